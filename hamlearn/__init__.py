@@ -1,0 +1,53 @@
+"""hamlearn: the interactions behind observed states, with error bars that cover.
+
+The verbs (:func:`simulate`, :func:`learn`, :func:`predict`, :func:`report`, …) and the four rooms (``systems``,
+``models``, ``infer``, ``diagnostics``). Everything is loaded on first use: importing hamlearn loads neither JAX nor
+torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "HamlearnError": "hamlearn.errors",
+    "microstates": "hamlearn.data",
+    "simulate": "hamlearn.systems.sampling",
+    "learn": "hamlearn.verbs",
+    "predict": "hamlearn.infer",
+    "members": "hamlearn.infer",
+    "energy": "hamlearn.infer",
+    "save": "hamlearn.infer",
+    "load": "hamlearn.infer",
+    "verdict": "hamlearn.diagnostics",
+    "report": "hamlearn.diagnostics",
+}
+_ROOMS = ("systems", "models", "infer", "diagnostics", "statistics")
+__all__ = [*_WHERE, *_ROOMS, "__version__"]
+
+if TYPE_CHECKING:
+    from hamlearn import diagnostics, infer, models, statistics, systems
+    from hamlearn.data import microstates
+    from hamlearn.diagnostics import report, verdict
+    from hamlearn.errors import HamlearnError
+    from hamlearn.infer import energy, load, members, predict, save
+    from hamlearn.systems.sampling import simulate
+    from hamlearn.verbs import learn
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        value = getattr(importlib.import_module(_WHERE[name]), name)
+    elif name in _ROOMS:
+        value = importlib.import_module(f"hamlearn.{name}")
+    else:
+        raise AttributeError(f"module 'hamlearn' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

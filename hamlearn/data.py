@@ -1,0 +1,324 @@
+"""Microstates, the one data type that crosses rooms.
+
+An :class:`xarray.Dataset` whose variable ``state`` has dims ``(chain, draw, *site dims)`` (a leading ``beta`` where
+several temperatures were observed), the inverse temperature as coordinate ``beta``, and what is known of its origin
+in attributes. Histograms carry ``count`` (how often a row was seen) or ``weight`` over ``(chain, draw)``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from os import PathLike, fspath
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from hamlearn import storage
+from hamlearn.errors import HamlearnError, choice
+
+SPACES = ("spins", "bits", "states")
+
+
+def microstates(
+    source: Any,
+    space: str | None = None,
+    beta: float | Sequence[float] | None = None,
+    dims: Sequence[str] | None = None,
+    counts: Any = None,
+    weights: Any = None,
+    *,
+    q: int | None = None,
+) -> xr.Dataset:
+    """Observed microstates from an array or a file, validated.
+
+    Parameters
+    ----------
+    source : array-like, path, or Dataset
+        The states. Axis 0 is the draw, all other axes are sites, one chain, unless `dims` says otherwise. A path may
+        end in .nc, .zarr, .npz, .npy, .csv (also .csv.gz or zipped), .h5.
+    space : {"spins", "bits", "states"}
+        What the numbers mean: ±1 spins (the default), 0/1 bits (stored as spins, 1 is up), or states 0 … q−1. A file
+        written by hamlearn knows its own.
+    beta : float or sequence of float, optional
+        Inverse temperature(s) of the observation. Undeclared, couplings come out as βJ (β is recorded as 1) and
+        predictions elsewhere are marked hypothetical.
+    dims : sequence of str, optional
+        Names of the axes, with "beta", "chain" and "draw" for the leading ones and any name for site axes.
+    counts : array, int or str, optional
+        How often every row was observed; for a table file the number or name of the column that holds it.
+    weights : array, optional
+        Statistical weight of every row (sequence reweighting); the sum of weights is the effective sample size.
+    q : int, optional
+        Number of states for ``space="states"``; one more than the largest value by default.
+
+    Returns
+    -------
+    Dataset
+        Variable ``state`` (chain, draw, *sites).
+
+    Raises
+    ------
+    HamlearnError
+        If values lie outside the space, are NaN, the array is empty or ragged, shapes disagree, β ≤ 0, or chains are
+        copies of each other.
+
+    Examples
+    --------
+    >>> import hamlearn as hl
+    >>> data = hl.microstates([[1, -1, 1], [1, 1, 1]], space="spins", beta=0.5)
+    >>> dict(data["state"].sizes)
+    {'chain': 1, 'draw': 2, 'site': 3}
+    """
+    given = {"space": space, "beta": beta, "dims": dims, "counts": counts, "weights": weights, "q": q}
+    if isinstance(source, xr.Dataset):
+        return _already_said(validate(source), given)
+    if isinstance(source, str | PathLike):
+        loaded = storage.read_states(fspath(source), count_column=counts if isinstance(counts, int | str) else None)
+        if isinstance(loaded, xr.Dataset):
+            return _already_said(validate(loaded), given)
+        source = loaded.pop("state")
+        if "space" in loaded:
+            space = space or str(loaded["space"])
+        if "q" in loaded:
+            q = q or int(loaded["q"])
+        beta = loaded.get("beta") if beta is None else beta
+        counts = loaded.get("counts") if counts is None or isinstance(counts, int | str) else counts
+        weights = loaded.get("weights") if weights is None else weights
+    if isinstance(counts, str):
+        raise HamlearnError(
+            f"counts={counts!r} names a column of a table file; for an array give the counts themselves, one per microstate."
+        )
+    array = _as_array(source)
+    array, names = _name_axes(array, dims)
+    space = choice(space or "spins", SPACES, "space")
+    values, name, q = _to_space(array, space, q)
+    site_dims = [axis for axis in names if axis not in ("beta", "chain", "draw")]
+    if dims is None:
+        site_dims = ["site"] if len(site_dims) == 1 else [f"x{index}" for index in range(len(site_dims))]
+    attrs = {"source_space": space, "beta_declared": int(beta is not None)}
+    return _assemble(
+        values, beta=1.0 if beta is None else beta, name=name, q=q, site_dims=site_dims, attrs=attrs, counts=counts, weights=weights
+    )
+
+
+def build(
+    state: np.ndarray,
+    *,
+    beta: float | np.ndarray,
+    space: Any,
+    lattice: Any = None,
+    attrs: dict[str, Any] | None = None,
+    counts: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+) -> xr.Dataset:
+    """Microstates from an array that a sampler made: ``(chain, draw, *sites)`` or ``(beta, chain, draw, *sites)``.
+
+    `space` and `lattice` are a system's; the values are trusted, shapes are not.
+    """
+    lead = 2 + np.ndim(beta)
+    state = state.reshape((*state.shape[:lead], *lattice.shape)) if lattice is not None else state
+    site_dims = (
+        list(lattice.site_dims)
+        if lattice is not None
+        else (["site"] if state.ndim == lead + 1 else [f"x{i}" for i in range(state.ndim - lead)])
+    )
+    given = {"source_space": space.name, "beta_declared": 1, **(attrs or {})}
+    return _assemble(
+        state, beta=beta, name=space.name, q=space.q, site_dims=site_dims, attrs=given, counts=counts, weights=weights, trusted=True
+    )
+
+
+def validate(data: xr.Dataset) -> xr.Dataset:
+    """`data` unchanged if it is a well-formed set of microstates, else an error that says what is wrong."""
+    if "state" not in data:
+        raise HamlearnError(f"microstates need a variable 'state'; this Dataset holds {sorted(map(str, data.data_vars))}.")
+    state = data["state"]
+    lead = [str(name) for name in state.dims if name in ("beta", "chain", "draw")]
+    if lead not in (["chain", "draw"], ["beta", "chain", "draw"]) or list(map(str, state.dims[: len(lead)])) != lead:
+        raise HamlearnError(f"'state' needs dims (chain, draw, *sites) or (beta, chain, draw, *sites); got {state.dims}.")
+    missing = [key for key in ("space", "q") if key not in data.attrs]
+    if missing or "beta" not in data.coords:
+        raise HamlearnError(
+            "microstates need attributes 'space', 'q' and a coordinate 'beta'; make them with hl.microstates(array, space=..., beta=...)."
+        )
+    if int(data.attrs.get("schema_version", SCHEMA)) > SCHEMA:
+        raise HamlearnError(
+            f"written by a newer hamlearn (schema {data.attrs['schema_version']}, this reads {SCHEMA}); upgrade hamlearn to read it."
+        )
+    return data
+
+
+SCHEMA = 1
+
+
+def _already_said(data: xr.Dataset, given: dict[str, Any]) -> xr.Dataset:
+    """`data`, unless an argument contradicts what it says of itself: it would be ignored otherwise."""
+    known = {"space": (data.attrs["space"], data.attrs.get("source_space")), "q": (data.attrs["q"],)}
+    for name, value in given.items():
+        agrees = np.array_equal(value, data["beta"]) if name == "beta" else value in known.get(name, ())
+        if value is not None and not agrees:
+            said = f"space={data.attrs['space']!r}, q={data.attrs['q']}, beta={data['beta'].values.tolist()}"
+            raise HamlearnError(
+                f"these microstates already say what they are ({said}), so {name}={value!r} would be ignored; leave it out."
+            )
+    return data
+
+
+def split_by_beta(data: xr.Dataset | Iterable[xr.Dataset]) -> list[xr.Dataset]:
+    """A list of microstates at one temperature each, from one Dataset or many."""
+    if isinstance(data, xr.Dataset):
+        validate(data)
+        return [data.isel(beta=index) for index in range(data.sizes["beta"])] if "beta" in data["state"].dims else [data]
+    parts = [part for item in data for part in split_by_beta(item)]
+    if not parts:
+        raise HamlearnError("no microstates given: the list is empty.")
+    return parts
+
+
+def rows(data: xr.Dataset) -> np.ndarray:
+    """The states of one temperature as ``(chain, draw, n_sites)``."""
+    state = data["state"].values
+    return state.reshape((*state.shape[:2], -1))
+
+
+def multiplicity(data: xr.Dataset) -> tuple[np.ndarray, bool]:
+    """How much every row counts ``(chain, draw)``, and whether these are weights (True) or repeat counts."""
+    if "weight" in data:
+        return data["weight"].values.astype(float), True
+    if "count" in data:
+        return data["count"].values.astype(float), False
+    return np.ones(data["state"].shape[:2]), False
+
+
+def fingerprint(parts: Sequence[xr.Dataset]) -> str:
+    """SHA3-256 of the states, counts and temperatures, as a hexadecimal string."""
+    digest = hashlib.sha3_256()
+    for part in parts:
+        digest.update(np.ascontiguousarray(part["state"].values).tobytes())
+        digest.update(np.ascontiguousarray(multiplicity(part)[0]).tobytes())
+        digest.update(np.float64(part["beta"].item()).tobytes())
+    return digest.hexdigest()
+
+
+def _as_array(source: Any) -> np.ndarray:
+    try:
+        array = np.asarray(source)
+    except ValueError as error:
+        raise HamlearnError("the states are ragged: every microstate must have the same number of sites.") from error
+    if array.dtype == object:
+        raise HamlearnError("the states are ragged or not numbers: every microstate must be numbers, the same count in each.")
+    if array.ndim < 2 or array.size == 0:
+        raise HamlearnError(f"states need at least two axes, (draw, site), and may not be empty; got shape {array.shape}.")
+    if not (np.issubdtype(array.dtype, np.integer) or np.issubdtype(array.dtype, np.floating) or array.dtype == bool):
+        raise HamlearnError(f"states must be numbers; got dtype {array.dtype}.")
+    return array
+
+
+def _name_axes(array: np.ndarray, dims: Sequence[str] | None) -> tuple[np.ndarray, list[str]]:
+    """Move the leading axes to (beta,) chain, draw and return the array with the names of all its axes."""
+    names = ["draw", *(f"x{axis}" for axis in range(array.ndim - 1))] if dims is None else list(dims)
+    if len(names) != array.ndim or len(set(names)) != len(names):
+        raise HamlearnError(f"dims must name each of the {array.ndim} axes once; got {tuple(names)} for shape {array.shape}.")
+    if "draw" not in names:
+        raise HamlearnError(f"dims must contain 'draw'; got {tuple(names)}.")
+    if all(name in ("beta", "chain", "draw") for name in names):
+        raise HamlearnError(f"dims must name at least one site axis; got {tuple(names)}.")
+    if "chain" not in names:
+        array, names = array[None], ["chain", *names]
+    lead = [name for name in ("beta", "chain", "draw") if name in names]
+    order = [names.index(name) for name in lead] + [axis for axis, name in enumerate(names) if name not in lead]
+    return array.transpose(order), [names[axis] for axis in order]
+
+
+def _to_space(array: np.ndarray, space: str, q: int | None) -> tuple[np.ndarray, str, int]:
+    """Validated int8 values with the name and size of the space they are stored in."""
+    if np.issubdtype(array.dtype, np.floating) and np.isnan(array).any():
+        raise HamlearnError(f"the states contain {int(np.isnan(array).sum())} NaN; remove those microstates first.")
+    if q is not None and not 2 <= q <= 127:
+        raise HamlearnError(f"states need 2 <= q <= 127; got q={q}.")
+    found = np.unique(array)
+    if space == "states":
+        if found[0] < 0 or found[-1] > 126 or not np.all(found == np.floor(found)) or (q is not None and found[-1] >= q):
+            top = "q−1" if q is None else str(q - 1)
+            raise HamlearnError(f"space='states' holds the integers 0 … {top}; found values from {found[0]} to {found[-1]}.")
+        return array.astype(np.int8), "states", max(2, int(found[-1]) + 1) if q is None else int(q)
+    allowed = (-1, 1) if space == "spins" else (0, 1)
+    if not np.isin(found, allowed).all():
+        shown = ", ".join(str(value) for value in found[:5].tolist()) + (", …" if found.size > 5 else "")
+        hint = ""
+        if space == "spins" and np.isin(found, (0, 1)).all():
+            hint = " These look like 0/1 data: declare them with space='bits'."
+        elif space == "bits" and np.isin(found, (-1, 1)).all():
+            hint = " These look like ±1 data: declare them with space='spins'."
+        elif np.all(found == np.floor(found)) and found[0] >= 0:
+            hint = " For states 0 … q−1 use space='states'."
+        raise HamlearnError(f"space={space!r} allows the values {allowed[0]} and {allowed[1]}; found {shown}.{hint}")
+    values = array.astype(np.int8)
+    return (values if space == "spins" else 2 * values - 1), "spins", 2
+
+
+def _per_row(values: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
+    array = np.asarray(values, dtype=float)
+    if array.size != np.prod(shape):
+        raise HamlearnError(f"{what} must have one value per microstate, shape {shape}; got shape {array.shape}.")
+    if not np.all(np.isfinite(array)) or np.any(array < 0) or array.sum() <= 0:
+        raise HamlearnError(f"{what} must be finite, not negative, and not all zero.")
+    if what == "counts" and not np.all(array == np.floor(array)):
+        raise HamlearnError("counts must be whole numbers; fractional multiplicities are weights=.")
+    return array.reshape(shape)
+
+
+def _assemble(
+    values: np.ndarray,
+    *,
+    beta: Any,
+    name: str,
+    q: int,
+    site_dims: list[str],
+    attrs: dict[str, Any],
+    counts: Any,
+    weights: Any,
+    trusted: bool = False,
+) -> xr.Dataset:
+    try:
+        temperatures = np.asarray(beta, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise HamlearnError(f"beta (inverse temperature 1/T) must be a number or a list of numbers; got {beta!r}.") from error
+    if not np.all(np.isfinite(temperatures)) or np.any(temperatures <= 0):
+        raise HamlearnError(f"beta (inverse temperature 1/T) must be finite and > 0; got {beta!r}.")
+    lead = ["beta", "chain", "draw"] if temperatures.ndim else ["chain", "draw"]
+    if values.ndim != len(lead) + len(site_dims) or (temperatures.ndim and len(temperatures) != values.shape[0]):
+        if temperatures.ndim:
+            raise HamlearnError(
+                f"several beta need a leading 'beta' axis of that length: dims=('beta', 'chain', 'draw', ...); got shape {values.shape}."
+            )
+        raise HamlearnError("a 'beta' axis needs the list of its temperatures: beta=[...].")
+    if not trusted:
+        _refuse_copied_chains(values.reshape((-1, values.shape[len(lead) - 1], int(np.prod(values.shape[len(lead) :])))))
+    if counts is not None and weights is not None:
+        raise HamlearnError("give counts= (how often a row was seen) or weights=, not both.")
+    shape = values.shape[: len(lead)]
+    coords: dict[str, Any] = {"beta": ("beta", temperatures) if temperatures.ndim else float(temperatures)}
+    coords |= {axis: np.arange(size) for axis, size in zip(lead[-2:], shape[-2:], strict=True)}
+    dataset = xr.Dataset({"state": ((*lead, *site_dims), values)}, coords=coords)
+    for label, per_row in (("count", counts), ("weight", weights)):
+        if per_row is not None:
+            dataset[label] = (lead, _per_row(per_row, shape, label + "s"))
+    if counts is not None:
+        attrs = {**attrs, "independent": 1}  # a histogram has lost the order of its draws
+    dataset.attrs = {"space": name, "q": q, "schema_version": SCHEMA, **attrs}
+    return dataset
+
+
+def _refuse_copied_chains(values: np.ndarray) -> None:
+    """`values` is (chains of all temperatures, draw, site); a frozen chain may repeat another, a varied one not."""
+    seen: dict[bytes, int] = {}
+    for chain, draws in enumerate(values):
+        key = np.ascontiguousarray(draws).tobytes()
+        if key in seen and len(draws) >= 10 and len(np.unique(draws, axis=0)) >= 5:
+            raise HamlearnError(
+                f"chains {seen[key]} and {chain} are identical copies; counting them twice would make every error bar too small. Keep one."
+            )
+        seen.setdefault(key, chain)

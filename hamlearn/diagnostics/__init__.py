@@ -1,0 +1,28 @@
+"""Judges: is it converged, is it calibrated, is it like the data, may it be trusted here."""
+
+from __future__ import annotations
+
+from hamlearn.diagnostics import plots
+from hamlearn.diagnostics.arviz import convergence, summary
+from hamlearn.diagnostics.attach import attach, judge
+from hamlearn.diagnostics.calibration import coverage, sbc
+from hamlearn.diagnostics.comparison import check
+from hamlearn.diagnostics.identifiability import identifiability
+from hamlearn.diagnostics.report import report
+from hamlearn.diagnostics.verdict import Finding, Verdict, verdict
+
+__all__ = [
+    "Finding",
+    "Verdict",
+    "attach",
+    "check",
+    "convergence",
+    "coverage",
+    "identifiability",
+    "judge",
+    "plots",
+    "report",
+    "sbc",
+    "summary",
+    "verdict",
+]

@@ -1,0 +1,144 @@
+"""Convergence by ArviZ; the only file that knows it.
+
+Everything is judged on θ, the free parameters: tied couplings count once, and gauge-fixed tables by their free part.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from hamlearn.infer import tree
+
+SAMPLED = ("nuts", "gibbs")  # engines whose draws form Markov chains; the others draw independently from a normal
+RARE = 0.01  # a bond in fewer draws than this is constant for all purposes of a mean
+MAX_TREE_DEPTH = 10  # NumPyro's default: trajectories of 2**10 − 1 steps were cut short
+
+
+def convergence(post: xr.DataTree) -> dict[str, Any]:
+    """R̂, effective sample sizes, Monte Carlo errors, divergences and saturated trees of a posterior.
+
+    Parameters
+    ----------
+    post : DataTree
+        A posterior of :func:`hamlearn.learn`.
+
+    Returns
+    -------
+    dict
+        ``sampled`` says whether the draws came from Markov chains. If not (mle, map, laplace draw independently
+        from a normal) there is nothing to converge, and that is all it holds besides ``draws``. Otherwise
+        ``max_rhat``, ``min_ess_bulk``, ``min_ess_tail``, ``max_mcse_over_sd``, the names of the parameters where
+        these are worst, ``divergences``, ``saturated`` (draws whose trajectory hit the depth limit), ``chains``,
+        ``draws``, ``judged`` and ``constant`` (parameters that moved and that did not: frozen, or bonds that are
+        practically never included).
+
+    Notes
+    -----
+    Rank-normalised split R̂ and ESS of Vehtari et al., Bayesian Analysis 16, 667 (2021).
+
+    Examples
+    --------
+    >>> import hamlearn as hl
+    >>> from hamlearn.diagnostics import convergence
+    >>> data = hl.simulate(hl.systems.Ising((3, 3)), beta=0.3, draws=500, chains=2, seed=0)
+    >>> convergence(hl.infer.learn(data, hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3))), engine="laplace"))
+    {'sampled': False, 'chains': 4, 'draws': 1000}
+    """
+    from arviz_stats.base import array_stats
+
+    record, theta = tree.record_of(post), tree.theta_draws(post)
+    chains, draws, _ = theta.shape
+    if record["engine"]["name"] not in SAMPLED:
+        return {"sampled": False, "chains": chains, "draws": draws}
+    names = np.array(tree.bound_of(post).parameter_names)
+    moved = ~_constant(theta)
+    result: dict[str, Any] = {"sampled": True, "chains": chains, "draws": draws}
+    result |= {"judged": int(moved.sum()), "constant": int((~moved).sum())}
+    if "sample_stats" in post:
+        stats = post["sample_stats"]
+        if "diverging" in stats:
+            result["divergences"] = int(stats["diverging"].sum())
+        if "n_steps" in stats:
+            result["saturated"] = int((stats["n_steps"] >= 2**MAX_TREE_DEPTH - 1).sum())
+    if not moved.any():
+        return result
+    values = np.moveaxis(theta[..., moved], -1, 0)
+    measures = {
+        "max_rhat": array_stats.rhat(values) if chains * draws >= 8 else np.full(len(values), np.nan),
+        "min_ess_bulk": array_stats.ess(values, method="bulk"),
+        "min_ess_tail": array_stats.ess(values, method="tail"),
+        "max_mcse_over_sd": array_stats.mcse(values, method="mean") / values.std((1, 2), ddof=1),
+    }
+    for key, found in measures.items():
+        worst = int(np.nanargmin(found) if key.startswith("min") else np.nanargmax(found)) if np.isfinite(found).any() else 0
+        result[key] = float(found[worst])
+        result[f"{key}_where"] = str(names[moved][worst])
+    return result
+
+
+def summary(post: xr.DataTree, round_to: int | None = 4) -> pd.DataFrame:
+    """One row per coupling and field: mean, sd, equal-tailed 90 % interval, ESS, R̂.
+
+    Parameters
+    ----------
+    post : DataTree
+        A posterior of :func:`hamlearn.learn`.
+    round_to : int, optional
+        Decimals; None keeps all.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index ``J[0, 1]`` (the sites a bond joins) and ``h[0]``; columns ``mean``, ``sd``, ``eti_5%``, ``eti_95%``,
+        ``ess_bulk``, ``ess_tail``, ``r_hat``, and ``inclusion`` for sparse posteriors. The last diagnostics are nan
+        where the draws are independent by construction or a parameter never moved.
+
+    Examples
+    --------
+    >>> import hamlearn as hl
+    >>> from hamlearn.diagnostics import summary
+    >>> data = hl.simulate(hl.systems.Ising((3, 3)), beta=0.3, draws=500, chains=2, seed=0)
+    >>> model = hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3)), tie="uniform", fields=None)
+    >>> summary(hl.infer.learn(data, model, engine="laplace")).shape
+    (18, 7)
+    """
+    from arviz_stats.base import array_stats
+
+    bound, group = tree.bound_of(post), tree.require_posterior(post)["posterior"]
+    columns = {"J": [f"J[{i}, {j}]" for i, j in bound.lattice.bonds]}
+    if "h" in group:
+        columns["h"] = [f"h[{i}]" for i in range(bound.lattice.n_sites)]
+    sampled = tree.record_of(post)["engine"]["name"] in SAMPLED
+    tables = []
+    for name, labels in columns.items():
+        values = group[name].values
+        extra = values.shape[3:]
+        if extra:
+            labels = [f"{label}({', '.join(map(str, index))})" for label in labels for index in np.ndindex(extra)]
+        values = values.reshape((*values.shape[:2], -1))
+        moved = ~_constant(values)
+        diagnostics = np.full((3, len(labels)), np.nan)
+        if sampled and moved.any():
+            series = np.moveaxis(values[..., moved], -1, 0)
+            found = (array_stats.ess(series, method="bulk"), array_stats.ess(series, method="tail"), array_stats.rhat(series))
+            diagnostics[:, moved] = np.array(found)
+        low, high = np.quantile(values, [0.05, 0.95], axis=(0, 1))
+        numbers = {"mean": values.mean((0, 1)), "sd": values.std((0, 1), ddof=1), "eti_5%": low, "eti_95%": high}
+        numbers |= dict(zip(("ess_bulk", "ess_tail", "r_hat"), diagnostics, strict=True))
+        table = pd.DataFrame(numbers, index=labels)
+        if name == "J" and "included" in group:
+            table["inclusion"] = group["included"].mean(("chain", "draw")).values.repeat(int(np.prod(extra)))
+        tables.append(table)
+    result = pd.concat(tables)
+    return result if round_to is None else result.round(round_to)
+
+
+def _constant(theta: np.ndarray) -> np.ndarray:
+    """Which parameters never move, or sit at one value in all but a rare draw; shape ``(n_params,)``."""
+    flat = theta.reshape(-1, theta.shape[-1])
+    still = np.isclose(flat, np.median(flat, axis=0), rtol=1e-12, atol=0.0).mean(0)
+    return (np.ptp(flat, axis=0) <= 1e-12 * np.abs(flat).max(axis=0, initial=0.0)) | (still > 1 - RARE)

@@ -1,0 +1,64 @@
+"""Compute what the verdict needs, and record it with the posterior."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import xarray as xr
+
+from hamlearn.diagnostics import arviz, comparison
+from hamlearn.diagnostics.verdict import CHECK, Verdict, verdict
+from hamlearn.infer import tree
+
+
+def attach(
+    post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None = None, *, check: bool = True, seed: int = 0
+) -> xr.DataTree:
+    """Judge a posterior and record the judgement with it; `learn` does this.
+
+    Parameters
+    ----------
+    post : DataTree
+        A posterior of :func:`hamlearn.infer.learn`; it is changed in place.
+    data : Dataset or list of Datasets, optional
+        The microstates it was learned from; without them the model is not compared with data.
+    check : bool
+        Compare the model with held-out data (a few seconds); see :func:`~hamlearn.diagnostics.check`.
+    seed : int
+        Of the comparison.
+
+    Returns
+    -------
+    DataTree
+        `post`, with group ``checks`` and the entries ``convergence``, ``check`` and ``parameter_names`` in its record.
+    """
+    additions = {"convergence": arviz.convergence(post), "parameter_names": tree.bound_of(post).parameter_names}
+    if data is not None and check:
+        record, model = tree.record_of(post), tree.bound_of(post).model
+        table = comparison.check(data, model, tau=float(record["calibration"]["tau"]), seed=seed)
+        post["checks"] = xr.DataTree(table)
+        additions["check"] = _digest(table)
+    elif "check" not in tree.record_of(post):
+        additions["check"] = {"decision": "not run"}
+    return tree.with_record(post, **additions)
+
+
+def judge(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None = None, *, check: bool = True, seed: int = 0) -> Verdict:
+    """:func:`attach`, then :func:`verdict`."""
+    return verdict(attach(post, data, check=check, seed=seed))
+
+
+def _digest(table: xr.Dataset) -> dict[str, object]:
+    """The few numbers of a comparison that the verdict reads."""
+    digest: dict[str, object] = {key: table.attrs[key] for key in ("decision", "reason")}
+    if table.attrs["decision"] == "undecided":
+        return digest
+    order = np.argsort(table["p_value"].values)
+    adjusted = table["p_adjusted"].values[order]
+    names = table["statistic"].values[order]
+    digest |= {"overall_p": float(table.attrs["overall_p"]), "statistics": int(table.sizes["statistic"])}
+    digest["failed"] = [str(name) for name, p in zip(names, adjusted, strict=True) if p < CHECK]
+    if table.attrs.get("width_ratio"):
+        digest["width_ratio"] = float(table.attrs["width_ratio"])
+    return digest

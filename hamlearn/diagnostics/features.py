@@ -1,0 +1,213 @@
+"""Statistics of microstates that a model of pair couplings was not fitted to.
+
+Every statistic is the mean over microstates of one or many functions of a microstate (columns), so that its error
+follows from block means. What depends on estimates (where a moment is centred, where bins begin, which triples are
+the strongest) is fixed from the fitted half, which shares nothing with the half that is tested.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hamlearn.models import BoundCouplings
+from hamlearn.systems.base import System
+
+MAX_COLUMNS = 128  # of one statistic with many components
+MAX_SHELLS = 4
+BINS = 12
+_RARE = 0.02  # smallest share of a bin
+
+
+@dataclass(frozen=True, eq=False)
+class Statistic:
+    """Columns that are tested together.
+
+    Attributes
+    ----------
+    name : str
+        Plain words, as in "pair correlation at distance 2".
+    columns : int array
+        Which columns belong to it.
+    scatter : bool
+        True: many components, tested by the sum of their squared deviations. False: one number.
+    """
+
+    name: str
+    columns: np.ndarray
+    scatter: bool
+
+
+@dataclass(eq=False)
+class Features:
+    """Functions of a microstate, compiled for one model and one fitted half.
+
+    Parameters
+    ----------
+    bound : BoundCouplings
+        The model on its sites.
+    system : System
+        The fitted Hamiltonian; its energy is a statistic, and its strongest couplings choose the triples.
+    fitted : array (row, n_sites)
+        Microstates of the fitted half, as value indices.
+    several : bool
+        Whether there are several temperatures: the mean energy at each is then no longer fitted.
+    """
+
+    bound: BoundCouplings
+    system: System
+    fitted: np.ndarray
+    several: bool
+    statistics: list[Statistic] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        lattice, model = self.bound.lattice, self.bound.model
+        self.fitted = self.fitted[: 1 << 15]
+        self.spins = self.bound.space.name == "spins"
+        self.triples = _triples(self.bound, self.system)
+        bonded = np.zeros((lattice.n_sites,) * 2, bool)
+        bonded[tuple(lattice.bonds.T)] = bonded[tuple(lattice.bonds.T[::-1])] = True
+        self.shells, self.pairs = _unfitted_pairs(lattice.distances, bonded)
+        self.tied = model.tie != "bond" or self.bound.interaction in ("clock", "potts")
+        self.bonds = _some(lattice.bonds) if self.tied else np.zeros((0, 2), int)
+        self.sites = _some(np.arange(lattice.n_sites)) if model.fields != "site" else np.zeros(0, int)
+        self.means = self._single(self.fitted).mean(0)
+        self.agreement = self._agree(self.fitted, self.triples[:, :2]).mean(0), self._agree(self.fitted, self.triples[:, 1:]).mean(0)
+        self.order_edges = _edges(self._order(self.fitted))
+        energy = self.energy(self.fitted)
+        self.energy_scale = float(energy.std()) or 1.0
+        self.energy_edges = _edges((energy - energy.mean()) / self.energy_scale)
+
+    def energy(self, index: np.ndarray) -> np.ndarray:
+        """Energy of every row of value indices under the fitted Hamiltonian, shape ``(row,)``."""
+        return np.asarray(self.system.energy(self.bound.space.from_index(index)), float)
+
+    def __call__(self, index: np.ndarray, mean_energy: float) -> np.ndarray:
+        """All columns for rows of value indices ``(row, n_sites)``, given the mean energy of their source.
+
+        The fitted Hamiltonian holds the fitted half's noise, by which its mean energy there is too low; energies are
+        therefore compared relative to their own mean.
+        """
+        blocks: list[tuple[str, bool, np.ndarray]] = []
+        order = self._order(index)
+        if self.spins:
+            m = 2 * order / index.shape[1] - 1
+            blocks.append(("mean |m|", False, np.abs(m)[:, None]))
+        else:
+            blocks.append(("mean order parameter", False, order[:, None] / index.shape[1]))
+        blocks.append(("histogram of spins up" if self.spins else "histogram of the order parameter", True, _binned(order, self.order_edges)))
+        for distance, pairs in self.shells:
+            blocks.append((f"pair correlation at distance {distance:.3g}", False, self._agree(index, pairs).mean(1, keepdims=True)))
+        if len(self.pairs):
+            blocks.append(("correlations of pairs without a bond", True, self._agree(index, self.pairs)))
+        if len(self.triples):
+            third = self._third(index)
+            blocks.append(("third moments, sum", False, third.sum(1, keepdims=True)))
+            blocks.append(("third moments, one by one", True, third))
+        if len(self.bonds):
+            blocks.append(("bond correlations, one by one", True, self._agree(index, self.bonds)))
+        if len(self.sites):
+            blocks.append(("single sites, one by one", True, self._single(index[:, self.sites]).reshape(len(index), -1)))
+        if not self.spins and self.bound.interaction != "general":
+            blocks.append(("pairs of states on bonds", True, self._state_pairs(index)))
+        energy = self.energy(index)
+        scaled = (energy - mean_energy) / self.energy_scale
+        if self.several:
+            blocks.append(("mean energy", False, energy[:, None] / index.shape[1]))
+        blocks.append(("variance of the energy", False, scaled[:, None] ** 2))
+        blocks.append(("histogram of the energy", True, _binned(scaled, self.energy_edges)))
+        if not self.statistics:
+            stops = np.cumsum([block.shape[1] for *_, block in blocks])
+            self.statistics = [
+                Statistic(name, np.arange(stop - block.shape[1], stop), scatter) for (name, scatter, block), stop in zip(blocks, stops, strict=True)
+            ]
+        return np.concatenate([block for *_, block in blocks], 1)
+
+    def _single(self, index: np.ndarray) -> np.ndarray:
+        """Spins ``(row, site)``, or indicators of every state but the last ``(row, site, q − 1)``."""
+        if self.spins:
+            return 2.0 * index - 1
+        return (index[..., None] == np.arange(self.bound.space.q - 1)).astype(float)
+
+    def _agree(self, index: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+        """σσ' of spins; whether two sites agree for q states; shape ``(row, pair)``."""
+        same = (index[:, pairs[:, 0]] == index[:, pairs[:, 1]]).astype(float)
+        return 2 * same - 1 if self.spins else same
+
+    def _third(self, index: np.ndarray) -> np.ndarray:
+        """Products of three centred spins, or of the centred agreements of two bonds that share a site."""
+        if not self.spins:
+            left, right = self.agreement
+            return (self._agree(index, self.triples[:, :2]) - left) * (self._agree(index, self.triples[:, 1:]) - right)
+        centred = self._single(index) - self.means
+        return centred[:, self.triples[:, 0]] * centred[:, self.triples[:, 1]] * centred[:, self.triples[:, 2]]
+
+    def _order(self, index: np.ndarray) -> np.ndarray:
+        """Number of spins up, or of sites in the most frequent state."""
+        if self.spins:
+            return index.sum(1, dtype=float)
+        return np.max([(index == value).sum(1) for value in range(self.bound.space.q)], axis=0).astype(float)
+
+    def _state_pairs(self, index: np.ndarray) -> np.ndarray:
+        q, (first, second) = self.bound.space.q, self.bound.lattice.bonds.T
+        code = index[:, first].astype(int) * q + index[:, second]
+        return np.stack([(code == value).mean(1) for value in range(q * q)], 1)
+
+
+def _edges(values: np.ndarray) -> np.ndarray:
+    """Bin edges between the levels of `values`, with about equal numbers in each bin."""
+    levels, counts = np.unique(np.round(values, 9), return_counts=True)
+    if len(levels) == 1:
+        return np.zeros(0)
+    below = np.cumsum(counts)[:-1] / counts.sum()
+    edges, last = [], 0.0
+    for cut in np.unique(np.minimum(np.searchsorted(below, np.arange(1, BINS) / BINS), len(below) - 1)):
+        if below[cut] - last > _RARE and 1 - below[cut] > _RARE:
+            edges.append((levels[cut] + levels[cut + 1]) / 2)  # midway, where rounding moves no value across
+            last = below[cut]
+    return np.array(edges)
+
+
+def _binned(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    return (np.searchsorted(edges, values)[:, None] == np.arange(len(edges) + 1)).astype(float)
+
+
+def _some(items: np.ndarray, limit: int = MAX_COLUMNS) -> np.ndarray:
+    """At most `limit` of the items, evenly spread."""
+    return items if len(items) <= limit else items[np.linspace(0, len(items) - 1, limit).round().astype(int)]
+
+
+def _unfitted_pairs(distances: np.ndarray, bonded: np.ndarray) -> tuple[list[tuple[float, np.ndarray]], np.ndarray]:
+    """Pairs without a bond: by shells of distance (the nearest ones and the farthest), and the nearest ones themselves."""
+    pairs = np.stack(np.triu_indices(len(bonded), 1), 1)
+    pairs = pairs[~bonded[pairs[:, 0], pairs[:, 1]]]
+    at = distances[pairs[:, 0], pairs[:, 1]]
+    pairs, at = pairs[np.isfinite(at)], np.round(at[np.isfinite(at)], 6)
+    radii = np.unique(at)
+    chosen = radii if len(radii) <= MAX_SHELLS else np.append(radii[: MAX_SHELLS - 1], radii[-1])
+    shells = [(float(radius), _some(pairs[at == radius], 4 * MAX_COLUMNS)) for radius in chosen]
+    return shells, pairs[np.argsort(at, kind="stable")][:MAX_COLUMNS]
+
+
+def _triples(bound: BoundCouplings, system: System) -> np.ndarray:
+    """Paths i–j–k along two bonds, the strongest products of couplings first; shape ``(n, 3)``."""
+    tables = system.coupling_tables()  # type: ignore[attr-defined]
+    strength = np.abs(tables - tables.mean((1, 2), keepdims=True)).mean((1, 2))
+    sites, bonds = bound.lattice.neighbours
+    keep = min(sites.shape[1], 16)
+    found: dict[tuple[int, int, int], float] = {}
+    for middle in range(len(sites)):
+        real = bonds[middle] >= 0
+        best = np.argsort(-np.where(real, strength[bonds[middle]], -1.0), kind="stable")[: min(keep, real.sum())]
+        for first in range(len(best)):
+            for second in range(first):
+                i, k = sorted((int(sites[middle, best[first]]), int(sites[middle, best[second]])))
+                if i == k:
+                    continue
+                # Three spins have no middle: a triangle appears once. Agreements of two bonds do.
+                key = (i, middle, k) if bound.space.name != "spins" else tuple(sorted((i, middle, k)))
+                product = float(strength[bonds[middle, best[first]]] * strength[bonds[middle, best[second]]])
+                found[key] = max(found.get(key, 0.0), product)  # type: ignore[index, arg-type]
+    ranked = sorted(found, key=lambda key: (-found[key], key))[:MAX_COLUMNS]
+    return np.array(ranked, int).reshape(-1, 3)

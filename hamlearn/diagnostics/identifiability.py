@@ -1,0 +1,5 @@
+"""Work in progress."""
+
+
+def identifiability() -> None:
+    """Work in progress."""

@@ -1,0 +1,292 @@
+"""Whether to believe a posterior: a pure function of the numbers recorded with it.
+
+Nothing is computed from data here. `learn` records how the posterior was made, :func:`~hamlearn.diagnostics.attach`
+how it converged and how it compares with held-out data; this file weighs these numbers and says what to do.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import xarray as xr
+
+from hamlearn.infer import tree
+
+LEVELS = ("believe", "caution", "do not believe")
+RHAT, RHAT_SERIOUS = 1.01, 1.05  # Vehtari et al. 2021; beyond the second the chains sample different things
+ESS, ESS_SERIOUS = 400.0, 100.0  # 400: R̂ and quantiles are themselves reliable (Vehtari et al. 2021)
+DIVERGENT_SHARE = 0.01
+PRIOR_SHARE = 0.3  # of a parameter's posterior precision that is the prior's
+DATA_PER_PARAMETER, HOPELESS_DATA = 5.0, 1.0
+MIN_BATCHES = 20  # fewer give an error bar of the error bar above 16 %
+CHECK, CHECK_SERIOUS = 0.01, 0.001  # overall p-value of the predictive comparison
+_SEVERITY = {"note": 0, "caution": 1, "serious": 2}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found.
+
+    Attributes
+    ----------
+    severity : {"note", "caution", "serious"}
+        A note changes nothing; one serious finding is enough not to believe the result.
+    topic : str
+        One word or two: "convergence", "calibration", "autocorrelation", "prior", "identifiability", "temperature",
+        "fit", "likelihood".
+    what : str
+        What was found, in a sentence.
+    advice : str
+        What to do about it; empty for notes that ask for nothing.
+    """
+
+    severity: str
+    topic: str
+    what: str
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What to believe of a posterior, and why.
+
+    Attributes
+    ----------
+    level : {"believe", "caution", "do not believe"}
+    summary : str
+        One sentence.
+    reasons : tuple of Finding
+        Everything that was weighed, the worst first.
+    """
+
+    level: str
+    summary: str
+    reasons: tuple[Finding, ...]
+
+    def __str__(self) -> str:
+        marks = {"note": " ", "caution": "!", "serious": "x"}
+        lines = [f"{self.level.upper()}: {self.summary}"]
+        for found in self.reasons:
+            lines.append(f"  {marks[found.severity]} {found.topic}: {found.what}")
+            if found.advice:
+                lines.append(f"      → {found.advice}")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        colour = {"believe": "#1a7f4e", "caution": "#9a6700", "do not believe": "#b42318"}[self.level]
+        rows = "".join(
+            f"<li><b>{html.escape(found.topic)}</b>: {html.escape(found.what)}"
+            + (f"<br><i>{html.escape(found.advice)}</i>" if found.advice else "")
+            + "</li>"
+            for found in self.reasons
+        )
+        return f'<div><b style="color:{colour}">{self.level.capitalize()}.</b> {html.escape(self.summary)}<ul>{rows}</ul></div>'
+
+
+def verdict(post: xr.DataTree) -> Verdict:
+    """Weigh what was recorded with a posterior.
+
+    Parameters
+    ----------
+    post : DataTree
+        A posterior of :func:`hamlearn.learn` (or one of :func:`hamlearn.infer.learn` after
+        :func:`hamlearn.diagnostics.attach`), fresh or loaded from a file.
+
+    Returns
+    -------
+    Verdict
+        ``level``, ``summary`` and ``reasons``; printing it shows all.
+
+    Notes
+    -----
+    A pure function of ``post.attrs``: the same file gives the same verdict. The thresholds are this module's constants;
+    their false-alarm rate and power on planted defects are measured by ``benchmarks/verdict.py``.
+
+    Examples
+    --------
+    >>> import hamlearn as hl
+    >>> glass = hl.systems.EdwardsAnderson((3, 3), seed=1)
+    >>> data = hl.simulate(glass, beta=0.5, draws=2000, chains=2, seed=0)
+    >>> hl.verdict(hl.learn(data, hl.models.Couplings(glass.lattice), engine="laplace", seed=0)).level
+    'believe'
+    """
+    record, attrs = tree.record_of(post), post.attrs
+    return judge_record(record, beta_declared=bool(int(attrs.get("beta_declared", 1))))
+
+
+def judge_record(record: dict[str, Any], *, beta_declared: bool = True) -> Verdict:
+    """The verdict on a record alone; :func:`verdict` is this for a posterior's."""
+    judges: tuple[Callable[[dict[str, Any]], Iterator[Finding]], ...] = (
+        _convergence,
+        _likelihood,
+        _autocorrelation,
+        _prior,
+        _identifiability,
+        _fit,
+    )
+    reasons = [found for judge in judges for found in judge(record)]
+    if not beta_declared:
+        what = "the observation's β was not declared: couplings are βJ, and predictions at another β are hypothetical (β = 1 is the observation)"
+        reasons.append(Finding("note", "temperature", what, "Declare it with hl.microstates(..., beta=...) if it is known."))
+    reasons.sort(key=lambda found: -_SEVERITY[found.severity])
+    level = LEVELS[max((_SEVERITY[found.severity] for found in reasons), default=0)]
+    return Verdict(level, _summary(level, reasons, record), tuple(reasons))
+
+
+def _summary(level: str, reasons: list[Finding], record: dict[str, Any]) -> str:
+    bad = [found for found in reasons if found.severity != "note"]
+    if not bad:
+        size = f"{record['n_params']} parameters from {_count(record['microstates'])} microstates"
+        kind = "the exact likelihood" if not record["composite"] else f"a calibrated {record['likelihood']} likelihood"
+        sampled = ", the chains converged" if record.get("convergence", {}).get("sampled") else ""
+        return f"{size} by {kind}{sampled}, and held-out data agree with the model."
+    first = bad[0].what[0].upper() + bad[0].what[1:]
+    more = f" {len(bad) - 1} more {'finding' if len(bad) == 2 else 'findings'} below." if len(bad) > 1 else ""
+    return first + "." + more
+
+
+def _convergence(record: dict[str, Any]) -> Iterator[Finding]:
+    found = record.get("convergence")
+    if found is None:
+        yield Finding("caution", "convergence", "convergence was not recorded", "Call hl.diagnostics.attach(post, data), or learn with hl.learn.")
+        return
+    optimum = record.get("optimum", {})
+    if not found["sampled"]:
+        if not optimum.get("converged", True):
+            yield Finding("serious", "convergence", "the optimiser did not converge", "Use a proper prior with engine='nuts', or more data.")
+        name = record["engine"]["name"]
+        yield Finding("note", "convergence", f"not sampled: engine {name} draws independently from a normal distribution")
+        return
+    more = "Sample longer: engine=hl.infer.NUTS(draws=4000, warmup=1000)." if record["engine"]["name"] == "nuts" else "Sample longer: engine=hl.infer.Gibbs(draws=5000)."
+    clean = True
+    if found.get("max_rhat", 1.0) > RHAT:
+        clean, severity = False, "serious" if found["max_rhat"] > RHAT_SERIOUS else "caution"
+        where = found.get("max_rhat_where", "")
+        yield Finding(severity, "convergence", f"the chains have not mixed: R-hat is {found['max_rhat']:.3f} for {where}, above {RHAT}", more)
+    ess = min(found.get("min_ess_bulk", ESS), found.get("min_ess_tail", ESS))
+    if ess < ESS:
+        clean, severity = False, "serious" if ess < ESS_SERIOUS else "caution"
+        where = found["min_ess_bulk_where" if ess == found.get("min_ess_bulk") else "min_ess_tail_where"]
+        yield Finding(severity, "convergence", f"the effective sample size is {ess:.0f} for {where}, below {ESS:.0f}", more)
+    total = found["chains"] * found["draws"]
+    if found.get("divergences", 0):
+        clean, severity = False, "serious" if found["divergences"] > DIVERGENT_SHARE * total else "caution"
+        advice = "Raise hl.infer.NUTS(target_accept=0.95), or take an informative prior."
+        yield Finding(severity, "convergence", f"{found['divergences']} of {total} draws diverged: a part of the posterior is not reached", advice)
+    if found.get("saturated", 0) > DIVERGENT_SHARE * total:
+        clean = False
+        yield Finding("caution", "convergence", f"{found['saturated']} of {total} trajectories were cut short at the depth limit", more)
+    if clean:
+        numbers = f"R-hat at most {found['max_rhat']:.3f}, ESS at least {ess_of(found):.0f}" if "max_rhat" in found else "no parameter moved"
+        yield Finding("note", "convergence", f"the chains have converged ({numbers}, no divergences)")
+
+
+def ess_of(found: dict[str, Any]) -> float:
+    """The smaller of the bulk and tail effective sample sizes in a convergence record."""
+    return min(found.get("min_ess_bulk", float("inf")), found.get("min_ess_tail", float("inf")))
+
+
+def _likelihood(record: dict[str, Any]) -> Iterator[Finding]:
+    calibration, name = record["calibration"], record["likelihood"]
+    if record["composite"]:
+        if calibration["adjusted"]:
+            ratio = calibration.get("width_ratio")
+            wide = f"; uncorrected ones would be {1 / ratio:.2f} × as wide" if ratio else ""
+            yield Finding("note", "calibration", f"{name} is a stand-in for the exact likelihood; its error bars are calibrated ({calibration['note']}){wide}")
+        elif "separable" in calibration["note"]:
+            advice = "Use likelihood='exact' if the lattice allows, or more data at a higher temperature."
+            yield Finding("serious", "calibration", f"the data are nearly separable, so the {name} likelihood cannot be calibrated and its error bars mean little", advice)
+        else:
+            ratio = record.get("check", {}).get("width_ratio") or 1.4
+            advice = "Learn with calibrate=True, or likelihood='exact'."
+            yield Finding("serious" if ratio > 2 else "caution", "calibration", f"the {name} likelihood was not calibrated: error bars are too small by about {ratio:.2g}", advice)
+        return
+    if "separable" in calibration["note"]:
+        advice = "Rely on nothing in the directions that the prior decides; collect data at a higher temperature."
+        yield Finding("caution", "calibration", "the data are nearly separable: without the prior some parameters would be infinite", advice)
+    elif "calibrate=False" in calibration["note"] and any(float(source.get("tau_int", 2.0)) > 1 for source in record.get("source", [{}])):
+        yield Finding("caution", "calibration", "calibration was switched off: draws were taken as independent without a test", "Learn with calibrate=True.")
+    else:
+        yield Finding("note", "likelihood", f"the likelihood is exact ({calibration['note']})")
+
+
+def _autocorrelation(record: dict[str, Any]) -> Iterator[Finding]:
+    found = record["calibration"]
+    if found["chains_disagree"]:
+        advice = "The chains are not samples of one distribution: run them longer, drop the burn-in, or learn each chain by itself."
+        yield Finding("serious", "autocorrelation", "the chains of the data disagree by more than their own fluctuations", advice)
+    size = record["microstates"]
+    if found["tau"] > 1:
+        worth = f"{_count(size)} microstates are worth {_count(found['ess'])} independent ones (autocorrelation time {found['tau']:.3g} draws)"
+        if found["kind"] == "too few batches" or (found["batches"] or MIN_BATCHES) < MIN_BATCHES:
+            advice = "Run the chains longer, at least 100 autocorrelation times in all; until then error bars are themselves uncertain."
+            yield Finding("caution", "autocorrelation", f"too few independent batches ({found['batches']}): {worth}", advice)
+        else:
+            yield Finding("note", "autocorrelation", f"{worth}; error bars account for it" if found["adjusted"] else worth)
+
+
+def _prior(record: dict[str, Any]) -> Iterator[Finding]:
+    shares, names = record.get("prior_share") or [], record.get("parameter_names") or []
+    dominated = [_place(names[k] if k < len(names) else f"parameter {k}") for k, share in enumerate(shares) if share > PRIOR_SHARE]
+    frozen = [f"site {site}" for site in record.get("frozen_sites", [])]
+    places = list(dict.fromkeys([*frozen, *dominated]))
+    if not places:
+        return
+    most = len(dominated) > 0.5 * max(len(shares), 1)
+    advice = "What is said about them is the prior's: collect data in which they vary, tie parameters, or give a prior that you mean."
+    still = f" ({', '.join(frozen[:3])} never changes in the data)" if frozen else ""
+    yield Finding("serious" if most else "caution", "prior", f"prior-dominated: {_list(places)}{still}", advice)
+
+
+def _identifiability(record: dict[str, Any]) -> Iterator[Finding]:
+    found = record["identifiability"]
+    if found["unidentified"]:
+        severity = "serious" if record["engine"]["name"] == "mle" else "caution"
+        advice = "The data say nothing about these combinations: tie or drop parameters, or fix them by a prior."
+        yield Finding(severity, "identifiability", f"not identified by the data: {_list([_place(name) for name in found['unidentified']])}", advice)
+    ratio = found["data_per_parameter"]
+    if ratio < DATA_PER_PARAMETER:
+        severity = "serious" if ratio < HOPELESS_DATA else "caution"
+        advice = "Tie parameters, use a sparse prior (prior='spike_slab'), or collect more data."
+        yield Finding(severity, "identifiability", f"few data: {ratio:.2g} independent site observations a parameter", advice)
+    else:
+        yield Finding("note", "identifiability", f"{_count(ratio)} independent site observations a parameter")
+
+
+def _fit(record: dict[str, Any]) -> Iterator[Finding]:
+    found = record.get("check")
+    if found is None or found.get("decision") == "not run":
+        yield Finding("caution", "fit", "the model was not compared with held-out data", "Learn with check=True, or call hl.diagnostics.attach(post, data).")
+    elif found["decision"] == "undecided":
+        yield Finding("caution", "fit", f"the comparison with held-out data is undecided: {found['reason']}", "Give more, or longer, chains of data.")
+    elif found["overall_p"] < CHECK:
+        severity = "serious" if found["overall_p"] < CHECK_SERIOUS else "caution"
+        advice = "Give the model what it lacks (more bonds, fields, untied parameters) or split the data; predictions elsewhere inherit the misfit."
+        what = f"the model family does not fit: {_list(found['failed'])} of held-out data {'differs' if len(found['failed']) == 1 else 'differ'} from its predictions"
+        yield Finding(severity, "fit", f"{what} (p = {found['overall_p']:.2g} over {found['statistics']} statistics)", advice)
+    else:
+        what = f"{found['statistics']} statistics that were not fitted agree with held-out data (overall p = {found['overall_p']:.2g})"
+        yield Finding("note", "fit", what)
+
+
+def _place(name: str) -> str:
+    """``h[3]`` → site 3, ``J[0,1](2)`` → bond 0–1, a tied one by what it is."""
+    kind, inside = name[0], name.split("]")[0][2:]
+    if inside == "tied":
+        return "the tied coupling" if kind == "J" else "the uniform field"
+    return f"site {inside}" if kind == "h" else f"bond {inside.replace(',', '–')}" if kind == "J" else name
+
+
+def _list(words: list[str], limit: int = 6) -> str:
+    words = list(dict.fromkeys(words))
+    return ", ".join(words[:limit]) + (f" and {len(words) - limit} more" if len(words) > limit else "")
+
+
+def _count(number: float) -> str:
+    return f"{number:,.0f}".replace(",", " ") if number >= 100 else f"{number:.3g}"

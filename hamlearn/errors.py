@@ -1,0 +1,33 @@
+"""The one exception a user's mistake raises, and helpers that make its message teach."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class HamlearnError(ValueError):
+    """A mistake in what was asked for: the message says what happened, what was expected and what to do.
+
+    It is a :class:`ValueError`, so code that knows nothing of hamlearn can still catch it; the shell prints its
+    message on one line and exits with code 2.
+
+    Examples
+    --------
+    >>> import hamlearn as hl
+    >>> try:
+    ...     hl.microstates([[0, 1], [1, 1]], space="spins")
+    ... except hl.HamlearnError as error:
+    ...     print("bits" in str(error))
+    True
+    """
+
+
+def choice(value: str, allowed: Iterable[str], what: str) -> str:
+    """Return `value` if it is one of `allowed`, else raise an error that names the nearest allowed word."""
+    words = list(allowed)
+    if value in words:
+        return value
+    near = difflib.get_close_matches(str(value), words, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise HamlearnError(f"{what} must be one of {', '.join(map(repr, words))}; got {value!r}.{hint}")

@@ -1,0 +1,11 @@
+"""Verbs: from a model and microstates to a posterior, and from a posterior to predictions."""
+
+from __future__ import annotations
+
+from hamlearn.infer.learn import learn
+from hamlearn.infer.members import energy, members
+from hamlearn.infer.predict import predict
+from hamlearn.infer.settings import MAP, MLE, NUTS, Gibbs, LaplaceApproximation
+from hamlearn.infer.tree import load, save
+
+__all__ = ["MAP", "MLE", "NUTS", "Gibbs", "LaplaceApproximation", "energy", "learn", "load", "members", "predict", "save"]

@@ -1,0 +1,340 @@
+"""Error bars that cover: the sandwich correction of composite likelihoods and of autocorrelated data.
+
+The curvature H of an objective gives right error bars only if it is the log likelihood of independent microstates.
+Otherwise the estimate scatters with covariance H⁻¹JH⁻¹, J the covariance of the total score (Godambe information is
+its inverse; Ribatet, Cooley & Davison 2012; Shaby 2014). J is estimated from batches of draws, long compared with
+the slowest score; the *likelihood* is then adjusted, ℓ_adj(θ) = ℓ(θ̂ + C(θ − θ̂)) with CᵀHC = HJ⁻¹H, and multiplied by
+the prior. Draws of a posterior are never rotated: that would inflate its prior too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import scipy.linalg
+import scipy.stats
+
+from hamlearn.infer.likelihoods import Likelihood
+from hamlearn.infer.records import Part
+from hamlearn.models import BoundCouplings
+from hamlearn.statistics import integrated_autocorrelation_time
+
+MIN_BATCHES, MAX_BATCHES = 64, 256
+_SIGNIFICANCE = 1e-3  # of the tests for autocorrelation and for disagreeing chains, over all score components
+_ROW_BUDGET = 2e11  # multiplications that per-row score covariances may cost (seconds)
+_SERIES_LIMIT = 5e6  # score values kept for the autocorrelation tests
+_CHUNK_VALUES = 1 << 23
+
+RowScores = Callable[[Part, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class ScoreCovariance:
+    """Covariance J of the total score, and how it was estimated.
+
+    Attributes
+    ----------
+    J : array (n_params, n_params)
+    batches : int
+        Number of independent batches (rows, for independent data); B − 1 are its degrees of freedom.
+    tau : float
+        Integrated autocorrelation time of the slowest score, in draws (1: independent).
+    ess : float
+        Number of independent microstates the data are worth for that score.
+    kind : {"rows", "batches", "random batches", "chains", "too few batches"}
+    chains_disagree : bool
+        Whether chain means of the score differ by more than their own scatter explains.
+    """
+
+    J: np.ndarray
+    batches: int
+    tau: float
+    ess: float
+    kind: str
+    chains_disagree: bool
+
+
+def score_covariance(likelihood: Likelihood, theta: np.ndarray) -> ScoreCovariance:
+    """J at θ, from the scores of rows (independent data) or of batches of contiguous draws (autocorrelated data)."""
+    scores, p = likelihood.row_scores(theta), likelihood.bound.n_params
+    plans = [_plan(scores, part, p, 0) for part in likelihood.parts]
+    J = np.zeros((p, p))
+    for part, plan in zip(likelihood.parts, plans, strict=True):
+        if plan.kind == "rows":
+            J += _by_rows(scores, part, p)
+        else:
+            batches = _by_batch(scores, part, p, plan)
+            J += batches.T @ batches
+    return _summary(plans, J)
+
+
+def score_rows(likelihood: Likelihood, theta: np.ndarray, *, minimum: int) -> tuple[np.ndarray, ScoreCovariance]:
+    """Independent contributions to the total score, shape ``(n, n_params)``, whose scatter is J.
+
+    Rows of independent data (or batches of them, at least `minimum` where there are so many), batches otherwise.
+    """
+    scores, p = likelihood.row_scores(theta), likelihood.bound.n_params
+    plans = [_plan(scores, part, p, minimum) for part in likelihood.parts]
+    pieces = []
+    for part, plan in zip(likelihood.parts, plans, strict=True):
+        n_rows = part.states.shape[0] * part.states.shape[1]
+        if plan.kind == "rows" and (np.all(part.weight == 1) and n_rows <= max(4 * minimum, 20_000)):
+            plan = replace(plan, label=np.arange(n_rows), batches=n_rows)
+        elif plan.kind == "rows":
+            plan = _random_batches(part, plan, max(MAX_BATCHES, 2 * minimum))
+        pieces.append(_by_batch(scores, part, p, plan))
+    rows = np.concatenate(pieces)
+    return rows, _summary(plans, rows.T @ rows)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How the rows of one data set are gathered into independent contributions."""
+
+    kind: str
+    label: np.ndarray
+    batches: int
+    tau: float
+    ess: float
+    disagree: bool
+
+
+def _summary(plans: list[_Plan], J: np.ndarray) -> ScoreCovariance:
+    weakest = min(plans, key=lambda plan: plan.batches)
+    return ScoreCovariance(
+        J,
+        weakest.batches,
+        max(plan.tau for plan in plans),
+        sum(plan.ess for plan in plans),
+        weakest.kind,
+        any(plan.disagree for plan in plans),
+    )
+
+
+def _plan(scores: RowScores, part: Part, p: int, minimum: int) -> _Plan:
+    chains, draws, _ = part.states.shape
+    tau, disagree = (1.0, False) if part.independent or part.weighted else _autocorrelation(scores, part, p)
+    rows = chains * draws
+    ess = (part.weight.sum() ** 2 / (part.weight**2).sum() if part.weighted else part.size) / tau
+    if disagree and chains >= 8:
+        return _Plan("chains", np.repeat(np.arange(chains), draws), chains, tau, ess, True)
+    if tau == 1.0:
+        plan = _Plan("rows", np.zeros(0, int), int(min(part.size, 2**31)), 1.0, ess, disagree)
+        return plan if rows * p * p <= _ROW_BUDGET else _random_batches(part, plan, max(MAX_BATCHES, minimum))
+    # Long batches (20τ) where the data allow at least 64 of them; never shorter than 5τ.
+    count = int(np.clip(rows / (20 * tau), MIN_BATCHES, max(MAX_BATCHES, minimum)))
+    length = max(int(np.ceil(rows / count)), int(np.ceil(5 * tau)))
+    per_chain = max(draws // length, 1)
+    length = min(length, draws)
+    label = np.full((chains, draws), -1)
+    for chain in range(chains):
+        label[chain, : per_chain * length] = chain * per_chain + np.repeat(np.arange(per_chain), length)
+    count = chains * per_chain
+    kind = "batches" if count >= 20 and length >= 5 * tau else "too few batches"
+    return _Plan(kind, label.ravel(), count, tau, ess, disagree)
+
+
+def _random_batches(part: Part, plan: _Plan, count: int) -> _Plan:
+    rows = part.states.shape[0] * part.states.shape[1]
+    count = min(rows, count)
+    label = np.random.default_rng(0).permutation(rows) % count  # i.i.d. rows: any fixed assignment will do
+    return replace(plan, kind="random batches", label=label, batches=count)
+
+
+def _row_chunks(part: Part, p: int) -> list[slice]:
+    rows = part.states.shape[0] * part.states.shape[1]
+    size = max(64, _CHUNK_VALUES // max(p, part.states.shape[2]))
+    return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
+
+
+def _by_rows(scores: RowScores, part: Part, p: int) -> np.ndarray:
+    """Σ w² (g − ḡ)(g − ḡ)ᵀ for weights, Σ n (g − ḡ)(g − ḡ)ᵀ for repeat counts."""
+    states, weight = part.states.reshape(-1, part.states.shape[2]), part.weight.reshape(-1)
+    second, first = np.zeros((p, p)), np.zeros(p)
+    factor = weight**2 if part.weighted else weight
+    for chunk in _row_chunks(part, p):
+        rows = scores(part, states[chunk])
+        second += (rows * factor[chunk, None]).T @ rows
+        first += factor[chunk] @ rows
+    return part.size / max(part.size - 1, 1) * (second - np.outer(first, first) / factor.sum())
+
+
+def _by_batch(scores: RowScores, part: Part, p: int, plan: _Plan) -> np.ndarray:
+    """Deviations of batch sums of the score, scaled so that their scatter is J.
+
+    Rows with label −1 (left over at the end of a chain) are scaled for.
+    """
+    states, weight = part.states.reshape(-1, part.states.shape[2]), part.weight.reshape(-1)
+    sums, sizes = np.zeros((plan.batches, p)), np.zeros(plan.batches)
+    for chunk in _row_chunks(part, p):
+        keep = plan.label[chunk] >= 0
+        rows = scores(part, states[chunk][keep]) * weight[chunk][keep, None]
+        where = plan.label[chunk][keep]
+        order = np.argsort(where, kind="stable")
+        starts = np.flatnonzero(np.diff(where[order], prepend=-1))
+        if len(order):
+            sums[where[order][starts]] += np.add.reduceat(rows[order], starts, axis=0)
+        sizes += np.bincount(where, weights=weight[chunk][keep], minlength=plan.batches)
+    deviation = sums - sizes[:, None] * (sums.sum(0) / sizes.sum())
+    count = plan.batches
+    return deviation * np.sqrt(count / max(count - 1, 1) * part.size / sizes.sum())
+
+
+def _autocorrelation(scores: RowScores, part: Part, p: int) -> tuple[float, bool]:
+    """τ of the slowest score component (1 where no component is significantly autocorrelated) and whether chains disagree."""
+    chains, draws, _ = part.states.shape
+    if draws < 20:
+        return 1.0, False
+    kept = int(min(draws, max(200, _SERIES_LIMIT // (chains * p))))
+    series = np.empty((chains, kept, p))
+    for chain in range(chains):
+        for start in range(0, kept, 4096):
+            stop = min(start + 4096, kept)
+            series[chain, start:stop] = scores(part, part.states[chain, start:stop])
+    series -= series.mean((0, 1))
+    variance = (series**2).mean((0, 1))
+    live = variance > 1e-14 * variance.max(initial=1e-300)
+    series, variance = series[..., live], variance[live]
+    n = chains * kept
+    lagged = (series[:, 1:] * series[:, :-1]).sum((0, 1)) / (variance * chains * (kept - 1))
+    limit = scipy.stats.norm.isf(_SIGNIFICANCE / 4 / len(variance)) / np.sqrt(n)
+    blocks = max(4, min(64 // chains, kept // 8)) if chains < 64 else 1
+    length = kept // blocks
+    means = series[:, : blocks * length].reshape(chains, blocks, length, -1).mean(2)
+    ratio = (means**2).mean((0, 1)) * length / variance
+    degrees = chains * blocks - 1
+    slow = ratio > scipy.stats.chi2.isf(_SIGNIFICANCE / 4 / len(variance), degrees) / degrees
+    tau = 1.0
+    if np.any(lagged > limit) or np.any(slow):
+        times = np.asarray(integrated_autocorrelation_time(series))
+        tau = float(max(1.0, np.nanmax(times), np.max(ratio[slow], initial=1.0)))
+        tau = max(tau, 1.0 + 1e-9)
+    disagree = False
+    if chains > 1 and blocks > 1:
+        between = means.mean(1).var(0, ddof=1) * blocks
+        within = means.var(1, ddof=1).mean(0)
+        f_ratio = np.divide(between, within, out=np.zeros_like(between), where=within > 0)
+        disagree = bool(np.max(f_ratio) > scipy.stats.f.isf(_SIGNIFICANCE / len(variance), chains - 1, chains * (blocks - 1)))
+    return tau, disagree
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The adjusted normal summary of a likelihood around its optimum.
+
+    Attributes
+    ----------
+    information : array (n_params, n_params)
+        H, the curvature of the objective.
+    root : array (n_params, n_params)
+        A root R of the estimate's covariance, RRᵀ = H⁻¹JH⁻¹ (or H⁻¹ when not adjusted): draws are θ̂ + Rε.
+    degrees : float
+        Degrees of freedom of the t tails of draws (infinite when J is known well).
+    adjusted : bool
+    note : str
+        Why it was adjusted or not, for the verdict.
+    score : ScoreCovariance or None
+    """
+
+    information: np.ndarray
+    root: np.ndarray
+    degrees: float
+    adjusted: bool
+    note: str
+    score: ScoreCovariance | None
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """RRᵀ."""
+        return self.root @ self.root.T
+
+    def linear_map(self) -> np.ndarray:
+        """C with CᵀHC = (RRᵀ)⁻¹, so that ℓ(θ̂ + C(θ − θ̂)) has the adjusted curvature."""
+        precision = np.linalg.inv(self.covariance)
+        lower = np.linalg.cholesky((precision + precision.T) / 2)
+        information = np.linalg.cholesky(self.information)
+        return scipy.linalg.solve_triangular(information.T, lower.T)
+
+
+@dataclass(frozen=True, eq=False)
+class Adjusted:
+    """A likelihood seen through ℓ(θ̂ + C(θ − θ̂)): what priors are multiplied with."""
+
+    likelihood: Likelihood
+    centre: np.ndarray
+    transform: np.ndarray
+
+    @property
+    def bound(self) -> BoundCouplings:
+        """The family."""
+        return self.likelihood.bound
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        """The data."""
+        return self.likelihood.parts
+
+    def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        """Adjusted objective and gradient."""
+        value, gradient = self.likelihood.value_and_gradient(self.centre + self.transform @ (theta - self.centre))
+        return value, self.transform.T @ gradient
+
+    def information(self, theta: np.ndarray, *, rough: bool = False) -> np.ndarray:
+        """Minus the Hessian of the adjusted objective."""
+        inner = self.likelihood.information(self.centre + self.transform @ (theta - self.centre), rough=rough)
+        return self.transform.T @ inner @ self.transform
+
+
+def inverse_root(information: np.ndarray) -> np.ndarray:
+    """R with RRᵀ = information⁻¹; directions that carry no information get a large finite width."""
+    values, vectors = np.linalg.eigh((information + information.T) / 2)
+    floor = max(values.max(initial=0.0), 1e-300) * 1e-12
+    return vectors / np.sqrt(np.maximum(values, floor))
+
+
+def sandwich(information: np.ndarray, score: ScoreCovariance) -> np.ndarray:
+    """R with RRᵀ = H⁻¹JH⁻¹, through a root of J: no inverse of J, which may be of deficient rank."""
+    values, vectors = np.linalg.eigh((score.J + score.J.T) / 2)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    half = inverse_root(information)
+    return half @ (half.T @ root)
+
+
+def calibrate(
+    likelihood: Likelihood, theta: np.ndarray, information: np.ndarray, *, wanted: bool = True, usable: bool = True
+) -> Calibration:
+    """Adjust (or say why not) the curvature of a likelihood at its optimum."""
+    plain = Calibration(information, inverse_root(information), np.inf, False, "", None)
+    independent = all(part.independent for part in likelihood.parts)
+    if not wanted:
+        note = (
+            "exact likelihood, draws assumed independent (calibrate=False)"
+            if not likelihood.composite
+            else "not calibrated (calibrate=False)"
+        )
+        return Calibration(plain.information, plain.root, np.inf, False, note, None)
+    if not usable:
+        return Calibration(
+            plain.information,
+            plain.root,
+            np.inf,
+            False,
+            "not calibrated: the data are (nearly) separable, so the sandwich means nothing",
+            None,
+        )
+    if not likelihood.composite and independent:
+        return Calibration(
+            plain.information, plain.root, np.inf, False, "exact likelihood of independent draws: no correction needed", None
+        )
+    score = score_covariance(likelihood, theta)
+    if not likelihood.composite and score.tau == 1.0 and not score.chains_disagree:
+        return Calibration(
+            plain.information, plain.root, np.inf, False, "exact likelihood, no autocorrelation found: no correction needed", score
+        )
+    why = "composite likelihood" if likelihood.composite else "exact likelihood"
+    if score.tau > 1:
+        why += f", autocorrelated draws (tau {score.tau:.3g})"
+    note = f"sandwich from {score.batches} {score.kind if score.kind != 'too few batches' else 'batches (too few)'}: {why}"
+    return Calibration(information, sandwich(information, score), float(score.batches - 1), True, note, score)

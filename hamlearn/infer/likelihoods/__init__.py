@@ -1,0 +1,39 @@
+"""How log p(data | θ) is evaluated, and which way is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hamlearn.errors import HamlearnError
+from hamlearn.infer.likelihoods.base import Likelihood
+from hamlearn.infer.likelihoods.exact import ExactLikelihood
+from hamlearn.infer.likelihoods.patterns import PatternLikelihood
+from hamlearn.infer.likelihoods.rows import RowLikelihood
+from hamlearn.infer.records import Part
+from hamlearn.models import BoundCouplings
+
+NAMES = ("auto", "exact", "pseudo", "screening", "rise", "logrise")
+
+
+def composite(bound: BoundCouplings, parts: Sequence[Part], name: str) -> Likelihood:
+    """Pseudo-likelihood or screening in the cheaper of its two layouts.
+
+    Local patterns where a site has few of them (sparse graphs), distinct rows where it has many (dense graphs).
+    """
+    q, degree = bound.space.q, int(bound.lattice.degree.max(initial=0))
+    patterns = float(q) ** (degree + 1)
+    n_rows = sum(part.weight.size for part in parts)
+    parallel = bound.lattice.n_bonds > bound.lattice.graph.number_of_edges()
+    if bound.interaction == "ising" and not parallel and patterns > max(4096, n_rows / 2):
+        return RowLikelihood(bound, parts, name)
+    n_features = len(bound.field_basis) + degree * len(bound.pair_basis)
+    size = bound.lattice.n_sites * min(patterns, n_rows) * n_features * (q if name == "pseudo" and q > 2 else 1)
+    if patterns > 1e7 or size > 2.5e8:
+        raise HamlearnError(
+            f"{name} with q={q} states and {degree} neighbours a site needs tables of {size:.1e} numbers; "
+            "use a sparser graph, tie the couplings to fewer kinds (interaction='potts' or 'clock'), or thin the data."
+        )
+    return PatternLikelihood(bound, parts, name)
+
+
+__all__ = ["NAMES", "ExactLikelihood", "Likelihood", "PatternLikelihood", "RowLikelihood", "composite"]

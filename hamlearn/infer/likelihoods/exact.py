@@ -1,0 +1,157 @@
+"""The exact likelihood: θ · T(data) − M log Z(θ), by enumeration or by the row transfer matrix.
+
+For a family linear in θ the data enter only through their sufficient statistics T (mean pair and single-site
+moments), however many microstates there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from hamlearn.infer.records import Part, flat
+from hamlearn.models import BoundCouplings
+from hamlearn.systems import exact
+
+_TABLE_LIMIT = 3e7  # elements of the statistics table of all states kept in memory (240 MB)
+
+
+def statistics(bound: BoundCouplings, states: np.ndarray) -> np.ndarray:
+    """Sufficient statistics T of every row of value indices: −H = θ · T; shape ``(row, n_params)``."""
+    first, second = bound.lattice.bonds.T
+    columns = []
+    for table in bound.pair_basis:
+        columns.append(_grouped(table[states[:, first], states[:, second]], bound.bond_group))
+    couplings = np.stack(columns, -1).reshape(len(states), -1)
+    if not len(bound.field_group):
+        return couplings
+    fields = np.stack([_grouped(vector[states], bound.field_group) for vector in bound.field_basis], -1)
+    return np.concatenate([couplings, fields.reshape(len(states), -1)], 1)
+
+
+def _grouped(values: np.ndarray, group: np.ndarray) -> np.ndarray:
+    if not len(group) or np.array_equal(group, np.arange(len(group))):
+        return values
+    members = np.zeros((len(group), int(group.max()) + 1))
+    members[np.arange(len(group)), group] = 1.0
+    return values @ members
+
+
+class ExactLikelihood:
+    """See :class:`~hamlearn.infer.likelihoods.base.Likelihood`; not composite."""
+
+    composite = False
+    name = "exact"
+
+    def __init__(self, bound: BoundCouplings, parts: Sequence[Part]) -> None:
+        self.bound, self.parts = bound, parts
+        self.method = exact.require(bound.system(np.zeros(bound.n_params)))
+        self.totals = np.array([self._total(part) for part in parts])
+        self.sizes = np.array([part.size for part in parts])
+        self.betas = np.array([part.beta for part in parts])
+        n_states = float(bound.space.q) ** bound.lattice.n_sites
+        self.tabulated = self.method == "enumeration" and n_states * bound.n_params <= _TABLE_LIMIT
+
+    def _total(self, part: Part) -> np.ndarray:
+        states, weight = flat(part)
+        result = np.zeros(self.bound.n_params)
+        for start in range(0, len(states), 1 << 16):
+            result += weight[start : start + (1 << 16)] @ statistics(self.bound, states[start : start + (1 << 16)])
+        return result
+
+    @cached_property
+    def _table(self) -> np.ndarray:
+        return statistics(self.bound, exact.all_states(self.bound.lattice, self.bound.space.q))
+
+    def _log_partition(self, beta: float, theta: np.ndarray, order: int) -> tuple[float, np.ndarray, np.ndarray | None]:
+        """Log Z, the mean of T and (for order 2) its covariance at one temperature."""
+        if self.tabulated:
+            log_weight = beta * (self._table @ theta)
+            top = log_weight.max()
+            weight = np.exp(log_weight - top)
+            total = weight.sum()
+            weight /= total
+            mean = weight @ self._table
+            covariance = (self._table * weight[:, None]).T @ self._table - np.outer(mean, mean) if order == 2 else None
+            return float(top + np.log(total)), mean, covariance
+        import jax
+
+        with jax.enable_x64(True):
+            value, slope = self._jitted[0](theta, beta)
+            curvature = self._jitted[1](theta, beta) if order == 2 else None
+        return float(value), np.asarray(slope) / beta, None if curvature is None else np.asarray(curvature) / beta**2
+
+    @cached_property
+    def _jitted(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        import jax
+        import jax.numpy as jnp
+
+        log_z = self._jax_log_partition()
+        gradient = jax.grad(log_z)
+
+        def hessian(theta: Any, beta: Any) -> Any:
+            def column(direction: Any) -> Any:
+                return jax.jvp(lambda at: gradient(at, beta), (theta,), (direction,))[1]
+
+            # A few tangents at a time: all at once would hold n_params copies of every row matrix.
+            return jax.lax.map(column, jnp.eye(self.bound.n_params, dtype=theta.dtype), batch_size=8)
+
+        return jax.jit(jax.value_and_grad(log_z)), jax.jit(hessian)
+
+    def _jax_log_partition(self) -> Callable[..., Any]:
+        function = exact.log_partition_function(self.bound.lattice, self.bound.space.q)
+        bound = self.bound
+
+        def log_z(theta: Any, beta: Any) -> Any:
+            tables, fields = bound.tables(theta)
+            return function(beta * tables, beta * fields)
+
+        return log_z
+
+    def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        """Log likelihood and gradient."""
+        value, gradient = 0.0, np.zeros(self.bound.n_params)
+        for beta, size, total in zip(self.betas, self.sizes, self.totals, strict=True):
+            log_z, mean, _ = self._log_partition(beta, theta, 1)
+            value += beta * float(theta @ total) - size * log_z
+            gradient += beta * (total - size * mean)
+        return value, gradient
+
+    def information(self, theta: np.ndarray, *, rough: bool = False) -> np.ndarray:
+        """Fisher information of all the data."""
+        result = np.zeros((self.bound.n_params,) * 2)
+        for beta, size in zip(self.betas, self.sizes, strict=True):
+            covariance = self._log_partition(beta, theta, 2)[2]
+            assert covariance is not None
+            result += size * beta**2 * covariance
+        return result
+
+    def row_scores(self, theta: np.ndarray) -> Callable[[Part, np.ndarray], np.ndarray]:
+        """Scores of single rows: β (T − ⟨T⟩)."""
+        means = {part.beta: self._log_partition(part.beta, theta, 1)[1] for part in self.parts}
+        return lambda part, states: part.beta * (statistics(self.bound, states) - means[part.beta])
+
+    def jax_log_density(self) -> tuple[Callable[..., Any], Any]:
+        """The same log likelihood for JAX."""
+        import jax
+        import jax.numpy as jnp
+
+        if self.tabulated:
+
+            def log_density(theta: Any, arrays: Any) -> Any:
+                table, totals, sizes, betas = arrays
+                log_z = jax.vmap(lambda beta: jax.nn.logsumexp(beta * (table @ theta)))(betas)
+                return (betas * (totals @ theta) - sizes * log_z).sum()
+
+            return log_density, (self._table, self.totals, self.sizes, self.betas)
+        log_z = self._jax_log_partition()
+
+        def log_density_z(theta: Any, arrays: Any) -> Any:
+            totals, sizes, betas = arrays
+            logs = jnp.stack([log_z(theta, beta) for beta in betas])
+            return (betas * (totals @ theta) - sizes * logs).sum()
+
+        return log_density_z, (self.totals, self.sizes, self.betas)

@@ -1,0 +1,145 @@
+"""Composite likelihoods on dense graphs of ±1 spins, from the distinct microstates and their counts.
+
+Where every site has many neighbours, local patterns are as many as microstates; the distinct rows are the compressed
+data and all sites share one matrix product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from hamlearn.infer.likelihoods import conditionals
+from hamlearn.infer.records import Part, unique_rows
+from hamlearn.models import BoundCouplings
+
+_ROUGH_ROWS = 20_000
+
+
+class RowLikelihood:
+    """Pseudo-likelihood or screening of Ising couplings; see :class:`~hamlearn.infer.likelihoods.base.Likelihood`."""
+
+    composite = True
+
+    def __init__(self, bound: BoundCouplings, parts: Sequence[Part], name: str) -> None:
+        self.bound, self.parts, self.name = bound, parts, name
+        pairs = [unique_rows(part) for part in parts]
+        self.spins = np.concatenate([2.0 * states - 1 for states, _ in pairs])
+        self.counts = np.concatenate([counts for _, counts in pairs])
+        self.beta = np.concatenate([np.full(len(counts), part.beta) for part, (_, counts) in zip(parts, pairs, strict=True)])
+        self._first, self._second = bound.lattice.bonds.T
+        n = bound.lattice.n_sites
+        # Position in θ of (site, column): the coupling of the pair, on the diagonal the site's field; n_params if none.
+        self.index = np.full((n, n), bound.n_params)
+        self.index[self._first, self._second] = self.index[self._second, self._first] = bound.bond_group
+        if len(bound.field_group):
+            self.index[np.arange(n), np.arange(n)] = bound.n_coupling_params + bound.field_group
+        # Whether the parameters of one site are all different (padding aside), so that blocks may be added by index.
+        self._distinct = all(len(np.unique(row[row < bound.n_params])) == np.sum(row < bound.n_params) for row in self.index)
+
+    def _matrix(self, theta: np.ndarray) -> np.ndarray:
+        return np.append(theta, 0.0)[self.index]
+
+    def _log_odds(self, theta: np.ndarray, spins: np.ndarray, beta: Any) -> np.ndarray:
+        matrix = self._matrix(theta)
+        field = np.diagonal(matrix).copy()
+        np.fill_diagonal(matrix, 0.0)
+        return spins * (spins @ matrix + field) * beta
+
+    def _scatter(self, blocks: np.ndarray) -> np.ndarray:
+        return np.bincount(self.index.ravel(), weights=blocks.ravel(), minlength=self.bound.n_params + 1)[: self.bound.n_params]
+
+    def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        """Objective and gradient."""
+        z = self._log_odds(theta, self.spins, self.beta[:, None])
+        value, first, _ = conditionals.binary(self.name, z)
+        slope = first * self.spins * (self.counts * self.beta)[:, None]
+        norm = np.ones(z.shape[1])
+        total = float(self.counts @ value.sum(1))
+        if self.name == "logrise":
+            norm = -(self.counts @ value) / self.counts.sum()
+            total = -float(self.counts.sum() * np.log(norm).sum())
+        slope = slope / norm
+        blocks = slope.T @ self.spins
+        np.fill_diagonal(blocks, slope.sum(0))
+        return total, self._scatter(blocks)
+
+    def information(self, theta: np.ndarray, *, rough: bool = False) -> np.ndarray:
+        """Minus the Hessian, assembled site by site.
+
+        It costs n_sites times a gradient; a rough one takes a sample of the rows, which is enough to step with.
+        """
+        spins, counts, beta = self.spins, self.counts, self.beta
+        if rough and len(counts) > 2 * _ROUGH_ROWS:
+            chosen = np.random.default_rng(0).choice(len(counts), _ROUGH_ROWS, p=counts / counts.sum())
+            spins, beta, counts = spins[chosen], beta[chosen], np.full(_ROUGH_ROWS, counts.sum() / _ROUGH_ROWS)
+        p, n = self.bound.n_params, len(self.index)
+        z = self._log_odds(theta, spins, beta[:, None])
+        value, first, second = conditionals.binary(self.name, z)
+        result = np.zeros((p + 1) ** 2)
+        weight = second * (counts * beta**2)[:, None]
+        for site in range(n):
+            column = spins[:, site].copy()
+            spins[:, site] = 1.0  # the column of a site's own field
+            block = spins.T @ (spins * weight[:, site, None])
+            if self.name == "logrise":
+                mean = -(counts @ value[:, site]) / counts.sum()
+                slope = (first[:, site] * counts * beta * column) @ spins / mean
+                block = block / mean - np.outer(slope, slope) / counts.sum()
+            spins[:, site] = column
+            place = (self.index[site][:, None] * (p + 1) + self.index[site][None]).ravel()
+            if self._distinct:
+                result[place] += block.ravel()
+            else:
+                np.add.at(result, place, block.ravel())
+        return result.reshape(p + 1, p + 1)[:p, :p]
+
+    def row_scores(self, theta: np.ndarray) -> Callable[[Part, np.ndarray], np.ndarray]:
+        """Scores of single rows."""
+        norm: Any = 1.0
+        if self.name == "logrise":
+            value = conditionals.binary(self.name, self._log_odds(theta, self.spins, self.beta[:, None]))[0]
+            norm = -(self.counts @ value) / self.counts.sum()
+        bound = self.bound
+
+        def scores(part: Part, states: np.ndarray) -> np.ndarray:
+            spins = 2.0 * states - 1
+            slope = conditionals.binary(self.name, self._log_odds(theta, spins, part.beta))[1] * spins * part.beta / norm
+            pairs = slope[:, self._first] * spins[:, self._second] + slope[:, self._second] * spins[:, self._first]
+            return np.concatenate(
+                [_sum_groups(pairs, bound.bond_group), _sum_groups(slope[:, : len(bound.field_group)], bound.field_group)], 1
+            )
+
+        return scores
+
+    def jax_log_density(self) -> tuple[Callable[..., Any], Any]:
+        """The same objective for JAX."""
+        import jax
+        import jax.numpy as jnp
+
+        name, diagonal = self.name, np.arange(self.bound.lattice.n_sites)
+
+        def log_density(theta: Any, arrays: Any) -> Any:
+            spins, counts, beta, index = arrays
+            matrix = jnp.append(theta, 0.0)[index]
+            field = matrix[diagonal, diagonal]
+            z = spins * (spins @ matrix.at[diagonal, diagonal].set(0.0) + field) * beta[:, None]
+            if name == "pseudo":
+                return (counts[:, None] * jax.nn.log_sigmoid(2 * z)).sum()
+            total = counts @ jnp.exp(-z)
+            return -total.sum() if name == "rise" else -(counts.sum() * jnp.log(total / counts.sum())).sum()
+
+        return log_density, (self.spins, self.counts, self.beta, self.index)
+
+
+def _sum_groups(values: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Sum columns that share a parameter."""
+    if not len(group):
+        return values[:, :0]
+    if len(np.unique(group)) == len(group):
+        return values[:, np.argsort(group)]
+    result = np.zeros((len(values), int(group.max()) + 1))
+    np.add.at(result.T, group, values.T)
+    return result

@@ -1,0 +1,92 @@
+"""What the likelihoods read: microstates of each temperature as value indices, with their weights and origin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from hamlearn import data as microstate_data
+from hamlearn.errors import HamlearnError
+from hamlearn.models import BoundCouplings, Couplings
+from hamlearn.systems.base import space_from_name
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Microstates at one temperature.
+
+    Attributes
+    ----------
+    states : array of int8, shape (chain, draw, n_sites)
+        Index of every site's value in ``space.values``.
+    weight : array, shape (chain, draw)
+        How much every row counts.
+    weighted : bool
+        Whether these are statistical weights (the variance of a sum then goes with their squares), not repeat counts.
+    beta : float
+        Inverse temperature.
+    independent : bool
+        Whether the draws are known to be independent (exact samplers, histograms).
+    """
+
+    states: np.ndarray
+    weight: np.ndarray
+    weighted: bool
+    beta: float
+    independent: bool
+
+    @property
+    def size(self) -> float:
+        """Number of observations: total weight or count."""
+        return float(self.weight.sum())
+
+
+def bind(data: xr.Dataset | Iterable[xr.Dataset], model: Couplings) -> tuple[BoundCouplings, list[Part], list[xr.Dataset]]:
+    """The model on the sites of the data, and the data as the likelihoods read them."""
+    sets = microstate_data.split_by_beta(data)
+    kinds = {(part.attrs["space"], int(part.attrs["q"])) for part in sets}
+    if len({name for name, _ in kinds}) > 1:
+        raise HamlearnError(f"the data sets live in different spaces: {sorted(kinds)}.")
+    shapes = {part["state"].shape[2:] for part in sets}
+    if len({int(np.prod(shape)) for shape in shapes}) > 1:
+        raise HamlearnError(f"the data sets have different site axes: {sorted(shapes)}.")
+    space = space_from_name(sets[0].attrs["space"], max(q for _, q in kinds))
+    bound = model.bind(space, sets[0]["state"].shape[2:])
+    parts = []
+    for part in sets:
+        weight, weighted = microstate_data.multiplicity(part)
+        states = space.index(microstate_data.rows(part)).astype(np.int8)
+        parts.append(Part(states, weight, weighted, float(part["beta"]), bool(int(part.attrs.get("independent", 0)))))
+    return bound, parts, sets
+
+
+def flat(part: Part) -> tuple[np.ndarray, np.ndarray]:
+    """States ``(row, n_sites)`` and weights ``(row,)`` of rows that count at all."""
+    states, weight = part.states.reshape(-1, part.states.shape[-1]), part.weight.reshape(-1)
+    return (states, weight) if np.all(weight > 0) else (states[weight > 0], weight[weight > 0])
+
+
+def unique_rows(part: Part) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct states ``(row, n_sites)`` and their total weights."""
+    states, weight = flat(part)
+    packed = _codes(states)
+    _, first, inverse = np.unique(packed, return_index=True, return_inverse=True)
+    return states[first], np.bincount(inverse, weights=weight)
+
+
+def _codes(states: np.ndarray) -> np.ndarray:
+    """One integer per row where the states fit into 63 bits, else a void view of the bytes."""
+    q = int(states.max(initial=1)) + 1
+    if states.shape[1] * np.log2(max(q, 2)) < 63:
+        return states @ (q ** np.arange(states.shape[1], dtype=np.int64))
+    return np.ascontiguousarray(states).view(np.dtype((np.void, states.shape[1]))).ravel()
+
+
+def frozen_sites(parts: Sequence[Part]) -> np.ndarray:
+    """Sites that hold one value in all the data."""
+    low = np.min([flat(part)[0].min(0) for part in parts], axis=0)
+    high = np.max([flat(part)[0].max(0) for part in parts], axis=0)
+    return np.flatnonzero(low == high)

@@ -1,0 +1,83 @@
+"""Settings of the engines, as small frozen records; `learn(engine=...)` takes a name or one of these."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, cast
+
+from hamlearn.errors import HamlearnError, choice
+
+
+@dataclass(frozen=True)
+class _Draws:
+    draws: int = 1000
+    chains: int = 4
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if name in ("draws", "chains", "warmup") and not (isinstance(value, int) and value >= 1):
+                raise HamlearnError(f"{type(self).__name__}: {name} must be a positive whole number; got {value!r}.")
+
+
+@dataclass(frozen=True)
+class MLE(_Draws):
+    """Maximum likelihood; draws come from its (sandwich) normal."""
+
+    name: ClassVar[str] = "mle"
+
+
+@dataclass(frozen=True)
+class MAP(_Draws):
+    """Maximum of likelihood times prior; draws come from the normal of the adjusted curvature there."""
+
+    name: ClassVar[str] = "map"
+
+
+@dataclass(frozen=True)
+class LaplaceApproximation(_Draws):
+    """Normal approximation of the posterior (calibrated likelihood times prior) at its mode."""
+
+    name: ClassVar[str] = "laplace"
+
+
+@dataclass(frozen=True)
+class NUTS(_Draws):
+    """No-U-Turn sampling by NumPyro, preconditioned with the normal approximation.
+
+    Parameters
+    ----------
+    draws, chains : int
+        Kept draws per chain, chains (run together, vectorised).
+    warmup : int
+        Discarded draws; few are needed because the mass matrix is known before sampling starts.
+    target_accept : float
+        Aimed acceptance probability of the step-size adaptation.
+    """
+
+    warmup: int = 300
+    target_accept: float = 0.8
+    name: ClassVar[str] = "nuts"
+
+
+@dataclass(frozen=True)
+class Gibbs(_Draws):
+    """Gibbs sampling of a spike-and-slab posterior on the adjusted normal surrogate."""
+
+    warmup: int = 500
+    name: ClassVar[str] = "gibbs"
+
+
+Engine = MLE | MAP | LaplaceApproximation | NUTS | Gibbs
+ENGINES: dict[str, type[Engine]] = {"mle": MLE, "map": MAP, "laplace": LaplaceApproximation, "nuts": NUTS, "gibbs": Gibbs}
+
+
+def as_engine(engine: Any) -> Engine | None:
+    """Settings of an engine from a name or settings; None for "auto"."""
+    if isinstance(engine, str):
+        name = choice(engine, ("auto", *ENGINES), "engine")
+        return None if name == "auto" else ENGINES[name]()
+    if not isinstance(engine, tuple(ENGINES.values())):
+        raise HamlearnError(
+            f"engine must be 'auto', one of {', '.join(map(repr, ENGINES))}, or settings such as hl.infer.NUTS(draws=500); got {engine!r}."
+        )
+    return cast("Engine", engine)

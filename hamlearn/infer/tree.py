@@ -1,0 +1,180 @@
+"""The posterior as a DataTree in ArviZ's schema: built here, read here, saved and loaded here.
+
+Groups: ``posterior`` (J, h; inclusion of sparse posteriors), ``sample_stats``, ``point`` (the optimum),
+``observed_data`` (compressed statistics and a fingerprint, not the microstates), and whatever the judges record.
+Attributes are strings and numbers, structured ones as one JSON string.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+import hamlearn
+from hamlearn import models, storage
+from hamlearn.data import fingerprint
+from hamlearn.errors import HamlearnError
+from hamlearn.infer.records import Part, flat
+from hamlearn.models import BoundCouplings
+from hamlearn.systems.base import space_from_name
+
+SCHEMA = 1
+
+
+def build(
+    bound: BoundCouplings,
+    theta: np.ndarray,
+    point: np.ndarray,
+    *,
+    stats: dict[str, np.ndarray] | None = None,
+    included: np.ndarray | None = None,
+    hyper: np.ndarray | None = None,
+    record: dict[str, Any],
+    parts: list[Part],
+    sets: list[xr.Dataset],
+) -> xr.DataTree:
+    """A posterior from draws of θ ``(chain, draw, n_params)``, its optimum, and the record of how it was made."""
+    posterior = _variables(bound, theta, ("chain", "draw"))
+    posterior = posterior.assign_coords(chain=np.arange(theta.shape[0]), draw=np.arange(theta.shape[1]))
+    if included is not None:
+        posterior["included"] = (("chain", "draw", "bond"), included[..., bound.bond_group].astype(np.int8))
+    if hyper is not None:
+        for index, name in enumerate(("inclusion_probability", "slab_width", "slab_magnitude")):
+            posterior[name] = (("chain", "draw"), hyper[..., index])
+    tree = xr.DataTree.from_dict(
+        {
+            "posterior": posterior,
+            "point": _variables(bound, point, ()),
+            "observed_data": _observed(bound, parts),
+        }
+    )
+    if stats:
+        dims = {key: ("chain", "draw") for key, value in stats.items() if value.ndim == 2}
+        tree["sample_stats"] = xr.DataTree(xr.Dataset({key: (dims[key], stats[key]) for key in dims}))
+    tree.attrs = {
+        "schema_version": SCHEMA,
+        "hamlearn_version": hamlearn.__version__,
+        "model": json.dumps(bound.model.to_dict()),
+        "space": bound.space.name,
+        "q": bound.space.q,
+        "site_shape": json.dumps(list(sets[0]["state"].shape[2:])),
+        "beta": json.dumps([part.beta for part in parts]),
+        "beta_declared": int(all(int(data.attrs.get("beta_declared", 0)) for data in sets)),
+        "fingerprint": fingerprint(sets),
+        "record": json.dumps(record),
+    }
+    return tree
+
+
+def _variables(bound: BoundCouplings, theta: np.ndarray, lead: tuple[str, ...]) -> xr.Dataset:
+    J, h = bound.values(theta)
+    states = {"state_i": np.arange(bound.space.q), "state_j": np.arange(bound.space.q)} if bound.interaction == "general" else {}
+    i, j = bound.lattice.bonds.T
+    dataset = xr.Dataset(
+        {"J": ((*lead, "bond", *states), np.asarray(J))},
+        coords={"bond": np.arange(bound.lattice.n_bonds), "site_i": ("bond", i), "site_j": ("bond", j), **states},
+    )
+    if bound.model.fields is not None:
+        state = () if bound.interaction == "ising" else ("state",)
+        dataset["h"] = ((*lead, "site", *state), np.asarray(h))
+        dataset = dataset.assign_coords(site=np.arange(bound.lattice.n_sites))
+    return dataset
+
+
+def _observed(bound: BoundCouplings, parts: list[Part]) -> xr.Dataset:
+    """Per temperature: how many microstates, and the frequency of every value (pair of values) on every site (bond)."""
+    q, bonds = bound.space.q, bound.lattice.bonds
+    single = np.zeros((len(parts), bound.lattice.n_sites, q))
+    pair = np.zeros((len(parts), len(bonds), q, q))
+    for index, part in enumerate(parts):
+        states, weight = flat(part)
+        for a in range(q):
+            here = states == a
+            single[index, :, a] = weight @ here
+            weighted = here * weight[:, None]
+            if len(bonds) <= 4 * bound.lattice.n_sites:
+                for b in range(q):
+                    there = states == b
+                    pair[index, :, a, b] = np.einsum("rb,rb->b", weighted[:, bonds[:, 0]], there[:, bonds[:, 1]].astype(float))
+            else:
+                for b in range(q):
+                    pair[index, :, a, b] = (weighted.T @ (states == b))[bonds[:, 0], bonds[:, 1]]
+    size = np.array([part.size for part in parts])
+    return xr.Dataset(
+        {
+            "site_frequency": (("temperature", "site", "state"), single / size[:, None, None]),
+            "bond_frequency": (("temperature", "bond", "state_a", "state_b"), pair / size[:, None, None, None]),
+            "size": (("temperature",), size),
+        },
+        coords={"temperature": np.arange(len(parts)), "beta": ("temperature", [part.beta for part in parts])},
+    )
+
+
+def record_of(post: xr.DataTree) -> dict[str, Any]:
+    """What `learn` wrote down about how the posterior was made."""
+    return json.loads(require_posterior(post).attrs["record"])
+
+
+def with_record(post: xr.DataTree, **additions: Any) -> xr.DataTree:
+    """`post` with more entries in its record."""
+    post.attrs["record"] = json.dumps({**record_of(post), **additions})
+    return post
+
+
+def require_posterior(post: Any) -> xr.DataTree:
+    """`post` if it is a posterior of this library and not newer than it, else an error."""
+    if not isinstance(post, xr.DataTree) or "posterior" not in post or "model" not in post.attrs:
+        raise HamlearnError(
+            f"expected a posterior as hl.learn returns it (a DataTree with a group 'posterior'); got {type(post).__name__}."
+        )
+    version = int(post.attrs.get("schema_version", 0))
+    if version > SCHEMA:
+        raise HamlearnError(
+            f"this posterior was written by a newer hamlearn (schema {version}, this reads {SCHEMA}); upgrade hamlearn to read it."
+        )
+    return post
+
+
+def bound_of(post: xr.DataTree) -> BoundCouplings:
+    """The model a posterior belongs to, on its sites."""
+    attrs = require_posterior(post).attrs
+    model = models.from_dict(json.loads(attrs["model"]))
+    return model.bind(space_from_name(attrs["space"], int(attrs["q"])), tuple(json.loads(attrs["site_shape"])))
+
+
+def theta_draws(post: xr.DataTree) -> np.ndarray:
+    """Draws of θ, shape ``(chain, draw, n_params)``."""
+    group = require_posterior(post)["posterior"].to_dataset()
+    return bound_of(post).from_values(group["J"].values, group["h"].values if "h" in group else None)
+
+
+def observed_betas(post: xr.DataTree) -> np.ndarray:
+    """Inverse temperatures the posterior was learned at."""
+    return np.array(json.loads(require_posterior(post).attrs["beta"]))
+
+
+def save(post: xr.DataTree, path: str | os.PathLike[str]) -> Path:
+    """Write a posterior to ``.nc`` (one NetCDF file) or ``.zarr``; complete or not at all.
+
+    Raises
+    ------
+    HamlearnError
+        If it is no posterior, the ending is not known, or the place cannot be written; the posterior in memory
+        survives and an existing file stays as it was.
+    """
+    return storage.write_dataset(require_posterior(post), path)
+
+
+def load(path: str | os.PathLike[str]) -> xr.DataTree:
+    """A posterior from a file that :func:`save` wrote, able to predict."""
+    try:
+        return require_posterior(storage.read_tree(path))
+    except HamlearnError as error:
+        if "expected a posterior" in str(error):
+            raise HamlearnError(f"{path} holds no hamlearn posterior; make one with hl.learn and hl.save.") from error
+        raise

@@ -1,0 +1,19 @@
+"""Beliefs: families of Hamiltonians with unknowns and priors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hamlearn.errors import choice
+from hamlearn.models.couplings import BoundCouplings, Couplings, couplings_from_dict
+from hamlearn.models.priors import Horseshoe, Laplace, Normal, Prior, SpikeSlab
+
+_READERS = {"couplings": couplings_from_dict}
+
+
+def from_dict(description: dict[str, Any]) -> Couplings:
+    """The model that its ``to_dict`` described."""
+    return _READERS[choice(description.get("kind", ""), _READERS, "kind of model")](description)
+
+
+__all__ = ["BoundCouplings", "Couplings", "Horseshoe", "Laplace", "Normal", "Prior", "SpikeSlab", "from_dict"]

@@ -1,0 +1,306 @@
+"""Couplings: pair interactions with unknown strengths, the parametric family of the house.
+
+θ collects the free strengths. Every bond b has tables T_b = Σ_m J_bm B_m over a fixed basis of tables, every site
+fields f_i = Σ_l h_il F_l; tied bonds share their J. The family is linear in θ, which is all the likelihoods need.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from hamlearn.errors import HamlearnError, choice
+from hamlearn.models.priors import Normal, Prior, as_prior, prior_from_dict, prior_to_dict
+from hamlearn.systems import lattice as lattices
+from hamlearn.systems.base import Space, System
+from hamlearn.systems.lattice import Lattice
+from hamlearn.systems.pairwise import Pairwise
+from hamlearn.systems.potts import QState, clock_table
+
+TIES = ("bond", "uniform", "distance")
+INTERACTIONS = ("auto", "ising", "clock", "potts", "general")
+
+
+@dataclass(frozen=True, eq=False)
+class Couplings:
+    """Unknown pair couplings (and fields) on a known or unknown graph.
+
+    Parameters
+    ----------
+    graph : Lattice, array of int (n_bonds, 2), or None
+        Which pairs may interact; None is all pairs, in the order of ``np.triu_indices(n_sites, 1)``.
+    tie : {"bond", "uniform", "distance"}
+        One strength per bond, one for all, or one per distance between the ends.
+    fields : {"site", "uniform", None}
+        One field per site, one for all, or none.
+    prior : None, str or prior
+        Prior of the couplings: None is an almost flat normal; ``"normal"``, ``"laplace"``, ``"horseshoe"`` and
+        ``"spike_slab"`` (the last two when the graph is unknown), or a prior of :mod:`hamlearn.models` with its
+        settings.
+    field_prior : Normal
+        Prior of the fields; almost flat.
+    interaction : {"auto", "ising", "clock", "potts", "general"}
+        What a strength multiplies: σσ' for spins, cos of the angle between states, δ, or each element of a table in
+        the zero-sum gauge. ``"auto"`` is "ising" for spins and "general" for q-state data.
+
+    Raises
+    ------
+    HamlearnError
+        If a word is not known or bonds are out of range, repeated or loops.
+
+    Examples
+    --------
+    >>> import hamlearn as hl
+    >>> hl.models.Couplings(hl.systems.lattice.hypercubic((4, 4)), tie="uniform", fields=None)
+    Couplings(hypercubic (4, 4), tie='uniform', fields=None, prior=Normal(scale=10.0))
+    """
+
+    graph: Lattice | None
+    tie: str
+    fields: str | None
+    prior: Prior
+    field_prior: Normal
+    interaction: str
+
+    def __init__(
+        self,
+        graph: Any = None,
+        tie: str = "bond",
+        fields: str | None = "site",
+        prior: str | Prior | None = None,
+        *,
+        field_prior: Normal | None = None,
+        interaction: str = "auto",
+    ) -> None:
+        object.__setattr__(self, "graph", None if graph is None else lattices.as_lattice(graph))
+        object.__setattr__(self, "tie", choice(tie, TIES, "tie"))
+        if fields is not None:
+            choice(fields, ("site", "uniform"), "fields (or None)")
+        object.__setattr__(self, "fields", fields)
+        object.__setattr__(self, "prior", as_prior(prior))
+        object.__setattr__(self, "field_prior", field_prior or Normal())
+        object.__setattr__(self, "interaction", choice(interaction, INTERACTIONS, "interaction"))
+        if not isinstance(self.field_prior, Normal):
+            raise HamlearnError(f"field_prior must be a Normal prior; got {self.field_prior!r}.")
+
+    def __repr__(self) -> str:
+        graph = "all pairs" if self.graph is None else f"{self.graph.kind} {self.graph.shape}"
+        return f"Couplings({graph}, tie={self.tie!r}, fields={self.fields!r}, prior={self.prior!r})"
+
+    def bind(self, space: Space, shape: tuple[int, ...]) -> BoundCouplings:
+        """The family on sites of `shape` with values in `space`: what the likelihoods work with."""
+        n_sites = int(np.prod(shape))
+        if self.graph is None:
+            full = lattices.complete(n_sites)
+            lattice = Lattice(shape, full.bonds, "complete")
+        elif self.graph.n_sites == n_sites:
+            lattice = self.graph
+        elif self.graph.kind == "graph" and self.graph.n_sites < n_sites:
+            lattice = Lattice((n_sites,), self.graph.bonds)  # a bond list need not reach the last site
+        else:
+            raise HamlearnError(
+                f"the model's graph has {self.graph.n_sites} sites {self.graph.shape}, the data {n_sites} {tuple(shape)}; "
+                "give both the same sites."
+            )
+        interaction = self.interaction
+        if interaction == "auto":
+            interaction = "ising" if space.name == "spins" else "general"
+        if (interaction == "ising") != (space.name == "spins"):
+            raise HamlearnError(
+                f"interaction={interaction!r} does not fit data in space {space.name!r}: "
+                "'ising' is for spins; 'clock', 'potts' and 'general' are for states."
+            )
+        if interaction == "general" and self.tie == "bond" and np.any(_pair_counts(lattice) > 1):
+            raise HamlearnError("parallel bonds (a periodic axis of extent 2) are not identified one by one: use tie='uniform'.")
+        return BoundCouplings(self, lattice, space, interaction)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready description."""
+        return {
+            "kind": "couplings",
+            "graph": None if self.graph is None else self.graph.to_dict(),
+            "tie": self.tie,
+            "fields": self.fields,
+            "prior": prior_to_dict(self.prior),
+            "field_prior": prior_to_dict(self.field_prior),
+            "interaction": self.interaction,
+        }
+
+
+def couplings_from_dict(description: dict[str, Any]) -> Couplings:
+    """The model that :meth:`Couplings.to_dict` described."""
+    graph = description["graph"]
+    field_prior = prior_from_dict(description["field_prior"])
+    assert isinstance(field_prior, Normal)
+    return Couplings(
+        None if graph is None else lattices.from_dict(graph),
+        description["tie"],
+        description["fields"],
+        prior_from_dict(description["prior"]),
+        field_prior=field_prior,
+        interaction=description["interaction"],
+    )
+
+
+def zero_sum_basis(q: int) -> np.ndarray:
+    """Orthonormal vectors that sum to zero, shape ``(q − 1, q)`` (Helmert)."""
+    basis = np.zeros((q - 1, q))
+    for row in range(1, q):
+        basis[row - 1, :row], basis[row - 1, row] = 1.0, -row
+        basis[row - 1] /= np.sqrt(row * (row + 1))
+    return basis
+
+
+@dataclass(frozen=True, eq=False)
+class BoundCouplings:
+    """:class:`Couplings` on given sites: θ ↔ couplings and fields, and the basis tables θ multiplies.
+
+    θ = (J by group and basis table, h by group and basis vector), shape ``(n_params,)``.
+    """
+
+    model: Couplings
+    lattice: Lattice
+    space: Space
+    interaction: str
+    _cache: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def pair_basis(self) -> np.ndarray:
+        """Tables that coupling strengths multiply, shape ``(m, q, q)``.
+
+        Every table sums to zero along both axes (a field could absorb the rest), except Potts' δ, which keeps its
+        usual form.
+        """
+        q = self.space.q
+        if self.interaction == "ising":
+            return np.array([[[1.0, -1.0], [-1.0, 1.0]]])
+        if self.interaction == "clock":
+            return clock_table(q)[None]
+        if self.interaction == "potts":
+            return np.eye(q)[None]
+        vectors = zero_sum_basis(q)
+        return np.einsum("ma,nb->mnab", vectors, vectors).reshape(-1, q, q)
+
+    @cached_property
+    def field_basis(self) -> np.ndarray:
+        """Vectors that fields multiply, shape ``(l, q)``."""
+        return np.array([[-1.0, 1.0]]) if self.interaction == "ising" else zero_sum_basis(self.space.q)
+
+    @cached_property
+    def bond_group(self) -> np.ndarray:
+        """Index of the strength that each bond uses, shape ``(n_bonds,)``."""
+        n_bonds = self.lattice.n_bonds
+        if self.model.tie == "bond":
+            return np.arange(n_bonds)
+        if self.model.tie == "uniform":
+            return np.zeros(n_bonds, int)
+        if self.lattice.positions is None:
+            raise HamlearnError(
+                "tie='distance' needs sites with positions: give a lattice, for example lattice.hypercubic(shape).pairs_within(2)."
+            )
+        i, j = self.lattice.bonds.T
+        return np.unique(np.round(self.lattice.distances[i, j], 6), return_inverse=True)[1]
+
+    @cached_property
+    def field_group(self) -> np.ndarray:
+        """Index of the field that each site uses, shape ``(n_sites,)``; empty without fields."""
+        n_sites = self.lattice.n_sites
+        return {"site": np.arange(n_sites), "uniform": np.zeros(n_sites, int), None: np.zeros(0, int)}[self.model.fields]
+
+    @property
+    def n_coupling_params(self) -> int:
+        """Number of free coupling strengths."""
+        return (int(self.bond_group.max()) + 1 if len(self.bond_group) else 0) * len(self.pair_basis)
+
+    @property
+    def n_field_params(self) -> int:
+        """Number of free fields."""
+        return (int(self.field_group.max()) + 1 if len(self.field_group) else 0) * len(self.field_basis)
+
+    @property
+    def n_params(self) -> int:
+        """Length of θ."""
+        return self.n_coupling_params + self.n_field_params
+
+    def coefficients(self, theta: Any) -> tuple[Any, Any]:
+        """Strengths of every bond ``(..., n_bonds, m)`` and site ``(..., n_sites, l)``; any array library."""
+        lead = theta.shape[:-1]
+        m, size = len(self.pair_basis), len(self.field_basis)
+        couplings = theta[..., : self.n_coupling_params].reshape((*lead, -1, m))[..., self.bond_group, :]
+        if not len(self.field_group):
+            return couplings, np.zeros((*lead, self.lattice.n_sites, size))
+        return couplings, theta[..., self.n_coupling_params :].reshape((*lead, -1, size))[..., self.field_group, :]
+
+    def tables(self, theta: Any) -> tuple[Any, Any]:
+        """Minus the energies: bond tables ``(..., n_bonds, q, q)`` and site fields ``(..., n_sites, q)``."""
+        couplings, fields = self.coefficients(theta)
+        return (couplings[..., None, None] * self.pair_basis).sum(-3), (fields[..., None] * self.field_basis).sum(-2)
+
+    def values(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What the posterior reports: J per bond (strengths, or zero-sum tables) and h per site (or per state)."""
+        if self.interaction == "general":
+            return self.tables(theta)
+        couplings, fields = self.coefficients(theta)
+        return couplings[..., 0], fields[..., 0] if self.interaction == "ising" else (fields[..., None] * self.field_basis).sum(-2)
+
+    def from_values(self, J: np.ndarray, h: np.ndarray | None) -> np.ndarray:
+        """Inverse of :meth:`values` (tied parameters are read off the first bond or site that uses them)."""
+        bonds = np.unique(self.bond_group, return_index=True)[1]
+        if self.interaction == "general":
+            theta = [np.einsum("...gab,mab->...gm", J[..., bonds, :, :], self.pair_basis)]
+        else:
+            theta = [J[..., bonds, None]]
+        if len(self.field_group) and h is not None:
+            sites = np.unique(self.field_group, return_index=True)[1]
+            theta.append(
+                h[..., sites, None] if self.interaction == "ising" else np.einsum("...ga,la->...gl", h[..., sites, :], self.field_basis)
+            )
+        return np.concatenate([part.reshape((*part.shape[:-2], -1)) for part in theta], -1)
+
+    def system(self, theta: np.ndarray, lattice: Lattice | None = None) -> System:
+        """The Hamiltonian with strengths θ; on another lattice where the parameters are tied."""
+        target = self.lattice if lattice is None else lattice
+        if lattice is not None:
+            theta_bonds = self._retied(theta, lattice)
+        else:
+            theta_bonds = self.values(theta)
+        J, h = theta_bonds
+        if self.interaction == "ising":
+            return Pairwise(target, J, h, name="Learned")
+        return QState(target, self.space.q, J, h, interaction=self.interaction, name="Learned")
+
+    def _retied(self, theta: np.ndarray, lattice: Lattice) -> tuple[np.ndarray, np.ndarray]:
+        if self.model.tie != "uniform" or self.model.fields == "site":
+            raise HamlearnError(
+                "another lattice size needs tied parameters: learn with Couplings(graph, tie='uniform', fields='uniform' or None). "
+                f"This posterior has tie={self.model.tie!r}, fields={self.model.fields!r}."
+            )
+        J, h = self.values(theta)
+        return np.repeat(
+            J[..., :1, :, :] if self.interaction == "general" else J[..., :1],
+            lattice.n_bonds,
+            axis=-3 if self.interaction == "general" else -1,
+        ), (np.repeat(h[..., :1], lattice.n_sites, -1) if self.interaction == "ising" else np.repeat(h[..., :1, :], lattice.n_sites, -2))
+
+    @cached_property
+    def parameter_names(self) -> list[str]:
+        """A name for every element of θ."""
+        names = []
+        for label, group, ends, size in (
+            ("J", self.bond_group, self.lattice.bonds, len(self.pair_basis)),
+            ("h", self.field_group, None, len(self.field_basis)),
+        ):
+            for index in np.unique(group, return_index=True)[1]:
+                place = f"{ends[index, 0]},{ends[index, 1]}" if ends is not None else str(index)
+                if ends is not None and self.model.tie == "distance":
+                    place = f"distance {self.lattice.distances[ends[index, 0], ends[index, 1]]:.4g}"
+                tied = np.sum(group == group[index]) > 1 and not place.startswith("distance")
+                names += [f"{label}[{'tied' if tied else place}]" + (f"({part})" if size > 1 else "") for part in range(size)]
+        return names
+
+
+def _pair_counts(lattice: Lattice) -> np.ndarray:
+    return np.unique(np.sort(lattice.bonds, 1), axis=0, return_counts=True)[1]

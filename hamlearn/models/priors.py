@@ -1,0 +1,179 @@
+"""Proper priors over couplings and fields, as small frozen records that both Newton steps and NumPyro can use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from hamlearn.errors import HamlearnError, choice
+
+
+def _positive(prior: Any) -> None:
+    for name, value in asdict(prior).items():
+        if not (np.isfinite(value) and value > 0):
+            raise HamlearnError(f"{type(prior).__name__} prior: {name} must be finite and > 0; got {value!r}.")
+
+
+@dataclass(frozen=True)
+class Normal:
+    """J ~ N(0, scale²), independently.
+
+    Parameters
+    ----------
+    scale : float
+        Standard deviation in units of energy. The default 10 is almost flat wherever couplings are of order one.
+    """
+
+    scale: float = 10.0
+    name: ClassVar[str] = "normal"
+
+    def __post_init__(self) -> None:
+        _positive(self)
+
+    def derivatives(self, theta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        """Log density up to a constant, its gradient, and minus the diagonal of its Hessian."""
+        precision = self.scale**-2.0
+        return -0.5 * precision * float(theta @ theta), -precision * theta, np.full(theta.shape, precision)
+
+    def sample(self, name: str, size: int) -> Any:
+        """A NumPyro sample site of `size` couplings."""
+        import numpyro
+        import numpyro.distributions as dist
+
+        return numpyro.sample(name, dist.Normal(0.0, self.scale).expand([size]).to_event(1))
+
+    def draw(self, size: int, generator: np.random.Generator) -> np.ndarray:
+        """`size` couplings drawn from the prior."""
+        return generator.normal(scale=self.scale, size=size)
+
+
+@dataclass(frozen=True)
+class Laplace:
+    """J ~ Laplace(0, scale): shrinks small couplings, leaves large ones.
+
+    Its mode sits on kinks, where a normal approximation means nothing: MAP and Laplace engines refuse it, NUTS takes
+    it as it is.
+    """
+
+    scale: float = 1.0
+    name: ClassVar[str] = "laplace"
+
+    def __post_init__(self) -> None:
+        _positive(self)
+
+    def sample(self, name: str, size: int) -> Any:
+        """A NumPyro sample site of `size` couplings."""
+        import numpyro
+        import numpyro.distributions as dist
+
+        return numpyro.sample(name, dist.Laplace(0.0, self.scale).expand([size]).to_event(1))
+
+    def draw(self, size: int, generator: np.random.Generator) -> np.ndarray:
+        """`size` couplings drawn from the prior."""
+        return generator.laplace(scale=self.scale, size=size)
+
+
+@dataclass(frozen=True)
+class Horseshoe:
+    """Regularised horseshoe (Piironen & Vehtari 2017): most couplings near zero, the others up to `slab`.
+
+    J_k = z_k τ λ̃_k with z ~ N(0, 1), λ ~ C⁺(0, 1), τ ~ C⁺(0, global_scale), λ̃² = slab² λ² / (slab² + τ² λ²).
+    It has no mode that means anything (the mode depends on the parametrisation), so only NUTS takes it.
+
+    Parameters
+    ----------
+    global_scale : float
+        Scale of τ; the default 0.1 expects a few couplings of order one among many.
+    slab : float
+        Scale of the couplings that are really there.
+    """
+
+    global_scale: float = 0.1
+    slab: float = 2.0
+    name: ClassVar[str] = "horseshoe"
+
+    def __post_init__(self) -> None:
+        _positive(self)
+
+    def sample(self, name: str, size: int) -> Any:
+        """A NumPyro deterministic site of `size` couplings and its auxiliary sample sites."""
+        import jax.numpy as jnp
+        import numpyro
+        import numpyro.distributions as dist
+
+        overall = numpyro.sample(f"{name}_tau", dist.HalfCauchy(self.global_scale))
+        local = numpyro.sample(f"{name}_lambda", dist.HalfCauchy(1.0).expand([size]).to_event(1))
+        unit = numpyro.sample(f"{name}_z", dist.Normal(0.0, 1.0).expand([size]).to_event(1))
+        scale = overall * local * self.slab / jnp.sqrt(self.slab**2 + (overall * local) ** 2)
+        return numpyro.deterministic(name, unit * scale)
+
+    def draw(self, size: int, generator: np.random.Generator) -> np.ndarray:
+        """`size` couplings drawn from the prior."""
+        scale = np.abs(generator.standard_cauchy()) * self.global_scale * np.abs(generator.standard_cauchy(size))
+        return generator.normal(size=size) * scale * self.slab / np.sqrt(self.slab**2 + scale**2)
+
+
+@dataclass(frozen=True)
+class SpikeSlab:
+    """Each coupling is exactly zero, or there: J_k = γ_k w_k, γ ~ Bernoulli(π), w ~ N(±μ, s²) with either sign.
+
+    π ~ Uniform(0, 1), the slab's magnitude μ and its width s are learned with the couplings, so nothing has to be
+    tuned: the posterior says which bonds exist (`inclusion`) and how strong they are. Where the couplings share a
+    magnitude s shrinks, they borrow strength from each other, and a much smaller spurious coupling is recognised as
+    none; where they do not, s grows until μ means nothing.
+
+    Parameters
+    ----------
+    slab : float
+        Scale of the priors s ~ C⁺(0, slab) and μ ~ |N(0, (10 slab)²)|.
+    inclusion : float, optional
+        Fixed prior probability π that a bond exists; by default it is learned.
+    common : bool
+        Whether μ is learned (the default); False fixes μ = 0, an ordinary zero-centred slab.
+    """
+
+    slab: float = 1.0
+    inclusion: float | None = None
+    common: bool = True
+    name: ClassVar[str] = "spike_slab"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.slab < np.inf or (self.inclusion is not None and not 0 < self.inclusion < 1):
+            raise HamlearnError(f"SpikeSlab prior: slab must be finite and > 0, inclusion between 0 and 1; got {self!r}.")
+
+    def draw(self, size: int, generator: np.random.Generator) -> np.ndarray:
+        """`size` couplings drawn from the prior."""
+        probability = generator.uniform() if self.inclusion is None else self.inclusion
+        width = np.abs(generator.standard_cauchy()) * self.slab
+        centre = np.abs(generator.normal(scale=10 * self.slab)) if self.common else 0.0
+        sign = generator.choice([-1.0, 1.0], size)
+        return (sign * centre + generator.normal(scale=width, size=size)) * (generator.uniform(size=size) < probability)
+
+
+Prior = Normal | Laplace | Horseshoe | SpikeSlab
+_PRIORS: dict[str, Callable[..., Prior]] = {"normal": Normal, "laplace": Laplace, "horseshoe": Horseshoe, "spike_slab": SpikeSlab}
+
+
+def as_prior(prior: str | Prior | None) -> Prior:
+    """`prior` itself, the default one of that name, or the almost flat normal for None."""
+    if prior is None:
+        return Normal()
+    if isinstance(prior, str):
+        return _PRIORS[choice(prior.replace("-", "_"), _PRIORS, "prior")]()
+    if not isinstance(prior, tuple(_PRIORS.values())):  # type: ignore[arg-type]
+        raise HamlearnError(f"prior must be None, one of {', '.join(map(repr, _PRIORS))}, or a prior of hamlearn.models; got {prior!r}.")
+    return prior
+
+
+def prior_to_dict(prior: Prior) -> dict[str, Any]:
+    """JSON-ready description of a prior."""
+    return {"name": prior.name, **asdict(prior)}
+
+
+def prior_from_dict(description: dict[str, Any]) -> Prior:
+    """The prior that :func:`prior_to_dict` described."""
+    settings = dict(description)
+    return _PRIORS[choice(settings.pop("name"), _PRIORS, "prior")](**settings)

@@ -1,0 +1,226 @@
+"""Files: reading what users have, writing what survives a full disk and a kill.
+
+Everything is written beside its target and moved into place once complete, so that a partial file never poses as a
+whole one and an existing file is not lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from hamlearn.errors import HamlearnError
+
+READABLE = (".nc", ".zarr", ".npz", ".npy", ".csv", ".csv.gz", ".zip", ".h5", ".hdf5")
+
+
+def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], None]) -> Path:
+    """Call `write(temporary path)` in the target's folder, then move the result onto `path`.
+
+    Raises
+    ------
+    HamlearnError
+        If the folder does not exist or cannot be written, or the disk is full; what is in memory is untouched and
+        no partial file stays behind.
+    """
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise HamlearnError(f"cannot write {target}: the folder {target.parent} does not exist.")
+    folder: str | None = None
+    try:
+        folder = tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent)
+        temporary = Path(folder) / target.name
+        write(temporary)
+        _move_onto(temporary, target)
+    except OSError as error:
+        raise HamlearnError(
+            f"cannot write {target}: {error.strerror or error}. The result in memory is intact: save it elsewhere."
+        ) from error
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+    return target
+
+
+def _move_onto(temporary: Path, target: Path) -> None:
+    if not (temporary.is_dir() and target.is_dir()):
+        os.replace(temporary, target)
+        return
+    old = temporary.with_name(f"{target.name}.old")  # a folder cannot be replaced in one step: move the old one aside first
+    os.replace(target, old)
+    try:
+        os.replace(temporary, target)
+    except OSError:
+        os.replace(old, target)
+        raise
+
+
+def require_writable(path: str | os.PathLike[str], endings: tuple[str, ...]) -> None:
+    """Raise before long work starts if its result could not be written to `path` afterwards."""
+    target = Path(path)
+    if target.suffix not in endings:
+        raise HamlearnError(f"the output must end in {' or '.join(endings)}; got {str(path)!r}.")
+    if not target.parent.is_dir():
+        raise HamlearnError(f"cannot write {target}: the folder {target.parent} does not exist.")
+    if not os.access(target.parent, os.W_OK) or (target.exists() and not os.access(target, os.W_OK)):
+        raise HamlearnError(f"cannot write {target}: permission denied.")
+
+
+def write_dataset(data: xr.Dataset | xr.DataTree, path: str | os.PathLike[str]) -> Path:
+    """Write a Dataset or DataTree as NetCDF (.nc) or Zarr (.zarr)."""
+    suffix = Path(path).suffix
+    if suffix not in (".nc", ".zarr"):
+        raise HamlearnError(f"results are written as .nc (one NetCDF file) or .zarr (a chunked folder); got {str(path)!r}.")
+
+    def write(temporary: Path) -> None:
+        if suffix == ".nc":
+            data.to_netcdf(temporary, engine="h5netcdf")
+        else:
+            data.to_zarr(temporary, zarr_format=2, consolidated=False)
+
+    return write_atomically(path, write)
+
+
+def read_tree(path: str | os.PathLike[str]) -> xr.DataTree:
+    """The DataTree in a .nc or .zarr file, loaded into memory."""
+    target = existing(path)
+    with _readable(target):
+        engine = "zarr" if target.suffix == ".zarr" else "h5netcdf"
+        options: dict[str, Any] = {"consolidated": False} if engine == "zarr" else {}
+        with xr.open_datatree(target, engine=engine, **options) as tree:
+            return tree.load()
+
+
+def read_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
+    """The Dataset in a .nc or .zarr file, loaded into memory."""
+    target = existing(path)
+    with _readable(target):
+        engine = "zarr" if target.suffix == ".zarr" else "h5netcdf"
+        options: dict[str, Any] = {"consolidated": False} if engine == "zarr" else {}
+        with xr.open_dataset(target, engine=engine, **options) as dataset:
+            return dataset.load()
+
+
+def existing(path: str | os.PathLike[str]) -> Path:
+    """`path`, or an error if nothing is there."""
+    target = Path(path)
+    if not target.exists():
+        raise HamlearnError(f"no such file: {target}.")
+    return target
+
+
+def read_states(path: str, count_column: int | str | None = None) -> xr.Dataset | dict[str, Any]:
+    """States from any readable file: a Dataset that hamlearn wrote, or a dictionary with the array ``state``."""
+    target = existing(path)
+    name = target.name.lower()
+    if not name.endswith(READABLE):
+        raise HamlearnError(
+            f"cannot read {target.name!r}: known endings are {', '.join(READABLE)}. "
+            "Load other formats yourself and pass the array to hl.microstates(array, ...)."
+        )
+    if target.is_file() and target.stat().st_size == 0:
+        raise HamlearnError(f"{target} is empty.")
+    with _readable(target):
+        if name.endswith((".nc", ".zarr")):
+            return _read_xarray(target)
+        if name.endswith(".npy"):
+            return {"state": np.load(target, allow_pickle=False)}
+        if name.endswith(".npz"):
+            with np.load(target, allow_pickle=False) as archive:
+                return _pick_state({key: archive[key] for key in archive.files}, target)
+        if name.endswith((".h5", ".hdf5")):
+            return _read_hdf5(target)
+        return _read_table(target, count_column)
+
+
+@contextlib.contextmanager
+def _readable(target: Path) -> Any:
+    """Turn every way in which a file can be broken into one error that names the file."""
+    try:
+        with warnings.catch_warnings():  # xarray's decoder adds a filter of its own, for good
+            yield
+    except HamlearnError:
+        raise
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise HamlearnError(f"cannot read {target}: {first}") from error
+
+
+def _read_xarray(target: Path) -> xr.Dataset | dict[str, Any]:
+    dataset = read_dataset(target)
+    if "state" in dataset and "space" in dataset.attrs:
+        return dataset
+    return _pick_state({str(key): value.values for key, value in dataset.variables.items()}, target)
+
+
+def _read_hdf5(target: Path) -> dict[str, Any]:
+    import h5py
+
+    with h5py.File(target, "r") as file:
+        arrays = {key: file[key][()] for key in file if isinstance(file[key], h5py.Dataset)}
+    return _pick_state(arrays, target)
+
+
+def _read_table(target: Path, count_column: int | str | None) -> dict[str, Any]:
+    import pandas as pd
+
+    try:
+        first = pd.read_csv(target, header=None, nrows=1, comment="#").iloc[0]
+        header = 0 if any(isinstance(value, str) for value in first) else None
+        table = pd.read_csv(target, header=header, comment="#")
+    except pd.errors.EmptyDataError as error:
+        raise HamlearnError(f"{target} is empty.") from error
+    except pd.errors.ParserError as error:
+        raise HamlearnError(f"{target} is ragged: {str(error).strip()}. Every line needs the same number of columns.") from error
+    if table.empty:
+        raise HamlearnError(f"{target} is empty: it holds a header and no rows.")
+    missing = table.isna().to_numpy().any(1)
+    if missing.any():
+        where = f"row {int(missing.argmax()) + 1} of {len(table)}"
+        raise HamlearnError(f"{target} is ragged or has missing values (first in {where}); every line needs a number in every column.")
+    result: dict[str, Any] = {}
+    if count_column is None and header is not None and "count" in table.columns:
+        count_column = "count"
+    if count_column is not None:
+        number = isinstance(count_column, int)
+        if (number and not -table.shape[1] <= count_column < table.shape[1]) or (not number and count_column not in table.columns):
+            raise HamlearnError(f"{target} has no column {count_column!r} to take counts from; it has {table.shape[1]} columns.")
+        column = table.columns[count_column] if number else count_column
+        result["counts"] = table.pop(column).to_numpy()
+    words = [str(name) for name, kind in table.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
+    if words:
+        raise HamlearnError(f"{target} holds text in column {words[0]}; states must be numbers.")
+    return {"state": table.to_numpy(), **result}
+
+
+def _pick_state(arrays: dict[str, np.ndarray], target: Path) -> dict[str, Any]:
+    """The array called state (or the only one with two axes or more) and its companions."""
+    names: list[str] = [key for key in ("state", "states", "spins", "samples", "data") if key in arrays]
+    names = names or [key for key, value in arrays.items() if np.ndim(value) >= 2]
+    if len(names) != 1 and not (names and names[0] == "state"):
+        found = ", ".join(f"{key} {np.shape(value)}" for key, value in arrays.items()) or "nothing"
+        raise HamlearnError(
+            f"{target} needs one array called 'state'; found {found}. Load it yourself and pass the array to hl.microstates(array, ...)."
+        )
+    result: dict[str, Any] = {"state": arrays[names[0]]}
+    for key, aliases in {
+        "beta": ("beta",),
+        "counts": ("counts", "count"),
+        "weights": ("weights", "weight"),
+        "space": ("space",),
+        "q": ("q",),
+    }.items():
+        for alias in aliases:
+            if alias in arrays:
+                result[key] = arrays[alias].item() if np.ndim(arrays[alias]) == 0 else arrays[alias]
+    return result

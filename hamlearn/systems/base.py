@@ -1,0 +1,143 @@
+"""What a microstate is (spaces) and what every system offers (the protocol)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from hamlearn.errors import HamlearnError, choice
+from hamlearn.systems.lattice import Lattice
+
+
+@dataclass(frozen=True)
+class Space:
+    """The values one site can take: ±1 spins, or the states 0 … q−1.
+
+    Attributes
+    ----------
+    name : str
+        ``"spins"`` or ``"states"``.
+    q : int
+        Number of values.
+
+    Examples
+    --------
+    >>> from hamlearn.systems import SPINS, states
+    >>> SPINS.values
+    array([-1,  1], dtype=int8)
+    >>> states(3).values
+    array([0, 1, 2], dtype=int8)
+    """
+
+    name: str
+    q: int
+
+    @property
+    def values(self) -> np.ndarray:
+        """The allowed values in ascending order, shape ``(q,)``."""
+        return np.array([-1, 1], np.int8) if self.name == "spins" else np.arange(self.q, dtype=np.int8)
+
+    def index(self, states: np.ndarray) -> np.ndarray:
+        """Index of each state in :attr:`values` (what tables are indexed with)."""
+        return (np.asarray(states) + 1) // 2 if self.name == "spins" else np.asarray(states)
+
+    def from_index(self, index: np.ndarray) -> np.ndarray:
+        """Inverse of :meth:`index`."""
+        return self.values[np.asarray(index)]
+
+
+SPINS = Space("spins", 2)
+
+
+def states(q: int) -> Space:
+    """The space {0 … q−1}."""
+    if not 2 <= int(q) <= 127:
+        raise HamlearnError(f"states need 2 <= q <= 127; got q={q}.")
+    return Space("states", int(q))
+
+
+def space_from_name(name: str, q: int | None = None) -> Space:
+    """The space called `name` (``"spins"`` or ``"states"`` with `q`)."""
+    choice(name, ("spins", "states"), "space")
+    if name == "spins":
+        return SPINS
+    if q is None:
+        raise HamlearnError("space='states' needs q, the number of states; for example q=3.")
+    return states(q)
+
+
+@runtime_checkable
+class System(Protocol):
+    """A Hamiltonian on a lattice: what can be simulated, scored and learned.
+
+    Anything with these members is a system; no base class is needed. States have the site axes last.
+
+    Attributes
+    ----------
+    lattice : Lattice
+        Sites (``lattice.shape``) and bonds.
+    space : Space
+        The values one site can take.
+    pure_jax : bool
+        True if the parameters are arrays that the jitted samplers may step directly; a system for which this is
+        False (a black box) is stepped from Python with chain-batched calls of :meth:`energy`.
+    """
+
+    @property
+    def lattice(self) -> Lattice: ...
+
+    @property
+    def space(self) -> Space: ...
+
+    @property
+    def pure_jax(self) -> bool: ...
+
+    def energy(self, states: Any) -> Any:
+        """Energy of states ``(..., *lattice.shape)``, shape ``(...)``."""
+        ...
+
+    def action(self, states: Any, beta: float) -> Any:
+        """−ln of the unnormalised probability at inverse temperature `beta`; βH for classical systems."""
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready description from which :func:`hamlearn.systems.from_dict` rebuilds the system."""
+        ...
+
+
+def broadcast_parameter(value: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
+    """`value` as a finite float64 array of `shape`, scalars broadcast."""
+    try:
+        array = np.broadcast_to(np.asarray(value, dtype=np.float64), shape).copy()
+    except (ValueError, TypeError) as error:
+        raise HamlearnError(f"{what} must be a number or an array of shape {shape}; got shape {np.shape(value)}.") from error
+    if not np.all(np.isfinite(array)):
+        raise HamlearnError(f"{what} must be finite; {np.sum(~np.isfinite(array))} of {array.size} values are not.")
+    array.setflags(write=False)
+    return array
+
+
+def check_beta(beta: Any) -> np.ndarray:
+    """`beta` as a float64 array, every value finite and positive."""
+    array = np.asarray(beta, dtype=np.float64)
+    if array.size == 0 or not np.all(np.isfinite(array)) or np.any(array <= 0):
+        raise HamlearnError(f"beta (inverse temperature 1/T) must be finite and > 0; got {beta!r}.")
+    return array
+
+
+def as_site_axes(states: Any, shape: tuple[int, ...]) -> Any:
+    """`states` ``(..., *shape)`` or ``(..., n_sites)`` with the sites flattened to one last axis."""
+    n_sites = int(np.prod(shape))
+    if tuple(states.shape[states.ndim - len(shape) :]) == tuple(shape) and states.ndim >= len(shape):
+        return states.reshape((*states.shape[: states.ndim - len(shape)], n_sites))
+    if states.ndim >= 1 and states.shape[-1] == n_sites:
+        return states
+    raise HamlearnError(f"expected states with site axes {tuple(shape)} last (or {n_sites} flat sites); got shape {tuple(states.shape)}.")
+
+
+def json_ready(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """`mapping` with arrays turned into nested lists, so that it can be written as JSON."""
+    return {key: value.tolist() if isinstance(value, np.ndarray | np.generic) else value for key, value in mapping.items()}

@@ -1,0 +1,35 @@
+"""Exact answers: enumeration, transfer matrices and Kaufman's solution of the square Ising model.
+
+These are the oracles that samplers, likelihoods and predictions are judged by; exact likelihoods are built from
+:func:`log_partition_function`. Everything is computed in double precision (inside ``jax.enable_x64(True)``,
+never global) and comes back as NumPy or xarray.
+
+* *enumeration*: any graph of at most 2^20 states; gives everything.
+* *transfer*: any couplings and fields on lattices that can be cut into layers of at most 512 states (chains, 9×L
+  tori, 3×3×L) or open square strips up to 16 wide; gives log Z, thermodynamics, expectations, and samples.
+* *kaufman*: the uniform Ising model without field on a periodic square lattice of any size; gives log Z and
+  thermodynamics.
+"""
+
+from __future__ import annotations
+
+from hamlearn.systems.exact.averages import expectations, log_partition, thermodynamics
+from hamlearn.systems.exact.enumeration import all_states
+from hamlearn.systems.exact.methods import method, require
+from hamlearn.systems.exact.partition import energy_range, log_partition_function
+from hamlearn.systems.exact.states import distribution, moments, sample, state_energies
+
+__all__ = [
+    "all_states",
+    "distribution",
+    "energy_range",
+    "expectations",
+    "log_partition",
+    "log_partition_function",
+    "method",
+    "moments",
+    "require",
+    "sample",
+    "state_energies",
+    "thermodynamics",
+]

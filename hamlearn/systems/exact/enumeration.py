@@ -1,0 +1,84 @@
+"""Enumeration: log Z of any graph of up to 2^20 states, by summing over all of them.
+
+The sites are halved and halved again (:mod:`hamlearn.systems.exact.weights`), so the 2^20 log weights of 20
+spins are one product of three small matrices plus two vectors, whatever the number of bonds: 8 MB.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.nn import logsumexp
+
+from hamlearn.errors import HamlearnError
+from hamlearn.systems.exact.weights import group_states, log_weights
+from hamlearn.systems.lattice import Lattice
+
+MAX_STATES = 2**20
+"""Largest number of states that is enumerated: 20 spins, 12 three-state sites."""
+
+
+def count_states(lattice: Lattice, q: int) -> int:
+    """Number of states, q**n_sites."""
+    return int(q) ** lattice.n_sites
+
+
+def require_enumerable(lattice: Lattice, q: int) -> None:
+    """Raise unless all states of `lattice` can be enumerated."""
+    if count_states(lattice, q) > MAX_STATES:
+        largest = int(np.log(MAX_STATES) / np.log(q) + 1e-9)
+        raise HamlearnError(
+            f"{power_text(q, lattice.n_sites)} states are too many to enumerate: at most 2**20 = 1.05e6, "
+            f"that is {largest} sites with q={q}. log_partition, thermodynamics, expectations and sample also "
+            "work by transfer matrix, on lattices that can be cut into layers of at most 512 states."
+        )
+
+
+def power_text(q: int, n_sites: int) -> str:
+    """Text such as ``2**100 = 1.3e+30``, also where the number overflows a float."""
+    exponent = n_sites * np.log10(q)
+    value = f"{10 ** (exponent % 1):.1f}e+{int(exponent)}" if exponent >= 7 else str(q**n_sites)
+    return f"{q}**{n_sites} = {value}"
+
+
+def all_states(lattice: Lattice, q: int = 2) -> np.ndarray:
+    """Every state of a lattice, as indices.
+
+    Parameters
+    ----------
+    lattice : Lattice
+        Gives the site axes; at most 2^20 states.
+    q : int
+        Number of states per site (2: spins, index 0 is −1 and 1 is +1).
+
+    Returns
+    -------
+    array of int8, shape (q**n_sites, *lattice.shape)
+        In C order: the last site changes fastest. ``space.from_index`` turns indices into values.
+
+    Raises
+    ------
+    HamlearnError
+        If there are more than 2^20 states.
+
+    Examples
+    --------
+    >>> from hamlearn.systems import exact, lattice
+    >>> exact.all_states(lattice.hypercubic(2), q=2).tolist()
+    [[0, 0], [0, 1], [1, 0], [1, 1]]
+    """
+    require_enumerable(lattice, q)
+    return group_states(int(q), lattice.n_sites).reshape(-1, *lattice.shape)
+
+
+def state_log_weights(lattice: Lattice, q: int, tables: jax.Array, fields: jax.Array) -> jax.Array:
+    """Log weight of every state in the order of :func:`all_states`, from tables that include β; traceable."""
+    first, second = lattice.bonds.T
+    pair = jnp.zeros((lattice.n_sites, q, lattice.n_sites, q), tables.dtype)
+    return log_weights(pair.at[first, :, second, :].add(tables), fields)
+
+
+def log_partition(lattice: Lattice, q: int, tables: jax.Array, fields: jax.Array) -> jax.Array:
+    """Log Z from tables that include β; traceable."""
+    return logsumexp(state_log_weights(lattice, q, tables, fields))

@@ -1,0 +1,204 @@
+"""Exact distributions over states, their moments, and independent samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import jax
+import numpy as np
+import xarray as xr
+
+from hamlearn.errors import HamlearnError
+from hamlearn.systems.base import Space, check_beta
+from hamlearn.systems.exact import enumeration, transfer
+from hamlearn.systems.exact.averages import BETA_ATTRIBUTES
+from hamlearn.systems.exact.methods import (
+    LatticeKey,
+    lattice_from_key,
+    lattice_key,
+    require_general,
+    require_layers,
+    tables_of,
+)
+from hamlearn.systems.exact.partition import arithmetics
+from hamlearn.systems.lattice import Lattice
+
+
+def state_energies(system: Any) -> np.ndarray:
+    """Energy of every state, shape ``(q**n_sites,)``, in the order of :func:`all_states`.
+
+    Parameters
+    ----------
+    system : System
+        Any system of spins or q-state sites with at most 2^20 states; its own ``energy`` is evaluated.
+
+    Raises
+    ------
+    HamlearnError
+        If there are more than 2^20 states or the system has no discrete space.
+
+    Examples
+    --------
+    >>> from hamlearn.systems import WeakStrong, exact
+    >>> energies = exact.state_energies(WeakStrong())
+    >>> len(energies), round(float(energies.min()), 6)
+    (65536, -40.48)
+    """
+    space, lattice = getattr(system, "space", None), getattr(system, "lattice", None)
+    if not isinstance(space, Space) or not isinstance(lattice, Lattice):
+        raise HamlearnError(f"enumeration needs a system of spins or q-state sites; got {type(system).__name__}.")
+    states = enumeration.all_states(lattice, space.q)
+    size = max(1, transfer.CHUNK // max(lattice.n_bonds, lattice.n_sites))
+    chunks = [system.energy(space.from_index(states[k : k + size])) for k in range(0, len(states), size)]
+    return np.concatenate([np.asarray(chunk, float) for chunk in chunks])
+
+
+def distribution(system: Any, beta: float) -> tuple[np.ndarray, np.ndarray]:
+    """Every state and its exact probability.
+
+    Parameters
+    ----------
+    system : System
+        Any system of spins or q-state sites with at most 2^20 states.
+    beta : float
+        Inverse temperature, > 0.
+
+    Returns
+    -------
+    states : array of int8 (q**n_sites, *lattice.shape)
+        Values (±1 for spins, 0 … q−1 otherwise).
+    probabilities : array (q**n_sites,)
+
+    Raises
+    ------
+    HamlearnError
+        If there are more than 2^20 states, the system has no discrete space or β is not one positive number.
+
+    Examples
+    --------
+    >>> from hamlearn.systems import Ising, exact
+    >>> states, probabilities = exact.distribution(Ising(2, periodic=False), 1.0)
+    >>> states[0].tolist(), round(float(probabilities[0]), 6)
+    ([-1, -1], 0.440399)
+    """
+    energies = state_energies(system)
+    weights = np.exp(-_one_beta(beta) * (energies - energies.min()))
+    states = enumeration.all_states(system.lattice, system.space.q)
+    return system.space.from_index(states), weights / weights.sum()
+
+
+def moments(system: Any, beta: Any) -> xr.Dataset:
+    """Exact moments of the magnetization per site m = Σ σ_i / N, by enumeration.
+
+    Parameters
+    ----------
+    system : System
+        At most 20 spins ±1. Larger lattices: average over :func:`sample`.
+    beta : float or array (n,)
+        Inverse temperatures, > 0.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over dimension ``beta``: ``magnetization`` ⟨m⟩, ``absolute_magnetization`` ⟨|m|⟩,
+        ``squared_magnetization`` ⟨m²⟩ and ``quartic_magnetization`` ⟨m⁴⟩.
+
+    Raises
+    ------
+    HamlearnError
+        If there are more than 2^20 states, the system has no ±1 spins or β is not positive.
+
+    Examples
+    --------
+    >>> from hamlearn.systems import Ising, exact
+    >>> round(float(exact.moments(Ising((3, 3)), 0.4)["absolute_magnetization"][0]), 6)
+    0.816861
+    """
+    energies, points = state_energies(system), np.atleast_1d(check_beta(beta)).ravel()
+    if system.space.name != "spins":
+        raise HamlearnError(f"exact.moments needs a system of ±1 spins; got {system!r}.")
+    m = 2 * enumeration.all_states(system.lattice).reshape(len(energies), -1).mean(1) - 1
+    columns = {
+        "magnetization": (m, "magnetization per site"),
+        "absolute_magnetization": (np.abs(m), "absolute magnetization per site"),
+        "squared_magnetization": (m**2, "squared magnetization per site"),
+        "quartic_magnetization": (m**4, "fourth power of the magnetization per site"),
+    }
+    powers = np.stack([column for column, _ in columns.values()], 1)
+    means = np.empty((points.size, len(columns)))
+    for k, beta_k in enumerate(points):
+        weights = np.exp(-beta_k * (energies - energies.min()))
+        means[k] = weights @ powers / weights.sum()
+    data = {name: ("beta", means[:, k], {"long_name": text, "units": "1"}) for k, (name, (_, text)) in enumerate(columns.items())}
+    return xr.Dataset(data, {"beta": ("beta", points, BETA_ATTRIBUTES)}, {"method": "enumeration"})
+
+
+def sample(system: Any, beta: float, draws: int, seed: int) -> np.ndarray:
+    """Independent samples from the exact Boltzmann distribution.
+
+    By enumeration from the inverse cumulative distribution, otherwise layer by layer from the exact
+    conditionals of the transfer matrix: no Markov chain, no autocorrelation.
+
+    Parameters
+    ----------
+    system : Pairwise or QState
+        A system small enough for enumeration or the transfer matrix.
+    beta : float
+        Inverse temperature, > 0.
+    draws : int
+        Number of samples.
+    seed : int
+        The same seed gives the same samples.
+
+    Returns
+    -------
+    array of int8, shape (draws, *lattice.shape)
+        Values (±1 for spins, 0 … q−1 otherwise).
+
+    Raises
+    ------
+    HamlearnError
+        If the system is too large or of another kind, or β or `draws` is not positive.
+
+    Examples
+    --------
+    >>> from hamlearn.systems import EdwardsAnderson, exact
+    >>> exact.sample(EdwardsAnderson((6, 6), seed=1), beta=1.0, draws=5, seed=0).shape
+    (5, 6, 6)
+    """
+    method = require_general(system, "exact samples")
+    value = _one_beta(beta)
+    if int(draws) != draws or draws < 1:
+        raise HamlearnError(f"draws must be a positive integer; got {draws!r}.")
+    draws, lattice, q = int(draws), system.lattice, system.space.q
+    generator = np.random.default_rng(seed)
+    if method == "enumeration":
+        index = enumeration.all_states(lattice, q)[_inverse_cdf(-value * state_energies(system), draws, generator)]
+    else:
+        (arithmetic,) = arithmetics(system, method, np.array(value))
+        tables, fields = (value * array for array in tables_of(system))
+        with jax.enable_x64(True):
+            run = _prefixes(lattice_key(lattice), q, arithmetic == "linear")
+            final, partial, cross = (np.asarray(array) for array in run(tables, fields))
+        index = transfer.sample(require_layers(lattice, q), final, partial, cross, draws, generator)
+    return system.space.from_index(index.reshape(draws, *lattice.shape))
+
+
+@lru_cache(maxsize=64)
+def _prefixes(key: LatticeKey, q: int, linear: bool) -> Callable[[Any, Any], Any]:
+    layers = require_layers(lattice_from_key(key), q)
+    return jax.jit(lambda tables, fields: transfer.prefixes(layers, tables, fields, linear=linear))
+
+
+def _inverse_cdf(log_weights: np.ndarray, draws: int, generator: np.random.Generator) -> np.ndarray:
+    cumulative = np.cumsum(np.exp(log_weights - log_weights.max()))
+    index = np.searchsorted(cumulative, generator.random(draws) * cumulative[-1], side="right")
+    return np.minimum(index, len(cumulative) - 1)
+
+
+def _one_beta(beta: Any) -> float:
+    if np.ndim(beta) != 0:
+        raise HamlearnError(f"one beta is needed here; got shape {np.shape(beta)}: call once per temperature.")
+    return float(check_beta(beta))

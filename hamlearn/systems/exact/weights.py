@@ -1,0 +1,94 @@
+"""Log weights of every state of a group of sites, by halving the group: the arithmetic all oracles share.
+
+Couplings of a group of m sites are one array ``pair`` of shape ``(m, q, m, q)``: ``pair[i, a, j, b]`` is added
+to the log weight when site i is in state a and site j in state b. A kernel between two groups is then a product
+of three matrices (one-hot states, couplings, one-hot states), whose gradients are matrix products too: no
+gathering of table entries, no scattering of their gradients.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hamlearn.errors import HamlearnError
+
+SMALL_GROUP = 64
+"""Groups of up to this many states are not halved: a deep recursion costs more to compile than it saves."""
+
+
+@lru_cache(maxsize=64)
+def group_states(q: int, n_sites: int) -> np.ndarray:
+    """All states of `n_sites` sites in C order (the last site fastest), int8 ``(q**n_sites, n_sites)``."""
+    states = np.ascontiguousarray(np.indices((q,) * n_sites, dtype=np.int8).reshape(n_sites, -1).T)
+    states.setflags(write=False)
+    return states
+
+
+@lru_cache(maxsize=64)
+def one_hot_states(q: int, n_sites: int) -> np.ndarray:
+    """The states of :func:`group_states` as 0/1 features, float64 ``(q**n_sites, n_sites * q)``."""
+    features = np.eye(q)[group_states(q, n_sites)].reshape(q**n_sites, n_sites * q)
+    features.setflags(write=False)
+    return features
+
+
+def log_kernel(cross: jax.Array) -> jax.Array:
+    """Coupling part of the log weight for every state of two groups.
+
+    Parameters
+    ----------
+    cross : array (..., m, q, k, q)
+        Couplings from the m sites of the first group to the k sites of the second.
+
+    Returns
+    -------
+    array (..., q**m, q**k)
+    """
+    *batch, m, q, k, _ = cross.shape
+    matrix = cross.reshape(*batch, m * q, k * q)
+    return jnp.asarray(one_hot_states(q, m)) @ (matrix @ jnp.asarray(one_hot_states(q, k)).T)
+
+
+def log_weights(pair: jax.Array, fields: jax.Array) -> jax.Array:
+    """Log weight of every state of a group of sites.
+
+    Parameters
+    ----------
+    pair : array (..., m, q, m, q)
+        Couplings inside the group; each bond in one of its two orders.
+    fields : array (..., m, q)
+        Log weight of each state of each site.
+
+    Returns
+    -------
+    array (..., q**m)
+        In the order of :func:`group_states`.
+    """
+    m, q = fields.shape[-2:]
+    if m == 1 or q**m <= SMALL_GROUP:
+        features = jnp.asarray(one_hot_states(q, m))
+        field, coupling = fields.reshape(*fields.shape[:-2], m * q), pair.reshape(*pair.shape[:-4], m * q, m * q)
+        return field @ features.T + jnp.sum((features @ coupling) * features, -1)
+    half = m // 2
+    left = log_weights(pair[..., :half, :, :half, :], fields[..., :half, :])
+    right = log_weights(pair[..., half:, :, half:, :], fields[..., half:, :])
+    back = jnp.moveaxis(pair[..., half:, :, :half, :], (-4, -3), (-2, -1))
+    cross = log_kernel(pair[..., :half, :, half:, :] + back)
+    total = left[..., :, None] + right[..., None, :] + cross
+    return total.reshape(*total.shape[:-2], q**m)
+
+
+def require_double(array: Any) -> jax.Array:
+    """`array` as a float64 JAX array; an error outside an x64 context, where it would become float32."""
+    result = jnp.asarray(array, dtype=float)
+    if result.dtype != np.float64:
+        raise HamlearnError(
+            "exact log Z needs double precision: call it, and what was made from it by jit, grad or vmap, "
+            "inside `with jax.enable_x64(True):`."
+        )
+    return result

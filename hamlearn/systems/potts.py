@@ -1,0 +1,180 @@
+"""q-state models with pair couplings: clock, Potts, and general coupling tables.
+
+H(s) = −Σ_b T_b(s_i, s_j) − Σ_i f_i(s_i). For the clock model T = J cos(2π(a − b)/q), for Potts T = J δ_ab, and for
+general couplings T is any table, identified by data only up to gauge; the zero-sum gauge is the convention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from hamlearn.errors import HamlearnError, choice
+from hamlearn.systems import lattice as lattices
+from hamlearn.systems.base import Space, as_site_axes, broadcast_parameter, json_ready
+from hamlearn.systems.base import states as states_space
+from hamlearn.systems.lattice import Lattice
+
+
+def clock_table(q: int) -> np.ndarray:
+    """cos(2π(a − b)/q), shape ``(q, q)``."""
+    angle = 2 * np.pi * np.arange(q) / q
+    return np.cos(angle[:, None] - angle[None])
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class QState:
+    """Pairwise interactions of q-state sites; built by :func:`Clock` and :func:`Potts`.
+
+    Parameters
+    ----------
+    bonds : array of int (n_bonds, 2), or Lattice
+        Which pairs interact.
+    q : int
+        Number of states, 0 … q−1.
+    J : float, array (n_bonds,), (q, q) or (n_bonds, q, q)
+        Coupling strengths that multiply `interaction`, or whole coupling tables when `interaction` is "general";
+        positive favours.
+    h : float, array (q,) or (n_sites, q)
+        Fields on every state.
+    interaction : {"clock", "potts", "general"}
+        The table that a scalar coupling multiplies: cos of the angle difference, δ, or none.
+    n_sites : int, optional
+        Number of sites, when the bonds do not reach the last one.
+    """
+
+    lattice: Lattice
+    q: int
+    J: np.ndarray
+    h: np.ndarray
+    interaction: str
+    name: str
+
+    def __init__(
+        self,
+        bonds: Any,
+        q: int,
+        J: Any = 1.0,
+        h: Any = 0.0,
+        *,
+        interaction: str = "potts",
+        n_sites: int | None = None,
+        name: str = "QState",
+    ) -> None:
+        lattice = lattices.as_lattice(bonds, n_sites)
+        general = choice(interaction, ("clock", "potts", "general"), "interaction") == "general"
+        shape = (lattice.n_bonds, q, q) if general else (lattice.n_bonds,)
+        object.__setattr__(self, "lattice", lattice)
+        object.__setattr__(self, "q", states_space(q).q)
+        object.__setattr__(self, "J", broadcast_parameter(J, shape, "J"))
+        object.__setattr__(self, "h", broadcast_parameter(h, (lattice.n_sites, q), "h"))
+        object.__setattr__(self, "interaction", interaction)
+        object.__setattr__(self, "name", name)
+
+    @property
+    def space(self) -> Space:
+        """The states 0 … q−1."""
+        return states_space(self.q)
+
+    @property
+    def pure_jax(self) -> bool:
+        """The jitted samplers may step it."""
+        return True
+
+    def coupling_tables(self) -> np.ndarray:
+        """−energy of every bond for every pair of states, shape ``(n_bonds, q, q)``."""
+        if self.interaction == "general":
+            return self.J
+        return self.J[:, None, None] * (clock_table(self.q) if self.interaction == "clock" else np.eye(self.q))
+
+    def field_tables(self) -> np.ndarray:
+        """−energy of every site for every state, shape ``(n_sites, q)``."""
+        return self.h
+
+    def energy(self, states: Any) -> Any:
+        """Energy of states ``(..., *lattice.shape)`` (or flat ``(..., n_sites)``), shape ``(...)``."""
+        states = np.asarray(states) if isinstance(states, list | tuple) else states
+        xp = array_namespace(states)
+        flat = xp.astype(
+            as_site_axes(states, self.lattice.shape), xp.int64 if xp.__name__.startswith(("numpy", "array_api_compat.numpy")) else xp.int32
+        )
+        ends = [xp.take(flat, xp.asarray(self.lattice.bonds[:, end]), axis=-1) for end in (0, 1)]
+        tables, fields = (
+            xp.asarray(np.array(self.coupling_tables())),
+            xp.asarray(np.array(self.field_tables())),
+        )  # copies: torch refuses read-only arrays
+        pairs = tables[xp.arange(self.lattice.n_bonds), ends[0], ends[1]]
+        singles = fields[xp.arange(self.lattice.n_sites), flat]
+        return -xp.sum(pairs, axis=-1) - xp.sum(singles, axis=-1)
+
+    def action(self, states: Any, beta: float) -> Any:
+        """βH."""
+        return beta * self.energy(states)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready description."""
+        keys = ("q", "J", "h", "interaction", "name")
+        return json_ready({"kind": "qstate", "lattice": self.lattice.to_dict(), **{key: getattr(self, key) for key in keys}})
+
+    def __repr__(self) -> str:
+        return f"{self.name}(shape={self.lattice.shape}, q={self.q}, {self.lattice.n_bonds} bonds)"
+
+
+def qstate_from_dict(description: dict[str, Any]) -> QState:
+    """The system that :meth:`QState.to_dict` described."""
+    keys = ("q", "J", "h", "interaction", "name")
+    return QState(lattices.from_dict(description["lattice"]), **{key: description[key] for key in keys})
+
+
+def Clock(shape: int | Sequence[int] | Lattice, q: int, J: Any = 1.0, h: Any = 0.0, *, periodic: bool = True) -> QState:
+    """Clock ("planar Potts") model: H = −J Σ⟨ij⟩ cos(2π(s_i − s_j)/q) − Σ h_i(s_i).
+
+    At q = 3 it equals the Potts model with coupling 3J/2, at q = 2 the Ising model.
+
+    Examples
+    --------
+    >>> from hamlearn.systems import Clock
+    >>> float(Clock((4, 4), q=3).energy(np.zeros((4, 4), int)))
+    -32.0
+    """
+    lattice = shape if isinstance(shape, Lattice) else lattices.hypercubic(shape, periodic=periodic)
+    return QState(lattice, q, J, h, interaction="clock", name="Clock")
+
+
+def Potts(shape: int | Sequence[int] | Lattice, q: int, J: Any = 1.0, h: Any = 0.0, *, periodic: bool = True) -> QState:
+    """Potts model with fields: H = −Σ⟨ij⟩ J δ(s_i, s_j) − Σ h_i(s_i), or general coupling tables.
+
+    Parameters
+    ----------
+    shape : int, sequence of int, or Lattice
+        Extents of the hypercubic lattice, or the lattice itself.
+    q : int
+        Number of states.
+    J : float, array (n_bonds,), (q, q) or (n_bonds, q, q)
+        Strength of δ, or the tables of general couplings.
+    h : float, array (q,) or (n_sites, q)
+        Fields on every state.
+    periodic : bool
+        Wrap the boundaries around.
+
+    Examples
+    --------
+    >>> from hamlearn.systems import Potts
+    >>> float(Potts(5, q=4).energy(np.arange(5) % 4))
+    0.0
+    """
+    lattice = shape if isinstance(shape, Lattice) else lattices.hypercubic(shape, periodic=periodic)
+    if np.ndim(J) not in (0, 1, 2, 3):
+        raise HamlearnError(f"Potts couplings are a number, (n_bonds,), (q, q) or (n_bonds, q, q); got shape {np.shape(J)}.")
+    interaction = "general" if np.ndim(J) >= 2 else "potts"
+    return QState(lattice, q, J, h, interaction=interaction, name="Potts")
+
+
+def zero_sum(tables: np.ndarray) -> np.ndarray:
+    """Coupling tables ``(..., q, q)`` in the zero-sum gauge: every row and column sums to zero."""
+    rows, columns = tables.mean(-1, keepdims=True), tables.mean(-2, keepdims=True)
+    return tables - rows - columns + tables.mean((-1, -2), keepdims=True)

@@ -1,0 +1,141 @@
+"""Many systems of one lattice in one compiled call: members of a posterior at many temperatures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from hamlearn.errors import HamlearnError, choice
+from hamlearn.systems.base import Space, check_beta
+from hamlearn.systems.lattice import Lattice
+from hamlearn.systems.sampling import loop, vectorised
+from hamlearn.systems.sampling.request import check_integers
+
+
+def simulate_members(
+    lattice: Lattice,
+    space: Space,
+    parameters: Mapping[str, Any],
+    beta: Any,
+    *,
+    draws: int,
+    chains: int = 1,
+    seed: int = 0,
+    sampler: str = "heat_bath",
+    burn_in: int = 200,
+    thin: int = 1,
+    start: str = "hot",
+    observe: Callable[[np.ndarray], dict[str, np.ndarray]] | None = None,
+    progress: bool | None = None,
+) -> Any:
+    """Draw microstates of many systems that differ only in their parameters.
+
+    Members × temperatures × chains are axes of one compiled call, so a posterior of hundreds of members costs little
+    more than one system of the same total size.
+
+    Parameters
+    ----------
+    lattice : Lattice
+        Sites and bonds that all members share.
+    space : Space
+        What values a site takes.
+    parameters : mapping
+        Spins: ``J (member, n_bonds)`` and ``h (member, n_sites)``. States: ``tables (member, n_bonds, q, q)`` and
+        ``fields (member, n_sites, q)``, −energies. The fields may be left out (zero).
+    beta : float, array (n_beta,) or array (member, n_beta)
+        Inverse temperatures of all members, or of each; ``beta[:, None]`` gives every member its own.
+    draws, chains : int
+        Draws per chain, and chains per member and temperature.
+    seed : int
+        Same call and seed, same microstates.
+    sampler : {"heat_bath", "metropolis", "tempering"}
+        Single-site updates, independent at every temperature; or with exchanges between neighbouring temperatures,
+        which must then ascend (every chain is a ladder of all of them).
+    burn_in, thin : int
+        Sweeps discarded and sweeps between draws. Nothing is adapted here: 200 sweeps suit high temperatures and
+        small lattices; take them from one :func:`simulate` of a member otherwise.
+    start : {"hot", "cold"}
+        Random states, or all sites up (spins) or in state 0.
+    observe : callable, optional
+        What to keep instead of the states: it is given the states of a chunk,
+        ``(draws, member, beta, chain, *lattice.shape)``, and returns a dictionary of arrays with the draws first.
+    progress : bool, optional
+        Show a progress bar (default: on a terminal, after two seconds).
+
+    Returns
+    -------
+    int8 array (member, beta, chain, draw, *lattice.shape), or dict
+        The states; or, with `observe`, its arrays for all draws, ``(draws, ...)``.
+
+    Raises
+    ------
+    HamlearnError
+        If parameters or temperatures have the wrong shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hamlearn.systems import SPINS, lattice
+    >>> square = lattice.hypercubic((4, 4))
+    >>> J = np.linspace(0.5, 1.5, 3)[:, None] * np.ones(square.n_bonds)
+    >>> states = simulate_members(square, SPINS, {"J": J}, [0.1, 0.2], draws=5)
+    >>> states.shape
+    (3, 2, 1, 5, 4, 4)
+    """
+    choice(sampler, ("heat_bath", "metropolis", "tempering"), "sampler")
+    choice(start, ("hot", "cold"), "start")
+    spins = space.name == "spins"
+    arrays = _parameters(lattice, space, parameters, spins)
+    members = len(arrays[0])
+    betas = check_beta(beta)
+    if betas.ndim > 2 or (betas.ndim == 2 and betas.shape[0] != members):
+        raise HamlearnError(f"beta must be a number, (n_beta,) or ({members} members, n_beta); got shape {betas.shape}.")
+    betas = np.broadcast_to(np.atleast_1d(betas), (members, np.atleast_1d(betas).shape[-1]))
+    n_beta = betas.shape[1]
+    check_integers(draws=(draws, 1), chains=(chains, 1), burn_in=(burn_in, 0), thin=(thin, 1), seed=(seed, 0))
+
+    shape = (members, n_beta, chains)
+    starting, stepping = np.random.SeedSequence(int(seed)).spawn(2)
+    full = (members, n_beta * chains, lattice.n_sites)
+    if start == "hot":
+        values = space.values[np.random.default_rng(starting).integers(space.q, size=full)]
+    else:
+        values = np.full(full, 1 if spins else 0, np.int8)
+    ladder = sampler == "tempering"
+    if ladder and (n_beta < 2 or np.any(np.diff(betas, axis=1) <= 0)):
+        raise HamlearnError(f"tempering needs at least two temperatures in ascending order of beta; got {np.asarray(beta).tolist()}.")
+    rungs = np.broadcast_to(betas[:, None], (members, chains, n_beta)) if ladder else np.repeat(betas, chains, axis=1)
+    values = values.reshape(members, chains, n_beta, -1) if ladder else values
+    engine = vectorised.JaxEngine(lattice, spins, arrays, rungs, sampler)
+
+    def unfolded(states: np.ndarray) -> dict[str, np.ndarray]:
+        if ladder:
+            states = np.moveaxis(states.reshape(len(states), members, chains, n_beta, -1), 2, 3)
+        states = states.reshape(len(states), *shape, *lattice.shape)
+        return {"states": states} if observe is None else observe(states)
+
+    plan = loop.Plan(draws, thin, burn_in, observe=unfolded)
+    result = loop.run(engine, values, stepping, plan, label=f"simulating {members} members", progress=progress).result()
+    return np.moveaxis(result["states"], 0, 3) if observe is None else result
+
+
+def _parameters(lattice: Lattice, space: Space, parameters: Mapping[str, Any], spins: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Couplings and fields of all members, checked."""
+    names = ("J", "h") if spins else ("tables", "fields")
+    tail = (() if spins else (space.q, space.q), () if spins else (space.q,))
+    wanted = ((lattice.n_bonds, *tail[0]), (lattice.n_sites, *tail[1]))
+    unknown = set(parameters) - set(names)
+    if unknown or names[0] not in parameters:
+        raise HamlearnError(f"parameters of {space.name} are {names[0]!r} and {names[1]!r}; got {sorted(parameters)}.")
+    members = len(np.atleast_1d(parameters[names[0]]))
+    found = []
+    for name, shape in zip(names, wanted, strict=True):
+        array = np.asarray(parameters.get(name, np.zeros((members, *shape))), float)
+        if array.shape != (members, *shape):
+            raise HamlearnError(f"{name} must have shape (members, {', '.join(map(str, shape))}); got {array.shape}.")
+        if not np.all(np.isfinite(array)):
+            raise HamlearnError(f"{name} must be finite; {np.sum(~np.isfinite(array))} of {array.size} values are not.")
+        found.append(array)
+    return found[0], found[1]

@@ -1,0 +1,139 @@
+"""What `simulate` was asked for: checked, with the sampler chosen, the ladder built and the starts drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hamlearn.errors import HamlearnError, choice
+from hamlearn.systems.base import System, check_beta
+from hamlearn.systems.pairwise import Pairwise
+from hamlearn.systems.potts import QState
+from hamlearn.systems.sampling import cluster, tempering
+
+SAMPLERS = ("auto", "exact", "heat_bath", "metropolis", "wolff", "swendsen_wang", "tempering")
+
+
+def check_integers(**given: tuple[Any, int]) -> None:
+    """Raise unless every value is an integer of at least its bound: ``check_integers(draws=(draws, 1))``."""
+    for name, (value, least) in given.items():
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+            or_auto = ", or 'auto'" if name == "thin" else ""
+            raise HamlearnError(f"{name} must be an integer of at least {least}{or_auto}; got {value!r}.")
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """The arguments of :func:`.simulate` that determine its result."""
+
+    system: Any
+    sampler: str
+    beta: Any
+    draws: int
+    chains: int
+    seed: int
+    burn_in: int | None
+    thin: int | str
+    start: Any
+    ladder: Any
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.system, System):
+            raise HamlearnError(
+                "simulate needs a system (hl.systems.Ising, EdwardsAnderson, Potts, …, or anything with lattice, space, "
+                f"pure_jax, energy, action and to_dict); got {type(self.system).__name__}."
+            )
+        choice(self.sampler, SAMPLERS, "sampler")
+        if check_beta(self.beta).ndim > 1:
+            raise HamlearnError(f"beta must be a number or a one-dimensional array; got shape {np.shape(self.beta)}.")
+        check_integers(draws=(self.draws, 1), chains=(self.chains, 1), seed=(self.seed, 0))
+        if self.burn_in is not None:
+            check_integers(burn_in=(self.burn_in, 0))
+        if not isinstance(self.thin, str) or self.thin != "auto":
+            check_integers(thin=(self.thin, 1))
+
+    @property
+    def several(self) -> bool:
+        """Whether the result has an axis of temperatures."""
+        return np.ndim(self.beta) > 0
+
+    @property
+    def betas(self) -> np.ndarray:
+        """The temperatures, with one axis."""
+        return np.atleast_1d(check_beta(self.beta))
+
+    def identity(self, sampler: str) -> dict[str, Any]:
+        """Everything that determines the result, for the fingerprint of a checkpoint."""
+        names = ("draws", "chains", "seed", "burn_in", "thin", "start", "ladder")
+        plain = {name: getattr(self, name) for name in names}
+        return {"system": self.system.to_dict(), "sampler": sampler, "beta": self.betas, "several": self.several, **plain}
+
+    def choose(self) -> tuple[str, str]:
+        """The sampler, and why."""
+        from hamlearn.systems import exact
+
+        system, sampler = self.system, self.sampler
+        pairwise = isinstance(system, Pairwise | QState)
+        oracle = exact.method(system) if pairwise and sampler in ("auto", "exact") else None
+        if not pairwise and sampler not in ("auto", "metropolis"):
+            raise HamlearnError(
+                f"sampler={sampler!r} needs a system of pair couplings; {system!r} is a black box. Use sampler='metropolis'."
+            )
+        if sampler == "exact" and oracle not in ("enumeration", "transfer"):
+            raise HamlearnError(
+                f"no oracle can draw exact samples of {system!r}: enumeration needs at most 2^20 states, the transfer "
+                "matrix a lattice that can be cut into narrow layers. Use sampler='auto'."
+            )
+        if sampler != "auto":
+            return sampler, "asked for"
+        if oracle in ("enumeration", "transfer"):
+            return "exact", f"auto: {oracle} gives independent draws"
+        if not pairwise:
+            return "metropolis", "auto: a black box known by its energies"
+        if is_ferromagnet(system):
+            return "swendsen_wang", "auto: a ferromagnet without field; clusters decorrelate it at every temperature"
+        return "heat_bath", "auto: no oracle is cheap and clusters do not help; for a glass at low temperature try 'tempering'"
+
+    def rungs(self) -> np.ndarray:
+        """The ladder of a tempering run."""
+        betas = self.betas
+        if len(betas) > 1:
+            if len(np.unique(betas)) != len(betas):
+                raise HamlearnError("the temperatures of a tempering ladder must differ; beta holds one twice.")
+            return betas
+        if self.ladder is not None:
+            return np.unique(np.append(check_beta(self.ladder).ravel(), betas))
+        tables, q = self.system.coupling_tables(), self.system.space.q
+        rows, columns, all_ = (tables.mean(axis, keepdims=True) for axis in (-1, -2, (-1, -2)))
+        # Bond by bond: states of independent sites, so only what depends on both ends adds to the field's variance.
+        variance = float(np.sum((tables - rows - columns + all_) ** 2) / q**2)
+        variance += float(np.sum(np.var(self.system.field_tables(), axis=-1)))
+        return tempering.default_ladder(float(betas[0]), variance, self.system.lattice.n_sites)
+
+    def starts(self, count: int, seed: np.random.SeedSequence) -> np.ndarray:
+        """Values ``(count, chain, n_sites)`` that the chains at `count` temperatures start from."""
+        shape, n_sites = tuple(self.system.lattice.shape), self.system.lattice.n_sites
+        values, full = self.system.space.values, (count, self.chains, n_sites)
+        if isinstance(self.start, str):
+            if choice(self.start, ("hot", "cold"), "start") == "hot":
+                return values[np.random.default_rng(seed).integers(len(values), size=full)]
+            return np.full(full, 1 if self.system.space.name == "spins" else 0, np.int8)
+        array = np.asarray(self.start)
+        allowed = [shape, (self.chains, *shape), (len(self.betas), self.chains, *shape)]
+        if array.shape not in allowed or (array.shape == allowed[2] and count != len(self.betas)):
+            wanted = ", ".join(map(str, allowed))
+            raise HamlearnError(f"start must be 'hot', 'cold' or states of shape {wanted}; got shape {array.shape}.")
+        if not np.all(np.isin(array, values)):
+            raise HamlearnError(f"start holds values outside the space {self.system.space.name}: allowed are {values.tolist()}.")
+        return np.broadcast_to(array.reshape((*array.shape[: array.ndim - len(shape)], n_sites)), full).astype(np.int8)
+
+
+def is_ferromagnet(system: Pairwise | QState) -> bool:
+    """Whether cluster updates apply, nothing is frustrated and no state is favoured."""
+    try:
+        clusters = cluster.clusters_of(system)
+    except HamlearnError:
+        return False
+    return bool(np.all(clusters.equal) and np.all(clusters.field == clusters.field[:, :1]))

@@ -1,0 +1,194 @@
+"""`simulate`: a system and a temperature to microstates."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from hamlearn import data, statistics
+from hamlearn.systems.base import System
+from hamlearn.systems.pairwise import Pairwise
+from hamlearn.systems.potts import QState
+from hamlearn.systems.sampling import blackbox, cluster, loop, vectorised
+from hamlearn.systems.sampling.checkpoint import Checkpoint
+from hamlearn.systems.sampling.energies import energies, order_parameters
+from hamlearn.systems.sampling.request import Request
+
+Arrange = Callable[[np.ndarray], np.ndarray]  # states as an engine returns them to (beta, chain, draw, n_sites)
+
+
+def simulate(
+    system: System,
+    beta: Any,
+    draws: int = 1000,
+    chains: int = 4,
+    seed: int = 0,
+    sampler: str = "auto",
+    burn_in: int | None = None,
+    thin: int | str = 1,
+    *,
+    start: Any = "hot",
+    ladder: Any = None,
+    checkpoint: Any = None,
+    progress: bool | None = None,
+) -> xr.Dataset:
+    """Draw microstates of a system at one or several temperatures.
+
+    Parameters
+    ----------
+    system : System
+        What to sample: anything with ``lattice``, ``space``, ``energy`` and ``action``.
+    beta : float or array (n_beta,)
+        Inverse temperature 1/T in units of 1/J; an array gives a leading ``beta`` dimension.
+    draws : int
+        Microstates kept per chain.
+    chains : int
+        Independent chains per temperature; more than one lets disagreement be seen.
+    seed : int
+        Same call and seed, same microstates.
+    sampler : str
+        "exact" (independent draws, small or narrow systems), "swendsen_wang" and "wolff" (clusters: near the
+        transition of a ferromagnet), "heat_bath" and "metropolis" (single sites, any system), "tempering" (a ladder
+        of temperatures: glasses). "auto" takes "exact" where an oracle is cheap, "swendsen_wang" for ferromagnets
+        without field, "heat_bath" otherwise, "metropolis" for black boxes, and says so in the attributes.
+    burn_in : int, optional
+        Steps discarded at the start, in sweeps (Swendsen–Wang updates; Wolff: clusters that together flip about as
+        many spins as there are). Default: 200 steps, then a pilot of 400 measures the largest τ of energy and
+        absolute order parameter, and burn-in goes on to 20 τ (at most 50 000). A given number is taken as it is.
+    thin : int or "auto"
+        Steps between draws; "auto" measures τ in the pilot and leaves 2 % of correlation between neighbouring draws.
+    start : {"hot", "cold"} or array
+        Every chain starts from its own random state, from all sites up (spins) or in state 0, or from given states:
+        shape ``lattice.shape``, ``(chains, *lattice.shape)`` or ``(n_beta, chains, *lattice.shape)``.
+    ladder : array, optional
+        Temperatures (β) of "tempering" when `beta` is one number; it is added to them. Default: a geometric ladder.
+        With an array `beta`, that is the ladder.
+    checkpoint : path, optional
+        File that a run saves itself to every few seconds and when it is interrupted (Ctrl-C). The same call
+        continues from it and gives, bit for bit, what an uninterrupted run would have given; the file is removed at
+        the end.
+    progress : bool, optional
+        Show a progress bar (default: on a terminal, after two seconds).
+
+    Returns
+    -------
+    xarray.Dataset
+        ``state`` with dims (chain, draw, *sites), int8, and attributes: ``sampler``, ``sampler_choice`` (why),
+        ``seed``, ``burn_in``, ``sweeps_per_draw``, ``acceptance``, ``tau_int`` (of the energy) and ``tau_int_m`` (of the
+        signed magnetization, or of the fraction of sites in each state), both in draws with 1 for independent ones,
+        ``ess`` (of the mean energy), ``independent`` (1 if exact), ``system`` (JSON). With several temperatures they are the
+        worst, and ``tau_int_by_beta`` lists all (JSON). nan means that nothing moved.
+
+    Raises
+    ------
+    HamlearnError
+        If an argument is out of range or the sampler does not apply to the system.
+
+    Examples
+    --------
+    >>> from hamlearn.systems import Ising
+    >>> data = simulate(Ising((4, 4)), beta=0.3, draws=50, chains=2, seed=1, sampler="heat_bath")
+    >>> data.state.shape, data.attrs["sampler"]
+    ((2, 50, 4, 4), 'heat_bath')
+    """
+    request = Request(system, sampler, beta, draws, chains, seed, burn_in, thin, start, ladder)
+    chosen, why = request.choose()
+    if chosen == "exact":
+        states, report = _exact(request)
+    else:
+        saver = None if checkpoint is None else Checkpoint(checkpoint, request.identity(chosen))
+        states, report = _chains(request, chosen, saver, progress)
+    attrs = {"sampler": chosen, "sampler_choice": why, "seed": int(seed), **report}
+    attrs |= _quality(system, states, independent=chosen == "exact", several=request.several)
+    attrs["system"] = json.dumps(system.to_dict())
+    if not request.several:
+        return data.build(states[0], beta=float(request.betas[0]), space=system.space, lattice=system.lattice, attrs=attrs)
+    return data.build(states, beta=request.betas, space=system.space, lattice=system.lattice, attrs=attrs)
+
+
+def _exact(request: Request) -> tuple[np.ndarray, dict[str, Any]]:
+    """Independent states ``(beta, chain, draw, n_sites)``."""
+    from hamlearn.systems import exact
+
+    count = request.draws * request.chains
+    seeds = np.random.SeedSequence(int(request.seed)).generate_state(len(request.betas), np.uint32)
+    pairs = zip(request.betas, seeds, strict=True)
+    found = [np.asarray(exact.sample(request.system, float(beta), count, int(seed)), np.int8) for beta, seed in pairs]
+    states = np.stack([one.reshape(request.chains, request.draws, -1) for one in found])
+    return states, {"burn_in": 0, "sweeps_per_draw": 0, "acceptance": 1.0}
+
+
+def _chains(request: Request, sampler: str, checkpoint: Checkpoint | None, progress: bool | None) -> tuple[np.ndarray, dict[str, Any]]:
+    """States ``(beta, chain, draw, n_sites)`` of Markov chains, and what the loop reports."""
+    system = request.system
+    starting, stepping = np.random.SeedSequence(int(request.seed)).spawn(2)
+    ladder = sampler == "tempering"
+    engine, start, arrange = _ladder_engine(request, starting) if ladder else _plain_engine(request, sampler, starting)
+
+    def measure(states: np.ndarray) -> np.ndarray:
+        """Series ``(steps, beta, chain, k)``: energy and absolute order parameters."""
+        arranged = arrange(states)
+        both = np.concatenate([energies(system, arranged)[..., None], np.abs(order_parameters(system, arranged))], -1)
+        return np.moveaxis(both, 2, 0)
+
+    def tau(pilot: np.ndarray) -> float:
+        taus = [statistics.integrated_autocorrelation_time(one.swapaxes(0, 1)) for one in pilot.swapaxes(0, 1)]
+        return float(np.max(np.nan_to_num(taus, nan=1.0)))
+
+    plan = loop.Plan(request.draws, request.thin, request.burn_in, measure, tau)
+    done = loop.run(engine, start, stepping, plan, label=f"sampling {system!r}", progress=progress, checkpoint=checkpoint)
+    means = done.means()
+    report: dict[str, Any] = {"burn_in": done.burn_in, "sweeps_per_draw": done.thin, "acceptance": float(means["acceptance"])}
+    if ladder:
+        swaps = means["exchanged"] / np.maximum(means["offered"], 1e-12)
+        report["ladder"] = json.dumps(np.sort(request.rungs()).tolist())
+        report["swap_acceptance"] = json.dumps(swaps.round(4).tolist())
+        report["round_trips"] = round(float(done.info["round_trips"]) * request.chains)
+    return arrange(done.result()["states"]), report
+
+
+def _plain_engine(request: Request, sampler: str, seed: np.random.SeedSequence) -> tuple[loop.Engine, np.ndarray, Arrange]:
+    """An engine of independent chains at all temperatures, its start, and how its states are arranged."""
+    system, flat = request.system, np.repeat(request.betas, request.chains)
+    shape = (len(request.betas), request.chains, -1)
+    values = request.starts(len(request.betas), seed).reshape(len(flat), -1)
+    arrange = lambda states: states.reshape(len(states), *shape).transpose(1, 2, 0, 3)
+    if not isinstance(system, Pairwise | QState):
+        return blackbox.BlackBoxEngine(system, flat), values, arrange
+    if sampler in ("wolff", "swendsen_wang"):
+        return cluster.ClusterEngine(system, flat, sampler == "wolff"), values, arrange
+    return vectorised.JaxEngine(system.lattice, *vectorised.parameters_of(system), flat[None], sampler), values[None], arrange
+
+
+def _ladder_engine(request: Request, seed: np.random.SeedSequence) -> tuple[loop.Engine, np.ndarray, Arrange]:
+    """The same for chains of whole ladders; only the temperatures asked for are kept."""
+    rungs = np.sort(request.rungs())
+    lead = (1, request.chains, len(rungs))
+    same = len(request.betas) == len(rungs)
+    values = request.starts(len(rungs) if same or isinstance(request.start, str) else 1, seed)
+    # Starts come in the order of beta, rungs go from hot to cold.
+    values = values[np.argsort(request.betas)] if same else values
+    values = np.broadcast_to(values, (len(rungs), *values.shape[1:])).swapaxes(0, 1)[None]
+    kept = np.searchsorted(rungs, request.betas)
+    arrange = lambda states: states[:, 0].transpose(2, 1, 0, 3)[kept]
+    system = request.system
+    betas = np.broadcast_to(rungs, lead)
+    return vectorised.JaxEngine(system.lattice, *vectorised.parameters_of(system), betas, "tempering"), values, arrange
+
+
+def _quality(system: System, states: np.ndarray, *, independent: bool, several: bool) -> dict[str, Any]:
+    """τ and effective sample size of states ``(beta, chain, draw, n_sites)``."""
+    _, chains, draws, _ = states.shape
+    if independent:
+        return {"tau_int": 1.0, "tau_int_m": 1.0, "ess": float(chains * draws), "independent": 1}
+    of_energy = [float(statistics.integrated_autocorrelation_time(one)) for one in energies(system, states)]
+    of_order = [np.max(statistics.integrated_autocorrelation_time(one)) for one in order_parameters(system, states)]
+    attrs: dict[str, Any] = {"tau_int": float(np.max(of_energy)), "tau_int_m": float(np.max(of_order)), "independent": 0}
+    attrs["ess"] = chains * draws / attrs["tau_int"]
+    if several:
+        attrs["tau_int_by_beta"] = json.dumps(np.round(of_energy, 4).tolist())
+    return attrs

@@ -1,0 +1,57 @@
+"""Strictness for the whole suite: global state is left alone, the false-alarm budget is not overdrawn."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import global_state
+import statistics_budget
+
+
+@pytest.fixture(autouse=True)
+def _global_state_is_left_alone() -> Iterator[None]:
+    before = global_state.snapshot()
+    yield
+    changed = global_state.differences(before, global_state.snapshot())
+    if changed:
+        pytest.fail(
+            "global state was left changed (the library must not touch it, a test must restore it):\n  "
+            + "\n  ".join(changed),
+            pytrace=False,
+        )
+
+
+@pytest.fixture
+def data_dir() -> Path:
+    """The folder of real data sets, named by HAMLEARN_DATA; without it the test is skipped."""
+    folder = os.environ.get("HAMLEARN_DATA")
+    if not folder:
+        pytest.skip(
+            "HAMLEARN_DATA is unset: tests on real data need the folder that docs/examples.md describes"
+        )
+    path = Path(folder)
+    if not path.is_dir():
+        pytest.fail(f"HAMLEARN_DATA={folder!r} is not a folder", pytrace=False)
+    return path
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how much of the false-alarm budget this run used."""
+    spent, shares = statistics_budget.spent(), statistics_budget.N_STOCHASTIC_TESTS
+    terminalreporter.write_line(f"stochastic assertions: {spent} of a budget of {shares}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Fail a run that made more stochastic assertions than the budget allows for."""
+    spent, shares = statistics_budget.spent(), statistics_budget.N_STOCHASTIC_TESTS
+    if spent > shares and exitstatus == pytest.ExitCode.OK:
+        print(
+            f"\n{spent} stochastic assertions exceed the budget of {shares}: "
+            "raise N_STOCHASTIC_TESTS in tests/statistics_budget.py"
+        )
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
