@@ -137,7 +137,9 @@ def wrong_beta(actual: float, n: int = 4000) -> Case:
 def missing_field(strength: float, n: int = 4000) -> Case:
     def case(seed: int):
         h = strength * np.random.default_rng(seed).normal(size=16)
-        return [drawn(hl.systems.Pairwise(SQUARE4, hl.systems.EdwardsAnderson(SQUARE4, seed=seed).J, h), 0.5, n, seed)], COUPLINGS(SQUARE4, fields=None)
+        return [drawn(hl.systems.Pairwise(SQUARE4, hl.systems.EdwardsAnderson(SQUARE4, seed=seed).J, h), 0.5, n, seed)], COUPLINGS(
+            SQUARE4, fields=None
+        )
 
     return case
 
@@ -189,7 +191,14 @@ def table(rows: list[dict[str, object]]) -> str:
     head = list(rows[0])
     lines = ["| " + " | ".join(head) + " |", "| " + " | ".join("---" for _ in head) + " |"]
     for row in rows:
-        cells = [f"{value:.1%}" if key.startswith(("objects", "p <", "undecided")) else f"{value:.2g}" if isinstance(value, float) else str(value) for key, value in row.items()]
+        cells = [
+            f"{value:.1%}"
+            if key.startswith(("objects", "p <", "undecided"))
+            else f"{value:.2g}"
+            if isinstance(value, float)
+            else str(value)
+            for key, value in row.items()
+        ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -203,7 +212,13 @@ def main() -> None:
     right, wrong, levels = measure(RIGHT, options.n), measure(WRONG, options.power), verdicts(options.n)
     rate = float(np.mean([row["objects (p < 1 %)"] for row in right]))
     total = options.n * len(RIGHT)
-    result = {"right": right, "wrong": wrong, "verdict_levels": levels, "false_alarm_rate": rate, "false_alarm_error": (rate * (1 - rate) / total) ** 0.5}
+    result = {
+        "right": right,
+        "wrong": wrong,
+        "verdict_levels": levels,
+        "false_alarm_rate": rate,
+        "false_alarm_error": (rate * (1 - rate) / total) ** 0.5,
+    }
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "verdict.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     text = f"""# False alarms and power of the predictive check

@@ -15,6 +15,7 @@ from hamlearn.infer import tree
 
 SAMPLED = ("nuts", "gibbs")  # engines whose draws form Markov chains; the others draw independently from a normal
 RARE = 0.01  # a bond in fewer draws than this is constant for all purposes of a mean
+TAILS = (0.05, 0.95)  # the quantiles whose effective sample size is the tail's
 MAX_TREE_DEPTH = 10  # NumPyro's default: trajectories of 2**10 − 1 steps were cut short
 
 
@@ -70,7 +71,7 @@ def convergence(post: xr.DataTree) -> dict[str, Any]:
     measures = {
         "max_rhat": array_stats.rhat(values) if chains * draws >= 8 else np.full(len(values), np.nan),
         "min_ess_bulk": array_stats.ess(values, method="bulk"),
-        "min_ess_tail": array_stats.ess(values, method="tail"),
+        "min_ess_tail": array_stats.ess(values, method="tail", prob=TAILS),
         "max_mcse_over_sd": array_stats.mcse(values, method="mean") / values.std((1, 2), ddof=1),
     }
     for key, found in measures.items():
@@ -108,14 +109,14 @@ def summary(post: xr.DataTree, round_to: int | None = 4) -> pd.DataFrame:
     """
     from arviz_stats.base import array_stats
 
-    bound, group = tree.bound_of(post), tree.require_posterior(post)["posterior"]
+    bound, group = tree.bound_of(post), tree.require_posterior(post)["posterior"].to_dataset()
     columns = {"J": [f"J[{i}, {j}]" for i, j in bound.lattice.bonds]}
     if "h" in group:
         columns["h"] = [f"h[{i}]" for i in range(bound.lattice.n_sites)]
     sampled = tree.record_of(post)["engine"]["name"] in SAMPLED
     tables = []
     for name, labels in columns.items():
-        values = group[name].values
+        values = np.asarray(group[name].values)
         extra = values.shape[3:]
         if extra:
             labels = [f"{label}({', '.join(map(str, index))})" for label in labels for index in np.ndindex(extra)]
@@ -124,7 +125,7 @@ def summary(post: xr.DataTree, round_to: int | None = 4) -> pd.DataFrame:
         diagnostics = np.full((3, len(labels)), np.nan)
         if sampled and moved.any():
             series = np.moveaxis(values[..., moved], -1, 0)
-            found = (array_stats.ess(series, method="bulk"), array_stats.ess(series, method="tail"), array_stats.rhat(series))
+            found = (array_stats.ess(series, method="bulk"), array_stats.ess(series, method="tail", prob=TAILS), array_stats.rhat(series))
             diagnostics[:, moved] = np.array(found)
         low, high = np.quantile(values, [0.05, 0.95], axis=(0, 1))
         numbers = {"mean": values.mean((0, 1)), "sd": values.std((0, 1), ddof=1), "eti_5%": low, "eti_95%": high}

@@ -12,9 +12,7 @@ from hamlearn.diagnostics.verdict import CHECK, Verdict, verdict
 from hamlearn.infer import tree
 
 
-def attach(
-    post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None = None, *, check: bool = True, seed: int = 0
-) -> xr.DataTree:
+def attach(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None = None, *, check: bool = True, seed: int = 0) -> xr.DataTree:
     """Judge a posterior and record the judgement with it; `learn` does this.
 
     Parameters

@@ -44,8 +44,8 @@ def check(
     data : Dataset or list of Datasets
         Microstates at one or several temperatures.
     model : Couplings
-        The family; it is refitted by the cheapest engine that fits its prior (maximum likelihood, the normal
-        approximation where there is no maximum, Gibbs for sparse priors), so that the check costs seconds.
+        The family; it is refitted by maximum likelihood (Gibbs sampling for sparse priors), so that the check costs
+        seconds; where half of the data has no finite maximum the check is undecided.
     likelihood : {"auto", "exact", "pseudo", ...}
         Of the refit; "auto" is exact where all states can be listed quickly, else pseudo.
     members : int
@@ -102,11 +102,16 @@ def check(
     try:
         post = refit(fits, model, likelihood=likelihood, members=members, seed=seed)
     except HamlearnError as error:
-        return _undecided(f"half of the data cannot bear the model ({str(error).split(':')[0]})")
+        return _undecided(f"half of the data does not determine the model ({str(error).split(':')[0]})")
     rows = []
     for part, half in zip(fits, held, strict=True):
         label = f" at beta = {float(part['beta']):.4g}" if len(sets) > 1 else ""
-        rows += _compare(post, part, half, label, several=len(sets) > 1, rng=rng)
+        found = _compare(post, part, half, label, several=len(sets) > 1, rng=rng)
+        if found is None:
+            return _undecided(
+                "half of the data leaves parameters so uncertain that predictions need an exact oracle, and this lattice has none"
+            )
+        rows += found
     return _table(rows, min(half.blocks for half in held), tree.record_of(post)["calibration"]["width_ratio"])
 
 
@@ -125,24 +130,31 @@ def _space_of(data: xr.Dataset) -> tuple[Space, tuple[int, ...]]:
     return space_from_name(data.attrs["space"], int(data.attrs["q"])), data["state"].shape[2:]
 
 
-def _compare(post: xr.DataTree, fit: xr.Dataset, half: halves.Half, label: str, *, several: bool, rng: np.random.Generator) -> list[_Row]:
-    """Every statistic at one temperature."""
+def _compare(
+    post: xr.DataTree, fit: xr.Dataset, half: halves.Half, label: str, *, several: bool, rng: np.random.Generator
+) -> list[_Row] | None:
+    """Every statistic at one temperature; None if the refitted model cannot be evaluated."""
     bound = tree.bound_of(post)
     theta = tree.theta_draws(post).reshape(-1, bound.n_params)
     index = bound.space.index(half.values).astype(np.int8)
     fitted = bound.space.index(microstates.rows(fit)).reshape(-1, bound.lattice.n_sites).astype(np.int8)
     features = Features(bound, bound.system(theta.mean(0)), fitted, several)
     model = predicted(features, theta, float(fit["beta"]), len(index), fitted, rng)
+    if model is None:
+        return None
     total = half.weight.sum()
     energy = sum(float(half.weight[rows] @ features.energy(index[rows])) for rows in _chunks(len(index))) / total
     sums = np.zeros((half.blocks, len(model.mean)))
     for rows in _chunks(len(index)):
-        columns = features(index[rows], energy) * half.weight[rows, None]
+        columns = features(index[rows], energy, model.optimism) * half.weight[rows, None]
         np.add.at(sums, half.label[rows], columns)
     weight = np.bincount(half.label, weights=half.weight, minlength=half.blocks)
     observed = sums.sum(0) / total
     deviation = (sums - weight[:, None] * observed) / total  # of every block's contribution to the mean
     noise = _replicates(deviation, half, model, rng)
+    some = slice(0, 1 << 15)
+    shift = features.optimistic_shift(index[some], half.weight[some], model.optimism, len(observed))
+    noise -= rng.uniform(size=(REPLICATES, 1)) * shift
     return _judge(features, observed, model.mean, noise, half.blocks, label)
 
 
@@ -205,7 +217,10 @@ def _table(rows: list[_Row], blocks: int, width_ratio: float | None) -> xr.Datas
     holm = np.empty(len(p))
     holm[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1.0)
     table = xr.Dataset(
-        {key: ("statistic", np.array([getattr(row, key) for row in rows], float)) for key in ("observed", "predicted", "sd", "z", "p_value")},
+        {
+            key: ("statistic", np.array([getattr(row, key) for row in rows], float))
+            for key in ("observed", "predicted", "sd", "z", "p_value")
+        },
         coords={"statistic": np.array([row.name for row in rows])},
     )
     table["p_adjusted"] = ("statistic", holm)

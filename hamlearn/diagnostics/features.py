@@ -77,17 +77,18 @@ class Features:
         self.order_edges = _edges(self._order(self.fitted))
         energy = self.energy(self.fitted)
         self.energy_scale = float(energy.std()) or 1.0
-        self.energy_edges = _edges((energy - energy.mean()) / self.energy_scale)
+        self.energy_edges = _edges(energy)
 
     def energy(self, index: np.ndarray) -> np.ndarray:
         """Energy of every row of value indices under the fitted Hamiltonian, shape ``(row,)``."""
         return np.asarray(self.system.energy(self.bound.space.from_index(index)), float)
 
-    def __call__(self, index: np.ndarray, mean_energy: float) -> np.ndarray:
+    def __call__(self, index: np.ndarray, mean_energy: float, optimism: float = 0.0) -> np.ndarray:
         """All columns for rows of value indices ``(row, n_sites)``, given the mean energy of their source.
 
-        The fitted Hamiltonian holds the fitted half's noise, by which its mean energy there is too low; energies are
-        therefore compared relative to their own mean.
+        The fitted Hamiltonian holds the noise of the fitted half, whose energies it takes for lower than those of any
+        other data by `optimism` (about the number of parameters over that of microstates, in units of temperature).
+        It is taken off the mean energy; the variance of the energy is taken about the mean of the same source.
         """
         blocks: list[tuple[str, bool, np.ndarray]] = []
         order = self._order(index)
@@ -96,7 +97,9 @@ class Features:
             blocks.append(("mean |m|", False, np.abs(m)[:, None]))
         else:
             blocks.append(("mean order parameter", False, order[:, None] / index.shape[1]))
-        blocks.append(("histogram of spins up" if self.spins else "histogram of the order parameter", True, _binned(order, self.order_edges)))
+        blocks.append(
+            ("histogram of spins up" if self.spins else "histogram of the order parameter", True, _binned(order, self.order_edges))
+        )
         for distance, pairs in self.shells:
             blocks.append((f"pair correlation at distance {distance:.3g}", False, self._agree(index, pairs).mean(1, keepdims=True)))
         if len(self.pairs):
@@ -114,15 +117,27 @@ class Features:
         energy = self.energy(index)
         scaled = (energy - mean_energy) / self.energy_scale
         if self.several:
-            blocks.append(("mean energy", False, energy[:, None] / index.shape[1]))
+            blocks.append(("mean energy", False, (energy[:, None] - optimism) / index.shape[1]))
         blocks.append(("variance of the energy", False, scaled[:, None] ** 2))
-        blocks.append(("histogram of the energy", True, _binned(scaled, self.energy_edges)))
+        blocks.append(("histogram of the energy", True, _binned(energy, self.energy_edges)))
         if not self.statistics:
             stops = np.cumsum([block.shape[1] for *_, block in blocks])
             self.statistics = [
-                Statistic(name, np.arange(stop - block.shape[1], stop), scatter) for (name, scatter, block), stop in zip(blocks, stops, strict=True)
+                Statistic(name, np.arange(stop - block.shape[1], stop), scatter)
+                for (name, scatter, block), stop in zip(blocks, stops, strict=True)
             ]
         return np.concatenate([block for *_, block in blocks], 1)
+
+    def optimistic_shift(self, index: np.ndarray, weight: np.ndarray, optimism: float, columns: int) -> np.ndarray:
+        """How much the energy histogram of these rows moves if `optimism` is taken off, over all columns.
+
+        It is an uncertainty, not a correction: where a few levels hold most of the weight, histograms move in steps.
+        """
+        shift, energy = np.zeros(columns), self.energy(index)
+        where = next(one.columns for one in self.statistics if one.name == "histogram of the energy")
+        moved = _binned(energy - optimism, self.energy_edges) - _binned(energy, self.energy_edges)
+        shift[where] = weight @ moved / weight.sum()
+        return shift
 
     def _single(self, index: np.ndarray) -> np.ndarray:
         """Spins ``(row, site)``, or indicators of every state but the last ``(row, site, q − 1)``."""
@@ -161,10 +176,16 @@ def _edges(values: np.ndarray) -> np.ndarray:
     if len(levels) == 1:
         return np.zeros(0)
     below = np.cumsum(counts)[:-1] / counts.sum()
+    gaps = np.diff(levels)
     edges, last = [], 0.0
-    for cut in np.unique(np.minimum(np.searchsorted(below, np.arange(1, BINS) / BINS), len(below) - 1)):
+    for target in np.arange(1, BINS) / BINS:
+        # In the widest gap near the quantile: two almost degenerate levels (a state and its mirror image) stay together.
+        near = np.flatnonzero(np.abs(below - target) <= 0.5 / BINS)
+        if not len(near):
+            near = np.array([min(np.searchsorted(below, target), len(below) - 1)])
+        cut = near[np.argmax(gaps[near])]
         if below[cut] - last > _RARE and 1 - below[cut] > _RARE:
-            edges.append((levels[cut] + levels[cut + 1]) / 2)  # midway, where rounding moves no value across
+            edges.append((levels[cut] + levels[cut + 1]) / 2)
             last = below[cut]
     return np.array(edges)
 

@@ -6,7 +6,9 @@ at random. The held-out half keeps its blocks: errors come from their scatter.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -140,11 +142,11 @@ def _split_counts(data: xr.Dataset, rng: np.random.Generator) -> tuple[xr.Datase
     return _dataset(data, values[kept], extra, data.attrs), Half(values[each], np.ones(len(each)), np.arange(len(each)) % blocks, blocks)
 
 
-def _dataset(data: xr.Dataset, values: np.ndarray, extra: dict[str, object], attrs: dict[str, object]) -> xr.Dataset:
+def _dataset(data: xr.Dataset, values: np.ndarray, extra: Mapping[str, Any], attrs: Mapping[Any, Any]) -> xr.Dataset:
     """The rows `values` in one chain, at the temperature of `data`."""
     sites = data["state"].dims[2:]
     state = values.reshape(1, len(values), *data["state"].shape[2:])
-    return xr.Dataset({"state": (("chain", "draw", *sites), state), **extra}, coords={"beta": data["beta"]}, attrs=attrs)
+    return xr.Dataset({"state": (("chain", "draw", *sites), state), **extra}, coords={"beta": data["beta"]}, attrs=dict(attrs))
 
 
 def _too_few(blocks: int, tau: float) -> str:

@@ -1,5 +1,80 @@
-"""Work in progress."""
+"""What the data determine and what they do not: the spectrum of the posterior, gauge directions, data per parameter."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import xarray as xr
+
+from hamlearn.infer import tree
 
 
-def identifiability() -> None:
-    """Work in progress."""
+def identifiability(post: xr.DataTree, directions: int = 10) -> xr.Dataset:
+    """The least and best determined directions of a posterior, and what no data could determine.
+
+    Parameters
+    ----------
+    post : DataTree
+        A posterior of :func:`hamlearn.learn`.
+    directions : int
+        How many of the least determined directions to name.
+
+    Returns
+    -------
+    Dataset
+        ``information`` over ``direction``: the spectrum of the inverse posterior covariance of θ, ascending (the Fisher
+        information of the data where the prior is flat). For the `directions` weakest, over ``weak``: ``sd``, the
+        posterior standard deviation along it, ``parameter``, the parameter with the largest share, and ``share``.
+        Attributes: ``condition`` (largest over smallest of the likelihood's own scaled spectrum, from the record),
+        ``data_per_parameter``, ``unidentified`` (JSON list of parameters that lead directions without information)
+        and ``gauge``, in words, how many directions of the model no data can determine and how they were fixed.
+
+    Examples
+    --------
+    >>> import hamlearn as hl
+    >>> data = hl.simulate(hl.systems.Ising((3, 3)), beta=0.3, draws=500, chains=2, seed=0)
+    >>> post = hl.infer.learn(data, hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3))), engine="laplace")
+    >>> table = hl.diagnostics.identifiability(post)
+    >>> table.sizes["direction"], table.attrs["gauge"]
+    (27, 'none: every parameter of the family changes the distribution')
+    """
+    bound, record = tree.bound_of(post), tree.record_of(post)
+    flat = tree.theta_draws(post).reshape(-1, bound.n_params)
+    variance, axes = np.linalg.eigh(np.atleast_2d(np.cov(flat.T)))
+    order = np.argsort(-variance)
+    # With no more draws than parameters the last directions are not seen at all.
+    order = order[: max(1, min(bound.n_params, len(flat) - 1))]
+    variance, axes = np.maximum(variance[order], 0.0), axes[:, order]
+    weak = min(directions, len(order))
+    leaders = np.argmax(np.abs(axes[:, :weak]), axis=0)
+    names = np.array([bound.parameter_names[k] for k in leaders])
+    with np.errstate(divide="ignore"):
+        information = np.where(variance > 0, 1 / np.maximum(variance, 1e-300), np.inf)
+    table = xr.Dataset(
+        {
+            "information": ("direction", information),
+            "sd": ("weak", np.sqrt(variance[:weak])),
+            "parameter": ("weak", names),
+            "share": ("weak", axes[leaders, np.arange(weak)] ** 2),
+        }
+    )
+    found = record["identifiability"]
+    table.attrs = {
+        "condition": float(found["condition"]),
+        "data_per_parameter": float(found["data_per_parameter"]),
+        "unidentified": json.dumps(found["unidentified"]),
+        "gauge": _gauge(bound.interaction, bound.space.q, bound.lattice.n_bonds, bound.lattice.n_sites),
+    }
+    return table
+
+
+def _gauge(interaction: str, q: int, n_bonds: int, n_sites: int) -> str:
+    if interaction == "ising":
+        return "none: every parameter of the family changes the distribution"
+    if interaction == "general":
+        return (
+            f"every table has {2 * q - 1} directions that its sites' fields or a constant absorb ({n_bonds * (2 * q - 1)} in all), "
+            "and every field one; fixed by the zero-sum gauge"
+        )
+    return f"a constant added to a site's field changes nothing ({n_sites} directions); fixed by fields that sum to zero"

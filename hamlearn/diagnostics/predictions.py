@@ -18,6 +18,8 @@ from hamlearn.systems.base import space_from_name
 _LISTED = 2e7  # numbers that tables over all states may hold
 _DRAWS = (4_000, 24_000)  # exact or simulated microstates, at least and at most
 _CHAINS = 64
+_UNCERTAIN = 0.5  # β times a parameter's sd beyond which expectations are not linear in it
+_MEMBERS = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,51 +29,64 @@ class Prediction:
     Attributes
     ----------
     mean : array (column,)
-        Expectation at the centre of the refitted parameters.
+        Expectation under the refitted parameters.
     variance : array (column,)
         Of one microstate.
     deviations : array (member, column)
         How the expectation moves with the parameters, over their posterior.
     batches : array (batch, column)
         Scatter of the simulation, as contributions to the error of `mean`; empty where there is none.
+    optimism : float
+        By how much the fitted energies of other data lie above those of the fitted half.
     """
 
     mean: np.ndarray
     variance: np.ndarray
     deviations: np.ndarray
     batches: np.ndarray
+    optimism: float
 
 
 def refit(sets: list[xr.Dataset], model: Couplings, *, likelihood: str, members: int, seed: int) -> xr.DataTree:
-    """The model fitted cheaply to half of the data."""
-    bound = model.bind(space_from_name(sets[0].attrs["space"], int(sets[0].attrs["q"])), sets[0]["state"].shape[2:])
+    """The model fitted cheaply to half of the data.
+
+    Raises
+    ------
+    HamlearnError
+        If there is no finite maximum of the likelihood, so that only the prior would hold some parameters.
+    """
+    space = space_from_name(sets[0].attrs["space"], max(int(part.attrs["q"]) for part in sets))
+    bound = model.bind(space, sets[0]["state"].shape[2:])
     if likelihood == "auto":
-        likelihood = "exact" if _listable(bound) else "pseudo"
-    if isinstance(model.prior, SpikeSlab) or (not isinstance(model.prior, Normal | Laplace)):
+        oracle = exact.method(bound.system(np.zeros(bound.n_params)))
+        likelihood = "exact" if oracle == "enumeration" and _listable(bound) else "pseudo"
+    if not isinstance(model.prior, Normal | Laplace):
         prior = model.prior if isinstance(model.prior, SpikeSlab) else SpikeSlab()
         sparse = Couplings(model.graph, model.tie, model.fields, prior, field_prior=model.field_prior, interaction=model.interaction)
         try:
             return infer.learn(sets, sparse, likelihood, infer.Gibbs(draws=members, chains=1, warmup=200), seed=seed)
         except HamlearnError:  # too few independent batches for a sparse posterior
             pass
-    try:
-        return infer.learn(sets, model, likelihood, infer.MLE(draws=members, chains=1), seed=seed)
-    except HamlearnError:  # no finite maximum: the prior has to hold what the data do not
-        prior = model.prior if isinstance(model.prior, Normal) else Normal()
-        held = Couplings(model.graph, model.tie, model.fields, prior, field_prior=model.field_prior, interaction=model.interaction)
-        return infer.learn(sets, held, likelihood, infer.LaplaceApproximation(draws=members, chains=1), seed=seed)
+    return infer.learn(sets, model, likelihood, infer.MLE(draws=members, chains=1), seed=seed)
 
 
-def predicted(features: Features, theta: np.ndarray, beta: float, rows: int, fitted: np.ndarray, rng: np.random.Generator) -> Prediction:
+def predicted(
+    features: Features, theta: np.ndarray, beta: float, rows: int, fitted: np.ndarray, rng: np.random.Generator
+) -> Prediction | None:
     """Expectations of all columns under refitted parameters ``theta (member, n_params)``.
 
-    By listing all states where there are few; else from microstates at the centre of the posterior (exact samples
-    where an oracle draws them, a simulation started from data elsewhere), whose covariances with the sufficient
-    statistics say how expectations move with the parameters: d⟨f⟩/dθ = β Cov(f, T).
+    By listing all states where there are few; else from microstates. Where parameters are certain to a fraction of
+    the temperature these are drawn at their centre, and covariances with the sufficient statistics say how
+    expectations move with them, d⟨f⟩/dθ = β Cov(f, T). Where they are not, members of the posterior are drawn from one
+    by one, which needs an oracle; without one there is no prediction (None).
     """
-    if _listable(features.bound):
+    bound, centre = features.bound, theta.mean(0)
+    if _listable(bound):
         return _listed(features, theta, beta)
-    return _sampled(features, theta, beta, rows, fitted, rng)
+    oracle = exact.method(bound.system(centre)) in ("enumeration", "transfer")
+    if beta * theta.std(0).max() > _UNCERTAIN:
+        return _by_members(features, theta, beta, rng) if oracle else None
+    return _linear(features, theta, beta, rows, fitted, rng, oracle)
 
 
 def _listable(bound: BoundCouplings) -> bool:
@@ -84,58 +99,65 @@ def _listed(features: Features, theta: np.ndarray, beta: float) -> Prediction:
     states = exact.all_states(bound.lattice, bound.space.q).reshape(-1, bound.lattice.n_sites)
     sufficient = statistics(bound, states)
     weight = _boltzmann(beta * (sufficient @ centre))
-    energy = float(weight @ features.energy(states))
-    columns = features(states, energy)
+    columns = features(states, float(weight @ features.energy(states)))
     mean = weight @ columns
-    members = theta[: max(2, int(2 * _LISTED // len(states)))]
+    members = theta[: max(2, int(_LISTED // len(states)))]
     moved = _boltzmann(beta * (sufficient @ members.T)).T @ columns
-    deviations = moved - moved.mean(0)
-    spread = sufficient @ (members[:64] - centre).T
+    spread = sufficient @ (theta[:64] - centre).T
     optimism = beta * float(np.mean(weight @ spread**2 - (weight @ spread) ** 2))
-    mean = mean + _optimism(features, optimism, len(mean))
-    return Prediction(mean, weight @ (columns - mean) ** 2, deviations, np.zeros((0, len(mean))))
+    return Prediction(mean, weight @ (columns - mean) ** 2, moved - moved.mean(0), np.zeros((0, len(mean))), optimism)
 
 
-def _sampled(features: Features, theta: np.ndarray, beta: float, rows: int, fitted: np.ndarray, rng: np.random.Generator) -> Prediction:
+def _linear(
+    features: Features, theta: np.ndarray, beta: float, rows: int, fitted: np.ndarray, rng: np.random.Generator, oracle: bool
+) -> Prediction:
     bound, centre = features.bound, theta.mean(0)
-    system, seed = bound.system(centre), int(rng.integers(2**31))
-    draws = int(np.clip(4 * rows, *_DRAWS))
-    if exact.method(system) in ("enumeration", "transfer"):
-        values = exact.sample(system, beta, draws, seed)
-        label = np.arange(draws) % _CHAINS
-    else:
-        start = bound.space.from_index(fitted[rng.integers(len(fitted), size=_CHAINS)]).reshape(_CHAINS, *bound.lattice.shape)
-        found = sampling.simulate(system, beta=beta, draws=-(-draws // _CHAINS), chains=_CHAINS, seed=seed, start=start, progress=False)
-        values = found["state"].values
-        label = np.repeat(np.arange(_CHAINS), values.shape[1])
-    states = bound.space.index(values).reshape(-1, bound.lattice.n_sites).astype(np.int8)
+    states, label = _draw(bound, centre, beta, int(np.clip(4 * rows, *_DRAWS)), fitted, rng, oracle)
     n, energy = len(states), float(features.energy(states).mean())
     pieces = np.array_split(np.arange(n), max(1, n * (bound.n_params + 500) // (1 << 23)))
-    blocks = [features(states[piece], energy) for piece in pieces]
-    columns = np.concatenate(blocks)
+    columns = np.concatenate([features(states[piece], energy) for piece in pieces])
     mean = columns.mean(0)
     columns -= mean
-    first, cross, spread = np.zeros(bound.n_params), np.zeros((columns.shape[1], bound.n_params)), np.zeros((2, min(64, len(theta))))
+    few = min(64, len(theta))
+    cross, spread = np.zeros((columns.shape[1], bound.n_params)), np.zeros((2, few))
     for piece in pieces:
         sufficient = statistics(bound, states[piece])
-        first += sufficient.sum(0)
         cross += columns[piece].T @ sufficient
-        moved = sufficient @ (theta[:64] - centre).T
+        moved = sufficient @ (theta[:few] - centre).T
         spread += np.stack([moved.sum(0), (moved**2).sum(0)])
-    deviations = beta * (theta - centre) @ (cross / n).T
     optimism = beta * float(np.mean(spread[1] / n - (spread[0] / n) ** 2))
     batches = np.zeros((_CHAINS, columns.shape[1]))
     np.add.at(batches, label, columns / n)
-    return Prediction(mean + _optimism(features, optimism, len(mean)), columns.var(0), deviations, batches)
+    return Prediction(mean, columns.var(0), beta * (theta - centre) @ (cross / n).T, batches, optimism)
 
 
-def _optimism(features: Features, amount: float, columns: int) -> np.ndarray:
-    """Correction of the mean energy: the fitted Hamiltonian holds its own half's noise, so it likes that half too well."""
-    shift = np.zeros(columns)
-    for statistic in features.statistics:
-        if statistic.name == "mean energy":
-            shift[statistic.columns] = amount / features.bound.lattice.n_sites
-    return shift
+def _draw(
+    bound: BoundCouplings, theta: np.ndarray, beta: float, draws: int, fitted: np.ndarray, rng: np.random.Generator, oracle: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Microstates of one member as value indices ``(row, n_sites)``, and the independent batch each belongs to."""
+    system, seed = bound.system(theta), int(rng.integers(2**31))
+    if oracle:
+        values, label = exact.sample(system, beta, draws, seed), np.arange(draws) % _CHAINS
+    else:
+        # Started from data: a right model is in equilibrium at once, and a wrong one does not look worse than it is.
+        start = bound.space.from_index(fitted[rng.integers(len(fitted), size=_CHAINS)]).reshape(_CHAINS, *bound.lattice.shape)
+        found = sampling.simulate(system, beta=beta, draws=-(-draws // _CHAINS), chains=_CHAINS, seed=seed, start=start, progress=False)
+        values, label = found["state"].values, np.repeat(np.arange(_CHAINS), found.sizes["draw"])
+    return bound.space.index(values).reshape(-1, bound.lattice.n_sites).astype(np.int8), label
+
+
+def _by_members(features: Features, theta: np.ndarray, beta: float, rng: np.random.Generator) -> Prediction:
+    """Expectations of single members, whose scatter holds the simulation's error as well."""
+    bound, some = features.bound, theta[:: max(1, len(theta) // _MEMBERS)][:_MEMBERS]
+    states = [_draw(bound, one, beta, _DRAWS[0] // 8, np.zeros(0), rng, True)[0] for one in some]
+    energy = float(np.mean([features.energy(part).mean() for part in states]))
+    columns = np.stack([features(part, energy) for part in states])
+    means = columns.mean(1)
+    mean = means.mean(0)
+    deviations = (means - mean) * np.sqrt((len(some) + 1) / (len(some) - 1))  # the mean of few members is uncertain too
+    spread = [statistics(bound, part) @ (one - theta.mean(0)) for part, one in zip(states, some, strict=True)]
+    optimism = beta * float(np.mean([np.var(values) for values in spread]))
+    return Prediction(mean, columns.reshape(-1, len(mean)).var(0), deviations, np.zeros((0, len(mean))), optimism)
 
 
 def _boltzmann(log_weight: np.ndarray) -> np.ndarray:

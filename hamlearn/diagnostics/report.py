@@ -1,7 +1,249 @@
-"""Work in progress."""
+"""One self-contained HTML page about a posterior: the verdict first, then what it rests on."""
 
-from typing import Any
+from __future__ import annotations
+
+import functools
+import io
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from hamlearn import infer, storage
+from hamlearn.diagnostics import arviz, layout, plots, tables
+from hamlearn.diagnostics.attach import attach
+from hamlearn.diagnostics.identifiability import identifiability
+from hamlearn.diagnostics.verdict import Verdict, verdict
+from hamlearn.errors import HamlearnError
+from hamlearn.infer import tree
+from hamlearn.systems import exact
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+    from matplotlib.figure import Figure
+
+HEADLINES = {"believe": "Believe it", "caution": "Use it with caution", "do not believe": "Do not believe it"}
+_CHEAP_SITES = 150  # a simulated default prediction on more sites takes longer than a page should
+_DEFAULT_MEMBERS = 32
 
 
-def report(post: Any, path: Any, prediction: Any = None, title: Any = None) -> Any:
-    """Work in progress."""
+def report(post: xr.DataTree, path: str | os.PathLike[str], prediction: xr.Dataset | None = None, title: str | None = None) -> Path:
+    """Write one self-contained HTML page that opens offline.
+
+    The verdict comes first: what to believe, what not, and what to do about it. Then the couplings as a picture of the
+    lattice and with their error bars, predictions with bands, the comparison with held-out data in plain words,
+    convergence, identifiability, and where everything came from.
+
+    Parameters
+    ----------
+    post : DataTree
+        A posterior of :func:`hamlearn.learn`, fresh or loaded.
+    path : path
+        Where the page goes; it is written completely or not at all.
+    prediction : Dataset, optional
+        What :func:`hamlearn.predict` returned. By default energy and heat capacity (entropy and free energy as well
+        where an oracle knows them) from a fifth to twice the observed β, where that takes seconds.
+    title : str, optional
+        Title of the page.
+
+    Returns
+    -------
+    Path
+        Of the file written.
+
+    Raises
+    ------
+    HamlearnError
+        If it is no posterior or the place cannot be written.
+
+    Examples
+    --------
+    >>> import hamlearn as hl, tempfile
+    >>> data = hl.simulate(hl.systems.Ising((3, 3)), beta=0.3, draws=500, chains=2, seed=0)
+    >>> post = hl.learn(data, hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3))), engine="laplace", seed=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     hl.report(post, f"{folder}/report.html").stat().st_size > 10_000
+    True
+    """
+    target = Path(path)
+    if not target.parent.is_dir():  # before the work, not after it
+        raise HamlearnError(f"cannot write {target}: the folder {target.parent} does not exist.")
+    if "convergence" not in tree.record_of(post):
+        post = attach(post.copy(), check=False)  # the caller's posterior stays as it is
+    page = render(post, prediction, title)
+    return storage.write_atomically(target, lambda temporary: _write(temporary, page))
+
+
+def _write(path: Path, page: str) -> None:
+    path.write_text(page, encoding="utf-8")
+
+
+def render(post: xr.DataTree, prediction: xr.Dataset | None = None, title: str | None = None) -> str:
+    """The page of :func:`report` as a string."""
+    import hamlearn
+
+    record, found, bound = tree.record_of(post), verdict(post), tree.bound_of(post)
+    curves, prediction_lead = _prediction(post, prediction)
+    wide = {"lattice": 560, "forest": 520, "fields": 520, "inclusion": 560, "checks": 640, "trace": 860}
+    drawn: dict[str, Callable[[], Figure]] = {
+        "lattice": lambda: plots.lattice(post),
+        "forest": lambda: plots.forest(post),
+    }
+    if "h" in post["posterior"] and layout.rows(post, "h")[0]:
+        drawn["fields"] = lambda: plots.forest(post, "h", 24)
+    if "included" in post["posterior"]:
+        drawn["inclusion"] = lambda: plots.inclusion(post)
+    checks = tables.checks(post)
+    if checks:
+        drawn["checks"] = lambda: plots.checks(post)
+    if record["convergence"].get("sampled"):
+        drawn["trace"] = lambda: plots.trace(post)
+    captions = _captions(post, curves)
+    figures = {name: _figure(name, draw(), *captions[name], wide[name]) for name, draw in drawn.items()}
+    panels = [] if curves is None else _panels(curves)
+    weak = identifiability(post, directions=6)
+    summary = arviz.summary(post)
+    shown = summary if len(summary) <= 500 else summary.loc[summary["mean"].abs().sort_values(ascending=False).index[:500]]
+    return _template().render(
+        title=title or f"What was learned: {tables.graph_name(bound)}",
+        subtitle=tables.model_name(bound),
+        verdict=found,
+        headline=HEADLINES[found.level],
+        good=[reason for reason in found.reasons if reason.severity == "note" and not reason.advice],
+        bad=[reason for reason in found.reasons if reason.severity != "note"],
+        advice=_advice(found),
+        facts=tables.facts(post),
+        limits=tables.limits(record, found),
+        figures=figures,
+        panels=panels,
+        panels_caption=captions["prediction"][0],
+        prediction_lead=prediction_lead,
+        prediction_table=None if curves is None else tables.predictions(curves),
+        check_lead=tables.check_lead(record),
+        checks=checks,
+        convergence_lead=tables.convergence_lead(record),
+        convergence=tables.convergence(record),
+        identifiability_lead=tables.identifiability_lead(weak),
+        weak=tables.weak(weak),
+        summary_lead=_summary_lead(len(summary), len(shown)),
+        summary_table=tables.frame(shown),
+        provenance=tables.provenance(post),
+        reasons=[*record.get("reasons", []), record["calibration"]["note"]],
+        version=hamlearn.__version__,
+    )
+
+
+def _advice(found: Verdict) -> list[str]:
+    return list(dict.fromkeys(reason.advice for reason in found.reasons if reason.advice))
+
+
+def _summary_lead(total: int, shown: int) -> str:
+    less = "" if shown == total else f" Shown are the {shown} of {total} with the largest means."
+    return "Posterior mean, standard deviation, equal-tailed 90 % interval, effective sample sizes and R-hat." + less
+
+
+def _prediction(post: xr.DataTree, given: xr.Dataset | None) -> tuple[xr.Dataset | None, str]:
+    """Curves to show and a sentence about them; a default prediction is made where it costs seconds."""
+    bound, betas = tree.bound_of(post), tree.observed_betas(post)
+    if given is None:
+        oracle = exact.method(bound.system(tree.theta_draws(post)[0, 0]))
+        if oracle is None and bound.lattice.n_sites > _CHEAP_SITES:
+            return None, (
+                f"No oracle solves this lattice, and simulating {bound.lattice.n_sites} sites at many temperatures takes minutes: "
+                "call hl.predict(post, beta=[...]) and pass the result as hl.report(..., prediction=...)."
+            )
+        names = ["energy", "heat_capacity", "entropy", "free_energy"] if oracle else ["energy", "heat_capacity"]
+        points = np.linspace(0.2 * betas.min(), 2.0 * betas.max(), 17 if oracle else 9).tolist()
+        given = infer.predict(post, points, observables=names, members=_DEFAULT_MEMBERS)
+    lead = f"Per site, at temperatures that were not observed, from {given.attrs.get('members', '?')} members of the posterior. "
+    lead += "The band is the uncertainty of the couplings; it does not include that the family of models may be wrong. "
+    methods = sorted({str(values.attrs.get("method", "")) for values in given.data_vars.values()} - {""})
+    if methods:
+        lead += f"Method: {'; '.join(methods)}. "
+    if int(given.attrs.get("hypothetical", 0)):
+        lead += "The observation's β was not declared, so β here is relative to it and the curves are hypothetical."
+    return given, lead
+
+
+def _panels(curves: xr.Dataset) -> list[Markup]:
+    """One figure for every observable, so that a phone shows them below each other."""
+    names = [str(name) for name, values in curves.data_vars.items() if tuple(values.dims) == ("beta", "quantity")]
+    panels = []
+    for name in names:
+        mean = curves[name].sel(quantity="mean").values
+        ends = f"from {mean[0]:.3g} at beta {float(curves['beta'][0]):.3g} to {mean[-1]:.3g} at beta {float(curves['beta'][-1]):.3g}"
+        what = str(curves[name].attrs.get("long_name", name))
+        panels.append(_figure(f"prediction-{name}", plots.prediction(curves[[name]], legend=False), "", f"Predicted {what}, {ends}.", 480))
+    return panels
+
+
+def _captions(post: xr.DataTree, curves: xr.Dataset | None) -> dict[str, tuple[str, str]]:
+    """Caption and text alternative of every figure."""
+    bound, digest = tree.bound_of(post), tree.record_of(post).get("check", {})
+    mean = layout.strengths(post)[0].mean((0, 1))
+    span = f"{mean.min():.2f} to {mean.max():.2f}" if len(mean) else "none"
+    counts = f"{bound.lattice.n_bonds} bonds on {bound.lattice.n_sites} sites, posterior means {span}"
+    beta = "" if curves is None else f"β from {float(curves['beta'].min()):.3g} to {float(curves['beta'].max()):.3g}"
+    if layout.crowded(bound.lattice, plots.MAX_CIRCLE):
+        picture = "Red couplings align their two sites, blue ones oppose them; every pair appears twice."
+    else:
+        picture = "Red bonds align their two sites, blue ones oppose them; the wider, the more certain (mean over sd)."
+        picture += " Stubs wrap around." if bound.lattice.periodic else ""
+        picture += " Circles show fields." if "h" in post["posterior"] and bound.interaction == "ising" else ""
+        picture += " Only bonds more likely there than not." if "included" in post["posterior"] else ""
+    return {
+        "lattice": (picture, f"Picture of the couplings: {counts}."),
+        "forest": ("Grey: the interval contains zero.", f"Couplings with 90 % intervals: {counts}."),
+        "fields": ("Grey: the interval contains zero.", "Fields with 90 % intervals."),
+        "inclusion": (
+            "Posterior probability that a bond exists, the surest first.",
+            "Inclusion probabilities of all bonds in descending order.",
+        ),
+        "prediction": (
+            "Line: posterior mean. Band: posterior interval. Bars: simulation error. Dashed: observed.",
+            f"Predicted curves, {beta}.",
+        ),
+        "checks": (
+            "Statistics and data that were not fitted. Grey: within two standard deviations. Red: differs.",
+            f"Deviations of {digest.get('statistics', 0)} statistics in sd; overall p-value {digest.get('overall_p', 1):.2g}.",
+        ),
+        "trace": (
+            "The parameters whose chains differ most. Flat ranks: the chains sample the same distribution.",
+            "Traces and rank histograms of four parameters.",
+        ),
+    }
+
+
+def _figure(name: str, figure: Figure, caption: str, alternative: str, width: int) -> Markup:
+    """Inline SVG in the page's own colours, with a text alternative."""
+    import matplotlib as mpl
+    from markupsafe import Markup, escape
+
+    stream = io.StringIO()
+    # Fixed ids: the same posterior gives the same page, and the figures of one page do not share clip paths.
+    with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    svg = stream.getvalue()
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(r' xmlns:xlink="[^"]*"| xmlns="[^"]*"', "", svg).replace("xlink:href", "href")
+    svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
+    svg = re.sub(r'href="#([^"]+)"', rf'href="#{name}-\1"', svg)
+    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", svg)
+    svg = svg.replace(plots.INK, "currentColor").replace(plots.LINE, "var(--line)").replace(plots.GROUND, "var(--paper)")
+    label = str(escape(alternative))
+    svg = svg.replace("<svg", f'<svg role="img" aria-label="{label}" style="--width: {width}px"', 1)
+    below = Markup("<figcaption>{}</figcaption>").format(caption) if caption else ""
+    return Markup("<figure>{}{}</figure>").format(Markup(svg), below)
+
+
+@functools.cache
+def _template() -> Any:
+    from jinja2 import Environment, PackageLoader
+
+    # Autoescape everything: titles, site names and file names are the user's.
+    environment = Environment(loader=PackageLoader("hamlearn.diagnostics"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.get_template("report.html")

@@ -124,15 +124,15 @@ def judge_record(record: dict[str, Any], *, beta_declared: bool = True) -> Verdi
     """The verdict on a record alone; :func:`verdict` is this for a posterior's."""
     judges: tuple[Callable[[dict[str, Any]], Iterator[Finding]], ...] = (
         _convergence,
+        _prior,
         _likelihood,
         _autocorrelation,
-        _prior,
         _identifiability,
         _fit,
     )
     reasons = [found for judge in judges for found in judge(record)]
     if not beta_declared:
-        what = "the observation's β was not declared: couplings are βJ, and predictions at another β are hypothetical (β = 1 is the observation)"
+        what = "the observation's β was not declared: couplings are βJ, predictions at another β are hypothetical"
         reasons.append(Finding("note", "temperature", what, "Declare it with hl.microstates(..., beta=...) if it is known."))
     reasons.sort(key=lambda found: -_SEVERITY[found.severity])
     level = LEVELS[max((_SEVERITY[found.severity] for found in reasons), default=0)]
@@ -154,21 +154,31 @@ def _summary(level: str, reasons: list[Finding], record: dict[str, Any]) -> str:
 def _convergence(record: dict[str, Any]) -> Iterator[Finding]:
     found = record.get("convergence")
     if found is None:
-        yield Finding("caution", "convergence", "convergence was not recorded", "Call hl.diagnostics.attach(post, data), or learn with hl.learn.")
+        yield Finding(
+            "caution", "convergence", "convergence was not recorded", "Call hl.diagnostics.attach(post, data), or learn with hl.learn."
+        )
         return
     optimum = record.get("optimum", {})
     if not found["sampled"]:
         if not optimum.get("converged", True):
-            yield Finding("serious", "convergence", "the optimiser did not converge", "Use a proper prior with engine='nuts', or more data.")
+            yield Finding(
+                "serious", "convergence", "the optimiser did not converge", "Use a proper prior with engine='nuts', or more data."
+            )
         name = record["engine"]["name"]
         yield Finding("note", "convergence", f"not sampled: engine {name} draws independently from a normal distribution")
         return
-    more = "Sample longer: engine=hl.infer.NUTS(draws=4000, warmup=1000)." if record["engine"]["name"] == "nuts" else "Sample longer: engine=hl.infer.Gibbs(draws=5000)."
+    more = (
+        "Sample longer: engine=hl.infer.NUTS(draws=4000, warmup=1000)."
+        if record["engine"]["name"] == "nuts"
+        else "Sample longer: engine=hl.infer.Gibbs(draws=5000)."
+    )
     clean = True
     if found.get("max_rhat", 1.0) > RHAT:
         clean, severity = False, "serious" if found["max_rhat"] > RHAT_SERIOUS else "caution"
         where = found.get("max_rhat_where", "")
-        yield Finding(severity, "convergence", f"the chains have not mixed: R-hat is {found['max_rhat']:.3f} for {where}, above {RHAT}", more)
+        yield Finding(
+            severity, "convergence", f"the chains have not mixed: R-hat is {found['max_rhat']:.3f} for {where}, above {RHAT}", more
+        )
     ess = min(found.get("min_ess_bulk", ESS), found.get("min_ess_tail", ESS))
     if ess < ESS:
         clean, severity = False, "serious" if ess < ESS_SERIOUS else "caution"
@@ -178,12 +188,16 @@ def _convergence(record: dict[str, Any]) -> Iterator[Finding]:
     if found.get("divergences", 0):
         clean, severity = False, "serious" if found["divergences"] > DIVERGENT_SHARE * total else "caution"
         advice = "Raise hl.infer.NUTS(target_accept=0.95), or take an informative prior."
-        yield Finding(severity, "convergence", f"{found['divergences']} of {total} draws diverged: a part of the posterior is not reached", advice)
+        yield Finding(
+            severity, "convergence", f"{found['divergences']} of {total} draws diverged: a part of the posterior is not reached", advice
+        )
     if found.get("saturated", 0) > DIVERGENT_SHARE * total:
         clean = False
         yield Finding("caution", "convergence", f"{found['saturated']} of {total} trajectories were cut short at the depth limit", more)
     if clean:
-        numbers = f"R-hat at most {found['max_rhat']:.3f}, ESS at least {ess_of(found):.0f}" if "max_rhat" in found else "no parameter moved"
+        numbers = (
+            f"R-hat at most {found['max_rhat']:.3f}, ESS at least {ess_of(found):.0f}" if "max_rhat" in found else "no parameter moved"
+        )
         yield Finding("note", "convergence", f"the chains have converged ({numbers}, no divergences)")
 
 
@@ -197,21 +211,51 @@ def _likelihood(record: dict[str, Any]) -> Iterator[Finding]:
     if record["composite"]:
         if calibration["adjusted"]:
             ratio = calibration.get("width_ratio")
-            wide = f"; uncorrected ones would be {1 / ratio:.2f} × as wide" if ratio else ""
-            yield Finding("note", "calibration", f"{name} is a stand-in for the exact likelihood; its error bars are calibrated ({calibration['note']}){wide}")
+            wide = f"; uncorrected ones would be {1 / ratio:.2f} × as wide" if ratio and abs(ratio - 1) > 0.02 else ""
+            yield Finding(
+                "note",
+                "calibration",
+                f"{name} is a stand-in for the exact likelihood; its error bars are calibrated ({calibration['note']}){wide}",
+            )
         elif "separable" in calibration["note"]:
             advice = "Use likelihood='exact' if the lattice allows, or more data at a higher temperature."
-            yield Finding("serious", "calibration", f"the data are nearly separable, so the {name} likelihood cannot be calibrated and its error bars mean little", advice)
+            if record.get("frozen_sites"):  # separable where nothing varies, ordinary elsewhere
+                advice = "Leave out the sites that never change, or use likelihood='exact'; then error bars can be calibrated."
+                yield Finding(
+                    "caution",
+                    "calibration",
+                    f"frozen sites keep the {name} likelihood from being calibrated: error bars are too small, typically by 1.2 to 1.4",
+                    advice,
+                )
+                return
+            yield Finding(
+                "serious",
+                "calibration",
+                f"the data are nearly separable, so the {name} likelihood cannot be calibrated and its error bars mean little",
+                advice,
+            )
         else:
             ratio = record.get("check", {}).get("width_ratio") or 1.4
             advice = "Learn with calibrate=True, or likelihood='exact'."
-            yield Finding("serious" if ratio > 2 else "caution", "calibration", f"the {name} likelihood was not calibrated: error bars are too small by about {ratio:.2g}", advice)
+            yield Finding(
+                "serious" if ratio > 2 else "caution",
+                "calibration",
+                f"the {name} likelihood was not calibrated: error bars are too small by about {ratio:.2g}",
+                advice,
+            )
         return
     if "separable" in calibration["note"]:
         advice = "Rely on nothing in the directions that the prior decides; collect data at a higher temperature."
-        yield Finding("caution", "calibration", "the data are nearly separable: without the prior some parameters would be infinite", advice)
+        yield Finding(
+            "caution", "calibration", "the data are nearly separable: without the prior some parameters would be infinite", advice
+        )
     elif "calibrate=False" in calibration["note"] and any(float(source.get("tau_int", 2.0)) > 1 for source in record.get("source", [{}])):
-        yield Finding("caution", "calibration", "calibration was switched off: draws were taken as independent without a test", "Learn with calibrate=True.")
+        yield Finding(
+            "caution",
+            "calibration",
+            "calibration was switched off: draws were taken as independent without a test",
+            "Learn with calibrate=True.",
+        )
     else:
         yield Finding("note", "likelihood", f"the likelihood is exact ({calibration['note']})")
 
@@ -223,7 +267,9 @@ def _autocorrelation(record: dict[str, Any]) -> Iterator[Finding]:
         yield Finding("serious", "autocorrelation", "the chains of the data disagree by more than their own fluctuations", advice)
     size = record["microstates"]
     if found["tau"] > 1:
-        worth = f"{_count(size)} microstates are worth {_count(found['ess'])} independent ones (autocorrelation time {found['tau']:.3g} draws)"
+        worth = (
+            f"{_count(size)} microstates are worth {_count(found['ess'])} independent ones (autocorrelation time {found['tau']:.3g} draws)"
+        )
         if found["kind"] == "too few batches" or (found["batches"] or MIN_BATCHES) < MIN_BATCHES:
             advice = "Run the chains longer, at least 100 autocorrelation times in all; until then error bars are themselves uncertain."
             yield Finding("caution", "autocorrelation", f"too few independent batches ({found['batches']}): {worth}", advice)
@@ -249,7 +295,9 @@ def _identifiability(record: dict[str, Any]) -> Iterator[Finding]:
     if found["unidentified"]:
         severity = "serious" if record["engine"]["name"] == "mle" else "caution"
         advice = "The data say nothing about these combinations: tie or drop parameters, or fix them by a prior."
-        yield Finding(severity, "identifiability", f"not identified by the data: {_list([_place(name) for name in found['unidentified']])}", advice)
+        yield Finding(
+            severity, "identifiability", f"not identified by the data: {_list([_place(name) for name in found['unidentified']])}", advice
+        )
     ratio = found["data_per_parameter"]
     if ratio < DATA_PER_PARAMETER:
         severity = "serious" if ratio < HOPELESS_DATA else "caution"
@@ -262,13 +310,21 @@ def _identifiability(record: dict[str, Any]) -> Iterator[Finding]:
 def _fit(record: dict[str, Any]) -> Iterator[Finding]:
     found = record.get("check")
     if found is None or found.get("decision") == "not run":
-        yield Finding("caution", "fit", "the model was not compared with held-out data", "Learn with check=True, or call hl.diagnostics.attach(post, data).")
+        yield Finding(
+            "caution",
+            "fit",
+            "the model was not compared with held-out data",
+            "Learn with check=True, or call hl.diagnostics.attach(post, data).",
+        )
     elif found["decision"] == "undecided":
-        yield Finding("caution", "fit", f"the comparison with held-out data is undecided: {found['reason']}", "Give more, or longer, chains of data.")
+        yield Finding(
+            "caution", "fit", f"the comparison with held-out data is undecided: {found['reason']}", "Give more, or longer, chains of data."
+        )
     elif found["overall_p"] < CHECK:
         severity = "serious" if found["overall_p"] < CHECK_SERIOUS else "caution"
-        advice = "Give the model what it lacks (more bonds, fields, untied parameters) or split the data; predictions elsewhere inherit the misfit."
-        what = f"the model family does not fit: {_list(found['failed'])} of held-out data {'differs' if len(found['failed']) == 1 else 'differ'} from its predictions"
+        advice = "Give the model what it lacks (more bonds, fields, untied parameters) or split the data; predictions inherit the misfit."
+        differ = "differs" if len(found["failed"]) == 1 else "differ"
+        what = f"the model family does not fit: {_list(found['failed'])} of held-out data {differ} from its predictions"
         yield Finding(severity, "fit", f"{what} (p = {found['overall_p']:.2g} over {found['statistics']} statistics)", advice)
     else:
         what = f"{found['statistics']} statistics that were not fitted agree with held-out data (overall p = {found['overall_p']:.2g})"

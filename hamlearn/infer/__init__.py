@@ -6,6 +6,20 @@ from hamlearn.infer.learn import learn
 from hamlearn.infer.members import energy, members
 from hamlearn.infer.predict import predict
 from hamlearn.infer.settings import MAP, MLE, NUTS, Gibbs, LaplaceApproximation
+from hamlearn.infer.strengths import interaction_strength
 from hamlearn.infer.tree import load, save
 
-__all__ = ["MAP", "MLE", "NUTS", "Gibbs", "LaplaceApproximation", "energy", "learn", "load", "members", "predict", "save"]
+__all__ = [
+    "MAP",
+    "MLE",
+    "NUTS",
+    "Gibbs",
+    "LaplaceApproximation",
+    "energy",
+    "interaction_strength",
+    "learn",
+    "load",
+    "members",
+    "predict",
+    "save",
+]

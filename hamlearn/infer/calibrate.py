@@ -56,10 +56,13 @@ class ScoreCovariance:
     chains_disagree: bool
 
 
-def score_covariance(likelihood: Likelihood, theta: np.ndarray) -> ScoreCovariance:
-    """J at θ, from the scores of rows (independent data) or of batches of contiguous draws (autocorrelated data)."""
+def score_covariance(likelihood: Likelihood, theta: np.ndarray, *, minimum: int = 0) -> ScoreCovariance:
+    """J at θ, from the scores of rows (independent data) or of batches of contiguous draws (autocorrelated data).
+
+    `minimum` batches are made where they can still be 5 autocorrelation times long (2 n_params for what inverts J).
+    """
     scores, p = likelihood.row_scores(theta), likelihood.bound.n_params
-    plans = [_plan(scores, part, p, 0) for part in likelihood.parts]
+    plans = [_plan(scores, part, p, -(-minimum // len(likelihood.parts))) for part in likelihood.parts]
     J = np.zeros((p, p))
     for part, plan in zip(likelihood.parts, plans, strict=True):
         if plan.kind == "rows":
@@ -76,7 +79,7 @@ def score_rows(likelihood: Likelihood, theta: np.ndarray, *, minimum: int) -> tu
     Rows of independent data (or batches of them, at least `minimum` where there are so many), batches otherwise.
     """
     scores, p = likelihood.row_scores(theta), likelihood.bound.n_params
-    plans = [_plan(scores, part, p, minimum) for part in likelihood.parts]
+    plans = [_plan(scores, part, p, -(-minimum // len(likelihood.parts))) for part in likelihood.parts]
     pieces = []
     for part, plan in zip(likelihood.parts, plans, strict=True):
         n_rows = part.states.shape[0] * part.states.shape[1]
@@ -105,7 +108,7 @@ def _summary(plans: list[_Plan], J: np.ndarray) -> ScoreCovariance:
     weakest = min(plans, key=lambda plan: plan.batches)
     return ScoreCovariance(
         J,
-        weakest.batches,
+        sum(plan.batches for plan in plans),
         max(plan.tau for plan in plans),
         sum(plan.ess for plan in plans),
         weakest.kind,
@@ -123,8 +126,8 @@ def _plan(scores: RowScores, part: Part, p: int, minimum: int) -> _Plan:
     if tau == 1.0:
         plan = _Plan("rows", np.zeros(0, int), int(min(part.size, 2**31)), 1.0, ess, disagree)
         return plan if rows * p * p <= _ROW_BUDGET else _random_batches(part, plan, max(MAX_BATCHES, minimum))
-    # Long batches (20τ) where the data allow at least 64 of them; never shorter than 5τ.
-    count = int(np.clip(rows / (20 * tau), MIN_BATCHES, max(MAX_BATCHES, minimum)))
+    # Long batches (20τ) where the data allow as many as are needed of them; never shorter than 5τ.
+    count = int(np.clip(rows / (20 * tau), max(MIN_BATCHES, minimum), max(MAX_BATCHES, minimum)))
     length = max(int(np.ceil(rows / count)), int(np.ceil(5 * tau)))
     per_chain = max(draws // length, 1)
     length = min(length, draws)
@@ -303,7 +306,7 @@ def sandwich(information: np.ndarray, score: ScoreCovariance) -> np.ndarray:
 
 
 def calibrate(
-    likelihood: Likelihood, theta: np.ndarray, information: np.ndarray, *, wanted: bool = True, usable: bool = True
+    likelihood: Likelihood, theta: np.ndarray, information: np.ndarray, *, wanted: bool = True, usable: bool = True, minimum: int = 0
 ) -> Calibration:
     """Adjust (or say why not) the curvature of a likelihood at its optimum."""
     plain = Calibration(information, inverse_root(information), np.inf, False, "", None)
@@ -321,14 +324,14 @@ def calibrate(
             plain.root,
             np.inf,
             False,
-            "not calibrated: the data are (nearly) separable, so the sandwich means nothing",
+            "not calibrated: the data are (nearly) separable or leave directions unidentified, so the sandwich means nothing",
             None,
         )
     if not likelihood.composite and independent:
         return Calibration(
             plain.information, plain.root, np.inf, False, "exact likelihood of independent draws: no correction needed", None
         )
-    score = score_covariance(likelihood, theta)
+    score = score_covariance(likelihood, theta, minimum=minimum)
     if not likelihood.composite and score.tau == 1.0 and not score.chains_disagree:
         return Calibration(
             plain.information, plain.root, np.inf, False, "exact likelihood, no autocorrelation found: no correction needed", score

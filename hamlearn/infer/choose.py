@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from hamlearn.errors import HamlearnError
-from hamlearn.infer.likelihoods import ExactLikelihood, Likelihood, composite
+from hamlearn.infer.large import LIMIT
+from hamlearn.infer.likelihoods import ExactLikelihood, Likelihood, OneHotLikelihood, PatternLikelihood, composite
 from hamlearn.infer.records import Part
-from hamlearn.infer.settings import NUTS, Engine, Gibbs, LaplaceApproximation
+from hamlearn.infer.settings import MAP, NUTS, Engine, Gibbs, LaplaceApproximation
 from hamlearn.models import BoundCouplings, Horseshoe, Laplace, Normal, SpikeSlab
 from hamlearn.systems import exact
 
@@ -21,12 +22,13 @@ _STEPS = 8  # leapfrog steps a preconditioned NUTS draw takes, about
 
 @dataclass(frozen=True)
 class Choice:
-    """What will run, why, and how long it should take."""
+    """What will run, why, how long it should take, and whether the engine was left to us."""
 
-    likelihood: Likelihood
+    likelihood: Likelihood | OneHotLikelihood
     engine: Engine
     reasons: tuple[str, ...]
     seconds: float
+    automatic: bool
 
 
 def check_combination(bound: BoundCouplings, engine: Engine | None) -> None:
@@ -51,18 +53,25 @@ def choose(bound: BoundCouplings, parts: Sequence[Part], likelihood: str, engine
     """Resolve "auto" for the likelihood and the engine."""
     reasons: list[str] = []
     check_combination(bound, engine)
+    automatic = engine is None
     engine = engine or _engine(bound, reasons)
     if likelihood == "screening":
         likelihood = "rise"
     if likelihood == "exact":
-        chosen: Likelihood = ExactLikelihood(bound, parts)
+        chosen: Likelihood | OneHotLikelihood = ExactLikelihood(bound, parts)
         seconds = _seconds(chosen, engine)
     elif likelihood == "auto":
         chosen, seconds = _auto_likelihood(bound, parts, engine, reasons)
     else:
         chosen = composite(bound, parts, likelihood)
         seconds = _seconds(chosen, engine)
-    return Choice(chosen, engine, tuple(reasons), seconds)
+    if (bound.n_params > LIMIT or isinstance(chosen, OneHotLikelihood)) and engine.name != "map":
+        raise HamlearnError(f"{bound.n_params} parameters: only engine='map' (diagonal error bars) can treat so many; got {engine.name!r}.")
+    if automatic and isinstance(engine, NUTS) and isinstance(bound.model.prior, Normal) and seconds > AFFORDABLE:
+        reasons.append(f"engine laplace: nuts would take about {seconds:.0f} s, more than {AFFORDABLE:.0f} s")
+        engine = LaplaceApproximation()
+        seconds = _seconds(chosen, engine)
+    return Choice(chosen, engine, tuple(reasons), seconds, automatic)
 
 
 def _engine(bound: BoundCouplings, reasons: list[str]) -> Engine:
@@ -77,6 +86,9 @@ def _engine(bound: BoundCouplings, reasons: list[str]) -> Engine:
             )
         reasons.append(f"engine nuts: the {prior.name} posterior is not normal")
         return NUTS()
+    if p > LIMIT:
+        reasons.append(f"engine map with diagonal error bars: {p} parameters, more than {LIMIT}")
+        return MAP(draws=100)
     if p > NUTS_PARAMETERS:
         reasons.append(f"engine laplace: {p} parameters, more than {NUTS_PARAMETERS}")
         return LaplaceApproximation()
@@ -84,7 +96,9 @@ def _engine(bound: BoundCouplings, reasons: list[str]) -> Engine:
     return NUTS()
 
 
-def _auto_likelihood(bound: BoundCouplings, parts: Sequence[Part], engine: Engine, reasons: list[str]) -> tuple[Likelihood, float]:
+def _auto_likelihood(
+    bound: BoundCouplings, parts: Sequence[Part], engine: Engine, reasons: list[str]
+) -> tuple[Likelihood | OneHotLikelihood, float]:
     method = exact.method(bound.system(np.zeros(bound.n_params)))
     if method in ("enumeration", "transfer") and _rough_seconds(bound, method, engine) < 5 * AFFORDABLE:
         candidate = ExactLikelihood(bound, parts)
@@ -109,32 +123,46 @@ def _rough_seconds(bound: BoundCouplings, method: str, engine: Engine) -> float:
     else:
         width = n / max(bound.lattice.shape)
         gradient = 6.0 * float(q) ** (3 * width) * max(bound.lattice.shape) / 3e10
-    return gradient * _gradients(bound, engine)
+    return gradient * _gradients(bound, engine) * (engine.chains if isinstance(engine, NUTS) else 1)
 
 
 def _gradients(bound: BoundCouplings, engine: Engine) -> float:
-    """Gradient evaluations an engine takes, about (a Hessian counts as one per parameter and as two)."""
+    """Gradients an engine takes, of all its chains at once (a Hessian counts as two per parameter), about."""
     if isinstance(engine, NUTS):
-        return _STEPS * engine.chains * (engine.draws + engine.warmup)
+        return float(_STEPS * (engine.draws + engine.warmup))
     return 10.0 + 2.0 * bound.n_params
 
 
-def _seconds(likelihood: Likelihood, engine: Engine) -> float:
+def _seconds(likelihood: Likelihood | OneHotLikelihood, engine: Engine) -> float:
     bound = likelihood.bound
+    if isinstance(likelihood, OneHotLikelihood) or bound.n_params > LIMIT:
+        rows = sum(part.states.shape[0] * part.states.shape[1] for part in likelihood.parts)
+        return 100 * rows * bound.lattice.n_sites**2 * bound.space.q * 4 / 5e8
     if not isinstance(engine, NUTS):
         if isinstance(likelihood, ExactLikelihood) and not likelihood.tabulated:
-            return _measured(likelihood) * _gradients(bound, engine)
-        states = float(bound.space.q) ** bound.lattice.n_sites if isinstance(likelihood, ExactLikelihood) else _observations(likelihood)
-        sweeps = engine.chains * (engine.draws + engine.warmup) * bound.n_params * 2e-7 if isinstance(engine, Gibbs) else 0.0
-        return states * bound.n_params * min(bound.n_params, 2000) / 5e9 + bound.n_params**3 / 1e10 + sweeps
-    return _measured(likelihood) * _gradients(bound, engine)
+            return _measured(likelihood, 1) * _gradients(bound, engine)
+        return _optimum_seconds(likelihood) + (_sweep_seconds(bound, engine) if isinstance(engine, Gibbs) else 0.0)
+    return _measured(likelihood, engine.chains) * _gradients(bound, engine)
 
 
-def _observations(likelihood: Likelihood) -> float:
-    return float(sum(part.states.shape[0] * part.states.shape[1] for part in likelihood.parts))
+def _optimum_seconds(likelihood: Likelihood) -> float:
+    """Newton steps, a Hessian, scores of all rows and a few factorisations, from operation counts."""
+    bound, p = likelihood.bound, likelihood.bound.n_params
+    if isinstance(likelihood, ExactLikelihood):
+        work = 10 * float(bound.space.q) ** bound.lattice.n_sites * p * p / 2
+    else:
+        rows = sum(part.states.shape[0] * part.states.shape[1] for part in likelihood.parts)
+        size = likelihood.counts.shape[1] if isinstance(likelihood, PatternLikelihood) else rows
+        features = float(bound.lattice.degree.max(initial=0) + 1)
+        work = size * bound.lattice.n_sites * (features**2 + 200 * features) + rows * p * min(p, 100)
+    return work / 3e9 + p**3 / 1e9
 
 
-def _measured(likelihood: Likelihood) -> float:
+def _sweep_seconds(bound: BoundCouplings, engine: Gibbs) -> float:
+    return engine.chains * (engine.draws * engine.thin + engine.warmup) * bound.n_params * 4e-7
+
+
+def _measured(likelihood: Likelihood, chains: int) -> float:
     from hamlearn.infer.engines.numpyro import seconds_per_gradient
 
-    return seconds_per_gradient(likelihood, np.zeros(likelihood.bound.n_params))
+    return seconds_per_gradient(likelihood, np.zeros((chains, likelihood.bound.n_params)))

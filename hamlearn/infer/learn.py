@@ -13,14 +13,14 @@ import xarray as xr
 
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import calibrate as calibration_room
-from hamlearn.infer import tree
+from hamlearn.infer import large, tree
 from hamlearn.infer.calibrate import Calibration
 from hamlearn.infer.choose import Choice, choose
 from hamlearn.infer.engines import gibbs
-from hamlearn.infer.likelihoods import NAMES, Likelihood
+from hamlearn.infer.likelihoods import NAMES, Likelihood, OneHotLikelihood, RowLikelihood
 from hamlearn.infer.optimum import Optimum, maximise
 from hamlearn.infer.records import Part, bind, frozen_sites
-from hamlearn.infer.settings import NUTS, Engine, Gibbs, as_engine
+from hamlearn.infer.settings import MAP, NUTS, Engine, Gibbs, LaplaceApproximation, as_engine
 from hamlearn.models import BoundCouplings, Couplings, Normal, SpikeSlab
 
 logger = logging.getLogger("hamlearn")
@@ -57,12 +57,16 @@ def learn(
     _refuse_hopeless(bound, parts, frozen, prepared.engine)
     started = time.perf_counter()
     result = _infer(prepared, calibrate=calibrate, seed=seed, frozen=frozen)
+    used, reasons = result["record"].pop("engine_used"), list(prepared.reasons)
+    if "fallback" in result["record"]:
+        reasons.append(result["record"].pop("fallback"))
+        logger.info("  %s", reasons[-1])
     record = {
         **result.pop("record"),
         "likelihood": prepared.likelihood.name,
         "composite": prepared.likelihood.composite,
-        "engine": {"name": prepared.engine.name, **asdict(prepared.engine)},
-        "reasons": list(prepared.reasons),
+        "engine": {"name": used.name, **asdict(used)},
+        "reasons": reasons,
         "estimated_seconds": prepared.seconds,
         "seconds": time.perf_counter() - started,
         "seed": seed,
@@ -76,7 +80,8 @@ def learn(
 
 def _origin(data: xr.Dataset) -> dict[str, Any]:
     keys = ("source_space", "sampler", "seed", "sweeps_per_draw", "acceptance", "tau_int", "source")
-    return {key: data.attrs[key] for key in keys if key in data.attrs}
+    # Attributes read back from a file are NumPy scalars.
+    return {key: getattr(data.attrs[key], "item", lambda value=data.attrs[key]: value)() for key in keys if key in data.attrs}
 
 
 def _refuse_hopeless(bound: BoundCouplings, parts: list[Part], frozen: np.ndarray, engine: Engine) -> None:
@@ -97,9 +102,20 @@ def _refuse_hopeless(bound: BoundCouplings, parts: list[Part], frozen: np.ndarra
 
 
 def _infer(prepared: Choice, *, calibrate: bool, seed: int, frozen: np.ndarray) -> dict[str, Any]:
-    likelihood, engine, prior = prepared.likelihood, prepared.engine, prepared.likelihood.bound.model.prior
+    engine, prior = prepared.engine, prepared.likelihood.bound.model.prior
+    if isinstance(prepared.likelihood, OneHotLikelihood | RowLikelihood) and isinstance(engine, MAP):
+        if isinstance(prepared.likelihood, OneHotLikelihood) or prepared.likelihood.bound.n_params > large.LIMIT:
+            return large.infer(prepared.likelihood, engine, seed, float(sum(part.size for part in prepared.likelihood.parts)))
+    assert not isinstance(prepared.likelihood, OneHotLikelihood)
+    likelihood = prepared.likelihood
     best = maximise(likelihood)
-    usable = best.converged and not (frozen.size and likelihood.bound.model.fields == "site")
+    loose = _unidentified(likelihood.bound, best.information)
+    usable = best.converged and not loose and not (frozen.size and likelihood.bound.model.fields == "site")
+    if loose and best.converged and engine.name == "mle":
+        raise HamlearnError(
+            f"the data cannot tell some parameters apart (for example {loose[0]}): maximum likelihood is not unique. "
+            "Tie them, drop them, or use a proper prior with engine='map', 'laplace' or 'nuts'."
+        )
     if not usable and engine.name == "mle":
         worst = likelihood.bound.parameter_names[int(np.argmax(np.abs(best.theta)))]
         raise HamlearnError(
@@ -111,11 +127,17 @@ def _infer(prepared: Choice, *, calibrate: bool, seed: int, frozen: np.ndarray) 
         return _sparse(likelihood, best if usable else maximise(likelihood, Normal()), prior, engine, calibrate, seed)
     normal_prior = prior if isinstance(prior, Normal) else Normal()
     centre = best if usable else maximise(likelihood, normal_prior)
-    calibration = calibration_room.calibrate(likelihood, centre.theta, centre.information, wanted=calibrate, usable=usable)
+    # Multiplying a calibrated likelihood by a prior inverts J, which takes two batches a parameter.
+    minimum = 0 if engine.name == "mle" else 2 * likelihood.bound.n_params
+    calibration = calibration_room.calibrate(likelihood, centre.theta, centre.information, wanted=calibrate, usable=usable, minimum=minimum)
     record = _record(likelihood, centre, calibration, usable)
     mean, root = _normal(likelihood, centre, calibration, normal_prior if engine.name != "mle" else None, usable)
+    if isinstance(engine, NUTS) and prepared.automatic and not _enough_batches(calibration, likelihood.bound.n_params):
+        engine = LaplaceApproximation(engine.draws, engine.chains)
+        record["fallback"] = "engine laplace instead of nuts: too few independent batches of autocorrelated draws for a calibrated NUTS"
     if isinstance(engine, NUTS):
         return _sample(likelihood, centre, calibration, engine, seed, root, record)
+    record["engine_used"] = engine
     record["prior_share"] = ((root**2).sum(1) * _penalty(likelihood.bound, normal_prior)).tolist() if engine.name != "mle" else []
     return {"theta": _normal_draws(mean, root, calibration.degrees, engine, seed), "point": mean, "record": record}
 
@@ -127,7 +149,7 @@ def _sample(
 
     p = likelihood.bound.n_params
     score = calibration.score
-    if calibration.adjusted and score is not None and score.batches < 2 * p:
+    if score is not None and not _enough_batches(calibration, p):
         raise HamlearnError(
             f"calibrated NUTS needs at least {2 * p} independent batches for {p} parameters; the data give {score.batches} "
             f"(autocorrelation time {score.tau:.3g} draws). Use engine='laplace', tie parameters, or more data."
@@ -139,14 +161,22 @@ def _sample(
     scales = np.concatenate(
         [np.full(n, prior.scale if isinstance(prior, Normal) else np.inf), np.full(p - n, likelihood.bound.model.field_prior.scale)]
     )
-    record["prior_share"] = ((flat.std(0) / scales) ** 2).tolist()
+    record |= {"prior_share": ((flat.std(0) / scales) ** 2).tolist(), "engine_used": engine}
     return {"theta": samples.theta, "point": centre.theta, "stats": samples.stats, "record": record}
 
 
 def _sparse(likelihood: Likelihood, best: Optimum, prior: SpikeSlab, engine: Gibbs, calibrate: bool, seed: int) -> dict[str, Any]:
     wanted = calibrate and not (not likelihood.composite and all(part.independent for part in likelihood.parts))
     draws = gibbs.spike_slab(
-        likelihood, best.theta, prior, calibrated=wanted, draws=engine.draws, chains=engine.chains, burn_in=engine.warmup, seed=seed
+        likelihood,
+        best.theta,
+        prior,
+        calibrated=wanted,
+        draws=engine.draws,
+        chains=engine.chains,
+        burn_in=engine.warmup,
+        thin=engine.thin,
+        seed=seed,
     )
     note = (
         "exact likelihood of independent draws: no correction needed"
@@ -156,7 +186,7 @@ def _sparse(likelihood: Likelihood, best: Optimum, prior: SpikeSlab, engine: Gib
     if wanted and draws.score is not None:
         note = f"sandwich surrogate from {draws.score.batches} {draws.score.kind}, shrinkage {draws.shrinkage:.2f}"
     calibration = Calibration(best.information, calibration_room.inverse_root(best.information), np.inf, wanted, note, draws.score)
-    record = _record(likelihood, best, calibration, True)
+    record = {**_record(likelihood, best, calibration, True), "engine_used": engine}
     mean = draws.theta.mean((0, 1))
     return {"theta": draws.theta, "point": mean, "included": draws.included, "hyper": draws.hyper, "record": record}
 
@@ -172,7 +202,7 @@ def _normal(
         return centre.theta, calibration_room.inverse_root(centre.information + np.diag(penalty))
     target: Any = likelihood
     if calibration.adjusted:
-        if calibration.score is not None and calibration.score.batches < 2 * len(penalty):
+        if not _enough_batches(calibration, len(penalty)):
             return _times_prior(centre.theta, calibration.covariance, penalty)
         target = calibration_room.Adjusted(likelihood, centre.theta, calibration.linear_map())
     mode = maximise(target, prior, start=centre.theta)
@@ -202,11 +232,23 @@ def _penalty(bound: BoundCouplings, prior: Normal) -> np.ndarray:
     return np.concatenate(precisions)
 
 
+def _enough_batches(calibration: Calibration, n_params: int) -> bool:
+    """Whether J, if it was used, may be inverted."""
+    return not calibration.adjusted or calibration.score is None or calibration.score.batches >= 2 * n_params
+
+
+def _unidentified(bound: BoundCouplings, information: np.ndarray) -> list[str]:
+    """Leading parameter of every direction in which the (scaled) information vanishes."""
+    diagonal = np.sqrt(np.maximum(np.diag(information), 1e-300))
+    spectrum, vectors = np.linalg.eigh(information / np.outer(diagonal, diagonal))
+    weak = np.flatnonzero(spectrum < 1e-9 * max(spectrum.max(initial=0.0), 1e-300))
+    return [bound.parameter_names[int(np.argmax(np.abs(vectors[:, k])))] for k in weak]
+
+
 def _record(likelihood: Likelihood, centre: Optimum, calibration: Calibration, usable: bool) -> dict[str, Any]:
     score, bound = calibration.score, likelihood.bound
     diagonal = np.sqrt(np.maximum(np.diag(calibration.information), 1e-300))
-    spectrum, vectors = np.linalg.eigh(calibration.information / np.outer(diagonal, diagonal))
-    weak = np.flatnonzero(spectrum < 1e-7 * max(spectrum.max(initial=0.0), 1e-300))
+    spectrum = np.linalg.eigvalsh(calibration.information / np.outer(diagonal, diagonal))
     independent = float(sum(part.size for part in likelihood.parts))
     naive, adjusted = (
         np.sqrt(np.diag(calibration_room.inverse_root(calibration.information) @ calibration_room.inverse_root(calibration.information).T)),
@@ -228,7 +270,7 @@ def _record(likelihood: Likelihood, centre: Optimum, calibration: Calibration, u
         },
         "identifiability": {
             "condition": float(spectrum.max() / max(spectrum.min(), 1e-300)),
-            "unidentified": [bound.parameter_names[int(np.argmax(np.abs(vectors[:, k])))] for k in weak],
+            "unidentified": _unidentified(bound, calibration.information),
             "data_per_parameter": (independent if score is None else score.ess) * bound.lattice.n_sites / bound.n_params,
         },
     }

@@ -66,7 +66,8 @@ def energy(post: xr.DataTree, states: Any, members: int = 64, seed: int = 0) -> 
     bound = tree.bound_of(post)
     dims: tuple[str, ...] = ()
     if isinstance(states, xr.Dataset):
-        dims, states = tuple(map(str, states["state"].dims[:2])), states["state"].values
+        dims = tuple(str(name) for name in states["state"].dims if name in ("beta", "chain", "draw"))
+        states = states["state"].values
     array = np.asarray(states)
     outside = np.setdiff1d(array, bound.space.values)
     if outside.size:

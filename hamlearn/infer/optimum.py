@@ -14,6 +14,7 @@ from hamlearn.models import BoundCouplings, Normal, Prior
 
 MAX_STEPS = 100
 _TOLERANCE = 1e-9  # Newton decrement (half of it bounds what is left to gain, in nats)
+_LONG_STEP = 1e-2  # in βJ: a Newton step this long that gains nothing means a likelihood that is flat out to infinity
 _RUNAWAY = 30.0  # |β·J| beyond which e^(−2|βJ|) is zero in double precision: the data are separable
 
 
@@ -89,11 +90,11 @@ def maximise(likelihood: Objective, prior: Prior | None = None, start: np.ndarra
     theta = np.zeros(bound.n_params) if start is None else np.array(start, float)
     value, slope, penalty = _penalised(likelihood, prior, theta)
     factor, information, stale = None, np.zeros((0, 0)), True
-    previous, converged = np.inf, False
+    previous, converged, runaway, rough = np.inf, False, False, True
     scale = max((part.beta for part in likelihood.parts), default=1.0)
     for step_count in range(1, MAX_STEPS + 1):  # noqa: B007 (reported after the loop)
         if stale or factor is None:
-            information = likelihood.information(theta, rough=True)
+            information = likelihood.information(theta, rough=rough)
             factor = _factor(information + np.diag(penalty))
             fresh = True
         else:
@@ -101,11 +102,13 @@ def maximise(likelihood: Objective, prior: Prior | None = None, start: np.ndarra
         step = scipy.linalg.cho_solve(factor, slope)
         decrement = float(slope @ step)
         if decrement < _TOLERANCE:
-            converged = True
+            runaway = prior is None and _runs_off(likelihood, scale * step)
+            converged = not runaway
             break
         stale = decrement > 0.1 * previous
         if stale and not fresh:
             continue  # the reused Hessian no longer serves: redo this step with a new one
+        rough = rough and not (fresh and decrement > 0.5 * previous)  # a sample of the data no longer serves either
         previous = decrement
         length = 1.0
         while True:
@@ -125,8 +128,16 @@ def maximise(likelihood: Objective, prior: Prior | None = None, start: np.ndarra
         value, slope, penalty = trial
         if prior is None and np.max(np.abs(theta)) * scale > _RUNAWAY:
             break
-    runaway = bool(np.max(np.abs(theta), initial=0.0) * scale > _RUNAWAY)
+    runaway = runaway or bool(np.max(np.abs(theta), initial=0.0) * scale > _RUNAWAY)
     return Optimum(theta, value, likelihood.information(theta), penalty, converged and not runaway, runaway, step_count)
+
+
+def _runs_off(likelihood: Objective, step: np.ndarray) -> bool:
+    """Whether a last step is long because the curvature has died away: separable data, not an unidentified direction."""
+    if np.max(np.abs(step)) < _LONG_STEP:
+        return False
+    start, direction = likelihood.information(np.zeros(len(step))), step / np.linalg.norm(step)
+    return bool(direction @ start @ direction > 1e-9 * np.trace(start) / len(step))
 
 
 def _penalised(likelihood: Objective, prior: Prior | None, theta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:

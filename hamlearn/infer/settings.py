@@ -15,7 +15,7 @@ class _Draws:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if name in ("draws", "chains", "warmup") and not (isinstance(value, int) and value >= 1):
+            if name in ("draws", "chains", "warmup", "thin") and not (isinstance(value, int) and value >= 1):
                 raise HamlearnError(f"{type(self).__name__}: {name} must be a positive whole number; got {value!r}.")
 
 
@@ -61,9 +61,20 @@ class NUTS(_Draws):
 
 @dataclass(frozen=True)
 class Gibbs(_Draws):
-    """Gibbs sampling of a spike-and-slab posterior on the adjusted normal surrogate."""
+    """Gibbs sampling of a spike-and-slab posterior on the adjusted normal surrogate.
 
-    warmup: int = 500
+    Parameters
+    ----------
+    draws, chains : int
+        Kept draws per chain, chains.
+    warmup : int
+        Discarded sweeps.
+    thin : int
+        Sweeps per kept draw; a sweep is cheap and a bond that is hesitantly in or out changes slowly.
+    """
+
+    warmup: int = 1000
+    thin: int = 5
     name: ClassVar[str] = "gibbs"
 
 

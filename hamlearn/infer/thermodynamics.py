@@ -14,7 +14,9 @@ from hamlearn.systems.pairwise import Pairwise
 from hamlearn.systems.sampling import simulate_members, tempering
 
 _BLOCKS = 8  # of a simulation, whose scatter is its error
-_DRAWS = 160  # per member, rung and chain
+_DRAWS = 160  # per member, rung and chain, to begin with
+_MOST_UPDATES = 4e9  # of single sites, when more draws are needed: about a minute
+_QUIET = 0.1  # share of the spread between members that may be the simulation's
 _EXACT_DRAWS = 256  # independent draws per member and temperature where they are exact
 _BURN_IN, _THIN = 400, 5
 
@@ -104,13 +106,27 @@ def _n_distances(system: Any) -> int:
 
 
 def from_simulation(systems: Sequence[Any], betas: np.ndarray, wanted: Sequence[str], seed: int) -> dict[str, Estimates]:
-    """Tempered simulation of all members on one ladder of temperatures that contains the wanted ones.
+    """Tempered simulation of all members; four times longer while its noise is more than a tenth of their variance."""
+    ladder = _ladder(systems, betas)
+    draws = _DRAWS
+    while True:
+        result = simulate_once(systems, betas, ladder, wanted, seed, draws)
+        noisy = len(systems) > 1 and any(np.mean(found.errors**2) > _QUIET * np.mean(found.values.var(0)) for found in result.values())
+        updates = 2 * 4 * draws * _THIN * len(systems) * len(ladder) * systems[0].lattice.n_sites
+        if not noisy or updates > _MOST_UPDATES:
+            return result
+        draws *= 4
+
+
+def simulate_once(
+    systems: Sequence[Any], betas: np.ndarray, ladder: np.ndarray, wanted: Sequence[str], seed: int, draws: int
+) -> dict[str, Estimates]:
+    """Estimates of every member from one tempered run on a ladder that contains the wanted temperatures.
 
     Free energies come from Bennett's acceptance ratio between neighbouring rungs, starting at β = 0 where ln Z is
     N ln q exactly (C. H. Bennett, J. Comput. Phys. 22, 245 (1976)).
     """
     first = systems[0]
-    ladder = _ladder(systems, betas)
     at = np.searchsorted(ladder, betas)
     lattice, space = first.lattice, first.space
     if isinstance(first, Pairwise):
@@ -137,7 +153,7 @@ def from_simulation(systems: Sequence[Any], betas: np.ndarray, wanted: Sequence[
         space,
         parameters,
         ladder,
-        draws=_DRAWS,
+        draws=draws,
         chains=2,
         seed=seed,
         sampler="tempering",
@@ -145,14 +161,14 @@ def from_simulation(systems: Sequence[Any], betas: np.ndarray, wanted: Sequence[
         thin=_THIN,
         observe=observe,
     )
-    method = f"simulated: tempering, {len(ladder)} temperatures, 2 x {_DRAWS} draws a member"
+    method = f"simulated: tempering, {len(ladder)} temperatures, 2 x {draws} draws a member"
     n = lattice.n_sites
     energy = np.moveaxis(kept["energy"], 0, -1)  # (member, rung, chain, draw)
     order = np.moveaxis(kept["order"], 0, -1)
     result = {}
     if {"entropy", "free_energy"} & set(wanted):
         generator = np.random.default_rng(seed)
-        random_states = space.values[generator.integers(space.q, size=(2 * _DRAWS, n))]
+        random_states = space.values[generator.integers(space.q, size=(2 * draws, n))]
         free = np.stack([np.asarray(system.energy(random_states)) for system in systems])
         log_z, log_z_error = _blocked(lambda part: _log_partition(part, free, ladder, n * np.log(space.q)), energy)
     for name in wanted:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import os
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-import hamlearn
 from hamlearn import models, storage
 from hamlearn.data import fingerprint
 from hamlearn.errors import HamlearnError
@@ -58,7 +58,7 @@ def build(
         tree["sample_stats"] = xr.DataTree(xr.Dataset({key: (dims[key], stats[key]) for key in dims}))
     tree.attrs = {
         "schema_version": SCHEMA,
-        "hamlearn_version": hamlearn.__version__,
+        "hamlearn_version": metadata.version("hamlearn"),
         "model": json.dumps(bound.model.to_dict()),
         "space": bound.space.name,
         "q": bound.space.q,

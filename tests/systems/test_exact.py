@@ -6,15 +6,14 @@ import itertools
 
 import numpy as np
 import pytest
+from exact_oracles import LAYERED, SYSTEMS, BruteForce, evaluate, glass
 from scipy.special import logsumexp
 from scipy.stats import chi2
 
-from exact_oracles import LAYERED, SYSTEMS, BruteForce, evaluate, glass
 from hamlearn.errors import HamlearnError
 from hamlearn.systems import Clock, EdwardsAnderson, Ising, Pairwise, SherringtonKirkpatrick, WeakStrong, exact, lattice
 from hamlearn.systems.exact import methods
 from statistics_budget import spend
-
 
 # Thermodynamics are derivatives in β of the log Z that the contract checks everywhere; these are enough.
 THERMODYNAMIC = ["ring", "torus 2x2, double bonds", "clock q=3", "Sherrington-Kirkpatrick"]
@@ -205,7 +204,7 @@ def test_betas_are_labelled_and_scalars_stay_scalars():
 
 
 class Black:
-    """A system that is no table of couplings: three spins of which an even number must be up."""
+    """A system that is no table of couplings: three spins whose product tells the energy."""
 
     lattice = lattice.hypercubic(3, periodic=False)
     space = Ising(3).space

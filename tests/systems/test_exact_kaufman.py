@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import pytest
-
 from exact_oracles import random
+
 from hamlearn.systems import Ising, Potts, exact, lattice
 from hamlearn.systems.exact import kaufman, methods
 

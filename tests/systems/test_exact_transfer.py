@@ -8,8 +8,8 @@ import math
 import jax
 import numpy as np
 import pytest
-
 from exact_oracles import SYSTEMS, BruteForce, evaluate, glass, random
+
 from hamlearn.systems import Clock, EdwardsAnderson, Ising, Pairwise, Potts, exact, lattice
 from hamlearn.systems.exact import transfer
 from hamlearn.systems.exact.layers import cut_along

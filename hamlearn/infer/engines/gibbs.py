@@ -88,7 +88,7 @@ def surrogate(likelihood: Likelihood, theta: np.ndarray, *, calibrated: bool = T
 
 
 @numba.njit(cache=True)
-def _sweeps(precision, linear, n_couplings, field_precision, slab, inclusion, common, theta, draws, burn_in, seed):  # type: ignore[no-untyped-def]
+def _sweeps(precision, linear, n_couplings, field_precision, slab, inclusion, common, theta, draws, burn_in, thin, seed):  # type: ignore[no-untyped-def]
     """One chain; θ and the residual linear − precision·θ are kept in step so that a coupling at zero costs O(1)."""
     np.random.seed(seed)  # numba's own generator, not NumPy's
     p = len(theta)
@@ -101,7 +101,7 @@ def _sweeps(precision, linear, n_couplings, field_precision, slab, inclusion, co
     width2, auxiliary, centre = slab**2, 1.0, 0.0
     if common:
         centre = np.abs(theta[:n_couplings]).max()
-    for sweep in range(burn_in + draws):
+    for sweep in range(burn_in + draws * thin):
         tau = 1.0 / width2
         odds = np.log(probability) - np.log1p(-probability)
         for k in range(p):
@@ -143,11 +143,12 @@ def _sweeps(precision, linear, n_couplings, field_precision, slab, inclusion, co
             centre = abs(aligned / width2 / weight + np.random.normal() / np.sqrt(weight))
         if sweep % 64 == 63:
             residual = linear - precision @ theta  # rounding of many small updates must not pile up
-        if sweep >= burn_in:
-            kept[sweep - burn_in] = theta
+        if sweep >= burn_in and (sweep - burn_in) % thin == thin - 1:
+            draw = (sweep - burn_in) // thin
+            kept[draw] = theta
             for k in range(n_couplings):
-                signs[sweep - burn_in, k] = sign[k] != 0.0
-            hyper[sweep - burn_in] = probability, np.sqrt(width2), centre
+                signs[draw, k] = sign[k] != 0.0
+            hyper[draw] = probability, np.sqrt(width2), centre
     return kept, signs, hyper
 
 
@@ -161,6 +162,7 @@ def spike_slab(
     chains: int,
     burn_in: int,
     seed: int,
+    thin: int = 1,
     rounds: int = 2,
 ) -> SpikeSlabDraws:
     """Draws from the spike-and-slab posterior; the surrogate is re-expanded at the posterior mean `rounds` times.
@@ -192,7 +194,8 @@ def spike_slab(
                     begin,
                     draws if last else max(200, draws // 4),
                     burn_in,
-                    seed * 1000 + step * 100 + chain,
+                    thin if last else 1,
+                    int(np.random.SeedSequence([seed, step, chain]).generate_state(1)[0]),
                 )
             )
         stacked = [np.stack([run[part] for run in runs]) for part in range(3)]

@@ -68,18 +68,27 @@ def _initial(likelihood: Likelihood, theta: np.ndarray) -> dict[str, Any]:
     return values
 
 
-def seconds_per_gradient(likelihood: Likelihood, theta: np.ndarray, repeats: int = 3) -> float:
-    """Measured time of one compiled value and gradient."""
+def seconds_per_gradient(likelihood: Likelihood, points: np.ndarray, repeats: int = 8) -> float:
+    """Measured time of one value and gradient at all `points` ``(chain, n_params)`` inside a compiled loop, as in NUTS."""
     log_density, arrays = likelihood.jax_log_density()
     with jax.enable_x64(True):
         data = jax.tree.map(jnp.asarray, arrays)
-        gradient = jax.jit(jax.value_and_grad(log_density))
-        point = jnp.asarray(theta)
-        jax.block_until_ready(gradient(point, data))
-        start = time.perf_counter()
-        for _ in range(repeats):
-            jax.block_until_ready(gradient(point, data))
-    return (time.perf_counter() - start) / repeats
+        gradient = jax.vmap(jax.grad(log_density), in_axes=(0, None))
+
+        @jax.jit
+        def steps(at: Any, count: Any, data: Any) -> Any:
+            return jax.lax.fori_loop(0, count, lambda _, here: here + 1e-15 * gradient(here, data), at)
+
+        start = jnp.asarray(points)
+        jax.block_until_ready(steps(start, 1, data))
+        began = time.perf_counter()
+        jax.block_until_ready(steps(start, 1, data))
+        once = time.perf_counter() - began
+        if once > 0.1:
+            return once
+        began = time.perf_counter()
+        jax.block_until_ready(steps(start, repeats + 1, data))
+        return max(time.perf_counter() - began - once, 0.2 * once) / repeats
 
 
 def run(likelihood: Likelihood, centre: np.ndarray, calibration: Calibration, settings: NUTS, seed: int, covariance: np.ndarray) -> Samples:

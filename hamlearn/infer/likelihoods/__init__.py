@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.likelihoods.base import Likelihood
 from hamlearn.infer.likelihoods.exact import ExactLikelihood
+from hamlearn.infer.likelihoods.onehot import OneHotLikelihood
 from hamlearn.infer.likelihoods.patterns import PatternLikelihood
 from hamlearn.infer.likelihoods.rows import RowLikelihood
 from hamlearn.infer.records import Part
@@ -15,7 +16,7 @@ from hamlearn.models import BoundCouplings
 NAMES = ("auto", "exact", "pseudo", "screening", "rise", "logrise")
 
 
-def composite(bound: BoundCouplings, parts: Sequence[Part], name: str) -> Likelihood:
+def composite(bound: BoundCouplings, parts: Sequence[Part], name: str) -> Likelihood | OneHotLikelihood:
     """Pseudo-likelihood or screening in the cheaper of its two layouts.
 
     Local patterns where a site has few of them (sparse graphs), distinct rows where it has many (dense graphs).
@@ -28,6 +29,8 @@ def composite(bound: BoundCouplings, parts: Sequence[Part], name: str) -> Likeli
         return RowLikelihood(bound, parts, name)
     n_features = len(bound.field_basis) + degree * len(bound.pair_basis)
     size = bound.lattice.n_sites * min(patterns, n_rows) * n_features * (q if name == "pseudo" and q > 2 else 1)
+    if name == "pseudo" and bound.interaction == "general" and bound.model.tie == "bond" and max(patterns / 1e7, size / 2.5e8) > 1:
+        return OneHotLikelihood(bound, parts)
     if patterns > 1e7 or size > 2.5e8:
         raise HamlearnError(
             f"{name} with q={q} states and {degree} neighbours a site needs tables of {size:.1e} numbers; "
@@ -36,4 +39,4 @@ def composite(bound: BoundCouplings, parts: Sequence[Part], name: str) -> Likeli
     return PatternLikelihood(bound, parts, name)
 
 
-__all__ = ["NAMES", "ExactLikelihood", "Likelihood", "PatternLikelihood", "RowLikelihood", "composite"]
+__all__ = ["NAMES", "ExactLikelihood", "Likelihood", "OneHotLikelihood", "PatternLikelihood", "RowLikelihood", "composite"]

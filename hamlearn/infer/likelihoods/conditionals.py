@@ -21,8 +21,8 @@ OBJECTIVES = ("pseudo", "rise", "logrise")
 def binary(name: str, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Value, first derivative and minus the second derivative of the objective of one observation at z."""
     if name == "pseudo":
-        up = np.exp(-np.logaddexp(0.0, -2 * z))
-        return -np.logaddexp(0.0, -2 * z), 2 * (1 - up), 4 * up * (1 - up)
+        slope = np.tanh(z)
+        return np.minimum(2 * z, 0.0) - np.log1p(np.exp(-2 * np.abs(z))), 1 - slope, 1 - slope**2
     with np.errstate(over="ignore"):
         decay = np.exp(-z)
     return -decay, decay, decay

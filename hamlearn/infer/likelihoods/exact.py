@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -64,7 +64,7 @@ class ExactLikelihood:
 
     @cached_property
     def _table(self) -> np.ndarray:
-        return statistics(self.bound, exact.all_states(self.bound.lattice, self.bound.space.q))
+        return statistics(self.bound, exact.all_states(self.bound.lattice, self.bound.space.q).reshape(-1, self.bound.lattice.n_sites))
 
     def _log_partition(self, beta: float, theta: np.ndarray, order: int) -> tuple[float, np.ndarray, np.ndarray | None]:
         """Log Z, the mean of T and (for order 2) its covariance at one temperature."""
@@ -89,7 +89,7 @@ class ExactLikelihood:
         import jax
         import jax.numpy as jnp
 
-        log_z = self._jax_log_partition()
+        log_z = self._jax_log_partition("auto")
         gradient = jax.grad(log_z)
 
         def hessian(theta: Any, beta: Any) -> Any:
@@ -101,8 +101,8 @@ class ExactLikelihood:
 
         return jax.jit(jax.value_and_grad(log_z)), jax.jit(hessian)
 
-    def _jax_log_partition(self) -> Callable[..., Any]:
-        function = exact.log_partition_function(self.bound.lattice, self.bound.space.q)
+    def _jax_log_partition(self, arithmetic: Literal["auto", "linear"]) -> Callable[..., Any]:
+        function = exact.log_partition_function(self.bound.lattice, self.bound.space.q, arithmetic=arithmetic)
         bound = self.bound
 
         def log_z(theta: Any, beta: Any) -> Any:
@@ -147,7 +147,9 @@ class ExactLikelihood:
                 return (betas * (totals @ theta) - sizes * log_z).sum()
 
             return log_density, (self._table, self.totals, self.sizes, self.betas)
-        log_z = self._jax_log_partition()
+        # Under vmap "auto" would run both arithmetics. "linear" gives NaN, never a wrong number, where β times the range
+        # of energies is beyond it: a sampler rejects such points, and data there are frozen anyway.
+        log_z = self._jax_log_partition("linear")
 
         def log_density_z(theta: Any, arrays: Any) -> Any:
             totals, sizes, betas = arrays

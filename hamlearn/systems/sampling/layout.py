@@ -73,8 +73,8 @@ def _build(lattice: Lattice) -> Layout:
     neighbour = np.where(missing, 0, slot[np.where(missing, 0, sites)])
     first = np.concatenate([lattice.bonds[:, 0], [-1]])[bonds] == site[..., None]
     bond = np.where(missing, lattice.n_bonds, bonds)
-    site, slot, neighbour, bond = (jnp.asarray(table, jnp.int32) for table in (site, slot, neighbour, bond))
-    return Layout(site, slot, neighbour, bond, jnp.asarray(first))
+    tables = [jnp.asarray(table, jnp.int32) for table in (site, slot, neighbour, bond)]
+    return Layout(tables[0], tables[1], tables[2], tables[3], jnp.asarray(first))
 
 
 def to_slots(layout: Layout, per_site: Any, padding: float) -> Any:

@@ -1,0 +1,117 @@
+"""Where sites and bonds are drawn, and what each row of a forest shows; no drawing here."""
+
+from __future__ import annotations
+
+import networkx as nx
+import numpy as np
+import xarray as xr
+
+from hamlearn.infer import tree
+from hamlearn.systems.lattice import Lattice
+
+MAX_SITES = 900  # more are drawn as a matrix
+
+
+def posterior_values(post: xr.DataTree, name: str) -> np.ndarray:
+    """A variable of the posterior as an array ``(chain, draw, ...)``."""
+    return np.asarray(post["posterior"].to_dataset()[name].values)
+
+
+def strengths(post: xr.DataTree) -> tuple[np.ndarray, str]:
+    """One number per bond ``(chain, draw, bond)`` and what it is.
+
+    Of a coupling table in the zero-sum gauge this is the mean of its diagonal times q/(q − 1): the Potts coupling of a
+    Potts table.
+    """
+    values = posterior_values(post, "J")
+    if values.ndim == 3:
+        return values, "coupling J"
+    q = values.shape[-1]
+    return np.einsum("...aa->...", values) / (q - 1), "coupling (Potts part)"
+
+
+def rows(post: xr.DataTree, parameter: str = "J") -> tuple[list[str], np.ndarray]:
+    """Labels and draws ``(draw, row)`` of the couplings or fields, tied ones once."""
+    bound = tree.bound_of(post)
+    if parameter == "J":
+        values = strengths(post)[0]
+        group, first = np.unique(bound.bond_group, return_index=True)
+        counts = np.bincount(bound.bond_group)
+        labels = []
+        for index, bond in zip(group, first, strict=True):
+            i, j = bound.lattice.bonds[bond]
+            if counts[index] == 1:
+                labels.append(f"{i} – {j}")
+            elif bound.model.tie == "distance":
+                labels.append(f"distance {bound.lattice.distances[i, j]:.3g}")
+            else:
+                labels.append("all bonds")
+        return labels, values.reshape(-1, values.shape[-1])[:, first]
+    if "h" not in post["posterior"] or not len(bound.field_group):
+        return [], np.zeros((0, 0))
+    values = posterior_values(post, "h")
+    first = np.unique(bound.field_group, return_index=True)[1]
+    labels = [f"site {site}" if len(first) > 1 else "all sites" for site in first]
+    if values.ndim == 4:
+        labels = [f"{label}, state {state}" for label in labels for state in range(values.shape[-1])]
+    values = values[:, :, first]
+    return labels, values.reshape(values.shape[0] * values.shape[1], -1)
+
+
+def crowded(lattice: Lattice, circle: int) -> bool:
+    """Whether a matrix shows more than a drawing would."""
+    n = lattice.n_sites
+    dense = lattice.n_bonds > 4 * n
+    return n > MAX_SITES or (dense and (n > circle or lattice.positions is not None))
+
+
+def positions(lattice: Lattice) -> np.ndarray:
+    """Where the sites are drawn, ``(n_sites, 2)``: rows downwards, columns to the right."""
+    n = lattice.n_sites
+    given = lattice.positions
+    if given is None and lattice.n_bonds <= 2.5 * n and n > 2:
+        placed = (
+            nx.kamada_kawai_layout(lattice.graph)
+            if n <= 120 and nx.is_connected(lattice.graph)
+            else nx.spring_layout(lattice.graph, seed=0)
+        )
+        return np.array([placed[site] for site in range(n)])
+    if given is None or (given.shape[1] == 1 and lattice.periodic and n > 2):
+        angle = np.pi / 2 - 2 * np.pi * np.arange(n) / n
+        return np.stack([np.cos(angle), np.sin(angle)], 1)
+    if given.shape[1] == 1:
+        return np.stack([given[:, 0], np.zeros(n)], 1)
+    if given.shape[1] == 2:
+        return np.stack([given[:, 1], -given[:, 0]], 1)
+    # Oblique view of three dimensions (more are folded in): each further axis is a shift.
+    tilt = np.array([[0.42, 0.31], [0.19, -0.13]])[np.arange(given.shape[1] - 2) % 2]
+    return np.stack([given[:, -1], -given[:, -2]], 1) + given[:, :-2] @ tilt
+
+
+def segments(lattice: Lattice, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lines of all bonds ``(line, 2, 2)`` and the bond of each; a bond around the boundary is two half stubs."""
+    around = lattice.periodic and lattice.positions is not None and lattice.periods is not None and lattice.positions.shape[1] == 2
+    images = np.zeros((1, 2))
+    if around:
+        assert lattice.periods is not None
+        images = (np.array(list(np.ndindex(3, 3))) - 1) @ lattice.periods
+        images = np.stack([images[:, 1], -images[:, 0]], 1)
+        images = images[np.argsort((images**2).sum(1), kind="stable")]
+    owners, lines, seen = [], [], set()
+    for bond, (i, j) in enumerate(lattice.bonds):
+        start, end = places[i], places[j]
+        steps = end - start + images
+        lengths = (steps**2).sum(1)
+        best = int(np.argmin(lengths))
+        key = (min(i, j), max(i, j))
+        if key in seen and len(images) > 1:  # a second bond of the same pair goes round the other way
+            ties = np.flatnonzero(np.isclose(lengths, lengths.min()))
+            best = int(ties[-1])
+        seen.add(key)
+        if np.allclose(images[best], 0):
+            owners.append(bond)
+            lines.append([start, end])
+        else:
+            owners += [bond, bond]
+            lines += [[start, start + 0.5 * steps[best]], [end, end - 0.5 * steps[best]]]
+    return np.array(owners, int), np.array(lines, float).reshape(-1, 2, 2)

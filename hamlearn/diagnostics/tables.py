@@ -1,0 +1,225 @@
+"""The tables and sentences of the report, as plain strings; nothing is computed here, only worded."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from hamlearn.diagnostics.verdict import CHECK, ESS, RHAT, Verdict
+from hamlearn.infer import tree
+from hamlearn.models import BoundCouplings
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A number as a reader wants it: three significant digits, thin spaces between thousands."""
+    if not np.isfinite(value):
+        return "–"
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}".replace(",", " ")
+    if abs(value) >= 1000:
+        return f"{value:,.0f}".replace(",", " ")
+    text = f"{value:.{digits}g}"
+    return text.replace("-", "−")
+
+
+def graph_name(bound: BoundCouplings) -> str:
+    """Such as "8 × 8 square lattice"."""
+    lattice = bound.lattice
+    extents = " × ".join(map(str, lattice.shape))
+    named = {"hypercubic": {1: "chain", 2: "square lattice", 3: "cubic lattice"}.get(len(lattice.shape), "hypercubic lattice")}
+    kind = named.get(lattice.kind, f"{lattice.kind} lattice")
+    if lattice.kind in ("graph", "complete"):
+        return f"{lattice.n_sites} sites, {'all pairs' if lattice.kind == 'complete' else 'a given graph'}"
+    return f"{extents} {kind}, {'periodic' if lattice.periodic else 'open'}"
+
+
+def model_name(bound: BoundCouplings) -> str:
+    """The family in a sentence."""
+    model, q = bound.model, bound.space.q
+    kind = "±1 spins" if bound.space.name == "spins" else f"{q} states, {bound.interaction} interaction"
+    tie = {"bond": "a coupling for every bond", "uniform": "one coupling for all bonds", "distance": "one coupling for every distance"}[
+        model.tie
+    ]
+    fields = {"site": "a field for every site", "uniform": "one field", None: "no fields"}[model.fields]
+    return f"{graph_name(bound)}: {kind}, {tie}, {fields}; prior {model.prior!r}."
+
+
+def facts(post: xr.DataTree) -> list[tuple[str, str]]:
+    """The few numbers under the verdict."""
+    record, bound = tree.record_of(post), tree.bound_of(post)
+    betas = ", ".join(number(beta) for beta in tree.observed_betas(post))
+    declared = bool(int(post.attrs.get("beta_declared", 1)))
+    found = [("microstates", number(record["microstates"]))]
+    if record["calibration"]["tau"] > 1:
+        found.append(("worth, independent", number(float(round(record["calibration"]["ess"])))))
+    found += [
+        ("observed at β", betas if declared else "not declared"),
+        ("sites", number(bound.lattice.n_sites)),
+        ("bonds", number(bound.lattice.n_bonds)),
+        ("parameters", number(record["n_params"])),
+        ("likelihood", record["likelihood"]),
+        ("engine", record["engine"]["name"]),
+    ]
+    return found
+
+
+def limits(record: dict[str, Any], verdict: Verdict) -> list[str]:
+    """What the error bars never include, however good the verdict."""
+    found = [reason.what[0].upper() + reason.what[1:] + "." for reason in verdict.reasons if reason.severity == "note" and reason.advice]
+    found += ["Error bars and bands hold within this family of models; that another family is right, they do not include."]
+    if record["engine"]["name"] in ("mle", "map", "laplace"):
+        found.append("Draws come from a normal distribution: tails and skew beyond it are not shown.")
+    return found
+
+
+def check_lead(record: dict[str, Any]) -> str:
+    """What was compared, and the outcome."""
+    found = record.get("check") or {"decision": "not run"}
+    if found["decision"] == "not run":
+        return "The model was not compared with held-out data. Learn with check=True, or call hl.diagnostics.attach(post, data)."
+    if found["decision"] == "undecided":
+        return f"Undecided: {found['reason']}."
+    outcome = (
+        f"They differ from it (p = {number(found['overall_p'], 2)})."
+        if found["overall_p"] < CHECK
+        else f"They agree with it (p = {number(found['overall_p'], 2)})."
+    )
+    return (
+        f"The model was refitted to half of the data, and {found['statistics']} statistics that it was not fitted to were compared on the "
+        f"other half. {outcome} The overall p-value is the smallest one times the number of statistics."
+    )
+
+
+def checks(post: xr.DataTree) -> list[dict[str, Any]]:
+    """A row for every statistic, with its verdict in plain words."""
+    if "checks" not in post or not post["checks"].sizes.get("statistic", 0):
+        return []
+    table = post["checks"].to_dataset()
+    rows = []
+    for index in range(table.sizes["statistic"]):
+        one = {name: float(table[name].values[index]) for name in ("observed", "predicted", "sd", "z", "p_value", "p_adjusted")}
+        scatter = bool(table["scatter"].values[index])
+        rows.append(
+            {
+                "name": str(table["statistic"].values[index]) + (" (sum of squares)" if scatter else ""),
+                "words": _words(one, scatter),
+                "bad": one["p_adjusted"] < CHECK,
+                "z": f"{one['z']:+.1f}".replace("-", "−"),
+                "observed": _beside(one["observed"], one["sd"]),
+                "predicted": _beside(one["predicted"], one["sd"]),
+                "sd": number(one["sd"], 2),
+                "p": number(one["p_value"], 2),
+                "adjusted": number(one["p_adjusted"], 2),
+            }
+        )
+    return rows
+
+
+def _beside(value: float, error: float) -> str:
+    """A value to the second digit of its error."""
+    digits = int(np.clip(1 - np.floor(np.log10(error)), 0, 9)) if error > 0 else 3
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def _words(one: dict[str, float], scatter: bool) -> str:
+    if one["p_adjusted"] < CHECK:
+        return (
+            "differs: scatters more than the model allows" if scatter else f"differs: {'more' if one['z'] > 0 else 'less'} than predicted"
+        )
+    if one["p_value"] < 0.05:
+        return "a little off, as chance allows among so many"
+    return "as predicted"
+
+
+def convergence_lead(record: dict[str, Any]) -> str:
+    """Whether there was anything to converge."""
+    found = record["convergence"]
+    if not found["sampled"]:
+        return f"Engine {record['engine']['name']} draws independently from a normal distribution: there is nothing to converge."
+    return f"{found['chains']} chains of {found['draws']} draws; {found['judged']} parameters judged" + (
+        f", {found['constant']} left out because they practically never move." if found["constant"] else "."
+    )
+
+
+def convergence(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of the convergence table."""
+    found = record["convergence"]
+    if not found["sampled"]:
+        return []
+    wanted = [
+        ("largest R-hat", "max_rhat", f"≤ {RHAT}", lambda v: v > RHAT),
+        ("smallest bulk ESS", "min_ess_bulk", f"≥ {ESS:.0f}", lambda v: v < ESS),
+        ("smallest tail ESS", "min_ess_tail", f"≥ {ESS:.0f}", lambda v: v < ESS),
+        ("largest MCSE / sd", "max_mcse_over_sd", "≤ 0.05", lambda v: v > 0.05),
+        ("divergences", "divergences", "0", lambda v: v > 0),
+        ("saturated trajectories", "saturated", "0", lambda v: v > 0),
+    ]
+    return [
+        {"name": name, "value": number(found[key], 4), "wanted": text, "where": found.get(f"{key}_where", ""), "bad": bad(found[key])}
+        for name, key, text, bad in wanted
+        if key in found
+    ]
+
+
+def identifiability_lead(table: xr.Dataset) -> str:
+    """Condition, data per parameter, gauge."""
+    none = json.loads(table.attrs["unidentified"])
+    silent = f" Without information: {', '.join(none[:6])}." if none else ""
+    return (
+        f"{number(table.attrs['data_per_parameter'])} independent site observations a parameter; condition number of the scaled "
+        f"information {number(table.attrs['condition'])}. Gauge: {table.attrs['gauge']}.{silent}"
+    )
+
+
+def weak(table: xr.Dataset) -> list[dict[str, str]]:
+    """Rows of the table of weak directions."""
+    columns = (table["parameter"].values, table["share"].values, table["sd"].values)
+    return [{"parameter": str(name), "share": f"{share:.0%}", "sd": number(sd)} for name, share, sd in zip(*columns, strict=True)]
+
+
+def provenance(post: xr.DataTree) -> list[tuple[str, str]]:
+    """Where the posterior came from, name by name."""
+    record, attrs, bound = tree.record_of(post), post.attrs, tree.bound_of(post)
+    engine = {key: value for key, value in record["engine"].items() if key != "name"}
+    rows = [
+        ("data fingerprint", f"sha3-256 {attrs['fingerprint']}"),
+        ("model", repr(bound.model)),
+        ("likelihood", record["likelihood"] + (" (composite)" if record["composite"] else " (exact)")),
+        ("engine", record["engine"]["name"] + " (" + ", ".join(f"{key} {value}" for key, value in engine.items()) + ")"),
+        ("seed", str(record["seed"])),
+        ("time", f"{record['seconds']:.3g} s (estimated {record['estimated_seconds']:.3g} s)"),
+        ("hamlearn", str(attrs["hamlearn_version"])),
+    ]
+    for index, source in enumerate(record.get("source", [])):
+        words = ", ".join(
+            f"{key.replace('_', ' ')} {value:.4g}" if isinstance(value, float) else f"{key.replace('_', ' ')} {value}"
+            for key, value in source.items()
+        )
+        rows.append((f"data {index + 1}" if len(record["source"]) > 1 else "data", words or "an array"))
+    return rows
+
+
+def predictions(curves: xr.Dataset) -> Markup:
+    """Every observable at every β as a table."""
+    columns = {}
+    for name, values in curves.data_vars.items():
+        if tuple(values.dims) == ("beta", "quantity"):
+            for quantity in ("mean", "lower", "upper", "mc_error"):
+                columns[f"{str(name).replace('_', ' ')}, {quantity.replace('_', ' ')}"] = values.sel(quantity=quantity).values
+    table = pd.DataFrame(columns, index=pd.Index([number(beta) for beta in curves["beta"].values], name="β"))
+    return frame(table)
+
+
+def frame(table: pd.DataFrame) -> Markup:
+    """A data frame as an HTML table; pandas escapes its labels."""
+    from markupsafe import Markup
+
+    html = table.to_html(border=0, float_format=lambda value: number(value, 4), na_rep="–", justify="left")
+    return Markup(html)

@@ -1,0 +1,89 @@
+"""Models with too many parameters for a Hessian: the MAP point by limited-memory BFGS, with diagonal error bars.
+
+The error bars neglect all correlations between parameters and are not calibrated; the record says so, and so does
+the verdict.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+import scipy.optimize
+
+from hamlearn.errors import HamlearnError
+from hamlearn.infer.optimum import prior_terms
+from hamlearn.infer.settings import MAP
+from hamlearn.models import BoundCouplings, Normal
+from hamlearn.progress import track
+
+LIMIT = 5000  # parameters
+MOST_DRAWS = 4e7  # numbers kept of a posterior (320 MB)
+_STEPS = 300
+
+
+class Diagonal(Protocol):
+    """What a likelihood must offer here."""
+
+    @property
+    def bound(self) -> BoundCouplings:
+        """The family."""
+        ...
+
+    def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        """Objective and gradient."""
+        ...
+
+    def diagonal(self, theta: np.ndarray) -> np.ndarray:
+        """Diagonal of minus the Hessian."""
+        ...
+
+
+def infer(likelihood: Diagonal, engine: MAP, seed: int, size: float) -> dict[str, Any]:
+    """MAP point and draws of a large model, in the form that :mod:`hamlearn.infer.learn` builds its tree from."""
+    bound, prior = likelihood.bound, likelihood.bound.model.prior
+    if not isinstance(prior, Normal):
+        raise HamlearnError(f"{bound.n_params} parameters are learned by MAP with a normal prior only; got prior {prior.name!r}.")
+
+    def objective(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        value, slope = likelihood.value_and_gradient(theta)
+        extra, extra_slope, _ = prior_terms(bound, theta, prior)
+        return -(value + extra) / size, -(slope + extra_slope) / size
+
+    with track(_STEPS, "maximising") as bar:
+        found = scipy.optimize.minimize(
+            objective,
+            np.zeros(bound.n_params),
+            jac=True,
+            method="L-BFGS-B",
+            callback=lambda _: bar.advance(1),
+            options={"maxiter": _STEPS, "ftol": 1e-7, "gtol": 1e-5},
+        )
+    penalty = prior_terms(bound, found.x, prior)[2]
+    spread = 1 / np.sqrt(likelihood.diagonal(found.x) + penalty)
+    used = replace(
+        engine, chains=min(engine.chains, 4), draws=int(np.clip(MOST_DRAWS / bound.n_params / min(engine.chains, 4), 2, engine.draws))
+    )
+    noise = np.random.default_rng(seed).normal(size=(used.chains, used.draws, bound.n_params))
+    record = {
+        "engine_used": used,
+        "optimum": {"converged": bool(found.success), "steps": int(found.nit), "finite": True, "value": -float(found.fun) * size},
+        "calibration": {
+            "adjusted": False,
+            "note": f"not calibrated: {bound.n_params} parameters, error bars from the diagonal curvature only",
+            "kind": None,
+            "batches": None,
+            "tau": 1.0,
+            "ess": size,
+            "chains_disagree": False,
+            "width_ratio": None,
+        },
+        "identifiability": {
+            "condition": float("nan"),
+            "unidentified": [],
+            "data_per_parameter": size * bound.lattice.n_sites / bound.n_params,
+        },
+        "prior_share": [float(np.mean(penalty * spread**2))],
+    }
+    return {"theta": found.x + noise * spread, "point": found.x, "record": record}

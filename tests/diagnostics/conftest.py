@@ -1,0 +1,8 @@
+"""The posteriors of this folder as fixtures."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))  # importlib mode puts no test folder on the path

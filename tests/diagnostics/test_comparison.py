@@ -1,0 +1,147 @@
+"""The predictive check: p-values of right models are uniform or larger, planted defects are found, splits leak nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.stats
+from posteriors import COUPLINGS, SQUARE, drawn, glass
+from statistics_budget import spend
+
+import hamlearn as hl
+from hamlearn.diagnostics import check, halves
+from hamlearn.diagnostics.features import Features, _edges
+from hamlearn.errors import HamlearnError
+from hamlearn.systems import exact, lattice
+
+
+def test_a_right_model_is_rarely_objected_to():
+    n, objections, found = 40, 0, {}
+    for seed in range(n):
+        data = drawn(hl.systems.EdwardsAnderson(SQUARE, seed=seed), 0.5, 1000, seed)
+        table = check(data, COUPLINGS(SQUARE), members=200, seed=seed)
+        objections += table.attrs["overall_p"] < 0.01
+        for name, p in zip(table["statistic"].values, table["p_value"].values, strict=True):
+            found.setdefault(str(name), []).append(p)
+    assert scipy.stats.binomtest(objections, n, 0.01, alternative="greater").pvalue > spend()
+    # One statistic over data sets: its p-values are independent, and small ones no more frequent than they say.
+    least = min(scipy.stats.kstest(p, "uniform", alternative="greater").pvalue for p in found.values())
+    assert len(found) >= 8 and least * len(found) > spend()
+
+
+def next_nearest():
+    wide = lattice.hypercubic((4, 4)).pairs_within(1.5)
+    far = wide.distances[tuple(wide.bonds.T)] > 1.2
+    J = np.where(far, 0.3, np.random.default_rng(0).normal(size=wide.n_bonds))
+    states = exact.sample(hl.systems.Pairwise(wide, J), 0.5, 4000, 0)
+    return hl.microstates(states, beta=0.5), COUPLINGS(lattice.hypercubic((4, 4)))
+
+
+def fields_left_out():
+    h = 0.4 * np.random.default_rng(1).normal(size=9)
+    return drawn(hl.systems.Pairwise(SQUARE, 1.0, h), 0.3, 4000, 0), COUPLINGS(SQUARE, fields=None)
+
+
+def tied_wrongly():
+    J = 1 + 0.6 * np.random.default_rng(2).normal(size=SQUARE.n_bonds)
+    return drawn(hl.systems.Pairwise(SQUARE, J), 0.4, 4000, 0), COUPLINGS(SQUARE, tie="uniform", fields=None)
+
+
+def wrong_beta():
+    system = hl.systems.EdwardsAnderson(SQUARE, seed=3)
+    second = drawn(system, 0.6, 4000, 1).assign_coords(beta=1.0)
+    return [drawn(system, 0.4, 4000, 0), second], COUPLINGS(SQUARE)
+
+
+DEFECTS = {
+    "next-nearest couplings": (next_nearest, "pair correlation at distance 1.41"),
+    "fields": (fields_left_out, "single sites"),
+    "tied": (tied_wrongly, "bond correlations"),
+    "temperature": (wrong_beta, "mean energy at beta"),
+}
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_a_planted_defect_is_found_and_named(defect):
+    make, name = DEFECTS[defect]
+    table = check(*make(), seed=0)
+    assert table.attrs["decision"] == "differs" and table.attrs["overall_p"] < 1e-3, table.attrs
+    worst = table["statistic"].values[table["p_adjusted"].values < 0.01]
+    assert any(str(one).startswith(name) for one in worst), worst
+
+
+def test_q_states_and_histograms_are_checked_too():
+    data = drawn(hl.systems.Potts(SQUARE, 3), 0.6, 2000, seed=0)
+    table = check(data, COUPLINGS(SQUARE, interaction="potts"), seed=0)
+    assert "pairs of states on bonds" in table["statistic"].values
+    assert table.attrs["overall_p"] > spend()
+    rows, counts = np.unique(glass()["state"].values.reshape(-1, 9), axis=0, return_counts=True)
+    histogram = hl.microstates(rows.reshape(-1, 3, 3), beta=0.5, counts=counts)
+    assert check(histogram, COUPLINGS(SQUARE), seed=0).attrs["overall_p"] > spend()
+
+
+def test_the_same_seed_gives_the_same_table():
+    first, second = (check(glass(), COUPLINGS(SQUARE), seed=4) for _ in range(2))
+    assert first.identical(second)
+
+
+def chain_of(tau: float, chains: int, draws: int) -> object:
+    """Copies of independent states, each repeated: autocorrelated by construction."""
+    states = exact.sample(hl.systems.EdwardsAnderson(SQUARE, seed=1), 0.5, int(chains * draws / tau), 0)
+    states = np.repeat(states, int(tau), axis=0).reshape(chains, draws, 3, 3)
+    return hl.microstates(states, beta=0.5, dims=("chain", "draw", "x", "y"))
+
+
+def test_too_few_blocks_leave_it_undecided():
+    table = check(chain_of(20, 1, 1000), COUPLINGS(SQUARE), seed=0)
+    assert table.attrs["decision"] == "undecided" and "blocks" in table.attrs["reason"]
+    assert table.sizes["statistic"] == 0
+
+
+def test_blocks_are_long_and_shared_by_no_half():
+    data = chain_of(4, 2, 4000)
+    tau = halves.slowest_tau(data)
+    assert 3 < tau < 6  # repeating every state four times gives τ = 4
+    data["state"].values[...] = np.arange(data["state"].size, dtype=np.int64).reshape(data["state"].shape) % 3 - 1
+    found = halves.split(data.assign(number=(("chain", "draw"), np.arange(8000).reshape(2, 4000))), np.random.default_rng(0), tau=5.0)
+    assert not isinstance(found, str)
+    fit, half = found
+    kept = fit["number"].values
+    assert half.blocks >= halves.MIN_BLOCKS and np.bincount(half.label).min() >= 25
+    assert len(np.unique(kept)) == kept.size and kept.size + len(half.values) <= 8000
+    inside = np.diff(kept, axis=1)
+    assert np.all((inside == 1) | (inside > 25))  # contiguous blocks, and whole blocks between them
+
+
+def test_histogram_counts_are_split_without_loss():
+    rows = np.array([[1, 1, -1], [1, -1, 1], [-1, -1, -1]])
+    data = hl.microstates(rows, counts=[500, 300, 200])
+    found = halves.split(data, np.random.default_rng(0))
+    assert not isinstance(found, str)
+    fit, half = found
+    assert fit["count"].values.sum() + half.weight.sum() == 1000
+
+
+def test_bins_do_not_separate_degenerate_levels():
+    levels = np.repeat([-4.0, -4.0 + 1e-4, 0.0, 1e-4, 4.0, 4.0 + 1e-4], 100)
+    for edge in _edges(levels):
+        assert np.abs(levels - edge).min() > 0.1
+
+
+def test_third_moments_match_a_plain_loop():
+    model = COUPLINGS(SQUARE)
+    bound = model.bind(hl.systems.SPINS, (3, 3))
+    system = hl.systems.EdwardsAnderson(SQUARE, seed=1)
+    index = (glass()["state"].values.reshape(-1, 9)[:50] + 1) // 2
+    features = Features(bound, system, index, several=False)
+    columns = features(index, 0.0)
+    where = next(one.columns for one in features.statistics if one.name == "third moments, one by one")
+    spins, (i, j, k) = 2.0 * index - 1, features.triples[5]
+    mean = spins.mean(0)
+    plain = [(row[i] - mean[i]) * (row[j] - mean[j]) * (row[k] - mean[k]) for row in spins]
+    np.testing.assert_allclose(columns[:, where[5]], plain)
+
+
+def test_bad_requests_are_refused():
+    with pytest.raises(HamlearnError, match="members"):
+        check(glass(), COUPLINGS(SQUARE), members=1)

@@ -1,0 +1,183 @@
+"""The report and its pictures, over every kind of posterior; convergence and identifiability behind them."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from posteriors import CASES, posterior
+
+import hamlearn as hl
+from hamlearn.diagnostics import convergence, identifiability, layout, plots, summary
+from hamlearn.diagnostics.report import render
+from hamlearn.errors import HamlearnError
+from hamlearn.infer import tree
+from hamlearn.systems import lattice
+
+VOID = {"meta", "br", "img", "hr", "link", "input"}
+
+
+class Page(HTMLParser):
+    """Tags must nest; what could load something from outside is collected."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.outside: list[str] = []
+        self.ids: list[str] = []
+        self.images: list[dict] = []
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        self.ids += [given["id"]] if "id" in given else []
+        for name, value in attrs:
+            if name in ("src", "href", "xlink:href", "data", "action", "poster", "srcset") and not (value or "").startswith("#"):
+                self.outside.append(f"{tag} {name}={value}")
+        if tag in ("script", "iframe", "object", "link"):
+            self.outside.append(tag)
+        if tag == "svg":
+            self.images.append(given)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open[-1] == tag, (tag, self.open[-5:])
+        self.open.pop()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_report_is_one_whole_page_that_loads_nothing(case, tmp_path):
+    post = posterior(case)
+    curve = hl.predict(post, beta=[0.4, 0.6], observables=["energy", "heat_capacity"], members=4)
+    path = hl.report(post, tmp_path / "report.html", prediction=curve)
+    assert [one.name for one in tmp_path.iterdir()] == ["report.html"]
+    text = path.read_text(encoding="utf-8")
+    page = Page()
+    page.feed(text)
+    assert page.open == [] and page.outside == []
+    assert not re.search(r"https?://|@import|url\((?!#)", text)
+    assert len(page.ids) == len(set(page.ids))
+    assert page.images and all(one.get("role") == "img" and one.get("aria-label") for one in page.images)
+    assert text.index('class="verdict') < text.index("<svg")
+    found = hl.verdict(post)
+    for words in (f"verdict {found.level.replace(' ', '-')}", "What not to believe", post.attrs["fingerprint"], "Predictions"):
+        assert words in text
+
+
+def test_the_report_makes_its_own_prediction_and_is_reproducible():
+    post = posterior("tied")
+    first = render(post)
+    assert first == render(post) and "Predicted energy per site" in first
+
+
+def test_user_text_is_escaped():
+    text = render(posterior("tied"), title="<script>alert(1)</script>")
+    assert "<script" not in text and "&lt;script&gt;" in text
+
+
+def test_an_unwritable_place_is_said_before_any_work(tmp_path):
+    with pytest.raises(HamlearnError, match="does not exist"):
+        hl.report(posterior("tied"), tmp_path / "nowhere" / "report.html")
+    with pytest.raises(HamlearnError, match="expected a posterior"):
+        hl.report("post.nc", tmp_path / "report.html")
+
+
+def test_a_bare_posterior_is_reported_and_left_alone(tmp_path):
+    from posteriors import COUPLINGS, SQUARE, glass
+
+    post = hl.infer.learn(glass(), COUPLINGS(SQUARE), likelihood="pseudo", engine="laplace", seed=0)
+    before = post.attrs["record"]
+    hl.report(post, tmp_path / "report.html")
+    assert post.attrs["record"] == before and "checks" not in post
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_picture_can_be_drawn(case, tmp_path):
+    post = posterior(case)
+    figures = [plots.lattice(post), plots.forest(post), plots.trace(post)]
+    if post["checks"].sizes.get("statistic", 0):
+        figures.append(plots.checks(post))
+    if "included" in post["posterior"]:
+        figures.append(plots.inclusion(post))
+    for number, figure in enumerate(figures):
+        figure.savefig(tmp_path / f"{number}.png", dpi=30)
+
+
+def test_pictures_that_have_nothing_to_show_say_so():
+    with pytest.raises(HamlearnError, match="spike_slab"):
+        plots.inclusion(posterior("tied"))
+    with pytest.raises(HamlearnError, match="no 'h'"):
+        plots.forest(posterior("tied"), "h")
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (2, 3), (2, 2)])
+def test_bonds_are_drawn_once_and_wrapping_ones_as_two_stubs(shape):
+    torus = lattice.hypercubic(shape)
+    owners, lines = layout.segments(torus, layout.positions(torus))
+    pieces = np.bincount(owners, minlength=torus.n_bonds)
+    rows, columns = shape
+    assert pieces.min() == 1 and (pieces == 2).sum() == rows + columns
+    lengths = np.linalg.norm(lines[:, 1] - lines[:, 0], axis=1)
+    np.testing.assert_allclose(lengths, np.where(pieces[owners] == 2, 0.5, 1.0))
+
+
+@pytest.mark.parametrize("graph", [lattice.triangular((3, 4)), lattice.honeycomb((3, 3)), lattice.hypercubic((3, 3, 3)), lattice.hypercubic(7)])
+def test_every_lattice_has_a_place_for_every_site(graph):
+    places = layout.positions(graph)
+    assert places.shape == (graph.n_sites, 2)
+    assert len(np.unique(places.round(6), axis=0)) == graph.n_sites
+    owners, _ = layout.segments(graph, places)
+    assert set(owners) == set(range(graph.n_bonds))
+
+
+def test_convergence_agrees_with_its_definition():
+    post = posterior("exact, NUTS")
+    found = convergence(post)
+    theta = tree.theta_draws(post)
+    assert found["sampled"] and found["judged"] == theta.shape[-1] and found["divergences"] == 0
+    # Plain split R̂ (Gelman et al. 2013) of the parameter named worst; ranks change it little for a normal posterior.
+    k = tree.bound_of(post).parameter_names.index(found["max_rhat_where"])
+    split = theta[..., k].reshape(8, -1)
+    within, between = split.var(1, ddof=1).mean(), split.mean(1).var(ddof=1)
+    plain = np.sqrt(1 - 1 / split.shape[1] + between / within)
+    assert abs(plain - found["max_rhat"]) < 0.01
+
+
+def test_convergence_sees_chains_that_differ():
+    post = posterior("exact, NUTS").copy(deep=True)
+    J = post["posterior"]["J"].values.copy()
+    J[0] += 1.0
+    post["posterior"]["J"] = (post["posterior"]["J"].dims, J)
+    assert convergence(post)["max_rhat"] > 1.1
+
+
+def test_parameters_that_never_move_are_left_out():
+    found = convergence(posterior("sparse"))
+    assert found["constant"] > 0 and found["judged"] + found["constant"] == tree.bound_of(posterior("sparse")).n_params
+    assert np.isfinite(found["max_rhat"])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_summary_is_numpy_s(case):
+    post = posterior(case)
+    table, group = summary(post, round_to=None), post["posterior"].to_dataset()
+    J = group["J"].values.reshape(-1, int(np.prod(group["J"].shape[2:])))
+    np.testing.assert_allclose(table["mean"].values[: J.shape[1]], J.mean(0))
+    np.testing.assert_allclose(table["eti_95%"].values[: J.shape[1]], np.quantile(J, 0.95, axis=0))
+    assert table.index.is_unique
+
+
+def test_identifiability_finds_the_loose_direction():
+    post = posterior("prior-dominated")
+    table = identifiability(post)
+    assert str(table["parameter"].values[0]) == "h[4]" or "4" in str(table["parameter"].values[0])
+    flat = tree.theta_draws(post).reshape(-1, tree.bound_of(post).n_params)
+    np.testing.assert_allclose(1 / table["information"].values, np.sort(np.linalg.eigvalsh(np.cov(flat.T)))[::-1], rtol=1e-6)
+    assert "zero-sum" in identifiability(posterior("q states")).attrs["gauge"]

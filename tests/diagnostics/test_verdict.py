@@ -1,0 +1,160 @@
+"""The verdict: every finding appears when its number is bad, and only then."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+from posteriors import CASES, doctored, posterior, shares
+
+import hamlearn as hl
+from hamlearn.diagnostics.verdict import judge_record, verdict
+from hamlearn.infer import tree
+
+# change to a flawless record → level it leads to, words the finding must contain
+FINDINGS = {
+    "R-hat": ({"convergence__max_rhat": 1.02}, "caution", ("R-hat is 1.020", "J[0,1]")),
+    "R-hat, badly": ({"convergence__max_rhat": 1.2}, "do not believe", ("R-hat is 1.200",)),
+    "bulk ESS": ({"convergence__min_ess_bulk": 300.0}, "caution", ("300", "J[0,1]")),
+    "tail ESS": ({"convergence__min_ess_tail": 50.0}, "do not believe", ("50", "h[3]")),
+    "a divergence": ({"convergence__divergences": 3}, "caution", ("3 of 4000",)),
+    "divergences": ({"convergence__divergences": 400}, "do not believe", ("400 of 4000",)),
+    "depth": ({"convergence__saturated": 100}, "caution", ("depth limit",)),
+    "not recorded": ({"convergence": None}, "caution", ("convergence was not recorded",)),
+    "no calibration": (
+        {"calibration__adjusted": False, "calibration__note": "not calibrated (calibrate=False)", "calibration__width_ratio": None},
+        "caution",
+        ("too small by about 1.4",),
+    ),
+    "separable": (
+        {"calibration__adjusted": False, "calibration__note": "not calibrated: the data are (nearly) separable"},
+        "do not believe",
+        ("separable",),
+    ),
+    "separable, exact": (
+        {"composite": False, "calibration__adjusted": False, "calibration__note": "not calibrated: the data are (nearly) separable"},
+        "caution",
+        ("separable",),
+    ),
+    "exact, not calibrated": (
+        {
+            "composite": False,
+            "calibration__adjusted": False,
+            "calibration__note": "exact likelihood, draws assumed independent (calibrate=False)",
+            "source": [{"tau_int": 7.0}],
+        },
+        "caution",
+        ("independent without a test",),
+    ),
+    "few batches": (
+        {"calibration__tau": 30.0, "calibration__batches": 9, "calibration__kind": "too few batches", "calibration__ess": 160.0},
+        "caution",
+        ("9", "worth 160"),
+    ),
+    "chains disagree": ({"calibration__chains_disagree": True}, "do not believe", ("disagree",)),
+    "prior, a site": ({"prior_share": shares(p18=0.5)}, "caution", ("prior-dominated: site 3",)),
+    "prior, a bond": ({"prior_share": shares(p2=0.9)}, "caution", ("prior-dominated: bond 2–3",)),
+    "prior, most": ({"prior_share": [0.9] * 20}, "do not believe", ("prior-dominated",)),
+    "frozen site": ({"frozen_sites": [7]}, "caution", ("prior-dominated: site 7",)),
+    "unidentified": ({"identifiability__unidentified": ["J[0,1]"]}, "caution", ("not identified", "bond 0–1")),
+    "few data": ({"identifiability__data_per_parameter": 3.0}, "caution", ("few data",)),
+    "no data": ({"identifiability__data_per_parameter": 0.3}, "do not believe", ("few data",)),
+    "misfit": (
+        {"check": {"decision": "differs", "reason": "", "overall_p": 1e-6, "statistics": 11, "failed": ["mean |m|"]}},
+        "do not believe",
+        ("does not fit", "mean |m|"),
+    ),
+    "slight misfit": (
+        {"check": {"decision": "differs", "reason": "", "overall_p": 0.005, "statistics": 11, "failed": ["mean |m|"]}},
+        "caution",
+        ("does not fit",),
+    ),
+    "undecided": ({"check": {"decision": "undecided", "reason": "3 blocks"}}, "caution", ("undecided: 3 blocks",)),
+    "not checked": ({"check": {"decision": "not run"}}, "caution", ("not compared",)),
+}
+
+
+def test_a_flawless_record_is_believed():
+    found = judge_record(doctored())
+    assert found.level == "believe", found
+    assert {reason.severity for reason in found.reasons} == {"note"}
+    assert "20 parameters from 5 000 microstates" in found.summary
+
+
+@pytest.mark.parametrize("name", FINDINGS)
+def test_a_finding_appears_alone_with_its_advice(name):
+    changes, level, words = FINDINGS[name]
+    found = judge_record(doctored(**changes))
+    bad = [reason for reason in found.reasons if reason.severity != "note"]
+    assert found.level == level, found
+    assert len(bad) == 1 and bad[0].advice, found
+    for word in words:
+        assert word in bad[0].what, bad[0]
+    assert found.summary.lower().startswith(bad[0].what[:20].lower())
+
+
+def test_autocorrelation_that_is_accounted_for_is_a_note():
+    found = judge_record(doctored(calibration__tau=4.0, calibration__ess=1250.0, calibration__kind="batches", calibration__batches=100))
+    assert found.level == "believe" and "worth 1 250 independent" in str(found)
+
+
+def test_the_measured_width_ratio_replaces_the_guess():
+    record = doctored(calibration__adjusted=False, calibration__note="not calibrated (calibrate=False)", check__width_ratio=1.77)
+    assert "too small by about 1.8" in str(judge_record(record))
+
+
+def test_an_undeclared_temperature_is_said():
+    assert "hypothetical" in str(judge_record(doctored(), beta_declared=False))
+
+
+def test_the_worst_comes_first_and_html_is_escaped():
+    record = doctored(convergence__max_rhat=1.02, calibration__chains_disagree=True, convergence__max_rhat_where="<b>")
+    found = judge_record(record)
+    assert found.reasons[0].severity == "serious" and found.level == "do not believe"
+    assert "&lt;b&gt;" in found._repr_html_() and "<b>," not in found._repr_html_()
+
+
+def test_it_is_a_pure_function_of_what_was_recorded(tmp_path):
+    post = posterior("pseudo, NUTS")
+    before = copy.deepcopy(post.attrs)
+    first = verdict(post)
+    hl.save(post, tmp_path / "post.nc")
+    assert verdict(hl.load(tmp_path / "post.nc")) == first
+    assert post.attrs == before
+
+
+EXPECTED = {
+    "exact, NUTS": ("the likelihood is exact", "converged"),
+    "pseudo, NUTS": ("calibrated (sandwich", "converged"),
+    "maximum likelihood": ("not sampled",),
+    "tied": ("not sampled",),
+    "sparse": ("sandwich surrogate",),
+    "q states": ("not sampled",),
+    "prior-dominated": ("prior-dominated: site 4",),
+    "undeclared beta": ("β was not declared",),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_real_posteriors_get_the_findings_they_deserve(case):
+    found = verdict(posterior(case))
+    for words in EXPECTED[case]:
+        assert words in str(found), found
+    assert found.level != "do not believe", found
+    assert (found.level == "caution") or case not in ("prior-dominated",)
+
+
+def test_no_calibration_is_objected_to_with_the_measured_ratio():
+    from posteriors import COUPLINGS, SQUARE, glass
+
+    post = hl.learn(glass(), COUPLINGS(SQUARE), likelihood="pseudo", engine="laplace", calibrate=False, seed=0)
+    assert "was not calibrated: error bars are too small by about 1." in str(verdict(post))
+
+
+def test_a_bare_posterior_says_that_it_was_not_judged():
+    from posteriors import COUPLINGS, SQUARE, glass
+
+    post = hl.infer.learn(glass(), COUPLINGS(SQUARE), likelihood="pseudo", engine="laplace", seed=0)
+    assert verdict(post).level == "caution"
+    assert hl.diagnostics.judge(post, glass()).level == "believe"
+    assert "check" in tree.record_of(post) and "checks" in post

@@ -1,0 +1,113 @@
+"""The shell: the verbs on files, and one line with exit code 2 for every user's mistake."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import hamlearn as hl
+from hamlearn import cli
+
+
+def run(monkeypatch, capsys, *arguments):
+    """Exit code, standard output and standard error of ``hamlearn arguments``, in this process."""
+    monkeypatch.setattr(sys, "argv", ["hamlearn", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    captured = capsys.readouterr()
+    return stop.value.code, captured.out, captured.err
+
+
+def test_the_verbs_on_files(tmp_path, monkeypatch, capsys):
+    data, post, curve, page = (tmp_path / name for name in ("data.nc", "post.nc", "curve.nc", "report.html"))
+    code, out, _ = run(monkeypatch, capsys, "simulate", "edwards-anderson", "--shape", "3x3", "--beta", "0.5", "--draws", 500, "-o", data)
+    assert code == 0
+    assert "ess" in out
+    assert hl.microstates(data)["state"].shape == (4, 500, 3, 3)
+    code, out, err = run(
+        monkeypatch, capsys, "learn", data, "--graph", "square", "--engine", "laplace", "--fields", "none", "--no-check", "-o", post
+    )
+    assert code == 0, err
+    assert "site observations a parameter" in out
+    code, out, err = run(monkeypatch, capsys, "predict", post, "--beta", "0.1:1.0:3", "--members", 8, "-o", curve)
+    assert code == 0, err
+    assert xr.open_dataset(curve)["energy"].shape == (3, 5)
+    assert out.count("[") >= 9
+    code, _, err = run(monkeypatch, capsys, "report", post, "--prediction", curve, "-o", page)
+    assert code == 0, err
+    assert page.stat().st_size > 10_000
+
+
+def test_a_users_csv_without_a_model(tmp_path, monkeypatch, capsys):
+    generator = np.random.default_rng(0)
+    spins = generator.choice([-1, 1], (400, 4))
+    np.savetxt(tmp_path / "votes.csv", spins, fmt="%d", delimiter=",")
+    code, _, err = run(
+        monkeypatch,
+        capsys,
+        "learn",
+        tmp_path / "votes.csv",
+        "--space",
+        "spins",
+        "--beta",
+        "1.0",
+        "--engine",
+        "mle",
+        "-o",
+        tmp_path / "p.nc",
+    )
+    assert code == 0, err
+    assert hl.load(tmp_path / "p.nc")["posterior"].sizes["bond"] == 6
+
+
+MISTAKES = {
+    "no such file": (["learn", "nothing.csv", "-o", "p.nc"], "no such file"),
+    "no output": (["learn", "nothing.csv"], "Missing option"),
+    "unknown verb": (["lern"], "No such command"),
+    "0/1 as spins": (["learn", "bits.csv", "--space", "spins", "-o", "p.nc"], "space='bits'"),
+    "beta below zero": (["learn", "bits.csv", "--space", "bits", "--beta", "-1", "-o", "p.nc"], "beta"),
+    "beta not a number": (["predict", "bits.csv", "--beta", "hot", "-o", "c.nc"], "no hamlearn posterior|cannot read|beta"),
+    "unknown engine": (["learn", "bits.csv", "--space", "bits", "--engine", "nut", "-o", "p.nc"], "Did you mean 'nuts'"),
+    "unknown likelihood": (["learn", "bits.csv", "--space", "bits", "--likelihood", "psudo", "-o", "p.nc"], "Did you mean 'pseudo'"),
+    "folder missing": (["learn", "bits.csv", "--space", "bits", "-o", "nowhere/p.nc"], "does not exist"),
+    "wrong ending": (["learn", "bits.csv", "--space", "bits", "-o", "p.txt"], "must end in"),
+    "not a posterior": (["report", "bits.nc", "-o", "r.html"], "no hamlearn posterior|cannot read"),
+    "a frozen spin": (["learn", "frozen.csv", "--space", "bits", "--engine", "mle", "-o", "p.nc"], "site 1 never changes"),
+    "ragged": (["learn", "ragged.csv", "-o", "p.nc"], "ragged"),
+    "empty": (["learn", "empty.csv", "-o", "p.nc"], "is empty"),
+    "unknown graph": (["learn", "bits.csv", "--space", "bits", "--graph", "cube", "-o", "p.nc"], "--graph"),
+    "a shape that is none": (["simulate", "ising", "--shape", "8y8", "-o", "d.nc"], "8x8"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes_are_one_line_and_exit_2(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    bits = np.random.default_rng(1).integers(0, 2, (50, 3))
+    np.savetxt("bits.csv", bits, fmt="%d", delimiter=",")
+    bits[:, 1] = 1
+    np.savetxt("frozen.csv", bits, fmt="%d", delimiter=",")
+    (tmp_path / "ragged.csv").write_text("1,-1\n1,-1,1\n1\n")
+    (tmp_path / "empty.csv").write_text("")
+    xr.Dataset({"x": ("t", [1.0])}).to_netcdf("bits.nc", engine="h5netcdf")
+    arguments, message = MISTAKES[name]
+    code, _, err = run(monkeypatch, capsys, *arguments)
+    lines = [line for line in err.splitlines() if line.startswith("hamlearn:")]
+    assert code == 2
+    assert len(lines) == 1
+    assert "Traceback" not in err
+    import re
+
+    assert re.search(message, lines[0]), lines[0]
+
+
+def test_help_answers_without_frameworks():
+    script = (
+        "import sys\nsys.argv = ['hamlearn', '--help']\nfrom hamlearn.cli import main\ntry:\n    main()\nexcept SystemExit:\n    pass\n"
+    )
+    script += "print(sorted({'jax', 'torch', 'numpyro', 'xarray', 'matplotlib'} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"
+    assert "simulate" in result.stdout
