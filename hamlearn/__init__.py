@@ -31,9 +31,12 @@ __all__ = [*_WHERE, *_ROOMS, "__version__"]
 if TYPE_CHECKING:
     from hamlearn import diagnostics, infer, models, statistics, systems
     from hamlearn.data import microstates
-    from hamlearn.diagnostics import report, verdict
+    from hamlearn.diagnostics.report import report
+    from hamlearn.diagnostics.verdict import verdict
     from hamlearn.errors import HamlearnError
-    from hamlearn.infer import energy, load, members, predict, save
+    from hamlearn.infer.members import energy, members
+    from hamlearn.infer.predict import predict
+    from hamlearn.infer.tree import load, save
     from hamlearn.systems.sampling import simulate
     from hamlearn.verbs import learn
 

@@ -60,7 +60,7 @@ def simulate(
 
     storage.require_writable(output, (".nc", ".zarr"))
     extents = _shape(shape)
-    makers = {
+    makers: dict[str, Any] = {
         "ising": lambda: hl.systems.Ising(extents, J=coupling, h=field),
         "edwards-anderson": lambda: hl.systems.EdwardsAnderson(extents, seed=disorder, h=field),
         "clock": lambda: hl.systems.Clock(extents, q, J=coupling),

@@ -21,6 +21,7 @@ truncated prior. The fraction of truths redrawn is stated (``redrawn``), as is t
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import sys
 import time
@@ -34,6 +35,7 @@ import scipy.stats
 import hamlearn as hl
 from hamlearn.data import build
 from hamlearn.infer import NUTS, Gibbs, LaplaceApproximation
+from hamlearn.infer.engines import numpyro as nuts
 from hamlearn.infer.learn import learn
 from hamlearn.infer.tree import theta_draws
 from hamlearn.systems import SPINS, exact
@@ -66,12 +68,15 @@ HORSESHOE = hl.models.Horseshoe(global_scale=0.1, slab=0.5)
 CASES = {
     "normal, exact, laplace": Case(NORMAL, "exact", LaplaceApproximation(), 6, 500, 1000),
     "normal, pseudo, laplace": Case(NORMAL, "pseudo", LaplaceApproximation(), 6, 2000, 1000),
-    "normal, exact, nuts": Case(NORMAL, "exact", SAMPLER, 6, 200, 100),
-    "laplace, exact, nuts": Case(LASSO, "exact", SAMPLER, 5, 300, 200),
-    "laplace, pseudo, nuts": Case(LASSO, "pseudo", SAMPLER, 5, 2000, 100),
+    "normal, exact, laplace, many rows": Case(NORMAL, "exact", LaplaceApproximation(), 6, 10_000, 1000),
+    "normal, pseudo, laplace, many rows": Case(NORMAL, "pseudo", LaplaceApproximation(), 6, 10_000, 500),
+    "normal, exact, nuts": Case(NORMAL, "exact", SAMPLER, 6, 500, 100),
+    "normal, pseudo, nuts": Case(NORMAL, "pseudo", SAMPLER, 6, 2000, 50),
+    "laplace, exact, nuts": Case(LASSO, "exact", SAMPLER, 5, 300, 120),
+    "laplace, pseudo, nuts": Case(LASSO, "pseudo", SAMPLER, 5, 2000, 50),
     "spike-slab, exact, gibbs": Case(SPIKE, "exact", Gibbs(), 6, 500, 600, True),
     "spike-slab, pseudo, gibbs": Case(SPIKE, "pseudo", Gibbs(), 6, 2000, 600, True),
-    "horseshoe, exact, nuts": Case(HORSESHOE, "exact", SAMPLER, 5, 300, 100, True),
+    "horseshoe, exact, nuts": Case(HORSESHOE, "exact", SAMPLER, 5, 300, 60, True),
 }
 
 
@@ -135,10 +140,12 @@ def ratio(pairs: np.ndarray) -> tuple[float, float]:
     return float(value), float(np.sqrt(((hit - value * count) ** 2).sum()) / count.sum())
 
 
-def run(name: str, case: Case, replicas: int) -> dict[str, Any]:
+def run(name: str, case: Case, replicas: int, minutes: float) -> dict[str, Any]:
     """All replicas of a case."""
     started, rows, failed = time.perf_counter(), [], []
     for seed in range(replicas):
+        if time.perf_counter() - started > 60 * minutes:
+            break
         try:
             row = replica(case, seed)
         except hl.HamlearnError as error:
@@ -193,15 +200,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a tenth of the replicas, no files")
     parser.add_argument("--scale", type=float, default=1.0, help="times as many replicas")
+    parser.add_argument("--minutes", type=float, default=60.0, help="stop a case after this many, with the replicas there are")
     parser.add_argument("--only", nargs="*", help="cases whose names contain one of these; added to the results there are")
     arguments = parser.parse_args()
     cache_compilation()
+    # The data as arguments of the compiled sampler, not as constants in it: replicas then share one program.
+    nuts.MCMC = functools.partial(nuts.MCMC, jit_model_args=True)
     store = Path(__file__).parent / "results" / "sbc.json"
     done = {line["case"]: line for line in json.loads(store.read_text())["results"]} if arguments.only and store.exists() else {}
     for name, case in CASES.items():
         if arguments.only and not any(word in name for word in arguments.only):
             continue
-        done[name] = run(name, case, int(case.replicas * (0.1 if arguments.quick else arguments.scale)))
+        done[name] = run(name, case, int(case.replicas * (0.1 if arguments.quick else arguments.scale)), arguments.minutes)
     lines = [done[name] for name in CASES if name in done]
 
     def percent(pair: list[float]) -> str:

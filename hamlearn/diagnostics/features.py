@@ -103,15 +103,15 @@ class Features:
         for distance, pairs in self.shells:
             blocks.append((f"pair correlation at distance {distance:.3g}", False, self._agree(index, pairs).mean(1, keepdims=True)))
         if len(self.pairs):
-            blocks.append(("correlations of pairs without a bond", True, self._agree(index, self.pairs)))
+            blocks.append(("correlations of pairs without a bond", True, _relative(self._agree(index, self.pairs))))
         if len(self.triples):
             third = self._third(index)
             blocks.append(("third moments, sum", False, third.sum(1, keepdims=True)))
-            blocks.append(("third moments, one by one", True, third))
+            blocks.append(("third moments, one by one", True, _relative(third)))
         if len(self.bonds):
-            blocks.append(("bond correlations, one by one", True, self._agree(index, self.bonds)))
+            blocks.append(("bond correlations, one by one", True, _relative(self._agree(index, self.bonds))))
         if len(self.sites):
-            blocks.append(("single sites, one by one", True, self._single(index[:, self.sites]).reshape(len(index), -1)))
+            blocks.append(("single sites, one by one", True, _relative(self._single(index[:, self.sites])).reshape(len(index), -1)))
         if not self.spins and self.bound.interaction != "general":
             blocks.append(("pairs of states on bonds", True, self._state_pairs(index)))
         energy = self.energy(index)
@@ -170,6 +170,15 @@ class Features:
         return np.stack([(code == value).mean(1) for value in range(q * q)], 1)
 
 
+def _relative(values: np.ndarray) -> np.ndarray:
+    """Components ``(row, component, ...)`` relative to their mean.
+
+    What they share (the magnetization of an ordered lattice) fluctuates most and would drown their differences; it is
+    tested by the statistics that are one number.
+    """
+    return values - values.mean(1, keepdims=True)
+
+
 def _edges(values: np.ndarray) -> np.ndarray:
     """Bin edges between the levels of `values`, with about equal numbers in each bin."""
     levels, counts = np.unique(np.round(values, 9), return_counts=True)
@@ -181,8 +190,8 @@ def _edges(values: np.ndarray) -> np.ndarray:
     for target in np.arange(1, BINS) / BINS:
         # In the widest gap near the quantile: two almost degenerate levels (a state and its mirror image) stay together.
         near = np.flatnonzero(np.abs(below - target) <= 0.5 / BINS)
-        if not len(near):
-            near = np.array([min(np.searchsorted(below, target), len(below) - 1)])
+        nearest = min(int(np.searchsorted(below, target)), len(below) - 1)
+        near = np.union1d(near, np.arange(max(nearest - 1, 0), min(nearest + 2, len(below))))
         cut = near[np.argmax(gaps[near])]
         if below[cut] - last > _RARE and 1 - below[cut] > _RARE:
             edges.append((levels[cut] + levels[cut + 1]) / 2)

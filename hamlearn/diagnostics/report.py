@@ -84,7 +84,7 @@ def _write(path: Path, page: str) -> None:
 
 def render(post: xr.DataTree, prediction: xr.Dataset | None = None, title: str | None = None) -> str:
     """The page of :func:`report` as a string."""
-    import hamlearn
+    from importlib.metadata import version
 
     record, found, bound = tree.record_of(post), verdict(post), tree.bound_of(post)
     curves, prediction_lead = _prediction(post, prediction)
@@ -133,7 +133,7 @@ def render(post: xr.DataTree, prediction: xr.Dataset | None = None, title: str |
         summary_table=tables.frame(shown),
         provenance=tables.provenance(post),
         reasons=[*record.get("reasons", []), record["calibration"]["note"]],
-        version=hamlearn.__version__,
+        version=version("hamlearn"),
     )
 
 

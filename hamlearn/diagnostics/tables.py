@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from hamlearn.diagnostics.verdict import CHECK, ESS, RHAT, Verdict
+from hamlearn.diagnostics.verdict import CHECK, ESS, Verdict, rhat_limit
 from hamlearn.infer import tree
 from hamlearn.models import BoundCouplings
 
@@ -154,7 +154,7 @@ def convergence(record: dict[str, Any]) -> list[dict[str, Any]]:
     if not found["sampled"]:
         return []
     wanted = [
-        ("largest R-hat", "max_rhat", f"≤ {RHAT}", lambda v: v > RHAT),
+        ("largest R-hat", "max_rhat", f"≤ {rhat_limit(found):.3g}", lambda v: v > rhat_limit(found)),
         ("smallest bulk ESS", "min_ess_bulk", f"≥ {ESS:.0f}", lambda v: v < ESS),
         ("smallest tail ESS", "min_ess_tail", f"≥ {ESS:.0f}", lambda v: v < ESS),
         ("largest MCSE / sd", "max_mcse_over_sd", "≤ 0.05", lambda v: v > 0.05),

@@ -292,15 +292,26 @@ class Adjusted:
 
 def inverse_root(information: np.ndarray) -> np.ndarray:
     """R with RRᵀ = information⁻¹; directions that carry no information get a large finite width."""
-    values, vectors = np.linalg.eigh((information + information.T) / 2)
+    symmetric = (information + information.T) / 2
+    try:
+        lower = np.linalg.cholesky(symmetric)
+        if np.min(np.diag(lower)) ** 2 > 1e-12 * np.max(np.diag(symmetric)):
+            return scipy.linalg.solve_triangular(lower, np.eye(len(lower)), lower=True).T
+    except np.linalg.LinAlgError:
+        pass
+    values, vectors = np.linalg.eigh(symmetric)
     floor = max(values.max(initial=0.0), 1e-300) * 1e-12
     return vectors / np.sqrt(np.maximum(values, floor))
 
 
 def sandwich(information: np.ndarray, score: ScoreCovariance) -> np.ndarray:
     """R with RRᵀ = H⁻¹JH⁻¹, through a root of J: no inverse of J, which may be of deficient rank."""
-    values, vectors = np.linalg.eigh((score.J + score.J.T) / 2)
-    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    symmetric = (score.J + score.J.T) / 2
+    try:
+        root = np.linalg.cholesky(symmetric)
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(symmetric)
+        root = vectors * np.sqrt(np.maximum(values, 0.0))
     half = inverse_root(information)
     return half @ (half.T @ root)
 

@@ -17,7 +17,8 @@ from hamlearn.systems import exact
 
 AFFORDABLE = 120.0  # seconds
 NUTS_PARAMETERS = 500  # beyond this the normal approximation is the better use of time
-_STEPS = 8  # leapfrog steps a preconditioned NUTS draw takes, about
+_STEPS = 16  # leapfrog steps a preconditioned NUTS draw takes, about
+_COMPILING = 8.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def _seconds(likelihood: Likelihood | OneHotLikelihood, engine: Engine) -> float
         if isinstance(likelihood, ExactLikelihood) and not likelihood.tabulated:
             return _measured(likelihood, 1) * _gradients(bound, engine)
         return _optimum_seconds(likelihood) + (_sweep_seconds(bound, engine) if isinstance(engine, Gibbs) else 0.0)
-    return _measured(likelihood, engine.chains) * _gradients(bound, engine)
+    return _COMPILING + _measured(likelihood, engine.chains) * _gradients(bound, engine)
 
 
 def _optimum_seconds(likelihood: Likelihood) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -109,7 +109,8 @@ def _infer(prepared: Choice, *, calibrate: bool, seed: int, frozen: np.ndarray) 
     assert not isinstance(prepared.likelihood, OneHotLikelihood)
     likelihood = prepared.likelihood
     best = maximise(likelihood)
-    loose = _unidentified(likelihood.bound, best.information)
+    spectrum = _spectrum(likelihood.bound, best.information)
+    loose = spectrum.unidentified
     usable = best.converged and not loose and not (frozen.size and likelihood.bound.model.fields == "site")
     if loose and best.converged and engine.name == "mle":
         raise HamlearnError(
@@ -124,13 +125,13 @@ def _infer(prepared: Choice, *, calibrate: bool, seed: int, frozen: np.ndarray) 
         )
     if isinstance(engine, Gibbs):
         assert isinstance(prior, SpikeSlab)
-        return _sparse(likelihood, best if usable else maximise(likelihood, Normal()), prior, engine, calibrate, seed)
+        return _sparse(likelihood, best if usable else maximise(likelihood, Normal()), prior, engine, calibrate, seed, spectrum)
     normal_prior = prior if isinstance(prior, Normal) else Normal()
     centre = best if usable else maximise(likelihood, normal_prior)
     # Multiplying a calibrated likelihood by a prior inverts J, which takes two batches a parameter.
     minimum = 0 if engine.name == "mle" else 2 * likelihood.bound.n_params
     calibration = calibration_room.calibrate(likelihood, centre.theta, centre.information, wanted=calibrate, usable=usable, minimum=minimum)
-    record = _record(likelihood, centre, calibration, usable)
+    record = _record(likelihood, centre, calibration, usable, spectrum)
     mean, root = _normal(likelihood, centre, calibration, normal_prior if engine.name != "mle" else None, usable)
     if isinstance(engine, NUTS) and prepared.automatic and not _enough_batches(calibration, likelihood.bound.n_params):
         engine = LaplaceApproximation(engine.draws, engine.chains)
@@ -165,7 +166,9 @@ def _sample(
     return {"theta": samples.theta, "point": centre.theta, "stats": samples.stats, "record": record}
 
 
-def _sparse(likelihood: Likelihood, best: Optimum, prior: SpikeSlab, engine: Gibbs, calibrate: bool, seed: int) -> dict[str, Any]:
+def _sparse(
+    likelihood: Likelihood, best: Optimum, prior: SpikeSlab, engine: Gibbs, calibrate: bool, seed: int, spectrum: _Spectrum
+) -> dict[str, Any]:
     wanted = calibrate and not (not likelihood.composite and all(part.independent for part in likelihood.parts))
     draws = gibbs.spike_slab(
         likelihood,
@@ -186,7 +189,7 @@ def _sparse(likelihood: Likelihood, best: Optimum, prior: SpikeSlab, engine: Gib
     if wanted and draws.score is not None:
         note = f"sandwich surrogate from {draws.score.batches} {draws.score.kind}, shrinkage {draws.shrinkage:.2f}"
     calibration = Calibration(best.information, calibration_room.inverse_root(best.information), np.inf, wanted, note, draws.score)
-    record = {**_record(likelihood, best, calibration, True), "engine_used": engine}
+    record = {**_record(likelihood, best, calibration, True, spectrum), "engine_used": engine}
     mean = draws.theta.mean((0, 1))
     return {"theta": draws.theta, "point": mean, "included": draws.included, "hyper": draws.hyper, "record": record}
 
@@ -237,25 +240,32 @@ def _enough_batches(calibration: Calibration, n_params: int) -> bool:
     return not calibration.adjusted or calibration.score is None or calibration.score.batches >= 2 * n_params
 
 
-def _unidentified(bound: BoundCouplings, information: np.ndarray) -> list[str]:
-    """Leading parameter of every direction in which the (scaled) information vanishes."""
+@dataclass(frozen=True)
+class _Spectrum:
+    """Spectrum of the information scaled to a unit diagonal, and the leading parameter of every direction without any."""
+
+    condition: float
+    unidentified: list[str]
+
+
+def _spectrum(bound: BoundCouplings, information: np.ndarray) -> _Spectrum:
     diagonal = np.sqrt(np.maximum(np.diag(information), 1e-300))
-    spectrum, vectors = np.linalg.eigh(information / np.outer(diagonal, diagonal))
-    weak = np.flatnonzero(spectrum < 1e-9 * max(spectrum.max(initial=0.0), 1e-300))
-    return [bound.parameter_names[int(np.argmax(np.abs(vectors[:, k])))] for k in weak]
+    scaled = information / np.outer(diagonal, diagonal)
+    values = np.linalg.eigvalsh(scaled)
+    top, names = max(values.max(initial=0.0), 1e-300), []
+    if values.min(initial=top) < 1e-9 * top:
+        values, vectors = np.linalg.eigh(scaled)
+        names = [bound.parameter_names[int(np.argmax(np.abs(vectors[:, k])))] for k in np.flatnonzero(values < 1e-9 * top)]
+    return _Spectrum(float(top / max(values.min(initial=top), 1e-300)), names)
 
 
-def _record(likelihood: Likelihood, centre: Optimum, calibration: Calibration, usable: bool) -> dict[str, Any]:
+def _record(likelihood: Likelihood, centre: Optimum, calibration: Calibration, usable: bool, spectrum: _Spectrum) -> dict[str, Any]:
     score, bound = calibration.score, likelihood.bound
-    diagonal = np.sqrt(np.maximum(np.diag(calibration.information), 1e-300))
-    spectrum = np.linalg.eigvalsh(calibration.information / np.outer(diagonal, diagonal))
     independent = float(sum(part.size for part in likelihood.parts))
-    naive, adjusted = (
-        np.sqrt(np.diag(calibration_room.inverse_root(calibration.information) @ calibration_room.inverse_root(calibration.information).T)),
-        None,
-    )
+    ratio = None
     if calibration.adjusted:
-        adjusted = float(np.median(np.sqrt(np.diag(calibration.covariance)) / naive))
+        naive = (calibration_room.inverse_root(calibration.information) ** 2).sum(1)
+        ratio = float(np.median(np.sqrt((calibration.root**2).sum(1) / naive)))
     return {
         "optimum": {"converged": centre.converged, "steps": centre.steps, "finite": usable, "value": centre.value},
         "calibration": {
@@ -266,11 +276,11 @@ def _record(likelihood: Likelihood, centre: Optimum, calibration: Calibration, u
             "tau": 1.0 if score is None else score.tau,
             "ess": independent if score is None else score.ess,
             "chains_disagree": False if score is None else score.chains_disagree,
-            "width_ratio": adjusted,
+            "width_ratio": ratio,
         },
         "identifiability": {
-            "condition": float(spectrum.max() / max(spectrum.min(), 1e-300)),
-            "unidentified": _unidentified(bound, calibration.information),
+            "condition": spectrum.condition,
+            "unidentified": spectrum.unidentified,
             "data_per_parameter": (independent if score is None else score.ess) * bound.lattice.n_sites / bound.n_params,
         },
     }

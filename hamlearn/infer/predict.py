@@ -35,7 +35,7 @@ LONG_NAMES = {
 
 def predict(
     post: xr.DataTree,
-    beta: float | Sequence[float],
+    beta: float | Sequence[float] | np.ndarray,
     shape: Sequence[int] | None = None,
     observables: Sequence[str] | None = None,
     members: int = 64,

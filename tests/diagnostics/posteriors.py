@@ -28,7 +28,7 @@ def glass(n: int = 3000, beta: float = 0.5) -> xr.Dataset:
 
 
 def _nuts(likelihood: str) -> Callable[[], xr.DataTree]:
-    engine = hl.infer.NUTS(draws=250, chains=4, warmup=150)
+    engine = hl.infer.NUTS(draws=600, chains=2, warmup=150)
     return lambda: hl.learn(glass(), COUPLINGS(SQUARE), likelihood=likelihood, engine=engine, seed=0)
 
 

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from statistics_budget import assert_within, spend
 
 from hamlearn.diagnostics import coverage, sbc
 from hamlearn.errors import HamlearnError
+from statistics_budget import assert_within, spend
 
 
 def normal_mean(width: float):

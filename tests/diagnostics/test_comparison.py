@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import scipy.stats
 from posteriors import COUPLINGS, SQUARE, drawn, glass
-from statistics_budget import spend
 
 import hamlearn as hl
 from hamlearn.diagnostics import check, halves
 from hamlearn.diagnostics.features import Features, _edges
 from hamlearn.errors import HamlearnError
 from hamlearn.systems import exact, lattice
+from statistics_budget import spend
 
 
 def test_a_right_model_is_rarely_objected_to():
@@ -134,12 +134,11 @@ def test_third_moments_match_a_plain_loop():
     system = hl.systems.EdwardsAnderson(SQUARE, seed=1)
     index = (glass()["state"].values.reshape(-1, 9)[:50] + 1) // 2
     features = Features(bound, system, index, several=False)
-    columns = features(index, 0.0)
-    where = next(one.columns for one in features.statistics if one.name == "third moments, one by one")
+    columns = features._third(index)
     spins, (i, j, k) = 2.0 * index - 1, features.triples[5]
     mean = spins.mean(0)
     plain = [(row[i] - mean[i]) * (row[j] - mean[j]) * (row[k] - mean[k]) for row in spins]
-    np.testing.assert_allclose(columns[:, where[5]], plain)
+    np.testing.assert_allclose(columns[:, 5], plain)
 
 
 def test_bad_requests_are_refused():

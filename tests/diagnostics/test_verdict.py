@@ -144,6 +144,13 @@ def test_real_posteriors_get_the_findings_they_deserve(case):
     assert (found.level == "caution") or case not in ("prior-dominated",)
 
 
+def test_short_chains_are_not_blamed_for_chance():
+    record = doctored(convergence__max_rhat=1.015)
+    assert judge_record(record).level == "caution"
+    record["convergence"] |= {"draws": 200}
+    assert judge_record(record).level == "believe"
+
+
 def test_no_calibration_is_objected_to_with_the_measured_ratio():
     from posteriors import COUPLINGS, SQUARE, glass
 
