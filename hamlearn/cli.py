@@ -119,8 +119,8 @@ def learn(
         _graph(graph, data[0], shape, not open_boundaries), tie=tie, fields=None if fields == "none" else fields, prior=prior
     )
     post = hl.learn(data, model, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed, check=check)
-    hl.save(post, output)
-    typer.echo(f"{hl.verdict(post)}\n{output}")
+    typer.echo(hl.verdict(post))
+    typer.echo(str(_keep(post, output)))
 
 
 @app.command()
@@ -189,7 +189,7 @@ def demo(
     storage.require_writable(folder / "report.html", (".html",))
     glass = hl.systems.EdwardsAnderson((6, 6), seed=20261120 + seed)
     typer.echo("1 simulate  a 6x6 Gaussian glass at beta = 0.7, 4 chains of 2000 microstates")
-    data = hl.simulate(glass, beta=0.7, draws=2000, chains=4, seed=seed, sampler="heat_bath", thin=2)
+    data = hl.simulate(glass, beta=0.7, draws=2000, chains=4, seed=seed, sampler="heat_bath", thin=12)
     storage.write_dataset(data, folder / "microstates.nc")
     typer.echo("2 learn     72 couplings and no fields from the microstates alone")
     post = hl.learn(data, hl.models.Couplings(glass.lattice, fields=None), seed=seed)
@@ -217,6 +217,22 @@ def demo(
     typer.echo("4 report")
     page = hl.report(post, folder / "report.html", prediction=curve, title="A glass nobody knew")
     typer.echo(f"  {page} ({time.perf_counter() - started:.0f} s in all)")
+
+
+def _keep(post: Any, output: Path) -> Path:
+    """Save a posterior; where that fails (a full disk), keep it in the temporary folder rather than lose it."""
+    import tempfile
+
+    import hamlearn as hl
+
+    try:
+        return hl.save(post, output)
+    except HamlearnError as error:
+        try:
+            kept = hl.save(post, Path(tempfile.mkdtemp(prefix="hamlearn-")) / output.name)
+        except (HamlearnError, OSError):
+            raise error from None
+        raise HamlearnError(f"{error} It was kept in {kept}.") from error
 
 
 def _shape(text: str) -> tuple[int, ...]:

@@ -62,6 +62,25 @@ def test_a_users_csv_without_a_model(tmp_path, monkeypatch, capsys):
     assert hl.load(tmp_path / "p.nc")["posterior"].sizes["bond"] == 6
 
 
+def test_a_disk_that_fills_up_loses_nothing(tmp_path, monkeypatch, capsys):
+    from hamlearn import storage
+
+    generator = np.random.default_rng(0)
+    np.savetxt(tmp_path / "votes.csv", generator.choice([-1, 1], (200, 3)), fmt="%d", delimiter=",")
+    whole = storage.write_atomically
+
+    def full(path, write):
+        if str(path).startswith(str(tmp_path / "p.nc")):
+            raise hl.HamlearnError(f"cannot write {path}: No space left on device.")
+        return whole(path, write)
+
+    monkeypatch.setattr(storage, "write_atomically", full)
+    code, _, err = run(monkeypatch, capsys, "learn", tmp_path / "votes.csv", "--space", "spins", "--engine", "mle", "-o", tmp_path / "p.nc")
+    assert code == 2
+    kept = err.split("kept in ")[1].strip().rstrip(".")
+    assert hl.load(kept)["posterior"].sizes["bond"] == 3
+
+
 MISTAKES = {
     "no such file": (["learn", "nothing.csv", "-o", "p.nc"], "no such file"),
     "no output": (["learn", "nothing.csv"], "Missing option"),

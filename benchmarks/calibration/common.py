@@ -44,5 +44,7 @@ def write(script: Path, doc: str | None, text: str, record: dict[str, Any], name
     name = name or script.stem
     settings = "\n".join(f"- {key}: {value}" for key, value in {**record["settings"], "versions": record["versions"]}.items())
     head = (doc or "").strip().splitlines()[0]
-    (folder / f"{name}.md").write_text(f"# {head}\n\nMade by `{script.name}`, whose docstring explains the columns.\n\n{text}\n{settings}\n")
+    (folder / f"{name}.md").write_text(
+        f"# {head}\n\nMade by `{script.name}`, whose docstring explains the columns.\n\n{text}\n{settings}\n"
+    )
     (folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")

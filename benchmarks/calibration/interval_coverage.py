@@ -38,7 +38,7 @@ from hamlearn.infer.learn import learn
 from hamlearn.statistics import integrated_autocorrelation_time
 
 sys.path.insert(0, str(Path(__file__).parent))
-from common import cache_compilation, table, versions, write  # noqa: E402
+from common import cache_compilation, table, versions, write
 
 N, TRUTHS, LEVEL = 9, 10, 0.9
 ROWS = {0.5: 2000, 1.0: 5000}
@@ -70,17 +70,17 @@ def truth(index: int) -> hl.systems.Pairwise:
 
 @numba.njit(cache=True)
 def _random_scan(coupling, field, beta, rows, every, burn_in, seed):  # type: ignore[no-untyped-def]
-    np.random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 (numba's own generator)
     n = len(field)
-    spins = np.where(np.random.random(n) < 0.5, -1.0, 1.0)
+    spins = np.where(np.random.random(n) < 0.5, -1.0, 1.0)  # noqa: NPY002
     kept = np.zeros((rows, n), np.int8)
     for row in range(-burn_in, rows):
         for _ in range(every):
-            site = np.random.randint(n)
+            site = np.random.randint(n)  # noqa: NPY002
             local = field[site]
             for other in range(n):
                 local += coupling[site, other] * spins[other]
-            spins[site] = 1.0 if np.random.random() < 1.0 / (1.0 + np.exp(-2.0 * beta * local)) else -1.0
+            spins[site] = 1.0 if np.random.random() < 1.0 / (1.0 + np.exp(-2.0 * beta * local)) else -1.0  # noqa: NPY002
         if row >= 0:
             for site in range(n):
                 kept[row, site] = spins[site]

@@ -41,7 +41,7 @@ from hamlearn.infer.tree import theta_draws
 from hamlearn.systems import SPINS, exact
 
 sys.path.insert(0, str(Path(__file__).parent))
-from common import cache_compilation, table, versions, write  # noqa: E402
+from common import cache_compilation, table, versions, write
 
 RANKS, BINS, LIMIT = 99, 10, 1.5
 BIN_EDGES = (0.0, 0.05, 0.2, 0.5, 0.8, 0.95, 1.0)
@@ -217,7 +217,20 @@ def main() -> None:
     def percent(pair: list[float]) -> str:
         return f"{100 * pair[0]:.1f} ± {100 * pair[1]:.1f} %"
 
-    columns = ["prior, likelihood, engine", "spins", "rows", "replicas", "p", "linear", "largest", "first", "50 %", "90 %", "redrawn", "lost"]
+    columns = [
+        "prior, likelihood, engine",
+        "spins",
+        "rows",
+        "replicas",
+        "p",
+        "linear",
+        "largest",
+        "first",
+        "50 %",
+        "90 %",
+        "redrawn",
+        "lost",
+    ]
     rows = [
         [line["case"], line["n_spins"], line["rows"], line["replicas"]]
         + [f"{line[key]:.3f}" for key in ("p", "p_linear", "p_largest", "p_first")]

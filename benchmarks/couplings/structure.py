@@ -113,16 +113,17 @@ def accuracy(shape: tuple[int, int], J: float, n: int, target: float, likelihood
     return [tally.row({"system": label, "method": name}, target) for name, tally in tallies.items()]
 
 
-def samples_needed(kind: str, sizes: list[int], n: int, likelihoods: tuple[str, ...], *, peer: bool) -> list[dict[str, Any]]:
+def samples_needed(kind: str, sizes: list[int], n: int, likelihoods: tuple[str, ...], *, peer: bool, exact_at: list[int] | None) -> list[dict[str, Any]]:
     rows = []
     for samples in sizes:
         tallies: dict[str, Tally] = {}
+        wanted = [name for name in likelihoods if name != "auto" or exact_at is None or samples in exact_at]
         for seed in range(n):
             ferro = kind.startswith("ferro")
             system = hl.systems.Ising((4, 4), J=0.4) if ferro else hl.systems.EdwardsAnderson((4, 4), seed=seed, disorder="pm1")
             truth = dense_truth(system)
             data = microstates(system, 1.0, samples, 50_000 + seed)
-            for name in likelihoods:
+            for name in wanted:
                 mean, pip, seconds, used = recover(data, name, seed)
                 tallies.setdefault(f"hamlearn spike_slab, {used}" + (" (auto)" if name == "auto" else ""), Tally()).add(mean, pip > 0.5, truth, seconds, pip)
             if peer:
@@ -191,6 +192,8 @@ def main() -> None:
     options.add_argument("--n-calibration", type=int, default=200)
     options.add_argument("--ferro", type=int, nargs="*", default=[300, 466, 700, 1000, 1490])
     options.add_argument("--glass", type=int, nargs="*", default=[1000, 2000, 3000, 4657])
+    options.add_argument("--exact-at", type=int, nargs="*", help="numbers of samples at which the exact likelihood is run too (default: all)")
+    options.add_argument("--n-glass", type=int, help="glasses at each number of samples (default: --n)")
     given = options.parse_args()
     if given.quick:
         given.n4, given.n8, given.n, given.n_calibration, given.ferro, given.glass = 3, 1, 3, 10, [700], [3000]
@@ -202,8 +205,8 @@ def main() -> None:
         settings = {"samples": 10_000, "seeds": "samples 40000+, chains 0+", "engine": "gibbs, defaults"}
         write("structure", "Unknown sparse graph: accuracy", [], {"10⁴ samples": rows}, settings, save=save)
     if "samples" in parts:
-        rows = samples_needed("ferro J=0.4", given.ferro, given.n, both, peer=True) if given.ferro else []
-        rows += samples_needed("±J glass, β|J|=1", given.glass, given.n, both, peer=False) if given.glass else []
+        rows = samples_needed("ferro J=0.4", given.ferro, given.n, both, peer=True, exact_at=given.exact_at) if given.ferro else []
+        rows += samples_needed("±J glass, β|J|=1", given.glass, given.n_glass or given.n, both, peer=False, exact_at=given.exact_at) if given.glass else []
         notes = ["Target: 45/45 at M ≤ 1490 (ferromagnet) and M ≤ 4657 (glass), not told any coupling."]
         settings = {"seeds": "glasses 0+, samples 50000+, chains 0+", "engine": "gibbs, defaults"}
         write("samples", "Samples needed to recover a 4×4 graph", notes, {"Recoveries": rows}, settings, save=save)

@@ -25,7 +25,7 @@ from hamlearn.infer.learn import learn
 from hamlearn.systems import exact
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "calibration"))
-from common import table, versions, write  # noqa: E402
+from common import table, versions, write
 
 BETA, ROWS, LEVEL = 0.5, 4000, 0.9
 BETAS = np.linspace(0.1, 1.5, 20)

@@ -8,14 +8,14 @@ Swendsen–Wang, 4 chains × 1000, 5 updates between rows. In one run, on the sa
 * ``hamlearn, known form``: one J, no fields; the posterior's members solved by Kaufman. ``in units of its J`` divides
   the energy of a member by its own J: what reweighting with a known H predicts, and "infer, then solve" in the issue;
 * ``hamlearn, free J_ij``: 512 couplings, no fields, calibrated pseudo-likelihood, engine ``laplace``; the energies of its
-  ``hl.members`` by Swendsen–Wang (``hl.simulate``), 2 × 300 rows each, with the simulation's share of their spread taken
+  ``hl.members`` by Swendsen–Wang (``hl.simulate``), 2 × 1200 rows each, with the simulation's share of their spread taken
   out as ``predict`` does and its error of the mean added; ``predict`` itself simulates such members by tempering on 64
   temperatures, which takes a hundred times longer: ``--predict R`` does that in the first R repetitions, 8 members each;
 * ``pymbar``: MBAR from the one state, with its own error; n_eff is its effective sample number of 4000;
 * ``thermoextrap``: second order in β, bootstrap error (100 resamples).
 
 For a misspecified family the truth has next-nearest-neighbour bonds (J₂ = 0.1) that the models lack; its exact values
-are those of long Swendsen–Wang runs (errors below 0.0006). ``objects`` is how often the predictive check that
+are those of long Swendsen–Wang runs (standard errors below 0.001). ``objects`` is how often the predictive check that
 ``hl.learn`` attaches objects (1 % level over all statistics; "well" is the false alarm on the well-specified data).
 z = (predicted − exact)/claimed sd. pymbar and thermoextrap need no Hamiltonian's form, so ``misspecified`` says nothing
 about them, but they are shown beside it.
@@ -42,7 +42,7 @@ from hamlearn.statistics import integrated_autocorrelation_time, standard_error
 from hamlearn.systems import exact, lattice
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "calibration"))
-from common import table, versions, write  # noqa: E402
+from common import table, versions, write
 
 K0, TARGETS, J2 = 0.35, np.array([0.4406868, 0.60]), 0.1
 GRID = lattice.hypercubic((16, 16))
@@ -93,7 +93,7 @@ def by_clusters(post, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     for index, system in enumerate(drawn_members(post, count, seed)):
         for place, beta in enumerate(TARGETS):
             states = hl.simulate(
-                system, beta=float(beta), draws=300, chains=2, seed=1000 * seed + index, sampler="swendsen_wang", thin=2, burn_in=100
+                system, beta=float(beta), draws=1200, chains=2, seed=1000 * seed + index, sampler="swendsen_wang", thin=2, burn_in=100
             )
             energy = system.energy(states["state"].values) / N
             values[index, place], noise[index, place] = energy.mean(), standard_error(energy)
@@ -136,6 +136,54 @@ def extrapolated(energy: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]
     return np.asarray(mean), np.asarray(spread)
 
 
+def methods(members: int, tempered: int):
+    """By name: a function of (data, energies, k) that gives mean, claimed sd and a posterior or n_eff; and how often to run it."""
+
+    def known(data, energy, k):
+        return ours(data, "uniform", 64, seed=k)
+
+    def known_per_coupling(data, energy, k):
+        return *per_coupling(ours(data, "uniform", 2, seed=k)[2], 64, seed=k), None
+
+    def free(data, energy, k):
+        return ours(data, "bond", members, seed=k)
+
+    def free_tempered(data, energy, k):
+        return ours(data, "bond", 8, seed=k, tempering=True)
+
+    def extrapolate(data, energy, k):
+        return *extrapolated(energy, k), None
+
+    return {
+        "hamlearn, known form": (known, None),
+        "hamlearn, known form, in units of its J": (known_per_coupling, None),
+        "hamlearn, free J_ij": (free, None),
+        "hamlearn, free J_ij, `predict`": (free_tempered, tempered),
+        "pymbar MBAR": (lambda data, energy, k: mbar(energy), None),
+        "thermoextrap order 2": (extrapolate, None),
+    }
+
+
+def lines_of(family: str, name: str, values: list) -> list[dict]:
+    """The rows of the table of one method, one per target."""
+    error, sd = np.array(values).transpose(1, 0, 2)
+    return [
+        {
+            "family": family,
+            "method": name,
+            "K": float(beta),
+            "repetitions": len(error),
+            "mean_error": float(error[:, place].mean()),
+            "rms_error": float(np.sqrt((error[:, place] ** 2).mean())),
+            "claimed_sd": float(sd[:, place].mean()),
+            "rms_z": float(np.sqrt(((error / sd)[:, place] ** 2).mean())),
+            "errors": error[:, place].round(5).tolist(),
+            "sds": sd[:, place].round(5).tolist(),
+        }
+        for place, beta in enumerate(TARGETS)
+    ]
+
+
 def main() -> None:
     """Run and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -143,64 +191,49 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=12)
     parser.add_argument("--members", type=int, default=24, help="simulated members of free J_ij")
     parser.add_argument("--predict", type=int, default=0, help="repetitions in which free J_ij also goes through predict (minutes each)")
+    parser.add_argument("--only", nargs="*", help="methods of exactly these names on the well-specified family; merged into the results")
     arguments = parser.parse_args()
     repetitions, members = (2, 8) if arguments.quick else (arguments.repetitions, arguments.members)
     warnings.filterwarnings("ignore", module="thermoextrap|cmomy")
-    started = time.perf_counter()
-    lines, notes, absent = [], {}, {}
-    for family, system in (("well specified", hl.systems.Ising(GRID)), ("next-nearest not modelled", further_neighbours())):
+    started, store = time.perf_counter(), Path(__file__).parent / "results" / "transfer.json"
+    before = json.loads(store.read_text()) if arguments.only else {"results": [], "notes": {}, "absent": {}}
+    found: dict[tuple[str, str], list] = {}
+    notes, absent = before["notes"], before.get("absent", {})
+    families = {"well specified": hl.systems.Ising(GRID), "next-nearest not modelled": further_neighbours()}
+    for family, system in families.items():
+        if arguments.only and family != "well specified":
+            continue
         truth, truth_error = reference(system, arguments.quick)
-        notes[family] = {"exact": truth.tolist(), "error": truth_error.tolist()}
-        found: dict[str, list] = {}
-        objections: dict[str, list] = {"known form": [], "free J_ij": []}
+        checks: dict[str, list] = {"hamlearn, known form": [], "hamlearn, free J_ij": []}
         taus, effective = [], []
         for k in range(repetitions):
             data = observed(system, seed=100 + k)
             energy = system.energy(data["state"].values)
             taus.append(float(integrated_autocorrelation_time(energy)))
-            for name, tie, count in (("known form", "uniform", 64), ("free J_ij", "bond", members)):
-                mean, sd, post = ours(data, tie, count, seed=k)
-                found.setdefault(f"hamlearn, {name}", []).append((mean - truth, sd))
-                if tie == "uniform" and family == "well specified":
-                    mean, sd = per_coupling(post, count, seed=k)
-                    found.setdefault("hamlearn, known form, in units of its J", []).append((mean - truth, sd))
-                if name == "known form" or k < 4:
-                    judged = attach(post, data, seed=k)
-                    objections[name].append(str(record_of(judged)["check"]["decision"]))
-            if family == "well specified" and k < arguments.predict:
-                mean, sd, _ = ours(data, "bond", 8, seed=k, tempering=True)
-                found.setdefault("hamlearn, free J_ij, `predict`", []).append((mean - truth, sd))
-            try:
-                mean, sd, n_eff = mbar(energy.ravel())
-                effective.append(n_eff)
-                found.setdefault("pymbar MBAR", []).append((mean - truth, sd))
-            except ImportError as error:
-                absent["pymbar"] = str(error)
-            try:
-                mean, sd = extrapolated(energy.ravel(), k)
-                found.setdefault("thermoextrap order 2", []).append((mean - truth, sd))
-            except ImportError as error:
-                absent["thermoextrap"] = str(error)
-            print(family, k, {name: [values[-1][0].round(4).tolist(), np.round(values[-1][1], 4).tolist()] for name, values in found.items()})
-            print("   ", {name: values[-1:] for name, values in objections.items()}, f"{time.perf_counter() - started:.0f} s", flush=True)
-        notes[family] |= {"tau": float(np.mean(taus)), "check": objections}
-        if effective:
-            notes[family]["n_eff"] = np.mean(effective, 0).round(1).tolist()
-        for name, values in found.items():
-            error, sd = np.array(values).transpose(1, 0, 2)
-            for place, beta in enumerate(TARGETS):
-                lines.append(
-                    {
-                        "family": family,
-                        "method": name,
-                        "K": float(beta),
-                        "repetitions": len(error),
-                        "mean_error": float(error[:, place].mean()),
-                        "rms_error": float(np.sqrt((error[:, place] ** 2).mean())),
-                        "claimed_sd": float(sd[:, place].mean()),
-                        "rms_z": float(np.sqrt(((error / sd)[:, place] ** 2).mean())),
-                    }
-                )
+            for name, (method, limit) in methods(members, arguments.predict).items():
+                well = family == "well specified"
+                if (limit is not None and (k >= limit or not well)) or ("units" in name and not well):
+                    continue
+                if arguments.only and name not in arguments.only:
+                    continue
+                try:
+                    mean, sd, more = method(data, energy.ravel(), k)
+                except ImportError as error:
+                    absent[name] = str(error)
+                    continue
+                found.setdefault((family, name), []).append((mean - truth, sd))
+                print(family, k, name, (mean - truth).round(4), np.round(sd, 4), f"{time.perf_counter() - started:.0f} s", flush=True)
+                if name == "pymbar MBAR":
+                    effective.append(more)
+                if name in checks and (k < 4 or "known" in name) and not arguments.only:
+                    checks[name].append(str(record_of(attach(more, data, seed=k))["check"]["decision"]))
+        if not arguments.only:
+            notes[family] = {"exact": truth.tolist(), "error": truth_error.tolist(), "tau": float(np.mean(taus)), "check": checks}
+            notes[family]["n_eff"] = np.mean(effective, 0).round(1).tolist() if effective else None
+    fresh = {key: lines_of(*key, values) for key, values in found.items()}
+    order = [(family, name) for family in families for name in methods(members, 0)]
+    kept = {key: [line for line in before["results"] if (line["family"], line["method"]) == key] for key in order}
+    lines = [line for key in order for line in fresh.get(key, kept[key])]
     columns = ["family", "method", "K", "repetitions", "mean error", "rms error", "mean claimed sd", "rms z"]
     rows = [
         [line["family"], line["method"], f"{line['K']:.4g}", line["repetitions"]]
@@ -220,7 +253,7 @@ def main() -> None:
     print(text)
     if not arguments.quick:
         settings = {"K observed": K0, "J2": J2, "members": f"64 (known form), {members} (free)", "seeds": "repetition k: data 100+k"}
-        record = {"settings": settings, "versions": versions("pymbar", "thermoextrap"), "results": lines, "notes": notes}
+        record = {"settings": settings, "versions": versions("pymbar", "thermoextrap"), "results": lines, "notes": notes, "absent": absent}
         write(Path(__file__), __doc__, text, record)
     print(f"{time.perf_counter() - started:.0f} s")
 

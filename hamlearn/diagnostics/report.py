@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 HEADLINES = {"believe": "Believe it", "caution": "Use it with caution", "do not believe": "Do not believe it"}
 _CHEAP_SITES = 150  # a simulated default prediction on more sites takes longer than a page should
-_DEFAULT_MEMBERS = 32
+_DEFAULT_MEMBERS = 24
 
 
 def report(post: xr.DataTree, path: str | os.PathLike[str], prediction: xr.Dataset | None = None, title: str | None = None) -> Path:
@@ -157,7 +157,7 @@ def _prediction(post: xr.DataTree, given: xr.Dataset | None) -> tuple[xr.Dataset
                 "call hl.predict(post, beta=[...]) and pass the result as hl.report(..., prediction=...)."
             )
         names = ["energy", "heat_capacity", "entropy", "free_energy"] if oracle else ["energy", "heat_capacity"]
-        points = np.linspace(0.2 * betas.min(), 2.0 * betas.max(), 17 if oracle else 9).tolist()
+        points = np.linspace(0.2 * betas.min(), 2.0 * betas.max(), 13 if oracle else 9).tolist()
         given = infer.predict(post, points, observables=names, members=_DEFAULT_MEMBERS)
     lead = f"Per site, at temperatures that were not observed, from {given.attrs.get('members', '?')} members of the posterior. "
     lead += "The band is the uncertainty of the couplings; it does not include that the family of models may be wrong. "

@@ -337,7 +337,7 @@ def _fit(record: dict[str, Any]) -> Iterator[Finding]:
         severity = "serious" if found["overall_p"] < CHECK_SERIOUS else "caution"
         advice = "Give the model what it lacks (more bonds, fields, untied parameters) or split the data; predictions inherit the misfit."
         differ = "differs" if len(found["failed"]) == 1 else "differ"
-        what = f"the model family does not fit: {_list(found['failed'])} of held-out data {differ} from its predictions"
+        what = f"the model family does not fit: {_list(found['failed'], 3)} of held-out data {differ} from its predictions"
         yield Finding(severity, "fit", f"{what} (p = {found['overall_p']:.2g} over {found['statistics']} statistics)", advice)
     else:
         what = f"{found['statistics']} statistics that were not fitted agree with held-out data (overall p = {found['overall_p']:.2g})"

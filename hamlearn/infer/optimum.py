@@ -108,7 +108,8 @@ def maximise(likelihood: Objective, prior: Prior | None = None, start: np.ndarra
         stale = decrement > 0.1 * previous
         if stale and not fresh:
             continue  # the reused Hessian no longer serves: redo this step with a new one
-        rough = rough and not (fresh and decrement > 0.5 * previous)  # a sample of the data no longer serves either
+        # Close to the optimum (less than about a nat a parameter away) a sample of the data may no longer serve either.
+        rough = rough and not (fresh and decrement > 0.5 * previous and decrement < len(theta))
         previous = decrement
         length = 1.0
         while True:

@@ -41,9 +41,9 @@ class Lattice:
     --------
     >>> from hamlearn.systems import lattice
     >>> torus = lattice.hypercubic((4, 4))
-    >>> torus.n_sites, torus.n_bonds, torus.degree.max()
+    >>> torus.n_sites, torus.n_bonds, int(torus.degree.max())
     (16, 32, 4)
-    >>> torus.colouring.max() + 1  # a checkerboard
+    >>> int(torus.colouring.max()) + 1  # a checkerboard
     2
     """
 

@@ -164,8 +164,8 @@ def Potts(shape: int | Sequence[int] | Lattice, q: int, J: Any = 1.0, h: Any = 0
     Examples
     --------
     >>> from hamlearn.systems import Potts
-    >>> float(Potts(5, q=4).energy(np.arange(5) % 4))
-    0.0
+    >>> float(Potts(4, q=4).energy(np.zeros(4, int)))
+    -4.0
     """
     lattice = shape if isinstance(shape, Lattice) else lattices.hypercubic(shape, periodic=periodic)
     if np.ndim(J) not in (0, 1, 2, 3):

@@ -8,11 +8,12 @@ import scipy.stats
 from posteriors import COUPLINGS, SQUARE, drawn, glass
 
 import hamlearn as hl
-from hamlearn.diagnostics import check, halves
+from hamlearn.diagnostics import check, halves, predictions
 from hamlearn.diagnostics.features import Features, _edges
 from hamlearn.errors import HamlearnError
+from hamlearn.infer import tree
 from hamlearn.systems import exact, lattice
-from statistics_budget import spend
+from statistics_budget import assert_within, spend
 
 
 def test_a_right_model_is_rarely_objected_to():
@@ -98,19 +99,25 @@ def test_too_few_blocks_leave_it_undecided():
     assert table.sizes["statistic"] == 0
 
 
+def test_the_slowest_time_is_found():
+    assert 3 < halves.slowest_tau(chain_of(4, 2, 4000)) < 6  # repeating every state four times gives τ = 4
+    assert halves.slowest_tau(glass()) == 1.0
+
+
 def test_blocks_are_long_and_shared_by_no_half():
-    data = chain_of(4, 2, 4000)
-    tau = halves.slowest_tau(data)
-    assert 3 < tau < 6  # repeating every state four times gives τ = 4
-    data["state"].values[...] = np.arange(data["state"].size, dtype=np.int64).reshape(data["state"].shape) % 3 - 1
-    found = halves.split(data.assign(number=(("chain", "draw"), np.arange(8000).reshape(2, 4000))), np.random.default_rng(0), tau=5.0)
+    bits = 2 ** np.arange(13)
+    code = np.random.default_rng(0).permutation(8000)  # every draw carries its number, shuffled so that none looks correlated
+    spins = np.where(code[:, None] & bits, 1, -1).reshape(2, 4000, 13)
+    found = halves.split(hl.microstates(spins, beta=1.0, dims=("chain", "draw", "site")), np.random.default_rng(0), tau=5.0)
     assert not isinstance(found, str)
     fit, half = found
-    kept = fit["number"].values
+    kept, held = (np.argsort(code)[(values > 0) @ bits] for values in (fit["state"].values, half.values))
     assert half.blocks >= halves.MIN_BLOCKS and np.bincount(half.label).min() >= 25
-    assert len(np.unique(kept)) == kept.size and kept.size + len(half.values) <= 8000
-    inside = np.diff(kept, axis=1)
-    assert np.all((inside == 1) | (inside > 25))  # contiguous blocks, and whole blocks between them
+    assert not set(kept.ravel()) & set(held) and kept.size + held.size > 0.9 * 8000
+    for numbers in (kept.ravel(), held):
+        steps = np.diff(numbers)
+        assert np.all((steps == 1) | (steps > 25))  # contiguous blocks, and a whole block of the other half between them
+    assert len(set(half.label[np.diff(held, prepend=held[0] - 1) != 1])) == (np.diff(held) != 1).sum()
 
 
 def test_histogram_counts_are_split_without_loss():
@@ -144,3 +151,30 @@ def test_third_moments_match_a_plain_loop():
 def test_bad_requests_are_refused():
     with pytest.raises(HamlearnError, match="members"):
         check(glass(), COUPLINGS(SQUARE), members=1)
+
+
+def test_three_ways_to_predict_agree(monkeypatch):
+    """Listing all states, linear response from one simulation, and members one by one share no arithmetic."""
+    post = hl.infer.learn(glass(), COUPLINGS(SQUARE), "exact", hl.infer.MLE(draws=400, chains=1))
+    bound, theta = tree.bound_of(post), tree.theta_draws(post)[0]
+    index = ((glass()["state"].values.reshape(-1, 9) + 1) // 2).astype(np.int8)
+
+    def features():
+        return Features(bound, bound.system(theta.mean(0)), index, several=True)
+
+    listed = predictions.predicted(features(), theta, 0.5, len(index), index, np.random.default_rng(0))
+    monkeypatch.setattr(predictions, "_LISTED", 0)
+    linear = predictions.predicted(features(), theta, 0.5, len(index), index, np.random.default_rng(1))
+    monkeypatch.setattr(predictions, "_UNCERTAIN", 0.0)
+    members = predictions.predicted(features(), theta, 0.5, len(index), index, np.random.default_rng(2))
+    live = listed.variance > 1e-3
+    error = np.sqrt((linear.batches**2).sum(0))[live]
+    assert_within(linear.mean[live], listed.mean[live], np.maximum(error, 1e-9), "simulated means")
+    np.testing.assert_allclose(linear.variance[live], listed.variance[live], rtol=0.15)
+    np.testing.assert_allclose(linear.optimism, listed.optimism, rtol=0.15)
+    exact_sd = listed.deviations.std(0)[live]
+    assert np.all(exact_sd > 0)
+    # Linear response holds the noise of its covariances; members hold that of 500 microstates each.
+    assert 0.9 < np.median(linear.deviations.std(0)[live] / exact_sd) < 1.15
+    noisy = np.hypot(exact_sd, np.sqrt(listed.variance[live] / 500))
+    assert 0.9 < np.median(members.deviations.std(0)[live] / noisy) < 1.1
