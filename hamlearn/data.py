@@ -56,7 +56,7 @@ def microstates(
     Returns
     -------
     Dataset
-        Variable ``state`` (chain, draw, *sites).
+        Variable ``state`` ``(chain, draw, *sites)``.
 
     Raises
     ------

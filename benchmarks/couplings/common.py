@@ -25,10 +25,10 @@ def microstates(system: Any, beta: float, draws: int, seed: int) -> xr.Dataset:
     return build(states[None], beta=beta, space=system.space, lattice=system.lattice, attrs={"independent": 1})
 
 
-def timed(function: Callable[[], Any]) -> tuple[Any, float]:
-    """Result and wall seconds."""
+def timed(function: Callable[..., Any], *arguments: Any, **settings: Any) -> tuple[Any, float]:
+    """Result of a call, and its wall seconds."""
     started = time.perf_counter()
-    result = function()
+    result = function(*arguments, **settings)
     return result, time.perf_counter() - started
 
 
@@ -75,7 +75,9 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return result
 
 
-def write(name: str, title: str, notes: list[str], tables: dict[str, list[dict[str, Any]]], settings: dict[str, Any], *, save: bool) -> None:
+def write(
+    name: str, title: str, notes: list[str], tables: dict[str, list[dict[str, Any]]], settings: dict[str, Any], *, save: bool
+) -> None:
     """Print the tables and (unless quick) write results/<name>.json and .md: no dates, no paths."""
     packages = ("hamlearn", "jax", "numpyro", "numba", "numpy", "scipy", "scikit-learn")
     versions = {package: metadata.version(package) for package in packages}

@@ -74,7 +74,10 @@ class Column:
             ours, theirs = np.array(self.mse), np.array(bounds[: len(self.mse)]) ** 2
             pick = np.random.default_rng(0).integers(len(ours), size=(2000, len(ours)))
             ratio = np.sqrt(ours[pick].mean(1) / theirs[pick].mean(1))
-            result |= {"bound": rms(bounds[: len(self.mse)]), "RMSE / bound": f"{np.sqrt(ours.mean() / theirs.mean()):.3f} ± {ratio.std():.3f}"}
+            result |= {
+                "bound": rms(bounds[: len(self.mse)]),
+                "RMSE / bound": f"{np.sqrt(ours.mean() / theirs.mean()):.3f} ± {ratio.std():.3f}",
+            }
         result |= {"first call (s)": self.first, "warm (s)": float(np.median(self.seconds)) if self.seconds else float("nan")}
         if peer is not None and peer is not self and self.seconds and peer.seconds:
             result["× node-wise logistic"] = float(np.median(self.seconds) / np.median(peer.seconds))
@@ -105,12 +108,12 @@ def sherrington(n_sites: int, n: int, coniii: str | None, peers: int) -> list[di
         spins = data["state"].values.reshape(M, n_sites).astype(float)
         bounds.append(fisher_bound(system.J, system.h, system.lattice.bonds))
         for likelihood in ("exact", "pseudo"):
-            post, seconds = timed(lambda name=likelihood: learn(data, model, likelihood=name, engine=POINT, calibrate=False))
+            post, seconds = timed(learn, data, model, likelihood=likelihood, engine=POINT, calibrate=False)
             columns[f"hamlearn {likelihood}, point"].add(post["point"]["J"].values, system.J, seconds)
             if seed < 20:
-                post, seconds = timed(lambda name=likelihood: learn(data, model, likelihood=name, engine="mle"))
+                post, seconds = timed(learn, data, model, likelihood=likelihood, engine="mle")
                 columns[f"hamlearn {likelihood}, learn"].add(post["point"]["J"].values, system.J, seconds)
-        matrix, seconds = timed(lambda: nodewise(spins))
+        matrix, seconds = timed(nodewise, spins)
         columns["node-wise logistic"].add(matrix[np.triu_indices(n_sites, 1)], system.J, seconds)
         if seed < peers:
             kept.append(spins.astype(int))
@@ -152,12 +155,12 @@ def ferromagnet(shape: tuple[int, int], J: float, n: int, *, bound: bool) -> lis
     for seed in range(n):
         data = microstates(system, BETA, M, 30_000 + seed)
         spins = data["state"].values.reshape(M, n_sites).astype(float)
-        post, seconds = timed(lambda: learn(data, model, likelihood="pseudo", engine=POINT, calibrate=False))
+        post, seconds = timed(learn, data, model, likelihood="pseudo", engine=POINT, calibrate=False)
         point.add(post["point"]["J"].values, truth, seconds)
         if seed < 3:
-            post, seconds = timed(lambda: learn(data, model, likelihood="pseudo", engine="mle"))
+            post, seconds = timed(learn, data, model, likelihood="pseudo", engine="mle")
             full.add(post["point"]["J"].values, truth, seconds)
-        matrix, seconds = timed(lambda: nodewise(spins))
+        matrix, seconds = timed(nodewise, spins)
         peer.add(matrix[tuple(pairs.T)], truth, seconds)
     named = {"hamlearn pseudo, point": point, "hamlearn pseudo, learn": full, "node-wise logistic": peer}
     return [column.row(label, name, bounds, peer) for name, column in named.items()]
@@ -182,7 +185,13 @@ def main() -> None:
         "verdict's predictive checks. Warm seconds are medians; the first call (compilation, caches) is apart. One thread."
     ]
     tables = {"Dense spin glasses": rows, "Ferromagnets, all pairs free": squares}
-    settings = {"samples": M, "beta": BETA, "J": "N(0, 1/N)", "h": "U(-0.3, 0.3)", "seeds": f"couplings 0..{n - 1}, fields 10000+, samples 20000+"}
+    settings = {
+        "samples": M,
+        "beta": BETA,
+        "J": "N(0, 1/N)",
+        "h": "U(-0.3, 0.3)",
+        "seeds": f"couplings 0..{n - 1}, fields 10000+, samples 20000+",
+    }
     write("dense", "Dense graphs: coupling error and seconds", notes, tables, settings, save=not given.quick)
 
 

@@ -25,7 +25,9 @@ def equations(n):
 
     folder = Path(coniii.ising_eqn.__file__).parent
     if not (folder / f"ising_eqn_{n}_sym.py").exists():
-        subprocess.run([sys.executable, str(folder.parent / "enumerate.py"), str(n), "1"], cwd=folder.parent, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [sys.executable, str(folder.parent / "enumerate.py"), str(n), "1"], cwd=folder.parent, check=True, stdout=subprocess.DEVNULL
+        )
         importlib.invalidate_caches()
 
 

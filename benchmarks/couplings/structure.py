@@ -7,9 +7,9 @@ where its inclusion probability exceeds 1/2. All samples are exact and independe
 
 * accuracy: 4×4 (J = 0.4) and 8×8 (J = 0.3) Ising ferromagnets on the torus, 10⁴ samples; root mean square over data
   sets and all N(N−1)/2 pairs of the posterior mean's error. The default prior learns whether couplings share a
-  magnitude, and then beats bounds that assume they do not; ``SpikeSlab(common=False)`` is the prior that does not. Peer in the same run: node-wise L1 logistic regression
-  (scikit-learn, liblinear) with the published penalty 0.2·sqrt(log(N²/0.05)/M), its edges thresholded at half the
-  smallest coupling, which it has to be told.
+  magnitude, and then beats bounds that assume they do not; ``SpikeSlab(common=False)`` is the prior that does not.
+  Peer in the same run: node-wise L1 logistic regression (scikit-learn, liblinear) with the published penalty
+  0.2·sqrt(log(N²/0.05)/M), its edges thresholded at half the smallest coupling, which it has to be told.
 * samples: how many of 45 data sets are recovered without a false or a missed edge: 4×4 J = 0.4 and 4×4 ±J glass
   (a new glass every data set) at β|J| = 1.
 * calibration: 8 spins; every pair exists with probability 0.3; strengths N(0, 0.5²) or ±0.4. Among the pairs given
@@ -21,6 +21,7 @@ The three parts may run apart; each writes its own results.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def dense_truth(system: Any) -> np.ndarray:
 
 def recover(data: Any, likelihood: str, seed: int, model: Any = None) -> tuple[np.ndarray, np.ndarray, float, str]:
     """Posterior mean, inclusion probability, seconds, and the likelihood used."""
-    post, seconds = timed(lambda: learn(data, model or MODEL, likelihood=likelihood, seed=seed))
+    post, seconds = timed(learn, data, model or MODEL, likelihood=likelihood, seed=seed)
     draws = post["posterior"]
     used = hl.infer.tree.record_of(post)["likelihood"]
     return draws["J"].values.mean((0, 1)), draws["included"].values.mean((0, 1)), seconds, used
@@ -54,7 +55,7 @@ def recover(data: Any, likelihood: str, seed: int, model: Any = None) -> tuple[n
 def l1(data: Any, n_sites: int, samples: int) -> tuple[np.ndarray, float]:
     spins = data["state"].values.reshape(-1, n_sites).astype(float)
     penalty = 0.2 * np.sqrt(np.log(n_sites**2 / 0.05) / samples) / 2  # scikit-learn's weight is 2J
-    matrix, seconds = timed(lambda: nodewise(spins, penalty, fields=False))
+    matrix, seconds = timed(nodewise, spins, penalty, fields=False)
     return matrix[np.triu_indices(n_sites, 1)], seconds
 
 
@@ -102,18 +103,29 @@ def accuracy(shape: tuple[int, int], J: float, n: int, target: float, likelihood
         data = microstates(system, 1.0, samples, 40_000 + seed)
         for name in likelihoods:
             mean, pip, seconds, used = recover(data, name, seed)
-            tallies.setdefault(f"hamlearn spike_slab, {used}" + (" (auto)" if name == "auto" else ""), Tally()).add(mean, pip > 0.5, truth, seconds, pip)
+            label = f"hamlearn spike_slab, {used}" + (" (auto)" if name == "auto" else "")
+            tallies.setdefault(label, Tally()).add(mean, pip > 0.5, truth, seconds, pip)
         if plain:
             mean, pip, seconds, used = recover(data, "pseudo", seed, PLAIN)
             tallies.setdefault(f"hamlearn SpikeSlab(common=False), {used}", Tally()).add(mean, pip > 0.5, truth, seconds, pip)
         estimate, seconds = l1(data, n_sites, samples)
         tallies.setdefault("node-wise L1 logistic, told J/2", Tally()).add(estimate, np.abs(estimate) > J / 2, truth, seconds)
-        print(shape, seed, {name: (tally.mse[-1] ** 0.5, tally.false[-1], tally.missed[-1], round(tally.seconds[-1], 1)) for name, tally in tallies.items()}, flush=True)
-    label = f"{shape[0]}×{shape[1]} ferro J={J}"
-    return [tally.row({"system": label, "method": name}, target) for name, tally in tallies.items()]
+        print(
+            shape,
+            seed,
+            {
+                name: (tally.mse[-1] ** 0.5, tally.false[-1], tally.missed[-1], round(tally.seconds[-1], 1))
+                for name, tally in tallies.items()
+            },
+            flush=True,
+        )
+    name_of = f"{shape[0]}×{shape[1]} ferro J={J}"
+    return [tally.row({"system": name_of, "method": name}, target) for name, tally in tallies.items()]
 
 
-def samples_needed(kind: str, sizes: list[int], n: int, likelihoods: tuple[str, ...], *, peer: bool, exact_at: list[int] | None) -> list[dict[str, Any]]:
+def samples_needed(
+    kind: str, sizes: list[int], n: int, likelihoods: tuple[str, ...], *, peer: bool, exact_at: list[int] | None
+) -> list[dict[str, Any]]:
     rows = []
     for samples in sizes:
         tallies: dict[str, Tally] = {}
@@ -125,10 +137,13 @@ def samples_needed(kind: str, sizes: list[int], n: int, likelihoods: tuple[str, 
             data = microstates(system, 1.0, samples, 50_000 + seed)
             for name in wanted:
                 mean, pip, seconds, used = recover(data, name, seed)
-                tallies.setdefault(f"hamlearn spike_slab, {used}" + (" (auto)" if name == "auto" else ""), Tally()).add(mean, pip > 0.5, truth, seconds, pip)
+                label = f"hamlearn spike_slab, {used}" + (" (auto)" if name == "auto" else "")
+                tallies.setdefault(label, Tally()).add(mean, pip > 0.5, truth, seconds, pip)
             if peer:
                 estimate, seconds = l1(data, 16, samples)
-                tallies.setdefault("node-wise L1 logistic, told J/2", Tally()).add(estimate, np.abs(estimate) > abs(system.J[0]) / 2, truth, seconds)
+                tallies.setdefault("node-wise L1 logistic, told J/2", Tally()).add(
+                    estimate, np.abs(estimate) > abs(system.J[0]) / 2, truth, seconds
+                )
         rows += [tally.row({"system": f"4×4 {kind}", "M": samples, "method": name}) for name, tally in tallies.items()]
         print(rows[-len(tallies) :], flush=True)
     return rows
@@ -150,7 +165,7 @@ def calibration(strengths: str, samples: int, likelihood: str, n: int) -> tuple[
     label = {"strengths": strengths, "M": samples, "likelihood": likelihood}
     pick = np.random.default_rng(0).integers(n, size=(500, n))
     rows = []
-    for low, high in zip(BINS[:-1], BINS[1:], strict=True):
+    for low, high in pairwise(BINS):
         inside = (pip >= low) & ((pip < high) | (high == 1.0))
         if not inside.any():
             continue
@@ -192,7 +207,9 @@ def main() -> None:
     options.add_argument("--n-calibration", type=int, default=200)
     options.add_argument("--ferro", type=int, nargs="*", default=[300, 466, 700, 1000, 1490])
     options.add_argument("--glass", type=int, nargs="*", default=[1000, 2000, 3000, 4657])
-    options.add_argument("--exact-at", type=int, nargs="*", help="numbers of samples at which the exact likelihood is run too (default: all)")
+    options.add_argument(
+        "--exact-at", type=int, nargs="*", help="numbers of samples at which the exact likelihood is run too (default: all)"
+    )
     options.add_argument("--n-glass", type=int, help="glasses at each number of samples (default: --n)")
     given = options.parse_args()
     if given.quick:
@@ -206,7 +223,11 @@ def main() -> None:
         write("structure", "Unknown sparse graph: accuracy", [], {"10⁴ samples": rows}, settings, save=save)
     if "samples" in parts:
         rows = samples_needed("ferro J=0.4", given.ferro, given.n, both, peer=True, exact_at=given.exact_at) if given.ferro else []
-        rows += samples_needed("±J glass, β|J|=1", given.glass, given.n_glass or given.n, both, peer=False, exact_at=given.exact_at) if given.glass else []
+        rows += (
+            samples_needed("±J glass, β|J|=1", given.glass, given.n_glass or given.n, both, peer=False, exact_at=given.exact_at)
+            if given.glass
+            else []
+        )
         notes = ["Target: 45/45 at M ≤ 1490 (ferromagnet) and M ≤ 4657 (glass), not told any coupling."]
         settings = {"seeds": "glasses 0+, samples 50000+, chains 0+", "engine": "gibbs, defaults"}
         write("samples", "Samples needed to recover a 4×4 graph", notes, {"Recoveries": rows}, settings, save=save)

@@ -54,11 +54,7 @@ def main() -> None:
     capacity = float(exact.thermodynamics(ising, BETA)["heat_capacity"].values.ravel()[0]) * ising.lattice.n_sites
     bound = float(energies.std() / np.sqrt(capacity * M))  # Fisher information of J is β² Var(Σσσ) = C
     model = hl.models.Couplings(ising.lattice, tie="uniform", fields=None)
-    cases = {
-        (name, how): ([], [])
-        for name in ("exact", "pseudo")
-        for how in given.calls
-    }
+    cases = {(name, how): ([], []) for name in ("exact", "pseudo") for how in given.calls}
     cpu: dict[tuple[str, str], list[float]] = {key: [] for key in cases}
     for seed in range(n):
         states = torus_samples(ising, BETA, M, 1000 + seed)
@@ -66,7 +62,7 @@ def main() -> None:
         for (name, how), (errors, seconds) in cases.items():
             engine = MLE(draws=1, chains=1) if how == "point" else "mle"
             started = time.process_time()
-            post, spent = timed(lambda: learn(data, model, likelihood=name, engine=engine, calibrate=how == "learn"))
+            post, spent = timed(learn, data, model, likelihood=name, engine=engine, calibrate=how == "learn")
             cpu[name, how].append(time.process_time() - started)
             learned = hl.systems.Pairwise(ising.lattice, post["point"]["J"].values)
             difference = learned.energy(test) - energies

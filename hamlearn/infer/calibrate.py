@@ -16,6 +16,7 @@ import numpy as np
 import scipy.linalg
 import scipy.stats
 
+from hamlearn.errors import HamlearnError
 from hamlearn.infer.likelihoods import Likelihood
 from hamlearn.infer.records import Part
 from hamlearn.models import BoundCouplings
@@ -343,6 +344,11 @@ def calibrate(
             plain.information, plain.root, np.inf, False, "exact likelihood of independent draws: no correction needed", None
         )
     score = score_covariance(likelihood, theta, minimum=minimum)
+    if score.batches < 3:
+        raise HamlearnError(
+            f"the draws are so strongly autocorrelated (autocorrelation time {score.tau:.3g} draws) that they hold only {score.batches} "
+            "independent batch(es): no error bar can be estimated. Run longer or more chains, or insist with calibrate=False."
+        )
     if not likelihood.composite and score.tau == 1.0 and not score.chains_disagree:
         return Calibration(
             plain.information, plain.root, np.inf, False, "exact likelihood, no autocorrelation found: no correction needed", score

@@ -10,7 +10,7 @@ from hamlearn.systems.potts import zero_sum
 
 
 def interaction_strength(post: xr.DataTree, *, ignore_state: int | None = None, average_product_correction: bool = False) -> xr.DataArray:
-    """Strength of every bond at the optimum: |J|, or the Frobenius norm of a zero-sum coupling table.
+    """Strength of every bond at the optimum: abs J, or the Frobenius norm of a zero-sum coupling table.
 
     Parameters
     ----------

@@ -128,7 +128,7 @@ class SpikeSlab:
     Parameters
     ----------
     slab : float
-        Scale of the priors s ~ C⁺(0, slab) and μ ~ |N(0, (10 slab)²)|.
+        Scale of the priors s ~ C⁺(0, slab) and μ ~ the absolute value of N(0, (10 slab)²).
     inclusion : float, optional
         Fixed prior probability π that a bond exists; by default it is learned.
     common : bool

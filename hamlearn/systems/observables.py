@@ -21,7 +21,7 @@ def magnetization(states: Any, lattice: Lattice | None = None) -> Any:
 
     Parameters
     ----------
-    states : array (..., *sites)
+    states : array ``(..., *sites)``
         ±1 spins.
     lattice : Lattice, optional
         Needed only where the sites have several axes.
@@ -72,7 +72,7 @@ def potts_order_parameter(states: Any, q: int, lattice: Lattice | None = None) -
 
     Parameters
     ----------
-    states : array (..., *sites)
+    states : array ``(..., *sites)``
         States 0 … q − 1.
     q : int
         Number of states.
@@ -133,7 +133,7 @@ def correlation(states: Any, lattice: Lattice, q: int | None = None) -> Any:
 
     Parameters
     ----------
-    states : array (..., *sites)
+    states : array ``(..., *sites)``
         ±1 spins, or states 0 … q − 1 with `q`.
     lattice : Lattice
         Where the sites are.
@@ -214,7 +214,7 @@ def heat_capacity(energies: Any, beta: float, n_sites: int, axis: int | tuple[in
 def susceptibility(
     magnetizations: Any, beta: float, n_sites: int, axis: int | tuple[int, ...] | None = None, *, absolute: bool = True
 ) -> Any:
-    """Susceptibility per site, β N (⟨m²⟩ − ⟨|m|⟩²), or with the signed mean β N (⟨m²⟩ − ⟨m⟩²).
+    """Susceptibility per site, β N (⟨m²⟩ − ⟨abs m⟩²), or with the signed mean β N (⟨m²⟩ − ⟨m⟩²).
 
     Parameters
     ----------
@@ -227,7 +227,7 @@ def susceptibility(
     axis : int or tuple, optional
         Axes of the draws (default: all).
     absolute : bool
-        Subtract ⟨|m|⟩², which peaks at the transition (the default), rather than ⟨m⟩², which vanishes without field
+        Subtract ⟨abs m⟩², which peaks at the transition (the default), rather than ⟨m⟩², which vanishes without field
         and makes the response to a field in a finite system.
 
     Examples

@@ -102,7 +102,7 @@ def moments(system: Any, beta: Any) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        Over dimension ``beta``: ``magnetization`` ⟨m⟩, ``absolute_magnetization`` ⟨|m|⟩,
+        Over dimension ``beta``: ``magnetization`` ⟨m⟩, ``absolute_magnetization`` ⟨abs m⟩,
         ``squared_magnetization`` ⟨m²⟩ and ``quartic_magnetization`` ⟨m⁴⟩.
 
     Raises

@@ -77,7 +77,7 @@ def simulate(
     Returns
     -------
     xarray.Dataset
-        ``state`` with dims (chain, draw, *sites), int8, and attributes: ``sampler``, ``sampler_choice`` (why),
+        ``state`` with dims ``(chain, draw, *sites)``, int8, and attributes: ``sampler``, ``sampler_choice`` (why),
         ``seed``, ``burn_in``, ``sweeps_per_draw``, ``acceptance``, ``tau_int`` (of the energy) and ``tau_int_m`` (of the
         signed magnetization, or of the fraction of sites in each state), both in draws with 1 for independent ones,
         ``ess`` (of the mean energy), ``independent`` (1 if exact), ``system`` (JSON). With several temperatures they are the
