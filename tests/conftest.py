@@ -19,8 +19,7 @@ def _global_state_is_left_alone() -> Iterator[None]:
     changed = global_state.differences(before, global_state.snapshot())
     if changed:
         pytest.fail(
-            "global state was left changed (the library must not touch it, a test must restore it):\n  "
-            + "\n  ".join(changed),
+            "global state was left changed (the library must not touch it, a test must restore it):\n  " + "\n  ".join(changed),
             pytrace=False,
         )
 
@@ -30,9 +29,7 @@ def data_dir() -> Path:
     """The folder of real data sets, named by HAMLEARN_DATA; without it the test is skipped."""
     folder = os.environ.get("HAMLEARN_DATA")
     if not folder:
-        pytest.skip(
-            "HAMLEARN_DATA is unset: tests on real data need the folder that docs/examples.md describes"
-        )
+        pytest.skip("HAMLEARN_DATA is unset: tests on real data need the folder that docs/examples.md describes")
     path = Path(folder)
     if not path.is_dir():
         pytest.fail(f"HAMLEARN_DATA={folder!r} is not a folder", pytrace=False)
@@ -50,8 +47,5 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Fail a run that made more stochastic assertions than the budget allows for."""
     spent, shares = statistics_budget.spent(), statistics_budget.N_STOCHASTIC_TESTS
     if spent > shares and exitstatus == pytest.ExitCode.OK:
-        print(
-            f"\n{spent} stochastic assertions exceed the budget of {shares}: "
-            "raise N_STOCHASTIC_TESTS in tests/statistics_budget.py"
-        )
+        print(f"\n{spent} stochastic assertions exceed the budget of {shares}: raise N_STOCHASTIC_TESTS in tests/statistics_budget.py")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -38,9 +38,7 @@ def z_limit(comparisons: int = 1) -> float:
     return float(norm.isf(FALSE_ALARM / N_STOCHASTIC_TESTS / comparisons / 2))
 
 
-def assert_within(
-    estimate: ArrayLike, truth: ArrayLike, standard_error: ArrayLike, what: str = "estimate"
-) -> None:
+def assert_within(estimate: ArrayLike, truth: ArrayLike, standard_error: ArrayLike, what: str = "estimate") -> None:
     """Fail unless `estimate` agrees with `truth` within the suite's limit, in standard errors.
 
     The elements of an array are compared simultaneously and together cost one share of the budget. The
@@ -50,9 +48,7 @@ def assert_within(
     arrays = (np.asarray(values, dtype=float) for values in (estimate, truth, standard_error))
     found, expected, error = np.broadcast_arrays(*arrays)
     if found.size == 0:
-        raise AssertionError(
-            f"{what}: nothing to compare; the arrays are empty, so this test could not fail."
-        )
+        raise AssertionError(f"{what}: nothing to compare; the arrays are empty, so this test could not fail.")
     if not (np.all(np.isfinite(error)) and np.all(error > 0)):
         raise AssertionError(
             f"{what}: standard errors must be finite and positive, got {error.min()} to {error.max()}. An "

@@ -61,9 +61,7 @@ def violations(package: Path, name: str = "hamlearn") -> list[str]:
 
 def long_files(package: Path, limit: int = MAX_LINES) -> list[str]:
     """Every file above `limit` lines."""
-    sizes = {
-        path: len(path.read_text(encoding="utf-8").splitlines()) for path in sorted(package.rglob("*.py"))
-    }
+    sizes = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in sorted(package.rglob("*.py"))}
     return [f"{path.relative_to(package)}: {n} lines" for path, n in sizes.items() if n > limit]
 
 
@@ -132,9 +130,7 @@ def test_no_file_is_longer_than_one_concept():
 
 
 def test_import_hamlearn_is_light():
-    code = (
-        f"import hamlearn, json, sys; print(json.dumps([m for m in {NOT_ON_IMPORT!r} if m in sys.modules]))"
-    )
+    code = f"import hamlearn, json, sys; print(json.dumps([m for m in {NOT_ON_IMPORT!r} if m in sys.modules]))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(result.stdout) == []
 
