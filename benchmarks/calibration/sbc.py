@@ -8,7 +8,7 @@ equally over all chains. Ranks are uniform if the posterior is right on average 
 
 Parameters of one data set are dependent, so every replica contributes one rank of each of three numbers: a fixed
 linear statistic Σ ±θ_k of couplings and fields (signs drawn once), the largest |J|, and the first J (ties of exact zeros
-are broken at random). χ² over 10 bins gives a p-value for each; ``p`` is the smallest times three (Bonferroni).
+are broken at random). χ² over 10 bins (5 below 100 replicas) gives a p-value for each; ``p`` is the smallest times three (Bonferroni).
 Coverage of equal-tailed 50 % and 90 % intervals is averaged over the couplings of a replica and its error taken between
 replicas; a truth and draws that are both exactly zero (spike-and-slab) are ordered at random, without which an atom would
 count as covered always. For spike-and-slab the predicted inclusion probabilities are compared with the fractions found.
@@ -140,6 +140,13 @@ def ratio(pairs: np.ndarray) -> tuple[float, float]:
     return float(value), float(np.sqrt(((hit - value * count) ** 2).sum()) / count.sum())
 
 
+def uniformity(counts: np.ndarray) -> float:
+    """P-value of χ² against equal counts; neighbouring bins are joined below 100 replicas."""
+    if counts.sum() < 100:
+        counts = counts.reshape(-1, 2).sum(1)
+    return float(scipy.stats.chisquare(counts).pvalue)
+
+
 def run(name: str, case: Case, replicas: int, minutes: float) -> dict[str, Any]:
     """All replicas of a case."""
     started, rows, failed = time.perf_counter(), [], []
@@ -155,11 +162,8 @@ def run(name: str, case: Case, replicas: int, minutes: float) -> dict[str, Any]:
             failed.append(f"{seed}: posterior outside the truncation")
             continue
         rows.append(row)
-    ranks = np.array([row["ranks"] for row in rows])
-    p_values = []
-    for column in ranks.T:
-        counts = np.bincount(column * BINS // (RANKS + 1), minlength=BINS)
-        p_values.append(float(scipy.stats.chisquare(counts).pvalue))
+    histograms = [np.bincount(column * BINS // (RANKS + 1), minlength=BINS) for column in np.array([row["ranks"] for row in rows]).T]
+    p_values = [uniformity(counts) for counts in histograms]
     covered = np.array([row["covered"] for row in rows], float)
     result = {
         "case": name,
@@ -179,7 +183,7 @@ def run(name: str, case: Case, replicas: int, minutes: float) -> dict[str, Any]:
         "coverage_50": ratio(covered[:, 0]),
         "coverage_90": ratio(covered[:, 1]),
         "divergent": float(np.mean([row.get("divergent", 0.0) for row in rows])),
-        "rank_histograms": [np.bincount(column * BINS // (RANKS + 1), minlength=BINS).tolist() for column in ranks.T],
+        "rank_histograms": [counts.tolist() for counts in histograms],
         "seconds": round(time.perf_counter() - started, 1),
     }
     if "inclusion" in rows[0]:
@@ -213,6 +217,9 @@ def main() -> None:
             continue
         done[name] = run(name, case, int(case.replicas * (0.1 if arguments.quick else arguments.scale)), arguments.minutes)
     lines = [done[name] for name in CASES if name in done]
+    for line in lines:
+        p_values = [uniformity(np.array(counts)) for counts in line["rank_histograms"]]
+        line |= dict(zip(("p_linear", "p_largest", "p_first"), p_values, strict=True)) | {"p": min(1.0, 3 * min(p_values))}
 
     def percent(pair: list[float]) -> str:
         return f"{100 * pair[0]:.1f} ± {100 * pair[1]:.1f} %"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -65,6 +66,10 @@ def choose(bound: BoundCouplings, parts: Sequence[Part], likelihood: str, engine
         chosen, seconds = _auto_likelihood(bound, parts, engine, reasons)
     else:
         chosen = composite(bound, parts, likelihood)
+        seconds = _seconds(chosen, engine)
+    if automatic and isinstance(chosen, OneHotLikelihood) and isinstance(engine, NUTS | LaplaceApproximation):
+        reasons.append(f"engine map with diagonal error bars: {bound.n_params} parameters on a dense graph, no Hessian")
+        engine = MAP(draws=100)
         seconds = _seconds(chosen, engine)
     if (bound.n_params > LIMIT or isinstance(chosen, OneHotLikelihood)) and engine.name != "map":
         raise HamlearnError(f"{bound.n_params} parameters: only engine='map' (diagonal error bars) can treat so many; got {engine.name!r}.")
@@ -141,7 +146,7 @@ def _seconds(likelihood: Likelihood | OneHotLikelihood, engine: Engine) -> float
         return 100 * rows * bound.lattice.n_sites**2 * bound.space.q * 4 / 5e8
     if not isinstance(engine, NUTS):
         if isinstance(likelihood, ExactLikelihood) and not likelihood.tabulated:
-            return _measured(likelihood, 1) * _gradients(bound, engine)
+            return _timed_gradient(likelihood) * _gradients(bound, engine)
         return _optimum_seconds(likelihood) + (_sweep_seconds(bound, engine) if isinstance(engine, Gibbs) else 0.0)
     return _COMPILING + _measured(likelihood, engine.chains) * _gradients(bound, engine)
 
@@ -167,3 +172,12 @@ def _measured(likelihood: Likelihood, chains: int) -> float:
     from hamlearn.infer.engines.numpyro import seconds_per_gradient
 
     return seconds_per_gradient(likelihood, np.zeros((chains, likelihood.bound.n_params)))
+
+
+def _timed_gradient(likelihood: ExactLikelihood) -> float:
+    """Seconds of a gradient as Newton's method calls it: compiled once per family, not once more for the estimate."""
+    zero = np.zeros(likelihood.bound.n_params)
+    likelihood.value_and_gradient(zero)
+    started = time.perf_counter()
+    likelihood.value_and_gradient(zero)
+    return time.perf_counter() - started

@@ -239,6 +239,11 @@ REFUSED = {
     "unknown engine": (lambda: learn(DATA, Couplings(None), engine="nutz"), "Did you mean 'nuts'"),
     "engine of another kind": (lambda: learn(DATA, Couplings(None), engine=NUTS), "engine must be 'auto', one of"),
     "no draws": (lambda: NUTS(draws=0), "NUTS: draws must be a positive whole number; got 0"),
+    "no thinning": (lambda: Gibbs(thin=0), "Gibbs: thin must be a positive whole number; got 0"),
+    "parallel bonds": (
+        lambda: learn(noise(300, 2), Couplings(lattice.hypercubic(2)), engine="mle"),
+        r"cannot tell some parameters apart \(for example J\[0,1\]\).*not unique",
+    ),
     "half a chain": (lambda: Gibbs(chains=1.5), "Gibbs: chains must be a positive whole number"),
     "not a model": (lambda: learn(DATA, "couplings"), "model must be hl.models.Couplings"),
     "nothing": (lambda: learn([], Couplings(None)), "the list is empty"),
@@ -273,6 +278,12 @@ def test_a_proper_prior_bears_a_frozen_site(engine):
     assert share.shape == (10,) and share[8] > 0.1 and share[[1, 3, 5]].min() > 0.1
     assert share[[0, 2, 4]].max() < 0.05, "couplings between the others are known from the data"
     assert np.all(np.isfinite(draws_of(post)))
+
+
+def test_auto_falls_back_where_nuts_could_not_be_calibrated():
+    record = tree.record_of(learn(SLOW, Couplings(None), "pseudo"))
+    assert record["engine"]["name"] == "laplace"
+    assert "engine laplace instead of nuts: too few independent batches" in record["reasons"][-1]
 
 
 @pytest.mark.parametrize("engine", ["map", "laplace"])

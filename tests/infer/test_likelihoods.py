@@ -10,7 +10,7 @@ from infer import oracles
 
 from hamlearn.data import microstates
 from hamlearn.errors import HamlearnError
-from hamlearn.infer.likelihoods import ExactLikelihood, PatternLikelihood, RowLikelihood, composite
+from hamlearn.infer.likelihoods import ExactLikelihood, OneHotLikelihood, PatternLikelihood, RowLikelihood, composite
 from hamlearn.infer.records import bind, unique_rows
 from hamlearn.models import Couplings
 from hamlearn.systems import lattice
@@ -227,8 +227,26 @@ def test_the_cheaper_layout_is_taken():
     wide = [microstates(np.random.default_rng(0).choice([-1, 1], (50, 30)), beta=1.0)]
     assert isinstance(composite(*bind(wide, Couplings(None))[:2], "pseudo"), RowLikelihood)
     dense_states = [microstates(np.random.default_rng(0).integers(0, 4, (50, 30)), "states", 1.0)]
-    with pytest.raises(HamlearnError, match="pseudo with q=4 states and 29 neighbours a site needs tables"):
-        composite(*bind(dense_states, Couplings(None))[:2], "pseudo")
+    assert isinstance(composite(*bind(dense_states, Couplings(None))[:2], "pseudo"), OneHotLikelihood)
+    with pytest.raises(HamlearnError, match="rise with q=4 states and 29 neighbours a site needs tables"):
+        composite(*bind(dense_states, Couplings(None))[:2], "rise")
+
+
+@pytest.mark.parametrize("family", ["general", "general, two states", "general, one field", "general, no field"])
+def test_one_hot_rows_are_the_same_objective(family):
+    """Single precision, value and gradient from the definition, and the diagonal of the Hessian of the patterns."""
+    fields = {"general, one field": "uniform", "general, no field": None}
+    if family in fields:
+        bound, parts, _ = bind(data_sets((4,), 3), Couplings(CYCLE, fields=fields[family]))
+        theta = 0.4 * np.random.default_rng(1).normal(size=bound.n_params)
+    else:
+        bound, parts, theta, _ = setting(family)
+    rows, patterns = OneHotLikelihood(bound, parts), PatternLikelihood(bound, parts, "pseudo")
+    value, gradient = rows.value_and_gradient(theta)
+    definition = lambda at: oracles.objective("pseudo", bound, plainly(parts), at)
+    assert value == pytest.approx(definition(theta), rel=1e-5)
+    np.testing.assert_allclose(gradient, oracles.numerical_gradient(definition, theta), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(rows.diagonal(theta), np.diag(patterns.information(theta)), rtol=1e-4, atol=1e-5)
 
 
 def test_a_gradient_costs_the_same_for_any_number_of_microstates():

@@ -7,7 +7,8 @@ moments), however many microstates there are.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -84,32 +85,9 @@ class ExactLikelihood:
             curvature = self._jitted[1](theta, beta) if order == 2 else None
         return float(value), np.asarray(slope) / beta, None if curvature is None else np.asarray(curvature) / beta**2
 
-    @cached_property
+    @property
     def _jitted(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
-        import jax
-        import jax.numpy as jnp
-
-        log_z = self._jax_log_partition("auto")
-        gradient = jax.grad(log_z)
-
-        def hessian(theta: Any, beta: Any) -> Any:
-            def column(direction: Any) -> Any:
-                return jax.jvp(lambda at: gradient(at, beta), (theta,), (direction,))[1]
-
-            # A few tangents at a time: all at once would hold n_params copies of every row matrix.
-            return jax.lax.map(column, jnp.eye(self.bound.n_params, dtype=theta.dtype), batch_size=8)
-
-        return jax.jit(jax.value_and_grad(log_z)), jax.jit(hessian)
-
-    def _jax_log_partition(self, arithmetic: Literal["auto", "linear"]) -> Callable[..., Any]:
-        function = exact.log_partition_function(self.bound.lattice, self.bound.space.q, arithmetic=arithmetic)
-        bound = self.bound
-
-        def log_z(theta: Any, beta: Any) -> Any:
-            tables, fields = bound.tables(theta)
-            return function(beta * tables, beta * fields)
-
-        return log_z
+        return _compiled(_Shape(self.bound))
 
     def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """Log likelihood and gradient."""
@@ -149,7 +127,7 @@ class ExactLikelihood:
             return log_density, (self._table, self.totals, self.sizes, self.betas)
         # Under vmap "auto" would run both arithmetics. "linear" gives NaN, never a wrong number, where β times the range
         # of energies is beyond it: a sampler rejects such points, and data there are frozen anyway.
-        log_z = self._jax_log_partition("linear")
+        log_z = _log_partition_of(self.bound, "linear")
 
         def log_density_z(theta: Any, arrays: Any) -> Any:
             totals, sizes, betas = arrays
@@ -157,3 +135,51 @@ class ExactLikelihood:
             return (betas * (totals @ theta) - sizes * logs).sum()
 
         return log_density_z, (self.totals, self.sizes, self.betas)
+
+
+@dataclass(frozen=True, eq=False)
+class _Shape:
+    """A family as a key: families on equal graphs with equal ties share their compiled log Z."""
+
+    bound: BoundCouplings
+
+    @cached_property
+    def _key(self) -> tuple[Any, ...]:
+        bound = self.bound
+        ties = bound.bond_group.tobytes(), bound.field_group.tobytes()
+        return tuple(bound.lattice.shape), bound.lattice.bonds.tobytes(), bound.space.q, bound.interaction, ties
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Shape) and self._key == other._key
+
+
+@lru_cache(maxsize=16)
+def _compiled(shape: _Shape) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Log Z with its gradient, and its Hessian, as jitted functions of (θ, β)."""
+    import jax
+    import jax.numpy as jnp
+
+    log_z = _log_partition_of(shape.bound, "auto")
+    gradient = jax.grad(log_z)
+
+    def hessian(theta: Any, beta: Any) -> Any:
+        def column(direction: Any) -> Any:
+            return jax.jvp(lambda at: gradient(at, beta), (theta,), (direction,))[1]
+
+        # A few tangents at a time: all at once would hold n_params copies of every row matrix.
+        return jax.lax.map(column, jnp.eye(shape.bound.n_params, dtype=theta.dtype), batch_size=8)
+
+    return jax.jit(jax.value_and_grad(log_z)), jax.jit(hessian)
+
+
+def _log_partition_of(bound: BoundCouplings, arithmetic: Literal["auto", "linear"]) -> Callable[..., Any]:
+    function = exact.log_partition_function(bound.lattice, bound.space.q, arithmetic=arithmetic)
+
+    def log_z(theta: Any, beta: Any) -> Any:
+        tables, fields = bound.tables(theta)
+        return function(beta * tables, beta * fields)
+
+    return log_z

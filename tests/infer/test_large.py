@@ -1,0 +1,98 @@
+"""Models with too many parameters for a Hessian, and the strength of a pair as one number."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hamlearn.data import microstates
+from hamlearn.errors import HamlearnError
+from hamlearn.infer import large, tree
+from hamlearn.infer.learn import learn
+from hamlearn.infer.likelihoods import OneHotLikelihood, PatternLikelihood
+from hamlearn.infer.optimum import maximise
+from hamlearn.infer.records import bind
+from hamlearn.infer.settings import MAP, LaplaceApproximation
+from hamlearn.infer.strengths import interaction_strength
+from hamlearn.models import Couplings, Normal
+
+STATES = np.random.default_rng(5).integers(0, 3, (400, 4))
+STATES[:150, 1] = STATES[:150, 0]
+STATES = np.random.default_rng(6).permutation(STATES)
+SMALL = microstates(STATES, "states", 0.8)
+WIDE = microstates(np.random.default_rng(0).integers(0, 4, (60, 30)), "states", 1.0)  # tables of all patterns would not fit
+
+
+def test_the_map_point_is_newtons():
+    model = Couplings(None, prior=Normal(0.5), field_prior=Normal(0.5))
+    bound, parts, _ = bind(SMALL, model)
+    result = large.infer(OneHotLikelihood(bound, parts), MAP(draws=4000, chains=2), 3, 400.0)
+    patterns = PatternLikelihood(bound, parts, "pseudo")
+    best = maximise(patterns, model.prior)
+    np.testing.assert_allclose(result["point"], best.theta, atol=5e-3)
+    assert result["record"]["optimum"]["value"] == pytest.approx(best.value, abs=1e-2)
+    # Diagonal error bars: draws are independent normals of the curvature of every parameter alone.
+    spread = 1 / np.sqrt(np.diag(best.information) + best.penalty)
+    draws = result["theta"].reshape(-1, bound.n_params)
+    np.testing.assert_allclose(draws.std(0), spread, rtol=0.1)
+    np.testing.assert_allclose(draws.mean(0), result["point"], atol=6 * spread.max() / np.sqrt(8000))
+    assert "diagonal" in result["record"]["calibration"]["note"]
+
+
+@pytest.mark.parametrize("engine", ["auto", MAP(draws=5, chains=2)])
+def test_learning_what_has_no_hessian(engine):
+    post = learn(WIDE, Couplings(None, prior=Normal(0.3)), engine=engine)
+    record = tree.record_of(post)
+    assert record["engine"]["name"] == "map" and record["calibration"]["adjusted"] is False
+    assert "diagonal curvature only" in record["calibration"]["note"]
+    assert post["posterior"]["J"].dims == ("chain", "draw", "bond", "state_i", "state_j")
+    J = post["posterior"]["J"].values
+    np.testing.assert_allclose(J.sum(-1), 0, atol=1e-6)
+    assert np.all(np.isfinite(J)) and record["optimum"]["converged"]
+    if engine == "auto":
+        assert any("engine map" in reason for reason in record["reasons"])
+
+
+@pytest.mark.parametrize("engine", ["mle", "laplace", "nuts"])
+def test_other_engines_are_refused(engine):
+    with pytest.raises(HamlearnError, match=r"4005 parameters: only engine='map' \(diagonal error bars\) can treat so many"):
+        learn(WIDE, Couplings(None), engine=engine)
+
+
+def test_other_priors_are_refused():
+    bound, parts, _ = bind(SMALL, Couplings(None, prior="laplace"))
+    with pytest.raises(HamlearnError, match="MAP with a normal prior only; got prior 'laplace'"):
+        large.infer(OneHotLikelihood(bound, parts), MAP(), 0, 400.0)
+
+
+# ------------------------------------------------------------------------------------------------- strengths
+
+
+def test_strength_of_spins_is_the_absolute_coupling():
+    spins = microstates(np.random.default_rng(1).choice([-1, 1], (300, 4)))
+    post = learn(spins, Couplings(None), "exact", LaplaceApproximation(draws=5))
+    found = interaction_strength(post)
+    np.testing.assert_allclose(found, np.abs(post["point"]["J"]))
+    assert found.dims == ("bond",) and found["site_i"].values.tolist() == [0, 0, 0, 1, 1, 2]
+
+
+@pytest.mark.parametrize("ignore", [None, 0, 2])
+def test_strength_of_tables_is_the_frobenius_norm(ignore):
+    post = learn(SMALL, Couplings(None), "pseudo", LaplaceApproximation(draws=5))
+    found = interaction_strength(post, ignore_state=ignore)
+    tables = post["point"]["J"].values
+    for b in range(6):
+        total = sum(tables[b, a, c] ** 2 for a in range(3) for c in range(3) if ignore not in (a, c))
+        assert found.values[b] == pytest.approx(np.sqrt(total))
+    assert int(np.argmax(found.values)) == 0, "sites 0 and 1 were made alike"
+
+
+def test_average_product_correction():
+    post = learn(SMALL, Couplings(None), "pseudo", LaplaceApproximation(draws=5))
+    raw, corrected = interaction_strength(post).values, interaction_strength(post, average_product_correction=True).values
+    matrix = np.zeros((4, 4))
+    matrix[np.triu_indices(4, 1)] = raw
+    matrix += matrix.T
+    for b, (i, j) in enumerate(zip(*np.triu_indices(4, 1), strict=True)):
+        means = [sum(matrix[k]) / 3 for k in (i, j)]
+        assert corrected[b] == pytest.approx(raw[b] - means[0] * means[1] / (matrix.sum() / 12))
