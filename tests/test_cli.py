@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 import hamlearn as hl
-from hamlearn import cli
+from hamlearn import cli, storage
 
 
 def run(monkeypatch, capsys, *arguments):
@@ -33,7 +33,7 @@ def test_the_verbs_on_files(tmp_path, monkeypatch, capsys):
     assert "site observations a parameter" in out
     code, out, err = run(monkeypatch, capsys, "predict", post, "--beta", "0.1:1.0:3", "--members", 8, "-o", curve)
     assert code == 0, err
-    assert xr.open_dataset(curve)["energy"].shape == (3, 5)
+    assert storage.read_dataset(curve)["energy"].shape == (3, 5)
     assert out.count("[") >= 9
     code, _, err = run(monkeypatch, capsys, "report", post, "--prediction", curve, "-o", page)
     assert code == 0, err
@@ -63,8 +63,6 @@ def test_a_users_csv_without_a_model(tmp_path, monkeypatch, capsys):
 
 
 def test_a_disk_that_fills_up_loses_nothing(tmp_path, monkeypatch, capsys):
-    from hamlearn import storage
-
     generator = np.random.default_rng(0)
     np.savetxt(tmp_path / "votes.csv", generator.choice([-1, 1], (200, 3)), fmt="%d", delimiter=",")
     whole = storage.write_atomically

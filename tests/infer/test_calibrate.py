@@ -180,7 +180,9 @@ def replicated(estimates, covariances, what):
     return z.mean(), z.std(ddof=1) / np.sqrt(count)
 
 
-@pytest.mark.parametrize("name", ["pseudo", "rise", "logrise", "exact"])
+@pytest.mark.parametrize(
+    "name", ["pseudo", "exact", pytest.param("rise", marks=pytest.mark.slow), pytest.param("logrise", marks=pytest.mark.slow)]
+)
 def test_independent_draws(name):
     replications = [
         covariance_of(microstates(oracles.exact_draws(PAIRS, J, H, 0.8, N, 1000, seed=seed), beta=0.8), name) for seed in range(250)

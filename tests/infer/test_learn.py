@@ -326,7 +326,9 @@ PRIORS = {
 }
 
 
-@pytest.mark.parametrize("name", ["normal", pytest.param("laplace", marks=pytest.mark.slow), "horseshoe"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("normal", marks=pytest.mark.slow), pytest.param("laplace", marks=pytest.mark.slow), "horseshoe"]
+)
 def test_nuts_against_quadrature(name):
     """18 observations of one bond: likelihood times prior, where the prior matters and the posterior is not normal."""
     prior, density = PRIORS[name]
@@ -416,7 +418,7 @@ def test_the_prior_is_not_inflated_by_the_calibration(engine):
 # ------------------------------------------------------------------------------------------------ manners
 
 
-@pytest.mark.parametrize("engine", ["mle", "nuts", "gibbs"])
+@pytest.mark.parametrize("engine", ["mle", "gibbs", pytest.param("nuts", marks=pytest.mark.slow)])
 def test_seeds_are_kept(engine):
     settings, prior = ENGINES[engine]
     model = Couplings(None, prior=prior)
