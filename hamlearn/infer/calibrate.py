@@ -20,6 +20,7 @@ from hamlearn.errors import HamlearnError
 from hamlearn.infer.likelihoods import Likelihood
 from hamlearn.infer.records import Part
 from hamlearn.models import BoundCouplings
+from hamlearn.progress import track
 from hamlearn.statistics import integrated_autocorrelation_time
 
 MIN_BATCHES, MAX_BATCHES = 64, 256
@@ -158,10 +159,13 @@ def _by_rows(scores: RowScores, part: Part, p: int) -> np.ndarray:
     states, weight = part.states.reshape(-1, part.states.shape[2]), part.weight.reshape(-1)
     second, first = np.zeros((p, p)), np.zeros(p)
     factor = weight**2 if part.weighted else weight
-    for chunk in _row_chunks(part, p):
-        rows = scores(part, states[chunk])
-        second += (rows * factor[chunk, None]).T @ rows
-        first += factor[chunk] @ rows
+    chunks = _row_chunks(part, p)
+    with track(len(chunks), "scores") as bar:
+        for chunk in chunks:
+            rows = scores(part, states[chunk])
+            second += (rows * factor[chunk, None]).T @ rows
+            first += factor[chunk] @ rows
+            bar.advance()
     return part.size / max(part.size - 1, 1) * (second - np.outer(first, first) / factor.sum())
 
 

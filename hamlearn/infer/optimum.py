@@ -11,6 +11,7 @@ import scipy.linalg
 
 from hamlearn.infer.records import Part
 from hamlearn.models import BoundCouplings, Normal, Prior
+from hamlearn.progress import track
 
 MAX_STEPS = 100
 _TOLERANCE = 1e-9  # Newton decrement (half of it bounds what is left to gain, in nats)
@@ -86,6 +87,11 @@ def maximise(likelihood: Objective, prior: Prior | None = None, start: np.ndarra
     Full Newton steps with halving. The Hessian is reused while steps keep shrinking the Newton decrement tenfold:
     on large dense data it costs far more than a gradient.
     """
+    with track(MAX_STEPS, "maximising") as bar:
+        return _newton(likelihood, prior, start, bar)
+
+
+def _newton(likelihood: Objective, prior: Prior | None, start: np.ndarray | None, bar: track) -> Optimum:
     bound = likelihood.bound
     theta = np.zeros(bound.n_params) if start is None else np.array(start, float)
     value, slope, penalty = _penalised(likelihood, prior, theta)
@@ -93,6 +99,7 @@ def maximise(likelihood: Objective, prior: Prior | None = None, start: np.ndarra
     previous, converged, runaway, rough = np.inf, False, False, True
     scale = max((part.beta for part in likelihood.parts), default=1.0)
     for step_count in range(1, MAX_STEPS + 1):  # noqa: B007 (reported after the loop)
+        bar.advance()
         if stale or factor is None:
             information = likelihood.information(theta, rough=rough)
             factor = _factor(information + np.diag(penalty))

@@ -19,6 +19,7 @@ from hamlearn.infer.calibrate import ScoreCovariance, score_rows
 from hamlearn.infer.likelihoods import Likelihood
 from hamlearn.infer.optimum import _factor
 from hamlearn.models import SpikeSlab
+from hamlearn.progress import track
 
 
 @dataclass(frozen=True)
@@ -173,33 +174,35 @@ def spike_slab(
     bound = likelihood.bound
     n = bound.n_coupling_params
     theta, result = start, None
-    for step in range(rounds):
-        normal = surrogate(likelihood, theta, calibrated=calibrated)
-        linear = normal.precision @ normal.centre
-        last = step == rounds - 1
-        runs = []
-        for chain in range(chains if last else 1):
-            begin = normal.centre.copy()
-            if chain % 2:
-                begin[:n] = 0.0
-            runs.append(
-                _sweeps(
-                    normal.precision,
-                    linear,
-                    n,
-                    bound.model.field_prior.scale**-2.0,
-                    prior.slab,
-                    -1.0 if prior.inclusion is None else prior.inclusion,
-                    prior.common,
-                    begin,
-                    draws if last else max(200, draws // 4),
-                    burn_in,
-                    thin if last else 1,
-                    int(np.random.SeedSequence([seed, step, chain]).generate_state(1)[0]),
+    with track(rounds - 1 + chains, "sampling which bonds exist") as bar:
+        for step in range(rounds):
+            normal = surrogate(likelihood, theta, calibrated=calibrated)
+            linear = normal.precision @ normal.centre
+            last = step == rounds - 1
+            runs = []
+            for chain in range(chains if last else 1):
+                bar.advance()
+                begin = normal.centre.copy()
+                if chain % 2:
+                    begin[:n] = 0.0
+                runs.append(
+                    _sweeps(
+                        normal.precision,
+                        linear,
+                        n,
+                        bound.model.field_prior.scale**-2.0,
+                        prior.slab,
+                        -1.0 if prior.inclusion is None else prior.inclusion,
+                        prior.common,
+                        begin,
+                        draws if last else max(200, draws // 4),
+                        burn_in,
+                        thin if last else 1,
+                        int(np.random.SeedSequence([seed, step, chain]).generate_state(1)[0]),
+                    )
                 )
-            )
-        stacked = [np.stack([run[part] for run in runs]) for part in range(3)]
-        theta = stacked[0].mean((0, 1))
-        result = SpikeSlabDraws(stacked[0], stacked[1], stacked[2], normal.score, normal.shrinkage)
+            stacked = [np.stack([run[part] for run in runs]) for part in range(3)]
+            theta = stacked[0].mean((0, 1))
+            result = SpikeSlabDraws(stacked[0], stacked[1], stacked[2], normal.score, normal.shrinkage)
     assert result is not None
     return result
