@@ -1,7 +1,5 @@
 """Data that others measured, against figures that others published; skipped where ``HAMLEARN_DATA`` is unset."""
 
-import gzip
-
 import numpy as np
 import pytest
 
@@ -63,26 +61,3 @@ def test_atoms_order_antiferromagnetically_along_the_sweep(data_dir):
     assert all(value < -3 * spread for value, spread in couplings.values())
     assert couplings[21, 23][0] < couplings[21, 0][0] - 0.1
     assert couplings[21, 23][0] == pytest.approx(-0.36, abs=0.15)
-
-
-@pytest.mark.slow
-def test_contacts_of_a_protein_family(data_dir):
-    """Pairs of PF00014 ranked by coupling strength: the top 53 of published methods are contacts 98 to 100 times of 100."""
-    folder = data_dir / "potts_pf00014"
-    letters = "-ACDEFGHIKLMNPQRSTVWY"
-    with gzip.open(folder / "PF00014_mgap6.fasta.gz", "rt") as file:
-        entries = file.read().split(">")[1:]
-    sequences = ["".join(entry.splitlines()[1:]) for entry in entries]
-    with gzip.open(folder / "weights_14.gz", "rt") as file:
-        weights = np.loadtxt(file).ravel()
-    # Every tenth sequence keeps the test short.
-    states = np.array([[max(letters.find(letter), 0) for letter in sequence] for sequence in sequences[::10]])
-    data = hl.microstates(states, space="states", q=21, weights=weights[::10])
-    post = learn(data, hl.models.Couplings(None, prior=hl.models.Normal(0.1)))
-    strength = hl.infer.interaction_strength(post, ignore_state=0, average_product_correction=True)
-    table = np.loadtxt(folder / "tab_cont")
-    distance = {(int(i) - 1, int(j) - 1): d for i, j, _, d in table}
-    far = np.flatnonzero(strength["site_j"].values - strength["site_i"].values > 4)
-    ranked = far[np.argsort(-strength.values[far])]
-    contact = [distance[int(strength["site_i"][b]), int(strength["site_j"][b])] < 8 for b in ranked[:53]]
-    assert np.mean(contact) > 0.8
