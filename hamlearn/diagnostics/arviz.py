@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from hamlearn.infer import tree
+from hamlearn.infer import kinds, tree
 
 SAMPLED = ("nuts", "gibbs")  # engines whose draws form Markov chains; the others draw independently from a normal
 RARE = 0.01  # a bond in fewer draws than this is constant for all purposes of a mean
@@ -51,11 +51,11 @@ def convergence(post: xr.DataTree) -> dict[str, Any]:
     """
     from arviz_stats.base import array_stats
 
-    record, theta = tree.record_of(post), tree.theta_draws(post)
+    record, (labels, theta) = tree.record_of(post), kinds.of(post).parameters(post)
     chains, draws, _ = theta.shape
     if record["engine"]["name"] not in SAMPLED:
         return {"sampled": False, "chains": chains, "draws": draws}
-    names = np.array(tree.bound_of(post).parameter_names)
+    names = np.array(labels)
     moved = ~_constant(theta)
     result: dict[str, Any] = {"sampled": True, "chains": chains, "draws": draws}
     result |= {"judged": int(moved.sum()), "constant": int((~moved).sum())}
@@ -109,10 +109,14 @@ def summary(post: xr.DataTree, round_to: int | None = 4) -> pd.DataFrame:
     """
     from arviz_stats.base import array_stats
 
-    bound, group = tree.bound_of(post), tree.require_posterior(post)["posterior"].to_dataset()
-    columns = {"J": [f"J[{i}, {j}]" for i, j in bound.lattice.bonds]}
-    if "h" in group:
-        columns["h"] = [f"h[{i}]" for i in range(bound.lattice.n_sites)]
+    group = tree.require_posterior(post)["posterior"].to_dataset()
+    if kinds.kind_name(post) != "couplings":
+        columns, group = _free_parameters(post)
+    else:
+        bound = tree.bound_of(post)
+        columns = {"J": [f"J[{i}, {j}]" for i, j in bound.lattice.bonds]}
+        if "h" in group:
+            columns["h"] = [f"h[{i}]" for i in range(bound.lattice.n_sites)]
     sampled = tree.record_of(post)["engine"]["name"] in SAMPLED
     tables = []
     for name, labels in columns.items():
@@ -136,6 +140,12 @@ def summary(post: xr.DataTree, round_to: int | None = 4) -> pd.DataFrame:
         tables.append(table)
     result = pd.concat(tables)
     return result if round_to is None else result.round(round_to)
+
+
+def _free_parameters(post: xr.DataTree) -> tuple[dict[str, list[str]], xr.Dataset]:
+    """The free parameters of any kind of posterior as one variable."""
+    names, theta = kinds.of(post).parameters(post)
+    return {"theta": names}, xr.Dataset({"theta": (("chain", "draw", "parameter"), theta)})
 
 
 def _constant(theta: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import xarray as xr
 
 from hamlearn.diagnostics import arviz, comparison
 from hamlearn.diagnostics.verdict import CHECK, Verdict, verdict
-from hamlearn.infer import tree
+from hamlearn.infer import kinds, tree
 
 
 def attach(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None = None, *, check: bool = True, seed: int = 0) -> xr.DataTree:
@@ -31,9 +31,9 @@ def attach(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None = N
     DataTree
         `post`, with group ``checks`` and the entries ``convergence``, ``check`` and ``parameter_names`` in its record.
     """
-    additions = {"convergence": arviz.convergence(post), "parameter_names": tree.bound_of(post).parameter_names}
-    if data is not None and check:
-        record, model = tree.record_of(post), tree.bound_of(post).model
+    additions = {"convergence": arviz.convergence(post), "parameter_names": kinds.of(post).parameters(post)[0]}
+    if data is not None and check and kinds.kind_name(post) == "couplings":
+        record, model = tree.record_of(post), tree.model_of(post)
         table = comparison.check(data, model, tau=float(record["calibration"]["tau"]), seed=seed)
         post["checks"] = xr.DataTree(table)
         additions["check"] = _digest(table)

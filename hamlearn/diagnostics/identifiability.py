@@ -7,7 +7,7 @@ import json
 import numpy as np
 import xarray as xr
 
-from hamlearn.infer import tree
+from hamlearn.infer import kinds, tree
 
 
 def identifiability(post: xr.DataTree, directions: int = 10) -> xr.Dataset:
@@ -39,16 +39,17 @@ def identifiability(post: xr.DataTree, directions: int = 10) -> xr.Dataset:
     >>> table.sizes["direction"], table.attrs["gauge"]
     (27, 'none: every parameter of the family changes the distribution')
     """
-    bound, record = tree.bound_of(post), tree.record_of(post)
-    flat = tree.theta_draws(post).reshape(-1, bound.n_params)
+    (labels, theta), record = kinds.of(post).parameters(post), tree.record_of(post)
+    n_params = len(labels)
+    flat = theta.reshape(-1, n_params)
     variance, axes = np.linalg.eigh(np.atleast_2d(np.cov(flat.T)))
     order = np.argsort(-variance)
     # With no more draws than parameters the last directions are not seen at all.
-    order = order[: max(1, min(bound.n_params, len(flat) - 1))]
+    order = order[: max(1, min(n_params, len(flat) - 1))]
     variance, axes = np.maximum(variance[order], 0.0), axes[:, order]
     weak = min(directions, len(order))
     leaders = np.argmax(np.abs(axes[:, :weak]), axis=0)
-    names = np.array([bound.parameter_names[k] for k in leaders])
+    names = np.array([labels[k] for k in leaders])
     with np.errstate(divide="ignore"):
         information = np.where(variance > 0, 1 / np.maximum(variance, 1e-300), np.inf)
     table = xr.Dataset(
@@ -64,12 +65,16 @@ def identifiability(post: xr.DataTree, directions: int = 10) -> xr.Dataset:
         "condition": float(found["condition"]),
         "data_per_parameter": float(found["data_per_parameter"]),
         "unidentified": json.dumps(found["unidentified"]),
-        "gauge": _gauge(bound.interaction, bound.space.q, bound.lattice.n_bonds, bound.lattice.n_sites),
+        "gauge": _gauge(post),
     }
     return table
 
 
-def _gauge(interaction: str, q: int, n_bonds: int, n_sites: int) -> str:
+def _gauge(post: xr.DataTree) -> str:
+    if kinds.kind_name(post) != "couplings":
+        return "an additive constant of the energy, which no data determine"
+    bound = tree.bound_of(post)
+    interaction, q, n_bonds, n_sites = bound.interaction, bound.space.q, bound.lattice.n_bonds, bound.lattice.n_sites
     if interaction == "ising":
         return "none: every parameter of the family changes the distribution"
     if interaction == "general":

@@ -15,7 +15,7 @@ import xarray as xr
 from hamlearn.diagnostics import layout
 from hamlearn.diagnostics.layout import strengths
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import tree
+from hamlearn.infer import kinds, tree
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -238,7 +238,7 @@ def trace(post: xr.DataTree, worst: int = 4) -> Figure:
 
     Chains that sample the same distribution have flat rank histograms.
     """
-    theta, names = tree.theta_draws(post), tree.bound_of(post).parameter_names
+    names, theta = kinds.of(post).parameters(post)
     spread = theta.mean(1).std(0) / np.maximum(theta.std((0, 1)), 1e-300)
     chosen = np.argsort(-spread)[:worst]
     chains, draws = theta.shape[:2]

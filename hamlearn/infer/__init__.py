@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hamlearn.infer.learn import learn
+from hamlearn.infer import couplings  # noqa: F401  (before the function `learn`, whose name a module also has)
+from hamlearn.infer.kinds import learn
 from hamlearn.infer.members import energy, members
 from hamlearn.infer.predict import predict
 from hamlearn.infer.settings import MAP, MLE, NUTS, Gibbs, LaplaceApproximation

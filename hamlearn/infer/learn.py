@@ -38,8 +38,6 @@ def learn(
 
     See :func:`hamlearn.learn`, which adds the verdict.
     """
-    if not isinstance(model, Couplings):
-        raise HamlearnError(f"model must be hl.models.Couplings(...); got {type(model).__name__}.")
     choice(likelihood, NAMES, "likelihood")
     settings = as_engine(engine)
     bound, parts, sets = bind(data, model)
@@ -73,15 +71,9 @@ def learn(
         "n_params": bound.n_params,
         "microstates": float(sum(part.size for part in parts)),
         "frozen_sites": frozen.tolist(),
-        "source": [_origin(item) for item in sets],
+        "source": [tree.origin(item) for item in sets],
     }
     return tree.build(bound, result.pop("theta"), result.pop("point"), record=record, parts=parts, sets=sets, **result)
-
-
-def _origin(data: xr.Dataset) -> dict[str, Any]:
-    keys = ("source_space", "sampler", "seed", "sweeps_per_draw", "acceptance", "tau_int", "source")
-    # Attributes read back from a file are NumPy scalars.
-    return {key: getattr(data.attrs[key], "item", lambda value=data.attrs[key]: value)() for key in keys if key in data.attrs}
 
 
 def _refuse_hopeless(bound: BoundCouplings, parts: list[Part], frozen: np.ndarray, engine: Engine) -> None:

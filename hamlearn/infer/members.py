@@ -8,16 +8,8 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import tree
+from hamlearn.infer import kinds
 from hamlearn.systems.base import System, as_site_axes
-
-
-def member_theta(post: xr.DataTree, n: int, seed: int = 0) -> np.ndarray:
-    """`n` draws of θ ``(n, n_params)``, spread over chains; without replacement where there are enough."""
-    if not (isinstance(n, int | np.integer) and n >= 1):
-        raise HamlearnError(f"the number of members must be a positive whole number; got {n!r}.")
-    flat = tree.theta_draws(post).reshape(-1, tree.bound_of(post).n_params)
-    return flat[np.random.default_rng(seed).choice(len(flat), size=n, replace=n > len(flat))]
 
 
 def members(post: xr.DataTree, n: int, seed: int = 0) -> list[System]:
@@ -40,8 +32,7 @@ def members(post: xr.DataTree, n: int, seed: int = 0) -> list[System]:
     >>> hl.members(post, 3)[0]
     Learned(shape=(3, 3), 18 bonds)
     """
-    bound = tree.bound_of(post)
-    return [bound.system(theta) for theta in member_theta(post, n, seed)]
+    return kinds.of(post).members(post, n, seed, None)
 
 
 def energy(post: xr.DataTree, states: Any, members: int = 64, seed: int = 0) -> xr.DataArray:
@@ -63,16 +54,29 @@ def energy(post: xr.DataTree, states: Any, members: int = 64, seed: int = 0) -> 
     DataArray
         Dims ``(member, *leading axes)``, in units of energy (of temperature where β was undeclared).
     """
-    bound = tree.bound_of(post)
+    systems = kinds.of(post).members(post, members, seed, None)
+    array, dims = site_states(systems[0], states)
+    values = np.stack([np.asarray(system.energy(array)) for system in systems])
+    return over_members(values, dims, "energy")
+
+
+def site_states(system: System, states: Any) -> tuple[np.ndarray, tuple[str, ...]]:
+    """States ``(..., *lattice.shape)`` of a system, checked, and the names of their leading axes."""
     dims: tuple[str, ...] = ()
     if isinstance(states, xr.Dataset):
         dims = tuple(str(name) for name in states["state"].dims if name in ("beta", "chain", "draw"))
         states = states["state"].values
-    array = np.asarray(states)
-    outside = np.setdiff1d(array, bound.space.values)
-    if outside.size:
-        raise HamlearnError(f"states must hold {bound.space.name} {bound.space.values.tolist()}; found {outside[:3].tolist()}.")
-    flat = as_site_axes(array, bound.lattice.shape)
-    values = np.stack([system.energy(flat) for system in map(bound.system, member_theta(post, members, seed))])
-    lead = dims if len(dims) == values.ndim - 1 else tuple(f"axis_{index}" for index in range(values.ndim - 1))
-    return xr.DataArray(values, dims=("member", *lead), name="energy")
+    array, space, shape = np.asarray(states), system.space, tuple(system.lattice.shape)
+    if space.q:
+        outside = np.setdiff1d(array, space.values)
+        if outside.size:
+            raise HamlearnError(f"states must hold {space.name} {space.values.tolist()}; found {outside[:3].tolist()}.")
+    flat = as_site_axes(array, shape)
+    lead = flat.shape[:-1]
+    names = dims if len(dims) == len(lead) else tuple(f"axis_{index}" for index in range(len(lead)))
+    return flat.reshape((*lead, *shape)), names
+
+
+def over_members(values: np.ndarray, dims: tuple[str, ...], name: str) -> xr.DataArray:
+    """Values ``(member, *leading axes)`` with their dims."""
+    return xr.DataArray(values, dims=("member", *dims), name=name)

@@ -13,8 +13,7 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.infer import tree
-from hamlearn.infer.members import member_theta
+from hamlearn.infer import kinds, tree
 from hamlearn.infer.thermodynamics import Estimates, from_oracle, from_simulation
 from hamlearn.systems import exact
 from hamlearn.systems.base import check_beta
@@ -88,9 +87,8 @@ def predict(
     wanted = [choice(name, OBSERVABLES, "observable") for name in (OBSERVABLES[:-1] if observables is None else observables)]
     if not 0 < level < 1:
         raise HamlearnError(f"level is the probability of the interval, between 0 and 1; got {level!r}.")
-    bound = tree.bound_of(post)
-    lattice = None if shape is None else bound.lattice.resized(tuple(int(extent) for extent in np.atleast_1d(shape)))
-    systems = [bound.system(theta, lattice) for theta in member_theta(post, members, seed)]
+    extents = None if shape is None else tuple(int(extent) for extent in np.atleast_1d(shape))
+    systems = kinds.of(post).members(post, members, seed, extents)
     method = exact.method(systems[0])
     estimates: dict[str, Estimates] = {}
     if method is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,11 @@ import numpy as np
 import xarray as xr
 
 from hamlearn import models, storage
-from hamlearn.data import fingerprint
+from hamlearn.data import fingerprint, multiplicity
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.records import Part, flat
 from hamlearn.models import BoundCouplings
-from hamlearn.systems.base import space_from_name
+from hamlearn.systems.base import Space, space_from_name
 
 SCHEMA = 1
 
@@ -46,29 +47,109 @@ def build(
     if hyper is not None:
         for index, name in enumerate(("inclusion_probability", "slab_width", "slab_magnitude")):
             posterior[name] = (("chain", "draw"), hyper[..., index])
-    tree = xr.DataTree.from_dict(
-        {
-            "posterior": posterior,
-            "point": _variables(bound, point, ()),
-            "observed_data": _observed(bound, parts),
-        }
-    )
+    groups = {"posterior": posterior, "point": _variables(bound, point, ()), "observed_data": _observed(bound, parts)}
     if stats:
-        dims = {key: ("chain", "draw") for key, value in stats.items() if value.ndim == 2}
-        tree["sample_stats"] = xr.DataTree(xr.Dataset({key: (dims[key], stats[key]) for key in dims}))
+        groups["sample_stats"] = xr.Dataset({key: (("chain", "draw"), value) for key, value in stats.items() if value.ndim == 2})
+    return assemble(groups, model=bound.model, space=bound.space, record=record, sets=sets)
+
+
+def assemble(groups: dict[str, xr.Dataset], *, model: Any, space: Space, record: dict[str, Any], sets: list[xr.Dataset]) -> xr.DataTree:
+    """A posterior of any kind from its groups (at least ``posterior``), its model, and the microstates it was learned from.
+
+    `model` has ``to_dict()`` with the entry ``kind``; `record` is what the verdict reads (see :func:`new_record`).
+    """
+    tree = xr.DataTree.from_dict(dict(groups))
     tree.attrs = {
         "schema_version": SCHEMA,
         "hamlearn_version": metadata.version("hamlearn"),
-        "model": json.dumps(bound.model.to_dict()),
-        "space": bound.space.name,
-        "q": bound.space.q,
+        "model": json.dumps(model.to_dict()),
+        "space": space.name,
+        "q": space.q,
         "site_shape": json.dumps(list(sets[0]["state"].shape[2:])),
-        "beta": json.dumps([part.beta for part in parts]),
+        "beta": json.dumps([float(data["beta"]) for data in sets]),
         "beta_declared": int(all(int(data.attrs.get("beta_declared", 0)) for data in sets)),
         "fingerprint": fingerprint(sets),
         "record": json.dumps(record),
     }
     return tree
+
+
+def new_record(
+    *,
+    likelihood: str,
+    composite: bool,
+    engine: dict[str, Any],
+    n_params: int,
+    sets: list[xr.Dataset],
+    seed: int,
+    seconds: float,
+    reasons: Iterable[str] = (),
+    estimated_seconds: float = float("nan"),
+    adjusted: bool = False,
+    note: str = "",
+    ess: float | None = None,
+    tau: float = 1.0,
+    **more: Any,
+) -> dict[str, Any]:
+    """What the verdict and the report read of how a posterior was made, with the entries that every kind has.
+
+    Parameters
+    ----------
+    likelihood, composite : str, bool
+        What was maximised or sampled, and whether it is a stand-in for the likelihood of whole microstates.
+    engine : dict
+        ``name`` and settings.
+    n_params : int
+        Free parameters.
+    sets : list of Dataset
+        The microstates.
+    adjusted, note : bool, str
+        Whether error bars were calibrated, and how (or why not), in words.
+    ess, tau : float
+        How many independent microstates the data are worth, and their autocorrelation time in draws.
+    more
+        Entries of one kind; ``optimum``, ``calibration``, ``identifiability`` replace the defaults key by key.
+    """
+    size = float(sum(multiplicity(part)[0].sum() for part in sets))
+    worth = size if ess is None else float(ess)
+    sites = float(np.prod(sets[0]["state"].shape[2:]))
+    defaults: dict[str, dict[str, Any]] = {
+        "optimum": {"converged": True, "steps": 0, "finite": True, "value": float("nan")},
+        "calibration": {
+            "adjusted": adjusted,
+            "note": note,
+            "kind": None,
+            "batches": None,
+            "tau": float(tau),
+            "ess": worth,
+            "chains_disagree": False,
+            "width_ratio": None,
+        },
+        "identifiability": {"condition": float("nan"), "unidentified": [], "data_per_parameter": worth * sites / max(n_params, 1)},
+    }
+    merged = {key: {**values, **more.pop(key, {})} for key, values in defaults.items()}
+    return {
+        **merged,
+        "likelihood": likelihood,
+        "composite": composite,
+        "engine": engine,
+        "reasons": list(reasons),
+        "estimated_seconds": estimated_seconds,
+        "seconds": seconds,
+        "seed": seed,
+        "n_params": n_params,
+        "microstates": size,
+        "frozen_sites": [],
+        "source": [origin(item) for item in sets],
+        **more,
+    }
+
+
+def origin(data: xr.Dataset) -> dict[str, Any]:
+    """Where microstates came from, as far as they say."""
+    keys = ("source_space", "sampler", "seed", "sweeps_per_draw", "acceptance", "tau_int", "source")
+    # Attributes read back from a file are NumPy scalars.
+    return {key: getattr(data.attrs[key], "item", lambda value=data.attrs[key]: value)() for key in keys if key in data.attrs}
 
 
 def _variables(bound: BoundCouplings, theta: np.ndarray, lead: tuple[str, ...]) -> xr.Dataset:
@@ -140,11 +221,25 @@ def require_posterior(post: Any) -> xr.DataTree:
     return post
 
 
-def bound_of(post: xr.DataTree) -> BoundCouplings:
-    """The model a posterior belongs to, on its sites."""
+def model_of(post: xr.DataTree) -> Any:
+    """The model a posterior belongs to."""
+    return models.from_dict(json.loads(require_posterior(post).attrs["model"]))
+
+
+def space_of(post: xr.DataTree) -> Space:
+    """The space of the microstates a posterior was learned from."""
     attrs = require_posterior(post).attrs
-    model = models.from_dict(json.loads(attrs["model"]))
-    return model.bind(space_from_name(attrs["space"], int(attrs["q"])), tuple(json.loads(attrs["site_shape"])))
+    return space_from_name(attrs["space"], int(attrs["q"]))
+
+
+def site_shape(post: xr.DataTree) -> tuple[int, ...]:
+    """Extents of the site axes of the microstates a posterior was learned from."""
+    return tuple(json.loads(require_posterior(post).attrs["site_shape"]))
+
+
+def bound_of(post: xr.DataTree) -> BoundCouplings:
+    """The couplings a posterior belongs to, on its sites; only for posteriors of that kind."""
+    return model_of(post).bind(space_of(post), site_shape(post))
 
 
 def theta_draws(post: xr.DataTree) -> np.ndarray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -64,6 +64,7 @@ class Couplings:
     prior: Prior
     field_prior: Normal
     interaction: str
+    kind: ClassVar[str] = "couplings"
 
     def __init__(
         self,
@@ -120,7 +121,7 @@ class Couplings:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready description."""
         return {
-            "kind": "couplings",
+            "kind": self.kind,
             "graph": None if self.graph is None else self.graph.to_dict(),
             "tie": self.tie,
             "fields": self.fields,

@@ -9,9 +9,9 @@ import xarray as xr
 from hamlearn import storage
 from hamlearn.data import microstates
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import tree
+from hamlearn.infer import kinds, tree
 from hamlearn.infer.learn import learn
-from hamlearn.infer.members import energy, member_theta, members
+from hamlearn.infer.members import energy, members
 from hamlearn.infer.settings import NUTS, Gibbs, LaplaceApproximation
 from hamlearn.models import Couplings
 from hamlearn.systems import Pairwise, QState, lattice
@@ -173,7 +173,7 @@ def test_a_posterior_survives_a_place_that_cannot_be_written(tmp_path):
     post = posterior("bonds")
     with pytest.raises(HamlearnError, match="does not exist"):
         tree.save(post, tmp_path / "nowhere" / "post.nc")
-    assert member_theta(post, 2).shape == (2, 27)
+    assert kinds.spread(tree.theta_draws(post), 2, 0).shape == (2, 27)
     tree.save(post, tmp_path / "post.nc")
 
 

@@ -1,0 +1,78 @@
+"""The kinds of models that can be learned: one module each, found by the kind that a model or a posterior names.
+
+Every verb goes through here, so nothing downstream asks where an energy came from. A kind is a module (or any object)
+with the members of :class:`Kind`; a new one is a line in ``KINDS`` here and one in ``hamlearn.models``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterable
+from typing import Any, Protocol, cast
+
+import numpy as np
+import xarray as xr
+
+from hamlearn.errors import HamlearnError
+from hamlearn.infer import tree
+from hamlearn.systems.base import System
+
+KINDS = {"couplings": "hamlearn.infer.couplings"}
+
+
+class Kind(Protocol):
+    """How the posteriors of one kind of model are made and read."""
+
+    def learn(self, data: Any, model: Any, *, likelihood: str, engine: Any, calibrate: bool, seed: int) -> xr.DataTree:
+        """The posterior, as :func:`hamlearn.infer.tree.assemble` builds it."""
+        ...
+
+    def members(self, post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None) -> list[System]:
+        """`n` Hamiltonians drawn from the posterior, on a lattice of another `shape` where the model allows it."""
+        ...
+
+    def parameters(self, post: xr.DataTree) -> tuple[list[str], np.ndarray]:
+        """Names and draws ``(chain, draw, parameter)`` of the free parameters that convergence is judged on."""
+        ...
+
+
+def named(kind: str) -> Kind:
+    """The kind of that name."""
+    return cast("Kind", importlib.import_module(KINDS[kind]))
+
+
+def kind_name(post: xr.DataTree) -> str:
+    """The name of the kind of a posterior."""
+    return str(json.loads(tree.require_posterior(post).attrs["model"])["kind"])
+
+
+def of(post: xr.DataTree) -> Kind:
+    """The kind of a posterior."""
+    return named(kind_name(post))
+
+
+def learn(
+    data: xr.Dataset | Iterable[xr.Dataset],
+    model: Any,
+    likelihood: str = "auto",
+    engine: Any = "auto",
+    calibrate: bool = True,
+    seed: int = 0,
+) -> xr.DataTree:
+    """The posterior of a model's unknowns given microstates; a bare tree, without a verdict.
+
+    See :func:`hamlearn.learn`, which adds the verdict.
+    """
+    kind = getattr(model, "kind", None)
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise HamlearnError(f"model must be one of hamlearn.models, such as hl.models.Couplings(...); got {type(model).__name__}.")
+    return named(kind).learn(data, model, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed)
+
+
+def spread(draws: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """`n` of the draws ``(chain, draw, ...)``, spread over chains, shape ``(n, ...)``; without replacement if there are enough."""
+    if not (isinstance(n, int | np.integer) and n >= 1):
+        raise HamlearnError(f"the number of members must be a positive whole number; got {n!r}.")
+    flat = draws.reshape(-1, *draws.shape[2:])
+    return flat[np.random.default_rng(seed).choice(len(flat), size=n, replace=n > len(flat))]
