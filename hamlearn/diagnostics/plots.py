@@ -115,6 +115,11 @@ def forest(post: xr.DataTree, parameter: str = "J", strongest: int = STRONGEST) 
     labels, draws = layout.rows(post, parameter)
     if not labels:
         raise HamlearnError(f"this posterior has no {parameter!r}.")
+    return forest_of(labels, draws, strengths(post)[1] if parameter == "J" else "field h", strongest)
+
+
+def forest_of(labels: list[str], draws: np.ndarray, what: str = "parameter", strongest: int = STRONGEST) -> Figure:
+    """:func:`forest` of any parameters, from their labels and draws ``(draw, parameter)``."""
     mean = draws.mean(0)
     total, shown = len(labels), np.argsort(mean)
     if total > 1.5 * strongest:
@@ -129,7 +134,7 @@ def forest(post: xr.DataTree, parameter: str = "J", strongest: int = STRONGEST) 
     axes.scatter(mean[shown], y, s=15, c=colours, zorder=3)
     axes.set_yticks(y, [labels[k] for k in shown], fontsize=7.5)
     axes.set_ylim(-0.8, len(shown) - 0.2)
-    axes.set_xlabel(f"{strengths(post)[1] if parameter == 'J' else 'field h'}, mean and 90 % interval", color=INK)
+    axes.set_xlabel(f"{what}, mean and 90 % interval", color=INK)
     if len(shown) < total:
         axes.set_title(f"the strongest {len(shown)} of {total}", fontsize=9, color=INK, loc="left")
     return figure
@@ -139,16 +144,37 @@ def inclusion(post: xr.DataTree) -> Figure:
     """Posterior probability of every bond to exist, the surest first; only for sparse posteriors."""
     if "included" not in tree.require_posterior(post)["posterior"]:
         raise HamlearnError("only sparse posteriors know which bonds exist: learn with Couplings(..., prior='spike_slab').")
+    what = "bond" if kinds.kind_name(post) == "couplings" else "term"
     probability = np.sort(layout.posterior_values(post, "included").mean((0, 1)))[::-1]
     figure, axes = _figure(4.6, 2.6)
     rank = np.arange(1, len(probability) + 1)
     there = probability > 0.5
     axes.axhline(0.5, color=LINE, linewidth=1.2, zorder=0)
-    axes.scatter(rank[there], probability[there], s=13, color=RED, label=f"{there.sum()} bonds more likely there than not")
+    axes.scatter(rank[there], probability[there], s=13, color=RED, label=f"{there.sum()} {what}s more likely there than not")
     axes.scatter(rank[~there], probability[~there], s=13, color=GREY, label=f"{(~there).sum()} others")
     axes.set_ylim(-0.03, 1.06)
-    axes.set_xlabel(f"bond, surest first (expected number of bonds {probability.sum():.1f})", color=INK)
+    axes.set_xlabel(f"{what}, surest first (expected number of {what}s {probability.sum():.1f})", color=INK)
     axes.set_ylabel("inclusion probability", color=INK)
+    _legend(axes)
+    return figure
+
+
+def training(post: xr.DataTree) -> Figure:
+    """Loss against epoch, of the data trained on and of data held out, every member a line."""
+    if "training" not in post:
+        raise HamlearnError("this posterior was not trained: only neural models have training curves.")
+    group = post["training"].to_dataset()
+    figure, axes = _figure(4.6, 2.6)
+    for name, colour in (("train", GREY), ("held_out", BLUE)):
+        if name not in group:
+            continue
+        values = np.atleast_2d(group[name].transpose(..., "epoch").values)
+        for index, one in enumerate(values):
+            axes.plot(np.arange(1, len(one) + 1), one, color=colour, linewidth=1.2, label=name.replace("_", " ") if index == 0 else None)
+    for best in np.atleast_1d(group["best_epoch"].values if "best_epoch" in group else []):
+        axes.axvline(float(best) + 1, color=LINE, linewidth=1.1, linestyle=(0, (4, 3)), zorder=0)
+    axes.set_xlabel("epoch", color=INK)
+    axes.set_ylabel(str(group["held_out"].attrs.get("long_name", "loss")) if "held_out" in group else "loss", color=INK)
     _legend(axes)
     return figure
 

@@ -6,7 +6,6 @@ import functools
 import io
 import os
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +13,12 @@ import numpy as np
 import xarray as xr
 
 from hamlearn import infer, storage
-from hamlearn.diagnostics import arviz, layout, plots, tables
+from hamlearn.diagnostics import arviz, pages, plots, tables
 from hamlearn.diagnostics.attach import attach
 from hamlearn.diagnostics.identifiability import identifiability
 from hamlearn.diagnostics.verdict import Verdict, verdict
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import tree
+from hamlearn.infer import kinds, tree
 from hamlearn.systems import exact
 
 if TYPE_CHECKING:
@@ -86,31 +85,19 @@ def render(post: xr.DataTree, prediction: xr.Dataset | None = None, title: str |
     """The page of :func:`report` as a string."""
     from importlib.metadata import version
 
-    record, found, bound = tree.record_of(post), verdict(post), tree.bound_of(post)
+    record, found, page = tree.record_of(post), verdict(post), pages.page(post)
     curves, prediction_lead = _prediction(post, prediction)
-    wide = {"lattice": 560, "forest": 520, "fields": 520, "inclusion": 560, "checks": 640, "trace": 860}
-    drawn: dict[str, Callable[[], Figure]] = {
-        "lattice": lambda: plots.lattice(post),
-        "forest": lambda: plots.forest(post),
-    }
-    if "h" in post["posterior"] and layout.rows(post, "h")[0]:
-        drawn["fields"] = lambda: plots.forest(post, "h", 24)
-    if "included" in post["posterior"]:
-        drawn["inclusion"] = lambda: plots.inclusion(post)
+    columns = [[(one.heading, _draw(one)) for one in column] for column in (page.left, page.right)]
     checks = tables.checks(post)
-    if checks:
-        drawn["checks"] = lambda: plots.checks(post)
-    if record["convergence"].get("sampled"):
-        drawn["trace"] = lambda: plots.trace(post)
-    captions = _captions(post, curves)
-    figures = {name: _figure(name, draw(), *captions[name], wide[name]) for name, draw in drawn.items()}
+    figures = {name: _draw(one) for name, one in _common(post, record, shown=bool(checks)).items()}
     panels = [] if curves is None else _panels(curves)
     weak = identifiability(post, directions=6)
     summary = arviz.summary(post)
     shown = summary if len(summary) <= 500 else summary.loc[summary["mean"].abs().sort_values(ascending=False).index[:500]]
     return _template().render(
-        title=title or f"What was learned: {tables.graph_name(bound)}",
-        subtitle=tables.model_name(bound),
+        title=title or page.title,
+        subtitle=page.subtitle,
+        columns=columns,
         verdict=found,
         headline=HEADLINES[found.level],
         good=[reason for reason in found.reasons if reason.severity == "note" and not reason.advice],
@@ -120,7 +107,7 @@ def render(post: xr.DataTree, prediction: xr.Dataset | None = None, title: str |
         limits=tables.limits(record, found),
         figures=figures,
         panels=panels,
-        panels_caption=captions["prediction"][0],
+        panels_caption="Line: posterior mean. Band: posterior interval. Bars: simulation error. Dashed: observed.",
         prediction_lead=prediction_lead,
         prediction_table=None if curves is None else tables.predictions(curves),
         check_lead=tables.check_lead(record),
@@ -148,12 +135,13 @@ def _summary_lead(total: int, shown: int) -> str:
 
 def _prediction(post: xr.DataTree, given: xr.Dataset | None) -> tuple[xr.Dataset | None, str]:
     """Curves to show and a sentence about them; a default prediction is made where it costs seconds."""
-    bound, betas = tree.bound_of(post), tree.observed_betas(post)
+    betas = tree.observed_betas(post)
     if given is None:
-        oracle = exact.method(bound.system(tree.theta_draws(post)[0, 0]))
-        if oracle is None and bound.lattice.n_sites > _CHEAP_SITES:
+        system = kinds.of(post).members(post, 1, 0, None)[0]
+        oracle = exact.method(system)
+        if oracle is None and (system.lattice.n_sites > _CHEAP_SITES or not system.pure_jax):
             return None, (
-                f"No oracle solves this lattice, and simulating {bound.lattice.n_sites} sites at many temperatures takes minutes: "
+                f"No oracle solves this system, and simulating {system.lattice.n_sites} sites at many temperatures takes minutes: "
                 "call hl.predict(post, beta=[...]) and pass the result as hl.report(..., prediction=...)."
             )
         names = ["energy", "heat_capacity", "entropy", "free_energy"] if oracle else ["energy", "heat_capacity"]
@@ -181,41 +169,22 @@ def _panels(curves: xr.Dataset) -> list[Markup]:
     return panels
 
 
-def _captions(post: xr.DataTree, curves: xr.Dataset | None) -> dict[str, tuple[str, str]]:
-    """Caption and text alternative of every figure."""
-    bound, digest = tree.bound_of(post), tree.record_of(post).get("check", {})
-    mean = layout.strengths(post)[0].mean((0, 1))
-    span = f"{mean.min():.2f} to {mean.max():.2f}" if len(mean) else "none"
-    counts = f"{bound.lattice.n_bonds} bonds on {bound.lattice.n_sites} sites, posterior means {span}"
-    beta = "" if curves is None else f"β from {float(curves['beta'].min()):.3g} to {float(curves['beta'].max()):.3g}"
-    if layout.crowded(bound.lattice, plots.MAX_CIRCLE):
-        picture = "Red couplings align their two sites, blue ones oppose them; every pair appears twice."
-    else:
-        picture = "Red bonds align their two sites, blue ones oppose them; the wider, the more certain (mean over sd)."
-        picture += " Stubs wrap around." if bound.lattice.periodic else ""
-        picture += " Circles show fields." if "h" in post["posterior"] and bound.interaction == "ising" else ""
-        picture += " Only bonds more likely there than not." if "included" in post["posterior"] else ""
-    return {
-        "lattice": (picture, f"Picture of the couplings: {counts}."),
-        "forest": ("Grey: the interval contains zero.", f"Couplings with 90 % intervals: {counts}."),
-        "fields": ("Grey: the interval contains zero.", "Fields with 90 % intervals."),
-        "inclusion": (
-            "Posterior probability that a bond exists, the surest first.",
-            "Inclusion probabilities of all bonds in descending order.",
-        ),
-        "prediction": (
-            "Line: posterior mean. Band: posterior interval. Bars: simulation error. Dashed: observed.",
-            f"Predicted curves, {beta}.",
-        ),
-        "checks": (
-            "Statistics and data that were not fitted. Grey: within two standard deviations. Red: differs.",
-            f"Deviations of {digest.get('statistics', 0)} statistics in sd; overall p-value {digest.get('overall_p', 1):.2g}.",
-        ),
-        "trace": (
-            "The parameters whose chains differ most. Flat ranks: the chains sample the same distribution.",
-            "Traces and rank histograms of four parameters.",
-        ),
-    }
+def _common(post: xr.DataTree, record: dict[str, Any], *, shown: bool) -> dict[str, pages.Section]:
+    """Figures that every kind of posterior may have."""
+    digest, found = record.get("check", {}), {}
+    if shown:
+        caption = "Statistics and data that were not fitted. Grey: within two standard deviations. Red: differs."
+        words = f"Deviations of {digest.get('statistics', 0)} statistics in sd; overall p-value {digest.get('overall_p', 1):.2g}."
+        found["checks"] = pages.Section("", "checks", lambda: plots.checks(post), caption, words, 640)
+    if record["convergence"].get("sampled"):
+        caption = "The parameters whose chains differ most. Flat ranks: the chains sample the same distribution."
+        words = "Traces and rank histograms of four parameters."
+        found["trace"] = pages.Section("", "trace", lambda: plots.trace(post), caption, words, 860)
+    return found
+
+
+def _draw(section: pages.Section) -> Markup:
+    return _figure(section.name, section.draw(), section.caption, section.alternative, section.width)
 
 
 def _figure(name: str, figure: Figure, caption: str, alternative: str, width: int) -> Markup:

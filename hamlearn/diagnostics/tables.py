@@ -53,7 +53,7 @@ def model_name(bound: BoundCouplings) -> str:
 
 def facts(post: xr.DataTree) -> list[tuple[str, str]]:
     """The few numbers under the verdict."""
-    record, bound = tree.record_of(post), tree.bound_of(post)
+    record = tree.record_of(post)
     betas = ", ".join(number(beta) for beta in tree.observed_betas(post))
     declared = bool(int(post.attrs.get("beta_declared", 1)))
     found = [("microstates", number(record["microstates"]))]
@@ -61,8 +61,8 @@ def facts(post: xr.DataTree) -> list[tuple[str, str]]:
         found.append(("worth, independent", number(float(round(record["calibration"]["ess"])))))
     found += [
         ("observed at β", betas if declared else "not declared"),
-        ("sites", number(bound.lattice.n_sites)),
-        ("bonds", number(bound.lattice.n_bonds)),
+        ("sites", number(float(np.prod(tree.site_shape(post))))),
+        *([("bonds", number(post["posterior"].sizes["bond"]))] if "bond" in post["posterior"].sizes else []),
         ("parameters", number(record["n_params"])),
         ("likelihood", record["likelihood"]),
         ("engine", record["engine"]["name"]),
@@ -186,15 +186,15 @@ def weak(table: xr.Dataset) -> list[dict[str, str]]:
 
 def provenance(post: xr.DataTree) -> list[tuple[str, str]]:
     """Where the posterior came from, name by name."""
-    record, attrs, bound = tree.record_of(post), post.attrs, tree.bound_of(post)
+    record, attrs = tree.record_of(post), post.attrs
     engine = {key: value for key, value in record["engine"].items() if key != "name"}
     rows = [
         ("data fingerprint", f"sha3-256 {attrs['fingerprint']}"),
-        ("model", repr(bound.model)),
+        ("model", repr(tree.model_of(post))),
         ("likelihood", record["likelihood"] + (" (composite)" if record["composite"] else " (exact)")),
         ("engine", record["engine"]["name"] + " (" + ", ".join(f"{key} {value}" for key, value in engine.items()) + ")"),
         ("seed", str(record["seed"])),
-        ("time", f"{record['seconds']:.3g} s (estimated {record['estimated_seconds']:.3g} s)"),
+        ("time", _seconds(record)),
         ("hamlearn", str(attrs["hamlearn_version"])),
     ]
     for index, source in enumerate(record.get("source", [])):
@@ -204,6 +204,11 @@ def provenance(post: xr.DataTree) -> list[tuple[str, str]]:
         )
         rows.append((f"data {index + 1}" if len(record["source"]) > 1 else "data", words or "an array"))
     return rows
+
+
+def _seconds(record: dict[str, Any]) -> str:
+    estimated = record.get("estimated_seconds", float("nan"))
+    return f"{record['seconds']:.3g} s" + (f" (estimated {estimated:.3g} s)" if np.isfinite(estimated) else "")
 
 
 def predictions(curves: xr.Dataset) -> Markup:

@@ -238,7 +238,8 @@ class BoundCouplings:
     def tables(self, theta: Any) -> tuple[Any, Any]:
         """Minus the energies: bond tables ``(..., n_bonds, q, q)`` and site fields ``(..., n_sites, q)``."""
         couplings, fields = self.coefficients(theta)
-        return (couplings[..., None, None] * self.pair_basis).sum(-3), (fields[..., None] * self.field_basis).sum(-2)
+        q = self.space.q  # as a product of matrices: the terms of the sum over basis tables are never held at once
+        return (couplings @ self.pair_basis.reshape(-1, q * q)).reshape((*couplings.shape[:-1], q, q)), fields @ self.field_basis
 
     def values(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What the posterior reports: J per bond (strengths, or zero-sum tables) and h per site (or per state)."""
