@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from hamlearn.diagnostics import arviz, comparison
+from hamlearn.diagnostics import arviz, comparison, simulated
 from hamlearn.diagnostics.verdict import CHECK, Verdict, verdict
 from hamlearn.infer import kinds, tree
+
+MOST_SECONDS = 60.0  # of learning: what took longer is not refitted to half of the data without being asked
 
 
 def attach(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None = None, *, check: bool = True, seed: int = 0) -> xr.DataTree:
@@ -32,14 +35,23 @@ def attach(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None = N
         `post`, with group ``checks`` and the entries ``convergence``, ``check`` and ``parameter_names`` in its record.
     """
     additions = {"convergence": arviz.convergence(post), "parameter_names": kinds.of(post).parameters(post)[0]}
-    if data is not None and check and kinds.kind_name(post) == "couplings":
-        record, model = tree.record_of(post), tree.model_of(post)
-        table = comparison.check(data, model, tau=float(record["calibration"]["tau"]), seed=seed)
+    record = tree.record_of(post)
+    if data is not None and check and record["seconds"] > MOST_SECONDS and kinds.kind_name(post) != "couplings":
+        additions["check"] = {"decision": "not run"}  # a refit of what took minutes: the user may want to decide
+    elif data is not None and check:
+        table = _compare(post, data, record, seed)
         post["checks"] = xr.DataTree(table)
         additions["check"] = _digest(table)
     elif "check" not in tree.record_of(post):
         additions["check"] = {"decision": "not run"}
     return tree.with_record(post, **additions)
+
+
+def _compare(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], record: dict[str, Any], seed: int) -> xr.Dataset:
+    model, tau = tree.model_of(post), float(record["calibration"]["tau"])
+    if kinds.kind_name(post) == "couplings" and tree.space_of(post).q:
+        return comparison.check(data, model, tau=tau, seed=seed)
+    return simulated.check(data, model, tau=tau, seed=seed)
 
 
 def judge(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None = None, *, check: bool = True, seed: int = 0) -> Verdict:

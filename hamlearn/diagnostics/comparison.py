@@ -8,14 +8,12 @@ the error of the simulation.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
-import scipy.stats
 import xarray as xr
 
 from hamlearn import data as microstates
-from hamlearn.diagnostics import halves
+from hamlearn.diagnostics import halves, weigh
 from hamlearn.diagnostics.features import Features
 from hamlearn.diagnostics.predictions import Prediction, predicted, refit
 from hamlearn.errors import HamlearnError
@@ -23,8 +21,6 @@ from hamlearn.infer import tree
 from hamlearn.models import Couplings
 from hamlearn.systems.base import Space, space_from_name
 
-REPLICATES = 2000
-_FEW = 20  # replicates beyond the observed value below which a fitted tail is more exact than counting
 MAX_PARAMETERS = 3000
 
 
@@ -93,37 +89,26 @@ def check(
     pieces = [halves.split(part, rng, tau) for part in sets]
     lacking = [piece for piece in pieces if isinstance(piece, str)]
     if lacking:
-        return _undecided(lacking[0])
+        return weigh.undecided(lacking[0])
     fits = [piece[0] for piece in pieces if not isinstance(piece, str)]
     held = [piece[1] for piece in pieces if not isinstance(piece, str)]
     size = model.bind(*_space_of(sets[0])).n_params
     if size > MAX_PARAMETERS:
-        return _undecided(f"refitting {size} parameters would take too long (more than {MAX_PARAMETERS})")
+        return weigh.undecided(f"refitting {size} parameters would take too long (more than {MAX_PARAMETERS})")
     try:
         post = refit(fits, model, likelihood=likelihood, members=members, seed=seed)
     except HamlearnError as error:
-        return _undecided(f"half of the data does not determine the model ({str(error).split(':')[0]})")
+        return weigh.undecided(f"half of the data does not determine the model ({str(error).split(':')[0]})")
     rows = []
     for part, half in zip(fits, held, strict=True):
         label = f" at beta = {float(part['beta']):.4g}" if len(sets) > 1 else ""
         found = _compare(post, part, half, label, several=len(sets) > 1, rng=rng)
         if found is None:
-            return _undecided(
+            return weigh.undecided(
                 "half of the data leaves parameters so uncertain that predictions need an exact oracle, and this lattice has none"
             )
         rows += found
-    return _table(rows, min(half.blocks for half in held), tree.record_of(post)["calibration"]["width_ratio"])
-
-
-@dataclass(frozen=True)
-class _Row:
-    name: str
-    observed: float
-    predicted: float
-    sd: float
-    z: float
-    p_value: float
-    scatter: bool
+    return weigh.table(rows, min(half.blocks for half in held), tree.record_of(post)["calibration"]["width_ratio"])
 
 
 def _space_of(data: xr.Dataset) -> tuple[Space, tuple[int, ...]]:
@@ -132,7 +117,7 @@ def _space_of(data: xr.Dataset) -> tuple[Space, tuple[int, ...]]:
 
 def _compare(
     post: xr.DataTree, fit: xr.Dataset, half: halves.Half, label: str, *, several: bool, rng: np.random.Generator
-) -> list[_Row] | None:
+) -> list[weigh.Row] | None:
     """Every statistic at one temperature; None if the refitted model cannot be evaluated."""
     bound = tree.bound_of(post)
     theta = tree.theta_draws(post).reshape(-1, bound.n_params)
@@ -154,91 +139,19 @@ def _compare(
     noise = _replicates(deviation, half, model, rng)
     some = slice(0, 1 << 15)
     shift = features.optimistic_shift(index[some], half.weight[some], model.optimism, len(observed))
-    noise -= rng.uniform(size=(REPLICATES, 1)) * shift
-    return _judge(features, observed, model.mean, noise, half.blocks, label)
+    noise -= rng.uniform(size=(weigh.REPLICATES, 1)) * shift
+    return weigh.judge(features.statistics, observed, model.mean, noise, half.blocks, label)
 
 
 def _replicates(deviation: np.ndarray, half: halves.Half, model: Prediction, rng: np.random.Generator) -> np.ndarray:
     """What observed minus predicted would be if the model were right, ``(replicate, column)``."""
-    noise = _resampled(deviation, rng) + _resampled(model.batches, rng)
-    noise += model.deviations[rng.integers(len(model.deviations), size=REPLICATES)]
+    noise = weigh.resampled(deviation, rng) + weigh.resampled(model.batches, rng)
+    noise += model.deviations[rng.integers(len(model.deviations), size=weigh.REPLICATES)]
     # Rare events: held-out blocks that all lack one show no scatter; the model then says how much there is.
     rows = half.weight.sum() ** 2 / (half.weight**2).sum()
     seen = (deviation**2).sum(0)
     missing = np.where(seen < 0.3 * model.variance / rows, model.variance / rows - seen, 0.0)
     return noise + rng.normal(size=noise.shape) * np.sqrt(np.maximum(missing, 0.0))
-
-
-def _resampled(deviation: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Errors of a mean from resampling whole blocks, with t tails: the scatter of few blocks is itself uncertain."""
-    blocks = len(deviation)
-    if blocks < 2:
-        return np.zeros((REPLICATES, deviation.shape[1]))
-    times = rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=REPLICATES) - 1.0
-    tails = np.sqrt((blocks - 1) / rng.chisquare(blocks - 1, size=REPLICATES))
-    return (times * (tails * np.sqrt(blocks / (blocks - 1)))[:, None]) @ deviation
-
-
-def _judge(features: Features, observed: np.ndarray, expected: np.ndarray, noise: np.ndarray, blocks: int, label: str) -> list[_Row]:
-    sd = noise.std(0)
-    live = sd > 1e-12 * np.maximum(np.abs(expected), 1e-3)
-    rows = []
-    for statistic in features.statistics:
-        columns = statistic.columns[live[statistic.columns]]
-        if not len(columns):
-            continue
-        difference = (observed - expected)[columns]
-        if not statistic.scatter:
-            (column,) = columns
-            z = difference[0] / sd[column]
-            beyond = np.sum(np.abs(noise[:, column]) >= abs(difference[0]))
-            p = (1 + beyond) / (1 + REPLICATES) if beyond >= _FEW else 2 * scipy.stats.t.sf(abs(z), blocks - 1)
-            rows.append(_Row(statistic.name + label, observed[column], expected[column], sd[column], z, p, False))
-            continue
-        square = float(np.sum((difference / sd[columns]) ** 2))
-        null = np.sum((noise[:, columns] / sd[columns]) ** 2, 1)
-        beyond = np.sum(null >= square)
-        p = (1 + beyond) / (1 + REPLICATES) if beyond >= _FEW else _tail(null, square)
-        rows.append(_Row(statistic.name + label, square, null.mean(), null.std(), (square - null.mean()) / null.std(), p, True))
-    return rows
-
-
-def _tail(null: np.ndarray, value: float) -> float:
-    """P(X ≥ value) far out, from a log-normal through the upper part of the resampled values (heavier than χ²)."""
-    logs = np.log(np.maximum(null, 1e-300))
-    centre = np.median(logs)
-    width = (np.quantile(logs, 0.99) - centre) / scipy.stats.norm.isf(0.01)
-    return float(min(_FEW / len(null), scipy.stats.norm.sf((np.log(value) - centre) / max(width, 1e-12))))
-
-
-def _table(rows: list[_Row], blocks: int, width_ratio: float | None) -> xr.Dataset:
-    p = np.array([row.p_value for row in rows])
-    order = np.argsort(p)
-    holm = np.empty(len(p))
-    holm[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1.0)
-    table = xr.Dataset(
-        {
-            key: ("statistic", np.array([getattr(row, key) for row in rows], float))
-            for key in ("observed", "predicted", "sd", "z", "p_value")
-        },
-        coords={"statistic": np.array([row.name for row in rows])},
-    )
-    table["p_adjusted"] = ("statistic", holm)
-    table["scatter"] = ("statistic", np.array([row.scatter for row in rows], np.int8))
-    overall = float(holm.min())
-    failed = [rows[k].name for k in order if holm[k] < 0.01]
-    reason = f"held-out data differ in {', '.join(failed)}" if failed else "held-out data agree with the model's predictions"
-    table.attrs = {"decision": "differs" if failed else "agrees", "reason": reason, "overall_p": overall, "blocks": blocks}
-    table.attrs["width_ratio"] = float(width_ratio or 0.0)
-    return table
-
-
-def _undecided(reason: str) -> xr.Dataset:
-    empty = np.zeros(0)
-    names = ("observed", "predicted", "sd", "z", "p_value", "p_adjusted")
-    table = xr.Dataset({name: ("statistic", empty) for name in names}, coords={"statistic": np.zeros(0, "U1")})
-    table.attrs = {"decision": "undecided", "reason": reason, "overall_p": 1.0, "blocks": 0, "width_ratio": 0.0}
-    return table
 
 
 def _chunks(rows: int, size: int = 1 << 14) -> list[slice]:

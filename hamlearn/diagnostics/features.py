@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from hamlearn.diagnostics.weigh import Statistic
 from hamlearn.models import BoundCouplings
 from hamlearn.systems.base import System
 
@@ -18,25 +19,6 @@ MAX_COLUMNS = 128  # of one statistic with many components
 MAX_SHELLS = 4
 BINS = 12
 _RARE = 0.02  # smallest share of a bin
-
-
-@dataclass(frozen=True, eq=False)
-class Statistic:
-    """Columns that are tested together.
-
-    Attributes
-    ----------
-    name : str
-        Plain words, as in "pair correlation at distance 2".
-    columns : int array
-        Which columns belong to it.
-    scatter : bool
-        True: many components, tested by the sum of their squared deviations. False: one number.
-    """
-
-    name: str
-    columns: np.ndarray
-    scatter: bool
 
 
 @dataclass(eq=False)

@@ -1,0 +1,217 @@
+"""Posterior predictive comparison for models of any kind: refit to half of the data, simulate, compare with the other half.
+
+Nothing is asked of the model but that its members can be simulated. The statistics are those of a space: moments of
+the order parameter, correlations at distances along the axes, and histograms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from hamlearn import data as microstates
+from hamlearn import infer
+from hamlearn.diagnostics import halves, weigh
+from hamlearn.diagnostics.weigh import Statistic
+from hamlearn.errors import HamlearnError
+from hamlearn.infer import kinds
+from hamlearn.systems import exact, sampling
+
+MEMBERS = 48  # their scatter is the uncertainty of a prediction, known to 10 %
+_DRAWS = 24_576  # microstates of all members together
+_CHAINS = 8
+_BINS = 10
+
+
+def check(
+    data: xr.Dataset | Iterable[xr.Dataset],
+    model: Any,
+    *,
+    likelihood: str = "auto",
+    engine: Any = "auto",
+    tau: float | None = None,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Compare held-out data with simulations of a model that was refitted to the other half.
+
+    Parameters
+    ----------
+    data : Dataset or list of Datasets
+        Microstates at one or several temperatures.
+    model
+        A model of :mod:`hamlearn.models` whose members can be simulated.
+    likelihood, engine : str or settings
+        Of the refit, as for :func:`hamlearn.learn`.
+    tau : float, optional
+        Autocorrelation time of the data in draws if known.
+    seed : int
+        Of the split, the simulations and the resampling.
+
+    Returns
+    -------
+    Dataset
+        As :func:`hamlearn.diagnostics.check` returns it.
+    """
+    sets = microstates.split_by_beta(data)
+    rng = np.random.default_rng(seed)
+    pieces = [halves.split(part, rng, tau) for part in sets]
+    lacking = [piece for piece in pieces if isinstance(piece, str)]
+    if lacking:
+        return weigh.undecided(lacking[0])
+    fits = [piece[0] for piece in pieces if not isinstance(piece, str)]
+    held = [piece[1] for piece in pieces if not isinstance(piece, str)]
+    try:
+        post = infer.learn(fits, model, likelihood=likelihood, engine=engine, seed=seed)
+        systems = kinds.of(post).members(post, MEMBERS, seed, None)
+        rows = []
+        for fit, half in zip(fits, held, strict=True):
+            label = f" at beta = {float(fit['beta']):.4g}" if len(sets) > 1 else ""
+            rows += _compare(systems, fit, half, label, rng)
+    except HamlearnError as error:
+        return weigh.undecided(f"the model fitted to half of the data could not be compared ({str(error).split('.')[0]})")
+    return weigh.table(rows, min(half.blocks for half in held), None)
+
+
+def _compare(systems: list[Any], fit: xr.Dataset, half: halves.Half, label: str, rng: np.random.Generator) -> list[weigh.Row]:
+    shape = tuple(systems[0].lattice.shape)
+    fitted = microstates.rows(fit).reshape(-1, *shape)
+    functions = Statistics(systems[0], fitted[:: max(1, len(fitted) // 20_000)])
+    total = half.weight.sum()
+    columns = functions(half.values.reshape(-1, *shape)) * half.weight[:, None]
+    sums = np.zeros((half.blocks, columns.shape[1]))
+    np.add.at(sums, half.label, columns)
+    weight = np.bincount(half.label, weights=half.weight, minlength=half.blocks)
+    observed = sums.sum(0) / total
+    deviation = (sums - weight[:, None] * observed) / total
+    batches = np.stack([_batch_means(functions(_draw(system, float(fit["beta"]), fitted, rng))) for system in systems])
+    expected = batches.mean((0, 1))
+    noise = weigh.resampled(deviation, rng) + _prediction_noise(batches, rng)
+    return weigh.judge(functions.list, observed, expected, noise, half.blocks, label)
+
+
+def _batch_means(columns: np.ndarray) -> np.ndarray:
+    """Means over batches of chains, ``(batch, column)``: their scatter is the error of the simulation."""
+    return columns.reshape(_CHAINS, -1, columns.shape[1]).mean(1)
+
+
+def _prediction_noise(batches: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """What the expectation may be off by, ``(replicate, column)``, from means ``(member, batch, column)``.
+
+    Members scatter because the parameters are uncertain and because their simulations are finite. Only the first part
+    is an uncertainty of the truth about the mean of all members; of both, a share of one over the number of members
+    is the error of that mean.
+    """
+    members = len(batches)
+    means = batches.mean(1)
+    total = means.var(0, ddof=1)
+    simulated = batches.var(1, ddof=1).mean(0) / batches.shape[1]
+    share = np.sqrt(np.clip(1 - np.divide(simulated, total, out=np.zeros_like(total), where=total > 0), 0.0, 1.0))
+    tails = np.sqrt((members - 1) / rng.chisquare(members - 1, size=(weigh.REPLICATES, 1)))
+    deviations = (means - means.mean(0)) * np.sqrt(members / (members - 1))
+    moved = deviations[rng.integers(members, size=weigh.REPLICATES)] * share
+    # Centred resampling of members gives the error of their mean with its correlations between columns.
+    times = rng.multinomial(members, np.full(members, 1 / members), size=weigh.REPLICATES) / members - 1 / members
+    return np.asarray(tails * (moved + times @ deviations))
+
+
+def _draw(system: Any, beta: float, fitted: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Microstates of one member ``(chain · draw, *sites)``, exact where there is an oracle, else started from data."""
+    count, seed = _DRAWS // MEMBERS, int(rng.integers(2**31))
+    if exact.method(system) in ("enumeration", "transfer"):
+        return np.asarray(exact.sample(system, beta, count, seed)).reshape(count, *fitted.shape[1:])
+    start = fitted[rng.integers(len(fitted), size=_CHAINS)]
+    found = sampling.simulate(system, beta=beta, draws=count // _CHAINS, chains=_CHAINS, seed=seed, thin=5, start=start, progress=False)
+    return np.asarray(found["state"].values).reshape(-1, *fitted.shape[1:])
+
+
+@dataclass(eq=False)
+class Statistics:
+    """Functions of microstates ``(row, *sites)`` in one space; bins are fixed by the fitted half.
+
+    Attributes
+    ----------
+    list : list of Statistic
+        What the columns mean.
+    """
+
+    system: Any
+    fitted: np.ndarray
+
+    def __post_init__(self) -> None:
+        self.list: list[Statistic] = []
+        self.edges = {name: _edges(values) for name, values in self._histogrammed(self.fitted).items()}
+        self.strides = sorted({(axis, step) for axis, size in enumerate(self.fitted.shape[1:]) for step in _steps(size)})
+
+    def __call__(self, states: np.ndarray) -> np.ndarray:
+        """Columns ``(row, column)``."""
+        named: list[tuple[str, bool, np.ndarray]] = []
+        order = self._order(states)
+        named += [(f"{name}", False, values[:, None]) for name, values in order.items()]
+        for axis, step in self.strides:
+            product = self._product(states, np.roll(states, -step, 1 + axis))
+            flat = product.reshape(len(states), -1)
+            named.append((f"correlation at distance {step} along axis {axis}", False, flat.mean(1, keepdims=True)))
+            if flat.shape[1] <= 128:
+                local = flat - flat.mean(1, keepdims=True)
+                named.append((f"correlations at distance {step} along axis {axis}, site by site", True, local))
+        for name, values in self._histogrammed(states).items():
+            edges = self.edges[name]
+            cells = np.searchsorted(edges, values.reshape(len(states), -1))
+            share = np.stack([(cells == cell).mean(1) for cell in range(len(edges) + 1)], 1)
+            named.append((f"histogram of {name}", True, share))
+        if not self.list:
+            stops = np.cumsum([block.shape[1] for *_, block in named])
+            self.list = [
+                Statistic(name, np.arange(stop - block.shape[1], stop), scatter)
+                for (name, scatter, block), stop in zip(named, stops, strict=True)
+            ]
+        return np.concatenate([block for *_, block in named], 1)
+
+    def _product(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        space = self.system.space
+        if space.name == "angles":
+            return np.cos(first - second)
+        if space.name in ("spins", "reals"):
+            return first.astype(float) * second
+        return (first == second).astype(float)
+
+    def _order(self, states: np.ndarray) -> dict[str, np.ndarray]:
+        flat, space = states.reshape(len(states), -1).astype(float), self.system.space
+        if space.name == "angles":
+            m = np.hypot(np.cos(flat).mean(1), np.sin(flat).mean(1))
+            return {"mean |magnetization|": m, "mean squared magnetization": m**2}
+        if space.name == "reals":
+            m = np.abs(flat.mean(1))
+            return {"mean |average|": m, "mean square": (flat**2).mean(1), "mean fourth power": (flat**4).mean(1)}
+        if space.name == "spins":
+            m = np.abs(flat.mean(1))
+            return {"magnetization": flat.mean(1), "mean |magnetization|": m, "mean squared magnetization": m**2}
+        return {f"share of state {value}": (flat == value).mean(1) for value in range(space.q)}
+
+    def _histogrammed(self, states: np.ndarray) -> dict[str, np.ndarray]:
+        found = {"the learned energy": np.asarray(self.system.action(states, 1.0), float)}
+        if self.system.space.name == "reals":
+            found["the values"] = states.astype(float)
+        elif self.system.space.name == "spins":
+            found["the number of spins up"] = (states > 0).reshape(len(states), -1).sum(1).astype(float)
+        return found
+
+
+def _steps(size: int) -> list[int]:
+    """Distances along an axis of a given extent: 1, 2, 4, … up to half of it."""
+    return [step for step in (1, 2, 4, 8, 16, 32) if 2 * step <= size and size > 2] or ([1] if size == 2 else [])
+
+
+def _edges(values: np.ndarray) -> np.ndarray:
+    """Bin edges with about equal numbers in each bin, between the levels that occur."""
+    levels, counts = np.unique(np.round(values.ravel(), 9), return_counts=True)
+    if len(levels) < 2:
+        return np.zeros(0)
+    below = np.cumsum(counts)[:-1] / counts.sum()
+    cuts = np.unique(np.searchsorted(below, np.arange(1, _BINS) / _BINS).clip(0, len(below) - 1))
+    cuts = cuts[(below[cuts] > 0.02) & (below[cuts] < 0.98)]
+    return np.asarray((levels[cuts] + levels[cuts + 1]) / 2)

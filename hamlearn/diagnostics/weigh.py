@@ -1,0 +1,122 @@
+"""Observed against predicted: how far columns of statistics lie apart, given the noise of their difference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.stats
+import xarray as xr
+
+REPLICATES = 2000
+_FEW = 20  # replicates beyond the observed value below which a fitted tail is more exact than counting
+
+
+@dataclass(frozen=True, eq=False)
+class Statistic:
+    """Columns that are tested together.
+
+    Attributes
+    ----------
+    name : str
+        Plain words, as in "pair correlation at distance 2".
+    columns : int array
+        Which columns belong to it.
+    scatter : bool
+        True: many components, tested by the sum of their squared deviations. False: one number.
+    """
+
+    name: str
+    columns: np.ndarray
+    scatter: bool
+
+
+@dataclass(frozen=True)
+class Row:
+    """One statistic: observed, predicted, the sd of their difference if the model is right, and how unlikely it is."""
+
+    name: str
+    observed: float
+    predicted: float
+    sd: float
+    z: float
+    p_value: float
+    scatter: bool
+
+
+def resampled(deviation: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Errors of a mean from resampling whole blocks, with t tails: the scatter of few blocks is itself uncertain."""
+    blocks = len(deviation)
+    if blocks < 2:
+        return np.zeros((REPLICATES, deviation.shape[1]))
+    times = rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=REPLICATES) - 1.0
+    tails = np.sqrt((blocks - 1) / rng.chisquare(blocks - 1, size=REPLICATES))
+    return (times * (tails * np.sqrt(blocks / (blocks - 1)))[:, None]) @ deviation
+
+
+def judge(
+    statistics: Sequence[Statistic], observed: np.ndarray, expected: np.ndarray, noise: np.ndarray, blocks: int, label: str
+) -> list[Row]:
+    """A row for every statistic, from `noise` ``(replicate, column)``: what observed minus expected is if the model is right."""
+    sd = noise.std(0)
+    live = sd > 1e-12 * np.maximum(np.abs(expected), 1e-3)
+    rows = []
+    for statistic in statistics:
+        columns = statistic.columns[live[statistic.columns]]
+        if not len(columns):
+            continue
+        difference = (observed - expected)[columns]
+        if not statistic.scatter:
+            (column,) = columns
+            z = difference[0] / sd[column]
+            beyond = np.sum(np.abs(noise[:, column]) >= abs(difference[0]))
+            p = (1 + beyond) / (1 + REPLICATES) if beyond >= _FEW else 2 * scipy.stats.t.sf(abs(z), blocks - 1)
+            rows.append(Row(statistic.name + label, observed[column], expected[column], sd[column], z, p, False))
+            continue
+        square = float(np.sum((difference / sd[columns]) ** 2))
+        null = np.sum((noise[:, columns] / sd[columns]) ** 2, 1)
+        beyond = np.sum(null >= square)
+        p = (1 + beyond) / (1 + REPLICATES) if beyond >= _FEW else _tail(null, square)
+        rows.append(Row(statistic.name + label, square, null.mean(), null.std(), (square - null.mean()) / null.std(), p, True))
+    return rows
+
+
+def _tail(null: np.ndarray, value: float) -> float:
+    """P(X ≥ value) far out, from a log-normal through the upper part of the resampled values (heavier than χ²)."""
+    logs = np.log(np.maximum(null, 1e-300))
+    centre = np.median(logs)
+    width = (np.quantile(logs, 0.99) - centre) / scipy.stats.norm.isf(0.01)
+    return float(min(_FEW / len(null), scipy.stats.norm.sf((np.log(value) - centre) / max(width, 1e-12))))
+
+
+def table(rows: list[Row], blocks: int, width_ratio: float | None) -> xr.Dataset:
+    """All rows with p-values corrected for their number (Holm), and the decision in the attributes."""
+    p = np.array([row.p_value for row in rows])
+    order = np.argsort(p)
+    holm = np.empty(len(p))
+    holm[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1.0)
+    found = xr.Dataset(
+        {
+            key: ("statistic", np.array([getattr(row, key) for row in rows], float))
+            for key in ("observed", "predicted", "sd", "z", "p_value")
+        },
+        coords={"statistic": np.array([row.name for row in rows])},
+    )
+    found["p_adjusted"] = ("statistic", holm)
+    found["scatter"] = ("statistic", np.array([row.scatter for row in rows], np.int8))
+    overall = float(holm.min())
+    failed = [rows[k].name for k in order if holm[k] < 0.01]
+    reason = f"held-out data differ in {', '.join(failed)}" if failed else "held-out data agree with the model's predictions"
+    found.attrs = {"decision": "differs" if failed else "agrees", "reason": reason, "overall_p": overall, "blocks": blocks}
+    found.attrs["width_ratio"] = float(width_ratio or 0.0)
+    return found
+
+
+def undecided(reason: str) -> xr.Dataset:
+    """An empty table that says why nothing was compared."""
+    empty = np.zeros(0)
+    names = ("observed", "predicted", "sd", "z", "p_value", "p_adjusted")
+    found = xr.Dataset({name: ("statistic", empty) for name in names}, coords={"statistic": np.zeros(0, "U1")})
+    found.attrs = {"decision": "undecided", "reason": reason, "overall_p": 1.0, "blocks": 0, "width_ratio": 0.0}
+    return found
