@@ -24,6 +24,8 @@ from hamlearn.systems import exact, sampling
 MEMBERS = 48  # their scatter is the uncertainty of a prediction, known to 10 %
 _DRAWS = 24_576  # microstates of all members together
 _CHAINS = 8
+_POOLED = 12_000  # microstates that energies of all members are compared on
+_LINEAR = 0.5  # β times the spread of member energies up to which expectations are linear in them
 _BINS = 10
 
 
@@ -87,35 +89,43 @@ def _compare(systems: list[Any], fit: xr.Dataset, half: halves.Half, label: str,
     weight = np.bincount(half.label, weights=half.weight, minlength=half.blocks)
     observed = sums.sum(0) / total
     deviation = (sums - weight[:, None] * observed) / total
-    batches = np.stack([_batch_means(functions(_draw(system, float(fit["beta"]), fitted, rng))) for system in systems])
-    expected = batches.mean((0, 1))
-    noise = weigh.resampled(deviation, rng) + _prediction_noise(batches, rng)
+    beta = float(fit["beta"])
+    states = [_draw(system, beta, fitted, rng) for system in systems]
+    columns = np.stack([functions(part) for part in states])
+    expected = columns.mean((0, 1))
+    moved = _moved(systems, states, columns, beta)
+    noise = weigh.resampled(deviation, rng) + _prediction_noise(columns, moved, rng)
     return weigh.judge(functions.list, observed, expected, noise, half.blocks, label)
 
 
-def _batch_means(columns: np.ndarray) -> np.ndarray:
-    """Means over batches of chains, ``(batch, column)``: their scatter is the error of the simulation."""
-    return columns.reshape(_CHAINS, -1, columns.shape[1]).mean(1)
+def _moved(systems: list[Any], states: list[np.ndarray], columns: np.ndarray, beta: float) -> np.ndarray:
+    """How every member's expectations differ from the mean of all, ``(member, column)``.
 
-
-def _prediction_noise(batches: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What the expectation may be off by, ``(replicate, column)``, from means ``(member, batch, column)``.
-
-    Members scatter because the parameters are uncertain and because their simulations are finite. Only the first part
-    is an uncertainty of the truth about the mean of all members; of both, a share of one over the number of members
-    is the error of that mean.
+    By linear response in the pooled draws, δ⟨f⟩ = −β Cov(f, E_member − Ē), which has hardly any simulation noise; where
+    members differ by more than a fraction of the temperature, by their own means.
     """
-    members = len(batches)
-    means = batches.mean(1)
-    total = means.var(0, ddof=1)
-    simulated = batches.var(1, ddof=1).mean(0) / batches.shape[1]
-    share = np.sqrt(np.clip(1 - np.divide(simulated, total, out=np.zeros_like(total), where=total > 0), 0.0, 1.0))
-    tails = np.sqrt((members - 1) / rng.chisquare(members - 1, size=(weigh.REPLICATES, 1)))
+    keep = max(1, len(states) * len(states[0]) // _POOLED)
+    pooled = np.concatenate(states)[::keep]
+    values = columns.reshape(-1, columns.shape[-1])[::keep]
+    energy = beta * np.stack([np.asarray(system.action(pooled, 1.0), float) for system in systems])
+    energy -= energy.mean(0)
+    energy -= energy.mean(1, keepdims=True)
+    if np.median(energy.std(1)) < _LINEAR:
+        return -energy @ (values - values.mean(0)) / len(values)
+    means = columns.mean(1)
+    return np.asarray(means - means.mean(0))
+
+
+def _prediction_noise(columns: np.ndarray, moved: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """What the expectation may be off by, ``(replicate, column)``: parameters' uncertainty, and that of the mean of all members."""
+    members = len(moved)
+    means = columns.mean(1)
     deviations = (means - means.mean(0)) * np.sqrt(members / (members - 1))
-    moved = deviations[rng.integers(members, size=weigh.REPLICATES)] * share
-    # Centred resampling of members gives the error of their mean with its correlations between columns.
+    tails = np.sqrt((members - 1) / rng.chisquare(members - 1, size=(weigh.REPLICATES, 1)))
+    truth = moved[rng.integers(members, size=weigh.REPLICATES)] * np.sqrt(members / (members - 1))
+    # Centred resampling of members gives the error of their mean, simulation included, with its correlations.
     times = rng.multinomial(members, np.full(members, 1 / members), size=weigh.REPLICATES) / members - 1 / members
-    return np.asarray(tails * (moved + times @ deviations))
+    return np.asarray(tails * (truth + times @ deviations))
 
 
 def _draw(system: Any, beta: float, fitted: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -130,6 +130,7 @@ def judge_record(record: dict[str, Any], *, beta_declared: bool = True) -> Verdi
         _autocorrelation,
         _identifiability,
         _fit,
+        _recorded,
     )
     reasons = [found for judge in judges for found in judge(record)]
     if not beta_declared:
@@ -342,6 +343,12 @@ def _fit(record: dict[str, Any]) -> Iterator[Finding]:
     else:
         what = f"{found['statistics']} statistics that were not fitted agree with held-out data (overall p = {found['overall_p']:.2g})"
         yield Finding("note", "fit", what)
+
+
+def _recorded(record: dict[str, Any]) -> Iterator[Finding]:
+    """What a kind of model found while learning or extrapolating, as it recorded it."""
+    for found in record.get("findings", []):
+        yield Finding(found["severity"], found["topic"], found["what"], found.get("advice", ""))
 
 
 def _place(name: str) -> str:

@@ -143,7 +143,7 @@ def _seconds(likelihood: Likelihood | OneHotLikelihood, engine: Engine) -> float
     bound = likelihood.bound
     if isinstance(likelihood, OneHotLikelihood) or bound.n_params > LIMIT:
         rows = sum(part.states.shape[0] * part.states.shape[1] for part in likelihood.parts)
-        return 100 * rows * bound.lattice.n_sites**2 * bound.space.q * 4 / 5e8
+        return 100 * rows * bound.lattice.n_sites**2 * bound.space.q * 4 / 2e9
     if not isinstance(engine, NUTS):
         if isinstance(likelihood, ExactLikelihood) and not likelihood.tabulated:
             return _timed_gradient(likelihood) * _gradients(bound, engine)

@@ -20,7 +20,9 @@ from hamlearn.progress import track
 
 LIMIT = 5000  # parameters
 MOST_DRAWS = 4e7  # numbers kept of a posterior (320 MB)
-_STEPS = 300
+_STEPS = 1000
+_GAIN = 1e-6  # nats a parameter that the last step gained
+_GRADIENT = 0.05  # of the log posterior along any parameter, in its standard deviations
 
 
 class Diagonal(Protocol):
@@ -46,29 +48,36 @@ def infer(likelihood: Diagonal, engine: MAP, seed: int, size: float) -> dict[str
     if not isinstance(prior, Normal):
         raise HamlearnError(f"{bound.n_params} parameters are learned by MAP with a normal prior only; got prior {prior.name!r}.")
 
-    def objective(theta: np.ndarray) -> tuple[float, np.ndarray]:
+    start = np.zeros(bound.n_params)
+    # In units of what the data and the prior know of every parameter: rare states would need many more steps otherwise.
+    unit = 1 / np.sqrt(likelihood.diagonal(start) + prior_terms(bound, start, prior)[2])
+
+    def objective(scaled: np.ndarray) -> tuple[float, np.ndarray]:
+        theta = unit * scaled
         value, slope = likelihood.value_and_gradient(theta)
         extra, extra_slope, _ = prior_terms(bound, theta, prior)
-        return -(value + extra) / size, -(slope + extra_slope) / size
+        return -(value + extra), -unit * (slope + extra_slope)
 
+    tolerance = _GAIN * bound.n_params / max(abs(objective(start)[0]), 1.0)
     with track(_STEPS, "maximising") as bar:
         found = scipy.optimize.minimize(
             objective,
-            np.zeros(bound.n_params),
+            start,
             jac=True,
             method="L-BFGS-B",
             callback=lambda _: bar.advance(1),
-            options={"maxiter": _STEPS, "ftol": 1e-7, "gtol": 1e-5},
+            options={"maxiter": _STEPS, "ftol": tolerance, "gtol": _GRADIENT},
         )
-    penalty = prior_terms(bound, found.x, prior)[2]
-    spread = 1 / np.sqrt(likelihood.diagonal(found.x) + penalty)
+    point = unit * found.x
+    penalty = prior_terms(bound, point, prior)[2]
+    spread = 1 / np.sqrt(likelihood.diagonal(point) + penalty)
     used = replace(
         engine, chains=min(engine.chains, 4), draws=int(np.clip(MOST_DRAWS / bound.n_params / min(engine.chains, 4), 2, engine.draws))
     )
     noise = np.random.default_rng(seed).normal(size=(used.chains, used.draws, bound.n_params))
     record = {
         "engine_used": used,
-        "optimum": {"converged": bool(found.success), "steps": int(found.nit), "finite": True, "value": -float(found.fun) * size},
+        "optimum": {"converged": bool(found.success), "steps": int(found.nit), "finite": True, "value": -float(found.fun)},
         "calibration": {
             "adjusted": False,
             "note": f"not calibrated: {bound.n_params} parameters, error bars from the diagonal curvature only",
@@ -86,4 +95,4 @@ def infer(likelihood: Diagonal, engine: MAP, seed: int, size: float) -> dict[str
         },
         "prior_share": [float(np.mean(penalty * spread**2))],
     }
-    return {"theta": found.x + noise * spread, "point": found.x, "record": record}
+    return {"theta": point + noise * spread, "point": point, "record": record}
