@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,16 +37,32 @@ def data_dir() -> Path:
     return path
 
 
+_elsewhere = 0  # shares that worker processes used
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_testnodedown(node: Any) -> None:
+    """Add what a worker process used to this one's account."""
+    global _elsewhere
+    _elsewhere += int(getattr(node, "workeroutput", {}).get("spent", 0))
+
+
+def _spent() -> int:
+    return statistics_budget.spent() + _elsewhere
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how much of the false-alarm budget this run used."""
-    spent, shares = statistics_budget.spent(), statistics_budget.N_STOCHASTIC_TESTS
-    terminalreporter.write_line(f"stochastic assertions: {spent} of a budget of {shares}")
+    terminalreporter.write_line(f"stochastic assertions: {_spent()} of a budget of {statistics_budget.N_STOCHASTIC_TESTS}")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Fail a run that made more stochastic assertions than the budget allows for."""
-    spent, shares = statistics_budget.spent(), statistics_budget.N_STOCHASTIC_TESTS
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["spent"] = statistics_budget.spent()
+        return
+    spent, shares = _spent(), statistics_budget.N_STOCHASTIC_TESTS
     if spent > shares and exitstatus == pytest.ExitCode.OK:
         print(f"\n{spent} stochastic assertions exceed the budget of {shares}: raise N_STOCHASTIC_TESTS in tests/statistics_budget.py")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
