@@ -121,9 +121,9 @@ class SpikeSlab:
     """Each coupling is exactly zero, or there: J_k = γ_k w_k, γ ~ Bernoulli(π), w ~ N(±μ, s²) with either sign.
 
     π ~ Uniform(0, 1), the slab's magnitude μ and its width s are learned with the couplings, so nothing has to be
-    tuned: the posterior says which bonds exist (`inclusion`) and how strong they are. Where the couplings share a
-    magnitude s shrinks, they borrow strength from each other, and a much smaller spurious coupling is recognised as
-    none; where they do not, s grows until μ means nothing.
+    tuned: the posterior says which bonds exist (`inclusion`) and how strong they are. Where couplings share a
+    magnitude, s shrinks, they borrow strength from each other, and a much smaller spurious coupling is recognised as
+    none; where they do not, s grows and μ means nothing.
 
     Parameters
     ----------
@@ -131,24 +131,29 @@ class SpikeSlab:
         Scale of the priors s ~ C⁺(0, slab) and μ ~ the absolute value of N(0, (10 slab)²).
     inclusion : float, optional
         Fixed prior probability π that a bond exists; by default it is learned.
-    common : bool
-        Whether μ is learned (the default); False fixes μ = 0, an ordinary zero-centred slab.
+    common : float
+        Prior probability that couplings share a magnitude, μ > 0. With 1, the default, there always is one, and a wide slab
+        where they do not; with 0 (or False) μ = 0, an ordinary zero-centred slab; between, it is learned which. At a few
+        hundred microstates the default underrates weak edges of unequal strengths a little, and 0.5 overrates edges of
+        equal strengths more (``benchmarks/couplings/results/inclusion.md``).
     """
 
     slab: float = 1.0
     inclusion: float | None = None
-    common: bool = True
+    common: float = 1.0
     name: ClassVar[str] = "spike_slab"
 
     def __post_init__(self) -> None:
-        if not 0 < self.slab < np.inf or (self.inclusion is not None and not 0 < self.inclusion < 1):
-            raise HamlearnError(f"SpikeSlab prior: slab must be finite and > 0, inclusion between 0 and 1; got {self!r}.")
+        if not 0 < self.slab < np.inf or (self.inclusion is not None and not 0 < self.inclusion < 1) or not 0 <= self.common <= 1:
+            raise HamlearnError(
+                f"SpikeSlab prior: slab must be finite and > 0, inclusion between 0 and 1, common from 0 to 1; got {self!r}."
+            )
 
     def draw(self, size: int, generator: np.random.Generator) -> np.ndarray:
         """`size` couplings drawn from the prior."""
         probability = generator.uniform() if self.inclusion is None else self.inclusion
         width = np.abs(generator.standard_cauchy()) * self.slab
-        centre = np.abs(generator.normal(scale=10 * self.slab)) if self.common else 0.0
+        centre = np.abs(generator.normal(scale=10 * self.slab)) * (generator.uniform() < self.common)
         sign = generator.choice([-1.0, 1.0], size)
         return (sign * centre + generator.normal(scale=width, size=size)) * (generator.uniform(size=size) < probability)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 
+import numba
 import numpy as np
 import pytest
 import scipy.stats
@@ -13,6 +15,7 @@ from hamlearn.data import microstates
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.calibrate import score_covariance
 from hamlearn.infer.engines import gibbs
+from hamlearn.infer.engines.gibbs import collapsed
 from hamlearn.infer.likelihoods import ExactLikelihood, composite
 from hamlearn.infer.optimum import maximise
 from hamlearn.infer.records import bind
@@ -20,6 +23,7 @@ from hamlearn.models import Couplings, Normal, SpikeSlab
 from hamlearn.systems import SPINS
 from statistics_budget import assert_within
 
+search = importlib.import_module("hamlearn.infer.engines.gibbs.search")  # the package shows its function of that name
 TRIANGLE = [[0, 1], [1, 2], [0, 2]]
 
 
@@ -49,16 +53,19 @@ def problem(fields=None, strength=1.0, field_scale=2.0):
 
 
 def by_enumeration(likelihood, prior, points=300):
-    """P(γ_k = 1), E θ_k, E θ_k² and E s, E π over all models, with s (and μ) on grids of quantiles and π integrated."""
+    """P(γ_k = 1), E θ_k, E θ_k², E π, E s and P(μ > 0) over all models, with s (and μ) on grids of quantiles and π integrated."""
     n, p = likelihood.bound.n_coupling_params, likelihood.bound.n_params
     Q, b = likelihood.precision, likelihood.precision @ likelihood.centre
     field_precision = likelihood.bound.model.field_prior.scale**-2.0
     quantiles = (np.arange(points) + 0.5) / points
     widths = scipy.stats.halfcauchy.ppf(quantiles, scale=prior.slab)
-    magnitudes = scipy.stats.halfnorm.ppf(quantiles, scale=10 * prior.slab) if prior.common else np.zeros(1)
-    s, mu = (grid.ravel() for grid in np.meshgrid(widths, magnitudes, indexing="ij"))
+    magnitudes = scipy.stats.halfnorm.ppf(quantiles, scale=10 * prior.slab)
+    grids = [np.meshgrid(widths, np.zeros(1))] * (prior.common < 1) + [np.meshgrid(widths, magnitudes)] * (prior.common > 0)
+    shares = [1.0 - prior.common] * (prior.common < 1) + [prior.common] * (prior.common > 0)
+    s, mu = (np.concatenate([grid[k].ravel() for grid in grids]) for k in range(2))
+    share = np.concatenate([np.full(grid[0].size, part / grid[0].size) for grid, part in zip(grids, shares, strict=True)])
     total, inclusion, first, second = 0.0, np.zeros(n), np.zeros(p), np.zeros(p)
-    inclusion_mean = width_mean = 0.0
+    inclusion_mean = width_mean = common_mean = 0.0
     for signs in itertools.product((-1, 0, 1), repeat=n):
         signs = np.array(signs)
         k = int(np.abs(signs).sum())
@@ -77,14 +84,15 @@ def by_enumeration(likelihood, prior, points=300):
         mean = np.linalg.solve(A, linear[..., None])[..., 0]
         covariance = np.linalg.inv(A)
         log = 0.5 * (np.log(D).sum(1) - np.linalg.slogdet(A)[1] + (linear * mean).sum(1) - (D * m**2).sum(1))
-        mass = weight * np.exp(log - 0.5 * b @ likelihood.centre)
+        mass = weight * share * np.exp(log - 0.5 * b @ likelihood.centre)
         total += mass.sum()
         inclusion += mass.sum() * (signs != 0)
         first[live] += mass @ mean
         second[live] += mass @ (mean**2 + np.diagonal(covariance, axis1=1, axis2=2))
         inclusion_mean += mass.sum() * pi
         width_mean += mass @ np.minimum(s, 5.0)  # the mean of s itself has a heavy tail
-    return inclusion / total, first / total, second / total, inclusion_mean / total, width_mean / total
+        common_mean += mass @ (mu > 0)
+    return inclusion / total, first / total, second / total, inclusion_mean / total, width_mean / total, common_mean / total
 
 
 def monte_carlo(series):
@@ -105,13 +113,14 @@ SETTINGS = {
     "fixed inclusion, common magnitude": (None, SpikeSlab(0.1, 0.3, common=True)),
     "everything learned": (None, SpikeSlab(0.1, None, common=True)),
     "everything learned, a field": ("uniform", SpikeSlab(0.1, None, common=True)),
+    "whether the magnitude is common, too": (None, SpikeSlab(0.1, None, common=0.3)),
 }
 
 
 @pytest.mark.parametrize(("fields", "prior"), SETTINGS.values(), ids=SETTINGS)
 def test_sum_over_models(fields, prior):
     likelihood = problem(fields)
-    inclusion, first, second, pi, width = by_enumeration(likelihood, prior)
+    inclusion, first, second, pi, width, common = by_enumeration(likelihood, prior)
     draws = run(likelihood, prior, draws=20_000, burn_in=1000, seed=3)
     assert draws.theta.shape == (4, 20_000, len(likelihood.centre)) and draws.included.shape == (4, 20_000, 3)
     np.testing.assert_array_equal(draws.included != 0, draws.theta[..., :3] != 0)
@@ -128,12 +137,121 @@ def test_sum_over_models(fields, prior):
     else:
         assert np.all(draws.hyper[..., 0] == prior.inclusion)
     assert_within(*_with(monte_carlo(np.minimum(draws.hyper[..., 1], 5.0)), width, 2e-3), "slab width")
-    if not prior.common:
-        assert np.all(draws.hyper[..., 2] == 0)
+    if prior.common in (0, 1):
+        assert np.all((draws.hyper[..., 2] > 0) == prior.common)
+    else:
+        assert 0.1 < common < 0.9
+        assert_within(*_with(monte_carlo(draws.hyper[..., 2] > 0), common, 2e-3), "whether the magnitude is common")
 
 
 def _with(estimate, truth, grid=0.0):
     return estimate[0], truth, np.hypot(estimate[1], grid)
+
+
+def log_evidence(Q, b, signs, tau, centre, odds, field_precision):
+    """Log evidence of one assignment of signs, by the Gaussian integral."""
+    n = len(signs)
+    live = np.concatenate([np.flatnonzero(signs), np.arange(n, len(b))])
+    coupling = live < n
+    precision = np.where(coupling, tau, field_precision)
+    middle = np.where(coupling, centre * np.append(signs, np.zeros(len(b) - n))[live], 0.0)
+    A, linear = Q[np.ix_(live, live)] + np.diag(precision), b[live] + precision * middle
+    log = 0.5 * (np.log(precision).sum() - np.linalg.slogdet(A)[1] + linear @ np.linalg.solve(A, linear) - precision @ middle**2)
+    return log + coupling.sum() * (odds - np.log(2))
+
+
+def test_pivots_are_the_inverse_and_the_schur_complement():
+    root, generator = np.random.default_rng(1).normal(size=(6, 9)), np.random.default_rng(2)
+    A, l = root @ root.T, generator.normal(size=6)
+    matrix, vector = A.copy(), l.copy()
+    for k, back in ((4, False), (0, False), (2, False), (4, True), (5, False)):
+        collapsed.pivot(matrix, vector, k, back)
+    inside, outside = [0, 2, 5], [1, 3, 4]
+    inverse, across = np.linalg.inv(A[np.ix_(inside, inside)]), A[np.ix_(outside, inside)]
+    np.testing.assert_allclose(-matrix[np.ix_(inside, inside)], inverse)
+    np.testing.assert_allclose(matrix[np.ix_(outside, inside)], across @ inverse)
+    np.testing.assert_allclose(matrix[np.ix_(outside, outside)], A[np.ix_(outside, outside)] - across @ inverse @ across.T)
+    np.testing.assert_allclose(vector[inside], inverse @ l[inside])
+    np.testing.assert_allclose(vector[outside], l[outside] - across @ inverse @ l[inside])
+
+
+@pytest.mark.parametrize(("fields", "free", "moves"), [(None, (1, 1, 1), 0), ("uniform", (1, 1, 1), 3), (None, (1, 1, 0), 1)])
+def test_collapsed_sweeps_visit_every_graph_as_often_as_its_evidence_says(fields, free, moves):
+    likelihood = problem(fields, strength=0.4)
+    Q, b = likelihood.precision, likelihood.precision @ likelihood.centre
+    tau, centre, odds, field_precision = 8.0, 0.3, -0.4, 0.25
+    free = np.array(free, bool)
+    theta, sign = np.zeros(len(b)), np.array([0.0, 0.0, 1.0])
+    states = [signs for signs in itertools.product((-1, 0, 1), repeat=3) if np.all(free | (np.array(signs) == sign))]
+    log = np.array([log_evidence(Q, b, np.array(signs), tau, centre, odds, field_precision) for signs in states])
+    expected = np.exp(log - log.max()) / np.exp(log - log.max()).sum()
+    seed_compiled_code(5)
+    visits, strengths = np.zeros((40, 500, len(states))), np.zeros((40, 500))
+    for at in np.ndindex(40, 500):
+        collapsed.sweep(Q, b, 3, field_precision, tau, centre, odds, theta, sign, free, moves)
+        visits[(*at, states.index(tuple(int(value) for value in sign)))] = 1.0
+        strengths[at] = theta[0]
+        assert np.all((theta[:3] != 0) == (sign != 0))
+    means = visits.mean(1)
+    assert np.sum(expected > 0.02) >= 5
+    assert_within(means.mean(0), expected, means.std(0, ddof=1) / np.sqrt(40) + 1e-3, "graphs")
+    mean = 0.0
+    for weight, signs in zip(expected, states, strict=True):
+        live = np.concatenate([np.flatnonzero(signs), np.arange(3, len(b))])
+        added = np.where(live < 3, tau, field_precision)
+        middle = np.where(live < 3, centre * np.append(signs, np.zeros(len(b) - 3))[live], 0.0)
+        solved = np.linalg.solve(Q[np.ix_(live, live)] + np.diag(added), b[live] + added * middle)
+        mean += weight * (solved[0] if signs[0] else 0.0)
+    assert_within(strengths.mean(), mean, strengths.mean(1).std(ddof=1) / np.sqrt(40) + 1e-4, "strengths")
+
+
+@numba.njit
+def seed_compiled_code(seed):
+    np.random.seed(seed)  # noqa: NPY002 (numba's own generator)
+
+
+def test_laplace_evidence_of_a_normal_likelihood_is_its_integral():
+    likelihood, prior = problem("uniform"), SpikeSlab(0.5, 0.3, common=False)
+    normal = gibbs.surrogate(likelihood, np.zeros(4), calibrated=False)
+    hyper, found = np.array([0.3, 0.4, 0.0]), []
+    Q, b = likelihood.precision, likelihood.precision @ likelihood.centre
+    for signs in ((1, 1, 0), (1, 0, 1)):
+        members = [0, *np.flatnonzero(signs)[1:], 3]
+        penalty = np.array([0.4**-2, 0.4**-2, 2.0**-2])
+        theta = np.zeros(4)
+        theta[members] = np.linalg.solve(Q[np.ix_(members, members)] + np.diag(penalty), b[members])
+        mode = search.Mode(theta, likelihood.value_and_gradient(theta)[0], hyper)
+        exact = log_evidence(Q, b, np.array(signs), 0.4**-2, 0.0, np.log(0.3 / 0.7), 2.0**-2)
+        found.append(search.log_evidence(mode, likelihood, normal, prior) - exact)
+    assert found[0] == pytest.approx(found[1], abs=1e-9)
+
+
+def test_chains_start_where_the_evidence_is():
+    modes = [search.Mode(np.full(3, k), 0.0, np.zeros(3)) for k in range(3)]
+    found = search.Search(None, modes, np.log([0.5, 0.3, 0.2]), 1, 3)
+    counts = np.zeros(3)
+    for seed in range(50):
+        for mode in found.starts(10, seed):
+            counts[int(mode.theta[0])] += 1
+    np.testing.assert_array_equal(counts, [250, 150, 100])
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_graph_of_a_nearly_frozen_glass(seed):
+    """±J couplings on a 4×3 torus at βJ = 1.2: far from normal around the maximum of the likelihood, strongly correlated."""
+    pairs = np.stack(np.triu_indices(12, 1), 1)
+    (row, column), (first, second) = np.divmod(np.arange(12), 3), pairs.T
+    down, across = np.abs(row[first] - row[second]), np.abs(column[first] - column[second])
+    near = (np.isin(down, (1, 3)) & (across == 0)) | ((down == 0) & (across > 0))
+    strengths = 1.2 * near * np.random.default_rng(20 + seed).choice([-1.0, 1.0], len(pairs))
+    data = microstates(oracles.exact_draws(pairs, strengths, np.zeros(12), 1.0, 12, 3000, seed=seed), beta=1.0)
+    bound, parts, _ = bind(data, Couplings(None, fields=None, prior="spike_slab"))
+    objective = composite(bound, parts, "pseudo")
+    start = maximise(objective, Normal(1.0)).theta
+    draws = gibbs.spike_slab(objective, start, SpikeSlab(), calibrated=True, draws=200, chains=2, burn_in=200, seed=seed)
+    inclusion = draws.included.mean((0, 1))
+    assert inclusion[near].min() > 0.9 and inclusion[~near].max() < 0.1
+    assert draws.rounds >= 2 and draws.evidence.shape == (2,) and draws.evidence.max() == 0.0
 
 
 def test_same_seed_same_draws():

@@ -119,6 +119,9 @@ def test_spike_slab_couplings_of_one_draw_share_a_magnitude():
 
     assert spread(SpikeSlab(0.5, 0.9, common=True)) < 0.3
     assert spread(SpikeSlab(0.5, 0.9, common=False)) == pytest.approx(np.sqrt(np.pi / 2 - 1), abs=0.05)
+    draws = [SpikeSlab(1e-3, 0.9, common=0.3).draw(100, generator) for _ in range(400)]
+    shared = np.mean([np.abs(draw[draw != 0]).std() < 0.65 * np.abs(draw[draw != 0]).mean() for draw in draws])
+    assert 0.15 < shared < 0.35, "three of ten share a magnitude, some of them with a width beyond it"
 
 
 MISTAKES = {
@@ -128,6 +131,7 @@ MISTAKES = {
     "NaN": (lambda: Horseshoe(np.nan), "Horseshoe prior: global_scale must be finite"),
     "slab": (lambda: SpikeSlab(0.0), "SpikeSlab prior: slab must be finite and > 0"),
     "infinite slab": (lambda: SpikeSlab(np.inf), "SpikeSlab prior: slab must be"),
+    "impossible share": (lambda: SpikeSlab(common=1.5), "common from 0 to 1"),
     "certain inclusion": (lambda: SpikeSlab(inclusion=1.0), "inclusion between 0 and 1"),
     "unknown": (lambda: prior_from_dict({"name": "norma"}), "Did you mean 'normal'"),
 }
