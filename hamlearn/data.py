@@ -18,7 +18,9 @@ import xarray as xr
 from hamlearn import storage
 from hamlearn.errors import HamlearnError, choice
 
-SPACES = ("spins", "bits", "states")
+SPACES = ("spins", "bits", "states", "angles", "reals")
+CONTINUOUS = ("angles", "reals")
+TURN = 2 * np.pi
 
 
 def microstates(
@@ -30,6 +32,7 @@ def microstates(
     weights: Any = None,
     *,
     q: int | None = None,
+    wrap: bool = False,
 ) -> xr.Dataset:
     """Observed microstates from an array or a file, validated.
 
@@ -38,9 +41,9 @@ def microstates(
     source : array-like, path, or Dataset
         The states. Axis 0 is the draw, all other axes are sites, one chain, unless `dims` says otherwise. A path may
         end in .nc, .zarr, .npz, .npy, .csv (also .csv.gz or zipped), .h5.
-    space : {"spins", "bits", "states"}
-        What the numbers mean: ±1 spins (the default), 0/1 bits (stored as spins, 1 is up), or states 0 … q−1. A file
-        written by hamlearn knows its own.
+    space : {"spins", "bits", "states", "angles", "reals"}
+        What the numbers mean: ±1 spins (the default), 0/1 bits (stored as spins, 1 is up), states 0 … q−1, angles in
+        radians in [0, 2π), or real numbers (paths, fields). A file written by hamlearn knows its own.
     beta : float or sequence of float, optional
         Inverse temperature(s) of the observation. Undeclared, couplings come out as βJ (β is recorded as 1) and
         predictions elsewhere are marked hypothetical.
@@ -52,17 +55,21 @@ def microstates(
         Statistical weight of every row (sequence reweighting); the sum of weights is the effective sample size.
     q : int, optional
         Number of states for ``space="states"``; one more than the largest value by default.
+    wrap : bool
+        For ``space="angles"``: angles outside [0, 2π) are meant, and are reduced to it. Without it they are an error,
+        for they are more often degrees or another convention than angles that wound around.
 
     Returns
     -------
     Dataset
-        Variable ``state`` ``(chain, draw, *sites)``.
+        Variable ``state`` ``(chain, draw, *sites)``: int8 for discrete spaces; float32 stays float32 and everything
+        else becomes float64 for angles and reals.
 
     Raises
     ------
     HamlearnError
-        If values lie outside the space, are NaN, the array is empty or ragged, shapes disagree, β ≤ 0, or chains are
-        copies of each other.
+        If values lie outside the space, are NaN or infinite, the array is empty or ragged, shapes disagree, β ≤ 0,
+        chains are copies of each other, or a periodic path repeats its first slice at its end.
 
     Examples
     --------
@@ -72,6 +79,7 @@ def microstates(
     {'chain': 1, 'draw': 2, 'site': 3}
     """
     given = {"space": space, "beta": beta, "dims": dims, "counts": counts, "weights": weights, "q": q}
+    given["wrap"] = True if wrap else None
     if isinstance(source, xr.Dataset):
         return _already_said(validate(source), given)
     if isinstance(source, str | PathLike):
@@ -93,7 +101,11 @@ def microstates(
     array = _as_array(source)
     array, names = _name_axes(array, dims)
     space = choice(space or "spins", SPACES, "space")
-    values, name, q = _to_space(array, space, q)
+    if wrap and space != "angles":
+        raise HamlearnError(f"wrap=True reduces angles to [0, 2π); it means nothing for space={space!r}, so leave it out.")
+    values, name, q = _to_reals(array, space, q, wrap) if space in CONTINUOUS else _to_space(array, space, q)
+    if space in CONTINUOUS:
+        _refuse_repeated_end(values, [axis for axis, label in enumerate(names) if label not in ("beta", "chain", "draw")])
     site_dims = [axis for axis in names if axis not in ("beta", "chain", "draw")]
     if dims is None:
         site_dims = ["site"] if len(site_dims) == 1 else [f"x{index}" for index in range(len(site_dims))]
@@ -254,9 +266,51 @@ def _to_space(array: np.ndarray, space: str, q: int | None) -> tuple[np.ndarray,
             hint = " These look like ±1 data: declare them with space='spins'."
         elif np.all(found == np.floor(found)) and found[0] >= 0:
             hint = " For states 0 … q−1 use space='states'."
+        elif found.size > 5:
+            hint = " For continuous values use space='angles' (radians) or space='reals'."
         raise HamlearnError(f"space={space!r} allows the values {allowed[0]} and {allowed[1]}; found {shown}.{hint}")
     values = array.astype(np.int8)
     return (values if space == "spins" else 2 * values - 1), "spins", 2
+
+
+def _to_reals(array: np.ndarray, space: str, q: int | None, wrap: bool) -> tuple[np.ndarray, str, int]:
+    """Validated float values with the name of their space; continuous spaces have q = 0."""
+    if q is not None:
+        raise HamlearnError(f"q={q!r} counts the states of a discrete space; space={space!r} is continuous, so leave it out.")
+    values = array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
+    if not np.all(np.isfinite(values)):
+        nan, infinite = int(np.isnan(values).sum()), int(np.isinf(values).sum())
+        raise HamlearnError(f"the states contain {nan} NaN and {infinite} infinite values; remove those microstates first.")
+    if space == "reals":
+        return values, space, 0
+    if np.any(values == values.dtype.type(TURN)) and values.dtype == np.float32:
+        values = np.where(values == np.float32(TURN), np.float32(0), values)  # what an angle just below 2π rounds to
+    low, high = float(values.min()), float(values.max())
+    if not wrap and (low < 0 or high >= TURN):
+        found = f"space='angles' holds radians in [0, 2π); found values from {low:.6g} to {high:.6g}."
+        if high - low > 1.5 * TURN and low >= -180 and high <= 360:
+            raise HamlearnError(f"{found} These look like degrees: convert them with np.deg2rad(angles) % (2 * np.pi).")
+        centred = " They look like angles in (−π, π]." if low >= -np.pi * 1.000001 and high <= np.pi * 1.000001 else ""
+        raise HamlearnError(f"{found}{centred} If these are radians, declare wrap=True to reduce them.")
+    if wrap:
+        values = np.mod(values, values.dtype.type(TURN))
+        values[values >= TURN] = 0  # the remainder of a tiny negative angle rounds up to the full turn
+    return values, space, 0
+
+
+def _refuse_repeated_end(values: np.ndarray, axes: list[int]) -> None:
+    """An error if the last slice repeats the first in every microstate: a closed path written out with its end.
+
+    Values that never change (ends held fixed) are no sign of it.
+    """
+    for axis in axes:
+        first, last = values.take(0, axis), values.take(-1, axis)
+        if values.shape[axis] >= 3 and len(np.unique(first)) > 1 and np.array_equal(first, last):
+            raise HamlearnError(
+                f"the first and the last slice along site axis {axis - axes[0]} are identical in all microstates: the end point of a "
+                "periodic path is repeated. Periodic boundaries already join the last slice to the first: drop the last, "
+                f"states[..., :{values.shape[axis] - 1}]."
+            )
 
 
 def _per_row(values: Any, shape: tuple[int, ...], what: str) -> np.ndarray:

@@ -53,6 +53,12 @@ class track:
         if self._bar is not None:
             self._bar.update(self._task, completed=self.done)
 
+    def describe(self, label: str) -> None:
+        """Say something else from now on: how well it goes, beside how far."""
+        self.label = label
+        if self._bar is not None:
+            self._bar.update(self._task, description=label)
+
     def _open(self) -> None:
         # rich is imported only when a bar is wanted: most calls never need it.
         from rich.console import Console

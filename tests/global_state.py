@@ -23,6 +23,7 @@ FOREIGN = (
     "pyro",
     "scipy.stats",
     "sklearn",
+    "sympy",
     "torch",
     "xarray",
     "zarr",

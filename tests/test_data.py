@@ -205,6 +205,75 @@ def test_fingerprints_tell_data_apart():
     assert len({mark(item) for item in [base, *others]} | {mark(base, others[0])}) == 5
 
 
+# --------------------------------------------------------------------------------------------- angles and reals
+
+ANGLE = np.random.default_rng(5).uniform(0, 2 * np.pi, (7, 4, 4))
+FIELD = np.random.default_rng(6).normal(size=(7, 5))
+
+
+def test_continuous_values_are_kept(tmp_path):
+    angles = microstates(ANGLE, "angles", beta=0.9)
+    np.testing.assert_array_equal(angles["state"].values[0], ANGLE)
+    assert (angles.attrs["space"], angles.attrs["q"], angles["state"].dtype) == ("angles", 0, np.float64)
+    single = microstates(FIELD.astype(np.float32), "reals", beta=2.0)
+    assert single["state"].dtype == np.float32 and single.attrs["space"] == "reals"
+    assert microstates(np.arange(6).reshape(3, 2), "reals")["state"].dtype == np.float64
+    for name, data in (("a.nc", angles), ("r.zarr", single)):
+        storage.write_dataset(data, tmp_path / name)
+        back = microstates(tmp_path / name)
+        assert back.equals(data) and back["state"].dtype == data["state"].dtype
+    np.savetxt(tmp_path / "field.csv", FIELD, delimiter=",")
+    np.testing.assert_allclose(microstates(tmp_path / "field.csv", "reals")["state"].values[0], FIELD)
+
+
+def test_continuous_data_are_split_counted_and_fingerprinted():
+    chains = np.random.default_rng(7).normal(size=(2, 3, 5, 4))
+    whole = microstates(chains, "reals", beta=[1.0, 2.0], dims=("beta", "chain", "draw", "tau"), weights=np.ones(30))
+    parts = rooms.split_by_beta(whole)
+    np.testing.assert_array_equal(rooms.rows(parts[1]), chains[1])
+    one, other = microstates(FIELD, "reals"), microstates(np.nextafter(FIELD, 9), "reals")
+    assert rooms.fingerprint([one]) == rooms.fingerprint([microstates(FIELD.copy(), "reals")]) != rooms.fingerprint([other])
+    assert microstates(FIELD, "reals", counts=np.arange(7))["count"].values.sum() == 21
+
+
+def test_angles_are_wrapped_only_when_declared():
+    wound = ANGLE + 2 * np.pi * np.random.default_rng(8).integers(-3, 3, ANGLE.shape)
+    np.testing.assert_allclose(microstates(wound, "angles", wrap=True)["state"].values[0], ANGLE, atol=1e-12)
+    tiny = microstates(np.array([[-1e-20, 1.0], [2.0, 3.0]]), "angles", wrap=True)["state"].values
+    assert tiny.min() >= 0 and tiny.max() < 2 * np.pi
+    almost = np.array([[np.nextafter(2 * np.pi, 0), 1.0], [2.0, 3.0]]).astype(np.float32)
+    assert microstates(almost, "angles")["state"].values.max() < 2 * np.pi
+
+
+CLOSED = np.concatenate([FIELD, FIELD[:, :1]], 1)
+CONTINUOUS_MISTAKES = {
+    "degrees": (lambda: microstates(np.rad2deg(ANGLE), "angles"), r"found values from .* look like degrees: .*np\.deg2rad"),
+    "signed degrees": (lambda: microstates(np.rad2deg(ANGLE) - 180, "angles"), "look like degrees"),
+    "centred": (lambda: microstates(ANGLE - np.pi, "angles"), r"\(−π, π\].*wrap=True"),
+    "wound": (lambda: microstates(ANGLE + 1.0, "angles"), "declare wrap=True"),
+    "full turn": (lambda: microstates([[0.0, 2 * np.pi], [1.0, 2.0]], "angles"), "wrap=True"),
+    "wrapped spins": (lambda: microstates(STATES, "spins", wrap=True), "wrap=True .* nothing for space='spins'"),
+    "wrapped dataset": (lambda: microstates(microstates(ANGLE, "angles"), wrap=True), "would be ignored"),
+    "NaN angle": (lambda: microstates(np.where(ANGLE > 6, np.nan, ANGLE), "angles"), "NaN and 0 infinite"),
+    "infinite field": (lambda: microstates(np.where(FIELD > 1, np.inf, FIELD), "reals"), "0 NaN and"),
+    "q of angles": (lambda: microstates(ANGLE, "angles", q=4), "q=4 counts the states of a discrete space"),
+    "repeated end": (lambda: microstates(CLOSED, "reals"), r"end point of a periodic path is repeated.*states\[\.\.\., :5\]"),
+    "undeclared": (lambda: microstates(FIELD), "space='reals'"),
+}
+
+
+@pytest.mark.parametrize(("mistake", "message"), CONTINUOUS_MISTAKES.values(), ids=CONTINUOUS_MISTAKES)
+def test_mistakes_with_continuous_values_are_named(mistake, message):
+    with pytest.raises(HamlearnError, match=message):
+        mistake()
+
+
+def test_ends_held_fixed_are_no_repeated_end():
+    pinned = CLOSED.copy()
+    pinned[:, [0, -1]] = 0.5
+    assert microstates(pinned, "reals")["state"].shape == (1, 7, 6)
+
+
 # ------------------------------------------------------------------------------------------------------ bad input
 
 GOOD = STATES[:3]
@@ -248,7 +317,7 @@ MISTAKES = {
     "beta axis, no beta": (lambda: microstates(GOOD[None], dims=("beta", "draw", "site")), "needs the list of its temperatures"),
     "unknown space": (
         lambda: microstates(GOOD, "spin"),
-        "space must be one of 'spins', 'bits', 'states'; got 'spin'. Did you mean 'spins'",
+        "space must be one of 'spins', 'bits', 'states', 'angles', 'reals'; got 'spin'. Did you mean 'spins'",
     ),
     "too few dims": (lambda: microstates(GOOD, dims=("draw",)), "dims must name each of the 2 axes once"),
     "dims twice": (lambda: microstates(GOOD, dims=("draw", "draw")), "dims must name each of the 2 axes once"),

@@ -11,12 +11,30 @@ from typing import Any
 
 from hamlearn.errors import choice
 from hamlearn.systems import exact, lattice, observables, sampling
-from hamlearn.systems.base import SPINS, Space, System, space_from_name, states
+from hamlearn.systems.base import ANGLES, REALS, SPINS, Space, System, space_from_name, states
+from hamlearn.systems.density import LearnedDensity, density_from_dict
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.pairwise import EdwardsAnderson, Ising, Pairwise, SherringtonKirkpatrick, WeakStrong, pairwise_from_dict
+from hamlearn.systems.path import Path, path_from_dict
+from hamlearn.systems.polynomial import PolynomialField, polynomial_field_from_dict
+from hamlearn.systems.potentials import DoubleWell, Polynomial
 from hamlearn.systems.potts import Clock, Potts, QState, qstate_from_dict, zero_sum
+from hamlearn.systems.scalar import ScalarField, scalar_from_dict
+from hamlearn.systems.tiles import Tiles, tiles_from_dict
+from hamlearn.systems.weighted import JoinedAction
+from hamlearn.systems.xy import XY, xy_from_dict
 
-_READERS: dict[str, Callable[[dict[str, Any]], System]] = {"pairwise": pairwise_from_dict, "qstate": qstate_from_dict}
+_READERS: dict[str, Callable[[dict[str, Any]], System]] = {
+    "density": density_from_dict,
+    "pairwise": pairwise_from_dict,
+    "joined_action": lambda found: JoinedAction([from_dict(part) for part in found["parts"]], found["betas"]),
+    "path": path_from_dict,
+    "polynomial_field": polynomial_field_from_dict,
+    "qstate": qstate_from_dict,
+    "scalar": scalar_from_dict,
+    "tiles": tiles_from_dict,
+    "xy": xy_from_dict,
+}
 
 
 def from_dict(description: dict[str, Any]) -> System:
@@ -25,17 +43,28 @@ def from_dict(description: dict[str, Any]) -> System:
 
 
 __all__ = [
+    "ANGLES",
+    "REALS",
     "SPINS",
+    "XY",
     "Clock",
+    "DoubleWell",
     "EdwardsAnderson",
     "Ising",
+    "JoinedAction",
     "Lattice",
+    "LearnedDensity",
     "Pairwise",
+    "Path",
+    "Polynomial",
+    "PolynomialField",
     "Potts",
     "QState",
+    "ScalarField",
     "SherringtonKirkpatrick",
     "Space",
     "System",
+    "Tiles",
     "WeakStrong",
     "exact",
     "from_dict",

@@ -14,42 +14,65 @@ from hamlearn.systems.lattice import Lattice
 
 @dataclass(frozen=True)
 class Space:
-    """The values one site can take: ±1 spins, or the states 0 … q−1.
+    """The values one site can take: ±1 spins, the states 0 … q−1, angles in [0, 2π), or real numbers.
 
     Attributes
     ----------
     name : str
-        ``"spins"`` or ``"states"``.
+        ``"spins"``, ``"states"``, ``"angles"`` or ``"reals"``.
     q : int
-        Number of values.
+        Number of values; 0 where they are continuous (angles, reals).
 
     Examples
     --------
-    >>> from hamlearn.systems import SPINS, states
+    >>> from hamlearn.systems import ANGLES, SPINS, states
     >>> SPINS.values
     array([-1,  1], dtype=int8)
     >>> states(3).values
     array([0, 1, 2], dtype=int8)
+    >>> ANGLES.continuous
+    True
     """
 
     name: str
     q: int
 
     @property
+    def continuous(self) -> bool:
+        """Whether a site takes real values (angles, reals): densities rather than probabilities."""
+        return self.q == 0
+
+    @property
     def values(self) -> np.ndarray:
-        """The allowed values in ascending order, shape ``(q,)``."""
+        """The allowed values in ascending order, shape ``(q,)``.
+
+        Raises
+        ------
+        HamlearnError
+            If the space is continuous: its values cannot be listed.
+        """
+        self._require_discrete("a list of values")
         return np.array([-1, 1], np.int8) if self.name == "spins" else np.arange(self.q, dtype=np.int8)
 
     def index(self, states: np.ndarray) -> np.ndarray:
         """Index of each state in :attr:`values` (what tables are indexed with)."""
+        self._require_discrete("indices into a table")
         return (np.asarray(states) + 1) // 2 if self.name == "spins" else np.asarray(states)
 
     def from_index(self, index: np.ndarray) -> np.ndarray:
         """Inverse of :meth:`index`."""
         return self.values[np.asarray(index)]
 
+    def _require_discrete(self, what: str) -> None:
+        if self.continuous:
+            raise HamlearnError(f"the space of {self.name} is continuous and has no {what}; this needs spins or states 0 … q−1.")
+
 
 SPINS = Space("spins", 2)
+ANGLES = Space("angles", 0)
+"""Angles in radians, in [0, 2π)."""
+REALS = Space("reals", 0)
+"""Real numbers: paths and fields."""
 
 
 def states(q: int) -> Space:
@@ -60,10 +83,11 @@ def states(q: int) -> Space:
 
 
 def space_from_name(name: str, q: int | None = None) -> Space:
-    """The space called `name` (``"spins"`` or ``"states"`` with `q`)."""
-    choice(name, ("spins", "states"), "space")
-    if name == "spins":
-        return SPINS
+    """The space called `name`: ``"spins"``, ``"angles"``, ``"reals"``, or ``"states"`` with `q`."""
+    named = {space.name: space for space in (SPINS, ANGLES, REALS)}
+    choice(name, ("spins", "states", "angles", "reals"), "space")
+    if name in named:
+        return named[name]
     if q is None:
         raise HamlearnError("space='states' needs q, the number of states; for example q=3.")
     return states(q)

@@ -218,4 +218,6 @@ def test_any_discrete_system_can_be_enumerated():
     states, probabilities = exact.distribution(Black(), 2.0)
     odd = states.prod(-1) < 0
     np.testing.assert_allclose(probabilities[odd], np.exp(-2) / 4 / (1 + np.exp(-2)))
-    assert exact.method(Black()) is None
+    assert exact.method(Black()) == "enumeration"
+    assert exact.log_partition(Black(), 2.0) == pytest.approx(np.log(4 + 4 * np.exp(-2)))
+    assert exact.thermodynamics(Black(), 2.0)["energy"].item() == pytest.approx(np.exp(-2) / (1 + np.exp(-2)) / 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import jax
 import numpy as np
 import pytest
 from exact_oracles import random
@@ -60,6 +61,22 @@ def test_kaufman_antiferromagnet_and_rectangles(monkeypatch):
     assert exact.method(antiferromagnet) == "kaufman"
     assert exact.log_partition(antiferromagnet, 0.7) == pytest.approx(by_product, rel=1e-12)
     np.testing.assert_allclose(exact.log_partition(Ising((12, 40)), 0.5), exact.log_partition(Ising((40, 12)), 0.5), rtol=1e-13)
+
+
+@pytest.mark.parametrize("J", [(0.7, 1.3), (1.3, 0.2)])
+@pytest.mark.parametrize("shape", [(3, 4), (4, 3), (2, 4)])
+def test_kaufman_with_a_coupling_per_axis(shape, J):
+    system = Ising(shape, J=np.repeat(J, np.prod(shape)))
+    assert kaufman.couplings(system) == J
+    energies = exact.state_energies(system)
+    for beta in (0.3, 1.0, 300.0):
+        with jax.enable_x64(True):
+            value = float(kaufman.log_partition(shape, beta * J[0], beta * J[1]))
+        shifted = energies - energies.min()
+        assert value == pytest.approx(np.log(np.exp(-beta * shifted).sum()) - beta * energies.min(), rel=1e-11)
+    large = Ising((20, 14), J=np.repeat(J, 280))
+    turned = Ising((14, 20), J=np.repeat(J[::-1], 280))
+    assert exact.log_partition(large, 0.4) == pytest.approx(exact.log_partition(turned, 0.4), rel=1e-12)
 
 
 def test_kaufman_has_no_size_or_temperature_limit():

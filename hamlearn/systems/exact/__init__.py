@@ -1,4 +1,4 @@
-"""Exact answers: enumeration, transfer matrices and Kaufman's solution of the square Ising model.
+"""Exact answers: enumeration, transfer matrices and operators, character expansions, closed forms.
 
 These are the oracles that samplers, likelihoods and predictions are judged by; exact likelihoods are built from
 :func:`log_partition_function`. Everything is computed in double precision (inside ``jax.enable_x64(True)``,
@@ -9,17 +9,27 @@ never global) and comes back as NumPy or xarray.
   tori, 3×3×L) or open square strips up to 16 wide; gives log Z, thermodynamics, expectations, and samples.
 * *kaufman*: the uniform Ising model without field on a periodic square lattice of any size; gives log Z and
   thermodynamics.
+* *operator*: imaginary-time paths in any confining potential, by their transfer operator on a quadrature grid; gives
+  log Z, thermodynamics, expectations, and samples. :func:`schroedinger` is the continuum limit by other means.
+* *characters*: periodic XY chains and square lattices up to 4 wide without field, any couplings; gives log Z (measure
+  dφ/2π) and thermodynamics.
+* *gaussian*: the free scalar field (λ = 0) on periodic hypercubic lattices; gives log Z, thermodynamics, its propagator,
+  and samples.
 """
 
 from __future__ import annotations
 
 from hamlearn.systems.exact.averages import expectations, log_partition, thermodynamics
 from hamlearn.systems.exact.enumeration import all_states
+from hamlearn.systems.exact.free import modes, propagator
 from hamlearn.systems.exact.methods import method, require
 from hamlearn.systems.exact.partition import energy_range, log_partition_function
+from hamlearn.systems.exact.path import TransferOperator, transfer_operator
+from hamlearn.systems.exact.schroedinger import schroedinger
 from hamlearn.systems.exact.states import distribution, moments, sample, state_energies
 
 __all__ = [
+    "TransferOperator",
     "all_states",
     "distribution",
     "energy_range",
@@ -27,9 +37,13 @@ __all__ = [
     "log_partition",
     "log_partition_function",
     "method",
+    "modes",
     "moments",
+    "propagator",
     "require",
     "sample",
+    "schroedinger",
     "state_energies",
     "thermodynamics",
+    "transfer_operator",
 ]

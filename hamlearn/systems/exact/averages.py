@@ -11,11 +11,14 @@ import xarray as xr
 
 from hamlearn.errors import HamlearnError
 from hamlearn.systems.base import check_beta
-from hamlearn.systems.exact import kaufman
-from hamlearn.systems.exact.methods import require, require_general, tables_of
+from hamlearn.systems.exact import enumeration, free, kaufman, path, xy
+from hamlearn.systems.exact.methods import evaluated, lattice_method, require, require_general, tables_of
+from hamlearn.systems.exact.methods import method as method_of
 from hamlearn.systems.exact.partition import arithmetics, compiled, two_derivatives
 from hamlearn.systems.pairwise import Pairwise
+from hamlearn.systems.path import Path
 
+_CONTINUOUS: dict[Any, Any] = {"operator": path, "characters": xy, "gaussian": free}
 BETA_ATTRIBUTES = {"long_name": "inverse temperature", "units": "1/energy"}
 
 
@@ -24,8 +27,9 @@ def log_partition(system: Any, beta: Any) -> Any:
 
     Parameters
     ----------
-    system : Pairwise or QState
-        A system that :func:`method` can treat.
+    system : Pairwise, QState, Path, XY or ScalarField
+        A system that :func:`method` can treat. Paths and free fields use the plain measure Π dx, XY the measure
+        Π dφ/2π.
     beta : float or array
         Inverse temperature, > 0.
 
@@ -46,6 +50,9 @@ def log_partition(system: Any, beta: Any) -> Any:
     >>> round(exact.log_partition(Ising((32, 32)), 0.44), 6)
     951.642126
     """
+    other = _CONTINUOUS.get(method_of(system))
+    if other is not None:
+        return other.log_partition(system, beta)
     result = _derivatives(system, check_beta(beta), order=0)[0]
     return float(result) if np.ndim(beta) == 0 else result
 
@@ -55,7 +62,7 @@ def thermodynamics(system: Any, beta: Any) -> xr.Dataset:
 
     Parameters
     ----------
-    system : Pairwise or QState
+    system : Pairwise, QState, Path, XY or ScalarField
         A system that :func:`method` can treat.
     beta : float or array (n,)
         Inverse temperatures, > 0.
@@ -65,7 +72,13 @@ def thermodynamics(system: Any, beta: Any) -> xr.Dataset:
     xarray.Dataset
         Over dimension ``beta``, in natural units (k_B = 1): ``energy`` U/N = −∂ log Z/∂β / N,
         ``heat_capacity`` β² Var(H)/N, ``entropy`` (log Z + βU)/N and ``free_energy`` −log Z/(βN).
-        Derivatives by automatic differentiation of log Z.
+        Derivatives by automatic differentiation of log Z. Entropies of continuous systems are relative to the measure
+        of :func:`log_partition`.
+
+        A path is one particle, so its values are totals, not per site: ``log_partition``, ``action`` ⟨S⟩,
+        ``action_variance`` Var S and ``gap`` ln(λ₀/λ₁)/a; for rings also ``squared_position`` ⟨x²⟩,
+        ``quartic_position`` ⟨x⁴⟩, and ``energy``, ``heat_capacity``, ``entropy`` and ``free_energy`` of the particle
+        with N_τ slices (with the factor (κ/2πa)^(N_τ/2) of the path integral, a = β/N_τ).
 
     Raises
     ------
@@ -81,6 +94,9 @@ def thermodynamics(system: Any, beta: Any) -> xr.Dataset:
     >>> [round(float(ising[name][0]), 5) for name in ("energy", "entropy", "free_energy")]
     [-1.44025, 0.29611, -2.11215]
     """
+    other = _CONTINUOUS.get(method_of(system))
+    if other is not None:
+        return other.thermodynamics(system, beta)
     points = _one_dimensional(beta)
     value, slope, curvature = _derivatives(system, points, order=2)
     n = system.lattice.n_sites
@@ -99,8 +115,8 @@ def expectations(system: Any, beta: Any) -> xr.Dataset:
 
     Parameters
     ----------
-    system : Pairwise or QState
-        A system small enough for enumeration or the transfer matrix.
+    system : Pairwise, QState or Path
+        A system small enough for enumeration or the transfer matrix; or a periodic path.
     beta : float or array (n,)
         Inverse temperature, > 0.
 
@@ -110,7 +126,8 @@ def expectations(system: Any, beta: Any) -> xr.Dataset:
         For spins ``magnetization`` ⟨σ_i⟩ over ``site`` and ``correlation`` ⟨σ_i σ_j⟩ over ``bond``; otherwise
         the probabilities ``marginal`` over (site, state) and ``pair_marginal`` over (bond, state_i, state_j).
         With a leading ``beta`` where an array was given. Sites are flat (C order), bonds in the order of
-        ``lattice.bonds``, whose ends are the coordinates ``site_i`` and ``site_j``.
+        ``lattice.bonds``, whose ends are the coordinates ``site_i`` and ``site_j``. For paths the ``density`` of x
+        over ``position`` and the ``correlation`` ⟨x_0 x_t⟩ over ``separation`` t = 0 … N_τ/2.
 
     Raises
     ------
@@ -124,14 +141,16 @@ def expectations(system: Any, beta: Any) -> xr.Dataset:
     >>> chain["correlation"].values.round(6).tolist()  # tanh β on an open chain
     [0.462117, 0.462117]
     """
-    method = require_general(system, "exact expectations")
+    if isinstance(system, Path):
+        return path.expectations(system, beta)
+    chosen = require_general(system, "exact expectations")
     points = _one_dimensional(beta)
     tables, fields = tables_of(system)
     pairs = np.empty((points.size, *tables.shape))
     sites = np.empty((points.size, *fields.shape))
     with jax.enable_x64(True):
-        for k, arithmetic in enumerate(arithmetics(system, method, points)):
-            run = compiled(system.lattice, system.space.q, method, arithmetic).gradient
+        for k, arithmetic in enumerate(arithmetics(system, chosen, points)):
+            run = compiled(system.lattice, system.space.q, chosen, arithmetic).gradient
             _, (pairs[k], sites[k]) = run(points[k], tables, fields)
     if isinstance(system, Pairwise):
         correlation = pairs[..., 0, 0] + pairs[..., 1, 1] - pairs[..., 0, 1] - pairs[..., 1, 0]
@@ -145,32 +164,40 @@ def expectations(system: Any, beta: Any) -> xr.Dataset:
             "pair_marginal": (("beta", "bond", "state_i", "state_j"), pairs),
         }
     ends = {f"site_{end}": ("bond", system.lattice.bonds[:, k]) for k, end in enumerate("ij")}
-    result = xr.Dataset(data, {"beta": ("beta", points, BETA_ATTRIBUTES), **ends}, {"method": method})
+    result = xr.Dataset(data, {"beta": ("beta", points, BETA_ATTRIBUTES), **ends}, {"method": chosen})
     return result.isel(beta=0) if np.ndim(beta) == 0 else result
 
 
 def _derivatives(system: Any, points: np.ndarray, order: int) -> np.ndarray:
     """Log Z and, with `order` 2, its first two derivatives in β: ``(1 or 3, *points.shape)``."""
-    method = require(system)
+    chosen, general = require(system), lattice_method(system.lattice, system.space.q)
     results = np.empty((order + 1, points.size))
     with jax.enable_x64(True):
-        if method == "kaufman":
+        if chosen == "kaufman":
             # Flipping one sublattice turns the antiferromagnet on even extents into the ferromagnet.
-            coupling = abs(float(system.J[0]))
+            couplings = np.array(kaufman.couplings(system))
             for k, beta in enumerate(points.ravel()):
-                results[:, k] = _kaufman(beta, coupling, system.lattice.shape)[: order + 1]
+                results[:, k] = _kaufman(beta, couplings, system.lattice.shape)[: order + 1]
+        elif evaluated(system):
+            energies = enumeration.evaluate(system)
+            for k, beta in enumerate(points.ravel()):
+                weights = np.exp(-beta * (energies - energies.min()))
+                mean = weights @ energies / weights.sum()
+                variance = weights @ (energies - mean) ** 2 / weights.sum()
+                results[:, k] = [np.log(weights.sum()) - beta * energies.min(), -mean, variance][: order + 1]
         else:
+            assert general is not None  # require() has seen to it
             tables, fields = tables_of(system)
-            for k, arithmetic in enumerate(arithmetics(system, method, points)):
-                run = compiled(system.lattice, system.space.q, method, arithmetic)
+            for k, arithmetic in enumerate(arithmetics(system, general, points)):
+                run = compiled(system.lattice, system.space.q, general, arithmetic)
                 beta = points.ravel()[k]
                 results[:, k] = run.derivatives(beta, tables, fields) if order else run.value(beta, tables, fields)
     return results.reshape(order + 1, *points.shape)
 
 
 @partial(jax.jit, static_argnums=2)
-def _kaufman(beta: jax.Array, coupling: jax.Array, extents: tuple[int, int]) -> Any:
-    return two_derivatives(lambda b: kaufman.log_partition(extents, b * coupling), beta)
+def _kaufman(beta: jax.Array, couplings: jax.Array, extents: tuple[int, int]) -> Any:
+    return two_derivatives(lambda b: kaufman.log_partition(extents, b * couplings[0], b * couplings[1]), beta)
 
 
 def _one_dimensional(beta: Any) -> np.ndarray:

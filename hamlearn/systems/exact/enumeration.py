@@ -6,6 +6,8 @@ spins are one product of three small matrices plus two vectors, whatever the num
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,8 +17,13 @@ from hamlearn.errors import HamlearnError
 from hamlearn.systems.exact.weights import group_states, log_weights
 from hamlearn.systems.lattice import Lattice
 
+_CHUNK = 2**21
 MAX_STATES = 2**20
 """Largest number of states that is enumerated: 20 spins, 12 three-state sites."""
+
+
+MOST_EVALUATED = 2**16
+"""Largest number of states of a system that is known by its energies only: 16 spins, 4×4."""
 
 
 def count_states(lattice: Lattice, q: int) -> int:
@@ -70,6 +77,15 @@ def all_states(lattice: Lattice, q: int = 2) -> np.ndarray:
     """
     require_enumerable(lattice, q)
     return group_states(int(q), lattice.n_sites).reshape(-1, *lattice.shape)
+
+
+def evaluate(system: Any) -> np.ndarray:
+    """Energy of every state in the order of :func:`all_states`, by evaluating the system's own ``energy``."""
+    space, lattice = system.space, system.lattice
+    states = all_states(lattice, space.q)
+    size = max(1, _CHUNK // max(lattice.n_bonds, lattice.n_sites))
+    chunks = [system.energy(space.from_index(states[k : k + size])) for k in range(0, len(states), size)]
+    return np.concatenate([np.asarray(chunk, float) for chunk in chunks])
 
 
 def state_log_weights(lattice: Lattice, q: int, tables: jax.Array, fields: jax.Array) -> jax.Array:

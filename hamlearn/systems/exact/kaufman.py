@@ -1,13 +1,13 @@
 r"""The square Ising ferromagnet on a finite torus: log Z of any size in closed form.
 
-Kaufman (Phys. Rev. 76, 1232, 1949), written as by Ferdinand and Fisher (Phys. Rev. 185, 832, 1969). With K = βJ, for
-n × m spins,
+Kaufman (Phys. Rev. 76, 1232, 1949), written as by Ferdinand and Fisher (Phys. Rev. 185, 832, 1969) and with a coupling
+per axis. With K = βJ along the axis of extent n, K' = βJ' along that of extent m and tanh K* = exp(−2K'),
 
-    Z = ½ (2 sinh 2K)^{nm/2} [ Π 2cosh(mγ_{2r+1}/2) + Π 2sinh(mγ_{2r+1}/2) + Π 2cosh(mγ_{2r}/2) + Π 2sinh(mγ_{2r}/2) ],
+    Z = ½ (2 sinh 2K')^{nm/2} [ Π 2cosh(mγ_{2r+1}/2) + Π 2sinh(mγ_{2r+1}/2) + Π 2cosh(mγ_{2r}/2) + Π 2sinh(mγ_{2r}/2) ],
 
-r = 0 … n−1, cosh γ_l = cosh² 2K / sinh 2K − cos(πl/n). With s = sinh 2K this is
-sinh²(γ_l/2) = (s − 1)²/(2s) + sin²(πl/2n): no cancellation at the critical point s = 1, and for l = 0 the square root is
-taken with its sign, sinh(γ_0/2) = (s − 1)/√(2s), negative above the critical temperature.
+r = 0 … n−1, cosh γ_l = cosh 2K* cosh 2K − sinh 2K* sinh 2K cos(πl/n). This is
+sinh²(γ_l/2) = sinh²(K − K*) + sinh 2K* sinh 2K sin²(πl/2n): no cancellation at the critical point K = K*, and for l = 0
+the square root is taken with its sign, γ_0/2 = K − K*, negative above the critical temperature.
 """
 
 from __future__ import annotations
@@ -22,28 +22,43 @@ from hamlearn.systems.pairwise import Pairwise
 
 
 def applies(system: object) -> bool:
-    """Whether `system` is a uniform nearest-neighbour Ising model on a periodic square lattice without field.
+    """Whether `system` is a nearest-neighbour Ising model on a periodic square lattice, one coupling per axis, no field.
 
     An antiferromagnet is treated on even extents, where flipping one sublattice makes it a ferromagnet.
     """
+    return couplings(system) is not None
+
+
+def couplings(system: object) -> tuple[float, float] | None:
+    """Size of the couplings along both axes of a system that :func:`applies`; None for any other."""
     if not isinstance(system, Pairwise) or len(system.lattice.shape) != 2 or min(system.lattice.shape) < 2:
-        return False
+        return None
     J, lattice = system.J, system.lattice
-    if not lattice.periodic or np.any(system.h != 0) or J[0] == 0 or np.any(J != J[0]):
-        return False
-    if J[0] < 0 and any(extent % 2 for extent in lattice.shape):
-        return False
+    if not lattice.periodic or np.any(system.h != 0) or len(J) != 2 * lattice.n_sites:
+        return None
     torus = lattices.hypercubic(lattice.shape).bonds
-    return bool(np.array_equal(_sorted_bonds(torus), _sorted_bonds(lattice.bonds)))
+    ours, theirs = _order(lattice.bonds), _order(torus)
+    if not np.array_equal(np.sort(lattice.bonds, axis=1)[ours], np.sort(torus, axis=1)[theirs]):
+        return None
+    by_axis = np.empty(len(J))
+    by_axis[theirs] = J[ours]
+    first, second = by_axis.reshape(2, -1)
+    if np.any(first != first[0]) or np.any(second != second[0]) or first[0] * second[0] <= 0:
+        return None
+    if first[0] < 0 and any(extent % 2 for extent in lattice.shape):
+        return None
+    return abs(float(first[0])), abs(float(second[0]))
 
 
-def _sorted_bonds(bonds: np.ndarray) -> np.ndarray:
-    ends = np.sort(bonds, axis=1)
-    return ends[np.lexsort(ends.T)]
+def _order(bonds: np.ndarray) -> np.ndarray:
+    """Order of bonds by their ends."""
+    return np.lexsort(np.sort(bonds, axis=1).T)
 
 
-def log_partition(extents: tuple[int, int], K: jax.Array) -> jax.Array:
-    """Log Z of the n × m torus at K = β|J| > 0, a traceable scalar function of `K`.
+def log_partition(extents: tuple[int, int], K: jax.Array, K_other: jax.Array | None = None) -> jax.Array:
+    """Log Z of the n × m torus at K = βJ > 0 along the axis of extent n and `K_other` along the other one (default: K).
+
+    A traceable scalar function of the couplings.
 
     Examples
     --------
@@ -55,17 +70,21 @@ def log_partition(extents: tuple[int, int], K: jax.Array) -> jax.Array:
     """
     n, m = extents
     K = jnp.asarray(K)
-    # sinh 2K overflows beyond 2K = 710; far below that γ_l = 2K + O(exp(−2K)) already to double precision.
-    large = 2 * K > 600
-    s = jnp.sinh(jnp.where(large, 1.0, 2 * K))
-    mean_square = (jnp.sqrt(s) - 1 / jnp.sqrt(s)) ** 2 / 2
+    across = K if K_other is None else jnp.asarray(K_other)
+    dual = jnp.arctanh(jnp.exp(-2 * across))
+    # sinh K overflows beyond K = 710; far below that γ_l is its leading term in exp(−2K) to double precision.
+    large = K > 300
+    safe = jnp.where(large, 1.0, K)
+    product = jnp.sinh(2 * safe) * jnp.sinh(2 * dual)
 
     def gamma(l: np.ndarray) -> jax.Array:
-        return jnp.where(large, 2 * K, 2 * jnp.arcsinh(jnp.sqrt(mean_square + np.sin(np.pi * l / (2 * n)) ** 2)))
+        wave = np.sin(np.pi * l / (2 * n)) ** 2
+        far = 2 * K + jnp.log(jnp.exp(-2 * dual) + 2 * jnp.sinh(2 * dual) * wave)
+        return jnp.where(large, far, 2 * jnp.arcsinh(jnp.sqrt(jnp.sinh(safe - dual) ** 2 + product * wave)))
 
     odd = m / 2 * gamma(2 * np.arange(n) + 1)
     even = m / 2 * gamma(2 * np.arange(1, n))
-    zero = m / 2 * jnp.where(large, 2 * K, 2 * jnp.arcsinh((jnp.sqrt(s) - 1 / jnp.sqrt(s)) / np.sqrt(2)))
+    zero = m * (K - dual)
 
     # γ_0 passes through zero at the critical point: its factors keep their sign and a common scale exp(|x|).
     scale = lax.stop_gradient(jnp.abs(zero))
@@ -74,7 +93,7 @@ def log_partition(extents: tuple[int, int], K: jax.Array) -> jax.Array:
     factors = jnp.stack([jnp.ones_like(up), jnp.ones_like(up), up + down, up - down])
     top = lax.stop_gradient(logs.max())
     bracket = top + jnp.log(jnp.sum(factors * jnp.exp(logs - top)))
-    log_two_sinh = 2 * K + jnp.log1p(-jnp.exp(-4 * K))
+    log_two_sinh = 2 * across + jnp.log1p(-jnp.exp(-4 * across))
     return n * m / 2 * log_two_sinh + bracket - np.log(2)
 
 

@@ -8,13 +8,15 @@ from typing import Any, Literal
 import numpy as np
 
 from hamlearn.errors import HamlearnError
-from hamlearn.systems.exact import enumeration, kaufman
+from hamlearn.systems.base import Space
+from hamlearn.systems.exact import enumeration, free, kaufman, xy
 from hamlearn.systems.exact.layers import MAX_BLOCK_STATES, Layers, cut
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.pairwise import Pairwise
+from hamlearn.systems.path import Path
 from hamlearn.systems.potts import QState
 
-Method = Literal["enumeration", "transfer", "kaufman"]
+Method = Literal["enumeration", "transfer", "kaufman", "operator", "characters", "gaussian"]
 General = Literal["enumeration", "transfer"]
 """Methods that allow any couplings and fields."""
 
@@ -28,8 +30,9 @@ def tables_of(system: Any) -> tuple[np.ndarray, np.ndarray]:
     """Coupling tables ``(n_bonds, q, q)`` and field tables ``(n_sites, q)`` of a system: minus energies."""
     if not isinstance(system, Pairwise | QState):
         raise HamlearnError(
-            "exact oracles treat discrete systems with pair couplings (Ising, EdwardsAnderson, Pairwise, "
-            f"Clock, Potts); got {type(system).__name__}. Sample any other system with hl.simulate."
+            "this exact oracle treats discrete systems with pair couplings (Ising, EdwardsAnderson, Pairwise, Clock, Potts); "
+            f"got {type(system).__name__}. Log Z and thermodynamics are also known of Path, of periodic XY lattices up to 4 wide "
+            "without field, and of a free ScalarField (lam=0); sample any other system with hl.simulate."
         )
     return np.asarray(system.coupling_tables(), float), np.asarray(system.field_tables(), float)
 
@@ -93,12 +96,24 @@ def method(system: Any) -> Method | None:
     >>> [exact.method(s) for s in (Ising((3, 3)), EdwardsAnderson((8, 8)), Ising((64, 64)), Ising((4, 4, 4)))]
     ['enumeration', 'transfer', 'kaufman', None]
     """
+    if isinstance(system, Path):
+        return "operator"
     if not isinstance(system, Pairwise | QState):
-        return None
+        if evaluated(system):
+            return "enumeration"
+        return "characters" if xy.applies(system) else "gaussian" if free.applies(system) else None
     general = lattice_method(system.lattice, system.space.q)
     if general is None and kaufman.applies(system):
         return "kaufman"
     return general
+
+
+def evaluated(system: Any) -> bool:
+    """Whether a system of another kind than pair couplings has few enough states to evaluate its energy in all of them."""
+    space, lattice = getattr(system, "space", None), getattr(system, "lattice", None)
+    if not isinstance(space, Space) or space.continuous or not isinstance(lattice, Lattice):
+        return False
+    return not isinstance(system, Pairwise | QState) and enumeration.count_states(lattice, space.q) <= enumeration.MOST_EVALUATED
 
 
 def require(system: Any) -> Method:
@@ -115,16 +130,18 @@ def require(system: Any) -> Method:
     >>> exact.require(EdwardsAnderson((4, 5)))
     'transfer'
     """
-    tables_of(system)
     found = method(system)
     if found is None:
+        tables_of(system)
         raise HamlearnError(_too_large(system.lattice, system.space.q, repr(system)))
     return found
 
 
 def require_general(system: Any, what: str) -> General:
     """Like :func:`require`, without Kaufman's solution, which has no local fields or couplings to vary."""
-    require(system)
+    if require(system) == "enumeration" and evaluated(system):
+        return "enumeration"
+    tables_of(system)
     found = lattice_method(system.lattice, system.space.q)
     if found is None:
         raise HamlearnError(

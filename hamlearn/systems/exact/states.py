@@ -12,7 +12,7 @@ import xarray as xr
 
 from hamlearn.errors import HamlearnError
 from hamlearn.systems.base import Space, check_beta
-from hamlearn.systems.exact import enumeration, transfer
+from hamlearn.systems.exact import enumeration, free, rings, transfer
 from hamlearn.systems.exact.averages import BETA_ATTRIBUTES
 from hamlearn.systems.exact.methods import (
     LatticeKey,
@@ -24,6 +24,7 @@ from hamlearn.systems.exact.methods import (
 )
 from hamlearn.systems.exact.partition import arithmetics
 from hamlearn.systems.lattice import Lattice
+from hamlearn.systems.path import Path
 
 
 def state_energies(system: Any) -> np.ndarray:
@@ -47,12 +48,9 @@ def state_energies(system: Any) -> np.ndarray:
     (65536, -40.48)
     """
     space, lattice = getattr(system, "space", None), getattr(system, "lattice", None)
-    if not isinstance(space, Space) or not isinstance(lattice, Lattice):
+    if not isinstance(space, Space) or not isinstance(lattice, Lattice) or space.continuous:
         raise HamlearnError(f"enumeration needs a system of spins or q-state sites; got {type(system).__name__}.")
-    states = enumeration.all_states(lattice, space.q)
-    size = max(1, transfer.CHUNK // max(lattice.n_bonds, lattice.n_sites))
-    chunks = [system.energy(space.from_index(states[k : k + size])) for k in range(0, len(states), size)]
-    return np.concatenate([np.asarray(chunk, float) for chunk in chunks])
+    return enumeration.evaluate(system)
 
 
 def distribution(system: Any, beta: float) -> tuple[np.ndarray, np.ndarray]:
@@ -139,12 +137,13 @@ def sample(system: Any, beta: float, draws: int, seed: int) -> np.ndarray:
     """Independent samples from the exact Boltzmann distribution.
 
     By enumeration from the inverse cumulative distribution, otherwise layer by layer from the exact
-    conditionals of the transfer matrix: no Markov chain, no autocorrelation.
+    conditionals of the transfer matrix: no Markov chain, no autocorrelation. Paths are drawn slice by slice from
+    p(x_t | x_{t−1}, x_0), which the transfer operator knows; free fields mode by mode.
 
     Parameters
     ----------
-    system : Pairwise or QState
-        A system small enough for enumeration or the transfer matrix.
+    system : Pairwise, QState, Path or free ScalarField
+        A system small enough for enumeration or the transfer matrix, a path, or a periodic field with ``lam=0``.
     beta : float
         Inverse temperature, > 0.
     draws : int
@@ -154,8 +153,8 @@ def sample(system: Any, beta: float, draws: int, seed: int) -> np.ndarray:
 
     Returns
     -------
-    array of int8, shape (draws, *lattice.shape)
-        Values (±1 for spins, 0 … q−1 otherwise).
+    array, shape (draws, *lattice.shape)
+        Values: int8 (±1 for spins, 0 … q−1 otherwise); float64 for paths and fields.
 
     Raises
     ------
@@ -168,10 +167,14 @@ def sample(system: Any, beta: float, draws: int, seed: int) -> np.ndarray:
     >>> exact.sample(EdwardsAnderson((6, 6), seed=1), beta=1.0, draws=5, seed=0).shape
     (5, 6, 6)
     """
-    method = require_general(system, "exact samples")
     value = _one_beta(beta)
     if int(draws) != draws or draws < 1:
         raise HamlearnError(f"draws must be a positive integer; got {draws!r}.")
+    if isinstance(system, Path):
+        return rings.sample(system, value, int(draws), np.random.default_rng(seed))
+    if free.applies(system):
+        return free.sample(system, value, int(draws), np.random.default_rng(seed))
+    method = require_general(system, "exact samples")
     draws, lattice, q = int(draws), system.lattice, system.space.q
     generator = np.random.default_rng(seed)
     if method == "enumeration":

@@ -41,7 +41,15 @@ def energies(system: Any, states: np.ndarray) -> np.ndarray:
 
 
 def order_parameters(system: Any, states: np.ndarray) -> np.ndarray:
-    """Magnetization per site of spins, or the fraction of sites in each state: ``(..., k)`` of states ``(..., n_sites)``."""
+    """What orders: ``(..., k)`` of states ``(..., n_sites)``.
+
+    Magnetization per site of spins, its two components for angles, the mean of real values, or the fraction of sites in
+    each state.
+    """
+    if system.space.name == "angles":
+        return np.stack([np.cos(states).mean(-1), np.sin(states).mean(-1)], -1)
+    if system.space.name == "reals":
+        return states.mean(-1)[..., None]
     if system.space.name == "spins":
         return states.mean(-1, dtype=np.float64)[..., None]
     return np.stack([(states == value).mean(-1) for value in range(system.space.q)], -1)

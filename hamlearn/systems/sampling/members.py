@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,14 @@ import numpy as np
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.systems.base import Space, check_beta
 from hamlearn.systems.lattice import Lattice
+from hamlearn.systems.pairwise import Pairwise
+from hamlearn.systems.potts import QState
 from hamlearn.systems.sampling import loop, vectorised
 from hamlearn.systems.sampling.request import check_integers
+from hamlearn.systems.sampling.tiles import TileEngine
+from hamlearn.systems.tiles import Tiles
+
+Observe = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
 def simulate_members(
@@ -27,7 +33,7 @@ def simulate_members(
     burn_in: int = 200,
     thin: int = 1,
     start: str = "hot",
-    observe: Callable[[np.ndarray], dict[str, np.ndarray]] | None = None,
+    observe: Observe | None = None,
     progress: bool | None = None,
 ) -> Any:
     """Draw microstates of many systems that differ only in their parameters.
@@ -85,10 +91,94 @@ def simulate_members(
     (3, 2, 1, 5, 4, 4)
     """
     choice(sampler, ("heat_bath", "metropolis", "tempering"), "sampler")
-    choice(start, ("hot", "cold"), "start")
     spins = space.name == "spins"
     arrays = _parameters(lattice, space, parameters, spins)
-    members = len(arrays[0])
+
+    def engine_of(rungs: np.ndarray) -> loop.Engine:
+        return vectorised.JaxEngine(lattice, spins, arrays, rungs, sampler)
+
+    return _simulate(engine_of, lattice, space, len(arrays[0]), beta, draws, chains, seed, sampler, burn_in, thin, start, observe, progress)
+
+
+def simulate_systems(
+    systems: Sequence[Any],
+    beta: Any,
+    *,
+    draws: int,
+    chains: int = 1,
+    seed: int = 0,
+    sampler: str = "heat_bath",
+    burn_in: int = 200,
+    thin: int = 1,
+    start: str = "hot",
+    observe: Observe | None = None,
+    progress: bool | None = None,
+) -> Any:
+    """Draw microstates of a list of systems of one kind on one lattice, all of them in one engine.
+
+    Parameters
+    ----------
+    systems : sequence of Pairwise, QState or Tiles
+        Members, such as those of a posterior; they differ in their parameters only.
+    beta, draws, chains, seed, sampler, burn_in, thin, start, observe, progress
+        As for :func:`simulate_members`; tiles know "heat_bath" and "tempering".
+
+    Returns
+    -------
+    int8 array (member, beta, chain, draw, *lattice.shape), or dict
+
+    Raises
+    ------
+    HamlearnError
+        If the systems are of different kinds, lattices or windows, or of a kind that is stepped one by one.
+
+    Examples
+    --------
+    >>> from hamlearn.systems import Ising
+    >>> simulate_systems([Ising((4, 4), J=J) for J in (0.5, 1.0)], [0.1, 0.2, 0.3], draws=5).shape
+    (2, 3, 1, 5, 4, 4)
+    """
+    first = systems[0]
+    options: dict[str, Any] = {"draws": draws, "chains": chains, "seed": seed, "sampler": sampler, "burn_in": burn_in, "thin": thin}
+    options |= {"start": start, "observe": observe, "progress": progress}
+    if not all(type(one) is type(first) and one.lattice.shape == first.lattice.shape for one in systems):
+        raise HamlearnError("members that are simulated together must be systems of one kind on one lattice.")
+    if isinstance(first, Pairwise):
+        arrays = {"J": np.stack([one.J for one in systems]), "h": np.stack([one.h for one in systems])}
+        return simulate_members(first.lattice, first.space, arrays, beta, **options)
+    if isinstance(first, QState):
+        arrays = {
+            "tables": np.stack([one.coupling_tables() for one in systems]),
+            "fields": np.stack([one.field_tables() for one in systems]),
+        }
+        return simulate_members(first.lattice, first.space, arrays, beta, **options)
+    if not isinstance(first, Tiles):
+        raise HamlearnError(f"{first!r} cannot be simulated together with other members; use hl.simulate for each.")
+    choice(sampler, ("heat_bath", "tempering"), "sampler of tiles")
+    if any((one.window, one.stride, one.tables.shape) != (first.window, first.stride, first.tables.shape) for one in systems):
+        raise HamlearnError("members that are simulated together must have tiles of one window and stride.")
+    return _simulate(lambda rungs: TileEngine(systems, rungs), first.lattice, first.space, len(systems), beta, **options)
+
+
+def _simulate(
+    engine_of: Callable[[np.ndarray], loop.Engine],
+    lattice: Lattice,
+    space: Space,
+    members: int,
+    beta: Any,
+    draws: int,
+    chains: int,
+    seed: int,
+    sampler: str,
+    burn_in: int,
+    thin: int,
+    start: str,
+    observe: Observe | None,
+    progress: bool | None,
+) -> Any:
+    """What all kinds share: temperatures, starts, the loop, and the arrangement of the states."""
+    choice(start, ("hot", "cold"), "start")
+    spins = space.name == "spins"
     betas = check_beta(beta)
     if betas.ndim > 2 or (betas.ndim == 2 and betas.shape[0] != members):
         raise HamlearnError(f"beta must be a number, (n_beta,) or ({members} members, n_beta); got shape {betas.shape}.")
@@ -108,7 +198,7 @@ def simulate_members(
         raise HamlearnError(f"tempering needs at least two temperatures in ascending order of beta; got {np.asarray(beta).tolist()}.")
     rungs = np.broadcast_to(betas[:, None], (members, chains, n_beta)) if ladder else np.repeat(betas, chains, axis=1)
     values = values.reshape(members, chains, n_beta, -1) if ladder else values
-    engine = vectorised.JaxEngine(lattice, spins, arrays, rungs, sampler)
+    engine = engine_of(rungs)
 
     def unfolded(states: np.ndarray) -> dict[str, np.ndarray]:
         if ladder:

@@ -11,9 +11,10 @@ from hamlearn.errors import HamlearnError, choice
 from hamlearn.systems.base import System, check_beta
 from hamlearn.systems.pairwise import Pairwise
 from hamlearn.systems.potts import QState
-from hamlearn.systems.sampling import cluster, tempering
+from hamlearn.systems.sampling import cluster, continuous, tempering, tiles
+from hamlearn.systems.tiles import Tiles
 
-SAMPLERS = ("auto", "exact", "heat_bath", "metropolis", "wolff", "swendsen_wang", "tempering")
+SAMPLERS = ("auto", "exact", "heat_bath", "metropolis", "wolff", "swendsen_wang", "tempering", *continuous.ONLY)
 
 
 def check_integers(**given: tuple[Any, int]) -> None:
@@ -75,6 +76,12 @@ class Request:
         from hamlearn.systems import exact
 
         system, sampler = self.system, self.sampler
+        if system.space.continuous:
+            return continuous.choose(system, sampler, self.betas)
+        if sampler in continuous.ONLY:
+            raise HamlearnError(f"sampler={sampler!r} is for angles and real values; {system!r} is discrete. Use sampler='auto'.")
+        if isinstance(system, Tiles):
+            return self._choose_for_tiles()
         pairwise = isinstance(system, Pairwise | QState)
         oracle = exact.method(system) if pairwise and sampler in ("auto", "exact") else None
         if not pairwise and sampler not in ("auto", "metropolis"):
@@ -96,6 +103,24 @@ class Request:
             return "swendsen_wang", "auto: a ferromagnet without field; clusters decorrelate it at every temperature"
         return "heat_bath", "auto: no oracle is cheap and clusters do not help; for a glass at low temperature try 'tempering'"
 
+    def _choose_for_tiles(self) -> tuple[str, str]:
+        from hamlearn.systems import exact
+
+        sampler, oracle = self.sampler, exact.method(self.system)
+        if sampler in ("wolff", "swendsen_wang"):
+            raise HamlearnError(
+                f"sampler={sampler!r} needs pair couplings; {self.system!r} is a sum of tiles. Use 'heat_bath' or 'tempering'."
+            )
+        if sampler == "exact" and oracle is None:
+            raise HamlearnError(
+                f"no oracle can draw exact samples of {self.system!r}: enumeration stops at 2**16 states. Use sampler='auto'."
+            )
+        if sampler != "auto":
+            return sampler, "asked for"
+        if oracle is not None:
+            return "exact", f"auto: {oracle} gives independent draws"
+        return "heat_bath", "auto: tile energies, looked up site by site; at low temperature try 'tempering'"
+
     def rungs(self) -> np.ndarray:
         """The ladder of a tempering run."""
         betas = self.betas
@@ -105,6 +130,8 @@ class Request:
             return betas
         if self.ladder is not None:
             return np.unique(np.append(check_beta(self.ladder).ravel(), betas))
+        if isinstance(self.system, Tiles):
+            return tempering.default_ladder(float(betas[0]), tiles.free_variance(self.system), self.system.lattice.n_sites)
         tables, q = self.system.coupling_tables(), self.system.space.q
         rows, columns, all_ = (tables.mean(axis, keepdims=True) for axis in (-1, -2, (-1, -2)))
         # Bond by bond: states of independent sites, so only what depends on both ends adds to the field's variance.
@@ -114,6 +141,8 @@ class Request:
 
     def starts(self, count: int, seed: np.random.SeedSequence) -> np.ndarray:
         """Values ``(count, chain, n_sites)`` that the chains at `count` temperatures start from."""
+        if self.system.space.continuous:
+            return continuous.starts(self.system, self.start, count, len(self.betas), self.chains, np.random.default_rng(seed))
         shape, n_sites = tuple(self.system.lattice.shape), self.system.lattice.n_sites
         values, full = self.system.space.values, (count, self.chains, n_sites)
         if isinstance(self.start, str):

@@ -10,13 +10,16 @@ import numpy as np
 import xarray as xr
 
 from hamlearn import data, statistics
+from hamlearn.errors import HamlearnError
 from hamlearn.systems.base import System
 from hamlearn.systems.pairwise import Pairwise
 from hamlearn.systems.potts import QState
-from hamlearn.systems.sampling import blackbox, cluster, loop, vectorised
+from hamlearn.systems.sampling import blackbox, cluster, continuous, loop, vectorised
 from hamlearn.systems.sampling.checkpoint import Checkpoint
 from hamlearn.systems.sampling.energies import energies, order_parameters
 from hamlearn.systems.sampling.request import Request
+from hamlearn.systems.sampling.tiles import TileEngine
+from hamlearn.systems.tiles import Tiles
 
 Arrange = Callable[[np.ndarray], np.ndarray]  # states as an engine returns them to (beta, chain, draw, n_sites)
 
@@ -53,8 +56,11 @@ def simulate(
     sampler : str
         "exact" (independent draws, small or narrow systems), "swendsen_wang" and "wolff" (clusters: near the
         transition of a ferromagnet), "heat_bath" and "metropolis" (single sites, any system), "tempering" (a ladder
-        of temperatures: glasses). "auto" takes "exact" where an oracle is cheap, "swendsen_wang" for ferromagnets
-        without field, "heat_bath" otherwise, "metropolis" for black boxes, and says so in the attributes.
+        of temperatures: glasses). For angles and real values: "exact" (paths, free fields), "wolff", "overrelaxation"
+        and "heat_bath" (XY), "hmc" (any action that JAX can differentiate), "kinks" (paths in deep double wells: "hmc"
+        with the signs of the path redrawn) and "metropolis". "auto" takes "exact" where an oracle is cheap,
+        "swendsen_wang" (XY: "wolff") for ferromagnets without field, "heat_bath" ("overrelaxation", "hmc") otherwise,
+        "metropolis" for black boxes, and says so in the attributes.
     burn_in : int, optional
         Steps discarded at the start, in sweeps (Swendsen–Wang updates; Wolff: clusters that together flip about as
         many spins as there are). Default: 200 steps, then a pilot of 400 measures the largest τ of energy and
@@ -62,7 +68,8 @@ def simulate(
     thin : int or "auto"
         Steps between draws; "auto" measures τ in the pilot and leaves 2 % of correlation between neighbouring draws.
     start : {"hot", "cold"} or array
-        Every chain starts from its own random state, from all sites up (spins) or in state 0, or from given states:
+        Every chain starts from its own random state (real values: one random level per chain), from all sites up
+        (spins), in state 0 or at zero, or from given states:
         shape ``lattice.shape``, ``(chains, *lattice.shape)`` or ``(n_beta, chains, *lattice.shape)``.
     ladder : array, optional
         Temperatures (β) of "tempering" when `beta` is one number; it is added to them. Default: a geometric ladder.
@@ -77,9 +84,10 @@ def simulate(
     Returns
     -------
     xarray.Dataset
-        ``state`` with dims ``(chain, draw, *sites)``, int8, and attributes: ``sampler``, ``sampler_choice`` (why),
+        ``state`` with dims ``(chain, draw, *sites)``, int8 (float64 for angles and real values), and attributes:
+        ``sampler``, ``sampler_choice`` (why),
         ``seed``, ``burn_in``, ``sweeps_per_draw``, ``acceptance``, ``tau_int`` (of the energy) and ``tau_int_m`` (of the
-        signed magnetization, or of the fraction of sites in each state), both in draws with 1 for independent ones,
+        signed magnetization, the fraction of sites in each state, or the mean value), both in draws with 1 for independent ones,
         ``ess`` (of the mean energy), ``independent`` (1 if exact), ``system`` (JSON). With several temperatures they are the
         worst, and ``tau_int_by_beta`` lists all (JSON). nan means that nothing moved.
 
@@ -104,10 +112,18 @@ def simulate(
         states, report = _chains(request, chosen, saver, progress)
     attrs = {"sampler": chosen, "sampler_choice": why, "seed": int(seed), **report}
     attrs |= _quality(system, states, independent=chosen == "exact", several=request.several)
-    attrs["system"] = json.dumps(system.to_dict())
+    attrs["system"] = json.dumps(_description(system))
     if not request.several:
         return data.build(states[0], beta=float(request.betas[0]), space=system.space, lattice=system.lattice, attrs=attrs)
     return data.build(states, beta=request.betas, space=system.space, lattice=system.lattice, attrs=attrs)
+
+
+def _description(system: System) -> dict[str, Any]:
+    """What the data say of their system; one that cannot be written down (a potential without a name) simulates too."""
+    try:
+        return system.to_dict()
+    except HamlearnError as error:
+        return {"kind": "not saved", "system": repr(system), "why": str(error)}
 
 
 def _exact(request: Request) -> tuple[np.ndarray, dict[str, Any]]:
@@ -117,7 +133,7 @@ def _exact(request: Request) -> tuple[np.ndarray, dict[str, Any]]:
     count = request.draws * request.chains
     seeds = np.random.SeedSequence(int(request.seed)).generate_state(len(request.betas), np.uint32)
     pairs = zip(request.betas, seeds, strict=True)
-    found = [np.asarray(exact.sample(request.system, float(beta), count, int(seed)), np.int8) for beta, seed in pairs]
+    found = [np.asarray(exact.sample(request.system, float(beta), count, int(seed))) for beta, seed in pairs]
     states = np.stack([one.reshape(request.chains, request.draws, -1) for one in found])
     return states, {"burn_in": 0, "sweeps_per_draw": 0, "acceptance": 1.0}
 
@@ -157,6 +173,10 @@ def _plain_engine(request: Request, sampler: str, seed: np.random.SeedSequence) 
     shape = (len(request.betas), request.chains, -1)
     values = request.starts(len(request.betas), seed).reshape(len(flat), -1)
     arrange = lambda states: states.reshape(len(states), *shape).transpose(1, 2, 0, 3)
+    if system.space.continuous:
+        return continuous.engine(system, sampler, request.betas, values.reshape(shape), request.burn_in)
+    if isinstance(system, Tiles) and sampler == "heat_bath":
+        return TileEngine([system], flat[None]), values[None], arrange
     if not isinstance(system, Pairwise | QState):
         return blackbox.BlackBoxEngine(system, flat), values, arrange
     if sampler in ("wolff", "swendsen_wang"):
@@ -177,6 +197,8 @@ def _ladder_engine(request: Request, seed: np.random.SeedSequence) -> tuple[loop
     arrange = lambda states: states[:, 0].transpose(2, 1, 0, 3)[kept]
     system = request.system
     betas = np.broadcast_to(rungs, lead)
+    if isinstance(system, Tiles):
+        return TileEngine([system], betas), values, arrange
     return vectorised.JaxEngine(system.lattice, *vectorised.parameters_of(system), betas, "tempering"), values, arrange
 
 

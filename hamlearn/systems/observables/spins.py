@@ -1,4 +1,4 @@
-"""Observables of microstates.
+"""Observables of spins and states, and those that every system has.
 
 States have the site axes last, whatever comes before them (chain, draw, …): with a `lattice` either its shape or flat
 sites, without one flat sites. The formulas are written for NumPy, JAX and torch arrays alike. What is per site says so.

@@ -1,0 +1,180 @@
+"""Potentials V(x) of a path: the double well, polynomials, and any function of the user's.
+
+Formulas are written in array-API style, so NumPy, JAX and torch arrays all work and ``jax.grad`` differentiates them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hamlearn.errors import HamlearnError, choice
+
+
+@dataclass(frozen=True, eq=False)
+class DoubleWell:
+    """Double well V(x) = (λ/4)(x² − μ²/λ)²: minima at ±μ/√λ, barrier V(0) = μ⁴/(4λ).
+
+    Parameters
+    ----------
+    lam, mu : float
+        λ > 0 and μ. The main case of the literature is λ = 4, μ = 2.8: minima at ±1.4, barrier 3.8416. A potential
+        written λ'(x² − v²)² has λ = 4λ' and μ = v√λ.
+
+    Raises
+    ------
+    HamlearnError
+        If λ is not positive (nothing would confine the path) or a number is not finite.
+
+    Examples
+    --------
+    >>> well = DoubleWell(4.0, 2.8)
+    >>> float(well(np.array(0.0))), float(well(np.array(1.4)))
+    (3.8416, 0.0)
+    """
+
+    lam: float
+    mu: float
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.lam) and np.isfinite(self.mu) and self.lam > 0):
+            raise HamlearnError(f"DoubleWell needs finite lam > 0 and mu; got lam={self.lam!r}, mu={self.mu!r}.")
+
+    def __call__(self, x: Any) -> Any:
+        """V at every x."""
+        return 0.25 * self.lam * (x * x - self.mu**2 / self.lam) ** 2
+
+    @property
+    def coefficients(self) -> tuple[float, ...]:
+        """Coefficients of x⁰, x¹, … : μ⁴/(4λ), 0, −μ²/2, 0, λ/4."""
+        return (self.mu**4 / (4 * self.lam), 0.0, -0.5 * self.mu**2, 0.0, 0.25 * self.lam)
+
+    @property
+    def minimum(self) -> float:
+        """Position μ/√λ of the right-hand minimum."""
+        return float(abs(self.mu) / np.sqrt(self.lam))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready description."""
+        return {"kind": "double_well", "lam": float(self.lam), "mu": float(self.mu)}
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class Polynomial:
+    """Polynomial potential V(x) = c₁ x + c₂ x² + …: the list starts at x¹, for a constant changes nothing.
+
+    Parameters
+    ----------
+    c : sequence of float
+        Coefficients of x, x², x³, …
+
+    Raises
+    ------
+    HamlearnError
+        If a coefficient is not finite, or the leading one is of odd power or not positive: the path would run away
+        to infinity and there is no equilibrium to sample.
+
+    Examples
+    --------
+    >>> harmonic = Polynomial([0, 0.5])
+    >>> float(harmonic(np.array(2.0)))
+    2.0
+    """
+
+    c: tuple[float, ...]
+
+    def __init__(self, c: Any) -> None:
+        try:
+            values = np.asarray(c, dtype=float)
+        except (TypeError, ValueError) as error:
+            raise HamlearnError(f"Polynomial needs a list of numbers, the coefficients of x, x², …; got {c!r}.") from error
+        if values.ndim != 1 or not values.size or not np.all(np.isfinite(values)):
+            raise HamlearnError(f"Polynomial needs a list of finite numbers, the coefficients of x, x², …; got {c!r}.")
+        powers = np.flatnonzero(values) + 1
+        if not powers.size or powers[-1] % 2 or values[powers[-1] - 1] < 0:
+            raise HamlearnError(
+                f"Polynomial({values.tolist()}) does not confine: its leading term must be an even power with a positive coefficient "
+                "(the list starts at x¹); otherwise paths run away and log Z is infinite."
+            )
+        object.__setattr__(self, "c", tuple(values.tolist()))
+
+    def __call__(self, x: Any) -> Any:
+        """V at every x, by Horner's rule."""
+        value = 0.0 * x
+        for coefficient in reversed(self.c):
+            value = (value + coefficient) * x
+        return value
+
+    @property
+    def coefficients(self) -> tuple[float, ...]:
+        """Coefficients of x⁰ (which is zero), x¹ and so on."""
+        return (0.0, *self.c)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready description."""
+        return {"kind": "polynomial", "c": list(self.c)}
+
+
+Potential = Callable[[Any], Any]
+"""V(x) for arrays x of any shape, elementwise."""
+
+
+def potential_to_dict(potential: Potential) -> dict[str, Any]:
+    """JSON-ready description of a potential.
+
+    Raises
+    ------
+    HamlearnError
+        If it is a function that cannot be imported again by its name (a lambda, a local function, ``__main__``).
+    """
+    if isinstance(potential, DoubleWell | Polynomial):
+        return potential.to_dict()
+    name = importable_name(potential)
+    if name is None:
+        raise HamlearnError(
+            f"the potential {potential_name(potential)!r} cannot be written down: it is a function that cannot be imported by name. "
+            "It simulates, but to save it define it at the top level of a module of your own, or use Polynomial([...])."
+        )
+    return {"kind": "callable", "name": name}
+
+
+def potential_from_dict(description: Mapping[str, Any]) -> Potential:
+    """The potential that :func:`potential_to_dict` described."""
+    kind = choice(description.get("kind", ""), ("double_well", "polynomial", "callable"), "kind of potential")
+    if kind == "double_well":
+        return DoubleWell(description["lam"], description["mu"])
+    if kind == "polynomial":
+        return Polynomial(description["c"])
+    module, _, qualified = description["name"].partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in qualified.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise HamlearnError(f"the potential {description['name']!r} cannot be imported ({error}); put its module on the path.") from error
+    return found
+
+
+def importable_name(function: Any) -> str | None:
+    """``module:qualname`` if importing that gives `function` back, else None."""
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+    if not module or not name or module == "__main__" or "<" in name:
+        return None
+    try:
+        found: Any = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError):
+        return None
+    return f"{module}:{name}" if found is function else None
+
+
+def potential_name(potential: Potential) -> str:
+    """What errors and `repr` call a potential."""
+    if isinstance(potential, DoubleWell | Polynomial):
+        return repr(potential)
+    return str(getattr(potential, "__qualname__", type(potential).__name__))
