@@ -18,8 +18,14 @@ _WHERE = {
     "simulate": "hamlearn.systems.sampling",
     "learn": "hamlearn.verbs",
     "predict": "hamlearn.infer",
+    "extrapolate": "hamlearn.verbs",
     "members": "hamlearn.infer",
     "energy": "hamlearn.infer",
+    "action": "hamlearn.infer",
+    "approximate": "hamlearn.infer",
+    "estimate": "hamlearn.infer",
+    "log_prob": "hamlearn.infer",
+    "sample": "hamlearn.infer",
     "save": "hamlearn.infer",
     "load": "hamlearn.infer",
     "verdict": "hamlearn.diagnostics",
@@ -34,11 +40,14 @@ if TYPE_CHECKING:
     from hamlearn.diagnostics.report import report
     from hamlearn.diagnostics.verdict import verdict
     from hamlearn.errors import HamlearnError
-    from hamlearn.infer.members import energy, members
+    from hamlearn.infer.approximate import approximate
+    from hamlearn.infer.densities import log_prob, sample
+    from hamlearn.infer.estimate import estimate
+    from hamlearn.infer.members import action, energy, members
     from hamlearn.infer.predict import predict
     from hamlearn.infer.tree import load, save
     from hamlearn.systems.sampling import simulate
-    from hamlearn.verbs import learn
+    from hamlearn.verbs import extrapolate, learn
 
 
 def __getattr__(name: str) -> Any:

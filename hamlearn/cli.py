@@ -1,4 +1,4 @@
-"""The verbs from a shell: ``hamlearn simulate | learn | predict | report | demo`` on files.
+"""The verbs from a shell: ``hamlearn simulate | learn | predict | extrapolate | report | demo`` on files.
 
 A user's mistake is one line on standard error and exit code 2, never a traceback. Everything heavy is imported inside
 the verbs, so that ``--help`` answers at once.
@@ -40,17 +40,22 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 @app.command()
 def simulate(
-    system: Annotated[str, typer.Argument(help="ising, edwards-anderson, clock or potts.")],
+    system: Annotated[str, typer.Argument(help="ising, edwards-anderson, clock, potts, xy, double-well or scalar-field.")],
     output: Output,
     shape: Annotated[str, typer.Option(help="Lattice extents, for example 8x8.")] = "8x8",
     beta: Betas = "0.4",
     draws: Annotated[int, typer.Option(help="Microstates per chain.")] = 1000,
     chains: Annotated[int, typer.Option(help="Independent chains.")] = 4,
     q: Annotated[int, typer.Option(help="States of a clock or Potts site.")] = 3,
-    coupling: Annotated[float, typer.Option("--J", help="Coupling of ising, clock and potts.")] = 1.0,
+    coupling: Annotated[float, typer.Option("--J", help="Coupling of ising, clock, potts and xy.")] = 1.0,
     field: Annotated[float, typer.Option("--h", help="Field on every Ising or glass spin.")] = 0.0,
     disorder: Annotated[int, typer.Option(help="Seed of a glass's couplings.")] = 0,
-    sampler: Annotated[str, typer.Option(help="auto, exact, heat_bath, metropolis, wolff, swendsen_wang, tempering.")] = "auto",
+    lam: Annotated[float, typer.Option(help="Quartic strength of double-well (V = lam/4 (x² − mu²/lam)²) and scalar-field.")] = 4.0,
+    mu: Annotated[float, typer.Option(help="Of double-well: its minima are at ±mu/sqrt(lam).")] = 2.8,
+    m2: Annotated[float, typer.Option(help="Squared mass of scalar-field.")] = -4.0,
+    sampler: Annotated[
+        str, typer.Option(help="auto, exact, heat_bath, metropolis, wolff, swendsen_wang, tempering, hmc, kinks …")
+    ] = "auto",
     seed: Seed = 0,
 ) -> None:
     """Draw microstates of a known system into a file; an interrupted run resumes when called again."""
@@ -65,6 +70,9 @@ def simulate(
         "edwards-anderson": lambda: hl.systems.EdwardsAnderson(extents, seed=disorder, h=field),
         "clock": lambda: hl.systems.Clock(extents, q, J=coupling),
         "potts": lambda: hl.systems.Potts(extents, q, J=coupling),
+        "xy": lambda: hl.systems.XY(extents, J=coupling),
+        "double-well": lambda: hl.systems.Path(extents[0], hl.systems.DoubleWell(lam, mu)),
+        "scalar-field": lambda: hl.systems.ScalarField(extents, m2=m2, lam=lam),
     }
     made = makers[choice(system, makers, "system")]()
     betas = _betas(beta)
@@ -86,7 +94,7 @@ def simulate(
 def learn(
     files: Annotated[list[Path], typer.Argument(help="Microstates: .nc .zarr .npz .npy .csv .h5; several files enter jointly.")],
     output: Output,
-    space: Annotated[str | None, typer.Option(help="spins (±1), bits (0/1) or states (0 … q−1).")] = None,
+    space: Annotated[str | None, typer.Option(help="spins (±1), bits (0/1), states (0 … q−1), angles or reals.")] = None,
     beta: Annotated[
         str | None, typer.Option(help="Inverse temperature of each file; undeclared, couplings come out as beta times J.")
     ] = None,
@@ -101,11 +109,15 @@ def learn(
     calibrate: Annotated[bool, typer.Option(help="Correct error bars so that they cover.")] = True,
     check: Annotated[bool, typer.Option(help="Compare with held-out data for the verdict.")] = True,
     counts: Annotated[str | None, typer.Option(help="Column of a table that holds counts: its name, or its number from 0.")] = None,
+    model: Annotated[str, typer.Option(help="couplings, clusters, local-energy, autoregressive, dcl or polynomial-action.")] = "couplings",
+    window: Annotated[int, typer.Option(help="Extent of the window of clusters and of a local energy.")] = 3,
+    powers: Annotated[str, typer.Option(help="Powers of the field in a polynomial action, comma-separated.")] = "2,4",
     seed: Seed = 0,
 ) -> None:
-    """Learn couplings from observed microstates; without a graph, all pairs with fields."""
+    """Learn interactions from observed microstates; by default couplings between all pairs, with fields."""
     import hamlearn as hl
     from hamlearn import storage
+    from hamlearn.errors import choice
 
     storage.require_writable(output, (".nc", ".zarr"))
     betas: list[float | None] = [None] * len(files) if beta is None else list(_betas(beta))
@@ -115,10 +127,18 @@ def learn(
         raise HamlearnError(f"{len(files)} files need one beta each (or one for all); got {len(betas)}.")
     column: Any = None if counts is None else int(counts) if counts.lstrip("-").isdigit() else counts
     data = [hl.microstates(file, space=space, beta=value, counts=column) for file, value in zip(files, betas, strict=True)]
-    model = hl.models.Couplings(
-        _graph(graph, data[0], shape, not open_boundaries), tie=tie, fields=None if fields == "none" else fields, prior=prior
-    )
-    post = hl.learn(data, model, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed, check=check)
+    makers: dict[str, Any] = {
+        "couplings": lambda: hl.models.Couplings(
+            _graph(graph, data[0], shape, not open_boundaries), tie=tie, fields=None if fields == "none" else fields, prior=prior
+        ),
+        "clusters": lambda: hl.models.Clusters(window=window),
+        "local-energy": lambda: hl.models.LocalEnergy(window=window),
+        "autoregressive": lambda: hl.models.Autoregressive(),
+        "dcl": lambda: hl.models.DCL(),
+        "polynomial-action": lambda: hl.models.PolynomialAction(powers=tuple(int(power) for power in powers.split(","))),
+    }
+    made = makers[choice(model, makers, "model")]()
+    post = hl.learn(data, made, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed, check=check)
     typer.echo(hl.verdict(post))
     typer.echo(str(_keep(post, output)))
 
@@ -151,6 +171,24 @@ def predict(
         cells = [result[name].isel(beta=index).sel(quantity=["mean", "lower", "upper"]).values for name in shown]
         typer.echo(f"{value:<9.4g}" + "".join(f"{f'{mean:.4f} [{low:.4f}, {high:.4f}]':>34}" for mean, low, high in cells))
     typer.echo(str(output))
+
+
+@app.command()
+def extrapolate(
+    posteriors: Annotated[list[Path], typer.Argument(help="Posteriors that `hamlearn learn` wrote, one a temperature.")],
+    output: Output,
+    beta: Annotated[float, typer.Option(help="The wanted inverse temperature.")],
+    fixed: Annotated[str, typer.Option(help="Of a path: sites (a = beta/N_tau) or spacing (N_tau = beta/a).")] = "sites",
+    seed: Seed = 0,
+) -> None:
+    """A posterior over actions at a temperature that was not observed, with a verdict on how far to trust it."""
+    import hamlearn as hl
+    from hamlearn import storage
+
+    storage.require_writable(output, (".nc", ".zarr"))
+    post = hl.extrapolate([hl.load(file) for file in posteriors], beta, fixed=fixed, seed=seed)
+    typer.echo(hl.verdict(post))
+    typer.echo(str(_keep(post, output)))
 
 
 @app.command()

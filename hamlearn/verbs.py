@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hamlearn import diagnostics, infer
@@ -10,12 +10,10 @@ from hamlearn import diagnostics, infer
 if TYPE_CHECKING:
     import xarray as xr
 
-    from hamlearn.models import Couplings
-
 
 def learn(
     data: xr.Dataset | Iterable[xr.Dataset],
-    model: Couplings,
+    model: Any,
     likelihood: str = "auto",
     engine: Any = "auto",
     calibrate: bool = True,
@@ -29,11 +27,12 @@ def learn(
     ----------
     data : Dataset or list of Datasets
         Microstates at one or several temperatures (they enter jointly); see :func:`hamlearn.microstates`.
-    model : Couplings
+    model : Couplings, PolynomialAction, or another model of :mod:`hamlearn.models`
         What is unknown, and its prior.
-    likelihood : {"auto", "exact", "pseudo", "screening", "rise", "logrise"}
+    likelihood : {"auto", "exact", "pseudo", "screening", "rise", "logrise", "score"}
         How log p(data | θ) is evaluated; "screening" is "rise". "auto" takes the exact one where its estimated time
-        is below two minutes, else the pseudo-likelihood.
+        is below two minutes, else the pseudo-likelihood. "score" is score matching, for angles and real fields; "auto" takes
+        it for polynomial actions unless it wastes data (the record says how much).
     engine : {"auto", "mle", "map", "laplace", "nuts", "gibbs"} or settings
         How the posterior is found, or settings such as ``hl.infer.NUTS(draws=500)``. "auto" takes NUTS up to 500
         parameters, the normal approximation beyond, and Gibbs for spike-and-slab priors. Every engine returns draws.
@@ -68,3 +67,46 @@ def learn(
     sets = data if hasattr(data, "data_vars") else list(data)
     post = infer.learn(sets, model, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed)
     return diagnostics.attach(post, sets, check=check, seed=seed)
+
+
+def extrapolate(posts: xr.DataTree | Sequence[xr.DataTree], beta: float, *, fixed: str = "sites", seed: int = 0) -> xr.DataTree:
+    """A posterior over actions at an inverse temperature that was not observed, with a verdict on how far it may be trusted.
+
+    Polynomial actions and couplings have coefficients free of β: those of all temperatures are pooled by inverse covariance
+    (one temperature is enough). Learned densities of paths are joined by the identity S_3 = Σ w_i S_i that follows
+    from S_β = K/β + βV at a fixed number of time slices; it needs two temperatures, and least squares over K and V joins
+    more. Learned densities of classical systems need one: S = βH.
+
+    Parameters
+    ----------
+    posts : DataTree or sequence of DataTree
+        Posteriors of one kind at different inverse temperatures, as :func:`hamlearn.learn` returned them.
+    beta : float
+        The wanted inverse temperature.
+    fixed : {"sites", "spacing"}
+        What stays when the temperature of a path changes: the number of time slices, so that a = β/N_τ (the identity's
+        meaning), or the width a, so that N_τ = β/a.
+    seed : int
+        Seed of draws and of the simulation behind the predicted effective sample size.
+
+    Returns
+    -------
+    DataTree
+        A posterior at `beta` like any other. Its record and verdict name the amplification of error variances and
+        the predicted effective sample size of reweighting to the true action (below 0.1: do not trust it).
+
+    Raises
+    ------
+    HamlearnError
+        If two temperatures are equal, lattice spacings are mixed, or the posteriors are of different models.
+
+    Examples
+    --------
+    >>> import hamlearn as hl
+    >>> paths = hl.systems.Path(16, hl.systems.Polynomial([0, 0.5]))
+    >>> model = hl.models.PolynomialAction(powers=(2,))
+    >>> posts = [hl.learn(hl.simulate(paths, beta=b, draws=500, seed=0), model, check=False) for b in (4.0, 8.0)]
+    >>> hl.extrapolate(posts, beta=6.0)["posterior"]["c"].dims
+    ('chain', 'draw', 'power')
+    """
+    return diagnostics.attach(infer.extrapolate(posts, beta, fixed=fixed, seed=seed))

@@ -20,6 +20,7 @@ LOOPS = {
     "unknown graph, sparse": (hl.systems.Ising((3, 3)), hl.models.Couplings(None, fields=None, prior="spike_slab"), "gibbs"),
     "clock": (hl.systems.Clock(4, q=3), hl.models.Couplings(RING, interaction="clock", fields=None), "laplace"),
     "potts with fields": (hl.systems.Potts(4, q=3, h=[0.2, 0.0, -0.2]), hl.models.Couplings(RING, interaction="potts"), "laplace"),
+    "rotors, tied": (hl.systems.XY((3, 3)), hl.models.Couplings(SQUARE, tie="uniform", fields=None), "laplace"),
     "general tables": (hl.systems.Potts(4, q=3), hl.models.Couplings(RING), "laplace"),
 }
 
@@ -63,7 +64,7 @@ def test_loop(name, tmp_path):
 
 def _offset(system, member, simulated, beta):
     """Learned energies are defined up to a constant where δ-Potts couplings turn into zero-sum tables."""
-    if system.space.name == "spins":
+    if system.space.name in ("spins", "angles"):
         return 0.0
     states = simulated["state"].values.reshape(-1, *system.lattice.shape)
     return float((member.energy(states) - system.energy(states)).mean() / system.lattice.n_sites)

@@ -9,6 +9,7 @@ from hamlearn.diagnostics.calibration import coverage, sbc
 from hamlearn.diagnostics.comparison import check
 from hamlearn.diagnostics.identifiability import identifiability
 from hamlearn.diagnostics.report import report
+from hamlearn.diagnostics.symmetry import symmetry
 from hamlearn.diagnostics.verdict import Finding, Verdict, verdict
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "report",
     "sbc",
     "summary",
+    "symmetry",
     "verdict",
 ]

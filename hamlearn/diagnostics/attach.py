@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from hamlearn.diagnostics import arviz, comparison, simulated
+from hamlearn.diagnostics import arviz, comparison, densities, simulated
 from hamlearn.diagnostics.verdict import CHECK, Verdict, verdict
 from hamlearn.infer import kinds, tree
 
@@ -36,7 +36,7 @@ def attach(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None = N
     """
     additions = {"convergence": arviz.convergence(post), "parameter_names": kinds.of(post).parameters(post)[0]}
     record = tree.record_of(post)
-    if data is not None and check and record["seconds"] > MOST_SECONDS and kinds.kind_name(post) != "couplings":
+    if data is not None and check and record["seconds"] > MOST_SECONDS and kinds.kind_name(post) not in ("couplings", "autoregressive"):
         additions["check"] = {"decision": "not run"}  # a refit of what took minutes: the user may want to decide
     elif data is not None and check:
         table = _compare(post, data, record, seed)
@@ -51,6 +51,8 @@ def _compare(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], record:
     model, tau = tree.model_of(post), float(record["calibration"]["tau"])
     if kinds.kind_name(post) == "couplings" and tree.space_of(post).q:
         return comparison.check(data, model, tau=tau, seed=seed)
+    if kinds.kind_name(post) == "autoregressive":  # direct draws against what training held out: nothing is refitted
+        return densities.check(post, data, seed)
     return simulated.check(data, model, tau=tau, seed=seed)
 
 

@@ -19,7 +19,7 @@ from hamlearn.diagnostics.identifiability import identifiability
 from hamlearn.diagnostics.verdict import Verdict, verdict
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import kinds, tree
-from hamlearn.systems import exact
+from hamlearn.systems import XY, Pairwise, QState, Tiles, exact
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -139,9 +139,11 @@ def _prediction(post: xr.DataTree, given: xr.Dataset | None) -> tuple[xr.Dataset
     if given is None:
         system = kinds.of(post).members(post, 1, 0, None)[0]
         oracle = exact.method(system)
-        if oracle is None and (system.lattice.n_sites > _CHEAP_SITES or not system.pure_jax):
+        together = isinstance(system, Pairwise | QState | Tiles)  # all members in one compiled run
+        quick = oracle is not None and not isinstance(system, XY)  # character expansions take seconds a member
+        if not quick and (system.lattice.n_sites > _CHEAP_SITES or not together):
             return None, (
-                f"No oracle solves this system, and simulating {system.lattice.n_sites} sites at many temperatures takes minutes: "
+                f"No quick oracle solves this system, and simulating {system.lattice.n_sites} sites at many temperatures takes minutes: "
                 "call hl.predict(post, beta=[...]) and pass the result as hl.report(..., prediction=...)."
             )
         names = ["energy", "heat_capacity", "entropy", "free_energy"] if oracle else ["energy", "heat_capacity"]

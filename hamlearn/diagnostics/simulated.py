@@ -20,6 +20,8 @@ from hamlearn.diagnostics.weigh import Statistic
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import kinds
 from hamlearn.systems import exact, sampling
+from hamlearn.systems.polynomial import FieldStack, PolynomialField
+from hamlearn.systems.scalar import ScalarField
 
 MEMBERS = 48  # their scatter is the uncertainty of a prediction, known to 10 %
 _DRAWS = 24_576  # microstates of all members together
@@ -90,7 +92,7 @@ def _compare(systems: list[Any], fit: xr.Dataset, half: halves.Half, label: str,
     observed = sums.sum(0) / total
     deviation = (sums - weight[:, None] * observed) / total
     beta = float(fit["beta"])
-    states = [_draw(system, beta, fitted, rng) for system in systems]
+    states = _draws(systems, beta, fitted, rng)
     columns = np.stack([functions(part) for part in states])
     expected = columns.mean((0, 1))
     moved = _moved(systems, states, columns, beta)
@@ -107,7 +109,7 @@ def _moved(systems: list[Any], states: list[np.ndarray], columns: np.ndarray, be
     keep = max(1, len(states) * len(states[0]) // _POOLED)
     pooled = np.concatenate(states)[::keep]
     values = columns.reshape(-1, columns.shape[-1])[::keep]
-    energy = beta * np.stack([np.asarray(system.action(pooled, 1.0), float) for system in systems])
+    energy = np.stack([np.asarray(system.action(pooled, beta), float) for system in systems])
     energy -= energy.mean(0)
     energy -= energy.mean(1, keepdims=True)
     if np.median(energy.std(1)) < _LINEAR:
@@ -126,6 +128,17 @@ def _prediction_noise(columns: np.ndarray, moved: np.ndarray, rng: np.random.Gen
     # Centred resampling of members gives the error of their mean, simulation included, with its correlations.
     times = rng.multinomial(members, np.full(members, 1 / members), size=weigh.REPLICATES) / members - 1 / members
     return np.asarray(tails * (truth + times @ deviations))
+
+
+def _draws(systems: list[Any], beta: float, fitted: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+    """Microstates of every member; fields share one compiled simulation."""
+    if not all(isinstance(system, PolynomialField | ScalarField) for system in systems):
+        return [_draw(system, beta, fitted, rng) for system in systems]
+    stack, seed = FieldStack.of(systems, [beta]), int(rng.integers(2**31))
+    entries = np.arange(1.0, len(systems) + 1)
+    draws = _DRAWS // MEMBERS // _CHAINS
+    found = sampling.simulate(stack, beta=entries, draws=draws, chains=_CHAINS, seed=seed, sampler="hmc", thin=2, progress=False)
+    return [values.reshape(-1, *fitted.shape[1:]) for values in found["state"].values]
 
 
 def _draw(system: Any, beta: float, fitted: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -132,6 +132,10 @@ def judge_record(record: dict[str, Any], *, beta_declared: bool = True) -> Verdi
         _fit,
         _recorded,
     )
+    if "training" in record:  # a neural density: its weights have no error bars, it has a training instead
+        from hamlearn.diagnostics import densities  # it makes findings itself: imported when both files are complete
+
+        judges = (densities.judge, _autocorrelation, *((_fit,) if "check" in record else ()), _recorded)
     reasons = [found for judge in judges for found in judge(record)]
     if not beta_declared:
         what = "the observation's β was not declared: couplings are βJ, predictions at another β are hypothetical"
@@ -143,6 +147,10 @@ def judge_record(record: dict[str, Any], *, beta_declared: bool = True) -> Verdi
 
 def _summary(level: str, reasons: list[Finding], record: dict[str, Any]) -> str:
     bad = [found for found in reasons if found.severity != "note"]
+    if not bad and "training" in record:
+        from hamlearn.diagnostics import densities
+
+        return densities.summary(record)
     if not bad:
         size = f"{record['n_params']} parameters from {_count(record['microstates'])} microstates"
         kind = "the exact likelihood" if not record["composite"] else f"a calibrated {record['likelihood']} likelihood"

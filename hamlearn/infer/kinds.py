@@ -18,7 +18,16 @@ from hamlearn.errors import HamlearnError
 from hamlearn.infer import tree
 from hamlearn.systems.base import System
 
-KINDS = {"couplings": "hamlearn.infer.couplings"}
+KINDS = {
+    "dcl": "hamlearn.infer.dcl",
+    "extensive": "hamlearn.infer.extensive",
+    "autoregressive": "hamlearn.infer.autoregressive",
+    "local_energy": "hamlearn.infer.local_energy",
+    "clusters": "hamlearn.infer.clusters",
+    "couplings": "hamlearn.infer.couplings",
+    "polynomial_action": "hamlearn.infer.actions",
+    "extrapolated": "hamlearn.infer.extrapolated",
+}
 
 
 class Kind(Protocol):

@@ -43,6 +43,8 @@ def learn(
     bound, parts, sets = bind(data, model)
     frozen = frozen_sites(parts)
     prepared = choose(bound, parts, likelihood, settings)
+    if prepared.likelihood.name == "score" and not calibrate:
+        raise HamlearnError("the loss of score matching has no natural scale: its error bars come from calibration alone; leave calibrate=True.")
     logger.info(
         "learning %d parameters: %s likelihood, engine %s, about %.3g s",
         bound.n_params,
@@ -162,9 +164,11 @@ def _sparse(
     likelihood: Likelihood, best: Optimum, prior: SpikeSlab, engine: Gibbs, calibrate: bool, seed: int, spectrum: _Spectrum
 ) -> dict[str, Any]:
     wanted = calibrate and not (not likelihood.composite and all(part.independent for part in likelihood.parts))
+    # Where data are nearly frozen the maximum of the likelihood is far out, and its curvature means nothing elsewhere.
+    start = maximise(likelihood, Normal(prior.slab)).theta
     draws = gibbs.spike_slab(
         likelihood,
-        best.theta,
+        start,
         prior,
         calibrated=wanted,
         draws=engine.draws,
@@ -182,6 +186,7 @@ def _sparse(
         note = f"sandwich surrogate from {draws.score.batches} {draws.score.kind}, shrinkage {draws.shrinkage:.2f}"
     calibration = Calibration(best.information, calibration_room.inverse_root(best.information), np.inf, wanted, note, draws.score)
     record = {**_record(likelihood, best, calibration, True, spectrum), "engine_used": engine}
+    record["search"] = {"rounds": draws.rounds, "graphs": draws.graphs, "evidence_of_starts": draws.evidence.tolist()}
     mean = draws.theta.mean((0, 1))
     return {"theta": draws.theta, "point": mean, "included": draws.included, "hyper": draws.hyper, "record": record}
 

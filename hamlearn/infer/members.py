@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import kinds
-from hamlearn.systems.base import System, as_site_axes
+from hamlearn.infer import kinds, tree
+from hamlearn.systems.base import System, as_site_axes, check_beta
 
 
 def members(post: xr.DataTree, n: int, seed: int = 0) -> list[System]:
@@ -58,6 +58,50 @@ def energy(post: xr.DataTree, states: Any, members: int = 64, seed: int = 0) -> 
     array, dims = site_states(systems[0], states)
     values = np.stack([np.asarray(system.energy(array)) for system in systems])
     return over_members(values, dims, "energy")
+
+
+def action(post: xr.DataTree, states: Any, beta: float | None = None, members: int = 64, seed: int = 0) -> xr.DataArray:
+    """Actions −ln p + constant of given states at inverse temperature β, under Hamiltonians drawn from the posterior.
+
+    Parameters
+    ----------
+    post : DataTree
+        A posterior.
+    states : array ``(..., *site axes)`` or Dataset of microstates
+        The states.
+    beta : float, optional
+        Inverse temperature; by default the one that was observed. βH for classical systems; for a path
+        S = K/β + βV with the number of time slices fixed (or with their width fixed, where the data had a given one).
+    members : int
+        Number of posterior draws.
+    seed : int
+        Which draws.
+
+    Returns
+    -------
+    DataArray
+        Dims ``(member, *leading axes)``, dimensionless. Learned actions are defined up to a constant: compare differences.
+
+    Examples
+    --------
+    >>> import hamlearn as hl
+    >>> paths = hl.systems.Path(16, hl.systems.Polynomial([0, 0.5]))
+    >>> data = hl.simulate(paths, beta=4.0, draws=500, chains=2, seed=0)
+    >>> post = hl.learn(data, hl.models.PolynomialAction(powers=(2,)), check=False)
+    >>> hl.action(post, data["state"][0, :3].values, beta=8.0, members=10).sizes
+    Frozen({'member': 10, 'axis_0': 3})
+    """
+    observed = np.unique(tree.observed_betas(post))
+    if beta is None and len(observed) > 1:
+        raise HamlearnError(f"the posterior was learned at several temperatures {observed.tolist()}: name the one you mean, beta=...")
+    at = float(check_beta(observed[0] if beta is None else beta))
+    kind = kinds.of(post)
+    if (own := getattr(kind, "action", None)) is not None:
+        array, dims = site_states(kind.bound_of(post), states)  # type: ignore[attr-defined]
+        return over_members(own(post, array, at, members, seed), dims, "action")
+    systems = kind.members(post, members, seed, None)
+    array, dims = site_states(systems[0], states)
+    return over_members(np.stack([np.asarray(system.action(array, at)) for system in systems]), dims, "action")
 
 
 def site_states(system: System, states: Any) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -13,10 +13,11 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.infer import kinds, tree
-from hamlearn.infer.thermodynamics import Estimates, from_oracle, from_simulation
-from hamlearn.systems import exact
+from hamlearn.infer import continuous, kinds, tree
+from hamlearn.infer.reweight import from_density
+from hamlearn.infer.thermodynamics import Estimates, estimate
 from hamlearn.systems.base import check_beta
+from hamlearn.systems.density import LearnedDensity
 
 THERMAL = ("energy", "heat_capacity", "entropy", "free_energy")
 MAGNETIC = ("abs_magnetization", "susceptibility")
@@ -40,6 +41,8 @@ def predict(
     members: int = 64,
     level: float = 0.9,
     seed: int = 0,
+    *,
+    fixed: str = "sites",
 ) -> xr.Dataset:
     """Per-site thermodynamics at other inverse temperatures, with bands.
 
@@ -53,13 +56,18 @@ def predict(
         Another lattice size; needs tied parameters (``tie="uniform"``, fields uniform or none).
     observables : sequence of str, optional
         Among "energy", "heat_capacity", "entropy", "free_energy", "abs_magnetization", "susceptibility" (for q-state
-        models magnetization means the order parameter) and "correlation"; all but the last by default.
+        models magnetization means the order parameter) and "correlation"; all but the last by default. Paths have "action",
+        "gap", "squared_position" and "quartic_position" besides the thermal ones (totals of the particle, not per
+        site), angles "vortex_density" and "helicity", fields "action", "squared_field" and "quartic_field".
     members : int
         Hamiltonians drawn from the posterior; 64 put about three beyond each end of a 90 % band.
     level : float
         Probability of the equal-tailed posterior interval.
     seed : int
         Seed of the members and of simulations.
+    fixed : {"sites", "spacing"}
+        For imaginary-time paths: whether another temperature means another width a = β/N_τ of the time slices (their
+        number is `shape`), or another number N_τ = β/a of them.
 
     Returns
     -------
@@ -84,29 +92,63 @@ def predict(
     {'beta': 2, 'quantity': 5}
     """
     betas = np.atleast_1d(check_beta(beta))
+    if tree.space_of(post).continuous:
+        return _continuous(post, betas, shape, observables, members, level, seed, fixed)
+    if fixed != "sites":
+        raise HamlearnError("fixed='spacing' is for imaginary-time paths; lattices keep their sites at every temperature.")
     wanted = [choice(name, OBSERVABLES, "observable") for name in (OBSERVABLES[:-1] if observables is None else observables)]
-    if not 0 < level < 1:
-        raise HamlearnError(f"level is the probability of the interval, between 0 and 1; got {level!r}.")
+    _check_level(level)
     extents = None if shape is None else tuple(int(extent) for extent in np.atleast_1d(shape))
     systems = kinds.of(post).members(post, members, seed, extents)
-    method = exact.method(systems[0])
     estimates: dict[str, Estimates] = {}
-    if method is not None:
-        estimates |= from_oracle(systems, betas, wanted, method, seed)
+    densities = [system for system in systems if isinstance(system, LearnedDensity)]
+    if len(densities) == len(systems):
+        estimates |= from_density(densities, betas, wanted, seed)
     left = [name for name in wanted if name not in estimates]
     if left:
-        estimates |= from_simulation(systems, betas, left, seed)
+        estimates |= estimate(systems, betas, left, seed)
+    return _curves(
+        post, betas, {name: estimates[name] for name in wanted}, tuple(systems[0].lattice.shape), LONG_NAMES, members, level, seed
+    )
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise HamlearnError(f"level is the probability of the interval, between 0 and 1; got {level!r}.")
+
+
+def _continuous(
+    post: xr.DataTree, betas: np.ndarray, shape: Any, observables: Sequence[str] | None, members: int, level: float, seed: int, fixed: str
+) -> xr.Dataset:
+    """Predictions of angles, paths and fields."""
+    _check_level(level)
+    extents = None if shape is None else tuple(int(extent) for extent in np.atleast_1d(shape))
+    found, sites = continuous.estimates(post, betas, extents, observables, members, seed, fixed)
+    return _curves(post, betas, found, sites, continuous.LONG_NAMES, members, level, seed)
+
+
+def _curves(
+    post: xr.DataTree,
+    betas: np.ndarray,
+    estimates: dict[str, Estimates],
+    shape: tuple[int, ...],
+    long_names: dict[str, str],
+    members: int,
+    level: float,
+    seed: int,
+) -> xr.Dataset:
+    """The dataset of predictions."""
     result = xr.Dataset(coords={"beta": betas, "quantity": ["mean", "sd", "lower", "upper", "mc_error"]})
-    for name in wanted:
-        result[name] = _summarise(estimates[name], level)
-        result[name].attrs |= {"long_name": LONG_NAMES[name], "method": estimates[name].method}
+    for name, found in estimates.items():
+        result[name] = _summarise(found, level)
+        result[name].attrs |= {"long_name": long_names[name], "method": found.method}
     if "correlation" in estimates:
         result = result.assign_coords(r=estimates["correlation"].distances)
     declared = int(post.attrs["beta_declared"])
     result.attrs = {
         "level": level,
         "members": members,
-        "shape": str(tuple(systems[0].lattice.shape)),
+        "shape": str(shape),
         "observed_beta": str(tree.observed_betas(post).tolist()),
         "hypothetical": int(not declared),
         "seed": seed,
@@ -125,7 +167,8 @@ def _summarise(estimates: Estimates, level: float) -> xr.DataArray:
     share = np.sqrt(np.clip(1 - np.divide(noise, spread**2, out=np.zeros_like(noise), where=spread > 0), 0, 1))
     # Weibull positions k/(n+1): a further draw of the posterior falls inside with probability `level`, at any n.
     deviations = (values - mean) * share
+    shared = np.zeros(()) if estimates.shared is None else estimates.shared
     lower, upper = np.quantile(deviations, [(1 - level) / 2, (1 + level) / 2], axis=0, method="weibull")
-    quantities: list[Any] = [mean, spread * share, mean + lower, mean + upper, np.sqrt(noise / len(values))]
+    quantities: list[Any] = [mean, spread * share, mean + lower, mean + upper, np.sqrt(noise / len(values) + shared**2)]
     dims = ("beta", "quantity") if mean.ndim == 1 else ("beta", "quantity", "r")
     return xr.DataArray(np.stack(quantities, 1), dims=dims)

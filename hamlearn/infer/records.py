@@ -20,8 +20,8 @@ class Part:
 
     Attributes
     ----------
-    states : array of int8, shape (chain, draw, n_sites)
-        Index of every site's value in ``space.values``.
+    states : array, shape (chain, draw, n_sites)
+        Index of every site's value in ``space.values`` (int8), or the value itself where it is continuous (float).
     weight : array, shape (chain, draw)
         How much every row counts.
     weighted : bool
@@ -58,7 +58,8 @@ def bind(data: xr.Dataset | Iterable[xr.Dataset], model: Couplings) -> tuple[Bou
     parts = []
     for part in sets:
         weight, weighted = microstate_data.multiplicity(part)
-        states = space.index(microstate_data.rows(part)).astype(np.int8)
+        values = microstate_data.rows(part)
+        states = values.astype(float) if space.continuous else space.index(values).astype(np.int8)
         parts.append(Part(states, weight, weighted, float(part["beta"]), bool(int(part.attrs.get("independent", 0)))))
     return bound, parts, sets
 

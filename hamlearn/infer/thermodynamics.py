@@ -11,11 +11,17 @@ import numpy as np
 from hamlearn.progress import track
 from hamlearn.systems import exact, observables
 from hamlearn.systems.pairwise import Pairwise
-from hamlearn.systems.sampling import simulate_members, tempering
+from hamlearn.systems.sampling import simulate, simulate_systems, tempering
+from hamlearn.systems.sampling.energies import energies
+from hamlearn.systems.sampling.request import is_ferromagnet
+from hamlearn.systems.sampling.tiles import free_variance
+from hamlearn.systems.tiles import Tiles
 
 _BLOCKS = 8  # of a simulation, whose scatter is its error
 _DRAWS = 160  # per member, rung and chain, to begin with
 _MOST_UPDATES = 4e9  # of single sites, when more draws are needed: about a minute
+_MOST_CLUSTER_UPDATES = 2e8  # of single sites by cluster moves: about ten seconds
+_LEAST_SHARE = 0.2  # of the draws, that reweighting must leave
 _QUIET = 0.1  # share of the spread between members that may be the simulation's
 _EXACT_DRAWS = 256  # independent draws per member and temperature where they are exact
 _BURN_IN, _THIN = 400, 5
@@ -33,12 +39,50 @@ class Estimates:
         How they were made.
     distances : array, optional
         Coordinate r.
+    shared : array (beta,), optional
+        Simulation standard error that all members have in common (reweighted from one simulation).
     """
 
     values: np.ndarray
     errors: np.ndarray
     method: str
     distances: np.ndarray | None = None
+    shared: np.ndarray | None = None
+
+
+def estimate(systems: Sequence[Any], betas: np.ndarray, wanted: Sequence[str], seed: int) -> dict[str, Estimates]:
+    """Every observable of every member: by an oracle where there is one, by simulation otherwise.
+
+    Members of a sparse posterior may be of several kinds (one in a hundred holds a further term); each kind is treated by
+    itself.
+    """
+    groups: dict[Any, list[int]] = {}
+    for index, system in enumerate(systems):
+        method = exact.method(system)
+        groups.setdefault((type(system), method, np.asarray(system.lattice.bonds).tobytes()), []).append(index)
+    found = [_one_kind([systems[k] for k in where], betas, wanted, method, seed) for (_, method, _), where in groups.items()]
+    if len(found) == 1:
+        return found[0]
+    order = np.argsort(np.concatenate(list(groups.values())))
+    merged = {}
+    for name in wanted:
+        pieces = [one[name] for one in found]
+        arrays = [np.concatenate([getattr(piece, part) for piece in pieces])[order] for part in ("values", "errors")]
+        methods = [f"{piece.method} ({len(where)} members)" for piece, where in zip(pieces, groups.values(), strict=True)]
+        parts = [
+            len(where) / len(systems) * piece.shared
+            for piece, where in zip(pieces, groups.values(), strict=True)
+            if piece.shared is not None
+        ]
+        shared = np.sqrt(np.sum(np.square(parts), 0)) if parts else None
+        merged[name] = Estimates(arrays[0], arrays[1], "; ".join(methods), pieces[0].distances, shared)
+    return merged
+
+
+def _one_kind(systems: Sequence[Any], betas: np.ndarray, wanted: Sequence[str], method: str | None, seed: int) -> dict[str, Estimates]:
+    result = {} if method is None else from_oracle(systems, betas, wanted, method, seed)
+    left = [name for name in wanted if name not in result]
+    return result | (from_simulation(systems, betas, left, seed) if left else {})
 
 
 def from_oracle(systems: Sequence[Any], betas: np.ndarray, wanted: Sequence[str], method: str, seed: int) -> dict[str, Estimates]:
@@ -75,7 +119,7 @@ def from_oracle(systems: Sequence[Any], betas: np.ndarray, wanted: Sequence[str]
 
 def _order(states: np.ndarray, system: Any) -> np.ndarray:
     """Signed magnetization of spins, order parameter of q-state models, per draw."""
-    if isinstance(system, Pairwise):
+    if system.space.name == "spins":
         return np.asarray(observables.magnetization(states, system.lattice))
     return np.asarray(observables.potts_order_parameter(states, system.space.q, system.lattice))
 
@@ -93,8 +137,11 @@ def _observe(states: np.ndarray, system: Any, beta: float, wanted: Sequence[str]
 
 def _estimate(states: np.ndarray, system: Any, beta: float, name: str) -> np.ndarray:
     if name == "correlation":
-        q = None if isinstance(system, Pairwise) else system.space.q
+        q = None if system.space.name == "spins" else system.space.q
         return np.asarray(observables.correlation(states, system.lattice, q)).reshape(-1, _n_distances(system)).mean(0)
+    if name in ("energy", "heat_capacity"):
+        energy, n = energies(system, states.reshape(len(states), -1)), system.lattice.n_sites
+        return np.asarray(energy.mean() / n if name == "energy" else beta**2 * energy.var() / n)
     order = _order(states, system)
     if name == "abs_magnetization":
         return np.abs(order).mean()
@@ -107,6 +154,9 @@ def _n_distances(system: Any) -> int:
 
 def from_simulation(systems: Sequence[Any], betas: np.ndarray, wanted: Sequence[str], seed: int) -> dict[str, Estimates]:
     """Tempered simulation of all members; four times longer while its noise is more than a tenth of their variance."""
+    if not {"entropy", "free_energy"} & set(wanted) and all(isinstance(one, Pairwise) and is_ferromagnet(one) for one in systems):
+        close = _reweighted(systems, betas, wanted, seed) if len(systems) > 1 and "correlation" not in wanted else None
+        return _from_clusters(systems, betas, wanted, seed) if close is None else close
     ladder = _ladder(systems, betas)
     draws = _DRAWS
     while True:
@@ -116,6 +166,87 @@ def from_simulation(systems: Sequence[Any], betas: np.ndarray, wanted: Sequence[
         if not noisy or updates > _MOST_UPDATES:
             return result
         draws *= 4
+
+
+def _reweighted(systems: Sequence[Any], betas: np.ndarray, wanted: Sequence[str], seed: int) -> dict[str, Estimates] | None:
+    """All members from one Swendsen–Wang simulation of their mean, by reweighting; None where they are too far apart.
+
+    The members of a sharp posterior differ by far less than the noise of separate simulations; their differences are
+    resolved because all see the same microstates (Ferrenberg & Swendsen 1988).
+    """
+    first, n = systems[0], systems[0].lattice.n_sites
+    strengths = np.stack([system.J for system in systems])
+    centre = Pairwise(first.lattice, strengths.mean(0), 0.0)
+    draws = int(np.clip(_MOST_CLUSTER_UPDATES / (_BLOCKS * n * len(betas)), 1000, 20_000))
+    data = simulate(centre, betas, draws, _BLOCKS, seed, "swendsen_wang", burn_in=_BURN_IN // 4, progress=False)
+    states = data["state"].values.reshape(len(betas), _BLOCKS, draws, n)
+    shift = (strengths - strengths.mean(0)).astype(np.float32)
+    i, j = first.lattice.bonds.T
+    blocks = np.zeros((len(betas), _BLOCKS, len(systems), 5))  # sums of w, wE, wE², w|m|, wm²
+    for k, beta in enumerate(betas):
+        for chain, one in enumerate(states[k]):
+            change = -((one[:, i] * one[:, j]).astype(np.float32) @ shift.T).astype(float)
+            weight = np.exp(-beta * (change - change.mean(0)))
+            if np.min(weight.sum(0) ** 2 / (weight**2).sum(0)) < _LEAST_SHARE * draws:
+                return None
+            energy = energies(centre, one)[:, None] + change
+            m = np.abs(one.mean(1, dtype=float))[:, None]
+            blocks[k, chain] = np.stack([(weight * x).sum(0) for x in (np.ones_like(energy), energy, energy**2, m, m**2)], -1)
+    method = f"simulated: swendsen_wang of the mean member, {_BLOCKS} x {draws} draws, reweighted to every member"
+    result = {}
+    for name in wanted:
+        whole, parts = _from_sums(blocks.sum(1), betas, n, name), _from_sums(np.moveaxis(blocks, 1, 0), betas[None], n, name)
+        own = parts - parts.mean(-1, keepdims=True)  # (chain, beta, member): what the members do not share
+        errors = own.std(0, ddof=1) / np.sqrt(_BLOCKS)
+        shared = parts.mean(-1).std(0, ddof=1) / np.sqrt(_BLOCKS)
+        result[name] = Estimates(whole.T, errors.T, method, shared=shared)
+    return result
+
+
+def _from_sums(sums: np.ndarray, betas: np.ndarray, n: int, name: str) -> np.ndarray:
+    """An observable ``(..., beta, member)`` from weighted sums ``(..., beta, member, 5)``."""
+    energy, square, m, m_square = (sums[..., k] / sums[..., 0] for k in range(1, 5))
+    beta = betas[..., None]
+    if name == "energy":
+        return energy / n
+    if name == "heat_capacity":
+        return beta**2 * (square - energy**2) / n
+    return m if name == "abs_magnetization" else beta * n * (m_square - m**2)
+
+
+def _from_clusters(systems: Sequence[Any], betas: np.ndarray, wanted: Sequence[str], seed: int) -> dict[str, Estimates]:
+    """Swendsen–Wang at the wanted temperatures, for ferromagnets whose log Z nobody asks for: no slow mode at a transition."""
+    draws, lattice = _DRAWS, systems[0].lattice
+    while True:
+        rows: dict[str, list[Any]] = {name: [] for name in wanted}
+        with track(len(systems), "cluster sampling") as bar:
+            for index, system in enumerate(systems):
+                options: dict[str, Any] = {
+                    "chains": _BLOCKS,
+                    "seed": seed + 7919 * index,
+                    "sampler": "swendsen_wang",
+                    "burn_in": _BURN_IN // 4,
+                }
+                states = simulate(system, betas, draws, **options, progress=False)["state"].values
+                for name in wanted:
+                    rows[name].append([_by_chain(one, system, float(beta), name) for one, beta in zip(states, betas, strict=True)])
+                bar.advance(1)
+        method = f"simulated: swendsen_wang, {_BLOCKS} x {draws} draws a member"
+        result = {}
+        for name in wanted:
+            pairs = np.array(rows[name])  # (member, beta, estimate or error, ...)
+            distances = observables.separations(lattice) if name == "correlation" else None
+            result[name] = Estimates(pairs[:, :, 0], pairs[:, :, 1], method, distances)
+        noisy = len(systems) > 1 and any(np.mean(found.errors**2) > _QUIET * np.mean(found.values.var(0)) for found in result.values())
+        if not noisy or 4 * _BLOCKS * draws * len(systems) * len(betas) * lattice.n_sites > _MOST_CLUSTER_UPDATES:
+            return result
+        draws *= 4
+
+
+def _by_chain(states: np.ndarray, system: Any, beta: float, name: str) -> np.ndarray:
+    """Estimate and error of an observable from states ``(chain, draw, *sites)`` of independent chains."""
+    parts = np.stack([_estimate(one, system, beta, name) for one in states])
+    return np.stack([parts.mean(0), parts.std(0, ddof=1) / np.sqrt(len(parts))])
 
 
 def simulate_once(
@@ -129,13 +260,6 @@ def simulate_once(
     first = systems[0]
     at = np.searchsorted(ladder, betas)
     lattice, space = first.lattice, first.space
-    if isinstance(first, Pairwise):
-        parameters = {"J": np.stack([system.J for system in systems]), "h": np.stack([system.h for system in systems])}
-    else:
-        parameters = {
-            "tables": np.stack([system.coupling_tables() for system in systems]),
-            "fields": np.stack([system.field_tables() for system in systems]),
-        }
     correlate = "correlation" in wanted
 
     def observe(states: np.ndarray) -> dict[str, np.ndarray]:
@@ -144,14 +268,12 @@ def simulate_once(
             "order": _order(states, first),
         }
         if correlate:
-            q = None if isinstance(first, Pairwise) else space.q
+            q = None if space.name == "spins" else space.q
             kept["correlation"] = np.asarray(observables.correlation(states[:, :, at], lattice, q)).mean(3)
         return kept
 
-    kept = simulate_members(
-        lattice,
-        space,
-        parameters,
+    kept = simulate_systems(
+        systems,
         ladder,
         draws=draws,
         chains=2,
@@ -198,6 +320,9 @@ def _ladder(systems: Sequence[Any], betas: np.ndarray) -> np.ndarray:
     """Temperatures from hot to the coldest wanted one, close enough for exchanges, with every wanted one among them."""
     variances = []
     for system in systems[:8]:
+        if isinstance(system, Tiles):
+            variances.append(free_variance(system))
+            continue
         tables = system.coupling_tables()
         tables = tables - tables.mean(-1, keepdims=True) - tables.mean(-2, keepdims=True) + tables.mean((-1, -2), keepdims=True)
         fields = system.field_tables()

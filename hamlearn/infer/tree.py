@@ -40,14 +40,14 @@ def build(
     sets: list[xr.Dataset],
 ) -> xr.DataTree:
     """A posterior from draws of θ ``(chain, draw, n_params)``, its optimum, and the record of how it was made."""
-    posterior = _variables(bound, theta, ("chain", "draw"))
+    posterior = variables(bound, theta, ("chain", "draw"))
     posterior = posterior.assign_coords(chain=np.arange(theta.shape[0]), draw=np.arange(theta.shape[1]))
     if included is not None:
         posterior["included"] = (("chain", "draw", "bond"), included[..., bound.bond_group].astype(np.int8))
     if hyper is not None:
         for index, name in enumerate(("inclusion_probability", "slab_width", "slab_magnitude")):
             posterior[name] = (("chain", "draw"), hyper[..., index])
-    groups = {"posterior": posterior, "point": _variables(bound, point, ()), "observed_data": _observed(bound, parts)}
+    groups = {"posterior": posterior, "point": variables(bound, point, ()), "observed_data": _observed(bound, parts)}
     if stats:
         groups["sample_stats"] = xr.Dataset({key: (("chain", "draw"), value) for key, value in stats.items() if value.ndim == 2})
     return assemble(groups, model=bound.model, space=bound.space, record=record, sets=sets)
@@ -152,7 +152,8 @@ def origin(data: xr.Dataset) -> dict[str, Any]:
     return {key: getattr(data.attrs[key], "item", lambda value=data.attrs[key]: value)() for key in keys if key in data.attrs}
 
 
-def _variables(bound: BoundCouplings, theta: np.ndarray, lead: tuple[str, ...]) -> xr.Dataset:
+def variables(bound: BoundCouplings, theta: np.ndarray, lead: tuple[str, ...]) -> xr.Dataset:
+    """What a posterior of couplings reports of θ: J per bond and h per site."""
     J, h = bound.values(theta)
     states = {"state_i": np.arange(bound.space.q), "state_j": np.arange(bound.space.q)} if bound.interaction == "general" else {}
     i, j = bound.lattice.bonds.T
@@ -170,6 +171,8 @@ def _variables(bound: BoundCouplings, theta: np.ndarray, lead: tuple[str, ...]) 
 def _observed(bound: BoundCouplings, parts: list[Part]) -> xr.Dataset:
     """Per temperature: how many microstates, and the frequency of every value (pair of values) on every site (bond)."""
     q, bonds = bound.space.q, bound.lattice.bonds
+    if bound.space.continuous:
+        return _observed_angles(bound, parts)
     single = np.zeros((len(parts), bound.lattice.n_sites, q))
     pair = np.zeros((len(parts), len(bonds), q, q))
     for index, part in enumerate(parts):
@@ -192,6 +195,19 @@ def _observed(bound: BoundCouplings, parts: list[Part]) -> xr.Dataset:
             "bond_frequency": (("temperature", "bond", "state_a", "state_b"), pair / size[:, None, None, None]),
             "size": (("temperature",), size),
         },
+        coords={"temperature": np.arange(len(parts)), "beta": ("temperature", [part.beta for part in parts])},
+    )
+
+
+def _observed_angles(bound: BoundCouplings, parts: list[Part]) -> xr.Dataset:
+    """Per temperature: how many microstates, and the mean cosine across every bond."""
+    i, j = bound.lattice.bonds.T
+    cosines = []
+    for part in parts:
+        states, weight = flat(part)
+        cosines.append(weight @ np.cos(states[:, i] - states[:, j]) / weight.sum())
+    return xr.Dataset(
+        {"bond_cosine": (("temperature", "bond"), np.array(cosines)), "size": ("temperature", [part.size for part in parts])},
         coords={"temperature": np.arange(len(parts)), "beta": ("temperature", [part.beta for part in parts])},
     )
 

@@ -6,10 +6,26 @@ from collections.abc import Callable
 from typing import Any
 
 from hamlearn.errors import choice
+from hamlearn.models.actions import BoundAction, Flat, PolynomialAction, polynomial_action_from_dict
+from hamlearn.models.autoregressive import Autoregressive, autoregressive_from_dict
+from hamlearn.models.clusters import BoundClusters, Clusters, clusters_from_dict
 from hamlearn.models.couplings import BoundCouplings, Couplings, couplings_from_dict
+from hamlearn.models.dcl import DCL, dcl_from_dict
+from hamlearn.models.extensive import BoundExtensive, Extensive, extensive_from_dict
+from hamlearn.models.extrapolated import ExtrapolatedAction, extrapolated_from_dict
+from hamlearn.models.local_energy import BoundLocalEnergy, LocalEnergy, local_energy_from_dict
 from hamlearn.models.priors import Horseshoe, Laplace, Normal, Prior, SpikeSlab
 
-_READERS: dict[str, Callable[[dict[str, Any]], Any]] = {"couplings": couplings_from_dict}
+_READERS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "dcl": dcl_from_dict,
+    "extensive": extensive_from_dict,
+    "local_energy": local_energy_from_dict,
+    "clusters": clusters_from_dict,
+    "autoregressive": autoregressive_from_dict,
+    "couplings": couplings_from_dict,
+    "polynomial_action": polynomial_action_from_dict,
+    "extrapolated": extrapolated_from_dict,
+}
 
 
 def from_dict(description: dict[str, Any]) -> Any:
@@ -17,4 +33,25 @@ def from_dict(description: dict[str, Any]) -> Any:
     return _READERS[choice(description.get("kind", ""), _READERS, "kind of model")](description)
 
 
-__all__ = ["BoundCouplings", "Couplings", "Horseshoe", "Laplace", "Normal", "Prior", "SpikeSlab", "from_dict"]
+__all__ = [
+    "DCL",
+    "Autoregressive",
+    "BoundAction",
+    "BoundClusters",
+    "BoundCouplings",
+    "BoundExtensive",
+    "BoundLocalEnergy",
+    "Clusters",
+    "Couplings",
+    "Extensive",
+    "ExtrapolatedAction",
+    "Flat",
+    "Horseshoe",
+    "Laplace",
+    "LocalEnergy",
+    "Normal",
+    "PolynomialAction",
+    "Prior",
+    "SpikeSlab",
+    "from_dict",
+]

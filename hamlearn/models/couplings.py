@@ -19,9 +19,10 @@ from hamlearn.systems.base import Space, System
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.pairwise import Pairwise
 from hamlearn.systems.potts import QState, clock_table
+from hamlearn.systems.xy import XY
 
 TIES = ("bond", "uniform", "distance")
-INTERACTIONS = ("auto", "ising", "clock", "potts", "general")
+INTERACTIONS = ("auto", "ising", "clock", "potts", "general", "xy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,9 +43,10 @@ class Couplings:
         settings.
     field_prior : Normal
         Prior of the fields; almost flat.
-    interaction : {"auto", "ising", "clock", "potts", "general"}
-        What a strength multiplies: σσ' for spins, cos of the angle between states, δ, or each element of a table in
-        the zero-sum gauge. ``"auto"`` is "ising" for spins and "general" for q-state data.
+    interaction : {"auto", "ising", "clock", "potts", "general", "xy"}
+        What a strength multiplies: σσ' for spins, cos of the angle between states, δ, each element of a table in
+        the zero-sum gauge, or cos(φ − φ') of continuous angles (no fields). ``"auto"`` is "ising" for spins, "general"
+        for q-state data and "xy" for angles.
 
     Raises
     ------
@@ -108,7 +110,13 @@ class Couplings:
             )
         interaction = self.interaction
         if interaction == "auto":
-            interaction = "ising" if space.name == "spins" else "general"
+            interaction = {"spins": "ising", "angles": "xy"}.get(space.name, "general")
+        if space.name == "reals":
+            raise HamlearnError("couplings describe spins, states and angles; for real fields use hl.models.PolynomialAction.")
+        if (interaction == "xy") != (space.name == "angles"):
+            raise HamlearnError(f"interaction={interaction!r} does not fit data in space {space.name!r}: angles have the interaction 'xy'.")
+        if interaction == "xy" and self.fields is not None:
+            raise HamlearnError("couplings of angles are learned without fields: give fields=None.")
         if (interaction == "ising") != (space.name == "spins"):
             raise HamlearnError(
                 f"interaction={interaction!r} does not fit data in space {space.name!r}: "
@@ -176,6 +184,8 @@ class BoundCouplings:
         usual form.
         """
         q = self.space.q
+        if self.interaction == "xy":
+            return np.ones((1, 1, 1))  # continuous angles have no tables; one strength per bond
         if self.interaction == "ising":
             return np.array([[[1.0, -1.0], [-1.0, 1.0]]])
         if self.interaction == "clock":
@@ -188,6 +198,8 @@ class BoundCouplings:
     @cached_property
     def field_basis(self) -> np.ndarray:
         """Vectors that fields multiply, shape ``(l, q)``."""
+        if self.interaction == "xy":
+            return np.ones((1, 1))
         return np.array([[-1.0, 1.0]]) if self.interaction == "ising" else zero_sum_basis(self.space.q)
 
     @cached_property
@@ -246,7 +258,7 @@ class BoundCouplings:
         if self.interaction == "general":
             return self.tables(theta)
         couplings, fields = self.coefficients(theta)
-        return couplings[..., 0], fields[..., 0] if self.interaction == "ising" else (fields[..., None] * self.field_basis).sum(-2)
+        return couplings[..., 0], fields[..., 0] if self.interaction in ("ising", "xy") else (fields[..., None] * self.field_basis).sum(-2)
 
     def from_values(self, J: np.ndarray, h: np.ndarray | None) -> np.ndarray:
         """Inverse of :meth:`values` (tied parameters are read off the first bond or site that uses them)."""
@@ -272,6 +284,8 @@ class BoundCouplings:
         J, h = theta_bonds
         if self.interaction == "ising":
             return Pairwise(target, J, h, name="Learned")
+        if self.interaction == "xy":
+            return XY(target, J, name="Learned")
         return QState(target, self.space.q, J, h, interaction=self.interaction, name="Learned")
 
     def _retied(self, theta: np.ndarray, lattice: Lattice) -> tuple[np.ndarray, np.ndarray]:
@@ -285,7 +299,11 @@ class BoundCouplings:
             J[..., :1, :, :] if self.interaction == "general" else J[..., :1],
             lattice.n_bonds,
             axis=-3 if self.interaction == "general" else -1,
-        ), (np.repeat(h[..., :1], lattice.n_sites, -1) if self.interaction == "ising" else np.repeat(h[..., :1, :], lattice.n_sites, -2))
+        ), (
+            np.repeat(h[..., :1], lattice.n_sites, -1)
+            if self.interaction in ("ising", "xy")
+            else np.repeat(h[..., :1, :], lattice.n_sites, -2)
+        )
 
     @cached_property
     def parameter_names(self) -> list[str]:

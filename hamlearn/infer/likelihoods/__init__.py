@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hamlearn.errors import HamlearnError
+from hamlearn.errors import HamlearnError, choice
+from hamlearn.infer.likelihoods import angles
+from hamlearn.infer.likelihoods.angles import AngleLikelihood
 from hamlearn.infer.likelihoods.base import Likelihood
 from hamlearn.infer.likelihoods.exact import ExactLikelihood
 from hamlearn.infer.likelihoods.onehot import OneHotLikelihood
@@ -13,7 +15,7 @@ from hamlearn.infer.likelihoods.rows import RowLikelihood
 from hamlearn.infer.records import Part
 from hamlearn.models import BoundCouplings
 
-NAMES = ("auto", "exact", "pseudo", "screening", "rise", "logrise")
+NAMES = ("auto", "exact", "pseudo", "screening", "rise", "logrise", "score")
 
 
 def composite(bound: BoundCouplings, parts: Sequence[Part], name: str) -> Likelihood | OneHotLikelihood:
@@ -21,6 +23,10 @@ def composite(bound: BoundCouplings, parts: Sequence[Part], name: str) -> Likeli
 
     Local patterns where a site has few of them (sparse graphs), distinct rows where it has many (dense graphs).
     """
+    if bound.interaction == "xy":
+        return AngleLikelihood(bound, parts, choice(name, angles.NAMES, "likelihood of angles"))
+    if name == "score":
+        raise HamlearnError("score matching is for continuous states (angles, reals); for discrete ones use 'pseudo' or 'screening'.")
     q, degree = bound.space.q, int(bound.lattice.degree.max(initial=0))
     patterns = float(q) ** (degree + 1)
     n_rows = sum(part.weight.size for part in parts)
@@ -39,4 +45,4 @@ def composite(bound: BoundCouplings, parts: Sequence[Part], name: str) -> Likeli
     return PatternLikelihood(bound, parts, name)
 
 
-__all__ = ["NAMES", "ExactLikelihood", "Likelihood", "OneHotLikelihood", "PatternLikelihood", "RowLikelihood", "composite"]
+__all__ = ["NAMES", "AngleLikelihood", "ExactLikelihood", "Likelihood", "OneHotLikelihood", "PatternLikelihood", "RowLikelihood", "composite"]

@@ -53,10 +53,10 @@ class OneHotLikelihood:
         """Block by block: rows, one-hot rows, log probabilities of the observed values ``(row, site)``, conditionals ``(row, site, q)``."""
         (first, second), q, n = self.bound.lattice.bonds.T, self.bound.space.q, self.bound.lattice.n_sites
         tables, fields = self.bound.tables(theta)
-        matrix = np.zeros((n, q, n, q), np.float32)
-        matrix[second, :, first] = tables.transpose(0, 2, 1)
-        matrix[first, :, second] = tables
-        matrix = matrix.reshape(n * q, n * q)
+        blocks = np.zeros((n, q, n, q), np.float32)
+        blocks[second, :, first] = tables.transpose(0, 2, 1)
+        blocks[first, :, second] = tables
+        matrix = blocks.reshape(n * q, n * q)
         for part, hot in self._hot:
             logits = (hot @ matrix).reshape(-1, n, q)
             logits += (self.beta[part, None, None] * fields).astype(np.float32)
@@ -82,8 +82,8 @@ class OneHotLikelihood:
             product += hot.T @ residual.reshape(-1, n * q)
             fields += np.einsum("r,rsa->sa", self.beta[part], residual, optimize=True)
         first, second = bound.lattice.bonds.T
-        product = product.reshape(n, q, n, q)
-        slopes = product[second, :, first].transpose(0, 2, 1) + product[first, :, second]
+        pairs = product.reshape(n, q, n, q)
+        slopes = pairs[second, :, first].transpose(0, 2, 1) + pairs[first, :, second]
         vectors = zero_sum_basis(q)
         gradient = [np.einsum("ma,gab,nb->gmn", vectors, slopes, vectors, optimize=True).ravel()]
         if len(bound.field_group):
@@ -102,9 +102,9 @@ class OneHotLikelihood:
             squares = (vectors**2).T[self.states[part]]
             product += spread.reshape(-1, n * size).T @ squares.reshape(-1, n * size)
             fields += spread.sum(0)
-        product = product.reshape(n, size, n, size)
+        pairs = product.reshape(n, size, n, size)
         first, second = bound.lattice.bonds.T
-        couplings = product[first, :, second] + product[second, :, first].transpose(0, 2, 1)
+        couplings = pairs[first, :, second] + pairs[second, :, first].transpose(0, 2, 1)
         if not len(bound.field_group):
             return couplings.ravel()
         return np.concatenate([couplings.ravel(), (fields.sum(0) if bound.model.fields == "uniform" else fields).ravel()])

@@ -1,0 +1,131 @@
+"""Pictures of a learned action of paths: against the true one, and what it predicts of paths nobody trained on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from hamlearn import infer
+from hamlearn.diagnostics.plots import BLUE, GREY, INK, RED, _figure, _legend
+from hamlearn.errors import HamlearnError
+from hamlearn.systems import exact
+from hamlearn.systems.observables import kinks, position_density
+from hamlearn.systems.path import Path
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_SHOWN = 300  # paths in the scatter
+_BINS = 48
+
+
+def compare_paths(post: xr.DataTree, paths: Any, beta: float, system: Any = None, members: int = 32, seed: int = 0) -> Figure:
+    """A learned or extrapolated action on held-out paths: four panels.
+
+    True against learned action with 90 % bars (where the true system is given), the distribution of x (abs ψ² at low
+    temperature), the correlation function and the number of kinks; curves of the posterior are 90 % bands from exact
+    solutions of its members, points are the paths.
+
+    Parameters
+    ----------
+    post : DataTree
+        A posterior of paths whose members have an exact oracle (:class:`hamlearn.models.PolynomialAction`).
+    paths : array ``(..., n_tau)`` or Dataset
+        Paths at `beta` that were not learned from.
+    beta : float
+        Their inverse temperature, observed or not.
+    system : System, optional
+        The true action.
+    members : int
+        Posterior draws behind every band.
+    seed : int
+        Which.
+
+    Examples
+    --------
+    >>> import hamlearn as hl
+    >>> from hamlearn.diagnostics.plots_actions import compare_paths
+    >>> well = hl.systems.Path(16, hl.systems.DoubleWell(4.0, 2.8))
+    >>> train, test = (hl.systems.exact.sample(well, beta, 400, seed=1) for beta in (5.0, 10.0))
+    >>> post = hl.infer.learn(hl.microstates(train, space="reals", beta=5.0), hl.models.PolynomialAction())
+    >>> compare_paths(post, test, 10.0, well, members=8)
+    <Figure size 840x620 with 4 Axes>
+    """
+    values = np.asarray(paths["state"].values if isinstance(paths, xr.Dataset) else paths, float)
+    x = values.reshape(-1, values.shape[-1])
+    systems = infer.kinds.of(post).members(post, members, seed, (x.shape[1],))
+    if not all(isinstance(one, Path) and exact.method(one) == "operator" for one in systems):
+        raise HamlearnError("compare_paths draws actions of periodic paths with an exact transfer operator, such as PolynomialAction's.")
+    figure, axes = _figure(8.4, 6.2, 2, 2)
+    _actions(axes[0, 0], post, x[:_SHOWN], beta, system, members, seed)
+    found = [exact.expectations(one, beta) for one in systems]
+    _density(axes[0, 1], x, found)
+    _correlation(axes[1, 0], x, np.stack([one["correlation"].values for one in found]))
+    _kinks(axes[1, 1], x, systems, beta, seed)
+    return figure
+
+
+def _actions(axes: Any, post: xr.DataTree, x: np.ndarray, beta: float, system: Any, members: int, seed: int) -> None:
+    learned = infer.action(post, x, beta, members, seed).values
+    learned = learned - learned.mean(1, keepdims=True)  # actions are defined up to a constant
+    low, mean, high = np.quantile(learned, 0.05, axis=0), learned.mean(0), np.quantile(learned, 0.95, axis=0)
+    if system is None:
+        order = np.argsort(mean)
+        axes.fill_between(np.arange(len(x)), low[order], high[order], color=BLUE, alpha=0.3, linewidth=0)
+        axes.plot(mean[order], color=BLUE)
+        axes.set_xlabel("path, in order of its action", color=INK)
+        axes.set_ylabel("learned action minus mean", color=INK)
+        return
+    true = np.asarray(system.action(x, beta))
+    true = true - true.mean()
+    r2 = np.corrcoef(mean, true)[0, 1] ** 2
+    ends = [float(true.min()), float(true.max())]
+    axes.plot(ends, ends, color=GREY, linewidth=1)
+    axes.errorbar(true, mean, [mean - low, high - mean], fmt=".", color=BLUE, markersize=3, elinewidth=0.8, label=f"R² = {r2:.6f}")
+    axes.set_xlabel("true action minus mean", color=INK)
+    axes.set_ylabel("learned action minus mean", color=INK)
+    _legend(axes)
+
+
+def _density(axes: Any, x: np.ndarray, found: list[xr.Dataset]) -> None:
+    edges = np.linspace(x.min(), x.max(), _BINS + 1)
+    middle = (edges[1:] + edges[:-1]) / 2
+    curves = np.stack([np.interp(middle, one["position"].values, one["density"].values) for one in found])
+    _band(axes, middle, curves)
+    axes.plot(middle, position_density(x, edges), ".", color=RED, markersize=4, label="paths")
+    axes.set_xlabel("x", color=INK)
+    axes.set_ylabel("density of x", color=INK)
+    _legend(axes)
+
+
+def _correlation(axes: Any, x: np.ndarray, curves: np.ndarray) -> None:
+    steps = np.arange(curves.shape[1])
+    _band(axes, steps, curves)
+    products = np.stack([(x * np.roll(x, -t, -1)).mean(-1) for t in steps], 1)
+    axes.errorbar(steps, products.mean(0), 1.645 * products.std(0) / np.sqrt(len(x)), fmt=".", color=RED, markersize=4, label="paths")
+    axes.set_xlabel("separation in slices", color=INK)
+    axes.set_ylabel("mean of x₀xₜ", color=INK)
+    _legend(axes)
+
+
+def _kinks(axes: Any, x: np.ndarray, systems: list[Any], beta: float, seed: int) -> None:
+    size = float(np.sqrt((x**2).mean()))
+    counts = [kinks(exact.sample(one, beta, 400, seed=seed + k), size / 2) for k, one in enumerate(systems[:8])]
+    here = kinks(x, size / 2)
+    top = int(min(max(here.max(), *(one.max() for one in counts)), 24))
+    values = np.arange(0, top + 1, 2)
+    shares = np.stack([[np.mean(one == value) for value in values] for one in counts])
+    axes.bar(values, shares.mean(0), width=1.4, color=BLUE, alpha=0.35, label=f"{len(counts)} members, 400 paths each")
+    seen = np.array([np.mean(here == value) for value in values])
+    axes.errorbar(values, seen, 1.645 * np.sqrt(seen * (1 - seen) / len(x)), fmt=".", color=RED, label="paths")
+    axes.set_xlabel("kinks of a path", color=INK)
+    axes.set_ylabel("share of paths", color=INK)
+    _legend(axes)
+
+
+def _band(axes: Any, at: np.ndarray, curves: np.ndarray) -> None:
+    low, high = np.quantile(curves, [0.05, 0.95], axis=0)
+    axes.fill_between(at, low, high, color=BLUE, alpha=0.35, linewidth=0, label="90 % posterior")
+    axes.plot(at, curves.mean(0), color=BLUE, linewidth=1)

@@ -1,0 +1,492 @@
+"""The kind of :class:`hamlearn.models.PolynomialAction`: actions of paths and fields with unknown coefficients."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+import xarray as xr
+
+from hamlearn import data as microstate_data
+from hamlearn.errors import HamlearnError, choice
+from hamlearn.infer import calibrate as calibration_room
+from hamlearn.infer import kinds, tree
+from hamlearn.infer.calibrate import Calibration
+from hamlearn.infer.likelihoods.ring import RingLikelihood
+from hamlearn.infer.likelihoods.score import ScoreMatching
+from hamlearn.infer.likelihoods.sites import SiteConditionals
+from hamlearn.infer.records import Part
+from hamlearn.infer.settings import NUTS, Engine, Gibbs, LaplaceApproximation, as_engine
+from hamlearn.models import Normal
+from hamlearn.models.actions import BoundAction, PolynomialAction, Scales
+from hamlearn.systems.base import System, space_from_name
+
+logger = logging.getLogger("hamlearn")
+
+LIKELIHOODS = ("auto", "score", "pseudo", "exact")
+INEFFICIENT = 3.0  # variance of score matching over the Cramér–Rao bound beyond which `auto` takes another likelihood
+RUNAWAY_SHARE = 0.05  # of draws that do not confine the field, beyond which none are simulated
+_NEWTON_STEPS = 60
+
+
+def learn(
+    data: xr.Dataset | Iterable[xr.Dataset],
+    model: PolynomialAction,
+    likelihood: str = "auto",
+    engine: str | Engine = "auto",
+    calibrate: bool = True,
+    seed: int = 0,
+) -> xr.DataTree:
+    """The posterior of the coefficients given paths or fields; a bare tree, without a verdict.
+
+    Score matching at every temperature is one linear solve; the estimates are pooled by inverse covariance. Where
+    its variance is far above the Cramér–Rao bound, "auto" goes on to the exact likelihood (periodic paths) or to the
+    pseudo-likelihood.
+    """
+    choice(likelihood, LIKELIHOODS, "likelihood")
+    started, settings = time.perf_counter(), as_engine(engine)
+    bound, parts, scales, sets, reasons = bind(data, model)
+    logger.info("learning %d coefficients: score matching first, about %.3g s", bound.n_params, _seconds(parts))
+    matched = score_matching(bound, parts, scales, wanted=calibrate)
+    name, excess = _choose(likelihood, bound, parts, scales, matched, reasons)
+    settings = _engine(settings, name, reasons)
+    stats: dict[str, np.ndarray] | None = None
+    if name == "score":
+        fit = matched
+    else:
+        fit = _maximum(name, bound, parts, scales, matched, wanted=calibrate)
+    mean, root = _with_prior(fit, bound, settings)
+    if isinstance(settings, NUTS):
+        theta, stats = _nuts(fit, bound, settings, seed, root)
+    else:
+        theta = _normal_draws(mean, root, fit.calibration.degrees, settings, seed)
+    for reason in reasons:
+        logger.info("  %s", reason)
+    record = _record(fit, bound, sets, theta, settings, name, reasons, excess, seed, time.perf_counter() - started)
+    return build(bound, theta, mean, record=record, sets=sets, stats=stats, observed=_observed(bound, parts, scales))
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A maximum, its calibrated covariance, and the likelihood it is the maximum of (None for pooled score matching)."""
+
+    theta: np.ndarray
+    calibration: Calibration
+    likelihood: Any
+    value: float
+    steps: int
+    spread: float  # p-value of the coefficients agreeing across temperatures; nan for one
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """Of the estimate."""
+        return self.calibration.covariance
+
+
+def bind(
+    data: xr.Dataset | Iterable[xr.Dataset], model: PolynomialAction
+) -> tuple[BoundAction, list[Part], list[Scales], list[xr.Dataset], list[str]]:
+    """The model on the sites of the data, and the data as the likelihoods read them."""
+    sets = microstate_data.split_by_beta(data)
+    shapes = sorted({tuple(part["state"].shape[2:]) for part in sets})
+    if len(shapes) > 1:
+        raise HamlearnError(
+            f"the data sets have different site axes {shapes}: their lattice spacings would be mixed. "
+            "Learn each by itself; hl.extrapolate joins posteriors with one spacing."
+        )
+    space = space_from_name(str(sets[0].attrs["space"]), int(sets[0].attrs["q"]))
+    bound = model.bind(space, shapes[0])
+    widths, reasons = [_spacing(part, bound) for part in sets], []
+    if bound.family == "path":
+        if len({width is None for width in widths}) > 1:
+            raise HamlearnError(
+                "mixed lattice spacings: some data sets have a fixed width a of their time slices, others a = beta/N_tau. "
+                "Learn them separately."
+            )
+        used = [1 / bound.scales(float(part["beta"]), width).u for part, width in zip(sets, widths, strict=True)]
+        origin = "beta/N_tau" if widths[0] is None else "as given"
+        reasons.append(f"width of a time slice a = {', '.join(f'{a:.6g}' for a in used)} ({origin})")
+    parts, scales = [], []
+    for part, width in zip(sets, widths, strict=True):
+        weight, weighted = microstate_data.multiplicity(part)
+        states = microstate_data.rows(part)
+        if bound.family == "path" and model.periodic:
+            _refuse_open(states)
+        independent = bool(int(part.attrs.get("independent", 0)))
+        parts.append(Part(states, weight, weighted, float(part["beta"]), independent))
+        scales.append(bound.scales(float(part["beta"]), width))
+    return bound, parts, scales, sets, reasons
+
+
+def _spacing(data: xr.Dataset, bound: BoundAction) -> float | None:
+    """The width of a time slice that the model or the data's own system names; None for β/N_τ."""
+    if bound.family != "path":
+        return None
+    system = json.loads(data.attrs["system"]) if "system" in data.attrs else {}
+    known = system.get("a") if system.get("kind") == "path" else None
+    wanted = bound.model.a
+    if known is not None and wanted is not None and not np.isclose(known, wanted, rtol=1e-9):
+        raise HamlearnError(f"mixed lattice spacings: the model has a={wanted:g}, the data were made with a={known:g}.")
+    return wanted if wanted is not None else known
+
+
+def _refuse_open(states: np.ndarray) -> None:
+    """An error if the link that closes the ring is far longer than the others: open paths given as periodic."""
+    flat = states.reshape(-1, states.shape[-1]).astype(float)
+    if flat.shape[1] < 4:
+        return
+    inner = (np.diff(flat, axis=1) ** 2).mean(0)
+    seam = ((flat[:, 0] - flat[:, -1]) ** 2).mean()
+    # Mean squared links of a ring are all alike; those of an open path join its two ends at random.
+    if seam > 3 * inner.max() and len(flat) >= 20:
+        raise HamlearnError(
+            f"these paths look open: the link from the last slice to the first is {np.sqrt(seam / inner.mean()):.1f} times as long as the "
+            "others. If they are, learn with PolynomialAction(..., periodic=False)."
+        )
+
+
+def _seconds(parts: list[Part]) -> float:
+    return 1e-7 * sum(part.states.size for part in parts) + 0.05
+
+
+def score_matching(bound: BoundAction, parts: list[Part], scales: list[Scales], *, wanted: bool = True) -> Fit:
+    """Score matching at every temperature, pooled by inverse covariance."""
+    fits = [_match(bound, part, scale, wanted=wanted, pooled=len(parts) > 1) for part, scale in zip(parts, scales, strict=True)]
+    if len(fits) == 1:
+        return fits[0]
+    theta, covariance, p_value = pool([fit.theta for fit in fits], [fit.covariance for fit in fits])
+    root = np.linalg.cholesky(covariance)
+    scores = [fit.calibration.score for fit in fits if fit.calibration.score is not None]
+    joint = replace(
+        max(scores, key=lambda score: score.tau),
+        batches=min(score.batches for score in scores),
+        ess=sum(score.ess for score in scores),
+        chains_disagree=any(score.chains_disagree for score in scores),
+    )
+    note = f"{fits[0].calibration.note}; {len(fits)} temperatures pooled by inverse covariance"
+    adjusted = fits[0].calibration.adjusted
+    calibration = Calibration(np.linalg.inv(covariance), root, min(fit.calibration.degrees for fit in fits), adjusted, note, joint)
+    return Fit(theta, calibration, None, sum(fit.value for fit in fits), 1, p_value)
+
+
+def pool(estimates: list[np.ndarray], covariances: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, float]:
+    """Inverse-covariance mean of independent estimates, its covariance, and the p-value of their agreement (χ²)."""
+    import scipy.stats
+
+    precisions = [np.linalg.inv(covariance) for covariance in covariances]
+    covariance = np.linalg.inv(np.sum(precisions, axis=0))
+    covariance = (covariance + covariance.T) / 2
+    mean = covariance @ np.sum([precision @ theta for precision, theta in zip(precisions, estimates, strict=True)], axis=0)
+    square = sum((theta - mean) @ precision @ (theta - mean) for precision, theta in zip(precisions, estimates, strict=True))
+    degrees = (len(estimates) - 1) * len(mean)
+    return mean, covariance, float(scipy.stats.chi2.sf(square, degrees)) if degrees else float("nan")
+
+
+def _match(bound: BoundAction, part: Part, scale: Scales, *, wanted: bool, pooled: bool) -> Fit:
+    used = part if wanted else replace(part, independent=True)
+    likelihood = ScoreMatching(bound, [used], scale)
+    information = likelihood.information(np.zeros(bound.n_params))
+    _require_identified(bound, information, part)
+    theta = likelihood.solve()
+    minimum = 2 * bound.n_params if pooled or isinstance(bound.model.prior, Normal) else 0
+    calibration = calibration_room.calibrate(cast(Any, likelihood), theta, information, minimum=minimum)
+    if calibration.score is not None and min(calibration.degrees, calibration.score.batches) < 2 * bound.n_params and minimum:
+        raise HamlearnError(
+            f"only {calibration.score.batches} independent batches of draws for {bound.n_params} coefficients: their covariance cannot be "
+            "inverted, which pooling temperatures and priors need. Run longer, or use fewer powers."
+        )
+    if not wanted:
+        calibration = replace(calibration, adjusted=False, note="draws taken as independent (calibrate=False)")
+    return Fit(theta, calibration, likelihood, likelihood.value_and_gradient(theta)[0], 1, float("nan"))
+
+
+def _require_identified(bound: BoundAction, information: np.ndarray, part: Part) -> None:
+    scale = np.sqrt(np.maximum(np.diag(information), 1e-300))
+    values, vectors = np.linalg.eigh(information / np.outer(scale, scale))
+    if values[0] < 1e-11:
+        names = [bound.parameter_names[k] for k in np.flatnonzero(np.abs(vectors[:, 0]) > 0.3)]
+        raise HamlearnError(
+            f"the data at beta = {part.beta:g} cannot tell {', '.join(names)} apart (values hardly vary): "
+            "leave out powers, or give more data."
+        )
+
+
+def _choose(
+    wanted: str, bound: BoundAction, parts: list[Part], scales: list[Scales], matched: Fit, reasons: list[str]
+) -> tuple[str, np.ndarray]:
+    """The likelihood to use, and by how much the variance of score matching exceeds the Cramér–Rao bound."""
+    fisher = np.zeros((bound.n_params,) * 2)
+    tau = matched.calibration.score.tau if matched.calibration.score is not None else 1.0
+    for part, scale in zip(parts, scales, strict=True):
+        terms = bound.terms(part.states.reshape(-1, *bound.shape), scale)[:, bound.free]
+        weight = part.weight.reshape(-1)
+        centred = terms - weight @ terms / weight.sum()
+        fisher += (centred * weight[:, None]).T @ centred / tau
+    # The Fisher information of an exponential family is the covariance of its terms, which the data know.
+    excess = np.diag(matched.covariance) / np.diag(np.linalg.pinv(fisher))
+    worst = float(excess.max())
+    told = ", ".join(f"{name} {value:.2g}" for name, value in zip(bound.parameter_names, excess, strict=True))
+    reasons.append(f"variance of score matching over the Cramér–Rao bound: {told}")
+    if wanted != "auto":
+        return wanted, excess
+    model = bound.model
+    exact = bound.family == "path" and model.range == 1 and model.periodic and model.kinetic is not False
+    if worst <= INEFFICIENT or model.range > 1:
+        reasons.append("likelihood score: a linear solve, and nearly efficient" if worst <= INEFFICIENT else "likelihood score: range > 1")
+        return "score", excess
+    other = "exact" if exact else "pseudo"
+    reasons.append(f"likelihood {other}: score matching would waste {1 - 1 / worst:.0%} of the data")
+    return other, excess
+
+
+def _engine(settings: Engine | None, likelihood: str, reasons: list[str]) -> Engine:
+    if settings is None:
+        reasons.append("engine laplace: estimates of a few coefficients from many rows are normal")
+        return LaplaceApproximation()
+    if isinstance(settings, Gibbs):
+        raise HamlearnError("engine 'gibbs' is for spike-and-slab couplings; use 'laplace', 'mle', 'map' or 'nuts'.")
+    if isinstance(settings, NUTS) and likelihood == "score":
+        raise HamlearnError(
+            "score matching has a normal posterior by construction and its loss is no likelihood to sample: use engine='laplace', "
+            "or likelihood='pseudo' (or 'exact') with engine='nuts'."
+        )
+    return settings
+
+
+def _maximum(name: str, bound: BoundAction, parts: list[Part], scales: list[Scales], start: Fit, *, wanted: bool) -> Fit:
+    """The maximum of the pseudo- or exact likelihood by Newton's method, started from score matching."""
+    likelihood: Any = (RingLikelihood if name == "exact" else SiteConditionals)(bound, parts, scales, start.theta)
+    theta = start.theta.copy()
+    value, slope = likelihood.value_and_gradient(theta)
+    for step_count in range(1, _NEWTON_STEPS + 1):  # noqa: B007 (reported after the loop)
+        information = likelihood.information(theta)
+        scale = np.sqrt(np.maximum(np.diag(information), 1e-300))
+        step = np.linalg.lstsq(information / np.outer(scale, scale), slope / scale, rcond=1e-14)[0] / scale
+        gain = float(slope @ step)
+        if gain < 1e-8:
+            break
+        length = 1.0
+        while length > 1e-6:
+            trial = likelihood.value_and_gradient(theta + length * step)
+            if np.isfinite(trial[0]) and trial[0] >= value + 1e-4 * length * gain - 1e-10 * abs(value):
+                break
+            length /= 2
+        if length <= 1e-6:
+            break
+        theta, (value, slope) = theta + length * step, trial
+    else:
+        raise HamlearnError(
+            f"the {name} likelihood has no maximum within {_NEWTON_STEPS} Newton steps; use likelihood='score', or more data."
+        )
+    information = likelihood.information(theta)
+    minimum = 2 * bound.n_params
+    calibration = calibration_room.calibrate(likelihood, theta, information, wanted=wanted, minimum=minimum)
+    return Fit(theta, calibration, likelihood, float(value), step_count, start.spread)
+
+
+def _with_prior(fit: Fit, bound: BoundAction, engine: Engine) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance root of the calibrated normal times the prior."""
+    prior = bound.model.prior
+    if engine.name == "mle" or not isinstance(prior, Normal):
+        return fit.theta, fit.calibration.root
+    precision = np.linalg.inv(fit.covariance)
+    covariance = np.linalg.inv(precision + np.eye(bound.n_params) * prior.scale**-2.0)
+    return covariance @ precision @ fit.theta, np.linalg.cholesky((covariance + covariance.T) / 2)
+
+
+def _normal_draws(mean: np.ndarray, root: np.ndarray, degrees: float, engine: Engine, seed: int) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    deviation = generator.normal(size=(engine.chains, engine.draws, root.shape[1])) @ root.T
+    if np.isfinite(degrees):
+        deviation *= np.sqrt(degrees / generator.chisquare(degrees, size=deviation.shape[:2]))[..., None]
+    return mean + deviation
+
+
+def _nuts(fit: Fit, bound: BoundAction, engine: NUTS, seed: int, root: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    from hamlearn.infer.engines import numpyro
+
+    score = fit.calibration.score
+    if fit.calibration.adjusted and score is not None and score.batches < 2 * bound.n_params:
+        raise HamlearnError(
+            f"calibrated NUTS needs at least {2 * bound.n_params} independent batches; the data give {score.batches}. Use engine='laplace'."
+        )
+    samples = numpyro.run(fit.likelihood, fit.theta, fit.calibration, engine, seed, root @ root.T)
+    return samples.theta, samples.stats
+
+
+def _record(
+    fit: Fit,
+    bound: BoundAction,
+    sets: list[xr.Dataset],
+    theta: np.ndarray,
+    engine: Engine,
+    name: str,
+    reasons: list[str],
+    excess: np.ndarray,
+    seed: int,
+    seconds: float,
+) -> dict[str, Any]:
+    calibration, score = fit.calibration, fit.calibration.score
+    runaway = float(1 - bound.confining(theta).mean())
+    findings = []
+    if runaway > 0:
+        findings.append(
+            {
+                "severity": "serious" if runaway > RUNAWAY_SHARE else "caution",
+                "topic": "stability",
+                "what": f"{runaway:.2g} of the posterior does not confine the field (negative leading or kinetic coefficient)",
+                "advice": "Such draws are never simulated; collect more data, or lower the largest power.",
+            }
+        )
+    if np.isfinite(fit.spread) and fit.spread < 1e-3:
+        findings.append(
+            {
+                "severity": "serious" if fit.spread < 1e-6 else "caution",
+                "topic": "fit",
+                "what": f"coefficients learned at single temperatures disagree (p = {fit.spread:.2g})",
+                "advice": "The action lacks a term, or a declared temperature or spacing is wrong: learn each temperature by itself.",
+            }
+        )
+    prior = bound.model.prior
+    spread = theta.reshape(-1, bound.n_params).std(0)
+    share = (spread / prior.scale) ** 2 if isinstance(prior, Normal) and engine.name != "mle" else np.zeros(0)
+    facts: dict[str, Any] = {"adjusted": calibration.adjusted, "note": calibration.note}
+    if score is not None:
+        facts |= {"ess": score.ess, "tau": score.tau}
+    extra = {"kind": score.kind, "batches": int(score.batches), "chains_disagree": score.chains_disagree} if score is not None else {}
+    return tree.new_record(
+        likelihood=name,
+        composite=name != "exact",
+        engine={"name": engine.name, **asdict(engine)},
+        n_params=bound.n_params,
+        sets=sets,
+        seed=seed,
+        seconds=seconds,
+        estimated_seconds=_seconds([]),
+        reasons=reasons,
+        **facts,
+        optimum={"steps": fit.steps, "value": fit.value},
+        calibration=extra,
+        prior_share=share.tolist(),
+        excess_variance=excess.tolist(),
+        nonconfining=runaway,
+        agreement=None if np.isnan(fit.spread) else fit.spread,
+        findings=findings,
+    )
+
+
+def variables(bound: BoundAction, theta: np.ndarray, lead: tuple[str, ...]) -> xr.Dataset:
+    """What a posterior reports of θ: `c` over power and `kinetic`."""
+    full, r = bound.full(theta), bound.model.range
+    found = xr.Dataset({"c": ((*lead, "power"), full[..., r:])}, coords={"power": np.array(bound.model.powers)})
+    if r > 1:
+        return found.assign(kinetic=((*lead, "range"), full[..., :r])).assign_coords(range=np.arange(1, r + 1))
+    return found.assign(kinetic=(lead, full[..., 0]))
+
+
+def _observed(bound: BoundAction, parts: list[Part], scales: list[Scales]) -> xr.Dataset:
+    """Per temperature: size, mean terms and their covariance, and the support: range of values and longest links."""
+    names = [*(f"kinetic[{r}]" for r in range(1, bound.model.range + 1)), *(f"c[{p}]" for p in bound.model.powers)]
+    means, covariances, support = [], [], []
+    for part, scale in zip(parts, scales, strict=True):
+        states, weight = part.states.reshape(-1, *bound.shape), part.weight.reshape(-1)
+        terms = bound.terms(states, scale)
+        mean = weight @ terms / weight.sum()
+        means.append(mean)
+        covariances.append(((terms - mean) * weight[:, None]).T @ (terms - mean) / weight.sum())
+        links = np.abs(np.diff(states, axis=-1))
+        support.append([float(states.min()), float(states.max()), float(links.max()), float(np.quantile(links, 0.999))])
+    return xr.Dataset(
+        {
+            "size": ("temperature", [part.size for part in parts]),
+            "mean_term": (("temperature", "term"), np.array(means)),
+            "term_covariance": (("temperature", "term", "term_b"), np.array(covariances)),
+            "support": (("temperature", "extent"), np.array(support)),
+        },
+        coords={
+            "temperature": np.arange(len(parts)),
+            "beta": ("temperature", [part.beta for part in parts]),
+            "u": ("temperature", [scale.u for scale in scales]),
+            "v": ("temperature", [scale.v for scale in scales]),
+            "term": names,
+            "extent": ["lowest", "highest", "longest_link", "long_link"],
+        },
+    )
+
+
+def build(
+    bound: BoundAction,
+    theta: np.ndarray,
+    point: np.ndarray,
+    *,
+    record: dict[str, Any],
+    sets: list[xr.Dataset],
+    observed: xr.Dataset,
+    stats: dict[str, np.ndarray] | None = None,
+) -> xr.DataTree:
+    """The posterior from draws of θ ``(chain, draw, n_params)``."""
+    posterior = variables(bound, theta, ("chain", "draw"))
+    posterior = posterior.assign_coords(chain=np.arange(theta.shape[0]), draw=np.arange(theta.shape[1]))
+    groups = {"posterior": posterior, "point": variables(bound, point, ()), "observed_data": observed}
+    if stats:
+        groups["sample_stats"] = xr.Dataset({key: (("chain", "draw"), value) for key, value in stats.items() if value.ndim == 2})
+    return tree.assemble(groups, model=bound.model, space=bound.space, record=record, sets=sets)
+
+
+def bound_of(post: xr.DataTree) -> BoundAction:
+    """The family a posterior belongs to, on its sites."""
+    return cast(BoundAction, tree.model_of(post).bind(tree.space_of(post), tree.site_shape(post)))
+
+
+def width_of(post: xr.DataTree) -> float | None:
+    """The fixed width of a time slice that the posterior's data had; None where it is β/N_τ."""
+    observed = post["observed_data"].to_dataset()
+    bound = bound_of(post)
+    if bound.family != "path":
+        return None
+    widths = 1 / observed["u"].values
+    if bound.model.a is not None:
+        return bound.model.a
+    return None if np.allclose(widths, observed["beta"].values / bound.shape[0], rtol=1e-12) else float(widths[0])
+
+
+def theta_draws(post: xr.DataTree) -> np.ndarray:
+    """θ ``(chain, draw, n_params)``."""
+    group = post["posterior"].to_dataset()
+    return bound_of(post).from_values(group["kinetic"].values, group["c"].values)
+
+
+def members(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None = None) -> list[System]:
+    """Paths or fields drawn from the posterior, with another number of sites if wanted."""
+    bound, width = bound_of(post), width_of(post)
+    return [bound.system(theta, shape, width) for theta in confining_draws(post, n, seed)]
+
+
+def confining_draws(post: xr.DataTree, n: int, seed: int) -> np.ndarray:
+    """`n` draws of θ that have an equilibrium ``(n, n_params)``; an error where more than a few have none."""
+    bound, draws = bound_of(post), theta_draws(post)
+    stable = bound.confining(draws)
+    if stable.mean() < 1 - RUNAWAY_SHARE:
+        raise HamlearnError(
+            f"{1 - stable.mean():.0%} of this posterior does not confine the field (negative leading or kinetic coefficient), so it has no "
+            "equilibrium to simulate. Collect more data, or learn with a lower largest power; hl.action still evaluates it."
+        )
+    return kinds.spread(draws[stable][None], n, seed)
+
+
+def parameters(post: xr.DataTree) -> tuple[list[str], np.ndarray]:
+    """θ: the unknown coefficients."""
+    return bound_of(post).parameter_names, theta_draws(post)
+
+
+def action(post: xr.DataTree, states: np.ndarray, beta: float, members: int, seed: int) -> np.ndarray:
+    """S of states ``(..., *sites)`` under drawn coefficients, ``(member, ...)``; draws that do not confine included."""
+    bound = bound_of(post)
+    shape = tuple(np.shape(states)[np.ndim(states) - len(bound.shape) :])
+    here = replace(bound, shape=shape)
+    return here.action(kinds.spread(theta_draws(post), members, seed), states, here.scales(beta, width_of(post)))

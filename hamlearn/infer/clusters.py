@@ -1,0 +1,298 @@
+"""The kind of :class:`hamlearn.models.Clusters`: sparse cluster expansions.
+
+Three stages, each on what the one before leaves over. A *screen* of all candidate terms on the conditionals of a few
+distant sites of every microstate; a *refinement* of the terms that keep a posterior probability above 1e-3 on all sites of
+all the data, compressed to a table; and, where the terms that exist are pairs and fields whose partition function is
+cheap, the *exact* likelihood for their strengths.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import asdict
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from hamlearn.errors import HamlearnError, choice
+from hamlearn.infer import calibrate as calibration_room
+from hamlearn.infer import kinds, records, terms, tree
+from hamlearn.infer.likelihoods.exact import ExactLikelihood
+from hamlearn.infer.likelihoods.terms import TermLikelihood
+from hamlearn.infer.optimum import maximise
+from hamlearn.infer.records import Part
+from hamlearn.infer.settings import Gibbs, as_engine
+from hamlearn.models import BoundClusters, BoundCouplings, Clusters, Couplings
+from hamlearn.systems import exact
+from hamlearn.systems.base import SPINS, System
+from hamlearn.systems.pairwise import Pairwise
+
+__all__ = ["learn", "members", "parameters"]
+
+logger = logging.getLogger("hamlearn")
+
+_SCREENED = 200_000  # observations (site of a microstate) of the screen: 80 MB for 400 terms
+_PATTERN_BITS = 12  # a neighbourhood of so few sites is tabulated whole, so that a screen sees all the data
+_CANDIDATE, _MOST_CANDIDATES = 1e-3, 32  # what the refinement takes over
+_LEAST_OBSERVATIONS = 10  # per candidate term, below which nothing can be screened
+_DRAWS = Gibbs(draws=500, chains=4, warmup=300, thin=2)
+
+
+def learn(
+    data: xr.Dataset | Iterable[xr.Dataset],
+    model: Clusters,
+    *,
+    likelihood: str = "auto",
+    engine: Any = "auto",
+    calibrate: bool = True,
+    seed: int = 0,
+) -> xr.DataTree:
+    """Posterior over which terms exist (``included``) and their strengths (``K``), over dim ``term``.
+
+    `likelihood` "pseudo" leaves out the exact stage, "exact" demands it, "auto" takes it where it applies.
+    """
+    choice(likelihood, ("auto", "exact", "pseudo"), "likelihood of Clusters")
+    settings = as_engine(engine) or _DRAWS
+    if not isinstance(settings, Gibbs):
+        raise HamlearnError(f"Clusters are learned by engine='gibbs' (or 'auto'): the prior is spike-and-slab; got {settings.name!r}.")
+    started = time.perf_counter()
+    bound, parts, sets = _bind(data, model)
+    reasons: list[str] = []
+    options = {
+        "draws": settings.draws,
+        "chains": settings.chains,
+        "burn_in": settings.warmup,
+        "thin": settings.thin,
+        "calibrated": calibrate,
+    }
+    found, candidates, probability = _screen_and_refine(bound, parts, options, seed, reasons)
+    theta, included = (np.zeros((settings.chains, settings.draws, bound.n_params)) for _ in range(2))
+    theta[..., candidates], included[..., candidates] = found.theta, found.included
+    selected = candidates[found.selected]
+    sharp = _exact(bound, parts, selected, likelihood, calibrate, reasons)
+    if sharp is not None:
+        # Draws in which exactly the selected terms exist take their strengths from the exact likelihood.
+        same = (included.astype(bool) == np.isin(np.arange(bound.n_params), selected)).all(-1)
+        noise = np.random.default_rng(seed).normal(size=(int(same.sum()), len(selected))) @ sharp[1].T
+        rows = np.zeros((len(noise), bound.n_params))
+        rows[:, selected] = sharp[0] + noise
+        theta[same] = rows
+    for reason in reasons:
+        logger.info("  %s", reason)
+    point = np.zeros(bound.n_params)
+    point[selected] = sharp[0] if sharp is not None else _mean_where(theta, included, selected)
+    score = found.score
+    record = tree.new_record(
+        likelihood="pseudo" if sharp is None else "exact",
+        composite=sharp is None,
+        engine={"name": settings.name, **asdict(settings)},
+        n_params=max(len(selected), 1),
+        sets=sets,
+        seed=seed,
+        seconds=time.perf_counter() - started,
+        reasons=reasons,
+        adjusted=calibrate,
+        note=found.note if sharp is None else sharp[2],
+        ess=None if score is None else score.ess,
+        tau=1.0 if score is None else score.tau,
+        candidates=bound.n_params,
+        calibration={
+            "kind": None if score is None else score.kind,
+            "batches": None if score is None else score.batches,
+            "chains_disagree": False if score is None else score.chains_disagree,
+        },
+        frozen_sites=records.frozen_sites(parts).tolist(),
+    )
+    groups = {"posterior": _variables(bound, theta, included), "point": _variables(bound, point, point != 0)}
+    groups["screen"] = xr.Dataset({"probability": ("term", probability)}, coords=_coordinates(bound))
+    groups["observed_data"] = _observed(bound, parts)
+    return tree.assemble(groups, model=model, space=SPINS, record=record, sets=sets)
+
+
+def _bind(data: Any, model: Clusters) -> tuple[BoundClusters, list[Part], list[xr.Dataset]]:
+    bound, parts, sets = records.bind(data, model)  # type: ignore[arg-type]
+    assert isinstance(bound, BoundClusters)
+    for one in sets:
+        _refuse_open(one)
+    size = sum(part.size for part in parts)
+    if size * bound.n_sites < _LEAST_OBSERVATIONS * bound.n_params / bound.copies or size < 50:
+        raise HamlearnError(
+            f"{size:g} microstates of {bound.n_sites} sites cannot tell {bound.n_params} candidate terms apart; "
+            "use more data, a smaller window or a smaller order."
+        )
+    return bound, parts, sets
+
+
+def _refuse_open(data: xr.Dataset) -> None:
+    """Raise if the data say that they come from an open lattice."""
+    lattice = json.loads(str(data.attrs.get("system", "{}"))).get("lattice")
+    if isinstance(lattice, dict) and not lattice.get("periodic", True):
+        raise HamlearnError(
+            "Clusters need a periodic lattice (every site sees the same terms); these data were simulated on an open one. "
+            "Use Couplings(graph)."
+        )
+
+
+def _screen_and_refine(
+    bound: BoundClusters, parts: list[Part], options: dict[str, Any], seed: int, reasons: list[str]
+) -> tuple[terms.TermDraws, np.ndarray, np.ndarray]:
+    """Draws over the candidates that survive a screen, which parameters these are, and every term's screened probability."""
+    slab, everything, all_sites = bound.model.slab, np.arange(bound.n_params), np.arange(bound.n_sites)
+    reach = int(np.prod([2 * extent - 1 for extent in bound.window]))
+    tabulated = reach <= _PATTERN_BITS or bound.copies > 1
+    sites = all_sites if tabulated else _distant_sites(bound, parts)
+    screen = TermLikelihood(bound, parts, everything, sites, compress=tabulated)
+    whole = len(sites) == bound.n_sites
+    found = terms.sample(screen, bound.log_odds, slab, seed=seed, rough=not whole, **options)
+    probability = found.included.mean((0, 1))
+    reasons.append(f"screen of {bound.n_params} terms on {len(sites)} of {bound.n_sites} sites: {len(found.selected)} selected")
+    if whole:
+        return found, everything, probability
+    order = np.argsort(-probability, kind="stable")[:_MOST_CANDIDATES]
+    candidates = np.sort(order[probability[order] >= _CANDIDATE])
+    if not len(candidates):
+        candidates = order[:1]
+    final = TermLikelihood(bound, parts, candidates, all_sites, compress=True)
+    start = np.flatnonzero(np.isin(candidates, found.selected))
+    refined = terms.sample(final, bound.log_odds[candidates], slab, seed=seed + 1, start=start, **options)
+    reasons.append(f"refinement of {len(candidates)} candidates on all sites: {len(refined.selected)} selected")
+    return refined, candidates, probability
+
+
+def _distant_sites(bound: BoundClusters, parts: list[Part]) -> np.ndarray:
+    """Sites whose conditionals are screened: first those so far apart that no term holds two of them, then any others."""
+    rows = sum(part.states.shape[0] * part.states.shape[1] for part in parts)
+    count = int(np.clip(_SCREENED // rows, 1, bound.n_sites))
+    steps = [np.arange(0, extent - w + 1, w) for extent, w in zip(bound.shape, bound.window, strict=True)]
+    grid = np.ravel_multi_index(tuple(axis.ravel() for axis in np.meshgrid(*steps, indexing="ij")), bound.shape)
+    generator = np.random.default_rng(0)  # any fixed choice will do: the terms are the same everywhere
+    rest = np.setdiff1d(np.arange(bound.n_sites), grid)
+    return np.sort(np.concatenate([generator.permutation(grid), generator.permutation(rest)])[:count])
+
+
+class PairTerms(BoundCouplings):
+    """Translation-tied pairs and fields as couplings with one group per displacement: what the exact likelihood reads."""
+
+    groups: tuple[np.ndarray, np.ndarray]
+
+    @cached_property
+    def bond_group(self) -> np.ndarray:
+        """Index of the strength that each bond uses."""
+        return self.groups[0]
+
+    @cached_property
+    def field_group(self) -> np.ndarray:
+        """Index of the field that each site uses; empty without fields."""
+        return self.groups[1]
+
+
+def _exact(
+    bound: BoundClusters, parts: list[Part], selected: np.ndarray, likelihood: str, calibrate: bool, reasons: list[str]
+) -> tuple[np.ndarray, np.ndarray, str] | None:
+    """Optimum and covariance root of the selected terms under the exact likelihood, where they are pairs and it is cheap."""
+    if likelihood == "pseudo":
+        return None
+    pairs = [int(k) for k in selected if bound.orders[k % bound.n_terms] == 2] if bound.copies == 1 else []
+    fields = [int(k) for k in selected if bound.orders[k % bound.n_terms] == 1] if bound.copies == 1 else []
+    why = "" if pairs and len(pairs) + len(fields) == len(selected) else "the selected terms are not translation-tied pairs (and fields)"
+    if not why:
+        family = _pair_family(bound, pairs, fields)
+        method = exact.method(family.system(np.full(family.n_params, 0.1)))
+        if method not in ("enumeration", "transfer"):
+            why = "no exact oracle for these pairs on this lattice"
+    if why:
+        if likelihood == "exact":
+            raise HamlearnError(f"likelihood='exact' is not possible: {why}. Use likelihood='auto' or 'pseudo'.")
+        reasons.append(f"likelihood pseudo: {why}")
+        return None
+    exactly = ExactLikelihood(family, parts)
+    best = maximise(exactly)
+    if not best.converged:
+        reasons.append("likelihood pseudo: the exact one has no finite optimum (data too ordered)")
+        return None
+    calibration = calibration_room.calibrate(exactly, best.theta, best.information, wanted=calibrate)
+    reasons.append(f"strengths of the selected terms from the exact likelihood ({method}): {calibration.note}")
+    order = np.argsort(np.array(pairs + fields))  # back to the order of `selected`
+    return best.theta[order], calibration.root[order], calibration.note
+
+
+def _pair_family(bound: BoundClusters, pairs: list[int], fields: list[int]) -> PairTerms:
+    """Couplings with one strength per displacement, in the order of `pairs`, and one field if there is one."""
+    groups, lattices = [], []
+    for group, parameter in enumerate(pairs):
+        one = np.zeros(bound.n_params)
+        one[parameter] = 1.0
+        system = bound.system(one)
+        assert isinstance(system, Pairwise)
+        there = np.flatnonzero(system.J)
+        lattices.append(system.lattice.bonds[there])
+        groups.append(np.full(len(there), group))
+    torus = bound.lattice
+    bonds = np.concatenate(lattices)
+    lattice = type(torus)(torus.shape, bonds, torus.kind, True, torus.positions, torus.periods)
+    family = PairTerms(Couplings(lattice, fields="uniform" if fields else None), lattice, SPINS, "ising")
+    object.__setattr__(family, "groups", (np.concatenate(groups), np.zeros(bound.n_sites if fields else 0, int)))
+    return family
+
+
+def _mean_where(theta: np.ndarray, included: np.ndarray, selected: np.ndarray) -> np.ndarray:
+    """Mean of the selected strengths over the draws in which they exist."""
+    count = included[..., selected].sum((0, 1))
+    return theta[..., selected].sum((0, 1)) / np.maximum(count, 1)
+
+
+def _coordinates(bound: BoundClusters) -> dict[str, Any]:
+    term = bound.term_of
+    return {
+        "term": np.array(bound.parameter_names),
+        "order": ("term", bound.orders[term]),
+        "range": ("term", bound.diameters[term]),
+    }
+
+
+def _variables(bound: BoundClusters, theta: np.ndarray, included: np.ndarray) -> xr.Dataset:
+    lead = ("chain", "draw")[: theta.ndim - 1]
+    coordinates = {name: np.arange(size) for name, size in zip(lead, theta.shape, strict=False)}
+    values = {"K": ((*lead, "term"), theta), "included": ((*lead, "term"), included.astype(np.int8))}
+    return xr.Dataset(values, coords={**coordinates, **_coordinates(bound)})
+
+
+def _observed(bound: BoundClusters, parts: list[Part]) -> xr.Dataset:
+    """Per temperature: how many microstates, and the mean spin of every site."""
+    means = []
+    for part in parts:
+        states, weight = records.flat(part)
+        means.append(2 * (weight @ states) / weight.sum() - 1)
+    size = np.array([part.size for part in parts])
+    coordinates = {"temperature": np.arange(len(parts)), "beta": ("temperature", [part.beta for part in parts])}
+    return xr.Dataset({"magnetization": (("temperature", "site"), np.array(means)), "size": ("temperature", size)}, coords=coordinates)
+
+
+def _bound_of(post: xr.DataTree) -> BoundClusters:
+    return tree.model_of(post).bind(SPINS, tree.site_shape(post))
+
+
+def members(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None = None) -> list[System]:
+    """Hamiltonians drawn from the posterior.
+
+    A pair system where a member holds no term of more than two spins, so that oracles and cluster samplers apply; tiles
+    otherwise. Terms tied by translation go to any lattice size.
+    """
+    bound = _bound_of(post)
+    drawn = kinds.spread(np.asarray(post["posterior"]["K"].values), n, seed)
+    return [bound.system(theta, shape) for theta in drawn]
+
+
+def parameters(post: xr.DataTree) -> tuple[list[str], np.ndarray]:
+    """Strengths of the terms that exist with probability above one half (of the most probable one where none does)."""
+    group = post["posterior"].to_dataset()
+    probability = np.asarray(group["included"].values).mean((0, 1))
+    kept = np.flatnonzero(probability > 0.5)
+    kept = kept if len(kept) else np.array([int(np.argmax(probability))])
+    names = [str(group["term"].values[k]) for k in kept]
+    return names, np.asarray(group["K"].values)[..., kept]

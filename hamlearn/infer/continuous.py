@@ -1,0 +1,284 @@
+"""Predictions of angles and real fields: exact where an oracle exists, simulated member by member otherwise."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from hamlearn.errors import HamlearnError, choice
+from hamlearn.infer import actions, kinds, tree
+from hamlearn.infer.thermodynamics import Estimates
+from hamlearn.progress import track
+from hamlearn.systems import exact, observables
+from hamlearn.systems.density import LearnedDensity
+from hamlearn.systems.path import Path
+from hamlearn.systems.polynomial import FieldStack, PolynomialField
+from hamlearn.systems.sampling import simulate
+from hamlearn.systems.scalar import ScalarField
+from hamlearn.systems.weighted import JoinedAction
+from hamlearn.systems.xy import XY
+
+THERMAL = ("energy", "heat_capacity", "entropy", "free_energy")
+PATH = (*THERMAL, "action", "gap", "squared_position", "quartic_position")
+ANGLES = ("energy", "heat_capacity", "abs_magnetization", "vortex_density", "helicity")
+FIELDS = ("energy", "heat_capacity", "action", "squared_field", "quartic_field", "abs_magnetization")
+JOINED = ("energy", "heat_capacity", "action", "squared_position", "quartic_position")
+FIXED = ("sites", "spacing")
+LONG_NAMES = {
+    "energy": "energy",
+    "heat_capacity": "heat capacity",
+    "entropy": "entropy",
+    "free_energy": "free energy",
+    "action": "mean action",
+    "gap": "gap ln(lambda0/lambda1)/a",
+    "squared_position": "mean square of x",
+    "quartic_position": "mean fourth power of x",
+    "squared_field": "mean square of the field",
+    "quartic_field": "mean fourth power of the field",
+    "abs_magnetization": "mean absolute magnetization per site",
+    "vortex_density": "vortices per site",
+    "helicity": "helicity modulus",
+    "correlation": "mean of x_0 x_t",
+}
+SIMULATED = 16  # members that are simulated, unless fewer are asked for: each costs seconds
+JOINED_SIMULATED = 6  # of these every member is compiled by itself
+_DRAWS, _CHAINS, _BLOCKS = 400, 8, 8
+_DIRECT = 8192  # draws of a learned density
+_SECONDS, _FEWEST = 30.0, 4  # for exact predictions, and the members that are solved whatever it costs
+
+
+def estimates(
+    post: xr.DataTree,
+    betas: np.ndarray,
+    shape: tuple[int, ...] | None,
+    wanted: Sequence[str] | None,
+    members: int,
+    seed: int,
+    fixed: str,
+) -> tuple[dict[str, Estimates], tuple[int, ...]]:
+    """Every observable of every member at every temperature, and the sites of the last temperature."""
+    choice(fixed, FIXED, "fixed")
+    shapes = [_sites(post, float(beta), shape, fixed) for beta in betas]
+    kind = kinds.of(post)
+    first = _members(kind, post, 1, seed, shapes[0])[0]
+    oracle = exact.method(first)
+    known = _known(post, first)
+    extra = ("correlation",) if isinstance(first, Path) else (*(name for name in THERMAL if oracle and name not in known),)
+    names = [choice(name, (*known, *extra), "observable") for name in (known if wanted is None else wanted)]
+    thermal = [name for name in names if oracle and (name in THERMAL or isinstance(first, Path))]
+    found: dict[str, Estimates] = {}
+    solved = _affordable(kind, post, betas, shapes, thermal, members, seed) if thermal else 0
+    if solved < min(members, SIMULATED) and not isinstance(first, Path):
+        # A wide XY lattice with a coupling per bond takes seconds a temperature: simulate what can be simulated.
+        thermal = [name for name in thermal if name not in known]
+    if thermal:
+        found |= _exact(kind, post, betas, shapes, thermal, solved, seed, str(oracle), members)
+    left = [name for name in names if name not in found]
+    if left:
+        if isinstance(first, Path):
+            raise HamlearnError(f"{', '.join(left)} of a path needs its transfer operator: periodic paths in a confining potential.")
+        found |= _simulated(
+            kind, post, betas, shapes, left, min(members, JOINED_SIMULATED if isinstance(first, JoinedAction) else SIMULATED), seed
+        )
+    return {name: found[name] for name in names}, shapes[-1]
+
+
+def _known(post: xr.DataTree, system: Any) -> tuple[str, ...]:
+    if isinstance(system, Path):
+        return PATH
+    if tree.space_of(post).name == "angles":
+        return ANGLES if isinstance(system, XY) else tuple(name for name in ANGLES if name != "helicity")
+    return JOINED if len(tree.site_shape(post)) == 1 else FIELDS
+
+
+def _members(kind: Any, post: xr.DataTree, n: int, seed: int, sites: tuple[int, ...]) -> list[Any]:
+    """Members on the given sites; parameters need not be tied where these are the observed ones."""
+    return list(kind.members(post, n, seed, None if sites == tree.site_shape(post) else sites))
+
+
+def _sites(post: xr.DataTree, beta: float, shape: tuple[int, ...] | None, fixed: str) -> tuple[int, ...]:
+    own = tree.site_shape(post)
+    width = actions.width_of(post) if kinds.kind_name(post) == "polynomial_action" else None
+    if fixed == "sites" and width is None:
+        return own if shape is None else shape
+    if kinds.kind_name(post) != "polynomial_action" or actions.bound_of(post).family != "path":
+        raise HamlearnError("fixed='spacing' is for the actions of imaginary-time paths; lattices keep their sites at every temperature.")
+    if shape is not None:
+        raise HamlearnError("with a fixed width of the time slices their number follows from beta: leave out shape.")
+    a = width if width is not None else float(1 / post["observed_data"].to_dataset()["u"].values[0])
+    slices = beta / a
+    if abs(slices - round(slices)) > 1e-6 * slices or round(slices) < 2:
+        raise HamlearnError(
+            f"the width of a time slice is fixed at a={a:g}, and beta={beta:g} is not a whole number of them (it is {slices:.4f})."
+        )
+    return (round(slices),)
+
+
+def _exact(
+    kind: Any,
+    post: xr.DataTree,
+    betas: np.ndarray,
+    shapes: list[tuple[int, ...]],
+    names: list[str],
+    members: int,
+    seed: int,
+    oracle: str,
+    asked: int,
+) -> dict[str, Estimates]:
+    values: dict[str, list[list[Any]]] = {name: [] for name in names}
+    with track(members, "exact predictions") as bar:
+        drawn = {sites: _members(kind, post, members, seed, sites) for sites in dict.fromkeys(shapes)}
+        for index in range(members):
+            rows: dict[str, list[Any]] = {name: [] for name in names}
+            for beta, sites in zip(betas, shapes, strict=True):
+                system = _at(drawn[sites][index], float(beta))
+                curve = exact.thermodynamics(system, [float(beta)])
+                for name in names:
+                    if name != "correlation":
+                        rows[name].append(float(curve[name].values[0]))
+                if "correlation" in names:
+                    rows["correlation"].append(exact.expectations(system, float(beta))["correlation"].values)
+            for name in names:
+                values[name].append(rows[name])
+            bar.advance(1)
+    if "correlation" in names and len({len(row) for rows in values["correlation"] for row in rows}) > 1:
+        raise HamlearnError("correlations at several beta with a fixed width have different lengths: ask for one beta at a time.")
+    result = {}
+    for name in names:
+        array = np.array(values[name])
+        distances = np.arange(array.shape[-1], dtype=float) if name == "correlation" else None
+        result[name] = Estimates(
+            array, np.zeros_like(array), f"exact ({oracle})" + ("" if members == asked else f", {members} members"), distances
+        )
+    return result
+
+
+def _affordable(
+    kind: Any, post: xr.DataTree, betas: np.ndarray, shapes: list[tuple[int, ...]], names: list[str], members: int, seed: int
+) -> int:
+    """How many members the oracle can treat in the time there is."""
+    started = time.perf_counter()
+    system = _at(_members(kind, post, 1, seed, shapes[0])[0], float(betas[0]))
+    exact.thermodynamics(system, [float(betas[0])])
+    seconds = (time.perf_counter() - started) * len(betas) * (2 if "correlation" in names else 1)
+    return int(np.clip(_SECONDS / max(seconds, 1e-9), min(members, _FEWEST), members))
+
+
+def _at(system: Any, beta: float) -> Any:
+    """A path of fixed width as one whose β is that of its slices, so that thermal derivatives mean the same."""
+    if isinstance(system, Path) and system.a is not None:
+        return Path(system.n_tau, system.potential, system.kinetic, None, system.periodic)
+    return system
+
+
+def _simulated(
+    kind: Any, post: xr.DataTree, betas: np.ndarray, shapes: list[tuple[int, ...]], names: list[str], members: int, seed: int
+) -> dict[str, Estimates]:
+    systems = _members(kind, post, members, seed, shapes[0])
+    rows: list[list[dict[str, np.ndarray]]] = []
+    if all(isinstance(system, LearnedDensity) for system in systems):
+        return _direct(systems, betas, names, seed)
+    if all(isinstance(system, PolynomialField | ScalarField) for system in systems):
+        used, states = _stacked(systems, betas, seed)
+        for m, system in enumerate(systems):
+            here = states[m * len(betas) : (m + 1) * len(betas)]
+            rows.append([{name: _observed(name, system, x, float(beta)) for name in names} for x, beta in zip(here, betas, strict=True)])
+    else:
+        with track(members, "simulating members") as bar:
+            for index, system in enumerate(systems):
+                at = betas if len(betas) > 1 else float(betas[0])
+                data = simulate(system, beta=at, draws=_DRAWS, chains=_CHAINS, seed=seed + 31 * index, progress=False)
+                values = data["state"].values if len(betas) > 1 else data["state"].values[None]
+                rows.append([{name: _observed(name, system, values[k], float(beta)) for name in names} for k, beta in enumerate(betas)])
+                used = str(data.attrs.get("sampler", "auto"))
+                bar.advance(1)
+    method = f"simulated: {used}, {members} members, {_CHAINS} x {_DRAWS} draws each"
+    result = {}
+    for name in names:
+        array = np.array([[one[name] for one in row] for row in rows])
+        result[name] = Estimates(array[..., 0], array[..., 1], method)
+    return result
+
+
+def _direct(systems: list[Any], betas: np.ndarray, names: list[str], seed: int) -> dict[str, Estimates]:
+    """Learned densities draw for themselves; at another temperature of a classical system their draws are weighted.
+
+    Weighted draws are resampled, and errors are those of as many draws as the weights leave.
+    """
+    rng, rows, smallest = np.random.default_rng(seed), [], 1.0
+    known: dict[int, list[dict[str, np.ndarray]]] = {}
+    for system in systems:
+        own = system.log_prob.__self__  # the network behind the bound method; members repeat those of a small ensemble
+        if id(own) not in known:
+            known[id(own)] = row = []
+            for beta in betas.tolist():
+                if system.space.name == "reals" and len(system.lattice.shape) == 1 and not system.conditioned and beta != system.beta:
+                    raise HamlearnError(
+                        f"a density of paths knows beta = {system.beta:g} only: its action at {beta:g} has another mixture of kinetic and "
+                        "potential terms. Join two temperatures first: hl.extrapolate([post1, post2], beta=...)."
+                    )
+                states = own.sample(_DIRECT, seed + len(known), beta)
+                log_w = -np.asarray(system.action(states, beta), float) - np.asarray(own.log_prob(states, beta), float)
+                w = np.exp(log_w - log_w.max())
+                share = float(w.sum() ** 2 / (len(w) * (w**2).sum()))
+                smallest = min(smallest, share)
+                kept = states if np.ptp(log_w) < 1e-6 else states[rng.choice(len(w), len(w), p=w / w.sum())]
+                blocks = kept.reshape(_BLOCKS, -1, *system.lattice.shape)
+                row.append({name: _observed(name, system, blocks, beta) * [1.0, share**-0.5] for name in names})
+        rows.append(known[id(own)])
+    warning = "; below 0.1, do not trust" if smallest < 0.1 else ""
+    method = f"direct draws, weighted (effective share at least {smallest:.2g}{warning})"
+    arrays = {name: np.array([[one[name] for one in row] for row in rows]) for name in names}
+    return {name: Estimates(array[..., 0], array[..., 1], method) for name, array in arrays.items()}
+
+
+def _stacked(systems: list[Any], betas: np.ndarray, seed: int) -> tuple[str, np.ndarray]:
+    """States ``(member and beta, chain, draw, *sites)`` of all members at all temperatures from one compiled run."""
+    stack = FieldStack.of(systems, betas.tolist())
+    entries = np.arange(1.0, len(stack.kinetic) + 1)
+    data = simulate(
+        stack,
+        beta=entries if len(entries) > 1 else 1.0,
+        draws=_DRAWS,
+        chains=_CHAINS,
+        seed=seed,
+        sampler="hmc",
+        progress=False,
+    )
+    states = data["state"].values
+    return "hmc", states if len(entries) > 1 else states[None]
+
+
+def _observed(name: str, system: Any, states: np.ndarray, beta: float) -> np.ndarray:
+    """Estimate of one observable from states ``(chain, draw, *sites)`` and its error, from blocks of draws."""
+    whole = _estimate(name, system, states, beta)
+    parts = [_estimate(name, system, block, beta) for block in np.array_split(states, min(_BLOCKS, len(states)), axis=0)]
+    return np.array([whole, np.std(parts, ddof=1) / np.sqrt(len(parts))])
+
+
+def _estimate(name: str, system: Any, states: np.ndarray, beta: float) -> float:
+    flat = states.reshape(-1, *system.lattice.shape)
+    return float(_ESTIMATORS[name](system, flat, beta))
+
+
+def _order(system: Any, states: np.ndarray) -> np.ndarray:
+    flat = states.reshape(len(states), -1)
+    return np.abs(np.exp(1j * flat).mean(1)) if system.space.name == "angles" else np.abs(flat.mean(1))
+
+
+_ESTIMATORS: dict[str, Callable[[Any, np.ndarray, float], Any]] = {
+    "energy": lambda system, states, beta: np.asarray(system.energy(states)).mean() / system.lattice.n_sites,
+    "heat_capacity": lambda system, states, beta: beta**2 * np.asarray(system.energy(states)).var() / system.lattice.n_sites,
+    "action": lambda system, states, beta: np.asarray(system.action(states, beta)).mean(),
+    "squared_field": lambda system, states, beta: (states**2).mean(),
+    "quartic_field": lambda system, states, beta: (states**4).mean(),
+    "squared_position": lambda system, states, beta: (states**2).mean(),
+    "quartic_position": lambda system, states, beta: (states**4).mean(),
+    "abs_magnetization": lambda system, states, beta: _order(system, states).mean(),
+    "vortex_density": lambda system, states, beta: np.mean(np.asarray(observables.vortex_density(states, system.lattice))),
+    "helicity": lambda system, states, beta: np.mean(np.asarray(observables.helicity_modulus(states, system, beta))),
+}

@@ -1,0 +1,300 @@
+"""The kind of :class:`hamlearn.models.Extensive`: networks fitted to labelled energies.
+
+:func:`distill` is the fit, from energies of any origin: a known system, a learned one, a calculation elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from hamlearn import data as microstate_data
+from hamlearn.errors import HamlearnError
+from hamlearn.infer import kinds, tree
+from hamlearn.infer.training import Training, as_settings
+from hamlearn.models.extensive import BoundExtensive, Extensive, Weights
+from hamlearn.systems.base import System, space_from_name
+
+logger = logging.getLogger("hamlearn")
+
+FEWEST = 64  # labelled states
+_PROBES = 32  # held-out states whose energies are the parameters that are reported
+
+
+def learn(data: Any, model: Extensive, *, likelihood: str, engine: Any, calibrate: bool, seed: int) -> xr.DataTree:
+    """Refused: an extensive network is fitted to energies."""
+    raise HamlearnError(
+        "an extensive network is fitted to labelled energies: hl.infer.distill(states, energies, model). "
+        "To learn from microstates alone use hl.models.LocalEnergy(...) or hl.models.DCL(...)."
+    )
+
+
+def distill(
+    states: Any,
+    energies: Any,
+    model: Extensive | None = None,
+    engine: str | Training = "auto",
+    seed: int = 0,
+    *,
+    space: str | None = None,
+    q: int | None = None,
+    beta: float | None = None,
+) -> xr.DataTree:
+    """Fit an extensive network to labelled states: a Hamiltonian of any origin becomes one for any lattice size.
+
+    Mean squared error of sums over tiles, after subtracting the mean label. Distinct states are split by a hash (the
+    first 12 bits of SHA3-512), so no state is on both sides; a tenth is held out and decides when to stop.
+
+    Parameters
+    ----------
+    states : Dataset or array ``(row, *sites)``
+        Microstates with the site axes of the lattice.
+    energies : array ``(row,)`` or ``(row, outputs)``, or System
+        Labels; of a system its energies are taken. Microstates with chains: ``(chain, draw)`` or flattened.
+    model : Extensive, optional
+        By default ``Extensive()``.
+    engine : "auto" or Training
+        Epochs, batch, learning rate, patience, seconds (:class:`hamlearn.infer.Training`). By default 60 epochs of
+        batches of 256.
+    seed : int
+        Of initial weights and of the order of minibatches.
+    space, q
+        Of an array of states; spins by default (see :func:`hamlearn.microstates`).
+    beta : float, optional
+        Inverse temperature that the states stand for, kept with the posterior; the fit does not use it.
+
+    Returns
+    -------
+    DataTree
+        A posterior with groups ``weights`` (member), ``training`` and ``posterior`` (energies of some held-out
+        states, mean subtracted). Its members are :class:`~hamlearn.systems.Tiles` where a tile has at most 2^20
+        states, else systems that are sampled by their energies.
+
+    Raises
+    ------
+    HamlearnError
+        If numbers of states and labels differ, labels are not finite, there are fewer than 64, or training diverges.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import hamlearn as hl
+    >>> from hamlearn.infer.extensive import distill
+    >>> ising = hl.systems.Ising((4, 4))
+    >>> states = np.random.default_rng(0).choice([-1, 1], size=(500, 4, 4))
+    >>> model = hl.models.Extensive(focus=1, context=0, hidden=(4,))
+    >>> post = distill(states, ising, model, engine=hl.infer.Training(epochs=2), seed=0)
+    >>> hl.members(post, 1)[0].energy(states[:3]).shape
+    (3,)
+    """
+    started = time.perf_counter()
+    model = Extensive() if model is None else model
+    settings = Training(epochs=60, batch=256, weight_decay=1e-6) if engine == "auto" else as_settings(engine, Training)
+    if isinstance(energies, System):
+        space, q = space or energies.space.name, (q or energies.space.q) if energies.space.name == "states" else q
+    data = states if isinstance(states, xr.Dataset) else microstate_data.microstates(states, space=space, beta=beta, q=q)
+    sets = microstate_data.split_by_beta(data)
+    bound = model.bind(space_from_name(str(sets[0].attrs["space"]), int(sets[0].attrs["q"])), sets[0]["state"].shape[2:])
+    values = np.concatenate([microstate_data.rows(part).reshape(-1, int(np.prod(bound.shape))) for part in sets])
+    labels = _labels(energies, values.reshape(-1, *bound.shape), model.outputs)
+    fits = _fit(bound, values, labels, settings, seed)
+    return _posterior(bound, fits, values, labels, sets, settings, seed, time.perf_counter() - started)
+
+
+def _labels(energies: Any, states: np.ndarray, outputs: int) -> np.ndarray:
+    """Labels ``(row, outputs)``, checked."""
+    found = np.asarray(energies.energy(states) if isinstance(energies, System) else energies, float)
+    if found.size != len(states) * outputs:
+        raise HamlearnError(f"{len(states)} states need labels of shape ({len(states)},) times outputs={outputs}; got shape {found.shape}.")
+    if len(states) < FEWEST:
+        raise HamlearnError(f"{len(states)} labelled states are too few to train on and to hold some out; give {FEWEST} at least.")
+    if not np.all(np.isfinite(found)):
+        raise HamlearnError(
+            f"{np.sum(~np.isfinite(found))} of {found.size} labels are not finite: work with log-probabilities, not with p."
+        )
+    return found.reshape(len(states), outputs)
+
+
+def held_out(values: np.ndarray, share: float = 0.1) -> np.ndarray:
+    """Which rows of states ``(row, n_sites)`` are held out: by the first 12 bits of the SHA3-512 of each, duplicates together.
+
+    Examples
+    --------
+    >>> held_out(np.ones((3, 4), np.int8), share=1.0)
+    array([ True,  True,  True])
+    """
+    rows = np.ascontiguousarray(values, np.int8)
+    bits = [int.from_bytes(hashlib.sha3_512(row.tobytes()).digest()[:2], "big") >> 4 for row in rows]
+    return np.array(bits) < share * 4096
+
+
+def _fit(bound: BoundExtensive, values: np.ndarray, labels: np.ndarray, settings: Training, seed: int) -> list[Any]:
+    from hamlearn.infer.engines import jax_training
+
+    held = held_out(values, settings.heldout)
+    if not held.any() or held.all():
+        raise HamlearnError("the labelled states are so few or so alike that none (or all) were held out; give more distinct states.")
+    index = bound.space.index(values).astype(np.int8)
+    options = {name: getattr(settings, name) for name in ("epochs", "batch", "learning_rate", "patience", "weight_decay", "seconds")}
+    logger.info("fitting %d extensive networks to %d labelled states", bound.model.members, len(values))
+    fits: list[Any] = []
+    for start in np.random.SeedSequence(seed).generate_state(bound.model.members).tolist():
+        fit = jax_training.regress(bound, index, labels - labels[~held].mean(0), held, seed=start, **options)
+        if not np.isfinite(fit.error):
+            raise HamlearnError("the training of an extensive network diverged at once: lower Training(learning_rate=...).")
+        logger.info("  member %d: held-out error %.4g after %d epochs", len(fits), fit.error, len(fit.train))
+        fits.append(fit)
+    return fits
+
+
+def _posterior(
+    bound: BoundExtensive,
+    fits: list[Any],
+    values: np.ndarray,
+    labels: np.ndarray,
+    sets: list[xr.Dataset],
+    settings: Training,
+    seed: int,
+    seconds: float,
+) -> xr.DataTree:
+    groups = groups_of(bound, fits, values, settings.heldout)
+    n_params = int(sum(np.size(value) for value in fits[0].weights.values()))
+    record = tree.new_record(
+        likelihood="regression",
+        composite=True,
+        engine={**asdict(settings), "name": "training", "members": bound.model.members, "checkpoint": None},
+        n_params=n_params,
+        sets=sets,
+        seed=seed,
+        seconds=seconds,
+        note="a regression of labels: the scatter of members is what their starts do not share, not a calibrated error",
+        reasons=[f"held-out error {fit.error:.4g} of labels with a spread of {labels.std():.4g}" for fit in fits],
+        held_out_error=[fit.error for fit in fits],
+        convergence={"sampled": False, "chains": 1, "draws": len(fits)},
+    )
+    observed = xr.Dataset({"labelled": len(values), "label_spread": float(labels.std()), "label_mean": float(labels.mean())})
+    post = tree.assemble({**groups, "observed_data": observed}, model=bound.model, space=bound.space, record=record, sets=sets)
+    post.attrs["beta_declared"] = 1  # labels are energies in their own units, whatever temperature the states had
+    return post
+
+
+def groups_of(bound: BoundExtensive, fits: list[Any], values: np.ndarray, share: float) -> dict[str, xr.Dataset]:
+    """Groups ``posterior``, ``weights`` and ``training`` of an ensemble of regressions."""
+    from hamlearn.infer.engines import jax_training
+
+    probes = values[held_out(values, share)][:_PROBES]
+    index = bound.space.index(probes).astype(np.int8)
+    energies = np.stack([jax_training.predicted(bound, fit.weights, index)[:, 0] for fit in fits])
+    energies -= energies.mean(1, keepdims=True)
+    posterior = xr.Dataset(
+        {"probe_energy": (("chain", "draw", "probe"), energies[None])},
+        coords={"chain": [0], "draw": np.arange(len(fits)), "probe": np.arange(len(probes))},
+    )
+    weights = {
+        name: (("member", *(f"{name}_{axis}" for axis in range(np.ndim(array)))), np.stack([np.asarray(fit.weights[name]) for fit in fits]))
+        for name, array in fits[0].weights.items()
+    }
+    epochs = max(len(fit.train) for fit in fits)
+    curves = {
+        name: (
+            ("member", "epoch"),
+            np.stack([np.pad(getattr(fit, name), (0, epochs - len(fit.train)), constant_values=np.nan) for fit in fits]),
+        )
+        for name in ("train", "held_out")
+    }
+    training = xr.Dataset(curves | {"best_epoch": ("member", [fit.best for fit in fits])})
+    training["held_out"].attrs["long_name"] = "root mean square error of labels"
+    return {"posterior": posterior, "weights": xr.Dataset(weights), "training": training}
+
+
+def bound_of(post: xr.DataTree) -> BoundExtensive:
+    """The networks' form on the sites they were learned on."""
+    model = tree.model_of(post)
+    extensive: Extensive = getattr(model, "extensive", model)
+    return extensive.bind(tree.space_of(post), tree.site_shape(post))
+
+
+def weights_of(post: xr.DataTree, member: int) -> Weights:
+    """Weights of one member."""
+    group = post["weights"].to_dataset().isel(member=member)
+    return {str(name): group[name].values for name in group.data_vars}
+
+
+def members(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None = None) -> list[System]:
+    """Energies of the ensemble's networks, on a periodic lattice of any extents that the focus divides."""
+    bound, count = bound_of(post), post["weights"].sizes["member"]
+    chosen = kinds.spread(np.arange(count)[None], n, seed)
+    systems = {int(member): bound.system(weights_of(post, int(member)), shape) for member in np.unique(chosen)}
+    return [systems[int(member)] for member in chosen]
+
+
+def parameters(post: xr.DataTree) -> tuple[list[str], np.ndarray]:
+    """Energies of held-out states, mean subtracted: what a network means, however its weights are arranged.
+
+    One network stands twice: a posterior's spread takes two draws.
+    """
+    values = np.asarray(post["posterior"]["probe_energy"])
+    values = np.repeat(values, 2, 1) if values.shape[1] == 1 else values
+    return [f"energy of held-out state {probe}" for probe in range(values.shape[-1])], values
+
+
+def outputs(post: xr.DataTree, states: np.ndarray) -> np.ndarray:
+    """All outputs of all members for states ``(row, *sites)``, ``(member, row, outputs)``."""
+    from hamlearn.infer.engines import jax_training
+
+    bound = bound_of(post)
+    index = bound.space.index(np.asarray(states)).reshape(len(states), -1).astype(np.int8)
+    return np.stack([jax_training.predicted(bound, weights_of(post, member), index) for member in range(post["weights"].sizes["member"])])
+
+
+def locality(
+    states: Any,
+    energies: Any,
+    contexts: Sequence[int] = (0, 1, 2),
+    model: Extensive | None = None,
+    engine: str | Training = "auto",
+    seed: int = 0,
+) -> xr.Dataset:
+    """Held-out error of extensive networks against their context: how far the interactions of a Hamiltonian reach.
+
+    With too little context the error is that of the interactions cut off, and no training helps; beyond their range
+    the error rises slowly again, since what does not matter has to be learned to be ignored.
+
+    Parameters
+    ----------
+    states, energies, engine, seed
+        As for :func:`distill`.
+    contexts : sequence of int
+        Contexts to try.
+    model : Extensive, optional
+        The rest of the form; by default ``Extensive(focus=1, hidden=(64, 64))``.
+
+    Returns
+    -------
+    Dataset
+        ``error`` and ``relative_error`` (of the spread of the labels) over ``context``.
+    """
+    base = Extensive(focus=1, context=0, hidden=(64, 64)) if model is None else model
+    errors, spread = [], 1.0
+    for context in contexts:
+        description = {**base.to_dict(), "context": int(context)}
+        del description["kind"]
+        post = distill(states, energies, Extensive(**description), engine, seed)
+        errors.append(float(np.mean(tree.record_of(post)["held_out_error"])))
+        spread = float(post["observed_data"]["label_spread"])
+    values = np.array(errors)
+    return xr.Dataset({"error": ("context", values), "relative_error": ("context", values / spread)}, coords={"context": list(contexts)})
+
+
+def spread_of_errors(post: xr.DataTree, states: np.ndarray) -> float:
+    """Standard deviation between members of the energy of a state, its mean over `states` subtracted member by member."""
+    energies = outputs(post, states)[..., 0]
+    energies = energies - energies.mean(1, keepdims=True)
+    return float(np.sqrt(energies.var(0, ddof=1).mean())) if len(energies) > 1 else float("nan")

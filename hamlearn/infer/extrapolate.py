@@ -1,0 +1,417 @@
+"""Actions at a temperature that was not observed, from posteriors at one or more that were.
+
+* Parametric actions and couplings have coefficients free of β: estimates are pooled by inverse covariance. One temperature
+  is enough.
+* Learned densities of paths give S_β(x) = −ln p_β(x) + C only. With N_τ fixed S_β = K/β + βV, so two temperatures fix
+  a third: S_3 = Σ w_i S_i, least squares over K and V for more than two. The weights amplify errors, and say by how much.
+* Learned densities of classical systems, S = βH, need one temperature: S_β' = (β'/β) S_β.
+
+What is claimed is judged by the predicted effective sample size of reweighting from the extrapolated to the true
+action, ESS ≈ exp(−Var ε) with ε the error of the action under the target ensemble.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from hamlearn.errors import HamlearnError, choice
+from hamlearn.infer import actions, kinds, tree
+from hamlearn.infer.settings import LaplaceApproximation
+from hamlearn.models import Normal
+from hamlearn.systems import exact
+from hamlearn.systems.base import check_beta
+from hamlearn.systems.path import Path
+from hamlearn.systems.sampling import simulate
+
+FIXED = ("sites", "spacing")
+TRUSTED, DOUBTFUL = 0.5, 0.1  # predicted effective sample sizes
+UNSEEN = 0.2  # share of target paths that leave what was observed
+_SAMPLES = 1000  # of the target ensemble
+
+
+def identity_weights(betas: Sequence[float], beta: float, variances: Sequence[float] | None = None) -> np.ndarray:
+    """Weights w_i with S_β = Σ w_i S_{β_i} + const for paths with a fixed number of time slices.
+
+    Parameters
+    ----------
+    betas : sequence of float
+        Two or more different inverse temperatures.
+    beta : float
+        The wanted one.
+    variances : sequence of float, optional
+        Error variances of the S_i: with more than two temperatures the better known ones count more.
+
+    Returns
+    -------
+    array (len(betas),)
+        For two: w_1 = β1(β3² − β2²)/[β3(β1² − β2²)], and w_2 with 1 and 2 exchanged. Σ w_i² is the factor by which
+        error variances grow.
+
+    Raises
+    ------
+    HamlearnError
+        If there are fewer than two temperatures, or two are equal: the identity is then singular.
+
+    Examples
+    --------
+    >>> identity_weights([20, 80], 40).round(12).tolist(), identity_weights([20, 40], 80).round(12).tolist()
+    ([0.4, 0.4], [-1.0, 2.5])
+    """
+    at = np.asarray(check_beta(betas))
+    if at.ndim != 1 or len(at) < 2:
+        raise HamlearnError(f"the identity S = K/beta + beta V needs at least two temperatures to find K and V; got {at.tolist()}.")
+    _refuse_equal(at)
+    design = np.stack([1 / at, at], 1)
+    weight = np.ones(len(at)) if variances is None else 1 / np.asarray(variances, float)
+    normal = design.T @ (design * weight[:, None])
+    return np.array([1 / beta, beta]) @ np.linalg.solve(normal, design.T * weight)
+
+
+def extrapolate(posts: xr.DataTree | Sequence[xr.DataTree], beta: float, *, fixed: str = "sites", seed: int = 0) -> xr.DataTree:
+    """A posterior over actions at another inverse temperature; a bare tree, without a verdict.
+
+    See :func:`hamlearn.extrapolate`, which adds the verdict.
+    """
+    given = [posts] if isinstance(posts, xr.DataTree) else list(posts)
+    if not given:
+        raise HamlearnError("no posterior given: extrapolate needs at least one.")
+    for post in given:
+        tree.require_posterior(post)
+    choice(fixed, FIXED, "fixed")
+    target = check_beta(beta)
+    if target.ndim:
+        raise HamlearnError(f"one beta at a time: call extrapolate once for each; got {np.asarray(beta).tolist()}.")
+    names = sorted({kinds.kind_name(post) for post in given})
+    if len(names) > 1:
+        raise HamlearnError(f"these posteriors are of different kinds ({', '.join(names)}); their actions cannot be joined.")
+    _refuse_equal(np.concatenate([np.unique(tree.observed_betas(post)) for post in given]))
+    if not all(int(post.attrs["beta_declared"]) for post in given):
+        raise HamlearnError(
+            "a posterior whose beta was not declared says nothing about other temperatures; declare it with the data, beta=..."
+        )
+    if names == ["polynomial_action"]:
+        return _parametric(given, float(target), fixed, seed)
+    if fixed == "spacing":
+        raise HamlearnError(
+            "fixed='spacing' is for polynomial actions: a learned density knows one number of sites only. Use fixed='sites'."
+        )
+    if names == ["couplings"]:
+        return _couplings(given, float(target), seed)
+    from hamlearn.infer import extrapolated
+
+    path = tree.space_of(given[0]).name == "reals" and len(tree.site_shape(given[0])) == 1
+    if names[0] not in extrapolated.DENSITIES and not path:
+        return _relabelled(given, float(target), seed)
+    return extrapolated.join(given, float(target), seed)
+
+
+def _refuse_equal(betas: np.ndarray) -> None:
+    ordered = np.sort(betas)
+    close = np.flatnonzero(np.diff(ordered) <= 1e-9 * ordered[1:])
+    if close.size:
+        raise HamlearnError(
+            f"two of the temperatures are equal (beta = {ordered[close[0]]:g}): two actions at one temperature cannot tell kinetic "
+            "and potential terms apart, the identity is singular. Join data at one temperature with hl.learn([data1, data2], model)."
+        )
+
+
+def _parametric(posts: list[xr.DataTree], beta: float, fixed: str, seed: int) -> xr.DataTree:
+    models = [tree.model_of(post) for post in posts]
+    descriptions = [{key: value for key, value in model.to_dict().items() if key not in ("a", "prior")} for model in models]
+    if any(one != descriptions[0] for one in descriptions):
+        raise HamlearnError(f"the posteriors belong to different models: {', '.join(sorted({repr(model) for model in models}))}.")
+    model, shape = _geometry(posts, beta, fixed)
+    bound = model.bind(tree.space_of(posts[0]), shape)
+    draws = [actions.theta_draws(post).reshape(-1, bound.n_params) for post in posts]
+    if len(posts) == 1:
+        theta, agreement = actions.theta_draws(posts[0]), float("nan")
+        point = theta.mean((0, 1))
+    else:
+        point, covariance, agreement = pooled(draws, [one.prior for one in models])
+        engine = LaplaceApproximation()
+        theta = point + np.random.default_rng(seed).multivariate_normal(np.zeros(len(point)), covariance, (engine.chains, engine.draws))
+    facts = _parametric_facts(posts, bound, theta, point, beta)
+    facts |= {"fixed": fixed, "from_beta": _betas(posts), "agreement": None if np.isnan(agreement) else agreement}
+    record = merged_record(posts, facts, seed)
+    if facts["agreement"] is not None and agreement < 1e-3:
+        what = f"coefficients learned at the single temperatures disagree (p = {agreement:.2g})"
+        advice = "The action lacks a term, or a declared temperature is wrong: compare the posteriors."
+        record["findings"].append(
+            {"severity": "serious" if agreement < 1e-6 else "caution", "topic": "fit", "what": what, "advice": advice}
+        )
+    observed = xr.concat([post["observed_data"].to_dataset() for post in posts], "temperature", join="override")
+    observed = observed.assign_coords(temperature=np.arange(observed.sizes["temperature"]))
+    groups = {
+        "posterior": actions.variables(bound, theta, ("chain", "draw")).assign_coords(
+            chain=np.arange(theta.shape[0]), draw=np.arange(theta.shape[1])
+        ),
+        "point": actions.variables(bound, point, ()),
+        "observed_data": observed,
+    }
+    return _tree(groups, posts, model.to_dict(), record, beta, shape)
+
+
+def _geometry(posts: list[xr.DataTree], beta: float, fixed: str) -> tuple[Any, tuple[int, ...]]:
+    """The model and the sites at the new temperature, under either meaning of another temperature."""
+    first, shapes = posts[0], {tree.site_shape(post) for post in posts}
+    model, bound = tree.model_of(first), actions.bound_of(first)
+    if bound.family != "path":
+        if fixed == "spacing":
+            raise HamlearnError("fixed='spacing' is for imaginary-time paths; the number of sites of a field does not depend on beta.")
+        if len(shapes) > 1:
+            raise HamlearnError(f"the posteriors have different lattices {sorted(shapes)}.")
+        return model, tree.site_shape(first)
+    widths = np.concatenate([1 / post["observed_data"].to_dataset()["u"].values for post in posts])
+    same = bool(np.allclose(widths, widths[0], rtol=1e-9))
+    given = [actions.width_of(post) for post in posts]
+    if len({width is None for width in given}) > 1 and not same:
+        raise HamlearnError(
+            "mixed lattice spacings: some posteriors have a fixed width a of their time slices, others a = beta/N_tau; "
+            "learn all of them with one meaning."
+        )
+    if fixed == "spacing" or given[0] is not None:
+        if not same:
+            raise HamlearnError(
+                f"mixed lattice spacings {np.unique(widths.round(9)).tolist()}: with fixed='spacing' all must have the same width a."
+            )
+        slices = beta / widths[0]
+        if abs(slices - round(slices)) > 1e-6 * slices or round(slices) < 2:
+            raise HamlearnError(f"beta={beta:g} is not a whole number of time slices of width a={widths[0]:g} (it is {slices:.4f}).")
+        return replace_width(model, float(widths[0])), (round(slices),)
+    if len(shapes) > 1:
+        raise HamlearnError(
+            f"mixed lattice spacings: the posteriors have {sorted(shape[0] for shape in shapes)} time slices, and a = beta/N_tau needs one "
+            "number." + (" All have the same width a: say fixed='spacing'." if same else "")
+        )
+    return model, tree.site_shape(first)
+
+
+def replace_width(model: Any, a: float) -> Any:
+    """The same model with a given width of the time slices."""
+    from hamlearn.models.actions import polynomial_action_from_dict
+
+    return polynomial_action_from_dict({**model.to_dict(), "a": a})
+
+
+def pooled(draws: list[np.ndarray], priors: Sequence[Any]) -> tuple[np.ndarray, np.ndarray, float]:
+    """Inverse-covariance mean of posteriors ``(draw, parameter)``, its covariance, and the p-value of their agreement.
+
+    A proper prior is in every posterior; all but one of them are taken out again.
+    """
+    estimates, covariances = [], []
+    for index, (theta, prior) in enumerate(zip(draws, priors, strict=True)):
+        mean, covariance = theta.mean(0), np.atleast_2d(np.cov(theta.T))
+        if index and isinstance(prior, Normal):
+            precision = np.linalg.inv(covariance)
+            without = precision - np.eye(len(mean)) * prior.scale**-2.0
+            if np.linalg.eigvalsh(without)[0] > 0:
+                covariance = np.linalg.inv(without)
+                mean = covariance @ precision @ mean
+        estimates.append(mean)
+        covariances.append(covariance)
+    return actions.pool(estimates, covariances)
+
+
+def _parametric_facts(posts: list[xr.DataTree], bound: Any, theta: np.ndarray, point: np.ndarray, beta: float) -> dict[str, Any]:
+    """Error variance of the action at the new temperature and at the old ones, and the predicted ESS."""
+    flat = theta.reshape(-1, bound.n_params)
+    deviation = flat[:: max(1, len(flat) // 2000)] - point
+    covariance, unseen, how = _target_covariance(posts, bound, point, beta)
+    free = covariance[bound.free, bound.free]
+    errors = np.einsum("di,ij,dj->d", deviation, free, deviation)
+    here = []
+    for post in posts:
+        own = actions.theta_draws(post).reshape(-1, bound.n_params)
+        spread = np.atleast_2d(np.cov(own.T))
+        for each in post["observed_data"].to_dataset()["term_covariance"].values:
+            here.append(float(np.trace(spread @ each[bound.free, bound.free])))
+    confining = bound.confining(theta).mean()
+    return {
+        "error_variance": float(errors.mean()),
+        "amplification": float(errors.mean() / max(min(here), 1e-300)),
+        "predicted_ess": float(np.exp(-errors).mean() * confining),
+        "unseen_share": unseen,
+        "how": how,
+    }
+
+
+def _target_covariance(posts: list[xr.DataTree], bound: Any, point: np.ndarray, beta: float) -> tuple[np.ndarray, float | None, str]:
+    """Covariance of the terms under the target ensemble, and the share of its paths with a link longer than any seen."""
+    longest = max(float(post["observed_data"]["support"].sel(extent="longest_link").max()) for post in posts)
+    if bound.confining(point) and bound.family == "path" and bound.model.range == 1 and bound.model.kinetic is not False:
+        system = bound.system(point)
+        assert isinstance(system, Path)
+        try:
+            paths = exact.sample(system, beta, _SAMPLES, seed=0)
+        except HamlearnError:
+            paths = None
+        if paths is not None:
+            terms = bound.terms(paths, bound.scales(beta))
+            links = np.abs(np.roll(paths, -1, -1) - paths).max(-1)
+            return np.cov(terms.T), float((links > longest).mean()), f"{_SAMPLES} exact paths of the extrapolated action"
+    nearest = min(posts, key=lambda post: abs(np.log(tree.observed_betas(post).max() / beta)))
+    observed = nearest["observed_data"].to_dataset().isel(temperature=-1)
+    here, there = bound.scales(beta), (float(observed["u"]), float(observed["v"]))
+    factor = np.concatenate([np.full(bound.model.range, here.u / there[0]), np.full(len(bound.model.powers), here.v / there[1])])
+    sites = np.prod(bound.shape) / np.prod(tree.site_shape(nearest))
+    how = "fluctuations of the nearest observed temperature"
+    return observed["term_covariance"].values * np.outer(factor, factor) * sites, None, how
+
+
+def _couplings(posts: list[xr.DataTree], beta: float, seed: int) -> xr.DataTree:
+    """S = βH with H pooled over temperatures."""
+    first = posts[0]
+    if any(json.loads(post.attrs["model"]) != json.loads(first.attrs["model"]) for post in posts):
+        raise HamlearnError("the posteriors belong to different models (graph, ties or prior); learn all of them with one.")
+    if any(tree.site_shape(post) != tree.site_shape(first) for post in posts):
+        raise HamlearnError("the posteriors have different lattices.")
+    bound = tree.bound_of(first)
+    theta, agreement = tree.theta_draws(first), float("nan")
+    groups = {name: first[name].to_dataset() for name in ("posterior", "point", "observed_data")}
+    if len(posts) > 1:
+        if "included" in first["posterior"]:
+            raise HamlearnError(
+                "sparse posteriors of several temperatures are not pooled: learn the data jointly, hl.learn([data1, data2], model)."
+            )
+        flat = [tree.theta_draws(post).reshape(-1, bound.n_params) for post in posts]
+        if min(len(one) for one in flat) < 4 * bound.n_params:
+            raise HamlearnError(
+                f"pooling {bound.n_params} parameters needs at least {4 * bound.n_params} posterior draws of each; "
+                "learn the data jointly, hl.learn([data1, data2], model)."
+            )
+        point, covariance, agreement = pooled(flat, [tree.model_of(post).prior for post in posts])
+        engine = LaplaceApproximation()
+        theta = np.random.default_rng(seed).multivariate_normal(point, covariance, (engine.chains, engine.draws))
+        coords = {"chain": np.arange(engine.chains), "draw": np.arange(engine.draws)}
+        groups["posterior"] = tree.variables(bound, theta, ("chain", "draw")).assign_coords(coords)
+        groups["point"] = tree.variables(bound, point, ())
+        observed = xr.concat([post["observed_data"].to_dataset() for post in posts], "temperature", join="override")
+        groups["observed_data"] = observed.assign_coords(temperature=np.arange(observed.sizes["temperature"]))
+    nearest = min(posts, key=lambda post: abs(np.log(tree.observed_betas(post).max() / beta)))
+    factor = float((beta / tree.observed_betas(nearest).max()) ** 2)
+    ess, variance = _classical_ess(bound, theta, beta, seed)
+    facts = {"fixed": "sites", "from_beta": _betas(posts), "agreement": None if np.isnan(agreement) else agreement}
+    facts |= {"amplification": factor, "error_variance": variance, "predicted_ess": ess, "unseen_share": None}
+    record = merged_record(posts, {**facts, "how": "simulation of the mean Hamiltonian at the new temperature"}, seed)
+    return _tree(groups, posts, json.loads(first.attrs["model"]), record, beta, tree.site_shape(first))
+
+
+def _relabelled(posts: list[xr.DataTree], beta: float, seed: int) -> xr.DataTree:
+    """A classical Hamiltonian of any kind knows no temperature: the same posterior, judged at the new one."""
+    if len(posts) > 1:
+        raise HamlearnError(
+            f"Hamiltonians of kind {kinds.kind_name(posts[0])!r} are not pooled: give one posterior, "
+            "or learn the data of all temperatures jointly."
+        )
+    (post,) = posts
+    old = float(tree.observed_betas(post).max())
+    members = kinds.of(post).members(post, 17, seed, None)
+    ess, variance = _spread_ess(members[0], members[1:], beta, seed)
+    facts = {"fixed": "sites", "from_beta": _betas(posts), "agreement": None, "amplification": (beta / old) ** 2}
+    facts |= {
+        "error_variance": variance,
+        "predicted_ess": ess,
+        "unseen_share": None,
+        "how": "simulation of a member at the new temperature",
+    }
+    record = merged_record(posts, facts, seed)
+    record["findings"] = [*record.get("findings", []), *findings(facts, beta)]
+    copy = post.copy()
+    copy.attrs = {**post.attrs, "beta": json.dumps([beta]), "record": json.dumps(record)}
+    return copy
+
+
+def _spread_ess(mean: Any, members: Sequence[Any], beta: float, seed: int) -> tuple[float, float]:
+    """Predicted ESS of members against their mean, and the variance behind it, from a short simulation of the mean."""
+    states = simulate(mean, beta=beta, draws=100, chains=8, seed=seed, thin=5, progress=False)["state"].values
+    states = states.reshape(-1, *mean.lattice.shape)
+    energies = beta * np.stack([np.asarray(one.energy(states)) for one in members])
+    variances = (energies - energies.mean(0)).var(1) * len(energies) / max(len(energies) - 1, 1)
+    return float(np.mean(np.exp(-variances))), float(np.mean(variances))
+
+
+def _classical_ess(bound: Any, theta: np.ndarray, beta: float, seed: int) -> tuple[float, float]:
+    """The same for drawn couplings."""
+    flat = theta.reshape(-1, bound.n_params)
+    chosen = flat[np.random.default_rng(seed).choice(len(flat), 32, replace=len(flat) < 32)]
+    return _spread_ess(bound.system(flat.mean(0)), [bound.system(one) for one in chosen], beta, seed)
+
+
+def _betas(posts: Sequence[xr.DataTree]) -> list[float]:
+    return sorted({float(one) for post in posts for one in tree.observed_betas(post)})
+
+
+def findings(facts: dict[str, Any], beta: float) -> list[dict[str, str]]:
+    """What the verdict has to say about an extrapolation."""
+    old, ess, amplification = facts["from_beta"], facts["predicted_ess"], facts["amplification"]
+    inside = min(old) <= beta <= max(old)
+    place = "between" if inside and len(old) > 1 else "at" if inside else "outside"
+    what = f"beta = {beta:g} lies {place} the observed {', '.join(f'{one:g}' for one in old)}; "
+    what += f"the variance of the action's error is multiplied by {amplification:.3g}"
+    if facts.get("weights"):
+        what += f" (weights {', '.join(f'{one:.3g}' for one in facts['weights'])})"
+    advice = "Check by simulation: reweight between the extrapolated and a simulated action (hl.infer.compare_actions), or observe nearer."
+    if ess is None:
+        what += "; the predicted effective sample size is not known (one network has no spread)"
+        return [{"severity": "caution", "topic": "extrapolation", "what": what, "advice": advice}]
+    what += f", the predicted effective sample size is {ess:.2g}"
+    unseen = facts.get("unseen_share") or 0.0
+    if unseen > UNSEEN:
+        what += f"; {unseen:.0%} of the paths there contain a link longer than any observed, so it rests on the form of the action"
+    if ess < DOUBTFUL:
+        return [{"severity": "serious", "topic": "extrapolation", "what": f"do not trust the extrapolation: {what}", "advice": advice}]
+    doubt = ess < TRUSTED or unseen > UNSEEN
+    return [{"severity": "caution" if doubt else "note", "topic": "extrapolation", "what": what, "advice": advice if doubt else ""}]
+
+
+def merged_record(posts: list[xr.DataTree], facts: dict[str, Any], seed: int) -> dict[str, Any]:
+    """The record of the first posterior, with what all of them and the extrapolation add."""
+    records = [tree.record_of(post) for post in posts]
+    record = dict(records[0])
+    record["microstates"] = float(sum(one["microstates"] for one in records))
+    record["source"] = [source for one in records for source in one["source"]]
+    record["seed"] = seed
+    if len(posts) > 1:
+        engine = LaplaceApproximation()
+        record["engine"] = {"name": engine.name, **asdict(engine)}
+        record["prior_share"] = []
+    worst = min(records, key=lambda one: one["calibration"]["ess"] if one["calibration"]["ess"] is not None else np.inf)
+    record["calibration"] = {**worst["calibration"], "ess": float(sum(one["calibration"]["ess"] for one in records))}
+    checks = [one["check"] for one in records if "check" in one]
+    if checks:
+        record["check"] = min(checks, key=lambda one: one.get("overall_p", -1.0))
+    record.pop("convergence", None)
+    record["extrapolation"] = facts
+    return record
+
+
+def _tree(
+    groups: dict[str, xr.Dataset],
+    posts: list[xr.DataTree],
+    model: dict[str, Any],
+    record: dict[str, Any],
+    beta: float,
+    shape: tuple[int, ...],
+) -> xr.DataTree:
+    record["findings"] = [*record.get("findings", []), *findings(record["extrapolation"], beta)]
+    joined = xr.DataTree.from_dict(groups)
+    marks = "".join(str(post.attrs["fingerprint"]) for post in posts)
+    joined.attrs = {
+        **posts[0].attrs,
+        "model": json.dumps(model),
+        "beta": json.dumps([beta]),
+        "site_shape": json.dumps(list(shape)),
+        "fingerprint": hashlib.sha3_256(marks.encode()).hexdigest() if len(posts) > 1 else posts[0].attrs["fingerprint"],
+        "record": json.dumps(record),
+    }
+    return joined
+
+
+__all__ = ["extrapolate", "findings", "identity_weights", "merged_record", "pooled"]

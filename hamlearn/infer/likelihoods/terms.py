@@ -1,0 +1,260 @@
+"""Pseudo-likelihood of multi-spin terms: every spin given all others, with any subset of the terms of a cluster expansion.
+
+The log-odds of the observed spin at site i are 2z, z = β Σ_c K_c f_c(i), f_c(i) the sum over placements of term c that
+hold site i of the product of their spins (Besag 1975 for the objective). Features are small integers: a tile's spins are
+one code, and a product of spins the parity of the code under the term's mask.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from hamlearn.infer.likelihoods import conditionals
+from hamlearn.infer.records import Part
+from hamlearn.models import BoundClusters
+from hamlearn.systems.tiles import tile_sites
+
+_CHUNK = 16384  # observations converted to floating point at a time: 25 MB for 400 features
+
+
+@numba.njit(nogil=True, cache=True)
+def _codes(states, sites):  # type: ignore[no-untyped-def]
+    """Code of every tile of every row of states (0/1), the first site of a tile most significant."""
+    result = np.empty((states.shape[0], sites.shape[0]), np.uint16)
+    for row in range(states.shape[0]):
+        for tile in range(sites.shape[0]):
+            code = 0
+            for k in range(sites.shape[1]):
+                code = 2 * code + states[row, sites[tile, k]]
+            result[row, tile] = code
+    return result
+
+
+@numba.njit(nogil=True, cache=True)
+def _features(codes, anchors, place, mask, column, width, sign):  # type: ignore[no-untyped-def]
+    """Features ``(row, width)`` of one site; entry e adds the product `mask[e]` of the tile in whose place[e] the site is."""
+    result = np.zeros((codes.shape[0], width), np.int8)
+    for row in range(codes.shape[0]):
+        for e in range(len(place)):
+            down = ~codes[row, anchors[place[e]]] & mask[e]
+            result[row, column[e]] += sign[down]
+    return result
+
+
+@numba.njit(nogil=True, cache=True)
+def _moments(features, first, second, gradient, diagonal):  # type: ignore[no-untyped-def]
+    """Add Σ first·f and Σ second·f² over observations, without turning the small integers into an array of doubles."""
+    for row in range(features.shape[0]):
+        a, b = first[row], second[row]
+        for k in range(features.shape[1]):
+            f = float(features[row, k])
+            gradient[k] += a * f
+            diagonal[k] += b * f * f
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Observations that share their parameters: integer features, what they count, and which parameters they multiply."""
+
+    features: np.ndarray
+    counts: np.ndarray
+    beta: np.ndarray
+    index: np.ndarray
+
+
+class TermLikelihood:
+    """Pseudo-likelihood of chosen terms at chosen sites of all rows; see :class:`~hamlearn.infer.likelihoods.base.Likelihood`.
+
+    Parameters
+    ----------
+    bound : BoundClusters
+        All candidate terms.
+    parts : sequence of Part
+        Microstates.
+    chosen : int array
+        Elements of the full θ that are free here (θ below has one element for each); the others are zero.
+    sites : int array
+        Sites whose conditionals are used.
+    compress : bool
+        Gather equal observations: for few terms the data shrink to a table, whatever their number.
+    """
+
+    composite = True
+    name = "pseudo"
+
+    def __init__(self, bound: BoundClusters, parts: Sequence[Part], chosen: np.ndarray, sites: np.ndarray, *, compress: bool) -> None:
+        self.family, self.parts, self.chosen, self.sites = bound, parts, np.asarray(chosen, np.int64), np.asarray(sites)
+        window = len(bound.offsets)
+        self._tiles = tile_sites(bound.shape, bound.window, (1,) * len(bound.shape))
+        self._sign = np.array([1 - 2 * (int(code).bit_count() & 1) for code in range(2**window)], np.int8)
+        # The tile in whose a-th place a site is: anchored that offset before it.
+        grid = np.arange(bound.n_sites).reshape(bound.shape)
+        axes = tuple(range(len(bound.shape)))
+        self._anchors = np.stack([np.roll(grid, tuple(offset), axes).ravel() for offset in bound.offsets], 1)
+        self._entries = [self._entries_of(site) for site in (range(bound.n_sites) if bound.copies > 1 else [0])]
+        self.blocks = self._blocks(compress)
+
+    @property
+    def bound(self) -> TermLikelihood:
+        """What the calibration asks for the number of parameters."""
+        return self
+
+    @property
+    def n_params(self) -> int:
+        """Number of free terms."""
+        return len(self.chosen)
+
+    def placement(self, k: int) -> set[int]:
+        """Flat sites of the k-th chosen term at its anchor (at the origin for terms tied by translation)."""
+        term, anchor = divmod(int(self.chosen[k]), self.family.copies)
+        where = (self.family.members[term] + np.array(np.unravel_index(anchor, self.family.shape))) % self.family.shape
+        return {int(site) for site in np.ravel_multi_index(tuple(where.T), self.family.shape)}
+
+    def _entries_of(self, site: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Places, masks and feature columns of every placement through a site, and the parameter of every column."""
+        bound, places, masks, columns = self.family, [], [], []
+        index: list[int] = []
+        position = {int(parameter): k for k, parameter in enumerate(self.chosen)}
+        bits = 1 << np.arange(len(bound.offsets) - 1, -1, -1)
+        for c, mask in enumerate(bound.masks):
+            for place in np.flatnonzero(mask & bits):
+                parameter = c if bound.copies == 1 else c * bound.copies + int(self._anchors[site, place])
+                if parameter not in position:
+                    continue
+                if bound.copies == 1:
+                    column = position[parameter]
+                else:
+                    column = len(index)
+                    index.append(position[parameter])
+                places.append(place)
+                masks.append(mask)
+                columns.append(column)
+        parameters = np.arange(len(self.chosen)) if bound.copies == 1 else np.array(index, np.int64)
+        return np.array(places, np.int64), np.array(masks, np.uint16), np.array(columns, np.int64), parameters
+
+    def features(self, codes: np.ndarray, site: int) -> tuple[np.ndarray, np.ndarray]:
+        """Features f ``(row, k)`` (times the observed spin) of one site from tile codes, and the parameters they multiply."""
+        places, masks, columns, index = self._entries[site if self.family.copies > 1 else 0]
+        return _features(codes, self._anchors[site], places, masks, columns, len(index), self._sign), index
+
+    def codes(self, states: np.ndarray) -> np.ndarray:
+        """Codes of all tiles of rows of states ``(row, n_sites)``."""
+        return _codes(np.ascontiguousarray(states), self._tiles)
+
+    def _blocks(self, compress: bool) -> list[_Block]:
+        gathered: dict[int, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = {}
+        for part in self.parts:
+            states, weight = part.states.reshape(-1, part.states.shape[-1]), part.weight.reshape(-1)
+            codes = self.codes(states)
+            for site in self.sites:
+                features, _ = self.features(codes, site)
+                counts = weight
+                if compress:
+                    features, counts = _unique(features, weight)
+                gathered.setdefault(int(site) if self.family.copies > 1 else 0, []).append(
+                    (features, counts, np.full(len(counts), part.beta))
+                )
+        blocks = []
+        for site, pieces in gathered.items():
+            features, counts, beta = (np.concatenate(column) for column in zip(*pieces, strict=True))
+            if compress:
+                merged = []
+                for one in np.unique(beta):
+                    same = beta == one
+                    distinct, total = _unique(features[same], counts[same])
+                    merged.append((distinct, total, np.full(len(total), one)))
+                features, counts, beta = (np.concatenate(column) for column in zip(*merged, strict=True))
+            blocks.append(_Block(features, counts.astype(float), beta, self._entries[site][3]))
+        return blocks
+
+    def log_odds(self, block: _Block, theta: np.ndarray) -> np.ndarray:
+        """Half the log-odds z of every observation of a block."""
+        local = theta[block.index]
+        active = np.flatnonzero(local)  # while searching nearly all are zero
+        if 4 * len(active) < len(local):
+            return block.beta * (block.features[:, active].astype(float) @ local[active])
+        z = [block.features[start : start + _CHUNK] @ local for start in range(0, len(block.features), _CHUNK)]
+        return block.beta * np.concatenate(z)
+
+    def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        """Objective and gradient."""
+        value, gradient, _ = self.moments(theta)
+        return value, gradient
+
+    def moments(self, theta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        """Objective, gradient, and the diagonal of minus the Hessian, in one pass."""
+        total, gradient, diagonal = 0.0, np.zeros(self.n_params), np.zeros(self.n_params)
+        for block in self.blocks:
+            value, first, second = conditionals.binary("pseudo", self.log_odds(block, theta))
+            total += float(block.counts @ value)
+            slope, curvature = np.zeros((2, len(block.index)))
+            _moments(block.features, first * block.counts * block.beta, second * block.counts * block.beta**2, slope, curvature)
+            gradient[block.index] += slope
+            diagonal[block.index] += curvature
+        return total, gradient, diagonal
+
+    def restricted(self, active: np.ndarray) -> TermLikelihood:
+        """The same observations with the parameters `active` only, compressed: what a refit of a sparse model needs."""
+        smaller = copy.copy(self)
+        smaller.chosen = self.chosen[active]
+        smaller._entries, position = [], {int(one): k for k, one in enumerate(active)}
+        smaller._entries = [smaller._entries_of(site) for site in range(len(self._entries))]
+        smaller.blocks = []
+        for block in self.blocks:
+            kept = np.array([k for k, one in enumerate(block.index) if int(one) in position], int)
+            index = np.array([position[int(block.index[k])] for k in kept], int)
+            for beta in np.unique(block.beta):
+                same = block.beta == beta
+                features, counts = _unique(block.features[np.ix_(same, kept)], block.counts[same])
+                smaller.blocks.append(_Block(features, counts, np.full(len(counts), beta), index))
+        return smaller
+
+    def information(self, theta: np.ndarray, *, rough: bool = False, columns: np.ndarray | None = None) -> np.ndarray:
+        """Minus the Hessian ``(n_params, n_params)``, or its `columns` ``(n_params, len(columns))``."""
+        kept = np.arange(self.n_params) if columns is None else np.asarray(columns)
+        result = np.zeros((self.n_params, self.n_params if columns is None else len(kept)))
+        for block in self.blocks:
+            second = conditionals.binary("pseudo", self.log_odds(block, theta))[2]
+            # Single precision: chunks of some ten thousand small integers, summed in double.
+            weight = np.sqrt(second * block.counts * block.beta**2).astype(np.float32 if len(block.counts) > _CHUNK else float)
+            where = {int(parameter): k for k, parameter in enumerate(block.index)}
+            local = np.array([where[int(one)] for one in kept if int(one) in where], int)
+            place = np.array([k for k, one in enumerate(kept) if int(one) in where], int)
+            for start in range(0, len(weight), _CHUNK):
+                rows = slice(start, start + _CHUNK)
+                scaled = block.features[rows].astype(weight.dtype) * weight[rows, None]
+                right = scaled if columns is None else scaled[:, local]
+                result[np.ix_(block.index, block.index if columns is None else place)] += scaled.T @ right
+        return result
+
+    def row_scores(self, theta: np.ndarray) -> Callable[[Part, np.ndarray], np.ndarray]:
+        """Scores of single rows, from the states themselves."""
+
+        def scores(part: Part, states: np.ndarray) -> np.ndarray:
+            result, codes = np.zeros((len(states), self.n_params)), self.codes(states)
+            for site in self.sites:
+                features, index = self.features(codes, site)
+                slope = part.beta * conditionals.binary("pseudo", part.beta * (features @ theta[index]))[1]
+                result[:, index] += features * slope[:, None]
+            return result
+
+        return scores
+
+
+def _unique(features: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct rows of small integers and how much each counts."""
+    reach = int(np.abs(features).max(initial=0))
+    base, width = 2 * reach + 1, features.shape[1]
+    if width == 0:
+        return features[:1], np.array([counts.sum()])
+    if width * np.log2(max(base, 2)) < 63:
+        key: np.ndarray = (features.astype(np.int64) + reach) @ (base ** np.arange(width, dtype=np.int64))
+    else:
+        key = np.ascontiguousarray(features).view(np.dtype((np.void, width))).ravel()
+    _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
+    return features[first], np.bincount(inverse, weights=counts)

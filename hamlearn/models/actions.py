@@ -1,0 +1,348 @@
+"""Polynomial actions with unknown coefficients: imaginary-time paths and scalar fields.
+
+The family is linear in θ = (κ_1 … κ_R, c_p …): S = Σ_k θ_k T_k(x) with the neighbour terms T_r = u Σ (x_{i+r} − x_i)²/2 and
+the powers T_p = v Σ x_i^p. For a path u = 1/a and v = a with a the width of a time slice; for a field u = v = β.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from hamlearn.errors import HamlearnError, choice
+from hamlearn.models.priors import Normal, prior_from_dict, prior_to_dict
+from hamlearn.systems import lattice as lattices
+from hamlearn.systems.base import Space, System
+from hamlearn.systems.lattice import Lattice
+from hamlearn.systems.path import Path
+from hamlearn.systems.potentials import Polynomial
+from hamlearn.systems.scalar import ScalarField
+
+FAMILIES = ("auto", "path", "field")
+
+
+@dataclass(frozen=True)
+class Flat:
+    """No prior information: the posterior is the (calibrated) likelihood itself."""
+
+    name: ClassVar[str] = "flat"
+
+    def sample(self, name: str, size: int) -> Any:
+        """A NumPyro sample site of `size` unconstrained numbers, every value alike."""
+        import numpyro
+        import numpyro.distributions as dist
+
+        return numpyro.sample(name, dist.ImproperUniform(dist.constraints.real_vector, (), (size,)))
+
+
+@dataclass(frozen=True)
+class Scales:
+    """How a temperature enters: S = u · (neighbour terms) + v · (potential); 1/a and a for a path, β and β for a field."""
+
+    u: float
+    v: float
+
+
+@dataclass(frozen=True, eq=False)
+class PolynomialAction:
+    """A kinetic (neighbour) term and a polynomial potential, with unknown coefficients.
+
+    * paths (one site axis): S = Σ [κ (x_{t+1} − x_t)²/(2a) + a Σ_p c_p x_t^p], a = β/N_τ unless `a` is given;
+    * fields (more site axes): S = β Σ_x [κ/2 Σ_μ (φ_{x+μ} − φ_x)² + Σ_p c_p φ_x^p].
+
+    κ and the c_p are free of β, so data at several temperatures determine them together.
+
+    Parameters
+    ----------
+    powers : sequence of int
+        Which powers of x the potential has; the largest must be even, or nothing would confine the field.
+    kinetic : bool or float
+        True: κ is unknown (the default). A number: κ is known to be that. False: no neighbour term.
+    range : int
+        Neighbour terms at distances 1 … `range` along every axis, each with its own κ_r; 1 is the usual kinetic term,
+        more is a test of it.
+    a : float, optional
+        Width of a time slice, for paths whose spacing is not β/N_τ.
+    prior : None, "flat", "normal" or Normal
+        Prior of every coefficient; flat by default, for coefficients have no common scale.
+    family : {"auto", "path", "field"}
+        What β means; "auto" takes one site axis for imaginary time and more for a field.
+    periodic : bool
+        Whether the boundaries wrap around.
+
+    Raises
+    ------
+    HamlearnError
+        If a power is repeated or not positive, the largest is odd, or an argument is out of range.
+
+    Examples
+    --------
+    >>> import hamlearn as hl
+    >>> hl.models.PolynomialAction(powers=(2, 4))
+    PolynomialAction(powers=(2, 4), kinetic=True)
+    """
+
+    powers: tuple[int, ...]
+    kinetic: bool | float
+    range: int
+    a: float | None
+    prior: Flat | Normal
+    family: str
+    periodic: bool
+    kind: ClassVar[str] = "polynomial_action"
+
+    def __init__(
+        self,
+        powers: Sequence[int] = (2, 4),
+        kinetic: bool | float = True,
+        *,
+        range: int = 1,
+        a: float | None = None,
+        prior: str | Flat | Normal | None = None,
+        family: str = "auto",
+        periodic: bool = True,
+    ) -> None:
+        orders = _powers(powers)
+        if not isinstance(kinetic, bool) and not _positive(kinetic):
+            raise HamlearnError(f"kinetic is True (unknown), False (none), or its known value > 0; got {kinetic!r}.")
+        if not (isinstance(range, int | np.integer) and not isinstance(range, bool) and range >= 1):
+            raise HamlearnError(f"range, the longest distance of a neighbour term, must be a whole number >= 1; got {range!r}.")
+        if range > 1 and kinetic is not True:
+            raise HamlearnError(f"range={range} has an unknown coefficient for every distance: leave kinetic=True; got {kinetic!r}.")
+        if a is not None and not _positive(a):
+            raise HamlearnError(f"a, the width of a time slice, must be a finite number > 0; got {a!r}.")
+        choice(family, FAMILIES, "family")
+        if a is not None and family == "field":
+            raise HamlearnError("a is the width of a path's time slice; a field has none, so leave it out.")
+        if prior in (None, "flat"):
+            prior = Flat()
+        elif prior == "normal":
+            prior = Normal()
+        if not isinstance(prior, Flat | Normal):
+            raise HamlearnError(f"prior must be None (flat), 'flat', 'normal' or hl.models.Normal(scale=...); got {prior!r}.")
+        values: dict[str, Any] = {
+            "powers": orders,
+            "kinetic": kinetic if isinstance(kinetic, bool) else float(kinetic),
+            "range": int(range),
+        }
+        values |= {"a": None if a is None else float(a), "prior": prior, "family": family, "periodic": bool(periodic)}
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        more = "".join(f", {name}={value}" for name, value in (("range", self.range), ("a", self.a)) if value not in (1, None))
+        return f"PolynomialAction(powers={self.powers}, kinetic={self.kinetic}{more})"
+
+    def bind(self, space: Space, shape: tuple[int, ...]) -> BoundAction:
+        """The family on sites of `shape`: what the likelihoods work with."""
+        if space.name != "reals":
+            raise HamlearnError(
+                f"a polynomial action describes real numbers, the data are {space.name}: declare paths and fields with space='reals'."
+            )
+        automatic = "path" if len(shape) == 1 or self.a is not None else "field"
+        family = automatic if self.family == "auto" else self.family
+        if family == "path" and len(shape) != 1:
+            raise HamlearnError(
+                f"a path has one site axis, imaginary time; the data have {len(shape)}: {tuple(shape)}. Use family='field'."
+            )
+        if min(shape) < 2 * self.range:
+            raise HamlearnError(f"site axes {tuple(shape)} are too short for neighbour terms up to distance {self.range}.")
+        return BoundAction(self, tuple(shape), space, family)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready description."""
+        prior = {"name": "flat"} if isinstance(self.prior, Flat) else prior_to_dict(self.prior)
+        plain = {name: getattr(self, name) for name in ("kinetic", "range", "a", "family", "periodic")}
+        return {"kind": self.kind, "powers": list(self.powers), **plain, "prior": prior}
+
+
+def polynomial_action_from_dict(description: dict[str, Any]) -> PolynomialAction:
+    """The model that :meth:`PolynomialAction.to_dict` described."""
+    settings = {key: value for key, value in description.items() if key != "kind"}
+    prior = settings.pop("prior")
+    return PolynomialAction(**settings, prior=Flat() if prior["name"] == "flat" else prior_from_dict(prior))  # type: ignore[arg-type]
+
+
+def _positive(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and bool(np.isfinite(value)) and float(value) > 0
+
+
+def _powers(powers: Any) -> tuple[int, ...]:
+    values = np.atleast_1d(powers)
+    if values.ndim != 1 or not values.size or not np.issubdtype(values.dtype, np.integer) or np.any(values < 1):
+        raise HamlearnError(f"powers must be whole numbers >= 1, such as (2, 4); got {powers!r}.")
+    orders = tuple(sorted(int(value) for value in values))
+    if len(set(orders)) < len(orders):
+        raise HamlearnError(f"each power may appear once; got {powers!r}.")
+    if orders[-1] % 2:
+        raise HamlearnError(f"the largest power must be even, or the field runs away to infinity; got {powers!r}. Add {orders[-1] + 1}.")
+    return orders
+
+
+@dataclass(frozen=True, eq=False)
+class BoundAction:
+    """:class:`PolynomialAction` on given sites: the terms T_k, their gradients, and θ ↔ coefficients.
+
+    `full` coefficients are (κ_1 … κ_R, c_p …); θ are those of them that are unknown, ``full = offset + embedding @ θ``.
+    """
+
+    model: PolynomialAction
+    shape: tuple[int, ...]
+    space: Space
+    family: str
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The site axes, last."""
+        return tuple(range(-len(self.shape), 0))
+
+    @cached_property
+    def lattice(self) -> Lattice:
+        """Sites and nearest neighbours."""
+        return lattices.hypercubic(self.shape, periodic=self.model.periodic)
+
+    @property
+    def n_full(self) -> int:
+        """Number of terms, known or unknown."""
+        return self.model.range + len(self.model.powers)
+
+    @property
+    def free(self) -> slice:
+        """Which of the full coefficients are unknown."""
+        return slice(0 if self.model.kinetic is True else self.model.range, None)
+
+    @property
+    def n_params(self) -> int:
+        """Length of θ."""
+        return self.n_full - (self.free.start or 0)
+
+    @property
+    def n_coupling_params(self) -> int:
+        """All of θ: the one block of parameters that engines see."""
+        return self.n_params
+
+    @property
+    def n_field_params(self) -> int:
+        """None: θ is one block."""
+        return 0
+
+    @property
+    def parameter_names(self) -> list[str]:
+        """A name for every element of θ."""
+        ranges = [f"kinetic[{r}]" for r in range(1, self.model.range + 1)] if self.model.range > 1 else ["kinetic"]
+        return [*ranges, *(f"c[{p}]" for p in self.model.powers)][self.free]
+
+    def full(self, theta: Any) -> np.ndarray:
+        """Full coefficients ``(..., n_full)`` of θ ``(..., n_params)``."""
+        values = np.asarray(theta, float)
+        known = self.n_full - self.n_params
+        return np.concatenate([np.full((*values.shape[:-1], known), float(self.model.kinetic)), values], -1)
+
+    def scales(self, beta: float, a: float | None = None) -> Scales:
+        """How the terms are multiplied at β; `a` is the width of a time slice where it is not β/N_τ."""
+        if self.family == "field":
+            return Scales(beta, beta)
+        width = a if a is not None else (self.model.a if self.model.a is not None else beta / self.shape[0])
+        return Scales(1.0 / width, width)
+
+    def terms(self, states: np.ndarray, scales: Scales) -> np.ndarray:
+        """T_k of states ``(..., *shape)``, shape ``(..., n_full)``."""
+        x = np.asarray(states, float)
+        found = []
+        for r in range(1, self.model.range + 1):
+            steps = sum((self._steps(x, r, axis) ** 2).sum(self.axes) for axis in self.axes)
+            found.append(0.5 * scales.u * steps)
+        for p in self.model.powers:
+            found.append(scales.v * (x**p).sum(self.axes))
+        return np.stack(found, -1)
+
+    def _steps(self, x: np.ndarray, r: int, axis: int) -> np.ndarray:
+        steps = np.roll(x, -r, axis) - x
+        if self.model.periodic:
+            return steps
+        return np.moveaxis(np.moveaxis(steps, axis, -1)[..., : x.shape[axis] - r], -1, axis)
+
+    def gradients(self, states: np.ndarray, scales: Scales) -> np.ndarray:
+        """∂T_k/∂x of states ``(row, *shape)``, shape ``(n_full, row, *shape)``."""
+        x = np.asarray(states, float)
+        found = np.empty((self.n_full, *x.shape))
+        for r in range(1, self.model.range + 1):
+            found[r - 1] = scales.u * self._pull(x, r)
+        for k, p in enumerate(self.model.powers):
+            found[self.model.range + k] = scales.v * p * x ** (p - 1)
+        return found
+
+    def _pull(self, x: np.ndarray, r: int) -> np.ndarray:
+        """Σ over the neighbours at distance r of (x − neighbour)."""
+        total = np.zeros_like(x)
+        for axis in self.axes:
+            if self.model.periodic:
+                total += 2 * x - np.roll(x, r, axis) - np.roll(x, -r, axis)
+                continue
+            steps = self._steps(x, r, axis)
+            moved, pulls = np.moveaxis(total, axis, -1), np.moveaxis(steps, axis, -1)  # views
+            moved[..., : x.shape[axis] - r] -= pulls
+            moved[..., r:] += pulls
+        return total
+
+    def laplacians(self, states: np.ndarray, scales: Scales) -> np.ndarray:
+        """Σ_i ∂²T_k/∂x_i² of states ``(row, *shape)``, shape ``(row, n_full)``."""
+        x = np.asarray(states, float)
+        found = np.empty((len(x), self.n_full))
+        for r in range(1, self.model.range + 1):
+            bonds = sum(int(np.prod(self.shape)) * (1 if self.model.periodic else 1 - r / self.shape[axis]) for axis in self.axes)
+            found[:, r - 1] = 2 * scales.u * bonds
+        for k, p in enumerate(self.model.powers):
+            found[:, self.model.range + k] = scales.v * p * (p - 1) * (x ** max(p - 2, 0)).sum(self.axes)
+        return found
+
+    def action(self, theta: np.ndarray, states: np.ndarray, scales: Scales) -> np.ndarray:
+        """S of states ``(..., *shape)`` under every θ ``(member, n_params)``, shape ``(member, ...)``."""
+        return np.moveaxis(self.terms(states, scales) @ self.full(theta).T, -1, 0)
+
+    def confining(self, theta: np.ndarray) -> np.ndarray:
+        """Whether each θ ``(..., n_params)`` has an equilibrium: a positive leading coefficient and positive κ."""
+        full = self.full(theta)
+        return (full[..., -1] > 0) & (full[..., : self.model.range].sum(-1) >= 0 if self.model.kinetic is not False else True)
+
+    def system(self, theta: np.ndarray, shape: tuple[int, ...] | None = None, a: float | None = None) -> System:
+        """The action with coefficients θ as a system that can be simulated, on sites of another `shape` if wanted.
+
+        Raises
+        ------
+        HamlearnError
+            If the coefficients do not confine the field, or no system has this form.
+        """
+        full, powers, model = self.full(theta), self.model.powers, self.model
+        if not self.confining(theta):
+            raise HamlearnError(
+                f"these coefficients do not confine the field ({self.parameter_names} = {np.round(theta, 4).tolist()}): "
+                "there is no equilibrium to simulate. Use more data, or a lower largest power."
+            )
+        if model.range > 1:
+            raise HamlearnError("actions with neighbour terms beyond distance 1 are evaluated (hl.action), not simulated.")
+        extents = self.shape if shape is None else tuple(shape)
+        coefficients = np.zeros(powers[-1])
+        coefficients[np.array(powers) - 1] = full[1:]
+        if self.family == "path":
+            if model.kinetic is False:
+                raise HamlearnError("a path without a kinetic term is a set of independent sites; it is evaluated, not simulated.")
+            width = a if a is not None else model.a
+            return Path(int(extents[0]), Polynomial(coefficients), float(full[0]), width, model.periodic)
+        if set(powers) <= {2, 4} and full[0] == 1.0:
+            quartic = coefficients[3] if len(coefficients) > 3 else 0.0
+            return ScalarField(extents, m2=float(2 * coefficients[1]), lam=float(quartic), periodic=model.periodic)
+        from hamlearn.systems.polynomial import PolynomialField
+
+        return PolynomialField(extents, coefficients, float(full[0]), periodic=model.periodic)
+
+    def from_values(self, kinetic: np.ndarray | None, c: np.ndarray) -> np.ndarray:
+        """θ ``(..., n_params)`` from the variables of a posterior."""
+        if self.model.kinetic is not True:
+            return c
+        assert kinetic is not None
+        return np.concatenate([kinetic if self.model.range > 1 else kinetic[..., None], c], -1)

@@ -1,0 +1,122 @@
+"""From the description of a density to the density, and its weights as plain arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from hamlearn.errors import HamlearnError
+from hamlearn.models.autoregressive.conditionals import Bernoulli, Categorical, Conditional
+from hamlearn.models.autoregressive.density import Density
+from hamlearn.models.autoregressive.gru import Gru
+from hamlearn.models.autoregressive.made import Made
+from hamlearn.models.autoregressive.mixtures import BetaMixture, GaussianMixture, VonMisesMixture
+from hamlearn.models.autoregressive.orders import unwrapping
+from hamlearn.models.autoregressive.pixelcnn import PixelCNN
+from hamlearn.models.autoregressive.spec import Autoregressive
+from hamlearn.models.autoregressive.symmetry import permutations
+from hamlearn.models.autoregressive.transformer import Transformer
+from hamlearn.systems.base import Space
+
+CONDITIONALS: dict[str, Callable[[Space, int], Conditional]] = {
+    "bernoulli": lambda space, k: Bernoulli(),
+    "categorical": lambda space, k: Categorical(space.q),
+    "gaussian-mixture": lambda space, k: GaussianMixture(k),
+    "vonmises-mixture": lambda space, k: VonMisesMixture(k),
+    "beta": lambda space, k: BetaMixture(1),
+    "beta-mixture": lambda space, k: BetaMixture(k),
+}
+NETWORKS: dict[str, type[nn.Module]] = {"made": Made, "gru": Gru, "transformer": Transformer, "pixelcnn": PixelCNN}
+
+
+def build(model: Autoregressive, space: Space, shape: tuple[int, ...], seed: int = 0) -> Density:
+    """The density of a model on sites of `shape` with values in `space`, with fresh weights.
+
+    Raises
+    ------
+    HamlearnError
+        If network, conditional, symmetry or charge do not go with the sites or the space.
+    """
+    conditional = CONDITIONALS[model.conditional_for(space)](space, model.components)
+    internal, mirror = _symmetries(model, space)
+    n = int(np.prod(shape))
+    if model.charge is not None:
+        _check_charge(model.charge, n, space)
+    order = unwrapping(shape, model.order)
+    context = 2 if model.condition == "beta" else 0
+    generator = torch.Generator().manual_seed(seed)
+    sizes: tuple[Any, ...] = (conditional.features, conditional.size, model.hidden, context, generator)
+    if model.network == "pixelcnn":
+        if len(shape) != 2:
+            raise HamlearnError(f"'pixelcnn' needs two site axes; got shape {shape}. Use network='made', 'gru' or 'transformer'.")
+        network: nn.Module = PixelCNN(shape, *sizes)
+    elif model.network == "made":
+        network = Made(n, *sizes)
+    else:
+        network = NETWORKS[model.network](n, *sizes, earlier=earlier_neighbours(shape, order))
+    group = permutations(shape, model.symmetry)
+    return Density(network, conditional, order, space.name, group, internal=internal, mirror=mirror, charge=model.charge, context=context)
+
+
+def earlier_neighbours(shape: tuple[int, ...], order: np.ndarray) -> np.ndarray:
+    """Positions of the neighbours on the torus that come earlier in the order, −1 for the others, ``(n, 2 axes)``."""
+    sites, rank = np.arange(len(order)).reshape(shape), np.argsort(order)
+    around = [np.roll(sites, step, axis).ravel() for axis in range(len(shape)) for step in (1, -1)]
+    positions = rank[np.stack(around, 1)][order]
+    return np.where(positions < np.arange(len(order))[:, None], positions, -1)
+
+
+def context_of(beta: Any, count: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """What a conditioned network knows of the temperature: β and ln β, ``(count, 2)``."""
+    values = torch.as_tensor(np.broadcast_to(np.asarray(beta, np.float64), (count,)).copy(), dtype=dtype)
+    return torch.stack([values, torch.log(values)], 1)
+
+
+def weights_of(density: Density) -> dict[str, np.ndarray]:
+    """Everything that was learned, as arrays."""
+    return {name: value.detach().numpy().copy() for name, value in density.state_dict().items()}
+
+
+def with_weights(density: Density, weights: Mapping[str, np.ndarray]) -> Density:
+    """`density` with weights that :func:`weights_of` read, in their own precision.
+
+    Raises
+    ------
+    HamlearnError
+        If names or shapes differ: weights of another model, lattice or space.
+    """
+    wanted = {name: tuple(value.shape) for name, value in density.state_dict().items()}
+    found = {name: tuple(np.shape(value)) for name, value in weights.items()}
+    if wanted != found:
+        name = next(name for name in [*wanted, *found] if wanted.get(name) != found.get(name))
+        raise HamlearnError(
+            f"these weights belong to another network, lattice or space: {name!r} has shape {found.get(name)}, expected {wanted.get(name)}."
+        )
+    density.load_state_dict({name: torch.as_tensor(np.array(value)) for name, value in weights.items()})
+    return density
+
+
+def _symmetries(model: Autoregressive, space: Space) -> tuple[bool, bool]:
+    """Whether states are turned to a fixed first site, and whether signs of reals are averaged over."""
+    names = set(model.symmetry)
+    if "z2" in names and space.name not in ("spins", "reals"):
+        raise HamlearnError(
+            f"symmetry 'z2' is the flip of spins or reals; for {space.name} use 'internal' (shift of all states, rotation)."
+        )
+    if "internal" in names and space.name == "reals":
+        raise HamlearnError("symmetry 'internal' of reals is their sign: use 'z2'.")
+    turned = bool(names & {"z2", "internal"}) and space.name != "reals"
+    if turned and space.name == "angles" and model.conditional in ("beta", "beta-mixture"):
+        raise HamlearnError("a Beta density has a seam at 0 and cannot be rotated; use conditional='vonmises-mixture'.")
+    return turned, "z2" in names and space.name == "reals"
+
+
+def _check_charge(charge: int, n: int, space: Space) -> None:
+    if space.name != "spins":
+        raise HamlearnError(f"charge= is the conserved sum of spins; the data are {space.name}.")
+    if abs(charge) > n or (n + charge) % 2:
+        raise HamlearnError(f"{n} spins cannot have the sum {charge}: it must be between {-n} and {n} and as even or odd as {n}.")

@@ -1,0 +1,147 @@
+"""Distribution-consistent learning: terms against loops, the likelihood against enumeration, the pipeline, and bad input."""
+
+import json
+
+import numpy as np
+import pytest
+
+import hamlearn as hl
+from hamlearn.infer import dcl, tree
+from hamlearn.systems import SPINS, exact, states
+from statistics_budget import assert_within
+
+BETA = 0.3
+
+
+@pytest.mark.parametrize(("model", "space", "shape"), [((1, 1), SPINS, (4, 5)), ((2, 1), SPINS, (6, 4)), ((1, 1), states(3), (5,))])
+def test_terms_are_added_once_per_pair_of_sites(model, space, shape):
+    bound = hl.models.Extensive(*model, hidden=(2,)).bind(space, shape)
+    terms, generator = dcl._Terms(bound), np.random.default_rng(0)
+    weights = {name: 0 * value for name, value in bound.start(0).items()}
+    width = weights["matrix_0"].shape[0]
+    weights |= {"pairs": np.zeros((width, width, 1)), "field": np.zeros((width, 1))}
+    index = generator.integers(space.q, size=(20, int(np.prod(shape))))
+    columns = terms(index)
+    strengths = generator.normal(size=columns.shape[1])
+    energy = bound.system(terms.added(weights, strengths)).energy(space.from_index(index).reshape(-1, *shape))
+    expected = columns @ strengths
+    np.testing.assert_allclose(energy - energy[0], expected - expected[0], rtol=1e-5, atol=1e-4)
+
+
+def test_terms_are_sums_over_the_lattice():
+    bound = hl.models.Extensive(1, 1, (2,)).bind(SPINS, (5, 5))
+    terms = dcl._Terms(bound)
+    state = np.random.default_rng(0).choice([-1, 1], size=(5, 5))
+    found = terms(((state + 1) // 2).reshape(1, -1))[0]
+    loops = [state.sum()]
+    for dx, dy in terms.displacements:
+        loops.append(sum(state[x, y] * state[(x + dx) % 5, (y + dy) % 5] for x in range(5) for y in range(5)))
+    np.testing.assert_allclose(found, loops)
+    assert len(loops) == 13
+
+
+def test_weighted_draws_give_the_maximum_of_the_likelihood():
+    """All states of a 3×3 torus as draws from the uniform density: the weights are exact sums over states."""
+    ising = hl.systems.Ising((3, 3))
+    every = exact.all_states(ising.lattice)
+    spins = SPINS.from_index(every).reshape(-1, 3, 3)
+    products = np.stack([spins.sum((1, 2)), (spins * np.roll(spins, 1, 1)).sum((1, 2)) + (spins * np.roll(spins, 1, 2)).sum((1, 2))], 1)
+    weight = np.exp(-BETA * ising.energy(spins))
+    mean = weight @ products / weight.sum()
+    uniform = np.full(len(spins), -9 * np.log(2))
+    change, covariance, share, log_z = dcl._maximum(np.zeros(512), products.astype(float), uniform, mean, BETA, 1000.0)
+    np.testing.assert_allclose(change, [0, -1], atol=1e-8)
+    np.testing.assert_allclose(log_z, exact.log_partition(ising, BETA), rtol=1e-10)
+    fluctuation = (products * weight[:, None]).T @ products / weight.sum() - np.outer(mean, mean)
+    assert covariance[1, 1] > np.linalg.inv(fluctuation)[1, 1] / BETA**2 / 1000
+    assert 0 < share <= 1
+
+
+def data_of(system, draws, seed=0):
+    drawn = exact.sample(system, BETA, draws, seed=seed)
+    return hl.microstates(np.asarray(drawn).reshape(draws, *system.lattice.shape), beta=BETA)
+
+
+@pytest.fixture(scope="module")
+def learned():
+    density = hl.models.Autoregressive("made", hidden=16, symmetry=("translation",))
+    model = hl.models.DCL(density, hl.models.Extensive(1, 1, (8,)), members=20, labels=2000, draws=4000)
+    ising = hl.systems.Ising((4, 4))
+    return ising, hl.infer.learn(data_of(ising, 4000), model, engine=hl.infer.Training(epochs=3, batch=100), seed=1)
+
+
+def test_the_energy_is_recovered_within_its_errors(learned):
+    ising, post = learned
+    pair = np.random.default_rng(5).choice([-1, 1], size=(2, 4, 4))
+    energies = hl.energy(post, pair, members=20).values
+    difference = energies[:, 0] - energies[:, 1]
+    # The spread of twenty members is known to a sixth; irrelevant terms are dropped, which narrows it.
+    assert_within(difference.mean(), np.subtract(*ising.energy(pair)), 1.5 * difference.std(ddof=1), "energy difference")
+
+
+def test_consistency_improves_on_the_density(learned):
+    ising, post = learned
+    spins = np.random.default_rng(1).choice([-1, 1], size=(300, 4, 4))
+    true = ising.energy(spins)
+    error = (hl.energy(post, spins, members=20).mean("member").values - true).std()
+    assert error < 0.1 * true.std()
+    assert tree.record_of(post)["consistency"][0]["ess"] > 0.3
+
+
+def test_the_loop(learned, tmp_path):
+    _, post = learned
+    loaded = hl.load(hl.save(post, tmp_path / "post.nc"))
+    spins = np.random.default_rng(1).choice([-1, 1], size=(3, 4, 4))
+    member, large = hl.members(loaded, 1)[0], hl.infer.kinds.of(loaded).members(loaded, 1, 0, (8, 8))[0]
+    np.testing.assert_allclose(large.energy(np.tile(spins, (1, 2, 2))), 4 * member.energy(spins), rtol=1e-8, atol=1e-6)
+    curve = hl.predict(loaded, beta=[BETA], members=8, observables=["energy"])
+    assert np.isfinite(curve["energy"].sel(quantity="mean").item())
+    names, values = hl.infer.kinds.of(loaded).parameters(loaded)
+    assert values.shape == (1, 20, len(names))
+    model = tree.model_of(loaded)
+    assert json.dumps(hl.models.from_dict(model.to_dict()).to_dict()) == json.dumps(model.to_dict())
+
+
+def test_errors_grow_with_beta_and_reach_the_verdict(learned):
+    _, post = learned
+    found = dcl.extrapolation(post, [0.1, 0.3, 0.6], members=20)
+    assert np.all(np.diff(found["error"].values) > 0)
+    np.testing.assert_allclose(found["predicted_ess"], np.exp(-(found["error"].values ** 2)))
+    assert any(one["topic"] == "extrapolation" for one in tree.record_of(post)["findings"])
+    far = dcl._findings(found.assign(predicted_ess=("beta", [0.9, 0.5, 0.01])), 0.3)[0]
+    assert far["severity"] == "caution"
+    assert "do not trust" in far["what"]
+    assert "0.6" in far["what"]
+
+
+def test_error_between_members_is_that_of_their_couplings():
+    """Members J with known scatter: β' sd(ε) = β' sd(J) sd(Σσσ), by enumeration at β'."""
+    data = data_of(hl.systems.Ising((3, 3)), 2000)
+    model = hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3)), tie="uniform", fields=None)
+    post = hl.infer.learn(data, model, engine="laplace")
+    members = hl.members(post, 16, seed=0)
+    strengths = np.array([member.J[0] for member in members])
+    ising = hl.systems.Ising((3, 3))
+    energies = ising.energy(SPINS.from_index(exact.all_states(ising.lattice)).reshape(-1, 3, 3))
+    weight = np.exp(-0.4 * energies)
+    spread = np.sqrt(weight @ energies**2 / weight.sum() - (weight @ energies / weight.sum()) ** 2)
+    found = dcl.extrapolation(post, [0.4], members=16)["error"].item()
+    np.testing.assert_allclose(found, 0.4 * strengths.std(ddof=1) * spread, rtol=0.2)  # 400 draws
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: hl.models.DCL(members=0), "members must be a whole number"),
+        (lambda: hl.models.DCL(hl.models.Autoregressive(condition="beta")), "one temperature"),
+        (lambda: hl.models.DCL(extensive=hl.models.Extensive(pairs=False)), "pairs=True"),
+        (
+            lambda: hl.infer.learn([hl.microstates(np.ones((50, 4, 4)), beta=b) for b in (0.1, 0.2)], hl.models.DCL()),
+            "one temperature; the data hold 2",
+        ),
+        (lambda: hl.infer.learn(hl.microstates(np.ones((50, 2, 2)), beta=0.1), hl.models.DCL()), "at least 3"),
+    ],
+)
+def test_mistakes_are_explained(make, message):
+    with pytest.raises(hl.HamlearnError, match=message):
+        make()
