@@ -94,9 +94,12 @@ def table() -> None:
         + " --- |" * 8
     )
     for key, row in sorted(store.get("learn", {}).items(), key=lambda item: float(item[0])):
-        tied, bond = row["uniform"], row["bond"]
+        tied, bond = row["uniform"], row.get("bond")
         cells = [key, f"{row['tau']:.2g}", f"{tied['mean']:.5f}", f"{tied['sd']:.5f}", f"{100 * (tied['mean'] - 1):+.2f} %"]
-        cells += [f"{100 * bond['rms']:.1f} %", f"{bond['inside']:.0%}", f"{tied['seconds']:.0f} / {bond['seconds']:.0f}"]
+        if bond:
+            cells += [f"{100 * bond['rms']:.1f} %", f"{bond['inside']:.0%}", f"{tied['seconds']:.0f} / {bond['seconds']:.0f}"]
+        else:
+            cells += ["not run", "not run", f"{tied['seconds']:.0f} / –"]
         text += "\n| " + " | ".join(cells) + " |"
     for source, found in store.get("predict", {}).items():
         text += f"\n\nPredicted from T = {source} ({found['seconds']:.0f} s): mean [90 % band] ± simulation error; "

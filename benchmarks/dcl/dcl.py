@@ -78,19 +78,19 @@ def _density(post: Any) -> Any:
 
 
 def transfer(name: str) -> list[dict[str, Any]]:
-    """U and |M| of six members by heat bath, eight chains each; sd is the scatter of members less that of chains."""
+    """U and |M| of four members by heat bath, six chains each; sd is the scatter of members less that of chains."""
     post, _ = learned(name, 0, consistent=True)
     rows = []
     for size in (16, 24):
-        started, systems = time.process_time(), kinds.of(post).members(post, 6, 0, (size, size))
-        states = simulate_systems(systems, BETAS["c"], draws=1200, chains=8, burn_in=3000, thin=15, seed=size)[:, 0]
+        started, systems = time.process_time(), kinds.of(post).members(post, 4, 0, (size, size))
+        states = simulate_systems(systems, BETAS["c"], draws=600, chains=6, burn_in=1500, thin=10, seed=size)[:, 0]
         chains = {
             "energy": np.stack([system.energy(one).mean(-1) / size**2 for system, one in zip(systems, states, strict=True)]),
             "abs_magnetization": np.abs(states.mean((-2, -1))).mean(-1),
         }
         row: dict[str, Any] = {"size": size, "seconds": time.process_time() - started}
         for observable, values in chains.items():  # (member, chain)
-            noise = float(values.var(1, ddof=1).mean() / 8)
+            noise = float(values.var(1, ddof=1).mean() / values.shape[1])
             spread = float(np.sqrt(max(values.mean(1).var(ddof=1) - noise, 0.0)))
             row[observable] = {"mean": float(values.mean()), "sd": spread, "mc_error": float(np.sqrt(noise / len(values)))}
         print(name, row, flush=True)

@@ -64,7 +64,7 @@ def symmetry(
     Notes
     -----
     With K members, the violations d_k (one number per state) have a mean d̄ that is zero for a symmetric truth,
-    if members scatter around the truth as the truth does around them. The statistic is |P d̄|², projected on the
+    if members scatter around the truth as the truth does around them. The statistic is ``|P d̄|²``, projected on the
     directions in which members scatter, as Hotelling's T² with as many directions as a quarter of the members;
     what lies outside of all of them is compared with their whole scatter. p-values of symmetric ensembles are uniform where
     a quarter of the members span the scatter, and lean to large values elsewhere (tested by simulation).

@@ -99,6 +99,10 @@ def learn(data: xr.Dataset | Iterable[xr.Dataset], model: DCL, *, likelihood: st
         optimum=told["optimum"],
     )
     post = tree.assemble(groups, model=model, space=space, record=record, sets=sets)
+    if not covers and model.autoregressive.members == 1:
+        what = "one density, not made consistent with the data: its errors are not known, at any temperature"
+        advice = "Use DCL(Autoregressive(..., members=4)) for an ensemble."
+        return tree.with_record(post, findings=[{"severity": "caution", "topic": "extrapolation", "what": what, "advice": advice}])
     errors = extrapolation(post, beta * np.array(_FACTORS), seed=seed)
     table = {str(name): errors[name].values.tolist() for name in ("beta", "error", "predicted_ess")}
     return tree.with_record(post, extrapolation={"observed": beta, **table}, findings=_findings(errors, beta))

@@ -44,7 +44,9 @@ def learn(
     frozen = frozen_sites(parts)
     prepared = choose(bound, parts, likelihood, settings)
     if prepared.likelihood.name == "score" and not calibrate:
-        raise HamlearnError("the loss of score matching has no natural scale: its error bars come from calibration alone; leave calibrate=True.")
+        raise HamlearnError(
+            "the loss of score matching has no natural scale: its error bars come from calibration alone; leave calibrate=True."
+        )
     logger.info(
         "learning %d parameters: %s likelihood, engine %s, about %.3g s",
         bound.n_params,

@@ -114,6 +114,18 @@ def test_errors_grow_with_beta_and_reach_the_verdict(learned):
     assert "0.6" in far["what"]
 
 
+def test_one_density_alone_does_not_know_its_errors():
+    glass = hl.systems.EdwardsAnderson((4, 4), seed=1)
+    density, energy = hl.models.Autoregressive(hidden=16), hl.models.Extensive(1, 1, (4,), site_aware=True)
+    model = hl.models.DCL(density, energy, members=2, labels=2000, draws=2000)
+    post = hl.infer.learn(data_of(glass, 4000), model, engine=hl.infer.Training(epochs=6, batch=50), seed=1)
+    spins = np.random.default_rng(1).choice([-1, 1], size=(300, 4, 4))
+    true = glass.energy(spins)
+    assert np.corrcoef(hl.members(post, 1)[0].energy(spins), true)[0, 1] > 0.95
+    found = hl.verdict(post)
+    assert any(one.topic == "extrapolation" and one.severity == "caution" for one in found.reasons)
+
+
 def test_error_between_members_is_that_of_their_couplings():
     """Members J with known scatter: β' sd(ε) = β' sd(J) sd(Σσσ), by enumeration at β'."""
     data = data_of(hl.systems.Ising((3, 3)), 2000)

@@ -45,4 +45,13 @@ def composite(bound: BoundCouplings, parts: Sequence[Part], name: str) -> Likeli
     return PatternLikelihood(bound, parts, name)
 
 
-__all__ = ["NAMES", "AngleLikelihood", "ExactLikelihood", "Likelihood", "OneHotLikelihood", "PatternLikelihood", "RowLikelihood", "composite"]
+__all__ = [
+    "NAMES",
+    "AngleLikelihood",
+    "ExactLikelihood",
+    "Likelihood",
+    "OneHotLikelihood",
+    "PatternLikelihood",
+    "RowLikelihood",
+    "composite",
+]
