@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import hamlearn as hl
-from hamlearn.infer import tree
-from hamlearn.infer.learn import learn
+from hamlearn.infer import learn, tree
 from hamlearn.systems import lattice
 
 

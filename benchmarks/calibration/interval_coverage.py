@@ -33,8 +33,7 @@ import numpy as np
 
 import hamlearn as hl
 from hamlearn.data import build
-from hamlearn.infer import NUTS
-from hamlearn.infer.learn import learn
+from hamlearn.infer import NUTS, learn
 from hamlearn.statistics import integrated_autocorrelation_time
 
 sys.path.insert(0, str(Path(__file__).parent))

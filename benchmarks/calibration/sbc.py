@@ -34,9 +34,8 @@ import scipy.stats
 
 import hamlearn as hl
 from hamlearn.data import build
-from hamlearn.infer import NUTS, Gibbs, LaplaceApproximation
+from hamlearn.infer import NUTS, Gibbs, LaplaceApproximation, learn
 from hamlearn.infer.engines import numpyro as nuts
-from hamlearn.infer.learn import learn
 from hamlearn.infer.tree import theta_draws
 from hamlearn.systems import SPINS, exact
 

@@ -25,7 +25,7 @@ import numpy as np
 from common import microstates, nodewise, parser, rms, timed, write
 
 import hamlearn as hl
-from hamlearn.infer.learn import learn
+from hamlearn.infer import learn
 from hamlearn.infer.settings import MLE
 
 M, BETA = 10_000, 1.0

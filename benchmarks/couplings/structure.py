@@ -29,7 +29,7 @@ import numpy as np
 from common import microstates, nodewise, parser, rms, timed, write
 
 import hamlearn as hl
-from hamlearn.infer.learn import learn
+from hamlearn.infer import learn
 from hamlearn.systems import lattice
 
 MODEL = hl.models.Couplings(None, fields=None, prior="spike_slab")

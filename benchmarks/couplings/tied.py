@@ -20,7 +20,7 @@ from torus import torus_samples
 
 import hamlearn as hl
 from hamlearn.data import build
-from hamlearn.infer.learn import learn
+from hamlearn.infer import learn
 from hamlearn.infer.settings import MLE
 from hamlearn.systems import exact
 

@@ -20,8 +20,7 @@ from pathlib import Path
 import numpy as np
 
 import hamlearn as hl
-from hamlearn.infer import LaplaceApproximation, predict
-from hamlearn.infer.learn import learn
+from hamlearn.infer import LaplaceApproximation, learn, predict
 from hamlearn.systems import exact
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "calibration"))

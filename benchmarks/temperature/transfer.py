@@ -34,9 +34,8 @@ import numpy as np
 
 import hamlearn as hl
 from hamlearn.diagnostics import attach
-from hamlearn.infer import LaplaceApproximation, predict
+from hamlearn.infer import LaplaceApproximation, learn, predict
 from hamlearn.infer import members as drawn_members
-from hamlearn.infer.learn import learn
 from hamlearn.infer.tree import record_of
 from hamlearn.statistics import integrated_autocorrelation_time, standard_error
 from hamlearn.systems import exact, lattice

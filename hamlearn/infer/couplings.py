@@ -2,14 +2,83 @@
 
 from __future__ import annotations
 
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
-from hamlearn.infer import kinds, tree
-from hamlearn.infer.learn import learn
+from hamlearn.errors import HamlearnError, choice
+from hamlearn.infer import calibrate as calibration_room
+from hamlearn.infer import kinds, large, tree
+from hamlearn.infer.calibrate import Calibration
+from hamlearn.infer.choose import Choice, choose
+from hamlearn.infer.engines import gibbs
+from hamlearn.infer.likelihoods import NAMES, Likelihood, OneHotLikelihood, RowLikelihood
+from hamlearn.infer.optimum import Optimum, maximise
+from hamlearn.infer.records import Part, bind, frozen_sites
+from hamlearn.infer.settings import MAP, NUTS, Engine, Gibbs, LaplaceApproximation, as_engine
+from hamlearn.models import BoundCouplings, Couplings, Normal, SpikeSlab
 from hamlearn.systems.base import System
 
-__all__ = ["learn", "members", "parameters"]
+logger = logging.getLogger("hamlearn")
+
+
+def learn(
+    data: xr.Dataset | Iterable[xr.Dataset],
+    model: Couplings,
+    likelihood: str = "auto",
+    engine: str | Engine = "auto",
+    calibrate: bool = True,
+    seed: int = 0,
+) -> xr.DataTree:
+    """The posterior of a model's unknowns given microstates; a bare tree, without a verdict.
+
+    See :func:`hamlearn.learn`, which adds the verdict.
+    """
+    choice(likelihood, NAMES, "likelihood")
+    settings = as_engine(engine)
+    bound, parts, sets = bind(data, model)
+    frozen = frozen_sites(parts)
+    prepared = choose(bound, parts, likelihood, settings)
+    if prepared.likelihood.name == "score" and not calibrate:
+        raise HamlearnError(
+            "the loss of score matching has no natural scale: its error bars come from calibration alone; leave calibrate=True."
+        )
+    logger.info(
+        "learning %d parameters: %s likelihood, engine %s, about %.3g s",
+        bound.n_params,
+        prepared.likelihood.name,
+        prepared.engine.name,
+        prepared.seconds,
+    )
+    for reason in prepared.reasons:
+        logger.info("  %s", reason)
+    _refuse_hopeless(bound, parts, frozen, prepared.engine)
+    started = time.perf_counter()
+    result = _infer(prepared, calibrate=calibrate, seed=seed, frozen=frozen)
+    used, reasons = result["record"].pop("engine_used"), list(prepared.reasons)
+    if "fallback" in result["record"]:
+        reasons.append(result["record"].pop("fallback"))
+        logger.info("  %s", reasons[-1])
+    record = {
+        **result.pop("record"),
+        "likelihood": prepared.likelihood.name,
+        "composite": prepared.likelihood.composite,
+        "engine": {"name": used.name, **asdict(used)},
+        "reasons": reasons,
+        "estimated_seconds": prepared.seconds,
+        "seconds": time.perf_counter() - started,
+        "seed": seed,
+        "n_params": bound.n_params,
+        "microstates": float(sum(part.size for part in parts)),
+        "frozen_sites": frozen.tolist(),
+        "source": [tree.origin(item) for item in sets],
+    }
+    return tree.build(bound, result.pop("theta"), result.pop("point"), record=record, parts=parts, sets=sets, **result)
 
 
 def members(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None = None) -> list[System]:
@@ -22,3 +91,208 @@ def members(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None 
 def parameters(post: xr.DataTree) -> tuple[list[str], np.ndarray]:
     """θ: tied couplings once, tables by their free part."""
     return tree.bound_of(post).parameter_names, tree.theta_draws(post)
+
+
+def _refuse_hopeless(bound: BoundCouplings, parts: list[Part], frozen: np.ndarray, engine: Engine) -> None:
+    if engine.name != "mle":
+        return
+    if frozen.size and bound.model.fields == "site":
+        sites = ", ".join(map(str, frozen[:5])) + (", …" if frozen.size > 5 else "")
+        raise HamlearnError(
+            f"site {sites} never changes in the data (a frozen spin): its field has no finite maximum-likelihood value. "
+            "Leave it out, or use a proper prior with engine='map', 'laplace' or 'nuts'."
+        )
+    size = sum(part.size for part in parts)
+    if size < bound.n_params / max(bound.lattice.n_sites / 2, 1):
+        raise HamlearnError(
+            f"{size:g} microstates cannot bear {bound.n_params} parameters by maximum likelihood; "
+            "use a proper prior (engine='nuts'), tie parameters, or more data."
+        )
+
+
+def _infer(prepared: Choice, *, calibrate: bool, seed: int, frozen: np.ndarray) -> dict[str, Any]:
+    engine, prior = prepared.engine, prepared.likelihood.bound.model.prior
+    if isinstance(prepared.likelihood, OneHotLikelihood | RowLikelihood) and isinstance(engine, MAP):
+        if isinstance(prepared.likelihood, OneHotLikelihood) or prepared.likelihood.bound.n_params > large.LIMIT:
+            return large.infer(prepared.likelihood, engine, seed, float(sum(part.size for part in prepared.likelihood.parts)))
+    assert not isinstance(prepared.likelihood, OneHotLikelihood)
+    likelihood = prepared.likelihood
+    best = maximise(likelihood)
+    spectrum = _spectrum(likelihood.bound, best.information)
+    loose = spectrum.unidentified
+    usable = best.converged and not loose and not (frozen.size and likelihood.bound.model.fields == "site")
+    if loose and best.converged and engine.name == "mle":
+        raise HamlearnError(
+            f"the data cannot tell some parameters apart (for example {loose[0]}): maximum likelihood is not unique. "
+            "Tie them, drop them, or use a proper prior with engine='map', 'laplace' or 'nuts'."
+        )
+    if not usable and engine.name == "mle":
+        worst = likelihood.bound.parameter_names[int(np.argmax(np.abs(best.theta)))]
+        raise HamlearnError(
+            f"the maximum-likelihood estimate runs off to infinity ({worst} leads): the data are separable, too few or too ordered. "
+            "Use a proper prior with engine='map', 'laplace' or 'nuts', or more data."
+        )
+    if isinstance(engine, Gibbs):
+        assert isinstance(prior, SpikeSlab)
+        return _sparse(likelihood, best if usable else maximise(likelihood, Normal()), prior, engine, calibrate, seed, spectrum)
+    normal_prior = prior if isinstance(prior, Normal) else Normal()
+    centre = best if usable else maximise(likelihood, normal_prior)
+    # Multiplying a calibrated likelihood by a prior inverts J, which takes two batches a parameter.
+    minimum = 0 if engine.name == "mle" else 2 * likelihood.bound.n_params
+    calibration = calibration_room.calibrate(likelihood, centre.theta, centre.information, wanted=calibrate, usable=usable, minimum=minimum)
+    record = _record(likelihood, centre, calibration, usable, spectrum)
+    mean, root = _normal(likelihood, centre, calibration, normal_prior if engine.name != "mle" else None, usable)
+    if isinstance(engine, NUTS) and prepared.automatic and not _enough_batches(calibration, likelihood.bound.n_params):
+        engine = LaplaceApproximation(engine.draws, engine.chains)
+        record["fallback"] = "engine laplace instead of nuts: too few independent batches of autocorrelated draws for a calibrated NUTS"
+    if isinstance(engine, NUTS):
+        return _sample(likelihood, centre, calibration, engine, seed, root, record)
+    record["engine_used"] = engine
+    record["prior_share"] = ((root**2).sum(1) * _penalty(likelihood.bound, normal_prior)).tolist() if engine.name != "mle" else []
+    return {"theta": _normal_draws(mean, root, calibration.degrees, engine, seed), "point": mean, "record": record}
+
+
+def _sample(
+    likelihood: Likelihood, centre: Optimum, calibration: Calibration, engine: NUTS, seed: int, root: np.ndarray, record: dict[str, Any]
+) -> dict[str, Any]:
+    from hamlearn.infer.engines import numpyro
+
+    p = likelihood.bound.n_params
+    score = calibration.score
+    if score is not None and not _enough_batches(calibration, p):
+        raise HamlearnError(
+            f"calibrated NUTS needs at least {2 * p} independent batches for {p} parameters; the data give {score.batches} "
+            f"(autocorrelation time {score.tau:.3g} draws). Use engine='laplace', tie parameters, or more data."
+        )
+    samples = numpyro.run(likelihood, centre.theta, calibration, engine, seed, root @ root.T)
+    flat = samples.theta.reshape(-1, p)
+    prior = likelihood.bound.model.prior
+    n = likelihood.bound.n_coupling_params
+    scales = np.concatenate(
+        [np.full(n, prior.scale if isinstance(prior, Normal) else np.inf), np.full(p - n, likelihood.bound.model.field_prior.scale)]
+    )
+    record |= {"prior_share": ((flat.std(0) / scales) ** 2).tolist(), "engine_used": engine}
+    return {"theta": samples.theta, "point": centre.theta, "stats": samples.stats, "record": record}
+
+
+def _sparse(
+    likelihood: Likelihood, best: Optimum, prior: SpikeSlab, engine: Gibbs, calibrate: bool, seed: int, spectrum: _Spectrum
+) -> dict[str, Any]:
+    wanted = calibrate and not (not likelihood.composite and all(part.independent for part in likelihood.parts))
+    # Where data are nearly frozen the maximum of the likelihood is far out, and its curvature means nothing elsewhere.
+    start = maximise(likelihood, Normal(prior.slab)).theta
+    draws = gibbs.spike_slab(
+        likelihood,
+        start,
+        prior,
+        calibrated=wanted,
+        draws=engine.draws,
+        chains=engine.chains,
+        burn_in=engine.warmup,
+        thin=engine.thin,
+        seed=seed,
+    )
+    note = (
+        "exact likelihood of independent draws: no correction needed"
+        if not likelihood.composite and calibrate
+        else "not calibrated (calibrate=False)"
+    )
+    if wanted and draws.score is not None:
+        note = f"sandwich surrogate from {draws.score.batches} {draws.score.kind}, shrinkage {draws.shrinkage:.2f}"
+    calibration = Calibration(best.information, calibration_room.inverse_root(best.information), np.inf, wanted, note, draws.score)
+    record = {**_record(likelihood, best, calibration, True, spectrum), "engine_used": engine}
+    record["search"] = {"rounds": draws.rounds, "graphs": draws.graphs, "evidence_of_starts": draws.evidence.tolist()}
+    mean = draws.theta.mean((0, 1))
+    return {"theta": draws.theta, "point": mean, "included": draws.included, "hyper": draws.hyper, "record": record}
+
+
+def _normal(
+    likelihood: Likelihood, centre: Optimum, calibration: Calibration, prior: Normal | None, usable: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance root of the normal approximation: of the (calibrated) likelihood, times the prior if there is one."""
+    if prior is None:
+        return centre.theta, calibration.root
+    penalty = _penalty(likelihood.bound, prior)
+    if not usable:  # the centre already holds the prior
+        return centre.theta, calibration_room.inverse_root(centre.information + np.diag(penalty))
+    target: Any = likelihood
+    if calibration.adjusted:
+        if not _enough_batches(calibration, len(penalty)):
+            return _times_prior(centre.theta, calibration.covariance, penalty)
+        target = calibration_room.Adjusted(likelihood, centre.theta, calibration.linear_map())
+    mode = maximise(target, prior, start=centre.theta)
+    return mode.theta, calibration_room.inverse_root(mode.information + np.diag(penalty))
+
+
+def _times_prior(theta: np.ndarray, covariance: np.ndarray, penalty: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and a covariance root of N(θ̂, Σ) times a centred normal prior, without inverting Σ."""
+    gain = np.linalg.solve((covariance + np.diag(1 / penalty)).T, covariance.T).T  # Σ (Σ + P⁻¹)⁻¹
+    posterior = covariance - gain @ covariance
+    values, vectors = np.linalg.eigh((posterior + posterior.T) / 2)
+    return theta - gain @ theta, vectors * np.sqrt(np.maximum(values, 0.0))
+
+
+def _normal_draws(mean: np.ndarray, root: np.ndarray, degrees: float, engine: Engine, seed: int) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    shape = (engine.chains, engine.draws)
+    deviation = generator.normal(size=(*shape, root.shape[1])) @ root.T
+    if np.isfinite(degrees):
+        deviation *= np.sqrt(degrees / generator.chisquare(degrees, size=shape))[..., None]
+    return mean + deviation
+
+
+def _penalty(bound: BoundCouplings, prior: Normal) -> np.ndarray:
+    """Prior precision of every parameter."""
+    precisions = [np.full(bound.n_coupling_params, prior.scale**-2.0), np.full(bound.n_field_params, bound.model.field_prior.scale**-2.0)]
+    return np.concatenate(precisions)
+
+
+def _enough_batches(calibration: Calibration, n_params: int) -> bool:
+    """Whether J, if it was used, may be inverted."""
+    return not calibration.adjusted or calibration.score is None or calibration.score.batches >= 2 * n_params
+
+
+@dataclass(frozen=True)
+class _Spectrum:
+    """Spectrum of the information scaled to a unit diagonal, and the leading parameter of every direction without any."""
+
+    condition: float
+    unidentified: list[str]
+
+
+def _spectrum(bound: BoundCouplings, information: np.ndarray) -> _Spectrum:
+    diagonal = np.sqrt(np.maximum(np.diag(information), 1e-300))
+    scaled = information / np.outer(diagonal, diagonal)
+    values = np.linalg.eigvalsh(scaled)
+    top, names = max(values.max(initial=0.0), 1e-300), []
+    if values.min(initial=top) < 1e-9 * top:
+        values, vectors = np.linalg.eigh(scaled)
+        names = [bound.parameter_names[int(np.argmax(np.abs(vectors[:, k])))] for k in np.flatnonzero(values < 1e-9 * top)]
+    return _Spectrum(float(top / max(values.min(initial=top), 1e-300)), names)
+
+
+def _record(likelihood: Likelihood, centre: Optimum, calibration: Calibration, usable: bool, spectrum: _Spectrum) -> dict[str, Any]:
+    score, bound = calibration.score, likelihood.bound
+    independent = float(sum(part.size for part in likelihood.parts))
+    ratio = None
+    if calibration.adjusted:
+        naive = (calibration_room.inverse_root(calibration.information) ** 2).sum(1)
+        ratio = float(np.median(np.sqrt((calibration.root**2).sum(1) / naive)))
+    return {
+        "optimum": {"converged": centre.converged, "steps": centre.steps, "finite": usable, "value": centre.value},
+        "calibration": {
+            "adjusted": calibration.adjusted,
+            "note": calibration.note,
+            "kind": None if score is None else score.kind,
+            "batches": None if score is None else score.batches,
+            "tau": 1.0 if score is None else score.tau,
+            "ess": independent if score is None else score.ess,
+            "chains_disagree": False if score is None else score.chains_disagree,
+            "width_ratio": ratio,
+        },
+        "identifiability": {
+            "condition": spectrum.condition,
+            "unidentified": spectrum.unidentified,
+            "data_per_parameter": (independent if score is None else score.ess) * bound.lattice.n_sites / bound.n_params,
+        },
+    }

@@ -8,8 +8,7 @@ import scipy.stats
 from infer import oracles
 
 from hamlearn.data import microstates
-from hamlearn.infer import tree
-from hamlearn.infer.learn import learn
+from hamlearn.infer import learn, tree
 from hamlearn.infer.settings import NUTS, Gibbs, LaplaceApproximation
 from hamlearn.models import Couplings, Laplace, Normal, SpikeSlab
 from statistics_budget import assert_within, spend

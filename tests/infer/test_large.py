@@ -7,8 +7,7 @@ import pytest
 
 from hamlearn.data import microstates
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import large, tree
-from hamlearn.infer.learn import learn
+from hamlearn.infer import large, learn, tree
 from hamlearn.infer.likelihoods import OneHotLikelihood, PatternLikelihood
 from hamlearn.infer.optimum import maximise
 from hamlearn.infer.records import bind

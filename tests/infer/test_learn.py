@@ -12,8 +12,7 @@ from infer import oracles
 
 from hamlearn.data import microstates
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import choose, tree
-from hamlearn.infer.learn import learn
+from hamlearn.infer import choose, learn, tree
 from hamlearn.infer.records import bind
 from hamlearn.infer.settings import MAP, MLE, NUTS, Gibbs, LaplaceApproximation, as_engine
 from hamlearn.models import Couplings, Horseshoe, Laplace, Normal, SpikeSlab

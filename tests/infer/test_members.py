@@ -9,8 +9,7 @@ import xarray as xr
 from hamlearn import storage
 from hamlearn.data import microstates
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import kinds, tree
-from hamlearn.infer.learn import learn
+from hamlearn.infer import kinds, learn, tree
 from hamlearn.infer.members import energy, members
 from hamlearn.infer.settings import NUTS, Gibbs, LaplaceApproximation
 from hamlearn.models import Couplings
