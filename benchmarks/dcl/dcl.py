@@ -78,12 +78,12 @@ def _density(post: Any) -> Any:
 
 
 def transfer(name: str) -> list[dict[str, Any]]:
-    """U and |M| of four members by heat bath, six chains each; sd is the scatter of members less that of chains."""
+    """U and |M| of eight members by heat bath, eight chains each; sd is the scatter of members less that of chains."""
     post, _ = learned(name, 0, consistent=True)
     rows = []
     for size in (16, 24):
-        started, systems = time.process_time(), kinds.of(post).members(post, 4, 0, (size, size))
-        states = simulate_systems(systems, BETAS["c"], draws=600, chains=6, burn_in=1500, thin=10, seed=size)[:, 0]
+        started, systems = time.process_time(), kinds.of(post).members(post, 8, 0, (size, size))
+        states = simulate_systems(systems, BETAS["c"], draws=2500, chains=8, burn_in=3000, thin=15, seed=size)[:, 0]
         chains = {
             "energy": np.stack([system.energy(one).mean(-1) / size**2 for system, one in zip(systems, states, strict=True)]),
             "abs_magnetization": np.abs(states.mean((-2, -1))).mean(-1),

@@ -72,7 +72,7 @@ def symmetry(
     Examples
     --------
     >>> import hamlearn as hl
-    >>> from hamlearn.diagnostics import symmetry
+    >>> from hamlearn.diagnostics.symmetry import symmetry
     >>> field = hl.systems.Ising((4, 4), h=0.1)
     >>> states = np.random.default_rng(0).choice([-1, 1], size=(50, 4, 4))
     >>> found = symmetry(field, states)

@@ -5,8 +5,7 @@ import pytest
 import scipy.stats
 
 import hamlearn as hl
-from hamlearn.diagnostics import symmetry
-from hamlearn.diagnostics.symmetry import _judge, transforms
+from hamlearn.diagnostics.symmetry import _judge, symmetry, transforms
 from statistics_budget import spend
 
 SPINS = np.random.default_rng(0).choice([-1, 1], size=(60, 4, 4))
