@@ -244,7 +244,7 @@ REFUSED = {
         r"cannot tell some parameters apart \(for example J\[0,1\]\).*not unique",
     ),
     "half a chain": (lambda: Gibbs(chains=1.5), "Gibbs: chains must be a positive whole number"),
-    "not a model": (lambda: learn(DATA, "couplings"), "model must be hl.models.Couplings"),
+    "not a model": (lambda: learn(DATA, "couplings"), "model must be one of hamlearn.models"),
     "nothing": (lambda: learn([], Couplings(None)), "the list is empty"),
     "another size": (lambda: learn(DATA, Couplings(TORUS)), "the model's graph has 9 sites"),
     "no oracle": (lambda: learn(noise(9, 40), Couplings(None), "exact", "mle"), "enumerat"),
