@@ -36,7 +36,12 @@ def attach(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None = N
     """
     additions = {"convergence": arviz.convergence(post), "parameter_names": kinds.of(post).parameters(post)[0]}
     record = tree.record_of(post)
-    if data is not None and check and record["seconds"] > MOST_SECONDS and kinds.kind_name(post) not in ("couplings", "autoregressive"):
+    if (
+        data is not None
+        and check
+        and record["seconds"] > MOST_SECONDS
+        and kinds.kind_name(post) not in ("couplings", "autoregressive", "flow")
+    ):
         additions["check"] = {"decision": "not run"}  # a refit of what took minutes: the user may want to decide
     elif data is not None and check:
         table = _compare(post, data, record, seed)
@@ -51,7 +56,7 @@ def _compare(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], record:
     model, tau = tree.model_of(post), float(record["calibration"]["tau"])
     if kinds.kind_name(post) == "couplings" and tree.space_of(post).q:
         return comparison.check(data, model, tau=tau, seed=seed)
-    if kinds.kind_name(post) == "autoregressive":  # direct draws against what training held out: nothing is refitted
+    if kinds.kind_name(post) in ("autoregressive", "flow"):  # direct draws against what training held out: nothing is refitted
         return densities.check(post, data, seed)
     return simulated.check(data, model, tau=tau, seed=seed)
 

@@ -12,14 +12,16 @@ from hamlearn import data as microstate_data
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import autoregressive, tree
 from hamlearn.infer.training import Variational, as_settings, recorded
-from hamlearn.models import Autoregressive
+from hamlearn.models import Autoregressive, Flow
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import System, check_beta
 
 _JUDGED_ON = 4096  # draws that say how good the density is
 
 
-def approximate(system: System, beta: float, model: Autoregressive | None = None, engine: Any = "auto", seed: int = 0) -> xr.DataTree:
+def approximate(
+    system: System, beta: float, model: Autoregressive | Flow | None = None, engine: Any = "auto", seed: int = 0
+) -> xr.DataTree:
     """A density trained on a known action, as a posterior like any other.
 
     Parameters
@@ -29,8 +31,9 @@ def approximate(system: System, beta: float, model: Autoregressive | None = None
         response to already drawn neighbours.
     beta : float
         Inverse temperature.
-    model : Autoregressive, optional
-        The density; symmetries of the action that it is given are a large gain. Default: ``Autoregressive()``.
+    model : Autoregressive or Flow, optional
+        The density; symmetries of the action that it is given are a large gain. Default: ``Autoregressive()``. A flow is
+        trained by path-wise gradients, for which the action must be computed by JAX.
     engine : {"auto", "variational"} or Variational
         Settings of the training.
     seed : int
@@ -69,9 +72,9 @@ def approximate(system: System, beta: float, model: Autoregressive | None = None
     model = Autoregressive() if model is None else model
     settings: Variational = as_settings(engine, Variational)
     at = float(check_beta(beta))
-    if not isinstance(model, Autoregressive) or model.condition is not None:
+    if not isinstance(model, Autoregressive | Flow) or model.condition is not None:
         raise HamlearnError(
-            f"approximate needs a density of one temperature, hl.models.Autoregressive(...) without condition; got {model!r}."
+            f"approximate needs a density of one temperature, hl.models.Autoregressive(...) without condition or Flow(...); got {model!r}."
         )
     shape, space = tuple(system.lattice.shape), system.space
     started = time.perf_counter()
@@ -88,7 +91,7 @@ def approximate(system: System, beta: float, model: Autoregressive | None = None
         shares.append(float(w.sum() ** 2 / (len(w) * (w**2).sum())))
         drawn.append(states[:256])
     own = microstate_data.build(
-        np.stack(drawn), beta=at, space=space, lattice=lattices.hypercubic(shape), attrs={"sampler": "autoregressive", "independent": 1}
+        np.stack(drawn), beta=at, space=space, lattice=lattices.hypercubic(shape), attrs={"sampler": model.kind, "independent": 1}
     )
     record = tree.new_record(
         likelihood="variational",

@@ -1,4 +1,4 @@
-"""The kind of :class:`hamlearn.models.Autoregressive`: neural densities, learned from microstates or from a known action."""
+"""The kinds of :class:`hamlearn.models.Autoregressive` and :class:`hamlearn.models.Flow`: neural densities."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import tree
 from hamlearn.infer.overlap import mass
 from hamlearn.infer.training import Training, as_settings, recorded
-from hamlearn.models import Autoregressive
+from hamlearn.models import Autoregressive, Flow
 from hamlearn.systems import exact
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import Space, System, space_from_name
@@ -70,7 +70,7 @@ class Rows:
 
 
 def learn(
-    data: xr.Dataset | Iterable[xr.Dataset], model: Autoregressive, *, likelihood: str, engine: Any, calibrate: bool, seed: int
+    data: xr.Dataset | Iterable[xr.Dataset], model: Autoregressive | Flow, *, likelihood: str, engine: Any, calibrate: bool, seed: int
 ) -> xr.DataTree:
     """Train `model.members` networks by maximum likelihood; see :func:`hamlearn.learn`.
 
@@ -105,12 +105,7 @@ def learn(
     for index, start in enumerate(np.random.SeedSequence(seed).generate_state(model.members).tolist()):
         density = build(model, space, shape, start)
         _refuse_forbidden(density, rows, model)
-        if space.name == "reals":
-            # Shift and scale are those of the training data: networks see numbers of order one.
-            density.location.fill_(float(rows.states[rows.used].mean()))
-            density.scale.fill_(max(float(rows.states[rows.used].std()), 1e-12))
-            if "z2" in model.symmetry:
-                density.location.zero_()
+        density.standardise(rows.states[rows.used])
         n_params = sum(parameter.numel() for parameter in density.parameters())
         logger.info("training %d parameters on %d microstates (worth %.3g)", n_params, rows.used.sum(), rows.ess)
         checkpoint = None
@@ -171,7 +166,7 @@ def assemble(
     nats: list[float],
     history: xr.Dataset,
     *,
-    model: Autoregressive,
+    model: Autoregressive | Flow,
     space: Space,
     record: dict[str, Any],
     sets: list[xr.Dataset],
@@ -195,8 +190,10 @@ def evaluators(post: xr.DataTree) -> list[Evaluator]:
     from hamlearn.models.autoregressive.evaluate import Evaluator
 
     model = tree.model_of(post)
-    if not isinstance(model, Autoregressive):
-        raise HamlearnError(f"this needs a posterior of hl.models.Autoregressive(...), which has a normalised density; got {model!r}.")
+    if not isinstance(model, Autoregressive | Flow):
+        raise HamlearnError(
+            f"this needs a posterior of hl.models.Autoregressive(...) or Flow(...), which has a normalised density; got {model!r}."
+        )
     space, shape = tree.space_of(post), tree.site_shape(post)
     group: xr.Dataset = post["weights"].to_dataset()
     beta = float(np.mean(tree.observed_betas(post)))
@@ -225,7 +222,7 @@ def members(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None 
         raise HamlearnError(f"the number of members must be a positive whole number; got {n!r}.")
     learned = tree.site_shape(post)
     if shape is not None and tuple(shape) != learned:
-        raise HamlearnError(f"an autoregressive density knows one size, {learned}: it cannot be moved to {tuple(shape)}.")
+        raise HamlearnError(f"a neural density knows one size, {learned}: it cannot be moved to {tuple(shape)}.")
     found = [density_of(one) for one in evaluators(post)]
     first = np.random.default_rng(seed).permutation(len(found))
     return [found[first[index % len(found)]] for index in range(n)]
@@ -327,7 +324,7 @@ def _tau(part: xr.Dataset, states: np.ndarray) -> float:
     return float(np.max(np.nan_to_num(seen, nan=1.0)))
 
 
-def _refuse_forbidden(density: Any, rows: Rows, model: Autoregressive) -> None:
+def _refuse_forbidden(density: Any, rows: Rows, model: Autoregressive | Flow) -> None:
     if density.ups is None:
         return
     charge = 2 * rows.states.sum(1, dtype=int) - rows.states.shape[1]
@@ -339,7 +336,7 @@ def _refuse_forbidden(density: Any, rows: Rows, model: Autoregressive) -> None:
 
 
 def _request(
-    model: Autoregressive, space: Space, shape: tuple[int, ...], sets: list[xr.Dataset], settings: Training, seed: int
+    model: Autoregressive | Flow, space: Space, shape: tuple[int, ...], sets: list[xr.Dataset], settings: Training, seed: int
 ) -> dict[str, str]:
     named = recorded(replace(settings, checkpoint=None, threads=None))
     return {

@@ -22,7 +22,7 @@ def log_prob(post: xr.DataTree, states: Any, beta: float | None = None) -> xr.Da
     Parameters
     ----------
     post : DataTree
-        A posterior of :class:`hamlearn.models.Autoregressive`.
+        A posterior of :class:`hamlearn.models.Autoregressive` or :class:`hamlearn.models.Flow`.
     states : array ``(..., *site axes)`` or Dataset of microstates
         Spins ±1, states 0 … q−1, angles or reals.
     beta : float, optional
@@ -63,7 +63,7 @@ def sample(post: xr.DataTree, n: int, seed: int = 0, beta: float | None = None) 
     Parameters
     ----------
     post : DataTree
-        A posterior of :class:`hamlearn.models.Autoregressive`.
+        A posterior of :class:`hamlearn.models.Autoregressive` or :class:`hamlearn.models.Flow`.
     n : int
         Microstates per network.
     seed : int
@@ -94,7 +94,7 @@ def sample(post: xr.DataTree, n: int, seed: int = 0, beta: float | None = None) 
         )
     seeds = np.random.SeedSequence(int(seed)).generate_state(len(found))
     states = np.stack([one.sample(int(n), int(start), beta) for one, start in zip(found, seeds, strict=True)])
-    attrs = {"sampler": "autoregressive", "seed": int(seed), "independent": 1, "tau_int": 1.0, "ess": float(states.shape[0] * n)}
+    attrs = {"sampler": tree.model_of(post).kind, "seed": int(seed), "independent": 1, "tau_int": 1.0, "ess": float(states.shape[0] * n)}
     attrs |= {"model": json.dumps(tree.model_of(post).to_dict()), "beta_declared": int(post.attrs["beta_declared"])}
     at = found[0].beta if beta is None else float(check_beta(beta))
     return microstate_data.build(states, beta=at, space=found[0].space, lattice=lattices.hypercubic(tree.site_shape(post)), attrs=attrs)

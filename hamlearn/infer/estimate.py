@@ -46,7 +46,7 @@ def estimate(
     Parameters
     ----------
     post : DataTree
-        A posterior of :class:`hamlearn.models.Autoregressive`.
+        A posterior of :class:`hamlearn.models.Autoregressive` or :class:`hamlearn.models.Flow`.
     system : System, optional
         The target p ∝ exp(−action); without it only the density's own entropy is estimated.
     beta : float, optional

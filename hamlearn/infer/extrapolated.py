@@ -17,7 +17,7 @@ from hamlearn.systems.base import System
 from hamlearn.systems.sampling import simulate
 from hamlearn.systems.weighted import JoinedAction
 
-DENSITIES = ("autoregressive",)  # kinds that are drawn from directly
+DENSITIES = ("autoregressive", "flow")  # kinds that are drawn from directly
 _STATES = 512  # on which members of an ensemble are compared
 _MEMBERS = 16
 

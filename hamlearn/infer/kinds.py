@@ -22,6 +22,7 @@ KINDS = {
     "dcl": "hamlearn.infer.dcl",
     "extensive": "hamlearn.infer.extensive",
     "autoregressive": "hamlearn.infer.autoregressive",
+    "flow": "hamlearn.infer.autoregressive",  # one kind of posterior: a normalised density
     "local_energy": "hamlearn.infer.local_energy",
     "clusters": "hamlearn.infer.clusters",
     "couplings": "hamlearn.infer.couplings",

@@ -13,6 +13,7 @@ from hamlearn.models.couplings import BoundCouplings, Couplings, couplings_from_
 from hamlearn.models.dcl import DCL, dcl_from_dict
 from hamlearn.models.extensive import BoundExtensive, Extensive, extensive_from_dict
 from hamlearn.models.extrapolated import ExtrapolatedAction, extrapolated_from_dict
+from hamlearn.models.flow import Flow, flow_from_dict
 from hamlearn.models.local_energy import BoundLocalEnergy, LocalEnergy, local_energy_from_dict
 from hamlearn.models.priors import Horseshoe, Laplace, Normal, Prior, SpikeSlab
 
@@ -22,6 +23,7 @@ _READERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "local_energy": local_energy_from_dict,
     "clusters": clusters_from_dict,
     "autoregressive": autoregressive_from_dict,
+    "flow": flow_from_dict,
     "couplings": couplings_from_dict,
     "polynomial_action": polynomial_action_from_dict,
     "extrapolated": extrapolated_from_dict,
@@ -46,6 +48,7 @@ __all__ = [
     "Extensive",
     "ExtrapolatedAction",
     "Flat",
+    "Flow",
     "Horseshoe",
     "Laplace",
     "LocalEnergy",

@@ -12,7 +12,7 @@ import torch
 
 from hamlearn.errors import HamlearnError
 from hamlearn.models.autoregressive.build import weights_of, with_weights
-from hamlearn.models.autoregressive.density import Density
+from hamlearn.models.autoregressive.symmetrised import Symmetrised
 from hamlearn.storage import write_atomically
 
 
@@ -32,7 +32,7 @@ class Checkpoint:
         if not self.path.absolute().parent.is_dir():
             raise HamlearnError(f"cannot write checkpoints to {self.path}: its folder does not exist.")
 
-    def load(self, density: Density, optimiser: Any, generator: torch.Generator) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
+    def load(self, density: Symmetrised, optimiser: Any, generator: torch.Generator) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
         """History and best weights from the file, with everything else set to its state there; None if there is no file.
 
         Raises
@@ -68,7 +68,7 @@ class Checkpoint:
         return history, group("best/")
 
     def save(
-        self, history: dict[str, Any], best: dict[str, np.ndarray], density: Density, optimiser: Any, generator: torch.Generator
+        self, history: dict[str, Any], best: dict[str, np.ndarray], density: Symmetrised, optimiser: Any, generator: torch.Generator
     ) -> None:
         """Write all of it; the old file stays whole until the new one is."""
         arrays: dict[str, Any] = {"request": json.dumps(self.request), "history": json.dumps(history)}

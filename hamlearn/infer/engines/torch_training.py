@@ -1,4 +1,4 @@
-"""Training of autoregressive densities by maximum likelihood: minibatches, early stopping, checkpoints.
+"""Training of neural densities by maximum likelihood: minibatches, early stopping, checkpoints.
 
 The framework's own optimiser does the work; a run is determined by its seed and settings, and continues bit for bit from
 a checkpoint on a CPU (unless `seconds` cuts it by the clock).
@@ -21,7 +21,7 @@ from hamlearn.errors import HamlearnError
 from hamlearn.infer.engines.torch_checkpoint import Checkpoint
 from hamlearn.infer.training import Training
 from hamlearn.models.autoregressive.build import weights_of, with_weights
-from hamlearn.models.autoregressive.density import Density
+from hamlearn.models.autoregressive.symmetrised import Symmetrised
 from hamlearn.models.autoregressive.symmetry import permutations
 from hamlearn.progress import track
 
@@ -103,7 +103,7 @@ class History:
 
 
 def fit(
-    density: Density,
+    density: Symmetrised,
     train: Sample,
     heldout: Sample,
     settings: Training,
@@ -119,7 +119,7 @@ def fit(
 
     Parameters
     ----------
-    density : Density
+    density : Symmetrised
         What is trained, in place.
     train, heldout : Sample
         Microstates.
@@ -176,7 +176,7 @@ def fit(
 
 
 def _epoch(
-    density: Density,
+    density: Symmetrised,
     train: Sample,
     settings: Training,
     optimiser: Any,
@@ -210,10 +210,11 @@ def _epoch(
     return total / max(rows, 1) / density.n if rows else (history.train[-1] if history.train else math.nan)
 
 
-def _groups(density: Density, settings: Training) -> list[dict[str, Any]]:
+def _groups(density: Symmetrised, settings: Training) -> list[dict[str, Any]]:
     """The linear part apart: it carries the energy of rare, excited states, so it learns faster and is not decayed."""
     rest = [parameter for name, parameter in density.named_parameters() if name != "linear"]
-    return [{"params": [density.linear], "weight_decay": 0.0, "factor": _LINEAR}, {"params": rest, "factor": 1.0}]
+    linear = [] if density.linear is None else [{"params": [density.linear], "weight_decay": 0.0, "factor": _LINEAR}]
+    return [*linear, {"params": rest, "factor": 1.0}]
 
 
 def _set_rate(optimiser: Any, settings: Training, done: float, step: int) -> None:
@@ -235,7 +236,7 @@ def _finished(history: History, settings: Training) -> str:
 
 
 @torch.no_grad()
-def nats(density: Density, sample: Sample) -> float:
+def nats(density: Symmetrised, sample: Sample) -> float:
     """Mean −ln p per site, with one fixed set of random symmetry elements."""
     generator = torch.Generator().manual_seed(0)
     total = weights = 0.0

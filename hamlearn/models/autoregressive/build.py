@@ -13,13 +13,16 @@ from hamlearn.errors import HamlearnError
 from hamlearn.models.autoregressive.conditionals import Bernoulli, Categorical, Conditional
 from hamlearn.models.autoregressive.density import Density
 from hamlearn.models.autoregressive.gru import Gru
+from hamlearn.models.autoregressive.local import Local
 from hamlearn.models.autoregressive.made import Made
 from hamlearn.models.autoregressive.mixtures import BetaMixture, GaussianMixture, VonMisesMixture
 from hamlearn.models.autoregressive.orders import unwrapping
 from hamlearn.models.autoregressive.pixelcnn import PixelCNN
 from hamlearn.models.autoregressive.spec import Autoregressive
+from hamlearn.models.autoregressive.symmetrised import Symmetrised
 from hamlearn.models.autoregressive.symmetry import permutations
 from hamlearn.models.autoregressive.transformer import Transformer
+from hamlearn.models.flow import Flow
 from hamlearn.systems.base import Space
 
 CONDITIONALS: dict[str, Callable[[Space, int], Conditional]] = {
@@ -33,7 +36,7 @@ CONDITIONALS: dict[str, Callable[[Space, int], Conditional]] = {
 NETWORKS: dict[str, type[nn.Module]] = {"made": Made, "gru": Gru, "transformer": Transformer, "pixelcnn": PixelCNN}
 
 
-def build(model: Autoregressive, space: Space, shape: tuple[int, ...], seed: int = 0) -> Density:
+def build(model: Autoregressive | Flow, space: Space, shape: tuple[int, ...], seed: int = 0) -> Symmetrised:
     """The density of a model on sites of `shape` with values in `space`, with fresh weights.
 
     Raises
@@ -41,6 +44,10 @@ def build(model: Autoregressive, space: Space, shape: tuple[int, ...], seed: int
     HamlearnError
         If network, conditional, symmetry or charge do not go with the sites or the space.
     """
+    if isinstance(model, Flow):
+        from hamlearn.models.autoregressive.flow import build_flow  # loads Pyro, which the others do without
+
+        return build_flow(model, space, shape, seed)
     conditional = CONDITIONALS[model.conditional_for(space)](space, model.components)
     internal, mirror = _symmetries(model, space)
     n = int(np.prod(shape))
@@ -54,12 +61,34 @@ def build(model: Autoregressive, space: Space, shape: tuple[int, ...], seed: int
         if len(shape) != 2:
             raise HamlearnError(f"'pixelcnn' needs two site axes; got shape {shape}. Use network='made', 'gru' or 'transformer'.")
         network: nn.Module = PixelCNN(shape, *sizes)
+    elif model.network == "local":
+        if len(shape) != 1:
+            raise HamlearnError(
+                f"'local' is for chains, p(x_t | x_(t-1), x_0): one site axis; got shape {shape}, where a site has neighbours along "
+                f"{len(shape)} axes. Use network='made', 'gru' or 'transformer'."
+            )
+        if model.charge is not None:
+            raise HamlearnError("'local' sees two sites only and cannot keep charge=; use network='made', 'gru' or 'transformer'.")
+        k = model.components
+        # Means of Gaussians are positions: the second third of their parameters.
+        network = Local(n, *sizes, positions=slice(k, 2 * k) if isinstance(conditional, GaussianMixture) else None)
     elif model.network == "made":
         network = Made(n, *sizes)
     else:
         network = NETWORKS[model.network](n, *sizes, earlier=earlier_neighbours(shape, order))
     group = permutations(shape, model.symmetry)
-    return Density(network, conditional, order, space.name, group, internal=internal, mirror=mirror, charge=model.charge, context=context)
+    return Density(
+        network,
+        conditional,
+        order,
+        space.name,
+        group,
+        internal=internal,
+        mirror=mirror,
+        charge=model.charge,
+        context=context,
+        linear=model.network != "local",
+    )
 
 
 def earlier_neighbours(shape: tuple[int, ...], order: np.ndarray) -> np.ndarray:
@@ -76,12 +105,12 @@ def context_of(beta: Any, count: int, dtype: torch.dtype = torch.float32) -> tor
     return torch.stack([values, torch.log(values)], 1)
 
 
-def weights_of(density: Density) -> dict[str, np.ndarray]:
+def weights_of(density: Symmetrised) -> dict[str, np.ndarray]:
     """Everything that was learned, as arrays."""
     return {name: value.detach().numpy().copy() for name, value in density.state_dict().items()}
 
 
-def with_weights(density: Density, weights: Mapping[str, np.ndarray]) -> Density:
+def with_weights(density: Symmetrised, weights: Mapping[str, np.ndarray]) -> Symmetrised:
     """`density` with weights that :func:`weights_of` read, in their own precision.
 
     Raises

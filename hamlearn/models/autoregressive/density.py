@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from hamlearn.models.autoregressive.conditionals import Conditional
+from hamlearn.models.autoregressive.symmetrised import FORBIDDEN, Symmetrised
 
-_CHUNK = 1 << 20  # sites evaluated at once: bounds the memory of evaluation
 TURN = 2 * math.pi
-FORBIDDEN = -1e8  # log-probabilities below it are of states that a conserved charge forbids
 
 
 class Sampler(Protocol):
@@ -40,14 +39,13 @@ class Network(Protocol):
         ...
 
 
-class Density(nn.Module):
+class Density(Symmetrised):
     """ln p(x) = Σ_k ln p(x_k | x_<k) over sites in an order, invariant under the symmetries that it was given.
 
     Parameters
     ----------
     network : Network
-        Emits parameters; a masked linear map of the earlier sites is added to them (the part of a conditional that
-        pair interactions with already drawn sites make).
+        Emits parameters.
     conditional : Conditional
         What the parameters mean.
     order : array of int (n,)
@@ -64,14 +62,13 @@ class Density(nn.Module):
         Conserved sum of spins.
     context : int
         Numbers (functions of β) that the density depends on.
+    linear : bool
+        Add a masked linear map of all earlier sites to what the network emits (the part of a conditional that pair
+        interactions with already drawn sites make). A network that is meant to see fewer sites goes without.
     """
 
-    order: Tensor
-    inverse: Tensor
-    group: Tensor
-    location: Tensor
-    scale: Tensor
     causal: Tensor
+    linear: nn.Parameter | None
     network: Any
 
     def __init__(
@@ -86,26 +83,25 @@ class Density(nn.Module):
         mirror: bool = False,
         charge: int | None = None,
         context: int = 0,
+        linear: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(order, kind, group, mirror=mirror, per_site=conditional.size)
         n = len(order)
-        self.n, self.kind, self.internal, self.mirror, self.n_context = n, kind, internal, mirror, context
+        self.internal, self.n_context = internal, context
         self.network, self.conditional = network, conditional
         self.ups = None if charge is None else (n + charge) // 2
-        self.register_buffer("order", torch.as_tensor(np.array(order)), persistent=False)
-        self.register_buffer("inverse", torch.as_tensor(np.argsort(order)), persistent=False)
-        self.register_buffer("group", torch.as_tensor(np.array(group)), persistent=False)
-        self.register_buffer("location", torch.zeros(()))
-        self.register_buffer("scale", torch.ones(()))
         # (1 + context) maps from earlier sites to later ones; rows: outputs, columns: inputs, both in the order.
-        self.linear = nn.Parameter(torch.zeros(1 + context, n, conditional.size, n, conditional.features))
+        shape = (1 + context, n, conditional.size, n, conditional.features)
+        self.linear = nn.Parameter(torch.zeros(shape)) if linear else None
         mask = torch.ones(n, n).tril(-1)[None, :, None, :, None]
         self.register_buffer("causal", mask, persistent=False)
 
     # -- what is learned: the density of states in the order, turned to a fixed first site -----------------------------
 
     def _emit(self, values: Tensor, context: Tensor | None) -> Tensor:
-        encoded = self.conditional.encode(values, self.linear.dtype)
+        encoded = self.conditional.encode(values, self.dtype)
+        if self.linear is None:
+            return self.network(encoded, context)
         flat = encoded.flatten(1)
         maps = (self.linear * self.causal).reshape(len(self.linear), self.n * self.conditional.size, -1)
         linear = flat @ maps[0].T
@@ -148,59 +144,10 @@ class Density(nn.Module):
             return torch.remainder(values - first, self.conditional.size), -math.log(self.conditional.size)
         return torch.remainder(values - first, TURN), -math.log(TURN)
 
-    # -- what is meant: microstates as flat sites ----------------------------------------------------------------------
-
-    def prepared(self, states: Tensor) -> Tensor:
-        """Flat states ``(batch, n)`` (indices, angles or reals) in order of drawing, reals standardised."""
-        values = states[:, self.order]
-        return (values - self.location) / self.scale if self.kind == "reals" else values
-
-    def log_prob(self, states: Tensor, context: Tensor | None = None) -> Tensor:
-        """Log-density ``(batch,)`` of flat states ``(batch, n)``: averaged over the group, differentiable."""
-        parts = []
-        for element in self.group:
-            values = self.prepared(states[:, element])
-            parts.append(self.ordered_log_prob(values, context))
-            if self.mirror:
-                parts.append(self.ordered_log_prob(self.prepared(-states[:, element]), context))
-        result = torch.logsumexp(torch.stack(parts), 0) - math.log(len(parts)) if len(parts) > 1 else parts[0]
-        result = result - self.n * torch.log(self.scale) if self.kind == "reals" else result
-        return torch.where(result < FORBIDDEN, -torch.inf, result) if self.ups is not None else result
-
-    def loss(self, states: Tensor, context: Tensor | None, generator: torch.Generator | None, group: Tensor | None = None) -> Tensor:
-        """−ln p ``(batch,)`` under one random element of a group (its own) per state: above the averaged −ln p in the mean."""
-        group = self.group if group is None else group
-        if generator is not None and len(group) > 1:
-            chosen = torch.randint(len(group), (len(states),), generator=generator)
-            states = states.gather(1, group[chosen])
-        if generator is not None and self.mirror:
-            states = states * (2 * torch.randint(2, (len(states), 1), generator=generator) - 1)
-        constant = self.n * torch.log(self.scale) if self.kind == "reals" else 0.0
-        return constant - self.ordered_log_prob(self.prepared(states), context)
-
-    @torch.no_grad()
-    def evaluate(self, states: Tensor, context: Tensor | None = None) -> np.ndarray:
-        """Log-densities as NumPy, in pieces that bound the memory."""
-        size = max(1, _CHUNK // (self.n * self.conditional.size))
-        pieces = [
-            self.log_prob(states[i : i + size], None if context is None else context[i : i + size]) for i in range(0, len(states), size)
-        ]
-        return torch.cat(pieces).double().numpy() if pieces else np.zeros(0)
-
-    @torch.no_grad()
-    def sample(self, count: int, generator: torch.Generator, context: Tensor | None = None, *, base: bool = False) -> Tensor:
-        """Flat states ``(count, n)``; with `base` in the order of drawing and without the averages' random element."""
-        start = torch.zeros(count, 0, dtype=torch.long if self.kind in ("spins", "states") else self.linear.dtype)
-        values = self.complete(start, generator, context)
-        if base:
-            return values
-        states = values * self.scale + self.location if self.kind == "reals" else values
-        states = states[:, self.inverse]
-        if len(self.group) > 1:
-            states = states.gather(1, self.group[torch.randint(len(self.group), (count,), generator=generator)])
-        if self.mirror:
-            states = states * (2 * torch.randint(2, (count, 1), generator=generator) - 1)
-        return states
+    def draw(self, count: int, generator: torch.Generator, context: Tensor | None = None) -> Tensor:
+        """Values ``(count, n)`` in the order of drawing, without the averages' random element; not differentiable."""
+        start = torch.zeros(count, 0, dtype=torch.long if self.kind in ("spins", "states") else self.dtype)
+        return self.complete(start, generator, context)
 
     @torch.no_grad()
     def complete(self, prefix: Tensor, generator: torch.Generator, context: Tensor | None = None) -> Tensor:
@@ -211,11 +158,12 @@ class Density(nn.Module):
         turn = self._random_turn(values, known, generator) if self.internal else None
         if turn is not None and known:
             values[:, :known] = self._turned(values[:, :known])[0]
-        sampler = self.network.sampler(batch, context, self.linear.dtype)
+        sampler = self.network.sampler(batch, context, self.dtype)
         size, features = self.conditional.size, self.conditional.features
-        weights = self.linear * self.causal
-        weights = weights[0] if context is None or len(weights) == 1 else weights
-        added = torch.zeros(batch, self.n, size, dtype=self.linear.dtype)
+        weights = None if self.linear is None else self.linear * self.causal
+        if weights is not None and (context is None or len(weights) == 1):
+            weights = weights[0]
+        added = torch.zeros(batch, self.n, size, dtype=self.dtype)
         ups = torch.zeros(batch, dtype=torch.long)
         for position in range(self.n):
             if position >= known:
@@ -226,9 +174,10 @@ class Density(nn.Module):
                     values[:, position] = self.conditional.sample(parameters, generator)
             ups = ups + values[:, position].long() if self.ups is not None else ups
             if position + 1 < self.n:
-                encoded = self.conditional.encode(values[:, position], self.linear.dtype)
+                encoded = self.conditional.encode(values[:, position], self.dtype)
                 sampler.push(position, encoded)
-                added += self._linear_step(weights, position, encoded, context, size, features)
+                if weights is not None:
+                    added += self._linear_step(weights, position, encoded, context, size, features)
         return values if turn is None else self._turned_back(values, turn)
 
     def _linear_step(self, weights: Tensor, position: int, encoded: Tensor, context: Tensor | None, size: int, features: int) -> Tensor:

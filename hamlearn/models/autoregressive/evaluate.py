@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from hamlearn.models.autoregressive.build import build, context_of, with_weights
-from hamlearn.models.autoregressive.density import Density
 from hamlearn.models.autoregressive.spec import Autoregressive
+from hamlearn.models.autoregressive.symmetrised import Symmetrised
+from hamlearn.models.flow import Flow
 from hamlearn.systems.base import Space, as_site_axes
 
 _AT_ONCE = 4096  # microstates drawn in one go
@@ -22,7 +23,7 @@ class Evaluator:
 
     Parameters
     ----------
-    model : Autoregressive
+    model : Autoregressive or Flow
         What it is.
     space, shape : Space, tuple of int
         Values and extents of the site axes.
@@ -32,12 +33,14 @@ class Evaluator:
         Temperature of a conditioned density where none is given.
     """
 
-    def __init__(self, model: Autoregressive, space: Space, shape: tuple[int, ...], weights: Mapping[str, np.ndarray], beta: float) -> None:
+    def __init__(
+        self, model: Autoregressive | Flow, space: Space, shape: tuple[int, ...], weights: Mapping[str, np.ndarray], beta: float
+    ) -> None:
         self.space, self.shape, self.beta = space, tuple(shape), float(beta)
         self.conditioned = model.condition == "beta"
         self.density = with_weights(build(model, space, self.shape), weights).requires_grad_(False)
         # Log-probabilities are differences of large sums: evaluated in double precision, drawn in single.
-        self._double: Density | None = None
+        self._double: Symmetrised | None = None
         self.weights, self.model = weights, model
         self._last: tuple[str, np.ndarray] | None = None
 
@@ -47,7 +50,7 @@ class Evaluator:
         return len(self.density.group) * (2 if self.density.mirror else 1)
 
     @property
-    def double(self) -> Density:
+    def double(self) -> Symmetrised:
         """The density in double precision."""
         if self._double is None:
             fresh = with_weights(build(self.model, self.space, self.shape), self.weights)
@@ -98,7 +101,7 @@ class Evaluator:
     def _tensor(self, rows: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
         if self.space.q:
             return torch.from_numpy(np.ascontiguousarray(self.space.index(rows), np.int64))
-        return torch.from_numpy(np.ascontiguousarray(rows, np.float64)).to(dtype)
+        return torch.from_numpy(np.array(rows, np.float64)).to(dtype)
 
     def _array(self, values: torch.Tensor) -> np.ndarray:
         found = values.numpy()

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.systems.base import Space
 
-NETWORKS = ("made", "pixelcnn", "gru", "transformer")
+NETWORKS = ("made", "pixelcnn", "gru", "transformer")  # of any lattice
+CHAINS = ("local",)  # of one site axis only
 ORDERS = ("raster", "snake", "spiral")
 SYMMETRIES = ("internal", "z2", "translation", "point")
 CONDITIONALS = {
@@ -20,7 +21,7 @@ CONDITIONALS = {
 }
 # (width, layers) of each network where hidden= says neither or only the width. "made" takes about 10 ms a step of 500
 # microstates of 8×8 on one core; the others do several times the work.
-DEFAULTS = {"made": (512, 2), "pixelcnn": (32, 4), "gru": (128, 1), "transformer": (64, 3)}
+DEFAULTS = {"made": (512, 2), "pixelcnn": (32, 4), "gru": (128, 1), "transformer": (64, 3), "local": (64, 2)}
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -31,12 +32,15 @@ class Autoregressive:
 
     Parameters
     ----------
-    network : {"made", "pixelcnn", "gru", "transformer"}
+    network : {"made", "pixelcnn", "gru", "transformer", "local"}
         Masked dense layers (any sites, the fastest on small lattices); gated causal convolutions (two site axes);
-        a recurrent cell scanned along the order; causal self-attention.
+        a recurrent cell scanned along the order; causal self-attention. "local" is one small network for all sites of
+        a chain (one site axis), p(x_t | x_{t−1}, x_0, t): exact for nearest-neighbour actions such as those of imaginary-time
+        paths, periodic or open, and far better than the others there. It cannot represent longer-ranged couplings, and
+        data that have them get no warning from it: compare held-out likelihoods with another network.
     order : {"raster", "snake", "spiral"}
         In which order sites are unwrapped: row by row, row by row turning around at each end, or from the rim inwards
-        (two site axes). "pixelcnn" knows only "raster".
+        (two site axes). "pixelcnn" and "local" know only "raster".
     symmetry : sequence of {"z2", "internal", "translation", "point"}
         What the density is exactly invariant under. "z2" (global flip) of spins and "internal" (global flip, shift
         of all q states, rotation of all angles) cost nothing: states are turned so that the first site has a fixed
@@ -45,7 +49,8 @@ class Autoregressive:
         be closer to the data), evaluation all of them, and costs accordingly (8×8: 64 and 8 elements).
     hidden : int or sequence of int, optional
         Width, or widths of all layers (they must be equal: layers add to each other). Default: ``(512, 512)`` for
-        "made", four layers of 32 channels for "pixelcnn", one of 128 for "gru", three of 64 for "transformer".
+        "made", four layers of 32 channels for "pixelcnn", one of 128 for "gru", three of 64 for "transformer",
+        two of 64 for "local".
     members : int
         Networks trained from different starts (a deep ensemble); their scatter is part of the uncertainty, of what
         they share it knows nothing.
@@ -102,7 +107,7 @@ class Autoregressive:
         charge: int | None = None,
     ) -> None:
         names = (symmetry,) if isinstance(symmetry, str) else tuple(symmetry)
-        width, layers = DEFAULTS[choice(network, NETWORKS, "network")]
+        width, layers = DEFAULTS[choice(network, (*NETWORKS, *CHAINS), "network")]
         widths = (width,) * layers if hidden is None else (hidden,) * layers if isinstance(hidden, int) else tuple(hidden)
         values: dict[str, Any] = {
             "network": network,
@@ -121,6 +126,8 @@ class Autoregressive:
             raise HamlearnError(f"hidden needs one or more equal widths, such as (256, 256): layers add to each other; got {self.hidden}.")
         if network == "pixelcnn" and order != "raster":
             raise HamlearnError(f"'pixelcnn' convolves causally in raster order; order={order!r} needs 'made', 'gru' or 'transformer'.")
+        if network == "local" and order != "raster":
+            raise HamlearnError(f"'local' walks along a chain from site to neighbouring site, order='raster'; got order={order!r}.")
         if network == "transformer" and self.hidden[0] % 4:
             raise HamlearnError(f"'transformer' has four heads: its width must be a multiple of 4; got {self.hidden[0]}.")
         if charge and {"z2", "internal"} & set(self.symmetry):

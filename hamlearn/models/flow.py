@@ -1,0 +1,140 @@
+"""What a normalising flow is, without its networks: a JSON-ready description that loads no torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+from hamlearn.errors import HamlearnError, choice
+
+TRANSFORMS = ("spline", "affine")
+LAYERS = ("coupling", "autoregressive")
+NETWORKS = ("dense", "convolution")
+SYMMETRIES = ("z2", "translation", "point")
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class Flow:
+    """A normalising flow for real fields and paths: x = f(z) with z a correlated Gaussian, ln p(x) = ln N(z) − ln|det ∂f/∂z|.
+
+    It starts as a Gaussian (learned from data: as the one with their covariance), so free fields are exact members of it.
+
+    Parameters
+    ----------
+    transform : {"spline", "affine"}
+        What is done to a site given others: a monotonic rational spline, or a shift and a factor.
+    structure : {"coupling", "autoregressive"}
+        "coupling": each layer transforms the sites of one checkerboard colour given the other; drawing and evaluating
+        cost the same, which training on a known action needs. "autoregressive": each site given all earlier ones,
+        the order turned around from layer to layer; evaluation takes one pass, drawing as many as there are sites.
+    network : {"dense", "convolution"}
+        Of couplings: dense layers, or circular convolutions, which share weights between sites (one to three site axes).
+    layers : int
+        Layers; an even number treats both colours alike.
+    hidden : int or sequence of int
+        Widths of each layer's network (channels of convolutions), which must be equal for "autoregressive".
+    symmetry : sequence of {"z2", "translation", "point"}
+        What the density is exactly invariant under, by averaging p over the group: "z2" is the sign of the field and
+        doubles the cost of an evaluation, the others multiply it by the elements of their group.
+    members : int
+        Networks trained from different starts.
+    bins : int
+        Pieces of a spline.
+    bound : float
+        Splines act between ∓bound and leave the rest as it is: in standard deviations of the data, or, trained on
+        an action, in units of the field.
+
+    Raises
+    ------
+    HamlearnError
+        If a word is not known or a number out of range.
+
+    Notes
+    -----
+    The transforms are Pyro's. Sources: Dinh, Sohl-Dickstein and Bengio 2017 (affine couplings), Durkan et al. 2019
+    and Dolatabadi, Erfani and Leckie 2020 (splines), Papamakarios, Pavlakou and Murray 2017 (autoregressive flows);
+    Albergo, Kanwar and Shanahan, Phys. Rev. D 100, 034515 (2019) for lattice fields.
+
+    Examples
+    --------
+    >>> import hamlearn as hl
+    >>> hl.models.Flow("affine", layers=4, hidden=32, symmetry="z2")
+    Flow('affine', 'coupling', layers=4, hidden=(32,), symmetry=('z2',))
+    """
+
+    transform: str
+    structure: str
+    network: str
+    layers: int
+    hidden: tuple[int, ...]
+    symmetry: tuple[str, ...]
+    members: int
+    bins: int
+    bound: float
+    kind: ClassVar[str] = "flow"
+    # What the training of densities asks of every model: a flow is of one temperature and of reals, which have no charge.
+    condition: ClassVar[str | None] = None
+    charge: ClassVar[int | None] = None
+
+    def __init__(
+        self,
+        transform: str = "spline",
+        structure: str = "coupling",
+        network: str = "dense",
+        *,
+        layers: int = 6,
+        hidden: int | Sequence[int] = (64, 64),
+        symmetry: str | Sequence[str] = (),
+        members: int = 1,
+        bins: int = 8,
+        bound: float = 5.0,
+    ) -> None:
+        widths = (hidden,) if isinstance(hidden, int) else tuple(hidden)
+        names = (symmetry,) if isinstance(symmetry, str) else tuple(symmetry)
+        values: dict[str, Any] = {
+            "transform": choice(transform, TRANSFORMS, "transform"),
+            "structure": choice(structure, LAYERS, "structure"),
+            "network": choice(network, NETWORKS, "network"),
+            "layers": _positive(layers, "layers"),
+            "hidden": tuple(_positive(one, "every width in hidden") for one in widths),
+            "symmetry": tuple(choice(name, SYMMETRIES, "symmetry") for name in names),
+            "members": _positive(members, "members"),
+            "bins": _positive(bins, "bins"),
+            "bound": float(bound),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+        if not self.hidden:
+            raise HamlearnError("hidden needs one or more widths, such as (64, 64).")
+        if not (math.isfinite(self.bound) and self.bound > 0):
+            raise HamlearnError(f"bound must be a positive number; got {bound!r}.")
+        if not 2 <= self.bins <= 500:
+            raise HamlearnError(f"a spline needs 2 to 500 bins; got {self.bins}.")
+        if structure == "autoregressive" and len(set(self.hidden)) > 1:
+            raise HamlearnError(f"structure='autoregressive' needs equal widths in hidden: layers add to each other; got {self.hidden}.")
+        if structure == "autoregressive" and network != "dense":
+            raise HamlearnError("network='convolution' is for couplings; structure='autoregressive' masks dense layers.")
+
+    def __repr__(self) -> str:
+        shown = {"network": "dense", "symmetry": (), "members": 1, "bins": 8, "bound": 5.0}
+        said = [f"{name}={getattr(self, name)!r}" for name, plain in shown.items() if getattr(self, name) != plain]
+        start = [repr(self.transform), repr(self.structure), f"layers={self.layers}", f"hidden={self.hidden}"]
+        return f"Flow({', '.join([*start, *said])})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready description."""
+        values = {name: getattr(self, name) for name in (one.name for one in fields(self))}
+        return {"kind": self.kind, **{name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}}
+
+
+def flow_from_dict(description: dict[str, Any]) -> Flow:
+    """The model that :meth:`Flow.to_dict` described."""
+    return Flow(**{name: value for name, value in description.items() if name != "kind"})
+
+
+def _positive(value: Any, what: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise HamlearnError(f"{what} must be a positive whole number; got {value!r}.")
+    return value
