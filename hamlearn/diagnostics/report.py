@@ -149,7 +149,9 @@ def _prediction(post: xr.DataTree, given: xr.Dataset | None) -> tuple[xr.Dataset
         names = ["energy", "heat_capacity", "entropy", "free_energy"] if oracle else ["energy", "heat_capacity"]
         points = np.linspace(0.2 * betas.min(), 2.0 * betas.max(), 13 if oracle else 9).tolist()
         given = infer.predict(post, points, observables=names, members=_DEFAULT_MEMBERS)
-    lead = f"Per site, at temperatures that were not observed, from {given.attrs.get('members', '?')} members of the posterior. "
+    path = tree.space_of(post).name == "reals" and len(tree.site_shape(post)) == 1  # energies of one particle, not per time slice
+    lead = "At" if path else "Per site, at"
+    lead += f" temperatures that were not observed, from {given.attrs.get('members', '?')} members of the posterior. "
     lead += "The band is the uncertainty of the couplings; it does not include that the family of models may be wrong. "
     methods = sorted({str(values.attrs.get("method", "")) for values in given.data_vars.values()} - {""})
     if methods:
