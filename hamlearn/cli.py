@@ -135,8 +135,12 @@ def learn(
         "local-energy": lambda: hl.models.LocalEnergy(window=window),
         "autoregressive": lambda: hl.models.Autoregressive(),
         "dcl": lambda: hl.models.DCL(),
-        "polynomial-action": lambda: hl.models.PolynomialAction(powers=tuple(int(power) for power in powers.split(","))),
+        "polynomial-action": lambda: hl.models.PolynomialAction(powers=_powers(powers)),
     }
+    if model != "couplings" and (graph, shape, open_boundaries, tie, fields, prior) != ("all", None, False, "bond", "site", None):
+        raise HamlearnError(
+            f"--graph, --shape, --open, --tie, --fields and --prior describe couplings; leave them out with --model {model}."
+        )
     made = makers[choice(model, makers, "model")]()
     post = hl.learn(data, made, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed, check=check)
     typer.echo(hl.verdict(post))
@@ -290,6 +294,13 @@ def _betas(text: str) -> list[float]:
         return [float(part) for part in text.split(",")]
     except ValueError as error:
         raise HamlearnError(f"beta is a number, a list 0.2,0.4, or start:stop:count such as 0.1:1.0:10; got {text!r}.") from error
+
+
+def _powers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(power) for power in text.split(","))
+    except ValueError as error:
+        raise HamlearnError(f"powers are written like 2,4; got {text!r}.") from error
 
 
 def _graph(name: str, data: Any, shape: str | None, periodic: bool) -> Any:

@@ -95,6 +95,14 @@ MISTAKES = {
     "ragged": (["learn", "ragged.csv", "-o", "p.nc"], "ragged"),
     "empty": (["learn", "empty.csv", "-o", "p.nc"], "is empty"),
     "unknown graph": (["learn", "bits.csv", "--space", "bits", "--graph", "cube", "-o", "p.nc"], "--graph"),
+    "powers that are none": (
+        ["learn", "bits.csv", "--space", "reals", "--model", "polynomial-action", "--powers", "a,b", "-o", "p.nc"],
+        "powers are written",
+    ),
+    "options of another model": (
+        ["learn", "bits.csv", "--space", "bits", "--model", "clusters", "--tie", "uniform", "-o", "p.nc"],
+        "describe couplings",
+    ),
     "a shape that is none": (["simulate", "ising", "--shape", "8y8", "-o", "d.nc"], "8x8"),
 }
 

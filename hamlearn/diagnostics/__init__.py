@@ -8,6 +8,7 @@ from hamlearn.diagnostics.attach import attach, judge
 from hamlearn.diagnostics.calibration import coverage, sbc
 from hamlearn.diagnostics.comparison import check
 from hamlearn.diagnostics.identifiability import identifiability
+from hamlearn.diagnostics.plots_actions import compare_paths
 from hamlearn.diagnostics.report import report
 from hamlearn.diagnostics.symmetry import symmetry
 from hamlearn.diagnostics.verdict import Finding, Verdict, verdict
@@ -17,6 +18,7 @@ __all__ = [
     "Verdict",
     "attach",
     "check",
+    "compare_paths",
     "convergence",
     "coverage",
     "identifiability",

@@ -46,7 +46,7 @@ def compare_paths(post: xr.DataTree, paths: Any, beta: float, system: Any = None
     Examples
     --------
     >>> import hamlearn as hl
-    >>> from hamlearn.diagnostics.plots_actions import compare_paths
+    >>> from hamlearn.diagnostics import compare_paths
     >>> well = hl.systems.Path(16, hl.systems.DoubleWell(4.0, 2.8))
     >>> train, test = (hl.systems.exact.sample(well, beta, 400, seed=1) for beta in (5.0, 10.0))
     >>> post = hl.infer.learn(hl.microstates(train, space="reals", beta=5.0), hl.models.PolynomialAction())
