@@ -29,6 +29,9 @@ def test_a_right_model_is_seldom_accused():
     # Neither too wide nor too narrow error bars: p-values of one number are uniform, with mean 1/2 in every data set.
     means = np.array([table["p_value"].values[table["scatter"].values == 0].mean() for table in tables])
     assert_within(means.mean(), 0.5, means.std(ddof=1) / np.sqrt(len(means)), "mean p-value")
+    # What was fitted is as uncertain in the prediction as in the data: without the first part these would all be small.
+    fitted = np.array([float(table["p_value"].sel(statistic="correlations at distance 1 along axis 0, site by site")) for table in tables])
+    assert_within(fitted.mean(), 0.5, np.sqrt(1 / 12 / len(fitted)), "mean p-value of fitted correlations")
 
 
 def test_a_wrong_model_is_accused_of_what_it_lacks():
