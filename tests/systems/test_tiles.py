@@ -15,7 +15,6 @@ from hamlearn.errors import HamlearnError
 from hamlearn.statistics import integrated_autocorrelation_time
 from hamlearn.systems import Ising, System, Tiles, exact, lattice, states
 from hamlearn.systems.sampling import simulate, simulate_systems
-from hamlearn.systems.sampling import tiles as sampler
 from statistics_budget import assert_within
 
 RNG = np.random.default_rng(5)
@@ -98,14 +97,6 @@ def test_bad_input_is_named(arguments, message):
         Tiles(*arguments)
 
 
-def test_terms_are_the_multi_spin_coefficients():
-    n, rng = 4, np.random.default_rng(1)
-    spins = 2 * ((np.arange(2**n)[:, None] >> np.arange(n - 1, -1, -1)) & 1) - 1
-    coefficient = rng.normal(size=2**n)
-    table = sum(coefficient[mask] * spins[:, [bool(mask >> (n - 1 - k) & 1) for k in range(n)]].prod(1) for mask in range(2**n))
-    np.testing.assert_allclose(sampler.terms(table), coefficient, atol=1e-12)
-
-
 def test_oracles_enumerate_tiles():
     ising = Ising((3, 3), h=0.2)
     spins = 2 * ((np.arange(16)[:, None] >> np.arange(3, -1, -1)) & 1) - 1
@@ -125,15 +116,16 @@ def _features(values):
     return np.concatenate([flat, flat * np.roll(flat, 1, -1), flat * np.roll(flat, 1, -1) * np.roll(flat, 2, -1)], -1)
 
 
-# Patterns, codes of spins, codes of states; with a ladder and without.
+# Spins and states, one table and many, with a ladder and without.
 RUNS = {
-    "patterns": ("square, 2x2", "heat_bath"),
-    "patterns, one table each": ("one table each", "heat_bath"),
-    "codes": ("square, 3x3 in 4x4", "heat_bath"),
-    "codes, stride": ("stride, one table each", "heat_bath"),
-    "codes of states": ("three states", "heat_bath"),
-    "ladder by patterns": ("square, 2x2", "tempering"),
-    "ladder by codes": ("square, 3x3 in 4x4", "tempering"),
+    "spins": ("square, 2x2", "heat_bath"),
+    "one table each": ("one table each", "heat_bath"),
+    "larger windows": ("square, 3x3 in 4x4", "heat_bath"),
+    "stride": ("stride, one table each", "heat_bath"),
+    "states": ("three states", "heat_bath"),
+    "ladder of spins": ("square, 2x2", "tempering"),
+    "ladder of larger windows": ("square, 3x3 in 4x4", "tempering"),
+    "ladder of states": ("three states", "tempering"),
 }
 
 
@@ -153,15 +145,6 @@ def test_samplers_reproduce_enumeration(name):
     assert_within(series.mean((0, 1)), truth, np.sqrt(series.var((0, 1)) * tau / 6000), name)
     if kind == "tempering":
         assert min(json.loads(data.attrs["swap_acceptance"])) > 0.05
-
-
-def test_patterns_are_used_where_few_spins_matter():
-    pairs = systems.sampling.tiles.problems([SYSTEMS["square, 2x2"]])[0]
-    assert pairs.neighbours.shape == (9, 8)
-    spins = 2 * ((np.arange(512)[:, None] >> np.arange(8, -1, -1)) & 1) - 1
-    nearest = sampler.problems([Tiles((6, 6), 3, -spins[:, 4] * (spins[:, 1] + spins[:, 3]))])[0]
-    assert nearest.neighbours.shape == (36, 4)
-    assert sampler.problems([SYSTEMS["square, 3x3 in 4x4"]])[0].pattern.size == 0
 
 
 def test_an_interrupted_run_continues_bit_for_bit(tmp_path, monkeypatch):

@@ -1,13 +1,13 @@
 """Heat bath and parallel tempering of tile energies: ΔE from tables, never from the whole energy.
 
-Two ways to the energy difference of a site. *Patterns*: where it depends on at most 12 other spins, one table of their
-2^12 states holds the probability of spin up, and an update is a look-up. *Codes*: every tile keeps the code of its
-states, and the difference is summed over the tiles that see the site. Which spins matter is read off the tables (their
-Walsh–Hadamard transform: the multi-spin terms that are there).
+Every tile keeps the code of its states, and the energy difference of a site is summed over the tiles that see it.
+Sites are visited in order, one after the other, which leaves the Boltzmann distribution invariant. All chains of a block
+are updated at a site before the next site: they are independent, so a processor works on several at once, where the sites
+of one chain would wait for each other (chains are the last, contiguous axis of everything).
 
-Sites are visited in order, one after the other, which leaves the Boltzmann distribution invariant. Sequential loops in
-numba; chains (and whole ladders) run in threads, each with its own generator, so results do not depend on the number of
-threads. Exchanges of temperatures follow :mod:`hamlearn.systems.sampling.tempering`.
+Sequential loops in numba; every chain has its own generator, so results do not depend on how many threads there are.
+Neighbouring temperatures exchange their places on the ladder, not their microstates: nothing is copied. The statistics of
+exchanges follow :mod:`hamlearn.systems.sampling.tempering`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from hamlearn.systems.sampling.cluster import _uniform
 from hamlearn.systems.tiles import Tiles
 
-MOST_PATTERN_SPINS = 12  # a table of 2^12 probabilities stays in the cache of a core
 _MOST_DIFFERENCES = 1 << 22  # numbers in the table of differences of all tiles of one member
-_compiled = numba.njit(nogil=True, cache=True)
+_LANES = 16  # chains of a block: enough to hide the latency of a look-up, few enough for the caches
+_compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
 class Problem(NamedTuple):
@@ -35,18 +34,15 @@ class Problem(NamedTuple):
     ----------
     tables : array (rows, q**n)
         Energy of every code; one row, or one per tile.
-    difference : array (rows, n, q**n)
-        Spins: E with the k-th site up minus E with it down, for every code; empty where it would be too large.
+    difference : float32 array (rows, n, q**n)
+        Spins: E with the k-th site up minus E with it down, for every code; empty where it would be too large. Single
+        precision halves what has to stay in the caches; its rounding is a ten-millionth of an energy difference.
     tile_sites : int array (n_tiles, n)
         Sites of every tile.
     places : int array (n,)
         What each digit counts.
     start, tile, digit : int arrays
         Compressed lists: site i is seen by the tiles ``tile[start[i]:start[i + 1]]``, in their ``digit[...]``-th place.
-    neighbours : int array (n_sites, k)
-        Sites that the energy difference of a site depends on; no columns where codes are used.
-    pattern : array (rows, 2**k)
-        Energy difference for every pattern of the neighbours, the first most significant; one row, or one per site.
     """
 
     tables: np.ndarray
@@ -56,231 +52,195 @@ class Problem(NamedTuple):
     start: np.ndarray
     tile: np.ndarray
     digit: np.ndarray
-    neighbours: np.ndarray
-    pattern: np.ndarray
 
 
 def problems(systems: Sequence[Tiles]) -> list[Problem]:
     """What the kernels need of systems that differ in their tables only."""
     first = systems[0]
-    sites, places, q = first.tile_sites, first.places, first.space.q
+    sites, q = first.tile_sites, first.space.q
     n = sites.shape[1]
     order = np.argsort(sites.ravel(), kind="stable")
     start = np.concatenate([[0], np.cumsum(np.bincount(sites.ravel(), minlength=first.lattice.n_sites))])
-    tile, digit = order // n, order % n
-    neighbours = _neighbours(systems)
+    lists = [np.ascontiguousarray(one, np.int32) for one in (sites, first.places, start, order // n, order % n)]
     found = []
     for system in systems:
-        tables = np.array(system.tables, np.float64).reshape(-1, q**n)
-        difference = np.zeros((0, 0, 0))
+        tables = np.array(system.tables, np.float64, order="C").reshape(-1, q**n)
+        difference = np.zeros((0, 0, 0), np.float32)
         if q == 2 and len(tables) * n * 2**n <= _MOST_DIFFERENCES:
             codes = np.arange(2**n)
-            difference = np.stack([tables[:, codes | place] - tables[:, codes & ~place] for place in places], 1)
-        problem = Problem(tables, difference, sites, places, start, tile, digit, np.zeros((len(start) - 1, 0), np.int64), np.zeros((0, 0)))
-        if neighbours is not None:
-            problem = problem._replace(neighbours=neighbours, pattern=_patterns(problem, neighbours))
-        # One memory layout and one type of integer: every other combination would be compiled again.
-        found.append(Problem(*(np.array(one, np.float64 if one.dtype.kind == "f" else np.int64, order="C") for one in problem)))
+            parts = [tables[:, codes | place] - tables[:, codes & ~place] for place in first.places]
+            difference = np.ascontiguousarray(np.stack(parts, 1), np.float32)
+        found.append(Problem(tables, difference, *lists))
     return found
 
 
-def terms(tables: np.ndarray) -> np.ndarray:
-    """Walsh–Hadamard transform of tables ``(..., 2**n)``: coefficient of the product of the spins in every mask."""
-    values = np.array(tables, float)
-    n = int(values.shape[-1]).bit_length() - 1
-    for bit in range(n):
-        pairs = values.reshape(*values.shape[:-1], -1, 2, 1 << bit)
-        down, up = pairs[..., 0, :], pairs[..., 1, :]
-        values = np.stack([down + up, up - down], -2).reshape(values.shape) / 2
-    return values
-
-
-def _neighbours(systems: Sequence[Tiles]) -> np.ndarray | None:
-    """Sites on which the energy difference of every site depends, or None where they are too many or not alike."""
-    first = systems[0]
-    if first.space.q != 2 or any(step != 1 for step in first.stride):
-        return None
-    n = first.tile_sites.shape[1]
-    there = np.zeros(2**n, bool)
-    for system in systems:
-        size = np.abs(terms(system.tables))
-        largest = size[..., 1:].max(initial=0.0)  # rounding of a compiled table must not count as a term
-        there |= (size > 1e-12 * max(largest, 1e-300)).reshape(-1, 2**n).any(0)
-    offsets = np.array(list(np.ndindex(*first.window)))
-    wanted = set()
-    for mask in np.flatnonzero(there):
-        members = offsets[[bool(mask & place) for place in first.places]]
-        for here in members:
-            wanted |= {tuple(step) for step in (members - here) % first.lattice.shape}
-    wanted.discard((0,) * len(first.window))
-    if len(wanted) > MOST_PATTERN_SPINS:
-        return None
-    shape = first.lattice.shape
-    sites = np.argwhere(np.ones(shape, bool))
-    steps = np.array(sorted(wanted)).reshape(-1, len(shape))
-    return np.ravel_multi_index(tuple(np.moveaxis((sites[:, None] + steps) % shape, -1, 0)), shape).reshape(len(sites), -1)
-
-
-def _patterns(problem: Problem, neighbours: np.ndarray) -> np.ndarray:
-    """Energy difference of a site for every pattern of its neighbours; spins that do not matter are set down."""
-    k = neighbours.shape[1]
-    bits = (np.arange(2**k)[:, None] >> np.arange(k - 1, -1, -1)) & 1
-    rows = 1 if len(problem.tables) == 1 else len(neighbours)
-    result = np.zeros((rows, 2**k))
-    for site in range(rows):
-        column = {int(other): index for index, other in enumerate(neighbours[site])}
-        for index in range(problem.start[site], problem.start[site + 1]):
-            tile, digit = problem.tile[index], problem.digit[index]
-            code = np.zeros(2**k, np.int64)
-            for position, other in enumerate(problem.tile_sites[tile]):
-                if position != digit and int(other) in column:
-                    code += bits[:, column[int(other)]] * problem.places[position]
-            table = problem.tables[tile if len(problem.tables) > 1 else 0]
-            result[site] += table[code + problem.places[digit]] - table[code]
-    return result
-
-
 @_compiled
-def _encode(values, problem, codes):  # type: ignore[no-untyped-def]
-    """Codes of all tiles, and the energy."""
+def _encode(values, problem, codes, energy):  # type: ignore[no-untyped-def]
+    """Codes of all tiles, and the energies."""
     tables, tile_sites, places = problem[0], problem[2], problem[3]
-    energy = 0.0
+    codes[:] = 0
+    energy[:] = 0.0
     for t in range(tile_sites.shape[0]):
-        code = 0
+        table, code = tables[t if tables.shape[0] > 1 else 0], codes[t]
         for k in range(tile_sites.shape[1]):
-            code += values[tile_sites[t, k]] * places[k]
-        codes[t] = code
-        energy += tables[t if tables.shape[0] > 1 else 0, code]
-    return energy
+            digits = values[tile_sites[t, k]]
+            for lane in range(len(code)):
+                code[lane] += digits[lane] * places[k]
+        for lane in range(len(code)):
+            energy[lane] += table[code[lane]]
 
 
 @_compiled
-def _sweep_patterns(values, rng, up, pattern, neighbours):  # type: ignore[no-untyped-def]
-    """One heat-bath sweep by patterns; returns the number of changed sites and the change of energy."""
-    changed, gain = 0, 0.0
-    several = up.shape[0] > 1
-    for site in range(neighbours.shape[0]):
-        code = 0
-        for k in range(neighbours.shape[1]):
-            code = 2 * code + values[neighbours[site, k]]
-        row = site if several else 0
-        new = 1 if _uniform(rng) < up[row, code] else 0
-        change = new - values[site]
-        if change != 0:
-            values[site] = new
-            changed += 1
-            gain += change * pattern[row, code]
-    return changed, gain
+def _uniforms(rng, out):  # type: ignore[no-untyped-def]
+    """The next uniform number of every lane's xoshiro256++, whose words are ``rng[:, lane]``."""
+    for lane in range(rng.shape[1]):
+        s0, s1, s2, s3 = rng[0, lane], rng[1, lane], rng[2, lane], rng[3, lane]
+        total = s0 + s3
+        word = ((total << np.uint64(23)) | (total >> np.uint64(41))) + s0
+        shifted = s1 << np.uint64(17)
+        s2 ^= s0
+        s3 ^= s1
+        rng[1, lane] = s1 ^ s2
+        rng[0, lane] = s0 ^ s3
+        rng[2, lane] = s2 ^ shifted
+        rng[3, lane] = (s3 << np.uint64(45)) | (s3 >> np.uint64(19))
+        out[lane] = np.float64(np.int64(word >> np.uint64(11))) * 1.1102230246251565e-16  # 2⁻⁵³
 
 
 @_compiled
-def _sweep_spins(values, codes, rng, beta, problem):  # type: ignore[no-untyped-def]
-    """One heat-bath sweep of spins by codes."""
+def _sweep_spins(values, codes, rng, beta, energy, problem, scratch, change):  # type: ignore[no-untyped-def]
+    """One heat-bath sweep of spins; returns the number of changed sites of all lanes."""
     difference, places, start, tile, digit = problem[1], problem[3], problem[4], problem[5], problem[6]
-    changed, gain = 0, 0.0
-    several = difference.shape[0] > 1
-    for site in range(len(values)):
-        cost = 0.0
+    several, lanes, changed = difference.shape[0] > 1, values.shape[1], 0
+    cost, uniform = scratch[0], scratch[1]
+    for site in range(values.shape[0]):
+        cost[:] = 0.0
         for index in range(start[site], start[site + 1]):
             t = tile[index]
-            cost += difference[t if several else 0, digit[index], codes[t]]
-        new = 1 if _uniform(rng) * (1.0 + np.exp(min(beta * cost, 700.0))) < 1.0 else 0
-        change = new - values[site]
-        if change != 0:
-            values[site] = new
-            for index in range(start[site], start[site + 1]):
-                codes[tile[index]] += change * places[digit[index]]
-            changed += 1
-            gain += change * cost
-    return changed, gain
+            row, code = difference[t if several else 0, digit[index]], codes[t]
+            for lane in range(lanes):
+                cost[lane] += row[code[lane]]
+        _uniforms(rng, uniform)
+        here = values[site]
+        for lane in range(lanes):
+            new = np.int32(uniform[lane] * (1.0 + np.exp(min(beta[lane] * cost[lane], 700.0))) < 1.0)
+            change[lane] = new - here[lane]
+            here[lane] = new
+            changed += change[lane] * change[lane]
+            energy[lane] += change[lane] * cost[lane]
+        for index in range(start[site], start[site + 1]):  # most changes are 0; adding them is cheaper than asking
+            place, code = places[digit[index]], codes[tile[index]]
+            for lane in range(lanes):
+                code[lane] += change[lane] * place
+    return changed
 
 
 @_compiled
-def _sweep_states(values, codes, rng, beta, problem, q, cost):  # type: ignore[no-untyped-def]
-    """One heat-bath sweep of q states by codes; `cost` is scratch ``(q,)``."""
+def _sweep_states(values, codes, rng, beta, energy, problem, scratch, change):  # type: ignore[no-untyped-def]
+    """One heat-bath sweep of q states; returns the number of changed sites of all lanes."""
     tables, places, start, tile, digit = problem[0], problem[3], problem[4], problem[5], problem[6]
-    changed, gain = 0, 0.0
-    several = tables.shape[0] > 1
-    for site in range(len(values)):
-        old = values[site]
+    several, lanes, changed = tables.shape[0] > 1, values.shape[1], 0
+    uniform, weight, cost = scratch[0], scratch[1], scratch[2:]  # cost: (q, lanes)
+    q = len(cost)
+    for site in range(values.shape[0]):
+        here = values[site]
         cost[:] = 0.0
         for index in range(start[site], start[site + 1]):
             t, place = tile[index], places[digit[index]]
-            base = codes[t] - old * place
+            table, code = tables[t if several else 0], codes[t]
             for value in range(q):
-                cost[value] += tables[t if several else 0, base + value * place]
-        least = cost.min()
-        total = 0.0
-        for value in range(q):
-            total += np.exp(-beta * (cost[value] - least))
-        left = _uniform(rng) * total
-        new = q - 1
-        for value in range(q):
-            left -= np.exp(-beta * (cost[value] - least))
-            if left < 0:
-                new = value
-                break
-        if new != old:
-            values[site] = new
-            for index in range(start[site], start[site + 1]):
-                codes[tile[index]] += (new - old) * places[digit[index]]
-            changed += 1
-            gain += cost[new] - cost[old]
-    return changed, gain
+                for lane in range(lanes):
+                    cost[value, lane] += table[code[lane] + (value - here[lane]) * place]
+        _uniforms(rng, uniform)
+        for lane in range(lanes):
+            least = cost[0, lane]
+            for value in range(1, q):
+                least = min(least, cost[value, lane])
+            total = 0.0
+            for value in range(q):
+                total += np.exp(-beta[lane] * (cost[value, lane] - least))
+            weight[lane] = least
+            left, new = uniform[lane] * total, q - 1
+            for value in range(q):
+                left -= np.exp(-beta[lane] * (cost[value, lane] - least))
+                if left < 0:
+                    new = value
+                    break
+            old = here[lane]
+            change[lane] = new - old
+            here[lane] = new
+            changed += new != old
+            energy[lane] += cost[new, lane] - cost[old, lane]
+        for index in range(start[site], start[site + 1]):
+            place, code = places[digit[index]], codes[tile[index]]
+            for lane in range(lanes):
+                code[lane] += change[lane] * place
+    return changed
 
 
 @_compiled
-def _ladder(values, rng, betas, parity, heading, problem, q, exchange, draws, thin, out, exchanged, offered):  # type: ignore[no-untyped-def]
-    """`draws` × `thin` steps of one ladder (or one chain); states go to `out`.
+def _exchange(betas, energy, uniform, rungs, parity, heading, beta, lane_of, exchanged, offered):  # type: ignore[no-untyped-def]
+    """Neighbouring rungs of every ladder offer each other their places; returns the number of round trips ended."""
+    trips = 0
+    for replica in range(len(parity)):
+        ladder, mine = lane_of[replica], heading[replica]
+        for pair in range(parity[replica], rungs - 1, 2):
+            offered[replica, pair] += 1
+            a, b = ladder[pair], ladder[pair + 1]
+            gain = (betas[replica, pair] - betas[replica, pair + 1]) * (energy[a] - energy[b])
+            if gain >= 0 or uniform[a] < np.exp(gain):
+                exchanged[replica, pair] += 1
+                ladder[pair], ladder[pair + 1] = b, a
+                beta[a], beta[b] = beta[b], beta[a]
+                mine[pair], mine[pair + 1] = mine[pair + 1], mine[pair]
+        parity[replica] = 1 - parity[replica]
+        if mine[0] == -1:
+            trips += 1
+        mine[0] = 1
+        if mine[rungs - 1] == 1:
+            mine[rungs - 1] = -1
+    return trips
 
-    Returns the summed fraction of changed sites, the number of round trips, and which pairs try next.
+
+@_compiled
+def _block(states, rng, betas, parity, heading, problem, q, exchange, draws, thin, out, exchanged, offered):  # type: ignore[no-untyped-def]
+    """`draws` × `thin` steps of a few ladders (or chains) of one member; states go to `out`.
+
+    Returns the summed fraction of changed sites and the number of round trips.
     """
-    difference, neighbours, pattern = problem[1], problem[7], problem[8]
-    rungs, n_sites = values.shape
-    by_pattern = pattern.shape[0] > 0
-    spins = difference.shape[0] > 0
-    codes = np.zeros((rungs, problem[2].shape[0]), np.int64)
-    energy, cost = np.zeros(rungs), np.zeros(q)
-    up = np.zeros((rungs, pattern.shape[0], pattern.shape[1]))
-    for rung in range(rungs):
-        energy[rung] = _encode(values[rung], problem, codes[rung])
-        if by_pattern:
-            for row in range(pattern.shape[0]):
-                for code in range(pattern.shape[1]):
-                    up[rung, row, code] = 1.0 / (1.0 + np.exp(min(betas[rung] * pattern[row, code], 700.0)))
-    total, trips = 0.0, 0
+    replicas, rungs, n_sites = states.shape
+    lanes = replicas * rungs
+    spins = problem[1].shape[0] > 0
+    values = np.empty((n_sites, lanes), np.int32)
+    beta, lane_of = np.empty(lanes), np.empty((replicas, rungs), np.int64)
+    for replica in range(replicas):
+        for rung in range(rungs):
+            lane = replica * rungs + rung
+            lane_of[replica, rung], beta[lane] = lane, betas[replica, rung]
+            values[:, lane] = states[replica, rung]
+    codes, energy = np.empty((problem[2].shape[0], lanes), np.int32), np.empty(lanes)
+    scratch, change = np.empty((2 if spins else 2 + q, lanes)), np.empty(lanes, np.int32)
+    _encode(values, problem, codes, energy)
+    changed, trips = 0, 0
     for draw in range(draws):
         for _ in range(thin):
-            for rung in range(rungs):
-                if by_pattern:
-                    changed, gain = _sweep_patterns(values[rung], rng, up[rung], pattern, neighbours)
-                elif spins:
-                    changed, gain = _sweep_spins(values[rung], codes[rung], rng, betas[rung], problem)
-                else:
-                    changed, gain = _sweep_states(values[rung], codes[rung], rng, betas[rung], problem, q, cost)
-                energy[rung] += gain
-                total += changed / n_sites / rungs
+            if spins:
+                changed += _sweep_spins(values, codes, rng, beta, energy, problem, scratch, change)
+            else:
+                changed += _sweep_states(values, codes, rng, beta, energy, problem, scratch, change)
             if exchange:
-                for pair in range(parity, rungs - 1, 2):
-                    offered[pair] += 1
-                    gain = (betas[pair] - betas[pair + 1]) * (energy[pair] - energy[pair + 1])
-                    if gain >= 0 or _uniform(rng) < np.exp(gain):
-                        exchanged[pair] += 1
-                        for site in range(n_sites):
-                            values[pair, site], values[pair + 1, site] = values[pair + 1, site], values[pair, site]
-                        if not by_pattern:
-                            for t in range(codes.shape[1]):
-                                codes[pair, t], codes[pair + 1, t] = codes[pair + 1, t], codes[pair, t]
-                        energy[pair], energy[pair + 1] = energy[pair + 1], energy[pair]
-                        heading[pair], heading[pair + 1] = heading[pair + 1], heading[pair]
-                parity = 1 - parity
-                if heading[0] == -1:
-                    trips += 1
-                heading[0] = 1
-                if heading[rungs - 1] == 1:
-                    heading[rungs - 1] = -1
-        out[draw] = values
-    return total, trips, parity
+                _uniforms(rng, scratch[0])
+                trips += _exchange(betas, energy, scratch[0], rungs, parity, heading, beta, lane_of, exchanged, offered)
+        for replica in range(replicas):
+            for rung in range(rungs):
+                out[replica, draw, rung] = values[:, lane_of[replica, rung]]
+    generators = rng.copy()
+    for replica in range(replicas):
+        for rung in range(rungs):
+            lane = lane_of[replica, rung]
+            states[replica, rung] = values[:, lane]
+            rng[:, replica * rungs + rung] = generators[:, lane]  # a generator stays with its microstate
+    return changed / n_sites / rungs, trips
 
 
 def free_variance(system: Tiles) -> float:
@@ -296,8 +256,8 @@ class State(NamedTuple):
     ----------
     values : int8 array (member, replica, rung, n_sites)
         States, as indices.
-    rng : uint64 array (member, replica, 4)
-        Generators.
+    rng : uint64 array (member, 4, replica, rung)
+        Generators, one per chain.
     parity : int array (member, replica)
         Which pairs of rungs try to exchange next.
     heading : int8 array (member, replica, rung)
@@ -334,8 +294,8 @@ class TileEngine:
     def init(self, values: np.ndarray, seed: np.random.SeedSequence) -> State:
         """State from values ``(*lead, n_sites)``."""
         members, replicas = self.lead[:2]
-        rng = seed.generate_state(4 * members * replicas, np.uint64).reshape(members, replicas, 4)
         index = self.space.index(values).astype(np.int8).reshape(members, replicas, -1, self.n_sites)
+        rng = seed.generate_state(4 * self.beta.size, np.uint64).reshape(members, 4, replicas, -1)
         return State(index, rng, np.zeros((members, replicas), np.int64), np.zeros(index.shape[:3], np.int8))
 
     def advance(self, state: State, draws: int, thin: int) -> tuple[State, np.ndarray, dict[str, Any]]:
@@ -345,18 +305,24 @@ class TileEngine:
         betas = self.beta.reshape(members, replicas, rungs)
         out = np.empty((members, replicas, draws, rungs, self.n_sites), np.int8)
         exchanged, offered = np.zeros((2, members, replicas, max(rungs - 1, 1)))
+        at_once = max(1, _LANES // rungs)
+        blocks = [(member, slice(first, first + at_once)) for member in range(members) for first in range(0, replicas, at_once)]
 
-        def one(place: tuple[int, ...]) -> tuple[float, int]:
-            chain = (values[place], rng[place], betas[place], int(parity[place]), heading[place])
-            options = (self.problems[place[0]], self.space.q, self.exchange, draws, thin)
-            total, trips, parity[place] = _ladder(*chain, *options, out[place], exchanged[place], offered[place])
-            return total, trips
+        def one(place: tuple[int, slice]) -> tuple[float, int]:
+            member, some = place
+            lanes = np.ascontiguousarray(rng[member][:, some]).reshape(4, -1)
+            chains = (values[place], lanes, betas[place], parity[place], heading[place])
+            options = (self.problems[member], self.space.q, self.exchange, draws, thin)
+            found = _block(*chains, *options, out[place], exchanged[place], offered[place])
+            rng[member][:, some] = lanes.reshape(4, -1, rungs)
+            return found
 
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
-            results = np.array(list(threads.map(one, list(np.ndindex(members, replicas)))), float)
-        info: dict[str, Any] = {"acceptance": np.float64(results[:, 0].mean())}
+            results = np.array(list(threads.map(one, blocks)), float)
+        info: dict[str, Any] = {"acceptance": np.float64(results[:, 0].sum() / (members * replicas))}
         if self.exchange:
-            info |= {"exchanged": exchanged.mean((0, 1)), "offered": offered.mean((0, 1)), "round_trips": np.float64(results[:, 1].mean())}
+            info |= {"exchanged": exchanged.mean((0, 1)), "offered": offered.mean((0, 1))}
+            info["round_trips"] = np.float64(results[:, 1].sum() / (members * replicas))
         states = self.space.from_index(np.moveaxis(out, 2, 0)).reshape(draws, *self.lead, self.n_sites)
         return State(values, rng, parity, heading), states, info
 
