@@ -174,6 +174,8 @@ def predict(
     for index, value in enumerate(result["beta"].values):
         cells = [result[name].isel(beta=index).sel(quantity=["mean", "lower", "upper"]).values for name in shown]
         typer.echo(f"{value:<9.4g}" + "".join(f"{f'{mean:.4f} [{low:.4f}, {high:.4f}]':>34}" for mean, low, high in cells))
+    if "warning" in result.attrs:
+        typer.echo(f"warning: {result.attrs['warning']}", err=True)
     typer.echo(str(output))
 
 

@@ -156,6 +156,10 @@ def _prediction(post: xr.DataTree, given: xr.Dataset | None) -> tuple[xr.Dataset
     methods = sorted({str(values.attrs.get("method", "")) for values in given.data_vars.values()} - {""})
     if methods:
         lead += f"Method: {'; '.join(methods)}. "
+    if "predicted_ess" in given:
+        lead += f"Predicted effective share of draws, from how far the members agree: at least {float(given['predicted_ess'].min()):.2g}. "
+    if "warning" in given.attrs:
+        lead += f"Warning: {given.attrs['warning']}. "
     if int(given.attrs.get("hypothetical", 0)):
         lead += "The observation's β was not declared, so β here is relative to it and the curves are hypothetical."
     return given, lead

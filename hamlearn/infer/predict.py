@@ -14,10 +14,13 @@ import xarray as xr
 
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import continuous, kinds, tree
+from hamlearn.infer.agreement import TRUSTED, agreement
 from hamlearn.infer.reweight import from_density
 from hamlearn.infer.thermodynamics import Estimates, estimate
 from hamlearn.systems.base import check_beta
 from hamlearn.systems.density import LearnedDensity
+from hamlearn.systems.pairwise import Pairwise
+from hamlearn.systems.potts import QState
 
 THERMAL = ("energy", "heat_capacity", "entropy", "free_energy")
 MAGNETIC = ("abs_magnetization", "susceptibility")
@@ -74,7 +77,9 @@ def predict(
     Dataset
         Each observable over ``(beta, quantity)``, quantity = mean, sd, lower, upper, mc_error; correlation also over
         ``r``. sd and the interval are the posterior's alone; mc_error is the simulation's standard error of the
-        mean (0 where an oracle was used). The attribute ``method`` of every variable says which.
+        mean (0 where an oracle was used). The attribute ``method`` of every variable says which. Energies learned without
+        a form (networks, cluster expansions) add ``predicted_error`` and ``predicted_ess`` over ``beta``, see
+        :func:`hamlearn.infer.agreement.agreement`, and the attribute ``warning`` where the second is below 0.1.
 
     Raises
     ------
@@ -107,9 +112,21 @@ def predict(
     left = [name for name in wanted if name not in estimates]
     if left:
         estimates |= estimate(systems, betas, left, seed)
-    return _curves(
-        post, betas, {name: estimates[name] for name in wanted}, tuple(systems[0].lattice.shape), LONG_NAMES, members, level, seed
-    )
+    shape = tuple(systems[0].lattice.shape)
+    result = _curves(post, betas, {name: estimates[name] for name in wanted}, shape, LONG_NAMES, members, level, seed)
+    formless = [system for system in systems if not isinstance(system, Pairwise | QState | LearnedDensity)]
+    return _with_agreement(result, formless, betas, seed) if formless else result
+
+
+def _with_agreement(result: xr.Dataset, systems: list[Any], betas: np.ndarray, seed: int) -> xr.Dataset:
+    """Predictions of energies that no formula holds together carry how far the members agree at every temperature."""
+    error, share = agreement(systems, betas, seed)
+    result["predicted_error"] = ("beta", error, {"long_name": "spread of beta H between members, nats"})
+    result["predicted_ess"] = ("beta", share, {"long_name": "predicted effective share of draws"})
+    if np.any(share < TRUSTED):
+        where = ", ".join(f"{beta:g}" for beta in betas[share < TRUSTED])
+        result.attrs["warning"] = f"do not trust beta = {where}: the predicted effective share is below {TRUSTED:g}"
+    return result
 
 
 def _check_level(level: float) -> None:
