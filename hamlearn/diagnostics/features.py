@@ -56,10 +56,10 @@ class Features:
         self.sites = _some(np.arange(lattice.n_sites)) if model.fields != "site" else np.zeros(0, int)
         self.means = self._single(self.fitted).mean(0)
         self.agreement = self._agree(self.fitted, self.triples[:, :2]).mean(0), self._agree(self.fitted, self.triples[:, 1:]).mean(0)
-        self.order_edges = _edges(self._order(self.fitted))
+        self.order_edges = bin_edges(self._order(self.fitted))
         energy = self.energy(self.fitted)
         self.energy_scale = float(energy.std()) or 1.0
-        self.energy_edges = _edges(energy)
+        self.energy_edges = bin_edges(energy)
 
     def energy(self, index: np.ndarray) -> np.ndarray:
         """Energy of every row of value indices under the fitted Hamiltonian, shape ``(row,)``."""
@@ -161,10 +161,10 @@ def _relative(values: np.ndarray) -> np.ndarray:
     return values - values.mean(1, keepdims=True)
 
 
-def _edges(values: np.ndarray) -> np.ndarray:
+def bin_edges(values: np.ndarray) -> np.ndarray:
     """Bin edges between the levels of `values`, with about equal numbers in each bin."""
-    levels, counts = np.unique(np.round(values, 9), return_counts=True)
-    if len(levels) == 1:
+    levels, counts = np.unique(np.round(values.ravel(), 9), return_counts=True)
+    if len(levels) < 2:
         return np.zeros(0)
     below = np.cumsum(counts)[:-1] / counts.sum()
     gaps = np.diff(levels)

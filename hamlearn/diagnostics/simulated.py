@@ -16,6 +16,7 @@ import xarray as xr
 from hamlearn import data as microstates
 from hamlearn import infer
 from hamlearn.diagnostics import halves, weigh
+from hamlearn.diagnostics.features import bin_edges
 from hamlearn.diagnostics.weigh import Statistic
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import kinds
@@ -28,7 +29,6 @@ _DRAWS = 24_576  # microstates of all members together
 _CHAINS = 8
 _POOLED = 12_000  # microstates that energies of all members are compared on
 _LINEAR = 0.5  # β times the spread of member energies up to which expectations are linear in them
-_BINS = 10
 
 
 def check(
@@ -166,7 +166,7 @@ class Statistics:
 
     def __post_init__(self) -> None:
         self.list: list[Statistic] = []
-        self.edges = {name: _edges(values) for name, values in self._histogrammed(self.fitted).items()}
+        self.edges = {name: bin_edges(values) for name, values in self._histogrammed(self.fitted).items()}
         self.strides = sorted({(axis, step) for axis, size in enumerate(self.fitted.shape[1:]) for step in _steps(size)})
 
     def __call__(self, states: np.ndarray) -> np.ndarray:
@@ -227,14 +227,3 @@ class Statistics:
 def _steps(size: int) -> list[int]:
     """Distances along an axis of a given extent: 1, 2, 4, … up to half of it."""
     return [step for step in (1, 2, 4, 8, 16, 32) if 2 * step <= size and size > 2] or ([1] if size == 2 else [])
-
-
-def _edges(values: np.ndarray) -> np.ndarray:
-    """Bin edges with about equal numbers in each bin, between the levels that occur."""
-    levels, counts = np.unique(np.round(values.ravel(), 9), return_counts=True)
-    if len(levels) < 2:
-        return np.zeros(0)
-    below = np.cumsum(counts)[:-1] / counts.sum()
-    cuts = np.unique(np.searchsorted(below, np.arange(1, _BINS) / _BINS).clip(0, len(below) - 1))
-    cuts = cuts[(below[cuts] > 0.02) & (below[cuts] < 0.98)]
-    return np.asarray((levels[cuts] + levels[cuts + 1]) / 2)

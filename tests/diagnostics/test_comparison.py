@@ -9,7 +9,7 @@ from posteriors import COUPLINGS, SQUARE, drawn, glass
 
 import hamlearn as hl
 from hamlearn.diagnostics import check, halves, predictions
-from hamlearn.diagnostics.features import Features, _edges
+from hamlearn.diagnostics.features import Features, bin_edges
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import tree
 from hamlearn.systems import exact, lattice
@@ -131,7 +131,7 @@ def test_histogram_counts_are_split_without_loss():
 
 def test_bins_do_not_separate_degenerate_levels():
     levels = np.repeat([-4.0, -4.0 + 1e-4, 0.0, 1e-4, 4.0, 4.0 + 1e-4], 100)
-    for edge in _edges(levels):
+    for edge in bin_edges(levels):
         assert np.abs(levels - edge).min() > 0.1
 
 
