@@ -269,15 +269,19 @@ def observed_betas(post: xr.DataTree) -> np.ndarray:
     return np.array(json.loads(require_posterior(post).attrs["beta"]))
 
 
-def save(post: xr.DataTree, path: str | os.PathLike[str]) -> Path:
-    """Write a posterior to ``.nc`` (one NetCDF file) or ``.zarr``; complete or not at all.
+def save(post: xr.DataTree | xr.Dataset, path: str | os.PathLike[str]) -> Path:
+    """Write a posterior, or microstates, to ``.nc`` (one NetCDF file) or ``.zarr``; complete or not at all.
+
+    :func:`load` reads posteriors back, :func:`hamlearn.microstates` microstates.
 
     Raises
     ------
     HamlearnError
-        If it is no posterior, the ending is not known, or the place cannot be written; the posterior in memory
+        If it is neither, the ending is not known, or the place cannot be written; the posterior in memory
         survives and an existing file stays as it was.
     """
+    if isinstance(post, xr.Dataset) and "state" in post:
+        return storage.write_dataset(post, path)
     return storage.write_dataset(require_posterior(post), path)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import hamlearn as hl
 from hamlearn import storage
 from hamlearn.data import microstates
 from hamlearn.errors import HamlearnError
@@ -66,6 +67,11 @@ def plain_energy(bound, J, h, state):
         for i, a in enumerate(state):
             total -= h[i] * a if bound.interaction == "ising" else h[i, int(a)]
     return total
+
+
+@pytest.mark.parametrize("ending", [".nc", ".zarr"])
+def test_microstates_saved_and_read_are_the_same(tmp_path, ending):
+    assert hl.microstates(hl.save(SPINS, tmp_path / f"data{ending}")).identical(SPINS)
 
 
 @every_posterior
@@ -143,7 +149,7 @@ MISTAKES = {
     "another shape": (lambda post: energy(post, np.ones((4, 4))), r"expected states with site axes \(3, 3\) last"),
     "not a posterior": (lambda post: members(SPINS, 3), "expected a posterior as hl.learn returns it .* got Dataset"),
     "another tree": (lambda post: members(xr.DataTree(), 3), "expected a posterior"),
-    "saving something else": (lambda post: tree.save(SPINS, "x.nc"), "expected a posterior"),
+    "saving something else": (lambda post: tree.save(xr.Dataset(), "x.nc"), "expected a posterior"),
 }
 
 
