@@ -19,7 +19,7 @@ from hamlearn.systems.tiles import Tiles
 
 _BLOCKS = 8  # of a simulation, whose scatter is its error
 _DRAWS = 160  # per member, rung and chain, to begin with
-_MOST_UPDATES = 4e9  # of single sites, when more draws are needed: about a minute
+_MOST_UPDATES = 2e9  # of single sites in one run, when more draws are needed: about half a minute
 _MOST_CLUSTER_UPDATES = 2e8  # of single sites by cluster moves: about ten seconds
 _LEAST_SHARE = 0.2  # of the draws, that reweighting must leave
 _QUIET = 0.1  # share of the spread between members that may be the simulation's
@@ -163,7 +163,7 @@ def from_simulation(systems: Sequence[Any], betas: np.ndarray, wanted: Sequence[
         result = simulate_once(systems, betas, ladder, wanted, seed, draws)
         noisy = len(systems) > 1 and any(np.mean(found.errors**2) > _QUIET * np.mean(found.values.var(0)) for found in result.values())
         updates = 2 * 4 * draws * _THIN * len(systems) * len(ladder) * systems[0].lattice.n_sites
-        if not noisy or updates > _MOST_UPDATES:
+        if not noisy or 4 * updates > _MOST_UPDATES:
             return result
         draws *= 4
 
