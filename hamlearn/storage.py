@@ -111,6 +111,20 @@ def read_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
             return dataset.load()
 
 
+def open_dataset(path: str | os.PathLike[str], without: tuple[str, ...] = ()) -> xr.Dataset:
+    """The Dataset in a .nc or .zarr file, its arrays left on disk and read, never kept, where they are indexed.
+
+    Coordinates of axes are held in memory; those called `without` are left out.
+    """
+    target = existing(path)
+    if target.suffix not in (".nc", ".zarr"):
+        raise HamlearnError(f"only .zarr and .nc files can be read piece by piece; got {target.name!r}. Load it with hl.microstates(...).")
+    with _readable(target):
+        if target.suffix == ".zarr":
+            return xr.open_dataset(target, engine="zarr", consolidated=False, cache=False, drop_variables=without)
+        return xr.open_dataset(target, engine="h5netcdf", cache=False, drop_variables=without)
+
+
 def existing(path: str | os.PathLike[str]) -> Path:
     """`path`, or an error if nothing is there."""
     target = Path(path)

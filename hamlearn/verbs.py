@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from hamlearn import data as microstates
 from hamlearn import diagnostics, infer
+from hamlearn.infer import tree
 
 if TYPE_CHECKING:
     import xarray as xr
 
 
 def learn(
-    data: xr.Dataset | Iterable[xr.Dataset],
+    data: xr.Dataset | Iterable[xr.Dataset] | str | PathLike[str],
     model: Any,
     likelihood: str = "auto",
     engine: Any = "auto",
@@ -25,8 +28,10 @@ def learn(
 
     Parameters
     ----------
-    data : Dataset or list of Datasets
-        Microstates at one or several temperatures (they enter jointly); see :func:`hamlearn.microstates`.
+    data : Dataset, list of Datasets, or path
+        Microstates at one or several temperatures (they enter jointly); see :func:`hamlearn.microstates`. A path to a .zarr or
+        .nc file that hamlearn wrote; neural densities read from it piece by piece what exceeds
+        :class:`hamlearn.infer.Training`'s ``memory``, other models load it.
     model : Couplings, PolynomialAction, or another model of :mod:`hamlearn.models`
         What is unknown, and its prior.
     likelihood : {"auto", "exact", "pseudo", "screening", "rise", "logrise", "score"}
@@ -64,8 +69,15 @@ def learn(
     >>> post["posterior"]["J"].dims
     ('chain', 'draw', 'bond')
     """
-    sets = data if hasattr(data, "data_vars") else list(data)
+    sets: Any = data
+    if isinstance(data, str | PathLike):
+        streams = getattr(model, "kind", None) in ("autoregressive", "flow")
+        sets = microstates.open_microstates(data) if streams else microstates.microstates(data)
+    elif not hasattr(data, "data_vars"):
+        sets = list(data)
     post = infer.learn(sets, model, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed)
+    if "streamed" in tree.record_of(post).get("training", {}):  # held-out data that a check can hold, of what may lie on disk
+        sets = microstates.excerpt(sets, getattr(engine, "memory", infer.Training().memory))
     return diagnostics.attach(post, sets, check=check, seed=seed)
 
 

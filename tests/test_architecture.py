@@ -29,11 +29,13 @@ LEVEL = {name: level for level, names in enumerate(ROOMS) for name in names}
 
 # Where a foreign library may be imported: files, or whole folders (ending in a slash); nowhere else.
 ALLOWED: dict[str, frozenset[str]] = {
-    # Training, variational training and their checkpoints are three concerns of one framework: three files beside Pyro's.
+    # Training, variational training, minibatches, devices and checkpoints are concerns of one framework: files beside Pyro's.
     "torch": frozenset(
         {
             "infer/engines/pyro.py",
+            "infer/engines/torch_batches.py",
             "infer/engines/torch_checkpoint.py",
+            "infer/engines/torch_devices.py",
             "infer/engines/torch_training.py",
             "infer/engines/torch_variational.py",
             "models/autoregressive/",
@@ -189,7 +191,7 @@ FAULTS = {
         "from hamlearn import learn",
         "systems lies below __init__",
     ),
-    "torch": ("infer/predict.py", "import torch.nn", "allowed only in infer/engines/pyro.py, infer/engines/torch_checkpoint.py"),
+    "torch": ("infer/predict.py", "import torch.nn", "allowed only in infer/engines/pyro.py, infer/engines/torch_batches.py"),
     "pyro": ("infer/engines/numpyro.py", "from pyro import infer", "allowed only in infer/engines/pyro.py"),
     "jax": (
         "statistics.py",

@@ -70,7 +70,12 @@ def _training(record: dict[str, Any]) -> Iterator[Finding]:
     if found.get("overlap"):
         what = f"{found['overlap']:.2g} of the held-out microstates (by their number) also occur in the training data, as they do by chance"
         yield Finding("note", "data", what)
-    if len(found["stopped"]) == 1:
+    if found.get("posterior"):
+        what = (
+            f"weights drawn from a {found['posterior'][0]['guide']} posterior; what no weights of this network can represent is not in it"
+        )
+        yield Finding("note", "uncertainty", what)
+    elif len(found["stopped"]) == 1:
         yield Finding("note", "uncertainty", "one network has no error bar of its own; members=4 shows what networks do not share")
 
 

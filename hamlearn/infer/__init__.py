@@ -16,13 +16,14 @@ from hamlearn.infer.overlap import overlap
 from hamlearn.infer.predict import predict
 from hamlearn.infer.settings import MAP, MLE, NUTS, Gibbs, LaplaceApproximation
 from hamlearn.infer.strengths import interaction_strength
-from hamlearn.infer.training import Training, Variational
+from hamlearn.infer.training import Bayesian, Training, Variational
 from hamlearn.infer.tree import load, save
 
 __all__ = [
     "MAP",
     "MLE",
     "NUTS",
+    "Bayesian",
     "Gibbs",
     "LaplaceApproximation",
     "Training",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,7 +51,9 @@ def approximate(
     Raises
     ------
     HamlearnError
-        If the model is conditioned on β, does not go with the system, or training diverges.
+        If the model is conditioned on β, does not go with the system, training diverges before its first 50 steps are done
+        (later the last good weights are kept, and the verdict says so), or the checkpoint is one of another lattice,
+        space, model, action or temperature.
 
     Notes
     -----
@@ -66,6 +70,7 @@ def approximate(
     True
     """
     from hamlearn.infer.engines import torch_variational
+    from hamlearn.infer.engines.torch_checkpoint import Checkpoint
     from hamlearn.models.autoregressive.build import build, weights_of
     from hamlearn.models.autoregressive.evaluate import Evaluator
 
@@ -78,11 +83,16 @@ def approximate(
         )
     shape, space = tuple(system.lattice.shape), system.space
     started = time.perf_counter()
-    weights, histories, drawn, shares = [], [], [], []
-    for start in np.random.SeedSequence(seed).generate_state(model.members).tolist():
+    weights, histories, drawn, shares, files = [], [], [], [], []
+    for index, start in enumerate(np.random.SeedSequence(seed).generate_state(model.members).tolist()):
         density = build(model, space, shape, start)
         n_params = sum(parameter.numel() for parameter in density.parameters())
-        histories.append(torch_variational.fit(density, system, at, settings, start))
+        checkpoint = None
+        if settings.checkpoint is not None:
+            request = autoregressive.request(model, space, shape, settings, start, action=_described(system), beta=repr(at))
+            checkpoint = Checkpoint(autoregressive.file_of(settings.checkpoint, index, model.members), request)
+            files.append(checkpoint.path)
+        histories.append(torch_variational.fit(density, system, at, settings, start, checkpoint=checkpoint))
         weights.append(weights_of(density))
         one = Evaluator(model, space, shape, weights[-1], at)
         states = one.sample(_JUDGED_ON, start + 1)
@@ -90,6 +100,10 @@ def approximate(
         w = np.exp(log_w - log_w.max())
         shares.append(float(w.sum() ** 2 / (len(w) * (w**2).sum())))
         drawn.append(states[:256])
+    diverged = any(history.diverged for history in histories)
+    for path in files:
+        if not diverged:
+            path.unlink(missing_ok=True)
     own = microstate_data.build(
         np.stack(drawn), beta=at, space=space, lattice=lattices.hypercubic(shape), attrs={"sampler": model.kind, "independent": 1}
     )
@@ -102,14 +116,16 @@ def approximate(
         seed=seed,
         seconds=time.perf_counter() - started,
         note="trained on a known action, not on data",
-        optimum={"steps": sum(history.epoch for history in histories)},
+        optimum={"converged": not diverged, "steps": sum(history.epoch for history in histories)},
         training={
             "ess_q": shares,
             "sd": [history.heldout[-1] for history in histories],
             "stopped": [history.stopped for history in histories],
             "epochs": [history.epoch for history in histories],
             "target": repr(system),
+            "checkpoint": ", ".join(str(path) for path in files) if diverged else "",
         },
+        findings=[_finding(index, history, files) for index, history in enumerate(histories) if history.diverged],
     )
     curves = xr.Dataset(
         {
@@ -120,3 +136,22 @@ def approximate(
     )
     nats = [history.train[-1] for history in histories]
     return autoregressive.assemble(weights, nats, curves, model=model, space=space, record=record, sets=[own])
+
+
+def _described(system: System) -> str:
+    """What tells one action from another."""
+    try:
+        return json.dumps(system.to_dict(), sort_keys=True)
+    except (AttributeError, TypeError):  # a system of the user's own may have no description in JSON
+        return repr(system)
+
+
+def _finding(index: int, history: Any, files: list[Path]) -> dict[str, str]:
+    """What the verdict says of a training that diverged."""
+    kept = f" and in {files[index]}" if files else ""
+    return {
+        "severity": "serious",
+        "topic": "convergence",
+        "what": f"variational training of network {index} diverged after step {history.epoch}: the weights of that step are kept{kept}",
+        "advice": "Approximate again with a lower hl.infer.Variational(learning_rate=...).",
+    }

@@ -8,7 +8,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +16,15 @@ import numpy as np
 import xarray as xr
 
 from hamlearn import data as microstate_data
-from hamlearn import statistics, systems
+from hamlearn import systems
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import tree
-from hamlearn.infer.overlap import mass
-from hamlearn.infer.training import Training, as_settings, recorded
+from hamlearn.infer.prepared import Prepared, prepare, refuse_forbidden, space_and_shape, split
+from hamlearn.infer.training import Bayesian, Training, as_settings, recorded
 from hamlearn.models import Autoregressive, Flow
 from hamlearn.systems import exact
 from hamlearn.systems import lattice as lattices
-from hamlearn.systems.base import Space, System, space_from_name
+from hamlearn.systems.base import Space, System
 from hamlearn.systems.density import LearnedDensity
 
 if TYPE_CHECKING:
@@ -32,41 +32,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("hamlearn")
 
-__all__ = ["assemble", "evaluators", "learn", "members", "parameters"]
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """Microstates of all temperatures as rows, and which of them are held out.
-
-    Attributes
-    ----------
-    states : array (rows, n_sites)
-        Indices, angles or reals.
-    beta, weight : array (rows,)
-        Inverse temperature and multiplicity.
-    heldout : array of bool (rows,)
-        Rows that early stopping watches.
-    used : array of bool (rows,)
-        Rows that are trained on: not held out, and not within five autocorrelation times of those.
-    tau : float
-        The longest autocorrelation time, in draws.
-    size : float
-        Microstates that rows stand for: the sum of counts, or the effective number of weighted rows.
-    """
-
-    states: np.ndarray
-    beta: np.ndarray
-    weight: np.ndarray
-    heldout: np.ndarray
-    used: np.ndarray
-    tau: float
-    size: float
-
-    @property
-    def ess(self) -> float:
-        """Independent microstates that the data are worth."""
-        return self.size / self.tau
+__all__ = ["assemble", "evaluators", "learn", "members", "parameters", "split"]
 
 
 def learn(
@@ -74,55 +40,74 @@ def learn(
 ) -> xr.DataTree:
     """Train `model.members` networks by maximum likelihood; see :func:`hamlearn.learn`.
 
-    `likelihood` may be "auto" or "exact" (a density has no other), `engine` "auto", "training" or a
-    :class:`hamlearn.infer.Training`; `calibrate` has nothing to correct here: there are no error bars of weights.
+    `likelihood` may be "auto" or "exact" (a density has no other), `engine` "auto", "training", "bayesian", a
+    :class:`hamlearn.infer.Training` or a :class:`hamlearn.infer.Bayesian`; `calibrate` has nothing to correct here.
     """
-    from hamlearn.infer.engines import torch_training
+    from hamlearn.infer.engines import torch_devices, torch_training
     from hamlearn.infer.engines.torch_checkpoint import Checkpoint
-    from hamlearn.models.autoregressive.build import build, context_of, weights_of
+    from hamlearn.models.autoregressive.build import build, weights_of
 
     choice(likelihood, ("auto", "exact"), "likelihood (a density has its own)")
-    settings: Training = as_settings(engine, Training)
+    settings: Training = as_settings(engine, Training, Bayesian)
     sets = microstate_data.split_by_beta(data)
-    space, shape = _space_and_shape(sets)
-    rows = _rows(sets, space, settings.heldout)
-    if model.condition is None and len(np.unique(rows.beta)) > 1:
+    space, shape = space_and_shape(sets)
+    betas = len({float(part["beta"]) for part in sets})
+    if model.condition is None and betas > 1:
         raise HamlearnError(
-            f"the data hold {len(np.unique(rows.beta))} temperatures, the model is one density: use Autoregressive(condition='beta'), "
+            f"the data hold {betas} temperatures, the model is one density: use Autoregressive(condition='beta'), "
             "or one temperature at a time."
         )
+    device = torch_devices.choose(settings.device)
     started = time.perf_counter()
-    weighted = None if not np.ptp(rows.weight) else rows.weight
-    parts = []
-    for mask in (rows.used, rows.heldout):
-        context = context_of(rows.beta[mask], int(mask.sum())) if model.condition else None
-        parts.append(torch_training.as_sample(rows.states[mask], context, None if weighted is None else weighted[mask]))
+    prepared = prepare(sets, space, settings, model)
     # Elements of the density's own group do not change it; shown in training they stand for the average.
     names = (*settings.augment, *model.symmetry)
     group = torch_training.group_of(shape, names) if settings.augment else None
     entropy = known_entropy(sets) if sys.stderr.isatty() else None  # only to be shown beside the progress
-    found, histories, files = [], [], []
+    identity = "" if settings.checkpoint is None else microstate_data.fingerprint(sets)
+    found, histories, files, nats_of_draws, told = [], [], [], [], []
+    processes = torch_devices.processes(device)
     for index, start in enumerate(np.random.SeedSequence(seed).generate_state(model.members).tolist()):
         density = build(model, space, shape, start)
-        _refuse_forbidden(density, rows, model)
-        density.standardise(rows.states[rows.used])
+        if index == 0:
+            refuse_forbidden(density, prepared, model)
+        density.standardise(prepared.example)
         n_params = sum(parameter.numel() for parameter in density.parameters())
-        logger.info("training %d parameters on %d microstates (worth %.3g)", n_params, rows.used.sum(), rows.ess)
+        if processes.rank == 0:
+            where = "" if prepared.streamed is None else ", read from disk"
+            what = "training %d parameters on %d microstates (worth %.3g%s) on %s in %s"
+            logger.info(what, n_params, len(prepared.train), prepared.ess, where, device, settings.precision)
         checkpoint = None
         if settings.checkpoint is not None:
-            path = Path(settings.checkpoint)
-            path = path if model.members == 1 else path.with_name(f"{path.stem}.{index}{path.suffix}")
-            checkpoint = Checkpoint(path, _request(model, space, shape, sets, settings, start))
+            asked = request(model, space, shape, settings, start, data=identity)
+            checkpoint = Checkpoint(file_of(settings.checkpoint, index, model.members), asked)
             files.append(checkpoint.path)
         label = "training" if model.members == 1 else f"training member {index + 1} of {model.members}"
         history = torch_training.fit(
-            density, parts[0], parts[1], settings, start, checkpoint=checkpoint, group=group, entropy=entropy, label=label
+            density,
+            prepared.train,
+            prepared.heldout,
+            settings,
+            start,
+            checkpoint=checkpoint,
+            group=group,
+            entropy=entropy,
+            label=label,
+            device=device,
+            processes=processes,
         )
-        found.append(weights_of(density))
         histories.append(history)
+        if not isinstance(settings, Bayesian):
+            found.append(weights_of(density))
+            continue
+        drawn = _posterior(density, prepared, settings, start, group, processes.rank == 0)
+        found += drawn[0]
+        nats_of_draws += drawn[1]
+        told.append(drawn[2])
     diverged = [index for index, history in enumerate(histories) if history.diverged]
+    processes.together()  # nobody still reads what is removed now
     for path in files:
-        if not diverged:
+        if not diverged and processes.rank == 0:
             path.unlink(missing_ok=True)
     kept = ", ".join(str(path) for path in files) if diverged and files else ""
     nats = [history.heldout[history.best - 1] for history in histories]
@@ -133,8 +118,13 @@ def learn(
         "epochs": [history.epoch for history in histories],
         "stopped": [history.stopped for history in histories],
         "checkpoint": kept,
-        "heldout": int(rows.heldout.sum()),
-        "overlap": mass(rows.states[rows.used], rows.states[rows.heldout], rows.weight[rows.heldout]) if space.q else 0.0,
+        "heldout": len(prepared.heldout),
+        "overlap": prepared.overlap,
+        "device": str(device),
+        "precision": settings.precision,
+        "processes": processes.size,
+        "streamed": prepared.streamed,
+        "posterior": told,
     }
     record = tree.new_record(
         likelihood="exact",
@@ -144,9 +134,10 @@ def learn(
         sets=sets,
         seed=seed,
         seconds=time.perf_counter() - started,
-        note="a normalised density: −ln p of whole microstates",
-        ess=rows.ess,
-        tau=rows.tau,
+        note="a normalised density: −ln p of whole microstates"
+        + (", tempered to what the draws are worth; a variational posterior over weights" if told else ""),
+        ess=prepared.ess,
+        tau=prepared.tau,
         optimum={"converged": not diverged, "steps": sum(history.epoch for history in histories)},
         training=training,
     )
@@ -158,7 +149,20 @@ def learn(
             "best_epoch": ("member", np.array([history.best - 1 for history in histories])),
         }
     )
-    return assemble(found, nats, curves, model=model, space=space, record=record, sets=sets)
+    return assemble(found, nats_of_draws or nats, curves, model=model, space=space, record=record, sets=sets)
+
+
+def _posterior(
+    density: Any, prepared: Prepared, settings: Bayesian, seed: int, group: Any, shown: bool
+) -> tuple[list[dict[str, np.ndarray]], list[float], dict[str, Any]]:
+    """Weights drawn around one training, −ln p per site of held-out data under each, and how they were found."""
+    from hamlearn.infer.engines import pyro, torch_training
+    from hamlearn.models.autoregressive.build import with_weights
+
+    worth = prepared.worth
+    drawn = pyro.posterior(density, prepared.train, settings, worth, seed, group=group, progress=None if shown else False)
+    nats = [torch_training.nats(with_weights(density, one), prepared.heldout) for one in drawn.draws]
+    return drawn.draws, nats, drawn.told
 
 
 def assemble(
@@ -250,103 +254,23 @@ def known_entropy(sets: list[xr.Dataset]) -> float | None:
     return float(exact.thermodynamics(system, float(sets[0]["beta"]))["entropy"][0])
 
 
-def _space_and_shape(sets: list[xr.Dataset]) -> tuple[Space, tuple[int, ...]]:
-    found = {(part.attrs["space"], tuple(part["state"].shape[2:])) for part in sets}
-    if len(found) > 1:
-        raise HamlearnError(f"the data sets differ in space or sites: {sorted(found)}; one density needs one.")
-    name, shape = next(iter(found))
-    return space_from_name(name, max(int(part.attrs["q"]) for part in sets)), shape
-
-
-def _rows(sets: list[xr.Dataset], space: Space, share: float) -> Rows:
-    parts = [split(part, space, share) for part in sets]
-    states, beta, weight, heldout, used = (np.concatenate(column) for column in zip(*(part[:5] for part in parts), strict=True))
-    if used.sum() < 2 or not heldout.any():
-        raise HamlearnError(f"{len(states)} microstates are too few to train on and to hold some out: give at least 20.")
-    sizes = [microstate_data.multiplicity(part) for part in sets]
-    size = sum(float(w.sum() ** 2 / (w**2).sum()) if weighted else float(w.sum()) for w, weighted in sizes)
-    return Rows(states, beta, weight, heldout, used, max(part[5] for part in parts), size)
-
-
-def split(part: xr.Dataset, space: Space, share: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:
-    """Rows of one temperature, split by chain or by the end of every chain, never draw by draw."""
-    states = microstate_data.rows(part)
-    states = space.index(states).astype(np.int8) if space.q else states
-    weight, _ = microstate_data.multiplicity(part)
-    chains, draws, _ = states.shape
-    tau = _tau(part, states)
-    if "count" in part:
-        return _split_counts(states, weight, float(part["beta"]), share)
-    heldout = np.zeros((chains, draws), bool)
-    used = np.ones((chains, draws), bool)
-    if chains * share >= 1:
-        heldout[-round(chains * share) :] = True
-    else:
-        count = max(1, round(draws * share))
-        heldout[:, draws - count :] = True
-        gap = 0 if tau <= 1 else min(int(np.ceil(5 * tau)), (draws - count) // 2)
-        used[:, draws - count - gap : draws - count] = False
-    used &= ~heldout
-    keep = weight.ravel() > 0
-    flat = lambda array: array.reshape(chains * draws, *array.shape[2:])[keep]
-    beta = np.full(int(keep.sum()), float(part["beta"]))
-    return flat(states), beta, flat(weight), flat(heldout), flat(used), tau
-
-
-def _split_counts(
-    states: np.ndarray, count: np.ndarray, beta: float, share: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:
-    """A histogram split by its counts, each at random: whole rows held out would take their probability away."""
-    rows, total = states.reshape(-1, states.shape[-1]), count.ravel().astype(int)
-    held = np.random.default_rng(0).binomial(total, share)
-    weight = np.concatenate([total - held, held]).astype(float)
-    keep = weight > 0
-    heldout = np.arange(len(weight)) >= len(total)
-    both = np.concatenate([rows, rows])
-    return both[keep], np.full(int(keep.sum()), beta), weight[keep], heldout[keep], ~heldout[keep], 1.0
-
-
-def _tau(part: xr.Dataset, states: np.ndarray) -> float:
-    """The autocorrelation time that the data name, or the longest of the mean, its size, and the neighbour product."""
-    if int(part.attrs.get("independent", 0)) or "count" in part or "weight" in part:
-        return 1.0
-    named = [float(part.attrs[name]) for name in ("tau_int", "tau_int_m") if name in part.attrs]
-    if named and np.all(np.isfinite(named)):
-        return max(1.0, *named)
-    if states.shape[1] < 20:
-        return 1.0
-    values = states.astype(float)
-    mean = values.mean(-1)
-    series = np.stack([mean, np.abs(mean - mean.mean()), (values * np.roll(values, 1, -1)).mean(-1)], -1)
-    found = statistics.integrated_autocorrelation(series)
-    # Of independent draws τ is 1 give or take its error: only what stands out counts, or their number would be talked down.
-    seen = np.where(found.tau - 1 > 3 * found.standard_error, found.tau, 1.0)
-    return float(np.max(np.nan_to_num(seen, nan=1.0)))
-
-
-def _refuse_forbidden(density: Any, rows: Rows, model: Autoregressive | Flow) -> None:
-    if density.ups is None:
-        return
-    charge = 2 * rows.states.sum(1, dtype=int) - rows.states.shape[1]
-    wrong = charge[charge != model.charge]
-    if wrong.size:
-        raise HamlearnError(
-            f"charge={model.charge} is conserved by the model, but {wrong.size} microstates have another, such as {wrong[0]}."
-        )
-
-
-def _request(
-    model: Autoregressive | Flow, space: Space, shape: tuple[int, ...], sets: list[xr.Dataset], settings: Training, seed: int
-) -> dict[str, str]:
-    named = recorded(replace(settings, checkpoint=None, threads=None))
+def request(model: Autoregressive | Flow, space: Space, shape: tuple[int, ...], settings: Any, seed: int, **more: str) -> dict[str, str]:
+    """What a checkpoint must agree with to be continued, each by name."""
+    free = {name: getattr(type(settings)(), name) for name in ("checkpoint", "threads", "device") if hasattr(settings, name)}
     return {
         "space": f"{space.name} (q = {space.q})",
         "lattice": str(tuple(shape)),
         "model": json.dumps(model.to_dict()),
-        "settings": json.dumps(named),
+        "settings": json.dumps(recorded(replace(settings, **free))),
         "seed": str(seed),
-        "data": microstate_data.fingerprint(sets),
+        **more,
     }
+
+
+def file_of(checkpoint: str | Path, index: int, members: int) -> Path:
+    """The checkpoint of one of several networks."""
+    path = Path(checkpoint)
+    return path if members == 1 else path.with_name(f"{path.stem}.{index}{path.suffix}")
 
 
 def padded(curves: list[list[float]]) -> np.ndarray:

@@ -37,6 +37,20 @@ class Training:
     checkpoint : path, optional
         File that training saves itself to after every epoch. The same call continues from it and gives, bit for bit on
         a CPU, what an uninterrupted run would have given; it is removed at the end, and kept where training diverged.
+    device : {"auto", "cpu", "cuda"}
+        Where the network is trained; "auto" is "cuda" where torch sees such a device. The record says which it was.
+    precision : {"float32", "bfloat16"}
+        Of the network's forward and backward pass while it trains. Log-probabilities are accumulated, held-out data judged
+        and weights kept in float32 either way. "bfloat16" pays on GPUs with tensor cores; it is not for flows.
+    memory : int
+        Bytes of microstates held at once. More data than that, opened lazily (see :func:`hamlearn.data.open_microstates`),
+        are read block by block in a shuffled order and shuffled again in a buffer of half this size.
+
+    Notes
+    -----
+    Started by ``torchrun`` (``RANK`` and ``WORLD_SIZE`` in the environment), every process takes its share of every
+    minibatch and gradients are added up over processes: the same training as in one process, up to rounding. All
+    processes return the same posterior; process 0 shows the progress and writes the checkpoint.
 
     Examples
     --------
@@ -54,15 +68,82 @@ class Training:
     augment: tuple[str, ...] = ()
     threads: int | None = None
     checkpoint: str | Path | None = None
+    device: str = "auto"
+    precision: str = "float32"
+    memory: int = 2**30
     name: ClassVar[str] = "training"
 
     def __post_init__(self) -> None:
-        _check(self, ("epochs", "batch", "patience"), ("learning_rate",))
+        _check(self, ("epochs", "batch", "patience", "memory"), ("learning_rate",))
+        choice(self.device, ("auto", "cpu", "cuda"), "device")
+        choice(self.precision, ("float32", "bfloat16"), "precision")
         object.__setattr__(self, "augment", (self.augment,) if isinstance(self.augment, str) else tuple(self.augment))
         for name in self.augment:
             choice(name, ("translation", "point"), "augment")
         if not 0 < self.heldout < 1:
             raise HamlearnError(f"Training: heldout is a share of the data between 0 and 1; got {self.heldout!r}.")
+
+
+@dataclass(frozen=True)
+class Bayesian(Training):
+    """Maximum-likelihood training, then a posterior over weights by stochastic variational inference (Pyro).
+
+    The likelihood counts as many microstates as the data are worth (their effective sample size), so autocorrelated data
+    widen the bands. Weights have independent normal priors around zero. The guide, a normal distribution, starts at the
+    trained weights with the curvature there, in coordinates in which that curvature is the identity, and is moved by the
+    gradient of the evidence bound in minibatches, whose noise a control variate at the starting point takes away.
+
+    Parameters
+    ----------
+    guide : {"last_layer", "low_rank"}
+        "last_layer": full covariance of the output layer and the linear part, the rest of the network held at what
+        was trained. "low_rank": all weights, variances of each and `rank` common directions.
+    draws : int
+        Networks drawn from the posterior, each a member of the result; with ``Autoregressive(members=m)`` so many of each
+        of the m trainings.
+    rank : int
+        Directions of "low_rank".
+    prior_scale : float, optional
+        Standard deviation of the prior of the network's weights. Default: that of which `weight_decay` is the
+        penalty, 1/√(ESS · weight_decay). The linear part and biases, which training leaves alone or barely decays, have 10.
+    steps : int, optional
+        Gradient steps of the guide, each on a hundredth of the data or `batch`, whichever is more. Default: 500 of
+        "last_layer", which starts close, 2000 of "low_rank".
+    guide_rate : float, optional
+        Their learning rate, in standard deviations of where the guide starts; it falls along half a cosine. Default: 0.003 of
+        "last_layer", 0.03 of "low_rank".
+    **training
+        Everything of :class:`Training`.
+
+    Notes
+    -----
+    Bands are those of a network of this kind: what no weights of it can represent, or early stopping left unlearned, is not in
+    them, and on large lattices the error of ln p exceeds them. "last_layer" takes the features that the hidden layers learned
+    for certain; an ensemble (``members=4``) shows what that leaves out. "low_rank" knows how weights compensate each other only
+    as far as its `rank` directions go.
+    Sources: Hoffman et al., JMLR 14, 1303 (2013) for stochastic variational inference; Baker et al., Stat. Comput. 29, 599
+    (2019) for the control variate.
+
+    Examples
+    --------
+    >>> Bayesian(draws=10, epochs=5).guide
+    'last_layer'
+    """
+
+    guide: str = "last_layer"
+    draws: int = 20
+    rank: int = 10
+    prior_scale: float | None = None
+    steps: int | None = None
+    guide_rate: float | None = None
+    name: ClassVar[str] = "bayesian"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        steps, rate = {"last_layer": (500, 3e-3), "low_rank": (2000, 3e-2)}[choice(self.guide, ("last_layer", "low_rank"), "guide")]
+        object.__setattr__(self, "steps", steps if self.steps is None else self.steps)
+        object.__setattr__(self, "guide_rate", rate if self.guide_rate is None else self.guide_rate)
+        _check(self, ("draws", "rank", "steps"), ("guide_rate", "prior_scale"))
 
 
 @dataclass(frozen=True)
@@ -84,6 +165,9 @@ class Variational:
         Stop (and let the learning rate fall) by the clock. A run cut by the clock is not reproducible.
     threads : int, optional
         CPU threads of torch during the training.
+    checkpoint : path, optional
+        File that training saves itself to every 50 steps. The same call continues from it and gives, bit for bit on
+        a CPU, what an uninterrupted run would have given; it is removed at the end, and kept where training diverged.
 
     Examples
     --------
@@ -97,6 +181,7 @@ class Variational:
     anneal: float = 0.3
     seconds: float | None = None
     threads: int | None = None
+    checkpoint: str | Path | None = None
     name: ClassVar[str] = "variational"
 
     def __post_init__(self) -> None:
@@ -107,13 +192,16 @@ class Variational:
             raise HamlearnError(f"Variational: anneal is a share of the steps, from 0 to below 1; got {self.anneal!r}.")
 
 
-def as_settings(engine: Any, kind: type[Any]) -> Any:
-    """Settings of one kind from "auto", its name or settings."""
-    if isinstance(engine, str) and engine in ("auto", kind.name):
-        return kind()
-    if isinstance(engine, kind):
-        return engine
-    raise HamlearnError(f"engine must be 'auto', {kind.name!r}, or settings such as hl.infer.{kind.__name__}(...); got {engine!r}.")
+def as_settings(engine: Any, *kinds: type[Any]) -> Any:
+    """Settings of one of some kinds from "auto" (the first), a name or settings; a kind's own subclasses are not meant."""
+    if isinstance(engine, str) and engine == "auto":
+        return kinds[0]()
+    for kind in kinds:
+        if type(engine) is kind or (isinstance(engine, str) and engine == kind.name):
+            return kind() if isinstance(engine, str) else engine
+    names = ", ".join(repr(kind.name) for kind in kinds)
+    shown = " or ".join(f"hl.infer.{kind.__name__}(...)" for kind in kinds)
+    raise HamlearnError(f"engine must be 'auto', {names}, or settings such as {shown}; got {engine!r}.")
 
 
 def recorded(settings: Any) -> dict[str, Any]:

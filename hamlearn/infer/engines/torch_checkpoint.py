@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from hamlearn.errors import HamlearnError
-from hamlearn.models.autoregressive.build import weights_of, with_weights
+from hamlearn.models.autoregressive.build import with_weights
 from hamlearn.models.autoregressive.symmetrised import Symmetrised
 from hamlearn.storage import write_atomically
 
@@ -73,16 +73,21 @@ class Checkpoint:
         """Write all of it; the old file stays whole until the new one is."""
         arrays: dict[str, Any] = {"request": json.dumps(self.request), "history": json.dumps(history)}
         arrays["generator"] = generator.get_state().numpy()
-        arrays |= {f"now/{name}": value for name, value in weights_of(density).items()}
+        arrays |= {f"now/{name}": value for name, value in host_weights(density).items()}
         arrays |= {f"best/{name}": value for name, value in best.items()}
         for index, entries in optimiser.state_dict()["state"].items():
-            arrays |= {f"adam/{index}/{key}": np.asarray(value) for key, value in entries.items()}
+            arrays |= {f"adam/{index}/{key}": np.asarray(value.cpu()) for key, value in entries.items()}
 
         def write(temporary: Path) -> None:
             with open(temporary, "wb") as file:  # a handle: given a name, savez would append .npz to it
                 np.savez(file, **arrays)
 
         write_atomically(self.path, write)
+
+
+def host_weights(density: Symmetrised) -> dict[str, np.ndarray]:
+    """:func:`.build.weights_of` from whichever device they are on."""
+    return {name: value.detach().cpu().numpy().copy() for name, value in density.state_dict().items()}
 
 
 def _short(value: Any, limit: int = 120) -> str:

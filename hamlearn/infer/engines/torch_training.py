@@ -13,14 +13,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from hamlearn.errors import HamlearnError
-from hamlearn.infer.engines.torch_checkpoint import Checkpoint
+from hamlearn.infer.engines.torch_batches import Batch, Rows
+from hamlearn.infer.engines.torch_checkpoint import Checkpoint, host_weights
+from hamlearn.infer.engines.torch_devices import CPU, Processes, made_on, move, precision
 from hamlearn.infer.training import Training
-from hamlearn.models.autoregressive.build import weights_of, with_weights
+from hamlearn.models.autoregressive.build import with_weights
 from hamlearn.models.autoregressive.symmetrised import Symmetrised
 from hamlearn.models.autoregressive.symmetry import permutations
 from hamlearn.progress import track
@@ -28,6 +29,7 @@ from hamlearn.progress import track
 _AT_ONCE = 4096  # held-out states evaluated in one go
 _LINEAR = 5.0  # times the learning rate, of the linear part
 _CLIP = 1.0  # largest norm of a gradient: one rare microstate cannot throw the weights away
+_ALONE = Processes()
 
 
 @contextlib.contextmanager
@@ -40,35 +42,6 @@ def threads(count: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Microstates as torch reads them.
-
-    Attributes
-    ----------
-    states : Tensor (rows, n)
-        Flat states: int8 indices, or floats.
-    context : Tensor (rows, c), optional
-        Functions of β.
-    weight : Tensor (rows,), optional
-        How much every row counts; mean 1.
-    """
-
-    states: Tensor
-    context: Tensor | None = None
-    weight: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.states)
-
-    def rows(self, index: Tensor | slice) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """The rows of a minibatch."""
-        states = self.states[index]
-        states = states.long() if states.dtype == torch.int8 else states
-        pick = lambda column: None if column is None else column[index]
-        return states, pick(self.context), pick(self.weight)
 
 
 @dataclass
@@ -104,8 +77,8 @@ class History:
 
 def fit(
     density: Symmetrised,
-    train: Sample,
-    heldout: Sample,
+    train: Rows,
+    heldout: Rows,
     settings: Training,
     seed: int,
     *,
@@ -114,14 +87,16 @@ def fit(
     entropy: float | None = None,
     label: str = "training",
     progress: bool | None = None,
+    device: torch.device = CPU,
+    processes: Processes = _ALONE,
 ) -> History:
     """Minimise the mean −ln p of `train`; `density` is left with the weights that were best on `heldout`.
 
     Parameters
     ----------
     density : Symmetrised
-        What is trained, in place.
-    train, heldout : Sample
+        What is trained, in place; it comes back to the CPU.
+    train, heldout : Rows
         Microstates.
     settings : Training
         Epochs, batch, learning rate, ….
@@ -135,6 +110,10 @@ def fit(
         Exact entropy per site in nats, to show the gap to it.
     label, progress
         See :class:`hamlearn.progress.track`.
+    device : torch.device
+        Where the network computes. Random numbers come from the CPU wherever that is.
+    processes : Processes
+        Those that train the same density, each on its share of every minibatch.
 
     Raises
     ------
@@ -142,29 +121,36 @@ def fit(
         If the loss is not finite before a single epoch was completed.
     """
     generator = torch.Generator().manual_seed(seed)
+    own = density.group  # stays where random elements are drawn
+    move(density, device)
     optimiser = torch.optim.AdamW(_groups(density, settings), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    history, best = History(), weights_of(density)
+    history, best = History(), host_weights(density)
     if checkpoint is not None and (found := checkpoint.load(density, optimiser, generator)) is not None:
         history, best = History(**found[0]), found[1]
+    if processes.agreed(history.epoch) != history.epoch:
+        raise HamlearnError("the processes continue from different epochs: the checkpoint must lie where all of them see the same file.")
     started = time.monotonic() - history.seconds
-    with threads(settings.threads), track(settings.epochs, label, progress) as bar:
+    shown = progress if processes.rank == 0 else False
+    run = _Run(settings, optimiser, generator, own if group is None else group, device, processes, started)
+    with threads(settings.threads), track(settings.epochs, label, shown) as bar:
         bar.advance(history.epoch)
         while not history.stopped:
-            loss = _epoch(density, train, settings, optimiser, generator, history, started, group)
-            value = nats(density, heldout) if math.isfinite(loss) else math.nan
+            with precision(density, settings.precision, device):
+                loss = _epoch(density, run, train, history)
+            value = nats(density, heldout, device, processes, own) if math.isfinite(loss) else math.nan
             history.epoch += 1
-            history.seconds = time.monotonic() - started
+            history.seconds = processes.agreed(time.monotonic() - started)
             history.train.append(loss)
             history.heldout.append(value)
             if not math.isfinite(value):
                 history.stopped = "diverged"
             elif history.best == 0 or value < history.heldout[history.best - 1]:
-                history.best, best = history.epoch, weights_of(density)
+                history.best, best = history.epoch, host_weights(density)
             history.stopped = history.stopped or _finished(history, settings)
             gap = "" if entropy is None else f", {value - entropy:+.5f} to the exact entropy"
             bar.describe(f"{label}: {value:.5f} nats/site held out{gap}, epoch {history.epoch}/{settings.epochs}")
             bar.advance(1)
-            if checkpoint is not None and not history.diverged:
+            if checkpoint is not None and not history.diverged and processes.rank == 0:
                 checkpoint.save(vars(history), best, density, optimiser, generator)
     if history.best == 0:
         raise HamlearnError(
@@ -172,42 +158,79 @@ def fit(
             "weights exist. Lower learning_rate in hl.infer.Training(...)."
         )
     with_weights(density, best)
+    processes.same(density)
+    move(density, CPU)
     return history
 
 
-def _epoch(
-    density: Symmetrised,
-    train: Sample,
-    settings: Training,
-    optimiser: Any,
-    generator: torch.Generator,
-    history: History,
-    started: float,
-    group: Tensor | None,
-) -> float:
+@dataclass(frozen=True)
+class _Run:
+    """What stays the same from epoch to epoch."""
+
+    settings: Training
+    optimiser: Any
+    generator: torch.Generator
+    group: Tensor
+    device: torch.device
+    processes: Processes
+    started: float
+
+
+def _epoch(density: Symmetrised, run: _Run, train: Rows, history: History) -> float:
     """One pass over the data; returns the mean loss per site, nan as soon as it is not finite."""
-    order = torch.randperm(len(train), generator=generator)
-    batches = order.split(min(settings.batch, len(order)))
+    settings, processes = run.settings, run.processes
+    parameters = list(density.parameters())
+    steps = -(-len(train) // min(settings.batch, len(train)))
     total, rows = 0.0, 0
-    for index, chosen in enumerate(batches):
-        done = (history.epoch + index / len(batches)) / settings.epochs
+    for index, batch in enumerate(train.batches(run.generator, settings.batch)):
+        done = (history.epoch + index / steps) / settings.epochs
         if settings.seconds is not None:
-            done = max(done, (time.monotonic() - started) / settings.seconds)
+            done = max(done, processes.agreed(time.monotonic() - run.started) / settings.seconds)
             if done >= 1:
                 break
-        _set_rate(optimiser, settings, done, history.epoch * len(batches) + index)
-        states, context, weight = train.rows(chosen)
-        losses = density.loss(states, context, generator, group)
-        loss = (losses if weight is None else losses * weight).mean()
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(density.parameters(), _CLIP * density.n**0.5)
-        value = float(loss.detach())
+        _set_rate(run.optimiser, settings, done, history.epoch * steps + index)
+        count = len(batch[0])
+        losses, weight = losses_of(density, batch, run.generator, run.group, run.device, processes)
+        loss = (losses if weight is None else losses * weight).sum() / count
+        run.optimiser.zero_grad(set_to_none=True)
+        if len(losses):  # more processes than rows in the last minibatch leave some without work
+            loss.backward()
+        processes.add_gradients(parameters)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, _CLIP * density.n**0.5)
+        (value,) = processes.totals(float(loss.detach()))
         if not (math.isfinite(value) and bool(torch.isfinite(norm))):
             return math.nan
-        optimiser.step()
-        total, rows = total + value * len(chosen), rows + len(chosen)
+        run.optimiser.step()
+        total, rows = total + value * count, rows + count
     return total / max(rows, 1) / density.n if rows else (history.train[-1] if history.train else math.nan)
+
+
+def losses_of(
+    density: Symmetrised,
+    batch: Batch,
+    generator: torch.Generator,
+    group: Tensor | None = None,
+    device: torch.device = CPU,
+    processes: Processes = _ALONE,
+) -> tuple[Tensor, Tensor | None]:
+    """−ln p of this process's share of a minibatch, each row under a random element of a group (its own), and the rows' weights."""
+    states = turned(density, batch[0], generator, group)
+    here = lambda part: None if part is None else processes.share(part).to(device)
+    mine, context, weight = processes.share(states).to(device), here(batch[1]), here(batch[2])
+    if not len(mine):
+        return torch.zeros(0, device=device), None
+    with made_on(device):
+        return density.loss(mine, context, None), weight
+
+
+def turned(density: Symmetrised, states: Tensor, generator: torch.Generator, group: Tensor | None = None) -> Tensor:
+    """Flat states, each under a random element of a group (its own) and of the sign; drawn on the CPU."""
+    group = density.group if group is None else group
+    if len(group) > 1:
+        states = states.gather(1, group[torch.randint(len(group), (len(states),), generator=generator)])
+    if density.mirror:
+        states = states * (2 * torch.randint(2, (len(states), 1), generator=generator) - 1)
+    return states
 
 
 def _groups(density: Symmetrised, settings: Training) -> list[dict[str, Any]]:
@@ -236,24 +259,17 @@ def _finished(history: History, settings: Training) -> str:
 
 
 @torch.no_grad()
-def nats(density: Symmetrised, sample: Sample) -> float:
+def nats(density: Symmetrised, rows: Rows, device: torch.device = CPU, processes: Processes = _ALONE, group: Tensor | None = None) -> float:
     """Mean −ln p per site, with one fixed set of random symmetry elements."""
     generator = torch.Generator().manual_seed(0)
     total = weights = 0.0
-    for start in range(0, len(sample), _AT_ONCE):
-        states, context, weight = sample.rows(slice(start, start + _AT_ONCE))
-        losses = density.loss(states, context, generator).double()
+    for batch in rows.pieces(_AT_ONCE):
+        losses, weight = losses_of(density, batch, generator, group, device, processes)
+        losses = losses.double()
         weight = torch.ones_like(losses) if weight is None else weight.double()
         total, weights = total + float((losses * weight).sum()), weights + float(weight.sum())
+    total, weights = processes.totals(total, weights)
     return total / weights / density.n
-
-
-def as_sample(states: np.ndarray, context: Tensor | None, weight: np.ndarray | None) -> Sample:
-    """Rows of flat states (indices, angles or reals) as torch reads them."""
-    discrete = np.issubdtype(states.dtype, np.integer)
-    tensor = torch.from_numpy(np.ascontiguousarray(states, np.int8 if discrete else np.float32))
-    scaled = None if weight is None else torch.from_numpy((weight / weight.mean()).astype(np.float32))
-    return Sample(tensor, context, scaled)
 
 
 def group_of(shape: tuple[int, ...], names: tuple[str, ...]) -> Tensor:

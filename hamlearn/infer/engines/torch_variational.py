@@ -20,8 +20,10 @@ import torch
 from torch import Tensor
 
 from hamlearn.errors import HamlearnError
+from hamlearn.infer.engines.torch_checkpoint import Checkpoint
 from hamlearn.infer.engines.torch_training import History, threads
 from hamlearn.infer.training import Variational
+from hamlearn.models.autoregressive.build import weights_of, with_weights
 from hamlearn.models.autoregressive.symmetrised import Symmetrised
 from hamlearn.progress import track
 from hamlearn.systems.base import Space, System
@@ -37,6 +39,7 @@ def fit(
     settings: Variational,
     seed: int,
     *,
+    checkpoint: Checkpoint | None = None,
     label: str = "approximating",
     progress: bool | None = None,
 ) -> History:
@@ -46,22 +49,27 @@ def fit(
     -------
     History
         ``train`` holds the variational βF per site every 50 steps, ``heldout`` the standard deviation of ln q + action
-        in nats (0 for the exact density).
+        in nats (0 for the exact density). Where ln q or the action ceased to be finite, ``stopped`` says "diverged" and the
+        density has the weights of the last such record.
 
     Raises
     ------
     HamlearnError
-        If the loss is not finite.
+        If that happens before the first record, or the checkpoint is one of something else.
     """
     generator = torch.Generator().manual_seed(seed)
     step_loss = _PathWise(system) if density.path_wise else _score
     if isinstance(system, Pairwise):
         start_from_couplings(density, system, beta * (0.5 if settings.anneal else 1.0))
     optimiser = torch.optim.Adam(density.parameters(), lr=settings.learning_rate)
-    history, started = History(), time.monotonic()
+    history, best = History(), weights_of(density)
+    if checkpoint is not None and (found := checkpoint.load(density, optimiser, generator)) is not None:
+        history, best = History(**found[0]), found[1]
+    started = time.monotonic() - history.seconds
     with threads(settings.threads), track(settings.steps, label, progress) as bar:
-        step, done = 0, 0.0
-        while done < 1:
+        bar.advance(history.epoch)
+        step, done = history.epoch, _done(settings, history.epoch, history.seconds)
+        while not history.stopped:
             at = beta * (0.5 + 0.5 * min(1.0, done / settings.anneal)) if settings.anneal else beta
             rate = settings.learning_rate * (0.005 + 0.995 * (1 + math.cos(math.pi * done)) / 2)
             for group in optimiser.param_groups:
@@ -71,24 +79,39 @@ def fit(
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(density.parameters(), density.n**0.5)
             if not (bool(torch.isfinite(norm)) and math.isfinite(float(total.mean()))):
-                raise HamlearnError(
-                    f"variational training diverged at step {step + 1} (learning_rate={settings.learning_rate:g}): ln q or the action "
-                    "is not finite. Lower learning_rate in hl.infer.Variational(...)."
-                )
+                history.stopped = "diverged"
+                break
             optimiser.step()
             step += 1
             history.seconds = time.monotonic() - started
-            done = step / settings.steps
-            if settings.seconds is not None:
-                done = max(done, history.seconds / settings.seconds)
+            done = _done(settings, step, history.seconds)
             if step % _RECORD_EVERY == 0 or done >= 1:
                 history.train.append(float(total.mean()) / density.n)
                 history.heldout.append(float(total.std()))
                 bar.describe(f"{label}: beta F = {history.train[-1]:.5f} per site, sd {history.heldout[-1]:.3f} nats")
+                if not all(bool(torch.isfinite(one).all()) for one in density.parameters()):
+                    history.stopped = "diverged"
+                    break
+                history.epoch = history.best = step
+                history.stopped = "" if done < 1 else "steps" if step >= settings.steps else "seconds"
+                best = weights_of(density)
+                if checkpoint is not None:
+                    checkpoint.save(vars(history), best, density, optimiser, generator)
             bar.advance(1)
-    history.epoch = history.best = step
-    history.stopped = "steps" if step >= settings.steps else "seconds"
+    if history.diverged:
+        if not history.best:
+            raise HamlearnError(
+                f"variational training diverged at step {step + 1} (learning_rate={settings.learning_rate:g}): ln q or the action "
+                "is not finite. Lower learning_rate in hl.infer.Variational(...)."
+            )
+        with_weights(density, best)
     return history
+
+
+def _done(settings: Variational, step: int, seconds: float) -> float:
+    """The part of the training that is done, by steps or by the clock."""
+    by_clock = 0.0 if settings.seconds is None else seconds / settings.seconds
+    return max(step / settings.steps, by_clock)
 
 
 def _score(density: Symmetrised, system: System, beta: float, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
