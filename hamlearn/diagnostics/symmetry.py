@@ -13,7 +13,7 @@ from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import kinds
 from hamlearn.systems.base import Space, System, as_site_axes
 
-PROBES = ("z2", "internal", "translation", "rotation", "reflection")
+PROBES = ("z2", "internal", "translation", "rotation", "reflection", "mirror")
 _MEMBERS = 64  # of a posterior: the error of their mean is an eighth of their scatter
 _TURN = 2 * np.pi
 
@@ -37,10 +37,10 @@ def symmetry(
         A Hamiltonian, an ensemble of them, or a posterior, of which `members` are drawn.
     states : array ``(row, *sites)`` or Dataset
         Where to probe: microstates of the temperature that matters. A symmetry may hold on them and fail elsewhere.
-    probes : sequence of {"z2", "internal", "translation", "rotation", "reflection"}, optional
+    probes : sequence of {"z2", "internal", "mirror", "translation", "rotation", "reflection"}, optional
         All that the space and the lattice have by default: "z2" flips spins or the sign of reals, "internal" permutes
-        states or rotates angles by a common one, the others move sites of a periodic lattice (rotation by a quarter
-        turn and exchange of axes need equal extents).
+        states or rotates angles by a common one, "mirror" turns every angle the other way (both together are O(2)), the
+        others move sites of a periodic lattice (rotation by a quarter turn and exchange of axes need equal extents).
     members : int
         Draws of a posterior.
     tolerance : float
@@ -162,7 +162,7 @@ def _internal(space: Space) -> dict[str, Transform]:
         def turned(rows: np.ndarray, generator: np.random.Generator) -> np.ndarray:
             return np.mod(rows + generator.uniform(0.1, _TURN - 0.1, (len(rows),) + (1,) * (rows.ndim - 1)), _TURN)
 
-        return {"internal": turned}
+        return {"internal": turned, "mirror": lambda rows, generator: np.mod(-rows, _TURN)}
 
     def permuted(rows: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         result = np.empty_like(rows)

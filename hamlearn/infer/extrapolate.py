@@ -24,6 +24,7 @@ import xarray as xr
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import actions, kinds, tree
 from hamlearn.infer.settings import LaplaceApproximation
+from hamlearn.infer.support import SHOWN, longest_links
 from hamlearn.models import Normal
 from hamlearn.systems import exact
 from hamlearn.systems.base import check_beta
@@ -32,7 +33,7 @@ from hamlearn.systems.sampling import simulate
 
 FIXED = ("sites", "spacing")
 TRUSTED, DOUBTFUL = 0.5, 0.1  # predicted effective sample sizes
-UNSEEN = 0.2  # share of target paths that leave what was observed
+UNSEEN, MOSTLY = 0.2, 0.5  # shares of target states that leave what was observed
 _SAMPLES = 1000  # of the target ensemble
 
 
@@ -254,8 +255,7 @@ def _target_covariance(posts: list[xr.DataTree], bound: Any, point: np.ndarray, 
             paths = None
         if paths is not None:
             terms = bound.terms(paths, bound.scales(beta))
-            links = np.abs(np.roll(paths, -1, -1) - paths).max(-1)
-            return np.cov(terms.T), float((links > longest).mean()), f"{_SAMPLES} exact paths of the extrapolated action"
+            return np.cov(terms.T), float((longest_links(paths) > longest).mean()), f"{_SAMPLES} exact paths of the extrapolated action"
     nearest = min(posts, key=lambda post: abs(np.log(tree.observed_betas(post).max() / beta)))
     observed = nearest["observed_data"].to_dataset().isel(temperature=-1)
     here, there = bound.scales(beta), (float(observed["u"]), float(observed["v"]))
@@ -360,14 +360,19 @@ def findings(facts: dict[str, Any], beta: float) -> list[dict[str, str]]:
     advice = "Check by simulation: reweight between the extrapolated and a simulated action (hl.infer.compare_actions), or observe nearer."
     if ess is None:
         what += "; the predicted effective sample size is not known (one network has no spread)"
-        return [{"severity": "caution", "topic": "extrapolation", "what": what, "advice": advice}]
-    what += f", the predicted effective sample size is {ess:.2g}"
-    unseen = facts.get("unseen_share") or 0.0
-    if unseen > UNSEEN:
+    else:
+        what += f", the predicted effective sample size is {ess:.2g}"
+    unseen, networks = facts.get("unseen_share") or 0.0, bool(facts.get("networks"))
+    if networks and facts.get("unseen_by_source"):
+        shares = ", ".join(f"{share:.0%} (beta = {one:g})" for share, one in zip(facts["unseen_by_source"], old, strict=True))
+        what += f"; of the states there, this share leaves what nearly all ({SHOWN:.0%}) of those observed show: {shares}"
+        if unseen > UNSEEN:
+            what += ", and there a network rests on nothing"
+    elif unseen > UNSEEN:
         what += f"; {unseen:.0%} of the paths there contain a link longer than any observed, so it rests on the form of the action"
-    if ess < DOUBTFUL:
+    if (ess is not None and ess < DOUBTFUL) or (networks and unseen > MOSTLY):
         return [{"severity": "serious", "topic": "extrapolation", "what": f"do not trust the extrapolation: {what}", "advice": advice}]
-    doubt = ess < TRUSTED or unseen > UNSEEN
+    doubt = ess is None or ess < TRUSTED or unseen > UNSEEN
     return [{"severity": "caution" if doubt else "note", "topic": "extrapolation", "what": what, "advice": advice if doubt else ""}]
 
 

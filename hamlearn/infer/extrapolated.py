@@ -12,18 +12,24 @@ from hamlearn.errors import HamlearnError
 from hamlearn.infer import kinds, tree
 from hamlearn.infer.densities import sample
 from hamlearn.infer.extrapolate import findings, identity_weights, merged_record
+from hamlearn.infer.support import annealed, path_features, unseen_share
 from hamlearn.models.extrapolated import ExtrapolatedAction
 from hamlearn.systems.base import System
 from hamlearn.systems.sampling import simulate
 from hamlearn.systems.weighted import JoinedAction
 
 DENSITIES = ("autoregressive", "flow")  # kinds that are drawn from directly
-_STATES = 512  # on which members of an ensemble are compared
+_STATES = 128  # of the target ensemble: shares to 4 %, variances to 12 %
+_OBSERVED = 2048  # draws of each density that say what it was shown
 _MEMBERS = 16
+_COUNTS = 0.05  # a source of less weight than that, relative to the largest, may be wrong where it saw nothing
 
 
 def join(posts: list[xr.DataTree], beta: float, seed: int, states: np.ndarray | None = None) -> xr.DataTree:
-    """Learned densities of one kind at `beta`; `states` are where their members are compared (near the target ensemble)."""
+    """Learned densities of one kind at `beta`; `states` are draws of the target ensemble, if there are any.
+
+    Without them the joined action itself is sampled, approximately: what is predicted is judged where it claims to be.
+    """
     betas = [_single_beta(post) for post in posts]
     shapes = {tree.site_shape(post) for post in posts}
     path = tree.space_of(posts[0]).name == "reals" and len(tree.site_shape(posts[0])) == 1
@@ -38,10 +44,19 @@ def join(posts: list[xr.DataTree], beta: float, seed: int, states: np.ndarray | 
         )
     weights = identity_weights(betas, beta) if path else np.array([beta / betas[0]])
     model = ExtrapolatedAction([json.loads(post.attrs["model"]) for post in posts], betas)
-    variances, how = _disagreement(posts, beta, seed, states)
+    observed = [_draw(post, seed + index) for index, post in enumerate(posts)]
+    where = "the given states"
+    if states is None:
+        states, where = _target(posts, observed, betas, beta, seed)
+    unseen = None if states is None else _unseen(posts, observed, states, path)
+    variances, how = (None, where) if states is None else _disagreement(posts, states, seed, where)
     error = None if variances is None else float(weights**2 @ variances)
     facts: dict[str, Any] = {"fixed": "sites", "from_beta": betas, "agreement": None, "weights": weights.tolist()}
-    facts |= {"amplification": float((weights**2).sum()), "error_variance": error, "unseen_share": None, "how": how}
+    facts |= {"amplification": float((weights**2).sum()), "error_variance": error, "how": how}
+    facts |= {"unseen_share": None, "unseen_by_source": None, "networks": True}
+    if unseen is not None:
+        needed = [share for share, weight in zip(unseen, weights, strict=True) if abs(weight) > _COUNTS * np.abs(weights).max()]
+        facts |= {"unseen_share": max(needed), "unseen_by_source": unseen}
     facts["predicted_ess"] = None if error is None else float(np.exp(-error))
     record = merged_record(posts, facts, seed)
     record["engine"], record["prior_share"] = {"name": "identity"}, []
@@ -81,16 +96,40 @@ def sources(post: xr.DataTree) -> list[xr.DataTree]:
     return [post.children[f"source_{k}"] for k in range(len(tree.model_of(post).betas))]
 
 
-def _disagreement(posts: list[xr.DataTree], beta: float, seed: int, states: np.ndarray | None) -> tuple[np.ndarray | None, str]:
-    """Variance over states of how far members of each ensemble deviate from its mean; None where there is one member."""
-    if states is None:
-        nearest = min(posts, key=lambda post: abs(np.log(_single_beta(post) / beta)))
-        states = _draw(nearest, seed)
-        how = "spread of the ensembles on states drawn at the nearest observed temperature"
-    else:
-        how = "spread of the ensembles on the given states"
-    if states is None:
+def _target(
+    posts: list[xr.DataTree], observed: list[np.ndarray | None], betas: list[float], beta: float, seed: int
+) -> tuple[np.ndarray | None, str]:
+    """Draws of the joined action, reached from those of the density at the nearest temperature; None where it has none."""
+    nearest = int(np.argmin(np.abs(np.log(np.array(betas) / beta))))
+    start = observed[nearest]
+    if start is None:
         return None, "not known: the densities cannot be sampled"
+    parts = [kinds.of(post).members(post, 1, seed, None)[0] for post in posts]
+    joined = JoinedAction(parts, betas)
+    own = lambda rows: np.asarray(parts[nearest].action(rows, betas[nearest]), float)
+    # Of a set ordered like a chain, evenly spaced ones.
+    chosen = start[np.linspace(0, len(start) - 1, min(_STATES, len(start))).astype(int)]
+    drawn = annealed(chosen, own, lambda rows: np.asarray(joined.action(rows, beta), float), joined.space, seed)
+    return drawn, f"{len(drawn)} states of the joined action"
+
+
+def _unseen(posts: list[xr.DataTree], observed: list[np.ndarray | None], states: np.ndarray, path: bool) -> list[float] | None:
+    """Share of the target's states that leave what each source was shown."""
+    found = []
+    for post, seen in zip(posts, observed, strict=True):
+        if seen is None:
+            return None
+        if path:
+            found.append(unseen_share(path_features(states), path_features(seen)))
+            continue
+        system = kinds.of(post).members(post, 1, 0, None)[0]
+        energies = [np.asarray(system.energy(rows), float)[:, None] for rows in (states, seen)]
+        found.append(unseen_share(*energies, below=True))
+    return found
+
+
+def _disagreement(posts: list[xr.DataTree], states: np.ndarray, seed: int, where: str) -> tuple[np.ndarray | None, str]:
+    """Variance over states of how far members of each ensemble deviate from its mean; None where there is one member."""
     found = []
     for post in posts:
         own = _single_beta(post)
@@ -101,17 +140,18 @@ def _disagreement(posts: list[xr.DataTree], beta: float, seed: int, states: np.n
             return None, "not known: one member has no spread"
         deviation = values - values.mean(0)
         found.append(float(deviation.var(1).mean() * len(values) / (len(values) - 1)))
-    return np.array(found), how
+    return np.array(found), f"spread of the ensembles on {where}"
 
 
 def _draw(post: xr.DataTree, seed: int) -> np.ndarray | None:
-    """States near the ensemble of a posterior: from the density itself, or by simulating a member."""
+    """States of the ensemble of a posterior, which stand for the data it saw: of the density itself, or simulated."""
     shape = tree.site_shape(post)
     try:
         if kinds.kind_name(post) in DENSITIES:
-            return sample(post, _STATES, seed)["state"].values.reshape(-1, *shape)
+            count = -(-_OBSERVED // post["weights"].sizes["member"])
+            return sample(post, count, seed)["state"].values.reshape(-1, *shape)
         member = kinds.of(post).members(post, 1, seed, None)[0]
-        data = simulate(member, beta=_single_beta(post), draws=_STATES // 8, chains=8, seed=seed, progress=False)
+        data = simulate(member, beta=_single_beta(post), draws=_OBSERVED // 8, chains=8, seed=seed, progress=False)
         return data["state"].values.reshape(-1, *shape)
     except HamlearnError:
         return None

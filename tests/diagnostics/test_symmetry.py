@@ -41,7 +41,7 @@ KNOWN = {
     "anisotropic": (Anisotropic(), SPINS, {"z2": 1, "translation": 1, "rotation": 0, "reflection": 1}),
     "chiral": (Chiral(), SPINS, {"z2": 0, "translation": 1, "rotation": 0, "reflection": 0}),
     "potts": (hl.systems.Potts((4, 4), q=3), (SPINS + 1) // 2, {"internal": 1, "translation": 1, "rotation": 1, "reflection": 1}),
-    "xy": (hl.systems.XY((4, 4)), ANGLES, {"internal": 1, "translation": 1, "rotation": 1, "reflection": 1}),
+    "xy": (hl.systems.XY((4, 4)), ANGLES, {"internal": 1, "mirror": 1, "translation": 1, "rotation": 1, "reflection": 1}),
     "path": (
         hl.systems.Path(8, hl.systems.Polynomial([0, 0.5])),
         np.random.default_rng(0).normal(size=(9, 8)),
@@ -112,6 +112,19 @@ def test_members_that_stand_several_times_count_once():
     once, thrice = symmetry(members, SPINS, ["z2"]), symmetry(3 * members, SPINS, ["z2"])
     assert thrice.attrs["members"] == 9
     np.testing.assert_allclose(thrice["p_value"].item(), once["p_value"].item(), rtol=1e-6)
+
+
+def test_networks_of_rotors_break_what_they_were_not_given():
+    """The published choice, a Beta of φ/2π, has a seam; rotations alone leave the reflection; O(2) is exact to rounding."""
+    data = hl.simulate(hl.systems.XY((2, 2)), beta=0.8, draws=300, chains=2, seed=0)
+    quick = hl.infer.Training(epochs=2)
+    found = {}
+    for name, more in {"beta": {"conditional": "beta"}, "internal": {"symmetry": "internal"}, "o2": {"symmetry": "o2"}}.items():
+        post = hl.learn(data, hl.models.Autoregressive(hidden=8, components=2, **more), engine=quick, check=False)
+        found[name] = symmetry(hl.members(post, 1)[0], ANGLES[:, :2, :2], ["internal", "mirror"])
+    assert found["beta"]["relative"].min() > 0.1 and found["beta"]["p_value"].max() == 0
+    assert found["internal"]["p_value"].values.tolist() == [1, 0]
+    assert found["o2"]["p_value"].values.tolist() == [1, 1]
 
 
 def test_mistakes_are_explained():

@@ -15,8 +15,9 @@ from hamlearn import models
 from hamlearn.errors import HamlearnError
 from hamlearn.models import Autoregressive
 from hamlearn.models.autoregressive.build import build, context_of, weights_of, with_weights
+from hamlearn.models.autoregressive.circular import CircularSpline
 from hamlearn.models.autoregressive.conditionals import Bernoulli, Categorical
-from hamlearn.models.autoregressive.mixtures import BetaMixture, GaussianMixture, VonMisesMixture
+from hamlearn.models.autoregressive.mixtures import BetaMixture, GaussianMixture, LogisticMixture, VonMisesMixture
 from hamlearn.models.autoregressive.orders import unwrapping
 from hamlearn.models.autoregressive.spec import NETWORKS
 from hamlearn.models.autoregressive.symmetry import permutations
@@ -72,6 +73,8 @@ def test_a_group_is_closed(shape, names, size):
 
 CONTINUOUS = {
     "gaussian": (GaussianMixture(3), (-np.inf, np.inf)),
+    "logistic": (LogisticMixture(3), (-np.inf, np.inf)),
+    "circular spline": (CircularSpline(5), (0.0, 2 * np.pi)),
     "vonmises": (VonMisesMixture(3), (0.0, 2 * np.pi)),
     "vonmises, one": (VonMisesMixture(1), (0.0, 2 * np.pi)),
     "beta": (BetaMixture(1), (0.0, 2 * np.pi)),
@@ -79,12 +82,37 @@ CONTINUOUS = {
 }
 
 
+def spline_density(k, parameters, x):
+    """Numerical slope of a circular rational-quadratic map, over 2π."""
+    widths, heights, slopes, direction = np.split(parameters, [k, 2 * k, 3 * k])
+    share = lambda logits: 1e-3 + (1 - k * 1e-3) * np.exp(logits) / np.exp(logits).sum()
+    left, low = (2 * np.pi * np.append(0, share(logits).cumsum()) for logits in (widths, heights))
+    slope = 1e-3 + np.log1p(np.exp(slopes) * (np.e**0.999 - 1))
+    slope = np.append(slope, slope[0])
+
+    def mapped(at):
+        piece = np.clip(np.searchsorted(left, at, side="right") - 1, 0, k - 1)
+        width, height = np.diff(left)[piece], np.diff(low)[piece]
+        t, steep = (at - left[piece]) / width, height / width
+        below = steep + (slope[piece + 1] + slope[piece] - 2 * steep) * t * (1 - t)
+        return low[piece] + height * (steep * t**2 + slope[piece] * t * (1 - t)) / below
+
+    at = (x - np.arctan2(direction[1], 1 + direction[0])) % (2 * np.pi)
+    step = 1e-6 * np.where(at > np.pi, -1, 1)  # towards the inside of the turn
+    first, second = mapped(at + step), mapped(at + 2 * step)
+    return (-3 * mapped(at) + 4 * first - second) / (2 * step) / (2 * np.pi)
+
+
 def reference_density(name, conditional, parameters, x):
-    """The same mixture from scipy.stats."""
+    """The same mixture from scipy.stats; a spline from the slope of its map, built again from its definition."""
+    if name == "circular spline":
+        return spline_density(conditional.pieces, parameters, x)
     w, a, b = parameters.reshape(3, -1)
     w = np.exp(w) / np.exp(w).sum()
     if name == "gaussian":
         parts = [scipy.stats.norm.pdf(x, m + shift, np.exp(s)) for m, s, shift in zip(a, b, conditional.spread.numpy(), strict=True)]
+    elif name == "logistic":
+        parts = [scipy.stats.logistic.pdf(x, m + shift, np.exp(s)) for m, s, shift in zip(a, b, conditional.spread.numpy(), strict=True)]
     elif name.startswith("vonmises"):
         u, v = a + conditional.start[0].numpy(), b + conditional.start[1].numpy()
         parts = [scipy.stats.vonmises.pdf(x, np.hypot(p, q), loc=np.arctan2(q, p)) for p, q in zip(u, v, strict=True)]
@@ -106,7 +134,8 @@ def test_continuous_conditionals_are_scipys_mixtures_and_draw_from_them(name):
     grid = (grid[1:] + grid[:-1]) / 2
     rows = torch.tensor(parameters).expand(len(grid), -1)
     found = conditional.log_prob(rows, torch.tensor(grid)).exp().numpy()
-    np.testing.assert_allclose(found, reference_density(name, conditional, parameters, grid), rtol=1e-7, atol=1e-12)
+    exact = 1e-7 if name != "circular spline" else 1e-4  # a numerical slope, and its knots
+    np.testing.assert_allclose(found, reference_density(name, conditional, parameters, grid), rtol=exact, atol=1e-12)
     step = grid[1] - grid[0]
     assert abs(found.sum() * step - 1) < 2e-3
 
@@ -115,7 +144,7 @@ def test_continuous_conditionals_are_scipys_mixtures_and_draw_from_them(name):
     cumulative = np.cumsum(found) * step
     p_value = scipy.stats.kstest(drawn, lambda x: np.interp(x, grid + step / 2, cumulative / cumulative[-1])).pvalue
     assert p_value > statistics_budget.spend()
-    if not name.startswith("vonmises"):
+    if not name.startswith(("vonmises", "circular")):
         mean = float(conditional.mean(torch.tensor(parameters)))
         assert abs(mean - (found * grid).sum() * step) < 1e-2
     else:
@@ -192,8 +221,8 @@ def test_a_larger_lattice_and_more_states_add_up_to_one():
     assert abs(np.exp(density.evaluate(all_states(6, 3))).sum() - 1) < 1e-12
 
 
-@pytest.mark.parametrize("conditional", ["vonmises-mixture", "beta-mixture"])
-@pytest.mark.parametrize("symmetry", [(), ("internal",)])
+@pytest.mark.parametrize("conditional", ["vonmises-mixture", "circular-spline", "beta-mixture"])
+@pytest.mark.parametrize("symmetry", [(), ("internal",), ("o2",)])
 def test_densities_of_angles_integrate_to_one(conditional, symmetry):
     model = Autoregressive(hidden=8, conditional=conditional, symmetry=symmetry, components=3)
     if symmetry and conditional == "beta-mixture":
@@ -206,10 +235,33 @@ def test_densities_of_angles_integrate_to_one(conditional, symmetry):
     grid, weight = 2 * np.pi * np.sin(t) ** 2, 2 * np.pi * np.sin(2 * t) * np.pi / 2 / 400
     pairs = torch.tensor(np.stack(np.meshgrid(grid, grid), -1).reshape(-1, 2))
     total = np.exp(density.evaluate(pairs)) @ np.outer(weight, weight).ravel()
-    assert abs(total - 1) < (1e-4 if conditional == "vonmises-mixture" else 0.02)
+    assert abs(total - 1) < {"vonmises-mixture": 1e-4, "circular-spline": 1e-3}.get(conditional, 0.02)
     if symmetry:
         turned = torch.remainder(pairs[:50] + 1.234, 2 * np.pi)
-        np.testing.assert_allclose(density.evaluate(turned), density.evaluate(pairs[:50]), atol=1e-12)
+        np.testing.assert_allclose(density.evaluate(turned), density.evaluate(pairs[:50]), atol=1e-9)
+        mirrored = density.evaluate(torch.remainder(-pairs, 2 * np.pi))
+        assert np.allclose(mirrored, density.evaluate(pairs), atol=1e-9) == (symmetry == ("o2",))
+
+
+@pytest.mark.parametrize("conditional", ["vonmises-mixture", "circular-spline"])
+def test_rotors_without_a_direction_are_drawn_from_their_density(conditional):
+    """O(2) on three sites: exact invariance, causality, integral one, and draws that have the density (E_q[1/q] is the volume)."""
+    density = scrambled(Autoregressive(hidden=8, conditional=conditional, symmetry="o2", components=4), ANGLES, (3,), scale=0.3)
+    angles = 2 * np.pi * torch.rand(200, 3, generator=generator(), dtype=torch.float64)
+    for image in (torch.remainder(angles + 2.7, 2 * np.pi), torch.remainder(4.4 - angles, 2 * np.pi)):
+        np.testing.assert_allclose(density.evaluate(image), density.evaluate(angles), atol=1e-5)
+    encoded = torch.randn(1, 3, 4, generator=generator(), dtype=torch.float64, requires_grad=True)
+    output = density.network(encoded, None)
+    for position in range(3):
+        (slope,) = torch.autograd.grad(output[0, position].sum(), encoded, retain_graph=True)
+        assert np.all(slope[0, position:].numpy() == 0)
+    line = torch.as_tensor((np.arange(120) + 0.5) * 2 * np.pi / 120)
+    grid = torch.stack(torch.meshgrid(line[:1], line, line, indexing="ij"), -1).reshape(-1, 3)  # the first angle does not matter
+    assert np.exp(density.evaluate(grid)).sum() * (2 * np.pi) ** 3 / 120**2 == pytest.approx(1, abs=1e-3)
+    drawn = density.sample(20_000, generator(5))
+    assert drawn.min() >= 0 and drawn.max() < 2 * np.pi
+    w = np.exp(-density.evaluate(drawn))
+    statistics_budget.assert_within(w.mean(), (2 * np.pi) ** 3, w.std() / len(w) ** 0.5)
 
 
 def test_densities_of_reals_integrate_to_one_and_know_their_scale():
@@ -316,6 +368,8 @@ MISTAKES = {
     "flip of states": (lambda: build(Autoregressive(symmetry="z2"), states(3), (3,)), "use 'internal'"),
     "sign of reals": (lambda: build(Autoregressive(symmetry="internal"), REALS, (3,)), "use 'z2'"),
     "charge of states": (lambda: build(Autoregressive(charge=0), states(3), (4,)), "conserved sum of spins"),
+    "reflection of spins": (lambda: build(Autoregressive(symmetry="o2"), SPINS, (3,)), "rotation and reflection of angles"),
+    "pieces": (lambda: Autoregressive(conditional="circular-spline", components=1), "2 to 500 pieces"),
     "odd charge": (lambda: build(Autoregressive(charge=1), SPINS, (4,)), "cannot have the sum 1"),
     "pixelcnn on a chain": (lambda: build(Autoregressive("pixelcnn"), SPINS, (4,)), "needs two site axes"),
     "weights of another lattice": (

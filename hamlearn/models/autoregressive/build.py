@@ -10,12 +10,13 @@ import torch
 from torch import nn
 
 from hamlearn.errors import HamlearnError
+from hamlearn.models.autoregressive.circular import CircularSpline
 from hamlearn.models.autoregressive.conditionals import Bernoulli, Categorical, Conditional
 from hamlearn.models.autoregressive.density import Density
 from hamlearn.models.autoregressive.gru import Gru
 from hamlearn.models.autoregressive.local import Local
 from hamlearn.models.autoregressive.made import Made
-from hamlearn.models.autoregressive.mixtures import BetaMixture, GaussianMixture, VonMisesMixture
+from hamlearn.models.autoregressive.mixtures import BetaMixture, GaussianMixture, LogisticMixture, VonMisesMixture
 from hamlearn.models.autoregressive.orders import unwrapping
 from hamlearn.models.autoregressive.pixelcnn import PixelCNN
 from hamlearn.models.autoregressive.spec import Autoregressive
@@ -29,6 +30,8 @@ CONDITIONALS: dict[str, Callable[[Space, int], Conditional]] = {
     "bernoulli": lambda space, k: Bernoulli(),
     "categorical": lambda space, k: Categorical(space.q),
     "gaussian-mixture": lambda space, k: GaussianMixture(k),
+    "logistic-mixture": lambda space, k: LogisticMixture(k),
+    "circular-spline": lambda space, k: CircularSpline(k),
     "vonmises-mixture": lambda space, k: VonMisesMixture(k),
     "beta": lambda space, k: BetaMixture(1),
     "beta-mixture": lambda space, k: BetaMixture(k),
@@ -130,7 +133,7 @@ def with_weights(density: Symmetrised, weights: Mapping[str, np.ndarray]) -> Sym
 
 
 def _symmetries(model: Autoregressive, space: Space) -> tuple[bool, bool]:
-    """Whether states are turned to a fixed first site, and whether signs of reals are averaged over."""
+    """Whether states are turned to a fixed first site, and whether signs of reals or angles are averaged over."""
     names = set(model.symmetry)
     if "z2" in names and space.name not in ("spins", "reals"):
         raise HamlearnError(
@@ -138,10 +141,12 @@ def _symmetries(model: Autoregressive, space: Space) -> tuple[bool, bool]:
         )
     if "internal" in names and space.name == "reals":
         raise HamlearnError("symmetry 'internal' of reals is their sign: use 'z2'.")
-    turned = bool(names & {"z2", "internal"}) and space.name != "reals"
+    if "o2" in names and space.name != "angles":
+        raise HamlearnError(f"symmetry 'o2' is the rotation and reflection of angles; for {space.name} use 'z2' or 'internal'.")
+    turned = bool(names & {"z2", "internal", "o2"}) and space.name != "reals"
     if turned and space.name == "angles" and model.conditional in ("beta", "beta-mixture"):
         raise HamlearnError("a Beta density has a seam at 0 and cannot be rotated; use conditional='vonmises-mixture'.")
-    return turned, "z2" in names and space.name == "reals"
+    return turned, ("z2" in names and space.name == "reals") or "o2" in names
 
 
 def _check_charge(charge: int, n: int, space: Space) -> None:

@@ -10,9 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hamlearn.models.autoregressive.conditionals import Conditional
-from hamlearn.models.autoregressive.symmetrised import FORBIDDEN, Symmetrised
-
-TURN = 2 * math.pi
+from hamlearn.models.autoregressive.symmetrised import FORBIDDEN, TURN, Symmetrised
 
 
 class Sampler(Protocol):
@@ -57,7 +55,7 @@ class Density(Symmetrised):
     internal : bool
         Whether a common flip, shift or rotation of all sites leaves the density unchanged.
     mirror : bool
-        Average over the sign of reals.
+        Average over the sign of reals, or of angles.
     charge : int, optional
         Conserved sum of spins.
     context : int

@@ -13,6 +13,7 @@ from pyro.distributions.transforms import AffineAutoregressive, AffineCoupling, 
 from torch import Tensor, nn
 
 from hamlearn.errors import HamlearnError
+from hamlearn.models.autoregressive.continuous import ContinuousFlow
 from hamlearn.models.autoregressive.layers import fresh, silent
 from hamlearn.models.autoregressive.made import Made
 from hamlearn.models.autoregressive.symmetrised import Symmetrised
@@ -25,19 +26,20 @@ _SLOPE = math.log(math.expm1(1 - 1e-3))  # softplus of it, plus the spline's sma
 
 
 class Dense(nn.Module):
-    """Numbers ``(batch, changed, size)`` of the changed sites from the values of the kept ones ``(batch, kept)``."""
+    """Numbers ``(batch, changed, size)`` of the changed sites from values of the kept ones ``(batch, kept)`` and a context."""
 
     layers: Any
 
-    def __init__(self, kept: int, changed: int, size: int, hidden: tuple[int, ...], generator: torch.Generator) -> None:
+    def __init__(self, kept: int, changed: int, size: int, hidden: tuple[int, ...], context: int, generator: torch.Generator) -> None:
         super().__init__()
         self.size = size
-        widths = (kept, *hidden)
+        widths = (kept + context, *hidden)
         layers = [fresh(nn.Linear, a, b, generator=generator) for a, b in pairwise(widths)]
         self.layers = nn.ModuleList([*layers, silent(fresh(nn.Linear, widths[-1], changed * size, generator=generator))])
 
-    def forward(self, values: Tensor) -> Tensor:
+    def forward(self, values: Tensor, context: Tensor | None = None) -> Tensor:
         """See the class."""
+        values = values if context is None else torch.cat([values, context.to(values.dtype)], 1)
         for layer in self.layers[:-1]:
             values = nn.functional.silu(layer(values))
         return self.layers[-1](values).unflatten(-1, (-1, self.size))
@@ -51,10 +53,17 @@ class Convolution(nn.Module):
     changed: Tensor
 
     def __init__(
-        self, shape: tuple[int, ...], kept: np.ndarray, changed: np.ndarray, size: int, hidden: tuple[int, ...], generator: torch.Generator
+        self,
+        shape: tuple[int, ...],
+        kept: np.ndarray,
+        changed: np.ndarray,
+        size: int,
+        hidden: tuple[int, ...],
+        context: int,
+        generator: torch.Generator,
     ) -> None:
         super().__init__()
-        self.shape, widths = shape, (2, *hidden, size)
+        self.shape, widths = shape, (2 + context, *hidden, size)
         kind = _CONVOLUTIONS[len(shape) - 1]
         layer = lambda a, b: fresh(kind, a, b, 3, padding=1, padding_mode="circular", generator=generator)
         self.layers = nn.ModuleList([layer(a, b) for a, b in pairwise(widths)])
@@ -62,11 +71,13 @@ class Convolution(nn.Module):
         self.register_buffer("kept", torch.as_tensor(kept), persistent=False)
         self.register_buffer("changed", torch.as_tensor(changed), persistent=False)
 
-    def forward(self, values: Tensor) -> Tensor:
+    def forward(self, values: Tensor, context: Tensor | None = None) -> Tensor:
         """See the class."""
         flat = values.new_zeros(len(values), 2, math.prod(self.shape))
         # The second channel says which sites are known.
         flat[:, 0, self.kept], flat[:, 1, self.kept] = values, 1.0
+        if context is not None:
+            flat = torch.cat([flat, context.to(flat.dtype).unsqueeze(-1).expand(-1, -1, flat.shape[-1])], 1)
         x = flat.unflatten(-1, self.shape)
         for layer in self.layers[:-1]:
             x = nn.functional.silu(layer(x))
@@ -80,10 +91,11 @@ class Hypernetwork(nn.Module):
         super().__init__()
         self.network, self.parts, self.sites = network, list(parts), sites
         self.permutation = torch.arange(sites)  # in which order an autoregressive transform is inverted
+        self.context: Tensor | None = None  # Pyro passes values only: the flow leaves the context here while it moves them
 
     def forward(self, values: Tensor) -> tuple[Tensor, ...]:
         """Shift and log factor ``(batch, sites)``, or widths, heights, slopes and shapes ``(batch, ·, sites)`` of splines."""
-        found = self.network(values)
+        found = self.network(values, self.context)
         if len(self.parts) == 2:
             return found[..., 0], found[..., 1]
         widths, heights, slopes, shapes = found.transpose(1, 2).split(self.parts, 1)
@@ -97,10 +109,11 @@ class Sitewise(nn.Module):
         super().__init__()
         self.made = Made(*arguments)
 
-    def forward(self, values: Tensor) -> Tensor:
+    def forward(self, values: Tensor, context: Tensor | None = None) -> Tensor:
         """Numbers ``(batch, n, size)`` from values ``(batch, n)``."""
         # Pyro starts its inversion from zeros in single precision.
-        return self.made(values.to(self.made.layers[0].weight.dtype).unsqueeze(-1))
+        dtype = self.made.layers[0].weight.dtype
+        return self.made(values.to(dtype).unsqueeze(-1), None if context is None else context.to(dtype))
 
 
 class FlowDensity(Symmetrised):
@@ -114,6 +127,11 @@ class FlowDensity(Symmetrised):
         Which site stands where in each layer.
     backwards : bool
         The transforms lead from x to z: evaluation is the fast direction.
+    networks : sequence of Hypernetwork
+        Those of the transforms, which are told the context.
+    context : int
+        Numbers (functions of β) that the density depends on: the networks see them, and the Gaussian's widths are
+        exponentials of what is linear in them.
     """
 
     linear: nn.Parameter
@@ -122,13 +140,23 @@ class FlowDensity(Symmetrised):
     path_wise = True
 
     def __init__(
-        self, transforms: Sequence[Any], permutation: np.ndarray, group: np.ndarray, *, mirror: bool, backwards: bool, per_site: int
+        self,
+        transforms: Sequence[Any],
+        permutation: np.ndarray,
+        group: np.ndarray,
+        *,
+        mirror: bool,
+        backwards: bool,
+        per_site: int,
+        networks: Sequence[Hypernetwork] = (),
+        context: int = 0,
     ) -> None:
         n = permutation.shape[1]
         super().__init__(np.arange(n), "reals", group, mirror=mirror, per_site=per_site)
-        self.backwards = backwards
+        self.backwards, self.networks = backwards, tuple(networks)
         # The Gaussian's triangular factor L: below the diagonal its entries, on it their logarithms.
         self.linear = nn.Parameter(torch.zeros(n, n))
+        self.widening = nn.Parameter(torch.zeros(context, n)) if context else None
         self.transforms = nn.ModuleList(transforms)
         self.register_buffer("permutation", torch.as_tensor(permutation), persistent=False)
 
@@ -150,40 +178,51 @@ class FlowDensity(Symmetrised):
         with torch.no_grad():
             self.linear.copy_(torch.as_tensor(np.tril(lower, -1) + np.diag(np.log(lower.diagonal()))))
 
-    def transported(self, values: Tensor, outwards: bool) -> tuple[Tensor, Tensor]:
+    def transported(self, values: Tensor, outwards: bool, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Values moved from the Gaussian to the field (`outwards`) or back, and ln|det| of that map, ``(batch,)``."""
         total: Any = values.new_zeros(len(values))
         layers = list(zip(self.transforms, self.permutation, strict=True))
-        for transform, permutation in layers if outwards else reversed(layers):
-            source = values[:, permutation]
-            # An object passed twice would meet what the transform remembers of it from older weights: `source` is new.
-            if outwards != self.backwards:
-                target = transform(source)
-                total = total + transform.log_abs_det_jacobian(source, target)
-            else:
-                target = transform.inv(source)
-                total = total - transform.log_abs_det_jacobian(target, source)
-            values = target[:, torch.argsort(permutation)]
+        try:
+            for network in self.networks:
+                network.context = context
+            for transform, permutation in layers if outwards else reversed(layers):
+                source = values[:, permutation]
+                # An object passed twice would meet what the transform remembers of it from older weights: `source` is new.
+                if outwards != self.backwards:
+                    target = transform(source)
+                    total = total + transform.log_abs_det_jacobian(source, target)
+                else:
+                    target = transform.inv(source)
+                    total = total - transform.log_abs_det_jacobian(target, source)
+                values = target[:, torch.argsort(permutation)]
+        finally:
+            for network in self.networks:
+                network.context = None
         return values, total
+
+    def _widths(self, context: Tensor | None) -> Tensor:
+        """Logarithms of the noise's widths, ``(batch, n)`` or zero."""
+        return torch.zeros((), dtype=self.dtype) if self.widening is None or context is None else context.to(self.dtype) @ self.widening
 
     def ordered_log_prob(self, values: Tensor, context: Tensor | None = None) -> Tensor:
         """Log-density ``(batch,)`` of standardised values ``(batch, n)``, without the averages."""
-        latent, log_det = self.transported(values, outwards=False)
-        noise = torch.linalg.solve_triangular(self.factor(), latent.T, upper=False).T
-        normal = -0.5 * (noise**2).sum(-1) - self.linear.diagonal().sum() - self.n / 2 * math.log(2 * math.pi)
+        latent, log_det = self.transported(values, outwards=False, context=context)
+        widths = self._widths(context)
+        noise = torch.linalg.solve_triangular(self.factor(), latent.T, upper=False).T * torch.exp(-widths)
+        normal = -0.5 * (noise**2).sum(-1) - self.linear.diagonal().sum() - widths.sum(-1) - self.n / 2 * math.log(2 * math.pi)
         return normal + log_det
 
     def draw(self, count: int, generator: torch.Generator, context: Tensor | None = None) -> Tensor:
         """Standardised values ``(count, n)``, differentiable with respect to all weights."""
-        noise = torch.randn(count, self.n, generator=generator, dtype=self.dtype)
-        return self.transported(noise @ self.factor().T, outwards=True)[0]
+        noise = torch.randn(count, self.n, generator=generator, dtype=self.dtype) * torch.exp(self._widths(context))
+        return self.transported(noise @ self.factor().T, outwards=True, context=context)[0]
 
     def complete(self, prefix: Tensor, generator: torch.Generator, context: Tensor | None = None) -> Tensor:
         """Not of a flow: its sites are drawn together."""
         raise HamlearnError("a flow draws all sites together and cannot complete a part of them; use method='independence'.")
 
 
-def build_flow(model: Flow, space: Space, shape: tuple[int, ...], seed: int = 0) -> FlowDensity:
+def build_flow(model: Flow, space: Space, shape: tuple[int, ...], seed: int = 0) -> FlowDensity | ContinuousFlow:
     """The density of a flow on sites of `shape`, with fresh weights: a standard normal.
 
     Raises
@@ -198,7 +237,12 @@ def build_flow(model: Flow, space: Space, shape: tuple[int, ...], seed: int = 0)
         raise HamlearnError("a flow needs at least two sites; use hl.models.Autoregressive(...).")
     if model.network == "convolution" and (len(shape) > 3 or min(shape) < 2):
         raise HamlearnError(f"network='convolution' needs one to three site axes of at least two sites; got {shape}. Use 'dense'.")
+    context = 2 if model.condition == "beta" else 0
+    if model.transform == "continuous":
+        sines, times = model.hidden
+        return ContinuousFlow(shape, model.layers, sines, times, context)
     generator = torch.Generator().manual_seed(seed)
+    networks = []
     k = model.bins
     parts = (1, 1) if model.transform == "affine" else (k, k, k - 1, k)
     size, spline = sum(parts), {"count_bins": k, "bound": model.bound}
@@ -209,7 +253,8 @@ def build_flow(model: Flow, space: Space, shape: tuple[int, ...], seed: int = 0)
         if model.structure == "autoregressive":
             # Turned around from layer to layer, so that the first site of one is the last of the next.
             permutation.append(np.arange(n)[:: 1 if layer % 2 == 0 else -1].copy())
-            hyper = Hypernetwork(Sitewise(n, 1, size, model.hidden, 0, generator), parts, n)
+            hyper = Hypernetwork(Sitewise(n, 1, size, model.hidden, context, generator), parts, n)
+            networks.append(hyper)
             affine = model.transform == "affine"
             transforms.append(AffineAutoregressive(hyper) if affine else SplineAutoregressive(n, hyper, **spline))
             continue
@@ -217,10 +262,11 @@ def build_flow(model: Flow, space: Space, shape: tuple[int, ...], seed: int = 0)
         permutation.append(np.concatenate([kept, changed]))
         network: nn.Module
         if model.network == "convolution":
-            network = Convolution(shape, kept, changed, size, model.hidden, generator)
+            network = Convolution(shape, kept, changed, size, model.hidden, context, generator)
         else:
-            network = Dense(len(kept), len(changed), size, model.hidden, generator)
+            network = Dense(len(kept), len(changed), size, model.hidden, context, generator)
         hyper = Hypernetwork(network, parts, len(changed))
+        networks.append(hyper)
         if model.transform == "affine":
             transforms.append(AffineCoupling(len(kept), hyper))
         else:
@@ -236,4 +282,6 @@ def build_flow(model: Flow, space: Space, shape: tuple[int, ...], seed: int = 0)
         mirror="z2" in model.symmetry,
         backwards=model.structure == "autoregressive",
         per_site=8 * size,
+        networks=networks,
+        context=context,
     )

@@ -59,6 +59,23 @@ class GaussianMixture:
         return (weights.exp() * means).sum(-1)
 
 
+class LogisticMixture(GaussianMixture):
+    """Reals: Σ_k w_k sech²((x − μ_k)/2s_k)/4s_k, with exponential tails where a Gaussian's fall faster."""
+
+    def log_prob(self, parameters: Tensor, values: Tensor) -> Tensor:
+        """Log density."""
+        weights, means, widths = self._parts(parameters)
+        z = (values.to(means.dtype).unsqueeze(-1) - means) * torch.exp(-widths)
+        return torch.logsumexp(weights + F.logsigmoid(z) + F.logsigmoid(-z) - widths, -1)
+
+    def sample(self, parameters: Tensor, generator: torch.Generator) -> Tensor:
+        """A component by its weight, then the log odds of a uniform number."""
+        weights, means, widths = self._parts(parameters)
+        mean, width = _pick(torch.cat([weights, means, widths], -1), 3, generator)
+        uniform = torch.rand(mean.shape, generator=generator, dtype=torch.float64).clamp(1e-16, 1 - 1e-16)
+        return mean + torch.exp(width) * torch.logit(uniform).to(mean.dtype)
+
+
 class VonMisesMixture:
     """Angles: Σ_k w_k exp(κ_k cos(φ − μ_k)) / 2πI₀(κ_k), periodic; (κ cos μ, κ sin μ) is what the network emits."""
 

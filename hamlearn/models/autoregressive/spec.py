@@ -12,12 +12,12 @@ from hamlearn.systems.base import Space
 NETWORKS = ("made", "pixelcnn", "gru", "transformer")  # of any lattice
 CHAINS = ("local",)  # of one site axis only
 ORDERS = ("raster", "snake", "spiral")
-SYMMETRIES = ("internal", "z2", "translation", "point")
+SYMMETRIES = ("internal", "z2", "translation", "point", "o2")
 CONDITIONALS = {
     "spins": ("bernoulli",),
     "states": ("categorical",),
-    "angles": ("vonmises-mixture", "beta", "beta-mixture"),
-    "reals": ("gaussian-mixture",),
+    "angles": ("vonmises-mixture", "circular-spline", "beta", "beta-mixture"),
+    "reals": ("gaussian-mixture", "logistic-mixture"),
 }
 # (width, layers) of each network where hidden= says neither or only the width. "made" takes about 10 ms a step of 500
 # microstates of 8×8 on one core; the others do several times the work.
@@ -41,10 +41,11 @@ class Autoregressive:
     order : {"raster", "snake", "spiral"}
         In which order sites are unwrapped: row by row, row by row turning around at each end, or from the rim inwards
         (two site axes). "pixelcnn" and "local" know only "raster".
-    symmetry : sequence of {"z2", "internal", "translation", "point"}
+    symmetry : sequence of {"z2", "internal", "o2", "translation", "point"}
         What the density is exactly invariant under. "z2" (global flip) of spins and "internal" (global flip, shift
         of all q states, rotation of all angles) cost nothing: states are turned so that the first site has a fixed
-        value, and the density of the turned ones is learned. Translations of the torus, its point group, and "z2" of
+        value, and the density of the turned ones is learned. "o2" of angles is their rotation, as in "internal", and
+        their reflection φ → −φ as well, averaged over both. Translations of the torus, its point group, and "z2" of
         reals are averages of p over the group: training uses one random element per microstate (the average can only
         be closer to the data), evaluation all of them, and costs accordingly (8×8: 64 and 8 elements).
     hidden : int or sequence of int, optional
@@ -56,10 +57,11 @@ class Autoregressive:
         they share it knows nothing.
     conditional : str
         p(σ_i | σ_<i): "auto" is "bernoulli" for spins, "categorical" for states, "vonmises-mixture" for angles and
-        "gaussian-mixture" for reals. Angles also allow "beta" and "beta-mixture" in φ/2π (not periodic: they have a
-        seam at 0).
+        "gaussian-mixture" for reals. Reals also allow "logistic-mixture" (exponential tails). Angles also allow
+        "circular-spline" (periodic, of any shape) and "beta" and "beta-mixture" in φ/2π (not periodic: they have a seam
+        at 0).
     components : int
-        Components of mixtures.
+        Components of mixtures, pieces of splines.
     condition : {None, "beta"}
         "beta": one network for all temperatures of the data, p(σ | β).
     charge : int, optional
@@ -73,7 +75,7 @@ class Autoregressive:
     Notes
     -----
     Sources: Germain et al. 2015 (MADE), van den Oord et al. 2016 (gated PixelCNN), Wu, Wang and Zhang, Phys. Rev. Lett.
-    122, 080602 (2019) for the use in statistical mechanics.
+    122, 080602 (2019) for the use in statistical mechanics; Rezende et al. 2020 (circular splines).
 
     Examples
     --------
@@ -128,6 +130,8 @@ class Autoregressive:
             raise HamlearnError(f"'pixelcnn' convolves causally in raster order; order={order!r} needs 'made', 'gru' or 'transformer'.")
         if network == "local" and order != "raster":
             raise HamlearnError(f"'local' walks along a chain from site to neighbouring site, order='raster'; got order={order!r}.")
+        if conditional == "circular-spline" and not 2 <= components <= 500:
+            raise HamlearnError(f"a circular spline has 2 to 500 pieces; got components={components}.")
         if network == "transformer" and self.hidden[0] % 4:
             raise HamlearnError(f"'transformer' has four heads: its width must be a multiple of 4; got {self.hidden[0]}.")
         if charge and {"z2", "internal"} & set(self.symmetry):

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 _CHUNK = 1 << 20  # sites evaluated at once: bounds the memory of evaluation
+TURN = 2 * math.pi
 FORBIDDEN = -1e8  # log-probabilities below it are of states that a conserved charge forbids
 
 
 class Symmetrised(nn.Module):
-    """A density in the order of its sites, averaged over permutations of sites and over the sign.
+    """A density in the order of its sites, averaged over permutations of sites and over the sign (of reals, or of angles).
 
     A subclass has a parameter ``linear`` (its Gaussian or pair part, which learns faster; may be None) and the methods
     :meth:`ordered_log_prob`, :meth:`draw` and :meth:`complete`.
@@ -27,7 +28,7 @@ class Symmetrised(nn.Module):
     group : array of int (elements, n)
         Site permutations to average over.
     mirror : bool
-        Average over the sign of reals.
+        Average over the sign of reals, or of angles (φ and 2π − φ).
     per_site : int
         Numbers computed per site, which bound the memory of an evaluation.
     """
@@ -89,8 +90,15 @@ class Symmetrised(nn.Module):
         if len(self.group) > 1:
             states = states.gather(1, self.group[torch.randint(len(self.group), (len(values),), generator=generator)])
         if self.mirror:
-            states = states * (2 * torch.randint(2, (len(values), 1), generator=generator) - 1)
+            states = torch.where(torch.randint(2, (len(values), 1), generator=generator) > 0, states, self.mirrored(states))
         return states
+
+    def mirrored(self, states: Tensor) -> Tensor:
+        """Reals of the other sign, or angles turned the other way, in [0, 2π)."""
+        if self.kind != "angles":
+            return -states
+        turned = torch.remainder(-states, TURN)
+        return torch.where(turned >= TURN, torch.zeros_like(turned), turned)
 
     def log_prob(self, states: Tensor, context: Tensor | None = None) -> Tensor:
         """Log-density ``(batch,)`` of flat states ``(batch, n)``: averaged over the group, differentiable."""
@@ -98,7 +106,7 @@ class Symmetrised(nn.Module):
         for element in self.group:
             parts.append(self.ordered_log_prob(self.prepared(states[:, element]), context))
             if self.mirror:
-                parts.append(self.ordered_log_prob(self.prepared(-states[:, element]), context))
+                parts.append(self.ordered_log_prob(self.prepared(self.mirrored(states[:, element])), context))
         result = torch.logsumexp(torch.stack(parts), 0) - math.log(len(parts)) if len(parts) > 1 else parts[0]
         result = result - self.n * torch.log(self.scale) if self.kind == "reals" else result
         return torch.where(result < FORBIDDEN, -torch.inf, result) if self.ups is not None else result
@@ -110,7 +118,7 @@ class Symmetrised(nn.Module):
             chosen = torch.randint(len(group), (len(states),), generator=generator)
             states = states.gather(1, group[chosen])
         if generator is not None and self.mirror:
-            states = states * (2 * torch.randint(2, (len(states), 1), generator=generator) - 1)
+            states = torch.where(torch.randint(2, (len(states), 1), generator=generator) > 0, states, self.mirrored(states))
         constant = self.n * torch.log(self.scale) if self.kind == "reals" else 0.0
         return constant - self.ordered_log_prob(self.prepared(states), context)
 
