@@ -8,6 +8,7 @@ from hamlearn.diagnostics.attach import attach, judge
 from hamlearn.diagnostics.calibration import coverage, sbc
 from hamlearn.diagnostics.comparison import check
 from hamlearn.diagnostics.identifiability import identifiability
+from hamlearn.diagnostics.locality import locality
 from hamlearn.diagnostics.plots_actions import compare_paths
 from hamlearn.diagnostics.report import report
 from hamlearn.diagnostics.symmetry import symmetry
@@ -23,6 +24,7 @@ __all__ = [
     "coverage",
     "identifiability",
     "judge",
+    "locality",
     "plots",
     "report",
     "sbc",

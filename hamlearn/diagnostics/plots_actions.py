@@ -11,6 +11,7 @@ from hamlearn import infer
 from hamlearn.diagnostics.plots import BLUE, GREY, INK, RED, _figure, _legend
 from hamlearn.errors import HamlearnError
 from hamlearn.systems import exact
+from hamlearn.systems.base import check_beta
 from hamlearn.systems.observables import kinks, position_density
 from hamlearn.systems.path import Path
 
@@ -21,21 +22,21 @@ _SHOWN = 300  # paths in the scatter
 _BINS = 48
 
 
-def compare_paths(post: xr.DataTree, paths: Any, beta: float, system: Any = None, members: int = 32, seed: int = 0) -> Figure:
-    """A learned or extrapolated action on held-out paths: four panels.
+def compare_paths(post: xr.DataTree, paths: Any, beta: Any, system: Any = None, members: int = 32, seed: int = 0) -> Figure:
+    """A learned or extrapolated action on held-out paths: four panels for every temperature.
 
     True against learned action with 90 % bars (where the true system is given), the distribution of x (abs ψ² at low
     temperature), the correlation function and the number of kinks; curves of the posterior are 90 % bands from exact
-    solutions of its members, points are the paths.
+    solutions of its members, points are the paths. Temperatures that were not observed are named so.
 
     Parameters
     ----------
     post : DataTree
         A posterior of paths whose members have an exact oracle (:class:`hamlearn.models.PolynomialAction`).
-    paths : array ``(..., n_tau)`` or Dataset
-        Paths at `beta` that were not learned from.
-    beta : float
-        Their inverse temperature, observed or not.
+    paths : array ``(..., n_tau)`` or Dataset, or a sequence of them
+        Paths at `beta` that were not learned from; for several temperatures one of each.
+    beta : float or sequence of float
+        Their inverse temperatures, observed or not.
     system : System, optional
         The true action.
     members : int
@@ -43,28 +44,50 @@ def compare_paths(post: xr.DataTree, paths: Any, beta: float, system: Any = None
     seed : int
         Which.
 
+    Raises
+    ------
+    HamlearnError
+        If there is not one set of paths for every temperature, or the members have no exact oracle.
+
     Examples
     --------
     >>> import hamlearn as hl
     >>> from hamlearn.diagnostics import compare_paths
     >>> well = hl.systems.Path(16, hl.systems.DoubleWell(4.0, 2.8))
-    >>> train, test = (hl.systems.exact.sample(well, beta, 400, seed=1) for beta in (5.0, 10.0))
+    >>> train, test, cold = (hl.systems.exact.sample(well, beta, 400, seed=k) for k, beta in enumerate((5.0, 5.0, 10.0)))
     >>> post = hl.infer.learn(hl.microstates(train, space="reals", beta=5.0), hl.models.PolynomialAction())
-    >>> compare_paths(post, test, 10.0, well, members=8)
+    >>> compare_paths(post, cold, 10.0, well, members=8)
     <Figure size 840x620 with 4 Axes>
+    >>> compare_paths(post, [test, cold], [5.0, 10.0], well, members=8)
+    <Figure size 1560x600 with 8 Axes>
     """
-    values = np.asarray(paths["state"].values if isinstance(paths, xr.Dataset) else paths, float)
-    x = values.reshape(-1, values.shape[-1])
+    betas = np.atleast_1d(check_beta(beta))
+    several = [paths] if np.ndim(beta) == 0 else list(paths)
+    if len(several) != len(betas):
+        raise HamlearnError(
+            f"compare_paths needs one set of paths for every temperature; got {len(several)} for {len(betas)} values of beta."
+        )
+    grid = (2, 2) if len(betas) == 1 else (len(betas), 4)
+    figure, axes = _figure(*((8.4, 6.2) if len(betas) == 1 else (15.6, 3.0 * len(betas))), *grid)
+    for row, one, at in zip(axes.reshape(len(betas), 4), several, betas.tolist(), strict=True):
+        values = np.asarray(one["state"].values if isinstance(one, xr.Dataset) else one, float)
+        _row(row, post, values.reshape(-1, values.shape[-1]), at, system, members, seed)
+    return figure
+
+
+def _row(axes: Any, post: xr.DataTree, x: np.ndarray, beta: float, system: Any, members: int, seed: int) -> None:
+    """The four panels of one temperature."""
     systems = infer.kinds.of(post).members(post, members, seed, (x.shape[1],))
     if not all(isinstance(one, Path) and exact.method(one) == "operator" for one in systems):
         raise HamlearnError("compare_paths draws actions of periodic paths with an exact transfer operator, such as PolynomialAction's.")
-    figure, axes = _figure(8.4, 6.2, 2, 2)
-    _actions(axes[0, 0], post, x[:_SHOWN], beta, system, members, seed)
+    _actions(axes[0], post, x[:_SHOWN], beta, system, members, seed)
+    trained = infer.tree.record_of(post).get("extrapolation", {}).get("from_beta") or infer.tree.observed_betas(post).tolist()
+    seen = "observed" if np.any(np.isclose(beta, trained)) else f"not observed (learned at {', '.join(f'{one:g}' for one in trained)})"
+    axes[0].set_title(f"β = {beta:g}, {seen}", color=INK, fontsize=9)
     found = [exact.expectations(one, beta) for one in systems]
-    _density(axes[0, 1], x, found)
-    _correlation(axes[1, 0], x, np.stack([one["correlation"].values for one in found]))
-    _kinks(axes[1, 1], x, systems, beta, seed)
-    return figure
+    _density(axes[1], x, found)
+    _correlation(axes[2], x, np.stack([one["correlation"].values for one in found]))
+    _kinks(axes[3], x, systems, beta, seed)
 
 
 def _actions(axes: Any, post: xr.DataTree, x: np.ndarray, beta: float, system: Any, members: int, seed: int) -> None:

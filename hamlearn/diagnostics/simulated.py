@@ -21,8 +21,7 @@ from hamlearn.diagnostics.weigh import Statistic
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import kinds
 from hamlearn.systems import exact, sampling
-from hamlearn.systems.polynomial import FieldStack, PolynomialField
-from hamlearn.systems.scalar import ScalarField
+from hamlearn.systems.ranged import stack_of
 
 MEMBERS = 48  # their scatter is the uncertainty of a prediction, known to 10 %
 _DRAWS = 24_576  # microstates of all members together
@@ -132,9 +131,10 @@ def _prediction_noise(columns: np.ndarray, moved: np.ndarray, rng: np.random.Gen
 
 def _draws(systems: list[Any], beta: float, fitted: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
     """Microstates of every member; fields share one compiled simulation."""
-    if not all(isinstance(system, PolynomialField | ScalarField) for system in systems):
+    stack = stack_of(systems, [beta])
+    if stack is None:
         return [_draw(system, beta, fitted, rng) for system in systems]
-    stack, seed = FieldStack.of(systems, [beta]), int(rng.integers(2**31))
+    seed = int(rng.integers(2**31))
     entries = np.arange(1.0, len(systems) + 1)
     draws = _DRAWS // MEMBERS // _CHAINS
     found = sampling.simulate(stack, beta=entries, draws=draws, chains=_CHAINS, seed=seed, sampler="hmc", thin=2, progress=False)

@@ -19,7 +19,7 @@ from hamlearn import data as microstate_data
 from hamlearn import systems
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import tree
-from hamlearn.infer.prepared import Prepared, prepare, refuse_forbidden, space_and_shape, split
+from hamlearn.infer.prepared import Prepared, prepare, refuse_forbidden, resampled, space_and_shape, split
 from hamlearn.infer.training import Bayesian, Training, as_settings, recorded
 from hamlearn.models import Autoregressive, Flow
 from hamlearn.systems import exact
@@ -67,6 +67,7 @@ def learn(
     identity = "" if settings.checkpoint is None else microstate_data.fingerprint(sets)
     found, histories, files, nats_of_draws, told = [], [], [], [], []
     processes = torch_devices.processes(device)
+    resample = model.members > 1 and not isinstance(settings, Bayesian) and prepared.streamed is None
     for index, start in enumerate(np.random.SeedSequence(seed).generate_state(model.members).tolist()):
         density = build(model, space, shape, start)
         if index == 0:
@@ -83,9 +84,10 @@ def learn(
             checkpoint = Checkpoint(file_of(settings.checkpoint, index, model.members), asked)
             files.append(checkpoint.path)
         label = "training" if model.members == 1 else f"training member {index + 1} of {model.members}"
+        own = resampled(prepared.train, prepared.tau, prepared.worth, start) if resample else prepared.train
         history = torch_training.fit(
             density,
-            prepared.train,
+            own,
             prepared.heldout,
             settings,
             start,
@@ -125,6 +127,7 @@ def learn(
         "processes": processes.size,
         "streamed": prepared.streamed,
         "posterior": told,
+        "resampled": resample,
     }
     record = tree.new_record(
         likelihood="exact",

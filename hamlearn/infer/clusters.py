@@ -27,6 +27,7 @@ from hamlearn.infer.likelihoods.terms import TermLikelihood
 from hamlearn.infer.optimum import maximise
 from hamlearn.infer.records import Part
 from hamlearn.infer.settings import Gibbs, as_engine
+from hamlearn.infer.thinning import thinned
 from hamlearn.models import BoundClusters, BoundCouplings, Clusters, Couplings
 from hamlearn.systems import exact
 from hamlearn.systems.base import SPINS, System
@@ -62,7 +63,8 @@ def learn(
         raise HamlearnError(f"Clusters are learned by engine='gibbs' (or 'auto'): the prior is spike-and-slab; got {settings.name!r}.")
     started = time.perf_counter()
     bound, parts, sets = _bind(data, model)
-    reasons: list[str] = []
+    parts, stride = thinned(parts)
+    reasons = [] if stride == 1 else [f"one draw in {stride} used: those between hardly differ from them"]
     options = {
         "draws": settings.draws,
         "chains": settings.chains,
@@ -99,7 +101,7 @@ def learn(
         adjusted=calibrate,
         note=found.note if sharp is None else sharp[2],
         ess=None if score is None else score.ess,
-        tau=1.0 if score is None else score.tau,
+        tau=1.0 if score is None else score.tau * (stride if score.tau > 1 else 1),
         candidates=bound.n_params,
         calibration={
             "kind": None if score is None else score.kind,

@@ -10,15 +10,14 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.infer import actions, kinds, tree
+from hamlearn.infer import actions, kinds, rotors, tree
 from hamlearn.infer.thermodynamics import Estimates
 from hamlearn.progress import track
 from hamlearn.systems import exact, observables
 from hamlearn.systems.density import LearnedDensity
 from hamlearn.systems.path import Path
-from hamlearn.systems.polynomial import FieldStack, PolynomialField
+from hamlearn.systems.ranged import FieldStack, RangedStack, stack_of
 from hamlearn.systems.sampling import simulate
-from hamlearn.systems.scalar import ScalarField
 from hamlearn.systems.weighted import JoinedAction
 from hamlearn.systems.xy import XY
 
@@ -81,9 +80,11 @@ def estimates(
     if left:
         if isinstance(first, Path):
             raise HamlearnError(f"{', '.join(left)} of a path needs its transfer operator: periodic paths in a confining potential.")
-        found |= _simulated(
-            kind, post, betas, shapes, left, min(members, JOINED_SIMULATED if isinstance(first, JoinedAction) else SIMULATED), seed
-        )
+        shared = rotors.reweighted(_members(kind, post, members, seed, shapes[0]), betas, left, seed) if isinstance(first, XY) else None
+        if shared is None:
+            fewer = min(members, JOINED_SIMULATED if isinstance(first, JoinedAction) else SIMULATED)
+            shared = _simulated(kind, post, betas, shapes, left, fewer, seed)
+        found |= shared
     return {name: found[name] for name in names}, shapes[-1]
 
 
@@ -182,8 +183,9 @@ def _simulated(
     rows: list[list[dict[str, np.ndarray]]] = []
     if all(isinstance(system, LearnedDensity) for system in systems):
         return _direct(systems, betas, names, seed)
-    if all(isinstance(system, PolynomialField | ScalarField) for system in systems):
-        used, states = _stacked(systems, betas, seed)
+    stack = stack_of(systems, betas.tolist())
+    if stack is not None:
+        used, states = _stacked(stack, len(systems) * len(betas), seed)
         for m, system in enumerate(systems):
             here = states[m * len(betas) : (m + 1) * len(betas)]
             rows.append([{name: _observed(name, system, x, float(beta)) for name in names} for x, beta in zip(here, betas, strict=True)])
@@ -236,10 +238,9 @@ def _direct(systems: list[Any], betas: np.ndarray, names: list[str], seed: int) 
     return {name: Estimates(array[..., 0], array[..., 1], method) for name, array in arrays.items()}
 
 
-def _stacked(systems: list[Any], betas: np.ndarray, seed: int) -> tuple[str, np.ndarray]:
+def _stacked(stack: FieldStack | RangedStack, count: int, seed: int) -> tuple[str, np.ndarray]:
     """States ``(member and beta, chain, draw, *sites)`` of all members at all temperatures from one compiled run."""
-    stack = FieldStack.of(systems, betas.tolist())
-    entries = np.arange(1.0, len(stack.kinetic) + 1)
+    entries = np.arange(1.0, count + 1)
     data = simulate(
         stack,
         beta=entries if len(entries) > 1 else 1.0,

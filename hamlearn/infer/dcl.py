@@ -6,17 +6,19 @@ import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import xarray as xr
 
 from hamlearn import data as microstate_data
+from hamlearn import statistics
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import autoregressive, extensive, kinds, tree
-from hamlearn.infer.local_energy import relevant
+from hamlearn.infer.local_energy import relevance, relevant
+from hamlearn.infer.pair_terms import SharedTerms, SiteTerms, terms_of
 from hamlearn.infer.training import Training
-from hamlearn.models import dense
 from hamlearn.models.autoregressive import Autoregressive, autoregressive_from_dict
 from hamlearn.models.dcl import DCL
 from hamlearn.models.extensive import BoundExtensive, Weights
@@ -37,6 +39,9 @@ LEAST_ESS = 0.02  # share of the draws that the weights must be worth, or consis
 _SCRAMBLED = 0.3  # largest share of sites drawn anew in scrambled label states
 _LABEL_EPOCHS = 15
 _STEPS = 20  # of Newton's method
+_MANY, _SWEEPS = 100, 2  # strengths, beyond which a member's prior widths take so many sweeps from those of the data
+_FEWEST_BATCHES = 20
+_CHUNK = 8192  # rows of terms in double precision: 55 MB for the 832 of a glass of 8×8
 _FACTORS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0)  # β over the observed one, where errors are predicted
 
 
@@ -55,6 +60,8 @@ def learn(data: xr.Dataset | Iterable[xr.Dataset], model: DCL, *, likelihood: st
     beta, values = float(sets[0]["beta"]), microstate_data.rows(sets[0]).reshape(-1, int(np.prod(bound.shape)))
     weight = microstate_data.multiplicity(sets[0])[0].reshape(-1)
     told = tree.record_of(density)
+    tau = float(told["calibration"]["tau"])
+    series = _series(terms_of(bound), bound.space.index(values), sets[0]["state"].shape[:2], tau)
     generators = np.random.default_rng(seed).spawn(model.autoregressive.members)
     per_density = -(-model.members // model.autoregressive.members)
     fits, ensemble, reasons, facts = [], [], [], []
@@ -66,12 +73,11 @@ def learn(data: xr.Dataset | Iterable[xr.Dataset], model: DCL, *, likelihood: st
         fit = extensive._fit(bound, labelled.reshape(len(labelled), -1), labels[:, None], settings, seed + number)[0]
         fits.append(fit)
         reasons.append(f"density {number}: labels fitted to {fit.error:.3g} of a spread of {labels.std():.3g}")
-        if not model.consistent or model.extensive.site_aware:
-            why = "not asked for" if not model.consistent else "not defined for a site-aware network"
-            reasons.append(f"consistency with the data {why}: energies carry the density's own errors")
+        if not model.consistent:
+            reasons.append("consistency with the data not asked for: energies carry the density's own errors")
             ensemble += [fit.weights] * per_density
             continue
-        matched = _consistent(bound, fit, evaluator, drawn, values, weight, beta, float(told["calibration"]["tau"]))
+        matched = _consistent(bound, fit, evaluator, drawn, values, weight, beta, tau, series)
         reasons.append(matched.told)
         facts.append({"ess": matched.ess, "network": bool(matched.network)})
         ensemble += [matched.member(generator) for _ in range(per_density)]
@@ -79,7 +85,7 @@ def learn(data: xr.Dataset | Iterable[xr.Dataset], model: DCL, *, likelihood: st
     groups = _groups(bound, fits, ensemble, values, density)
     n_params = int(sum(np.size(value) for value in ensemble[0].values()))
     if facts and not any(one["network"] for one in facts):
-        n_params = _Terms(bound).count
+        n_params = terms_of(bound).count
     covers = bool(facts) and all(one["ess"] > LEAST_ESS for one in facts)
     record = tree.new_record(
         likelihood="importance-weighted",
@@ -93,7 +99,8 @@ def learn(data: xr.Dataset | Iterable[xr.Dataset], model: DCL, *, likelihood: st
         adjusted=covers,
         note="members scatter as fields and pairs of repeated experiments would" if covers else "members share the density's errors",
         ess=float(told["calibration"]["ess"]),
-        tau=float(told["calibration"]["tau"]),
+        tau=tau,
+        calibration=_worth(len(values), tau),
         density=told["training"],
         consistency=facts,
         optimum=told["optimum"],
@@ -199,7 +206,7 @@ class _Matched:
     """An extensive energy made consistent with the data: strengths of translation-tied fields and pairs, and their errors."""
 
     bound: BoundExtensive
-    terms: _Terms
+    terms: SharedTerms | SiteTerms
     weights: Weights
     base: np.ndarray  # strengths that the distilled energy has
     strengths: np.ndarray  # those of the data
@@ -213,60 +220,41 @@ class _Matched:
         if self.ess <= LEAST_ESS:
             return self.weights
         shaken = generator.multivariate_normal(self.strengths, self.covariance, method="eigh")
-        return self.terms.added(self.weights, relevant(shaken, self.covariance) - self.base)
+        again = (self._widths, _SWEEPS) if self.terms.count > _MANY else ()
+        return self.terms.added(self.weights, relevant(shaken, self.covariance, *again) - self.base)
+
+    @cached_property
+    def _widths(self) -> np.ndarray:
+        """Prior variances of the strengths that the data ask for."""
+        return relevance(self.strengths, self.covariance)
 
 
-class _Terms:
-    """Fields and pair products that all translations share, and how a network's weights hold them."""
+def _series(terms: SharedTerms | SiteTerms, index: np.ndarray, shape: tuple[int, ...], tau: float) -> np.ndarray | None:
+    """Terms of autocorrelated data ``(chain, draw, term)``; None of independent ones, and where they are too many."""
+    if tau <= 1 or terms.count > _MANY:
+        return None
+    return np.concatenate([terms(index[start : start + _CHUNK]) for start in range(0, len(index), _CHUNK)]).reshape(*shape, -1)
 
-    def __init__(self, bound: BoundExtensive) -> None:
-        self.bound, self.components = bound, bound.space.q - 1
-        reach = 2 * bound.model.context
-        offsets = np.array(list(np.ndindex(*(2 * reach + 1,) * len(bound.shape)))) - reach
-        found: dict[tuple[int, ...], tuple[int, ...]] = {}
-        for offset in offsets:
-            keys = [tuple(int(x) for x in sign * offset % bound.shape) for sign in (1, -1)]
-            if any(keys[0]) and not set(keys) & set(found):
-                found[keys[0]] = tuple(int(x) for x in offset)
-        self.displacements = list(found.values())
 
-    @property
-    def count(self) -> int:
-        """Number of terms."""
-        return self.components + len(self.displacements) * self.components**2
+def _of_the_mean(covariance: np.ndarray, size: float, series: np.ndarray | None) -> np.ndarray:
+    """Covariance of the mean of `size` rows of terms that have this covariance, with an autocorrelation time of every direction.
 
-    def __call__(self, index: np.ndarray) -> np.ndarray:
-        """Sums over the lattice for states as value indices ``(row, n_sites)``, shape ``(row, n_terms)``."""
-        shown = dense.contrasts(self.bound.space)[index].astype(np.float32).reshape(len(index), *self.bound.shape, self.components)
-        axes = tuple(range(1, 1 + len(self.bound.shape)))
-        columns = [shown.sum(axes)]
-        for displacement in self.displacements:
-            other = np.roll(shown, tuple(-x for x in displacement), axes).reshape(len(index), -1, self.components)
-            product = np.einsum("nsa,nsb->nab", shown.reshape(other.shape), other, optimize=True)
-            columns.append(product.reshape(len(index), -1))
-        return np.concatenate(columns, 1).astype(float)
+    A chain of single flips turns the magnetization over a hundred times more slowly than the energy, and neighbouring pairs
+    together much more slowly than one kind of pair against another: times are of the principal components.
+    """
+    if series is None:
+        return covariance / size
+    values, vectors = np.linalg.eigh(covariance)
+    found = statistics.integrated_autocorrelation_time(series @ vectors)
+    times = np.maximum(np.nan_to_num(found, nan=1.0), 1.0)
+    return np.asarray((vectors * (np.maximum(values, 0.0) * times)) @ vectors.T / size)
 
-    def added(self, weights: Weights, strengths: np.ndarray) -> Weights:
-        """`weights` of an energy to which the terms with these strengths were added.
 
-        For every place of a site within a block of the focus, one place in the window that holds it and its partner.
-        """
-        model, window = self.bound.model, np.array(self.bound.window)
-        pairs, field = np.array(weights["pairs"], float), np.array(weights["field"], float)
-        k = self.components
-        residues = np.array(list(np.ndindex(*self.bound.stride)))
-        for residue in residues:
-            place = int(np.ravel_multi_index(tuple(residue), tuple(window)))
-            field[place * k : (place + 1) * k, 0] += strengths[:k]
-        for number, displacement in enumerate(self.displacements):
-            block = strengths[k + number * k * k : k + (number + 1) * k * k].reshape(k, k)
-            for residue in residues:
-                # The lowest place of this residue from which the partner is still in the window.
-                low = np.maximum(-np.array(displacement), 0)
-                first = residue + model.focus * np.ceil(np.maximum(low - residue, 0) / model.focus).astype(int)
-                i, j = (int(np.ravel_multi_index(tuple(one), tuple(window))) for one in (first, first + displacement))
-                pairs[i * k : (i + 1) * k, j * k : (j + 1) * k, 0] += block
-        return {**weights, "pairs": pairs, "field": field}
+def _worth(rows: int, tau: float) -> dict[str, Any]:
+    """What the verdict says of autocorrelation: error bars of fewer than twenty stretches of 5τ are themselves uncertain."""
+    batches = int(rows / (5 * tau))
+    few = tau > 1 and batches < _FEWEST_BATCHES
+    return {"kind": "too few batches" if few else "rows" if tau == 1 else "batches", "batches": batches, "chains_disagree": False}
 
 
 def _consistent(
@@ -278,31 +266,36 @@ def _consistent(
     weight: np.ndarray,
     beta: float,
     tau: float,
+    series: np.ndarray | None,
 ) -> _Matched:
     """Maximum likelihood of fields and pairs, its partition function from weighted draws of the density."""
-    terms, rows = _Terms(bound), bound.space.index(drawn).reshape(len(drawn), -1)
+    terms, rows = terms_of(bound), bound.space.index(drawn).reshape(len(drawn), -1)
     log_q = -beta * _labels(evaluator, drawn, beta)
-    data, random = terms(bound.space.index(values)), np.random.default_rng(0).integers(bound.space.q, size=(4000, rows.shape[1]))
-    mean = weight @ data / weight.sum()
-    size = weight.sum() ** 2 / (weight**2).sum() / tau
+    index = bound.space.index(values)
+    pieces = [slice(start, start + _CHUNK) for start in range(0, len(index), _CHUNK)]
+    random = np.random.default_rng(0).integers(bound.space.q, size=(max(4000, 5 * terms.count), rows.shape[1]))
+    mean = np.sum([weight[piece] @ terms(index[piece]) for piece in pieces], 0) / weight.sum()
+    size = weight.sum() ** 2 / (weight**2).sum()
+    worth = size / tau
     sampled = terms(rows)
     silent = {**fit.weights, f"matrix_{len(bound.model.hidden)}": 0 * fit.weights[f"matrix_{len(bound.model.hidden)}"]}
     found = []
     for weights in [silent, fit.weights] if fit.network else [silent]:
         system = bound.system(weights)
         energy = np.asarray(system.energy(drawn), float)
-        change, covariance, share, log_z = _maximum(energy, sampled, log_q, mean, beta, size)
+        change, covariance, share, log_z = _maximum(energy, sampled, log_q, mean, beta, worth if series is None else size, series)
         design = np.column_stack([terms(random), np.ones(len(random))])
         here = np.asarray(system.energy(bound.space.from_index(random).reshape(-1, *bound.shape)), float)
         base = np.linalg.lstsq(design, here, rcond=1e-10)[0][:-1]
-        data_energy = np.asarray(system.energy(values.reshape(-1, *bound.shape)), float) + data @ change
+        data_energy = np.asarray(system.energy(values.reshape(-1, *bound.shape)), float)
+        data_energy += np.concatenate([terms(index[piece]) @ change for piece in pieces])
         found.append((weights, base, change, covariance, share, -beta * data_energy - log_z))
     # The network was fitted to the density, which errs: it stays only if the data are clearly more likely with it.
     network = False
     if len(found) == 2:
         difference = found[1][5] - found[0][5]
         gain = float(weight @ difference / weight.sum())
-        noise = 1 / np.sqrt(size) + 1 / np.sqrt(len(drawn) * max(min(found[0][4], found[1][4]), 1e-9))
+        noise = 1 / np.sqrt(worth) + 1 / np.sqrt(len(drawn) * max(min(found[0][4], found[1][4]), 1e-9))
         network = found[1][4] > LEAST_ESS and gain > 3 * float(difference.std()) * noise
     weights, base, change, covariance, share, _ = found[1 if network else 0]
     if share <= LEAST_ESS:
@@ -317,11 +310,18 @@ def _consistent(
 
 
 def _maximum(
-    energy: np.ndarray, terms: np.ndarray, log_q: np.ndarray, mean: np.ndarray, beta: float, size: float
+    energy: np.ndarray,
+    terms: np.ndarray,
+    log_q: np.ndarray,
+    mean: np.ndarray,
+    beta: float,
+    size: float,
+    series: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, float, float]:
     """Change of the strengths that matches ⟨terms⟩ to `mean`; its covariance; worth of the weights; ln Z.
 
-    Newton's method on the concave likelihood −β⟨E⟩ − ln Z with Z = mean of exp(−βE)/q over draws from q.
+    Newton's method on the concave likelihood −β⟨E⟩ − ln Z with Z = mean of exp(−βE)/q over draws from q. `mean` is of
+    `size` microstates, independent unless `series` holds their terms.
     """
     change = np.zeros(terms.shape[1])
     likelihood, step, length = -np.inf, np.zeros_like(change), 1.0
@@ -338,15 +338,25 @@ def _maximum(
         gained, likelihood, change = reached - likelihood, reached, trial
         weight /= weight.sum()
         centre = weight @ terms
-        covariance = ((terms - centre) * weight[:, None]).T @ (terms - centre)
+        covariance = _scatter(terms, centre, weight)
         step, length = np.linalg.lstsq(beta * covariance, centre - mean, rcond=1e-10)[0], 1.0
         if gained < 1e-10:
             break
     share = float(1 / (weight**2).sum() / len(weight))
     inverse = np.linalg.pinv(covariance, rcond=1e-10, hermitian=True) / beta**2
     # Both means fluctuate: that of the data, and the weighted one (with the weights' own covariance).
-    scatter = ((terms - centre) * (weight**2)[:, None]).T @ (terms - centre)
-    return change, inverse / size + beta**2 * inverse @ scatter @ inverse, share, log_z
+    scatter = _scatter(terms, centre, weight**2)
+    data = _of_the_mean(covariance, size, series)
+    return change, beta**2 * inverse @ (data + scatter) @ inverse, share, log_z
+
+
+def _scatter(terms: np.ndarray, centre: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Σ weight (terms − centre)(terms − centre)ᵀ over rows, some at a time."""
+    result = np.zeros((len(centre),) * 2)
+    for start in range(0, len(terms), _CHUNK):
+        deviation = terms[start : start + _CHUNK] - centre
+        result += (deviation * weight[start : start + _CHUNK, None]).T @ deviation
+    return result
 
 
 def _groups(

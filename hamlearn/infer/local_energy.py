@@ -25,6 +25,7 @@ from hamlearn.infer.engines import jax_training
 from hamlearn.infer.engines.jax_training import Quadratic
 from hamlearn.infer.likelihoods.tile_conditionals import Rows, TileConditionals
 from hamlearn.infer.records import Part
+from hamlearn.infer.thinning import thinned
 from hamlearn.models import dense
 from hamlearn.models.local_energy import BoundLocalEnergy, LocalEnergy
 from hamlearn.progress import track
@@ -65,6 +66,7 @@ def learn(
         raise HamlearnError(f"a local energy is trained by L-BFGS on the curvature of its likelihood: leave engine='auto'; got {engine!r}.")
     started = time.perf_counter()
     bound, parts, sets = bind(data, model)
+    parts, stride = thinned(parts)
     tiles = bound.system(np.zeros(len(bound.states)))
     rows = [TileConditionals.encode(tiles, part) for part in parts]
     whole = TileConditionals(tiles, rows)
@@ -77,6 +79,9 @@ def learn(
     fits = _ensemble(bound, best, target, root, decay, seed)
     if decay is None:
         best = _relevant_pairs(bound, best, best.strengths, _covariance(bound, target, root))
+    if stride > 1:
+        reasons.append(f"one draw in {stride} used: those between hardly differ from them")
+        facts["tau"] = facts.get("tau", 1.0) * stride
     for reason in reasons:
         logger.info("  %s", reason)
     n_params = bound.terms.shape[1] + (0 if decay is None else sum(np.size(array) for layer in best.weights for array in layer))
@@ -358,7 +363,7 @@ def _relevant_pairs(bound: BoundLocalEnergy, best: Fit, strengths: np.ndarray, c
     return Fit(best.weights, shrunk, bound.terms @ shrunk, best.value)
 
 
-def relevant(estimate: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+def relevant(estimate: np.ndarray, covariance: np.ndarray, start: np.ndarray | None = None, sweeps: int = 200) -> np.ndarray:
     """Posterior mean of strengths whose prior widths maximise the evidence: what is within its error of zero goes to zero.
 
     Automatic relevance determination (MacKay 1992) on the normal summary N(estimate, covariance). One strength with error
@@ -369,23 +374,40 @@ def relevant(estimate: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     >>> relevant(np.array([1.0, 0.02]), 0.05**2 * np.eye(2)).round(4)
     array([0.9975, 0.    ])
     """
+    variance = relevance(estimate, covariance, start, sweeps)
+    if not np.all(np.isfinite(variance)):
+        return estimate  # too few batches of draws, or strengths that no data can tell apart
+    return np.asarray(variance * np.linalg.solve(covariance + np.diag(variance), estimate))
+
+
+def relevance(estimate: np.ndarray, covariance: np.ndarray, start: np.ndarray | None = None, sweeps: int = 200) -> np.ndarray:
+    """Prior variance of every strength that maximises the evidence of N(estimate, covariance); inf where that is singular.
+
+    `start` holds the variances of a similar estimate, from which few `sweeps` suffice.
+
+    Examples
+    --------
+    >>> relevance(np.array([1.0, 0.02]), 0.05**2 * np.eye(2)).round(4)
+    array([0.9975, 0.    ])
+    """
     scale = np.sqrt(np.maximum(np.diag(covariance), 1e-300))
     if np.linalg.matrix_rank(covariance / np.outer(scale, scale), hermitian=True) < len(scale):
-        return estimate  # too few batches of draws, or strengths that no data can tell apart
-    variance = np.maximum(estimate**2 - scale**2, 0.0)  # of the prior
+        return np.full(len(estimate), np.inf)
+    variance = np.maximum(estimate**2 - scale**2, 0.0) if start is None else start.copy()
     inverse = np.linalg.inv(covariance + np.diag(variance))  # precision of the estimate, given those widths
-    for _ in range(200):
+    for _ in range(sweeps):
         before = variance.copy()
         for k in range(len(estimate)):  # the best width of one strength given the others (Tipping and Faul 2003)
             rest = 1 - variance[k] * inverse[k, k]
             sparsity, quality = inverse[k, k] / rest, (inverse[k] @ estimate) / rest
             best = max(0.0, (quality**2 - sparsity) / sparsity**2)
             change, column = best - variance[k], inverse[:, k].copy()
-            inverse -= change / (1 + change * column[k]) * np.outer(column, column)
+            if change:
+                inverse -= change / (1 + change * column[k]) * np.outer(column, column)
             variance[k] = best
         if np.all(np.abs(variance - before) <= 1e-6 * (variance + scale**2)):
             break
-    return np.asarray(variance * (inverse @ estimate))
+    return variance
 
 
 def _groups(bound: BoundLocalEnergy, fits: list[Fit], best: Fit, parts: list[Part]) -> dict[str, xr.Dataset]:

@@ -206,6 +206,25 @@ def _tau(part: xr.Dataset, states: np.ndarray) -> float:
     return float(np.max(np.nan_to_num(seen, nan=1.0)))
 
 
+def resampled(train: Any, tau: float, worth: float, seed: int) -> Any:
+    """The same microstates with the random weights of a Bayesian bootstrap, one for every block of three autocorrelation times.
+
+    A network trained on them differs from the others of an ensemble as if it had seen an experiment of its own; without, an
+    ensemble shows what random starts do not share and nothing of how few the data are (Rubin 1981). Microstates read from disk
+    come as they are.
+    """
+    from hamlearn.infer.engines.torch_batches import Sample, reweighted
+
+    if not isinstance(train, Sample):
+        return train
+    generator, n = np.random.default_rng(seed), len(train)
+    if train.weight is not None and tau <= 1:  # a row that stands for many microstates is about certain
+        return reweighted(train, generator.gamma(train.weight.double().numpy() * worth / n))
+    length = 1 if tau <= 1 else int(np.ceil(3 * tau))
+    factor = np.repeat(generator.exponential(size=-(-n // length)), length)[:n]
+    return reweighted(train, factor if train.weight is None else factor * train.weight.double().numpy())
+
+
 def refuse_forbidden(density: Any, prepared: Prepared, model: Autoregressive | Flow) -> None:
     """Raise if microstates have another sum than a density conserves."""
     if density.ups is None:

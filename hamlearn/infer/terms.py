@@ -20,6 +20,8 @@ from hamlearn.infer.likelihoods.terms import TermLikelihood
 
 _MOST_STEPS = 200  # of the climb: terms added and dropped
 _FACTOR_TERMS = 24
+_TRUSTED_STEPS = 8  # of the climb before it asks how many independent microstates the data are worth
+_WORTH = 2.0  # pseudo-likelihoods of independent microstates vary up to about so much more than their curvature says
 _FLAT = 1e-10  # eigenvalues of H below this share of the largest: directions the data never visited
 
 
@@ -75,11 +77,13 @@ def newton(likelihood: TermLikelihood, active: np.ndarray, slab: float, start: n
     return theta, precision
 
 
-def climb(likelihood: TermLikelihood, log_odds: np.ndarray, slab: float, start: np.ndarray) -> tuple[np.ndarray, int]:
+def climb(
+    likelihood: TermLikelihood, log_odds: np.ndarray, slab: float, start: np.ndarray, most: int = _MOST_STEPS
+) -> tuple[np.ndarray, int]:
     """A sparse θ that no addition or removal of one term improves (by Laplace Bayes factors), and the steps taken."""
     tau, active, theta = slab**-2.0, [int(k) for k in start], np.zeros(likelihood.n_params)
     seen: set[frozenset[int]] = set()
-    for step in range(_MOST_STEPS):  # noqa: B007 (reported)
+    for step in range(most):  # noqa: B007 (reported)
         here = np.array(sorted(active), int)
         if len(here):
             theta, precision = newton(likelihood, here, slab, theta)
@@ -115,6 +119,34 @@ def climb(likelihood: TermLikelihood, log_odds: np.ndarray, slab: float, start: 
     return theta, step + 1
 
 
+def tempered_climb(
+    likelihood: TermLikelihood, log_odds: np.ndarray, slab: float, start: np.ndarray, *, calibrated: bool = True
+) -> tuple[np.ndarray, int]:
+    """The climb with evidence counted in independent microstates.
+
+    Successive microstates of a Markov chain repeat each other; Bayes factors that take them as independent add spurious
+    terms without end. A climb that is not over after a few steps measures by how much its scores vary more than those of
+    independent microstates would, and starts anew with every observation counted that much less.
+    """
+    theta, steps = climb(likelihood, log_odds, slab, start, _TRUSTED_STEPS)
+    if steps < _TRUSTED_STEPS:
+        return theta, steps
+    factor = _factor(likelihood, theta)[0] if calibrated else 1.0
+    begin = np.flatnonzero(theta) if factor <= _WORTH else start
+    found, more = climb(likelihood.weakened(max(factor, 1.0)), log_odds, slab, begin)
+    return found, steps + more
+
+
+def _factor(likelihood: TermLikelihood, theta: np.ndarray) -> tuple[float, ScoreCovariance, int]:
+    """Mean of H⁻¹J over some of the terms, the covariance it was taken from, and how many terms these are."""
+    p = likelihood.n_params
+    some = np.union1d(np.flatnonzero(theta), np.linspace(0, p - 1, min(p, _FACTOR_TERMS)).astype(int))
+    part: Any = likelihood.restricted(some)  # all that the score's covariance asks of a likelihood
+    score = score_covariance(part, theta[some])
+    worth = float(np.trace(np.linalg.pinv(part.information(theta[some]), rcond=_FLAT, hermitian=True) @ score.J))
+    return max(1.0, worth / len(some)), score, len(some)
+
+
 @dataclass(frozen=True)
 class _Surrogate:
     precision: np.ndarray
@@ -135,11 +167,8 @@ def surrogate(likelihood: TermLikelihood, theta: np.ndarray, *, calibrated: bool
         return _Surrogate(information, information @ theta + gradient, None, "not calibrated (calibrate=False)")
     p = likelihood.n_params
     if rough and p > 2 * _FACTOR_TERMS:
-        some = np.union1d(np.flatnonzero(theta), np.linspace(0, p - 1, _FACTOR_TERMS).astype(int))
-        part: Any = likelihood.restricted(some)  # all that the score's covariance asks of a likelihood
-        score = score_covariance(part, theta[some])
-        factor = max(1.0, float(np.trace(np.linalg.pinv(information[np.ix_(some, some)], rcond=_FLAT) @ score.J)) / len(some))
-        note = f"sandwich, one factor {factor:.3g} from {score.batches} {score.kind} and {len(some)} of {p} terms"
+        factor, score, count = _factor(likelihood, theta)
+        note = f"sandwich, one factor {factor:.3g} from {score.batches} {score.kind} and {count} of {p} terms"
         return _Surrogate(information / factor, (information @ theta + gradient) / factor, score, note)
     whole: Any = likelihood
     score = score_covariance(whole, theta, minimum=4 * p)
@@ -220,15 +249,16 @@ def sample(
     The surrogate is expanded at the climb's end, and again at the refitted median probability model while the two differ
     (at most `rounds` times).
     """
-    theta, steps = climb(likelihood, log_odds, slab, np.zeros(0, int) if start is None else start)
+    begin = np.zeros(0, int) if start is None else start
+    theta, steps = tempered_climb(likelihood, log_odds, slab, begin, calibrated=calibrated)
     tau, result = slab**-2.0, None
     for round_ in range(rounds):
         normal = surrogate(likelihood, theta, calibrated=calibrated, rough=rough)
         runs = []
         for chain in range(chains):
             generator = np.random.default_rng([seed, round_, chain])
-            begin = theta.copy() if chain % 2 == 0 else np.zeros(len(theta))
-            runs.append(_sweeps(normal.precision, normal.linear, log_odds, tau, begin, draws, burn_in, thin, generator))
+            origin = theta.copy() if chain % 2 == 0 else np.zeros(len(theta))
+            runs.append(_sweeps(normal.precision, normal.linear, log_odds, tau, origin, draws, burn_in, thin, generator))
         stacked = np.stack(runs)
         result = TermDraws(stacked, stacked != 0, normal.score, normal.note, steps)
         if np.array_equal(result.selected, np.flatnonzero(theta)):

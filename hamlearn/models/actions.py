@@ -323,11 +323,15 @@ class BoundAction:
                 f"these coefficients do not confine the field ({self.parameter_names} = {np.round(theta, 4).tolist()}): "
                 "there is no equilibrium to simulate. Use more data, or a lower largest power."
             )
-        if model.range > 1:
-            raise HamlearnError("actions with neighbour terms beyond distance 1 are evaluated (hl.action), not simulated.")
         extents = self.shape if shape is None else tuple(shape)
         coefficients = np.zeros(powers[-1])
-        coefficients[np.array(powers) - 1] = full[1:]
+        coefficients[np.array(powers) - 1] = full[model.range :]
+        if model.range > 1:
+            from hamlearn.systems.ranged import RangedField
+
+            path = self.family == "path"
+            width = (a if a is not None else model.a) if path else None
+            return RangedField(extents, full[: model.range].tolist(), coefficients.tolist(), path, width, model.periodic)
         if self.family == "path":
             if model.kinetic is False:
                 raise HamlearnError("a path without a kinetic term is a set of independent sites; it is evaluated, not simulated.")

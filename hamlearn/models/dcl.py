@@ -16,10 +16,11 @@ class DCL:
 
     1. A neural density q is trained on the microstates. 2. States drawn from it, some of them partly scrambled, are
     labelled with −ln q/β. 3. An extensive network is fitted to the labels: an energy of the same form at any size.
-    4. Its fields and pairs are made consistent with the data: a density that learned from finitely many microstates is
-    smoother than they are, and its energies inherit that as a common factor of a few per cent. Weighting draws from q by
-    exp(−βE)/q gives the partition function of the extensive energy, hence its exact likelihood, which is maximised;
-    the same likelihood decides whether the network stays or whether pairs are enough.
+    4. Its fields and pairs (those of every place, where the network is site-aware) are made consistent with the data: a
+    density that learned from finitely many microstates is smoother than they are, and its energies inherit that as a
+    common factor of a few per cent. Weighting draws from q by exp(−βE)/q gives the partition function of the extensive
+    energy, hence its exact likelihood, which is maximised; the same likelihood decides whether the network stays or
+    whether pairs are enough.
 
     Parameters
     ----------

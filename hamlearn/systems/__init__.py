@@ -19,6 +19,7 @@ from hamlearn.systems.path import Path, path_from_dict
 from hamlearn.systems.polynomial import PolynomialField, polynomial_field_from_dict
 from hamlearn.systems.potentials import DoubleWell, Polynomial
 from hamlearn.systems.potts import Clock, Potts, QState, qstate_from_dict, zero_sum
+from hamlearn.systems.ranged import RangedField, ranged_field_from_dict
 from hamlearn.systems.scalar import ScalarField, scalar_from_dict
 from hamlearn.systems.tiles import Tiles, tiles_from_dict
 from hamlearn.systems.weighted import JoinedAction
@@ -31,6 +32,7 @@ _READERS: dict[str, Callable[[dict[str, Any]], System]] = {
     "path": path_from_dict,
     "polynomial_field": polynomial_field_from_dict,
     "qstate": qstate_from_dict,
+    "ranged_field": ranged_field_from_dict,
     "scalar": scalar_from_dict,
     "tiles": tiles_from_dict,
     "xy": xy_from_dict,
@@ -60,6 +62,7 @@ __all__ = [
     "PolynomialField",
     "Potts",
     "QState",
+    "RangedField",
     "ScalarField",
     "SherringtonKirkpatrick",
     "Space",

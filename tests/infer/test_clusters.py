@@ -10,7 +10,7 @@ import pytest
 import hamlearn as hl
 from hamlearn.data import build
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import terms, thermodynamics
+from hamlearn.infer import records, terms, thermodynamics, tree
 from hamlearn.infer.likelihoods.terms import TermLikelihood
 from hamlearn.infer.records import Part
 from hamlearn.models import Clusters
@@ -117,6 +117,40 @@ def test_exactly_the_two_true_terms_are_selected_out_of_400():
     larger = hl.infer.kinds.of(post).members(post, 3, 0, (12, 16))
     assert all(one.lattice.shape == (12, 16) for one in larger)
     assert hl.energy(post, np.ones((2, 8, 8)), members=4).shape == (4, 2)
+
+
+def repeated(times, rows=600, seed=0):
+    """Two chains of independent 5×5 states, every one of them observed `times` times in a row."""
+    system = Ising((5, 5))
+    states = exact.sample(system, 0.4, rows, seed=seed).reshape(2, rows // 2, 5, 5)
+    return hl.microstates(np.repeat(states, times, axis=1), beta=0.4, dims=("chain", "draw", "x", "y"))
+
+
+def test_the_search_counts_independent_microstates_only():
+    """Each state fifty times over: as many observations as 30000 states, whose chance correlations would all be terms."""
+    data = repeated(50)
+    bound, parts, _ = records.bind(data, Clusters(window=3))
+    whole, sites = np.arange(bound.n_params), np.arange(0, 25, 7)
+    likelihood = TermLikelihood(bound, parts, whole, sites, compress=True)
+    naive, _ = terms.climb(likelihood, bound.log_odds, 1.0, whole[:0], most=16)
+    tempered, steps = terms.tempered_climb(likelihood, bound.log_odds, 1.0, whole[:0])
+    assert np.count_nonzero(naive) > 8
+    assert set(np.flatnonzero(tempered)) == {1, 2}
+    assert steps < 16
+
+
+def test_repeated_draws_are_left_out_and_named():
+    """What is left out says nothing: the posterior is that of the data without it, and knows what they are worth."""
+    few, many = (hl.infer.learn(repeated(times), Clusters(window=2), likelihood="pseudo", seed=0) for times in (16, 64))
+    assert selected(few) == selected(many)
+    for one, times in ((few, 16), (many, 64)):
+        record = tree.record_of(one)
+        assert any("one draw in" in reason for reason in record["reasons"])
+        assert record["microstates"] == 600 * times
+        assert record["calibration"]["ess"] == pytest.approx(600, rel=0.5)
+        assert record["calibration"]["tau"] == pytest.approx(times, rel=0.5)
+    widths = [float(one["posterior"]["K"].sel(term="σ(0,0)σ(0,1)").std()) for one in (few, many)]
+    assert widths[0] == pytest.approx(widths[1], rel=0.3)
 
 
 @pytest.mark.slow  # compiles the transfer matrix of 8×8 and its derivatives

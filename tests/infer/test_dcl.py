@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import hamlearn as hl
-from hamlearn.infer import dcl, tree
+from hamlearn.infer import dcl, prepared, tree
+from hamlearn.infer.pair_terms import terms_of
 from hamlearn.systems import SPINS, exact, states
 from statistics_budget import assert_within
 
@@ -16,7 +17,7 @@ BETA = 0.3
 @pytest.mark.parametrize(("model", "space", "shape"), [((1, 1), SPINS, (4, 5)), ((2, 1), SPINS, (6, 4)), ((1, 1), states(3), (5,))])
 def test_terms_are_added_once_per_pair_of_sites(model, space, shape):
     bound = hl.models.Extensive(*model, hidden=(2,)).bind(space, shape)
-    terms, generator = dcl._Terms(bound), np.random.default_rng(0)
+    terms, generator = terms_of(bound), np.random.default_rng(0)
     weights = {name: 0 * value for name, value in bound.start(0).items()}
     width = weights["matrix_0"].shape[0]
     weights |= {"pairs": np.zeros((width, width, 1)), "field": np.zeros((width, 1))}
@@ -28,9 +29,26 @@ def test_terms_are_added_once_per_pair_of_sites(model, space, shape):
     np.testing.assert_allclose(energy - energy[0], expected - expected[0], rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.parametrize(("space", "shape"), [(SPINS, (4, 5)), (SPINS, (6,)), (states(3), (5,))])
+def test_terms_of_places_are_added_once_per_pair_of_sites(space, shape):
+    """Strengths in weights against strengths times columns; columns against products of the contrasts themselves."""
+    bound = hl.models.Extensive(1, 1, hidden=(2,), site_aware=True).bind(space, shape)
+    terms, generator = terms_of(bound), np.random.default_rng(0)
+    weights = {name: 0 * value for name, value in bound.start(0).items()}
+    tiles, width = len(bound.tile_sites), weights["matrix_0"].shape[0]
+    weights |= {"pairs": np.zeros((tiles, width, width, 1)), "field": np.zeros((tiles, width, 1))}
+    index = generator.integers(space.q, size=(20, int(np.prod(shape))))
+    columns = terms(index)
+    assert columns.shape[1] == terms.count == np.linalg.matrix_rank(terms(generator.integers(space.q, size=(4000, index.shape[1]))))
+    strengths = generator.normal(size=terms.count)
+    energy = bound.system(terms.added(weights, strengths)).energy(space.from_index(index).reshape(-1, *shape))
+    expected = columns @ strengths
+    np.testing.assert_allclose(energy - energy[0], expected - expected[0], rtol=1e-5, atol=1e-4)
+
+
 def test_terms_are_sums_over_the_lattice():
     bound = hl.models.Extensive(1, 1, (2,)).bind(SPINS, (5, 5))
-    terms = dcl._Terms(bound)
+    terms = terms_of(bound)
     state = np.random.default_rng(0).choice([-1, 1], size=(5, 5))
     found = terms(((state + 1) // 2).reshape(1, -1))[0]
     loops = [state.sum()]
@@ -114,10 +132,70 @@ def test_errors_grow_with_beta_and_reach_the_verdict(learned):
     assert "0.6" in far["what"]
 
 
+def test_correlated_data_are_counted_as_what_they_are_worth():
+    """Every state ten or forty times in a row: the verdict says what they are worth, and the scatter is that of the states."""
+    ising = hl.systems.Ising((4, 4))
+    states = exact.sample(ising, BETA, 600, seed=3).reshape(2, 300, 4, 4)
+    density = hl.models.Autoregressive("made", hidden=8, symmetry=("translation",))
+    model, scatter = hl.models.DCL(density, hl.models.Extensive(1, 1, (4,)), members=40, labels=1000, draws=4000), []
+    for times in (10, 40):
+        data = hl.microstates(np.repeat(states, times, axis=1), beta=BETA, dims=("chain", "draw", "x", "y"))
+        post = hl.infer.learn(data, model, engine=hl.infer.Training(epochs=80 // times, batch=100), seed=1)
+        calibration = tree.record_of(post)["calibration"]
+        assert calibration["tau"] == pytest.approx(times, rel=0.5)
+        assert calibration["ess"] == pytest.approx(600, rel=0.5)
+        pair = np.stack([np.ones((4, 4)), np.where(np.indices((4, 4)).sum(0) % 2, -1, 1)])
+        scatter.append(hl.energy(post, pair, members=40).values @ [1, -1])
+    assert np.std(scatter[1]) == pytest.approx(np.std(scatter[0]), rel=0.6)
+    assert any("worth" in one.what for one in hl.verdict(post).reasons)
+    few = hl.diagnostics.verdict(tree.with_record(post, calibration={**calibration, **dcl._worth(24_000, 400.0)}))
+    assert any(one.severity == "caution" and "too few independent batches" in one.what for one in few.reasons)
+
+
+def test_the_mean_of_repeated_rows_is_known_as_well_as_that_of_the_rows():
+    """Rows repeated twenty times: the covariance of their mean is that of the rows, also where two terms are nearly the same."""
+    generator = np.random.default_rng(0)
+    rows = generator.normal(size=(2, 1500, 3))
+    rows[..., 1] = rows[..., 0] + 0.05 * rows[..., 1]
+    covariance = np.cov(rows.reshape(-1, 3).T)
+    series = np.repeat(rows, 20, axis=1)
+    found = dcl._of_the_mean(covariance, 60_000, series)
+    expected = covariance / 3000
+    for direction in np.array([[1, 0, 0], [1, -1, 0], [0, 0, 1]]):
+        assert direction @ found @ direction == pytest.approx(direction @ expected @ direction, rel=0.3)
+    np.testing.assert_allclose(dcl._of_the_mean(covariance, 3000, None), expected)
+
+
+def test_a_time_too_long_to_be_measured_is_not_none():
+    """Spins that turn over together a few times in the whole run: the error of τ is as large as τ."""
+    turned = np.where(np.arange(4000) // 1300 % 2, 1, -1)
+    noise = np.where(np.random.default_rng(0).random((1, 4000, 4, 4)) < 0.1, -1, 1)
+    data = hl.microstates((noise * turned[:, None, None]).astype(np.int8), beta=BETA, dims=("chain", "draw", "x", "y"))
+    assert prepared._tau(data, (data["state"].values.reshape(1, 4000, 16) + 1) // 2) > 500
+    independent = data.copy(data={"state": noise})
+    assert prepared._tau(independent, (noise.reshape(1, 4000, 16) + 1) // 2) == 1
+
+
+def test_a_glass_is_made_consistent_place_by_place():
+    """Energies of a 4×4 glass, of whose 136 possible bonds 32 exist, within the members' scatter."""
+    glass = hl.systems.EdwardsAnderson((4, 4), seed=1)
+    density, energy = hl.models.Autoregressive(hidden=16), hl.models.Extensive(1, 1, (4,), site_aware=True)
+    model = hl.models.DCL(density, energy, members=16, labels=2000, draws=8000)
+    post = hl.infer.learn(data_of(glass, 8000), model, engine=hl.infer.Training(epochs=6, batch=50), seed=1)
+    spins = np.random.default_rng(1).choice([-1, 1], size=(300, 4, 4))
+    true = glass.energy(spins) - glass.energy(spins).mean()
+    each = np.stack([one.energy(spins) for one in hl.members(post, 16)])
+    each -= each.mean(1, keepdims=True)
+    error, scatter = np.sqrt(((each.mean(0) - true) ** 2).mean()), np.sqrt(each.var(0, ddof=1).mean())
+    assert error < 0.15 * true.std()
+    assert 0.5 < error / scatter < 1.6
+    assert tree.record_of(post)["consistency"][0]["ess"] > 0.3
+
+
 def test_one_density_alone_does_not_know_its_errors():
     glass = hl.systems.EdwardsAnderson((4, 4), seed=1)
     density, energy = hl.models.Autoregressive(hidden=16), hl.models.Extensive(1, 1, (4,), site_aware=True)
-    model = hl.models.DCL(density, energy, members=2, labels=2000, draws=2000)
+    model = hl.models.DCL(density, energy, members=2, labels=2000, draws=2000, consistent=False)
     post = hl.infer.learn(data_of(glass, 4000), model, engine=hl.infer.Training(epochs=6, batch=50), seed=1)
     spins = np.random.default_rng(1).choice([-1, 1], size=(300, 4, 4))
     true = glass.energy(spins)

@@ -169,6 +169,22 @@ def test_states_and_one_dimension():
     assert difference.std() < 0.1 * potts.energy(states).std()
 
 
+def test_repeated_draws_do_not_sharpen_the_ensemble():
+    """Every state sixteen or sixty-four times in a row: the same scatter, and the record says what the data are worth."""
+    ising, spread = hl.systems.Ising((4, 4)), []
+    states = exact.sample(ising, 0.3, 800, seed=0).reshape(2, 400, 4, 4)
+    for times in (16, 64):
+        data = hl.microstates(np.repeat(states, times, axis=1), beta=0.3, dims=("chain", "draw", "x", "y"))
+        post = hl.infer.learn(data, hl.models.LocalEnergy(window=2, members=16, decay=None), seed=0)
+        record = tree.record_of(post)
+        assert any("one draw in" in reason for reason in record["reasons"])
+        assert record["microstates"] == 800 * times
+        assert record["calibration"]["ess"] == pytest.approx(800, rel=0.5)
+        assert record["calibration"]["tau"] == pytest.approx(times, rel=0.5)
+        spread.append(float(post["posterior"]["strength"].std("draw").sel(term="pair[0,1]").item()))
+    assert spread[0] == pytest.approx(spread[1], rel=0.5)
+
+
 def test_two_temperatures_enter_jointly():
     ising = hl.systems.Ising((4, 4))
     sets = [microstates_of(ising, beta, 1000, seed) for seed, beta in enumerate((0.2, 0.4))]

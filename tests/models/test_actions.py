@@ -137,9 +137,9 @@ MISTAKES = {
     "two time axes": (lambda: hl.models.PolynomialAction(family="path").bind(REALS, (8, 8)), "a path has one site axis"),
     "short": (lambda: hl.models.PolynomialAction(range=3).bind(REALS, (5,)), "too short"),
     "not confining": (lambda: hl.models.PolynomialAction().bind(REALS, (8,)).system(np.array([1.0, 1.0, -0.1])), "do not confine"),
-    "long range": (
-        lambda: hl.models.PolynomialAction((2,), range=2).bind(REALS, (8,)).system(np.array([1.0, 0.1, 0.5])),
-        "evaluated .hl.action., not simulated",
+    "a mode that runs away": (
+        lambda: hl.models.PolynomialAction((2,), range=2, a=0.5).bind(REALS, (8,)).system(np.array([1.0, -0.9, 0.5])),
+        "a mode has curvature",
     ),
     "field that runs away": (lambda: PolynomialField((4, 4), [0, -1.0]), "does not confine"),
     "negative neighbour term": (lambda: PolynomialField((4, 4), [0, 1.0], -0.1), "kinetic must be"),

@@ -122,6 +122,38 @@ def test_deep_wells_mix():
     assert_within(mean, reference.mean(), np.hypot(error, reference.std() / np.sqrt(4000)), what="sign changes per path")
 
 
+# ---------------------------------------------------------------------- tempering
+DEEP = Path(8, Polynomial([0.03, -6.0, 0.0, 1.0]))  # wells at ±1.73 of depth 9, the left one 1.5 times as likely at beta = 4
+
+
+def test_a_ladder_of_paths_crosses_the_barrier():
+    """All chains start in the less likely well: hmc stays, tempering finds the exact weight of both."""
+    start = np.full(8, 1.73)
+    options = {"beta": 4.0, "draws": 1500, "chains": 8, "seed": 1, "start": start}
+    stuck = simulate(DEEP, sampler="hmc", **(options | {"draws": 200}))
+    assert np.all(stuck.state.values.mean(-1) > 0)
+    data = simulate(DEEP, sampler="tempering", **options)
+    x = data.state.values
+    known, local = exact.thermodynamics(DEEP, [4.0]), exact.expectations(DEEP, 4.0)
+    step = float(local.position[1] - local.position[0])
+    expected = [float(known.action[0]), float(local.density @ local.position) * step, float(known.quartic_position[0])]
+    found = [mean_and_error(one) for one in (DEEP.action(x, 4.0), x.mean(-1), (x**4).mean(-1))]
+    assert_within([one[0] for one in found], expected, [one[1] for one in found], what="tempered path")
+    swaps, ladder = json.loads(data.attrs["swap_acceptance"]), json.loads(data.attrs["ladder"])
+    assert len(ladder) == len(swaps) + 1 and ladder[0] == pytest.approx(0.125) and ladder[-1] == 4.0
+    assert min(swaps) > 0.25
+    assert data.attrs["round_trips"] > 20
+
+
+def test_every_rung_of_a_ladder_has_its_own_distribution():
+    """Temperatures in any order, angles whose rungs are all kept; energies against the transfer matrix."""
+    rotor, betas = XY((3, 3), J=-1.0), [1.5, 0.4, 0.8]
+    data = simulate(rotor, betas, draws=1500, chains=6, seed=2, sampler="tempering")
+    pairs = [mean_and_error(rotor.energy(one) / 9) for one in data.state.values]
+    known = exact.thermodynamics(rotor, betas).energy.values
+    assert_within([mean for mean, _ in pairs], known, [error for _, error in pairs], what="energy on every rung")
+
+
 # ---------------------------------------------------------------------- fields
 FIELD = ScalarField(3, m2=-1.0, lam=0.5)  # one object and one number of chains: its trajectories are compiled once
 
@@ -235,7 +267,7 @@ def test_seeds_and_starts():
 
 MISTAKES = {
     "hmc of spins": (Ising((2, 2)), {"sampler": "hmc"}, "is for angles and real values"),
-    "clusters of paths": (TILTED, {"sampler": "wolff"}, "does not apply .* 'exact', 'kinks', 'hmc', 'metropolis'"),
+    "clusters of paths": (TILTED, {"sampler": "wolff"}, "does not apply .* 'exact', 'kinks', 'hmc', 'tempering', 'metropolis'"),
     "kinks of fields": (FIELD, {"sampler": "kinks"}, "does not apply"),
     "exact rotors": (XY((3, 3)), {"sampler": "exact"}, "does not apply"),
     "hmc of a black box": (BlackBox(TILTED), {"sampler": "hmc"}, "'metropolis'"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -66,6 +66,11 @@ class Sample:
     def pieces(self, size: int) -> Iterator[Batch]:
         """See :class:`Rows`."""
         return (self.rows(slice(start, start + size)) for start in range(0, len(self), size))
+
+
+def reweighted(sample: Sample, weight: np.ndarray) -> Sample:
+    """The same rows with other weights ``(rows,)``, scaled to mean 1."""
+    return replace(sample, weight=torch.as_tensor(weight / weight.mean(), dtype=torch.float32))
 
 
 class Streamed:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numba
 import numpy as np
@@ -213,6 +213,12 @@ class TermLikelihood:
                 features, counts = _unique(block.features[np.ix_(same, kept)], block.counts[same])
                 smaller.blocks.append(_Block(features, counts, np.full(len(counts), beta), index))
         return smaller
+
+    def weakened(self, factor: float) -> TermLikelihood:
+        """The same observations, each counted 1/factor times: what correlated ones are worth."""
+        weaker = copy.copy(self)
+        weaker.blocks = [replace(block, counts=block.counts / factor) for block in self.blocks]
+        return weaker
 
     def information(self, theta: np.ndarray, *, rough: bool = False, columns: np.ndarray | None = None) -> np.ndarray:
         """Minus the Hessian ``(n_params, n_params)``, or its `columns` ``(n_params, len(columns))``."""

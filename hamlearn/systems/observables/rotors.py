@@ -113,7 +113,7 @@ def twist_response(states: Any, system: Any) -> tuple[Any, Any]:
     xp, flat = _flat(states, system.lattice)
     angles = _real(xp, flat)
     first, second = (xp.take(angles, xp.asarray(system.lattice.bonds[:, end].copy()), axis=-1) for end in (0, 1))
-    vectors = _bond_vectors(system.lattice)
+    vectors = bond_vectors(system.lattice)
     weight = np.array(system.J)[:, None]
     difference = second - first
     cosine = xp.cos(difference) @ xp.asarray(weight * vectors**2, dtype=angles.dtype)
@@ -191,7 +191,7 @@ def _exists(shape: tuple[int, ...], step: tuple[int, int]) -> np.ndarray:
     return (rows + step[0] >= 0) & (rows + step[0] < shape[0]) & (columns + step[1] >= 0) & (columns + step[1] < shape[1])
 
 
-def _bond_vectors(lattice: Lattice) -> np.ndarray:
+def bond_vectors(lattice: Lattice) -> np.ndarray:
     """The vector from the first end of every bond to the second, ``(n_bonds, dimension)``.
 
     Read off the order of the bonds, because on an axis of extent 2 both bonds join the same two sites.

@@ -9,12 +9,13 @@ import numpy as np
 
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.systems.path import Path
-from hamlearn.systems.sampling import hmc, loop, rotors, walk
+from hamlearn.systems.sampling import hmc, loop, rotors, tempering, walk
 from hamlearn.systems.xy import XY
 
 ONLY = ("hmc", "kinks", "overrelaxation")
 """Samplers that only continuous systems have."""
 _TURN = 2 * np.pi
+_HOTTER = 32.0  # a default ladder begins at this fraction of the wanted β: few barriers matter there
 
 
 def choose(system: Any, sampler: str, betas: np.ndarray) -> tuple[str, str]:
@@ -61,7 +62,7 @@ def _suited(system: Any) -> list[str]:
         names += ["wolff", "overrelaxation", "heat_bath"]
     if system.pure_jax:
         names += ["kinks"] if isinstance(system, Path) else []
-        names += ["hmc"]
+        names += ["hmc", "tempering"]
     return [*names, "metropolis"]
 
 
@@ -95,9 +96,28 @@ def engine(
     """
     n_beta, chains, _ = values.shape
     adapt = 3 * (loop.FIRST_STEPS if burn_in is None else burn_in) // 4
-    if sampler in ("hmc", "kinks"):
-        made = hmc.HMCEngine(system, betas, chains, adapt, signs=sampler == "kinks")
+    if sampler in ("hmc", "kinks", "tempering"):
+        made = hmc.HMCEngine(system, betas, chains, adapt, signs=sampler == "kinks", ladder=sampler == "tempering")
         return made, values, lambda states: states.transpose(1, 2, 0, 3)
     flat, spread = values.reshape(n_beta * chains, -1), np.repeat(betas, chains)
     plain: loop.Engine = walk.WalkEngine(system, spread, adapt) if sampler == "metropolis" else rotors.RotorEngine(system, spread, sampler)
     return plain, flat, lambda states: states.reshape(len(states), n_beta, chains, -1).transpose(1, 2, 0, 3)
+
+
+def rungs(system: Any, beta: float) -> np.ndarray:
+    """Geometric ladder of a tempering run, from β/32 to `beta`.
+
+    The action of n sites fluctuates by about √(n/2) (exactly so for free fields) when β enters as a factor, and so does the
+    kinetic term of a path: rungs a factor 1 + 1.25/√(n/2) apart exchange about half the time. Angles use the variance of the
+    energy at infinite temperature, as spins do.
+
+    Examples
+    --------
+    >>> rungs(Path(32, lambda x: x**2), 8.0).round(2)[[0, 1, -1]].tolist()
+    [0.25, 0.33, 8.0]
+    """
+    n_sites = system.lattice.n_sites
+    if isinstance(system, XY):
+        return tempering.default_ladder(beta, float(np.sum(system.J**2) + np.sum(system.h**2)) / 2, n_sites)
+    count = int(np.clip(1 + np.ceil(np.log(_HOTTER) / np.log1p(1.25 / np.sqrt(n_sites / 2))), 3, 64))
+    return np.geomspace(beta / _HOTTER, beta, count)

@@ -5,6 +5,10 @@ periodic hypercubic lattices (paths, fields, rotors), sites on any other graph. 
 diagonal of the Hessian, averaged over chains; it and the step size (towards 80 % acceptance) adapt during the first
 part of burn-in and are then frozen. Double precision throughout, for the accept step needs differences of large actions.
 
+With exchanges the temperatures are a ladder: after every trajectory neighbouring rungs swap their microstates with
+probability min(1, exp(S_k(x_k) + S_{k+1}(x_{k+1}) − S_k(x_{k+1}) − S_{k+1}(x_k))), even and odd pairs in turn, whatever the
+temperature enters (Hukushima and Nemoto, J. Phys. Soc. Japan 65, 1604, 1996).
+
 Sources: Duane, Kennedy, Pendleton and Roweth, Phys. Lett. B 195, 216 (1987); Batrouni et al., Phys. Rev. D 32, 2736
 (1985), for the acceleration.
 """
@@ -47,6 +51,8 @@ class State(NamedTuple):
         Mass of every mode, before the floor.
     done : int
         Trajectories so far; adaptation ends at a number that the engine knows.
+    heading : int array (n_beta, chains)
+        With exchanges, for the microstate on each rung: 1 if it was last on the first rung, −1 on the last, 0 on neither.
     """
 
     key: Any
@@ -54,6 +60,7 @@ class State(NamedTuple):
     log_step: Any
     mass: Any
     done: Any
+    heading: Any
 
 
 class HMCEngine:
@@ -71,10 +78,12 @@ class HMCEngine:
         Trajectories at the start in which step size and masses adapt.
     signs : bool
         Redraw the signs of a path after every trajectory (:mod:`.kinks`).
+    ladder : bool
+        Exchange microstates between neighbouring temperatures, which then must be in order.
     """
 
-    def __init__(self, system: Any, betas: np.ndarray, chains: int, adapt: int, *, signs: bool = False) -> None:
-        self.system, self.adapt, self.signs = system, int(adapt), signs
+    def __init__(self, system: Any, betas: np.ndarray, chains: int, adapt: int, *, signs: bool = False, ladder: bool = False) -> None:
+        self.system, self.adapt, self.signs, self.ladder = system, int(adapt), signs, ladder
         self.betas = np.asarray(betas, np.float64)
         self.lead: tuple[int, ...] = (len(self.betas), chains)
         self.n_sites = system.lattice.n_sites
@@ -86,15 +95,16 @@ class HMCEngine:
         """State from values ``(n_beta, chains, n_sites)``."""
         n_beta = self.lead[0]
         key = seed.generate_state(2, np.uint32)
-        return State(key, np.asarray(values, np.float64), np.full(n_beta, np.log(0.3)), np.ones((n_beta, self.n_sites)), np.int64(0))
+        start = np.full(n_beta, np.log(0.3)), np.ones((n_beta, self.n_sites)), np.int64(0), np.zeros(self.lead, np.int32)
+        return State(key, np.asarray(values, np.float64), *start)
 
     def advance(self, state: State, draws: int, thin: int) -> tuple[State, np.ndarray, dict[str, Any]]:
         """`draws` × `thin` trajectories: new state, states ``(draws, n_beta, chains, n_sites)``, sums over trajectories."""
         with jax.enable_x64(True):
             new, total, buffer = _advance(
-                state, self.betas, self.adapt, draws, thin, system=self.system, signs=self.signs, capacity=self.capacity
+                state, self.betas, self.adapt, draws, thin, system=self.system, signs=self.signs, ladder=self.ladder, capacity=self.capacity
             )
-            info = {"acceptance": np.asarray(total[0]), "steps": np.asarray(total[1])}
+            info = {name: np.asarray(value) for name, value in total.items()}
             return State(*(np.asarray(leaf) for leaf in new)), np.asarray(buffer[:draws]), info
 
     def tune(self, state: State, info: dict[str, Any]) -> State:
@@ -102,14 +112,14 @@ class HMCEngine:
         return state
 
 
-@functools.partial(jax.jit, static_argnames=("system", "signs", "capacity"))
-def _advance(state: State, betas: Any, adapt: Any, draws: Any, thin: Any, *, system: Any, signs: bool, capacity: int) -> Any:
-    step = functools.partial(_trajectory, betas=betas, adapt=adapt, system=system, signs=signs)
+@functools.partial(jax.jit, static_argnames=("system", "signs", "ladder", "capacity"))
+def _advance(state: State, betas: Any, adapt: Any, draws: Any, thin: Any, *, system: Any, signs: bool, ladder: bool, capacity: int) -> Any:
+    step = functools.partial(_trajectory, betas=betas, adapt=adapt, system=system, signs=signs, ladder=ladder)
 
     def one_step(_: Any, carry: Any) -> Any:
         state, total = carry
         state, info = step(state)
-        return state, total + info
+        return state, jax.tree.map(jnp.add, total, info)
 
     def one_draw(index: Any, carry: Any) -> Any:
         state, total, buffer = carry
@@ -117,11 +127,12 @@ def _advance(state: State, betas: Any, adapt: Any, draws: Any, thin: Any, *, sys
         return state, total, lax.dynamic_update_index_in_dim(buffer, state.values, index, 0)
 
     buffer = jnp.zeros((capacity, *state.values.shape))
-    return lax.fori_loop(0, draws, one_draw, (state, jnp.zeros(2), buffer))
+    total = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(step, state)[1])
+    return lax.fori_loop(0, draws, one_draw, (state, total, buffer))
 
 
-def _trajectory(state: State, *, betas: Any, adapt: Any, system: Any, signs: bool) -> tuple[State, Any]:
-    """One trajectory of all chains; information is (acceptance, leapfrog steps)."""
+def _trajectory(state: State, *, betas: Any, adapt: Any, system: Any, signs: bool, ladder: bool) -> tuple[State, Any]:
+    """One trajectory of all chains, and of a ladder one round of exchanges; information is a dictionary of numbers."""
     modes, sites = _transforms(system.lattice)
     shape = system.lattice.shape
 
@@ -180,7 +191,31 @@ def _trajectory(state: State, *, betas: Any, adapt: Any, system: Any, signs: boo
     rate = jnp.minimum(jnp.exp(gain), 1.0).mean(1)
     pace = 1.5 / jnp.sqrt(state.done + 2.0)
     log_step = jnp.where(adapting, jnp.clip(state.log_step + pace * (rate - TARGET), -12.0, 0.7), state.log_step)
-    return State(key, values, log_step, raw, state.done + 1), jnp.stack([jnp.mean(accepted), steps])
+    info, heading = {"acceptance": jnp.mean(accepted), "steps": steps}, state.heading
+    if ladder:
+        # Of these uniform numbers only the very first is used above, and there is one pair fewer than there are rungs.
+        values, heading, swaps = _exchange(uniform[0, 1:, :, -1], values, heading, state.done, action)
+        info |= swaps
+    return State(key, values, log_step, raw, state.done + 1, heading), info
+
+
+def _exchange(uniform: Any, values: Any, heading: Any, done: Any, action: Any) -> tuple[Any, Any, dict[str, Any]]:
+    """Microstates ``(n_beta, chains, n_sites)`` after one round between rungs k and k + 1 of one parity."""
+    rungs = values.shape[0]
+    pair = jnp.arange(rungs - 1)
+    offered = (pair % 2 == done % 2)[:, None]
+    own, up, down = action(values), action(jnp.roll(values, -1, 0)), action(jnp.roll(values, 1, 0))
+    gain = own[:-1] + own[1:] - up[:-1] - down[1:]
+    swapped = offered & (uniform < jnp.exp(jnp.nan_to_num(gain, nan=-jnp.inf)))
+    none = jnp.zeros((1, swapped.shape[1]), bool)
+    source = jnp.arange(rungs)[:, None] + jnp.concatenate([swapped, none]).astype(int) - jnp.concatenate([none, swapped]).astype(int)
+    values = jnp.take_along_axis(values, source[..., None], 0)
+    heading = jnp.take_along_axis(heading, source, 0)
+    returned = jnp.mean((heading[0] == -1).astype(float))
+    heading = heading.at[0].set(1)
+    heading = heading.at[-1].set(jnp.where(heading[-1] == 1, -1, heading[-1]))
+    share = jnp.broadcast_to(offered, swapped.shape).astype(float).mean(1)
+    return values, heading, {"exchanged": swapped.astype(float).mean(1), "offered": share, "round_trips": returned}
 
 
 def _normal(first: Any, second: Any) -> tuple[Any, Any]:

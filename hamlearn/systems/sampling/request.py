@@ -130,6 +130,8 @@ class Request:
             return betas
         if self.ladder is not None:
             return np.unique(np.append(check_beta(self.ladder).ravel(), betas))
+        if self.system.space.continuous:
+            return continuous.rungs(self.system, float(betas[0]))
         if isinstance(self.system, Tiles):
             return tempering.default_ladder(float(betas[0]), tiles.free_variance(self.system), self.system.lattice.n_sites)
         tables, q = self.system.coupling_tables(), self.system.space.q

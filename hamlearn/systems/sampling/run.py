@@ -58,9 +58,9 @@ def simulate(
         transition of a ferromagnet), "heat_bath" and "metropolis" (single sites, any system), "tempering" (a ladder
         of temperatures: glasses). For angles and real values: "exact" (paths, free fields), "wolff", "overrelaxation"
         and "heat_bath" (XY), "hmc" (any action that JAX can differentiate), "kinks" (paths in deep double wells: "hmc"
-        with the signs of the path redrawn) and "metropolis". "auto" takes "exact" where an oracle is cheap,
-        "swendsen_wang" (XY: "wolff") for ferromagnets without field, "heat_bath" ("overrelaxation", "hmc") otherwise,
-        "metropolis" for black boxes, and says so in the attributes.
+        with the signs of the path redrawn), "tempering" ("hmc" on a ladder) and "metropolis". "auto" takes "exact" where an
+        oracle is cheap, "swendsen_wang" (XY: "wolff") for ferromagnets without field, "heat_bath" ("overrelaxation", "hmc")
+        otherwise, "metropolis" for black boxes, and says so in the attributes.
     burn_in : int, optional
         Steps discarded at the start, in sweeps (Swendsen–Wang updates; Wolff: clusters that together flip about as
         many spins as there are). Default: 200 steps, then a pilot of 400 measures the largest τ of energy and
@@ -192,8 +192,12 @@ def _ladder_engine(request: Request, seed: np.random.SeedSequence) -> tuple[loop
     values = request.starts(len(rungs) if same or isinstance(request.start, str) else 1, seed)
     # Starts come in the order of beta, rungs go from hot to cold.
     values = values[np.argsort(request.betas)] if same else values
-    values = np.broadcast_to(values, (len(rungs), *values.shape[1:])).swapaxes(0, 1)[None]
+    values = np.broadcast_to(values, (len(rungs), *values.shape[1:]))
     kept = np.searchsorted(rungs, request.betas)
+    if request.system.space.continuous:
+        made, start, plain = continuous.engine(request.system, "tempering", rungs, values, request.burn_in)
+        return made, start, lambda states: plain(states)[kept]
+    values = values.swapaxes(0, 1)[None]
     arrange = lambda states: states[:, 0].transpose(2, 1, 0, 3)[kept]
     system = request.system
     betas = np.broadcast_to(rungs, lead)
