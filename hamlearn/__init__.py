@@ -40,11 +40,11 @@ if TYPE_CHECKING:
     from hamlearn.diagnostics.report import report
     from hamlearn.diagnostics.verdict import verdict
     from hamlearn.errors import HamlearnError
-    from hamlearn.infer.approximate import approximate
-    from hamlearn.infer.densities import log_prob, sample
-    from hamlearn.infer.estimate import estimate
+    from hamlearn.infer.densities.approximate import approximate
+    from hamlearn.infer.densities.estimate import estimate
+    from hamlearn.infer.densities.verbs import log_prob, sample
     from hamlearn.infer.members import action, energy, members
-    from hamlearn.infer.predict import predict
+    from hamlearn.infer.predictions.predict import predict
     from hamlearn.infer.tree import load, save
     from hamlearn.systems.sampling import simulate
     from hamlearn.verbs import extrapolate, learn

@@ -191,14 +191,14 @@ FAULTS = {
         "from hamlearn import learn",
         "systems lies below __init__",
     ),
-    "torch": ("infer/predict.py", "import torch.nn", "allowed only in infer/engines/pyro.py, infer/engines/torch_batches.py"),
+    "torch": ("infer/predictions/predict.py", "import torch.nn", "allowed only in infer/engines/pyro.py, infer/engines/torch_batches.py"),
     "pyro": ("infer/engines/numpyro.py", "from pyro import infer", "allowed only in infer/engines/pyro.py"),
     "jax": (
         "statistics.py",
         "def f():\n    from jax import numpy",
         "allowed only in infer/, models/, systems/",
     ),
-    "numpyro": ("infer/predict.py", "import numpyro", "allowed only in infer/engines/numpyro.py, models/"),
+    "numpyro": ("infer/predictions/predict.py", "import numpyro", "allowed only in infer/engines/numpyro.py, models/"),
     "arviz": ("diagnostics/plots.py", "import arviz_stats", "allowed only in diagnostics/arviz.py"),
     "no room": ("utils.py", "", "'utils' is no room of the house"),
 }

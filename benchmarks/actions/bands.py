@@ -26,7 +26,7 @@ from scipy.integrate import simpson
 from scipy.interpolate import CubicSpline
 
 import hamlearn as hl
-from hamlearn.infer.extrapolate import extrapolate
+from hamlearn.infer.extrapolation.extrapolate import extrapolate
 from hamlearn.systems import exact
 
 N_TAU, SIZE, MEMBERS = 64, 10_000, 64

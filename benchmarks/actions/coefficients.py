@@ -22,7 +22,7 @@ import numpy as np
 from ring_paths import action, paths
 
 import hamlearn as hl
-from hamlearn.infer.extrapolate import extrapolate
+from hamlearn.infer.extrapolation.extrapolate import extrapolate
 
 TRUTH = {"kinetic": 1.0, "c2": -3.92, "c4": 1.0}
 SETTINGS = [

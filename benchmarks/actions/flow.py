@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 import hamlearn as hl
-from hamlearn.infer.autoregressive import evaluators
+from hamlearn.infer.kinds.autoregressive import evaluators
 from hamlearn.systems import exact
 
 HERE = Path(__file__).parent / "results"

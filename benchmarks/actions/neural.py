@@ -26,7 +26,7 @@ import numpy as np
 import hamlearn as hl
 from hamlearn import models, systems
 from hamlearn.infer import Training
-from hamlearn.infer.autoregressive import evaluators
+from hamlearn.infer.kinds.autoregressive import evaluators
 from hamlearn.systems.exact.path import log_partition
 
 HERE = File(__file__).parent / "results"

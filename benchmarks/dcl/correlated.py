@@ -23,7 +23,8 @@ import numpy as np
 from clusters import CRITICAL, RESULTS, energy_uniform
 
 import hamlearn as hl
-from hamlearn.infer import dcl, tree
+from hamlearn.infer import tree
+from hamlearn.infer.kinds import dcl
 
 PUBLISHED = {"dcl": "12.489 (5.12e7)", "autoregressive": "17.619 (5.12e7)"}
 MEMBERS = 32

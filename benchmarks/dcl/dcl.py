@@ -24,7 +24,8 @@ from clusters import BETAS, PUBLISHED, RESULTS, energy_uniform, microstates, ref
 
 import hamlearn as hl
 from hamlearn.data import build
-from hamlearn.infer import dcl, kinds, tree
+from hamlearn.infer import kinds, tree
+from hamlearn.infer.kinds import dcl
 from hamlearn.systems import exact
 from hamlearn.systems.sampling import simulate_systems
 

@@ -20,7 +20,8 @@ import numpy as np
 from clusters import BETAS, PUBLISHED, RESULTS, energy_uniform, microstates
 
 import hamlearn as hl
-from hamlearn.infer import local_energy, tree
+from hamlearn.infer import tree
+from hamlearn.infer.kinds import local_energy
 
 LIMIT, PAIRS_BOUND = 0.5, {"c": 0.40, "0.25": 0.27, "0.125": 0.43}
 

@@ -13,7 +13,8 @@ from hamlearn.diagnostics import weigh
 from hamlearn.diagnostics.halves import BLOCKS, MIN_BLOCKS
 from hamlearn.diagnostics.simulated import Statistics
 from hamlearn.diagnostics.verdict import Finding
-from hamlearn.infer import autoregressive, kinds, tree
+from hamlearn.infer import kinds, tree
+from hamlearn.infer.kinds import autoregressive
 
 OVERFIT = 0.5  # nats per microstate between training and held-out data: the energies of new states are then off by about as much
 ESS, ESS_SERIOUS = 0.5, 0.1  # effective share of draws below which weights are dominated by few, and by a handful

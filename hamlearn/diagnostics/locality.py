@@ -9,7 +9,8 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import extensive, kinds
+from hamlearn.infer import kinds
+from hamlearn.infer.kinds import extensive
 from hamlearn.infer.training import Training
 from hamlearn.models.extensive import Extensive
 from hamlearn.systems.base import System, as_site_axes

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from hamlearn.infer import actions, couplings  # noqa: F401  (before the function `learn`, whose name a module also has)
-from hamlearn.infer.approximate import approximate
-from hamlearn.infer.comparisons import compare_actions, compare_powers
-from hamlearn.infer.correct import correct
-from hamlearn.infer.densities import log_prob, sample
-from hamlearn.infer.estimate import estimate
-from hamlearn.infer.extensive import distill, locality
-from hamlearn.infer.extrapolate import extrapolate, identity_weights
-from hamlearn.infer.kinds import learn
+from hamlearn.infer.densities.approximate import approximate
+from hamlearn.infer.densities.correct import correct
+from hamlearn.infer.densities.estimate import estimate
+from hamlearn.infer.densities.overlap import overlap
+from hamlearn.infer.densities.verbs import log_prob, sample
+from hamlearn.infer.extrapolation.comparisons import compare_actions, compare_powers
+from hamlearn.infer.extrapolation.extrapolate import extrapolate, identity_weights
+from hamlearn.infer.kinds import actions, couplings, learn  # noqa: F401  (before the function `learn`, whose name a module also has)
+from hamlearn.infer.kinds.extensive import distill, locality
 from hamlearn.infer.members import action, energy, members
-from hamlearn.infer.overlap import overlap
-from hamlearn.infer.predict import predict
+from hamlearn.infer.predictions.predict import predict
 from hamlearn.infer.settings import MAP, MLE, NUTS, Gibbs, LaplaceApproximation
 from hamlearn.infer.strengths import interaction_strength
 from hamlearn.infer.training import Bayesian, Training, Variational

@@ -12,7 +12,7 @@ from hamlearn import data as microstate_data
 from hamlearn import statistics
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import streaming
-from hamlearn.infer.overlap import mass
+from hamlearn.infer.densities.overlap import mass
 from hamlearn.infer.training import Training
 from hamlearn.models import Autoregressive, Flow
 from hamlearn.systems.base import Space, space_from_name

@@ -9,7 +9,8 @@ import scipy.stats
 from gaussian_oracles import field, log_partition, path, precision
 
 import hamlearn as hl
-from hamlearn.infer import actions, tree
+from hamlearn.infer import tree
+from hamlearn.infer.kinds import actions
 from hamlearn.infer.likelihoods.ring import RingLikelihood
 from hamlearn.infer.likelihoods.score import ScoreMatching
 from hamlearn.infer.likelihoods.sites import SiteConditionals, lagrange
@@ -313,7 +314,7 @@ def test_comparison_of_orders():
 
 
 def test_held_out_loss_against_finite_differences():
-    from hamlearn.infer.comparisons import row_losses
+    from hamlearn.infer.extrapolation.comparisons import row_losses
 
     bound, parts, scales = parts_of(well(5.0, 3, 1), MODEL)
     theta, x, h = np.array([1.0, -3.0, 0.8]), parts[0].states[0], 1e-4

@@ -4,7 +4,7 @@ import numpy as np
 
 import hamlearn as hl
 from hamlearn.infer import kinds
-from hamlearn.infer.agreement import agreement
+from hamlearn.infer.predictions.agreement import agreement
 from hamlearn.systems import Ising, Tiles, exact
 from statistics_budget import assert_within
 

@@ -10,8 +10,10 @@ import pytest
 import hamlearn as hl
 from hamlearn.data import build
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import records, terms, thermodynamics, tree
+from hamlearn.infer import records, tree
+from hamlearn.infer.kinds import terms
 from hamlearn.infer.likelihoods.terms import TermLikelihood
+from hamlearn.infer.predictions import thermodynamics
 from hamlearn.infer.records import Part
 from hamlearn.models import Clusters
 from hamlearn.systems import SPINS, Ising, Pairwise, Tiles, exact

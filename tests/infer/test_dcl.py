@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import hamlearn as hl
-from hamlearn.infer import dcl, prepared, tree
-from hamlearn.infer.pair_terms import terms_of
+from hamlearn.infer import prepared, tree
+from hamlearn.infer.kinds import dcl
+from hamlearn.infer.kinds.pair_terms import terms_of
 from hamlearn.systems import SPINS, exact, states
 from statistics_budget import assert_within
 

@@ -12,8 +12,9 @@ import torch
 import hamlearn as hl
 import statistics_budget
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import autoregressive, tree
+from hamlearn.infer import tree
 from hamlearn.infer.engines import torch_training
+from hamlearn.infer.kinds import autoregressive
 from hamlearn.systems import exact
 from statistics_budget import assert_within
 

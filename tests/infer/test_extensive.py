@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import hamlearn as hl
-from hamlearn.infer import extensive, tree
-from hamlearn.infer.extensive import distill, held_out, locality
+from hamlearn.infer import tree
+from hamlearn.infer.kinds import extensive
+from hamlearn.infer.kinds.extensive import distill, held_out, locality
 from hamlearn.models.extensive import ExtensiveEnergy
 from hamlearn.systems import SPINS, Tiles, states
 

@@ -7,7 +7,8 @@ from typer.testing import CliRunner
 
 import hamlearn as hl
 from hamlearn.cli import app
-from hamlearn.infer import actions, extrapolate, extrapolated, identity_weights, tree
+from hamlearn.infer import extrapolate, identity_weights, tree
+from hamlearn.infer.kinds import actions, extrapolated
 from hamlearn.systems import DoubleWell, JoinedAction, Path, exact
 from statistics_budget import assert_within
 
@@ -145,7 +146,7 @@ def test_doubtful_extrapolations_say_so():
 
 def test_findings_name_amplification_weights_and_distrust():
     facts = {"from_beta": [20.0, 40.0], "predicted_ess": 0.03, "amplification": 7.25, "weights": [-1.0, 2.5], "unseen_share": None}
-    from hamlearn.infer.extrapolate import findings
+    from hamlearn.infer.extrapolation.extrapolate import findings
 
     (found,) = findings(facts, 80.0)
     assert found["severity"] == "serious"

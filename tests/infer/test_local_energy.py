@@ -5,7 +5,8 @@ import pytest
 import scipy.stats
 
 import hamlearn as hl
-from hamlearn.infer import local_energy, tree
+from hamlearn.infer import tree
+from hamlearn.infer.kinds import local_energy
 from hamlearn.infer.likelihoods.tile_conditionals import TileConditionals
 from hamlearn.infer.records import Part
 from hamlearn.systems import SPINS, Tiles, exact, states

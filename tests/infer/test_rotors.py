@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import hamlearn as hl
-from hamlearn.infer import rotors
+from hamlearn.infer.predictions import rotors
 from hamlearn.systems import XY, lattice
 from statistics_budget import assert_within
 

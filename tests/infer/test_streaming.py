@@ -13,9 +13,10 @@ from hamlearn import data as microstate_data
 from hamlearn import storage
 from hamlearn.data import excerpt, fingerprint, on_disk, open_microstates, split_by_beta
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import autoregressive, streaming, tree
+from hamlearn.infer import streaming, tree
 from hamlearn.infer.engines import torch_training
 from hamlearn.infer.engines.torch_batches import Streamed
+from hamlearn.infer.kinds import autoregressive
 from hamlearn.systems import SPINS
 
 Training = hl.infer.Training

@@ -7,9 +7,10 @@ import pytest
 from gaussian_oracles import path
 
 import hamlearn as hl
-from hamlearn.infer import extrapolated, tree
-from hamlearn.infer.extrapolate import findings
-from hamlearn.infer.support import annealed, longest_links, path_features, unseen_share
+from hamlearn.infer import tree
+from hamlearn.infer.extrapolation.extrapolate import findings
+from hamlearn.infer.extrapolation.support import annealed, longest_links, path_features, unseen_share
+from hamlearn.infer.kinds import extrapolated
 from hamlearn.systems import REALS, DoubleWell, Path, exact
 from statistics_budget import assert_within
 

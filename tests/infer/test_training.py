@@ -15,8 +15,9 @@ import torch
 
 import hamlearn as hl
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import autoregressive, tree
+from hamlearn.infer import tree
 from hamlearn.infer.engines import torch_devices, torch_training, torch_variational
+from hamlearn.infer.kinds import autoregressive
 from hamlearn.models.autoregressive.build import build
 from hamlearn.systems import SPINS, exact
 from hamlearn.systems.base import space_from_name, states

@@ -22,9 +22,10 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.infer import actions, kinds, tree
+from hamlearn.infer import kinds, tree
+from hamlearn.infer.extrapolation.support import SHOWN, longest_links
+from hamlearn.infer.kinds import actions
 from hamlearn.infer.settings import LaplaceApproximation
-from hamlearn.infer.support import SHOWN, longest_links
 from hamlearn.models import Normal
 from hamlearn.systems import exact
 from hamlearn.systems.base import check_beta
@@ -105,7 +106,7 @@ def extrapolate(posts: xr.DataTree | Sequence[xr.DataTree], beta: float, *, fixe
         )
     if names == ["couplings"]:
         return _couplings(given, float(target), seed)
-    from hamlearn.infer import extrapolated
+    from hamlearn.infer.kinds import extrapolated
 
     path = tree.space_of(given[0]).name == "reals" and len(tree.site_shape(given[0])) == 1
     if names[0] not in extrapolated.DENSITIES and not path:

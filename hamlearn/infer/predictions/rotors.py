@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hamlearn.infer.thermodynamics import Estimates
+from hamlearn.infer.predictions.thermodynamics import Estimates
 from hamlearn.progress import track
 from hamlearn.systems import observables
 from hamlearn.systems.observables.rotors import bond_vectors

@@ -11,7 +11,7 @@ import xarray as xr
 from hamlearn import data as microstate_data
 from hamlearn import statistics
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.infer import autoregressive
+from hamlearn.infer.kinds import autoregressive
 from hamlearn.progress import track
 from hamlearn.systems.base import System, check_beta
 from hamlearn.systems.sampling.energies import energies

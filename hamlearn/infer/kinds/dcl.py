@@ -15,9 +15,10 @@ import xarray as xr
 from hamlearn import data as microstate_data
 from hamlearn import statistics
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import autoregressive, extensive, kinds, tree
-from hamlearn.infer.local_energy import relevance, relevant
-from hamlearn.infer.pair_terms import SharedTerms, SiteTerms, terms_of
+from hamlearn.infer import kinds, tree
+from hamlearn.infer.kinds import autoregressive, extensive
+from hamlearn.infer.kinds.local_energy import relevance, relevant
+from hamlearn.infer.kinds.pair_terms import SharedTerms, SiteTerms, terms_of
 from hamlearn.infer.training import Training
 from hamlearn.models.autoregressive import Autoregressive, autoregressive_from_dict
 from hamlearn.models.dcl import DCL

@@ -10,7 +10,8 @@ import xarray as xr
 
 from hamlearn import data as microstate_data
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import autoregressive, tree
+from hamlearn.infer import tree
+from hamlearn.infer.kinds import autoregressive
 from hamlearn.infer.members import over_members, site_states
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import check_beta

@@ -13,7 +13,8 @@ import scipy.special
 import xarray as xr
 
 from hamlearn import statistics
-from hamlearn.infer import autoregressive, tree
+from hamlearn.infer import tree
+from hamlearn.infer.kinds import autoregressive
 from hamlearn.infer.members import site_states
 from hamlearn.systems import exact
 from hamlearn.systems.base import check_beta

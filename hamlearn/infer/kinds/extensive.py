@@ -86,7 +86,7 @@ def distill(
     --------
     >>> import numpy as np
     >>> import hamlearn as hl
-    >>> from hamlearn.infer.extensive import distill
+    >>> from hamlearn.infer.kinds.extensive import distill
     >>> ising = hl.systems.Ising((4, 4))
     >>> states = np.random.default_rng(0).choice([-1, 1], size=(500, 4, 4))
     >>> model = hl.models.Extensive(focus=1, context=0, hidden=(4,))

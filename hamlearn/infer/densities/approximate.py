@@ -12,7 +12,8 @@ import xarray as xr
 
 from hamlearn import data as microstate_data
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import autoregressive, tree
+from hamlearn.infer import tree
+from hamlearn.infer.kinds import autoregressive
 from hamlearn.infer.training import Variational, as_settings, recorded
 from hamlearn.models import Autoregressive, Flow
 from hamlearn.systems import lattice as lattices

@@ -19,15 +19,15 @@ from hamlearn.infer import tree
 from hamlearn.systems.base import System
 
 KINDS = {
-    "dcl": "hamlearn.infer.dcl",
-    "extensive": "hamlearn.infer.extensive",
-    "autoregressive": "hamlearn.infer.autoregressive",
-    "flow": "hamlearn.infer.autoregressive",  # one kind of posterior: a normalised density
-    "local_energy": "hamlearn.infer.local_energy",
-    "clusters": "hamlearn.infer.clusters",
-    "couplings": "hamlearn.infer.couplings",
-    "polynomial_action": "hamlearn.infer.actions",
-    "extrapolated": "hamlearn.infer.extrapolated",
+    "dcl": "hamlearn.infer.kinds.dcl",
+    "extensive": "hamlearn.infer.kinds.extensive",
+    "autoregressive": "hamlearn.infer.kinds.autoregressive",
+    "flow": "hamlearn.infer.kinds.autoregressive",  # one kind of posterior: a normalised density
+    "local_energy": "hamlearn.infer.kinds.local_energy",
+    "clusters": "hamlearn.infer.kinds.clusters",
+    "couplings": "hamlearn.infer.kinds.couplings",
+    "polynomial_action": "hamlearn.infer.kinds.actions",
+    "extrapolated": "hamlearn.infer.kinds.extrapolated",
 }
 
 

@@ -10,7 +10,7 @@ import xarray as xr
 
 from hamlearn import statistics
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import actions
+from hamlearn.infer.kinds import actions
 from hamlearn.infer.likelihoods.score import ScoreMatching
 from hamlearn.infer.members import action
 from hamlearn.infer.records import Part

@@ -13,10 +13,11 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.infer import continuous, kinds, tree
-from hamlearn.infer.agreement import TRUSTED, agreement
-from hamlearn.infer.reweight import from_density
-from hamlearn.infer.thermodynamics import Estimates, estimate
+from hamlearn.infer import kinds, tree
+from hamlearn.infer.predictions import continuous
+from hamlearn.infer.predictions.agreement import TRUSTED, agreement
+from hamlearn.infer.predictions.reweight import from_density
+from hamlearn.infer.predictions.thermodynamics import Estimates, estimate
 from hamlearn.systems.base import check_beta
 from hamlearn.systems.density import LearnedDensity
 from hamlearn.systems.pairwise import Pairwise
@@ -79,7 +80,7 @@ def predict(
         ``r``. sd and the interval are the posterior's alone; mc_error is the simulation's standard error of the
         mean (0 where an oracle was used). The attribute ``method`` of every variable says which. Energies learned without
         a form (networks, cluster expansions) add ``predicted_error`` and ``predicted_ess`` over ``beta``, see
-        :func:`hamlearn.infer.agreement.agreement`, and the attribute ``warning`` where the second is below 0.1.
+        :func:`hamlearn.infer.predictions.agreement.agreement`, and the attribute ``warning`` where the second is below 0.1.
 
     Raises
     ------

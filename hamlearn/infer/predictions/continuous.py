@@ -10,8 +10,10 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.infer import actions, kinds, rotors, tree
-from hamlearn.infer.thermodynamics import Estimates
+from hamlearn.infer import kinds, tree
+from hamlearn.infer.kinds import actions
+from hamlearn.infer.predictions import rotors
+from hamlearn.infer.predictions.thermodynamics import Estimates
 from hamlearn.progress import track
 from hamlearn.systems import exact, observables
 from hamlearn.systems.density import LearnedDensity

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hamlearn.infer.thermodynamics import Estimates
+from hamlearn.infer.predictions.thermodynamics import Estimates
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems import observables
 from hamlearn.systems.density import LearnedDensity

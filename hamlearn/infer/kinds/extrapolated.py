@@ -10,9 +10,9 @@ import xarray as xr
 
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import kinds, tree
-from hamlearn.infer.densities import sample
-from hamlearn.infer.extrapolate import findings, identity_weights, merged_record
-from hamlearn.infer.support import annealed, path_features, unseen_share
+from hamlearn.infer.densities.verbs import sample
+from hamlearn.infer.extrapolation.extrapolate import findings, identity_weights, merged_record
+from hamlearn.infer.extrapolation.support import annealed, path_features, unseen_share
 from hamlearn.models.extrapolated import ExtrapolatedAction
 from hamlearn.systems.base import System
 from hamlearn.systems.sampling import simulate

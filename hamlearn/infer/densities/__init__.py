@@ -1,0 +1,1 @@
+"""Verbs of normalised densities: probabilities, draws, estimates, corrections, training on a known action."""

@@ -1,0 +1,1 @@
+"""Actions at temperatures nobody observed, and how far to trust them."""

@@ -1,0 +1,1 @@
+"""Predictions where nothing was observed: other temperatures, other sizes, with bands."""
