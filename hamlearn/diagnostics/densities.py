@@ -63,7 +63,10 @@ def _training(record: dict[str, Any]) -> Iterator[Finding]:
         yield Finding("caution", "fit", f"the networks know their training data better than new ones, by {gaps.max():.2g} nats", advice)
     worth, parameters = record["calibration"]["ess"], record["n_params"]
     what = f"{parameters:,} weights on data worth {worth:,.0f} independent microstates".replace(",", " ")
-    if worth < parameters / 10:
+    if worth < sites:  # not even the mean of every site is known
+        advice = "Run the chains longer, or use a family with few parameters (Couplings, Clusters): this density is mostly its start."
+        yield Finding("serious", "data", f"{what}, fewer than its {sites:.0f} sites", advice)
+    elif worth < parameters / 10:
         advice = "Far fewer data than weights: early stopping is all that holds them. Use a smaller hidden=, symmetry=[...], or more data."
         yield Finding("caution", "data", what, advice)
     else:

@@ -231,6 +231,10 @@ def test_error_between_members_is_that_of_their_couplings():
             "one temperature; the data hold 2",
         ),
         (lambda: hl.infer.learn(hl.microstates(np.ones((50, 2, 2)), beta=0.1), hl.models.DCL()), "at least 3"),
+        (
+            lambda: hl.infer.learn(hl.microstates(np.ones((50, 4, 4)), beta=0.1), hl.models.DCL(), engine=hl.infer.Bayesian()),
+            "engine must be 'auto', 'training'",
+        ),
     ],
 )
 def test_mistakes_are_explained(make, message):

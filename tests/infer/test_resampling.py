@@ -72,3 +72,14 @@ def test_bands_of_an_ensemble_widen_where_draws_repeat():
     once, often = band(1), band(10)
     # The information is the same, so the bands should be too; counted as ten times the data they would be a third of it.
     assert 0.6 < often / once < 1.7
+
+
+def test_data_worth_less_than_a_microstate_a_site_are_not_believed():
+    data = hl.simulate(hl.systems.Ising((2, 2)), beta=0.2, draws=150, chains=4, seed=0)
+    levels = {}
+    for tau in (1.0, 300.0):
+        data.attrs |= {"tau_int": tau, "independent": 0}
+        post = hl.infer.learn(data, hl.models.Autoregressive(hidden=8), engine=hl.infer.Training(epochs=3, threads=1), seed=0)
+        found = [one for one in hl.verdict(post).reasons if one.topic == "data" and "worth" in one.what]
+        levels[tau] = (found[0].severity, found[0].what)
+    assert levels[1.0][0] != "serious" and levels[300.0][0] == "serious" and "fewer than its 4 sites" in levels[300.0][1]

@@ -19,7 +19,7 @@ from hamlearn.infer import kinds, tree
 from hamlearn.infer.kinds import autoregressive, extensive
 from hamlearn.infer.kinds.local_energy import relevance, relevant
 from hamlearn.infer.kinds.pair_terms import SharedTerms, SiteTerms, terms_of
-from hamlearn.infer.training import Training
+from hamlearn.infer.training import Training, as_settings
 from hamlearn.models.autoregressive import Autoregressive, autoregressive_from_dict
 from hamlearn.models.dcl import DCL
 from hamlearn.models.extensive import BoundExtensive, Weights
@@ -57,6 +57,7 @@ def learn(data: xr.Dataset | Iterable[xr.Dataset], model: DCL, *, likelihood: st
         raise HamlearnError(f"DCL learns from one temperature; the data hold {len(sets)}. Learn each by itself, or use LocalEnergy.")
     space = space_from_name(str(sets[0].attrs["space"]), int(sets[0].attrs["q"]))
     bound = model.extensive.bind(space, sets[0]["state"].shape[2:])  # refuses what cannot be distilled before anything is trained
+    as_settings(engine, Training)  # no posterior of weights: members get their scatter from the data, after the distillation
     density = autoregressive.learn(sets, model.autoregressive, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed)
     beta, values = float(sets[0]["beta"]), microstate_data.rows(sets[0]).reshape(-1, int(np.prod(bound.shape)))
     weight = microstate_data.multiplicity(sets[0])[0].reshape(-1)
