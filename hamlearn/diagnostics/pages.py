@@ -63,7 +63,7 @@ def _general(post: xr.DataTree) -> Page:
     extents = " × ".join(map(str, tree.site_shape(post)))
     left: list[Section] = []
     right: list[Section] = []
-    if names:
+    if names and "training" not in tree.record_of(post):  # the scores of networks are no parameters
         draw = lambda: plots.forest_of(names, theta.reshape(-1, len(names)))
         alternative = f"{len(names)} parameters with 90 % intervals."
         left.append(Section("Parameters with their error bars", "forest", draw, "Grey: the interval contains zero.", alternative, 520))

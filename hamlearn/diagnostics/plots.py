@@ -255,7 +255,7 @@ def checks(post: xr.DataTree) -> Figure:
     axes.set_ylim(-0.7, len(names) - 0.3)
     span = max(4.0, float(np.abs(x).max()) + 0.8)
     axes.set_xlim(-span, span)
-    axes.set_xlabel("(observed − predicted) / standard deviation", color=INK)
+    axes.set_xlabel("(observed − predicted) / sd", color=INK)
     return figure
 
 

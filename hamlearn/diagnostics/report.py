@@ -20,6 +20,7 @@ from hamlearn.diagnostics.verdict import Verdict, verdict
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import kinds, tree
 from hamlearn.systems import XY, Pairwise, QState, Tiles, exact
+from hamlearn.systems.density import LearnedDensity
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -91,7 +92,8 @@ def render(post: xr.DataTree, prediction: xr.Dataset | None = None, title: str |
     checks = tables.checks(post)
     figures = {name: _draw(one) for name, one in _common(post, record, shown=bool(checks)).items()}
     panels = [] if curves is None else _panels(curves)
-    weak = identifiability(post, directions=6)
+    # Weights of networks have no meaning one by one: no table of directions that the data leave open.
+    weak = None if "training" in record else identifiability(post, directions=6)
     summary = arviz.summary(post)
     shown = summary if len(summary) <= 500 else summary.loc[summary["mean"].abs().sort_values(ascending=False).index[:500]]
     return _template().render(
@@ -114,8 +116,8 @@ def render(post: xr.DataTree, prediction: xr.Dataset | None = None, title: str |
         checks=checks,
         convergence_lead=tables.convergence_lead(record),
         convergence=tables.convergence(record),
-        identifiability_lead=tables.identifiability_lead(weak),
-        weak=tables.weak(weak),
+        identifiability_lead="" if weak is None else tables.identifiability_lead(weak),
+        weak=[] if weak is None else tables.weak(weak),
         summary_lead=_summary_lead(len(summary), len(shown)),
         summary_table=tables.frame(shown),
         provenance=tables.provenance(post),
@@ -139,7 +141,11 @@ def _prediction(post: xr.DataTree, given: xr.Dataset | None) -> tuple[xr.Dataset
     if given is None:
         system = kinds.of(post).members(post, 1, 0, None)[0]
         oracle = exact.method(system)
-        together = isinstance(system, Pairwise | QState | Tiles)  # all members in one compiled run
+        density = isinstance(system, LearnedDensity)
+        if density and not system.space.q:
+            return None, "A density of a continuous system knows its own temperature: hl.extrapolate carries its action to another."
+        # All members in one compiled run, or direct draws that are reweighted.
+        together = density or isinstance(system, Pairwise | QState | Tiles)
         quick = oracle is not None and not isinstance(system, XY)  # character expansions take seconds a member
         if not quick and (system.lattice.n_sites > _CHEAP_SITES or not together):
             return None, (
@@ -147,17 +153,18 @@ def _prediction(post: xr.DataTree, given: xr.Dataset | None) -> tuple[xr.Dataset
                 "call hl.predict(post, beta=[...]) and pass the result as hl.report(..., prediction=...)."
             )
         names = ["energy", "heat_capacity", "entropy", "free_energy"] if oracle else ["energy", "heat_capacity"]
-        points = np.linspace(0.2 * betas.min(), 2.0 * betas.max(), 13 if oracle else 9).tolist()
+        low, high = (0.8, 1.25) if density else (0.2, 2.0)  # draws of a density reach less far
+        points = np.linspace(low * betas.min(), high * betas.max(), 13 if oracle else 9).tolist()
         given = infer.predict(post, points, observables=names, members=_DEFAULT_MEMBERS)
     path = tree.space_of(post).name == "reals" and len(tree.site_shape(post)) == 1  # energies of one particle, not per time slice
     lead = "At" if path else "Per site, at"
     lead += f" temperatures that were not observed, from {given.attrs.get('members', '?')} members of the posterior. "
-    lead += "The band is the uncertainty of the couplings; it does not include that the family of models may be wrong. "
+    lead += "The band is the uncertainty of what was learned; it does not include that the family of models may be wrong. "
     methods = sorted({str(values.attrs.get("method", "")) for values in given.data_vars.values()} - {""})
     if methods:
         lead += f"Method: {'; '.join(methods)}. "
     if "predicted_ess" in given:
-        lead += f"Predicted effective share of draws, from how far the members agree: at least {float(given['predicted_ess'].min()):.2g}. "
+        lead += f"Predicted effective share of draws: at least {float(given['predicted_ess'].min()):.2g}. "
     if "warning" in given.attrs:
         lead += f"Warning: {given.attrs['warning']}. "
     if int(given.attrs.get("hypothetical", 0)):

@@ -54,13 +54,15 @@ def model_name(bound: BoundCouplings) -> str:
 def facts(post: xr.DataTree) -> list[tuple[str, str]]:
     """The few numbers under the verdict."""
     record = tree.record_of(post)
-    betas = ", ".join(number(beta) for beta in tree.observed_betas(post))
+    joined = record.get("extrapolation", {}).get("from_beta")  # the posterior itself is then at a temperature nobody observed
+    betas = ", ".join(number(beta) for beta in (joined or tree.observed_betas(post)))
     declared = bool(int(post.attrs.get("beta_declared", 1)))
     found = [("microstates", number(record["microstates"]))]
     if record["calibration"]["tau"] > 1:
         found.append(("worth, independent", number(float(round(record["calibration"]["ess"])))))
     found += [
         ("observed at β", betas if declared else "not declared"),
+        *([("extrapolated to β", ", ".join(number(beta) for beta in tree.observed_betas(post)))] if joined else []),
         ("sites", number(float(np.prod(tree.site_shape(post))))),
         *([("bonds", number(post["posterior"].sizes["bond"]))] if "bond" in post["posterior"].sizes else []),
         ("parameters", number(record["n_params"])),
@@ -91,10 +93,13 @@ def check_lead(record: dict[str, Any]) -> str:
         if found["overall_p"] < CHECK
         else f"They agree with it (p = {number(found['overall_p'], 2)})."
     )
-    return (
-        f"The model was refitted to half of the data, and {found['statistics']} statistics that it was not fitted to were compared on the "
-        f"other half. {outcome} The overall p-value is the smallest one times the number of statistics."
+    what = (
+        f"Draws of the density were compared with the microstates that training held out, on {found['statistics']} statistics."
+        if "training" in record
+        else f"The model was refitted to half of the data, and {found['statistics']} statistics that it was not fitted to were compared on "
+        "the other half."
     )
+    return f"{what} {outcome} The overall p-value is the smallest one times the number of statistics."
 
 
 def checks(post: xr.DataTree) -> list[dict[str, Any]]:
@@ -141,6 +146,8 @@ def _words(one: dict[str, float], scatter: bool) -> str:
 def convergence_lead(record: dict[str, Any]) -> str:
     """Whether there was anything to converge."""
     found = record["convergence"]
+    if "training" in record:
+        return f"{len(record['training']['stopped'])} networks were trained; how that went is drawn above and weighed in the verdict."
     if not found["sampled"]:
         return f"Engine {record['engine']['name']} draws independently from a normal distribution: there is nothing to converge."
     return f"{found['chains']} chains of {found['draws']} draws; {found['judged']} parameters judged" + (

@@ -46,3 +46,13 @@ def test_predictions_without_a_form_warn_where_members_part(monkeypatch):
     close, apart = curve((0.99, 1.0, 1.01)), curve((0.5, 1.0, 1.5))
     assert np.all(np.diff(close["predicted_error"]) > 0) and np.all(close["predicted_ess"] > 0.1) and "warning" not in close.attrs
     assert apart.attrs["warning"].startswith("do not trust beta = 0.6:")
+
+
+def test_densities_say_what_their_draws_are_worth_elsewhere():
+    data = hl.simulate(Ising((4, 4)), beta=0.3, draws=1000, chains=4, seed=0)
+    model = hl.models.Autoregressive(hidden=16, symmetry=["z2"])
+    post = hl.infer.learn(data, model, engine=hl.infer.Training(epochs=3, threads=1), seed=0)
+    curve = hl.predict(post, [0.3, 0.35, 1.5], observables=["energy"], members=2)
+    share = curve["predicted_ess"].values
+    assert share[0] == 1 and 0.3 < share[1] < 1 and share[2] < 0.1  # its own temperature needs no weights
+    assert curve.attrs["warning"].startswith("do not trust beta = 1.5:")

@@ -80,7 +80,8 @@ def predict(
         ``r``. sd and the interval are the posterior's alone; mc_error is the simulation's standard error of the
         mean (0 where an oracle was used). The attribute ``method`` of every variable says which. Energies learned without
         a form (networks, cluster expansions) add ``predicted_error`` and ``predicted_ess`` over ``beta``, see
-        :func:`hamlearn.infer.predictions.agreement.agreement`, and the attribute ``warning`` where the second is below 0.1.
+        :func:`hamlearn.infer.predictions.agreement.agreement`; densities, whose own draws are reweighted, add the effective
+        share of these as ``predicted_ess``. The attribute ``warning`` is there where a share is below 0.1.
 
     Raises
     ------
@@ -108,24 +109,32 @@ def predict(
     systems = kinds.of(post).members(post, members, seed, extents)
     estimates: dict[str, Estimates] = {}
     densities = [system for system in systems if isinstance(system, LearnedDensity)]
+    shares: np.ndarray | None = None
     if len(densities) == len(systems):
-        estimates |= from_density(densities, betas, wanted, seed)
+        estimates, shares = from_density(densities, betas, wanted, seed)
     left = [name for name in wanted if name not in estimates]
     if left:
         estimates |= estimate(systems, betas, left, seed)
     shape = tuple(systems[0].lattice.shape)
     result = _curves(post, betas, {name: estimates[name] for name in wanted}, shape, LONG_NAMES, members, level, seed)
+    if shares is not None:
+        return _with_share(result, shares)
     formless = [system for system in systems if not isinstance(system, Pairwise | QState | LearnedDensity)]
     return _with_agreement(result, formless, betas, seed) if formless else result
 
 
 def _with_agreement(result: xr.Dataset, systems: list[Any], betas: np.ndarray, seed: int) -> xr.Dataset:
-    """Predictions of energies that no formula holds together carry how far the members agree at every temperature."""
+    """With how far the members of an energy that no formula holds together agree at every temperature."""
     error, share = agreement(systems, betas, seed)
     result["predicted_error"] = ("beta", error, {"long_name": "spread of beta H between members, nats"})
+    return _with_share(result, share)
+
+
+def _with_share(result: xr.Dataset, share: np.ndarray) -> xr.Dataset:
+    """With the effective share of draws at every temperature, and a warning where a handful of them decide."""
     result["predicted_ess"] = ("beta", share, {"long_name": "predicted effective share of draws"})
     if np.any(share < TRUSTED):
-        where = ", ".join(f"{beta:g}" for beta in betas[share < TRUSTED])
+        where = ", ".join(f"{beta:g}" for beta in result["beta"].values[share < TRUSTED])
         result.attrs["warning"] = f"do not trust beta = {where}: the predicted effective share is below {TRUSTED:g}"
     return result
 

@@ -20,39 +20,41 @@ if TYPE_CHECKING:
     from hamlearn.models.autoregressive.evaluate import Evaluator
 
 _DRAWS, _BLOCKS = 8192, 16
-_TRUSTED = 0.1  # effective share below which a handful of draws decide
 
 
-def from_density(systems: Sequence[LearnedDensity], betas: np.ndarray, wanted: Sequence[str], seed: int) -> dict[str, Estimates]:
-    """Estimates of every member at every temperature; members of one network share its draws.
+def from_density(
+    systems: Sequence[LearnedDensity], betas: np.ndarray, wanted: Sequence[str], seed: int
+) -> tuple[dict[str, Estimates], np.ndarray]:
+    """Estimates of every member at every temperature, and the smallest effective share of draws at each.
 
-    Free energies count from the density's own normalisation, −ln p/β_o being the energy.
+    Members of one network share its draws. Free energies count from the density's own normalisation, −ln p/β_o being the energy.
     """
-    found: dict[int, tuple[dict[str, np.ndarray], dict[str, np.ndarray], float]] = {}
+    found: dict[int, tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]] = {}
     rows = []
     for system in systems:
         one = system.log_prob.__self__  # type: ignore[attr-defined]  # the evaluator behind the bound method
         if id(one) not in found:
             found[id(one)] = _one(system, one, betas, wanted, seed + len(found))
         rows.append(found[id(one)])
-    share = min(row[2] for row in rows)
-    warning = "; below 0.1, do not trust" if share < _TRUSTED else ""
-    method = f"direct draws, reweighted (effective share at least {share:.2g}{warning})"
+    shares = np.min([row[2] for row in rows], 0)
+    method = f"direct draws, reweighted (effective share at least {shares.min():.2g})"
     distances = observables.separations(systems[0].lattice) if "correlation" in wanted else None
     values, errors, _ = zip(*rows, strict=True)
     stack = lambda parts, name: np.stack([part[name] for part in parts])
-    return {
+    estimates = {
         name: Estimates(stack(values, name), stack(errors, name), method, distances if name == "correlation" else None) for name in wanted
     }
+    return estimates, shares
 
 
 def _one(
     system: LearnedDensity, one: Evaluator, betas: np.ndarray, wanted: Sequence[str], seed: int
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], float]:
-    """Values and errors ``(beta, ...)`` of one network, and its smallest effective share."""
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
+    """Values and errors ``(beta, ...)`` of one network, and its effective shares ``(beta,)``."""
     values: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
     errors: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
-    smallest, states = 1.0, None
+    shares: list[float] = []
+    states = None
     for beta in betas.tolist():
         if states is None or one.conditioned:
             states = one.sample(_DRAWS, seed, beta)
@@ -63,7 +65,7 @@ def _one(
                 columns["correlation"] = np.asarray(observables.correlation(states, system.lattice, q)).reshape(len(states), -1)
         log_w = -np.asarray(system.action(states, beta), float) - log_q
         w = np.exp(log_w - log_w.max())
-        smallest = min(smallest, float(w.sum() ** 2 / (len(w) * (w**2).sum())))
+        shares.append(float(w.sum() ** 2 / (len(w) * (w**2).sum())))
         for name in wanted:
             whole = _estimate(name, log_w, columns, beta, system.lattice)
             # Delete-a-block: a nonlinear function of weighted means has no error from a block alone.
@@ -76,7 +78,7 @@ def _one(
             )
             values[name].append(whole)
             errors[name].append(np.sqrt((_BLOCKS - 1) / _BLOCKS * ((left - left.mean(0)) ** 2).sum(0)))
-    return {name: np.stack(v) for name, v in values.items()}, {name: np.stack(v) for name, v in errors.items()}, smallest
+    return {name: np.stack(v) for name, v in values.items()}, {name: np.stack(v) for name, v in errors.items()}, np.array(shares)
 
 
 def _estimate(name: str, log_w: np.ndarray, columns: dict[str, np.ndarray], beta: float, lattice: lattices.Lattice) -> np.ndarray:
