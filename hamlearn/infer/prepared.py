@@ -17,6 +17,8 @@ from hamlearn.infer.training import Training
 from hamlearn.models import Autoregressive, Flow
 from hamlearn.systems.base import Space, space_from_name
 
+_LEAST_BLOCKS = 20
+
 
 @dataclass(frozen=True, eq=False)
 class Rows:
@@ -209,6 +211,9 @@ def _tau(part: xr.Dataset, states: np.ndarray) -> float:
 def resampled(train: Any, tau: float, worth: float, seed: int) -> Any:
     """The same microstates with the random weights of a Bayesian bootstrap, one for every block of three autocorrelation times.
 
+    There are at least 20 blocks: where the slowest mode has seen fewer, what it decides is not resolved in any way, and longer
+    blocks would take from everything else, which is faster.
+
     A network trained on them differs from the others of an ensemble as if it had seen an experiment of its own; without, an
     ensemble shows what random starts do not share and nothing of how few the data are (Rubin 1981). Microstates read from disk
     come as they are.
@@ -220,7 +225,7 @@ def resampled(train: Any, tau: float, worth: float, seed: int) -> Any:
     generator, n = np.random.default_rng(seed), len(train)
     if train.weight is not None and tau <= 1:  # a row that stands for many microstates is about certain
         return reweighted(train, generator.gamma(train.weight.double().numpy() * worth / n))
-    length = 1 if tau <= 1 else int(np.ceil(3 * tau))
+    length = 1 if tau <= 1 else max(1, min(int(np.ceil(3 * tau)), n // _LEAST_BLOCKS))
     factor = np.repeat(generator.exponential(size=-(-n // length)), length)[:n]
     return reweighted(train, factor if train.weight is None else factor * train.weight.double().numpy())
 
