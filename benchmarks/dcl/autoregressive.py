@@ -1,7 +1,8 @@
 """Autoregressive densities on the square Ising model: published figures, ours, settings, seconds.
 
     python benchmarks/dcl/autoregressive.py likelihood 0.44068679 --draws 300000 --hidden 256 --batch 250 --epochs 5 --seed 1
-    python benchmarks/dcl/autoregressive.py variational 8 --seconds 120
+    python benchmarks/dcl/autoregressive.py variational 8 --seconds 120 --hidden 256 --batch 300
+    python benchmarks/dcl/autoregressive.py variational 32 --seconds 14400 --profile gpu    (needs a GPU; has not been run)
     python benchmarks/dcl/autoregressive.py table
 
 Every run adds its rows to results/autoregressive.json and writes the table anew. One CPU thread each.
@@ -110,9 +111,9 @@ def rms(truth: np.ndarray, found: np.ndarray, weight: np.ndarray) -> float:
     return float(np.sqrt(weight @ (error - weight @ error) ** 2))
 
 
-def variational(extent: int, seconds: float, hidden: int, batch: int) -> None:
+def variational(extent: int, seconds: float, hidden: int, batch: int, device: str) -> None:
     system, beta = Ising((extent, extent)), 0.44
-    settings = hl.infer.Variational(steps=1_000_000, batch=batch, seconds=seconds, threads=1)
+    settings = hl.infer.Variational(steps=1_000_000, batch=batch, seconds=seconds, threads=1 if device == "cpu" else None, device=device)
     post = hl.approximate(system, beta, hl.models.Autoregressive(hidden=hidden, symmetry=["z2"]), engine=settings)
     record = hl.infer.tree.record_of(post)
     known = exact.log_partition(system, beta)
@@ -123,6 +124,7 @@ def variational(extent: int, seconds: float, hidden: int, batch: int) -> None:
         found = hl.estimate(post, system, n=50_000)
     pick = lambda name: float(found[name][0])
     words = f"MADE 2×{hidden}, z2, starts from the couplings, {record['optimum']['steps']} steps of {batch}, beta annealed"
+    words += "" if device == "cpu" else ", GPU"
     text = f"q-draws {pick('ess_q'):.4f} ± {pick('ess_q_error'):.4f}, p-draws {pick('ess_p'):.4f} ± {pick('ess_p_error'):.4f}"
     add(f"ESS, L = {extent}", beta, VAN_ESS.get(extent, ""), text, words, record["seconds"])
     gap = beta * pick("free_energy") + known
@@ -169,6 +171,7 @@ if __name__ == "__main__":
     parser.add_argument("value", type=float, nargs="?", default=CRITICAL)
     parser.add_argument("--draws", type=int, default=400_000)
     parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--profile", choices=("cpu", "gpu"), default="cpu")
     parser.add_argument("--hidden", type=int, default=512)
     parser.add_argument("--batch", type=int, default=500)
     parser.add_argument("--epochs", type=int, default=5)
@@ -179,6 +182,8 @@ if __name__ == "__main__":
     if given.row == "likelihood":
         likelihood(given.value, given.draws, given.epochs, given.hidden, given.batch, given.averaged, given.estimated, given.seed)
     elif given.row == "variational":
-        variational(int(given.value), given.seconds, given.hidden, given.batch)
+        large = given.profile == "gpu"  # the sizes of the published networks
+        sizes = (1024, 4000) if large else (given.hidden, given.batch)
+        variational(int(given.value), given.seconds, *sizes, "cuda" if large else "cpu")
     else:
         table()

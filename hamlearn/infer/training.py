@@ -165,6 +165,10 @@ class Variational:
         Stop (and let the learning rate fall) by the clock. A run cut by the clock is not reproducible.
     threads : int, optional
         CPU threads of torch during the training.
+    device : {"cpu", "cuda", "auto"}
+        Where the network draws and is trained; the action is computed where its system does it. Drawing site by site launches
+        many small kernels, so a GPU pays from thousands of microstates a step on: it is asked for, not taken. "auto" is "cuda"
+        where torch sees such a device.
     checkpoint : path, optional
         File that training saves itself to every 50 steps. The same call continues from it and gives, bit for bit on
         a CPU, what an uninterrupted run would have given; it is removed at the end, and kept where training diverged.
@@ -181,11 +185,13 @@ class Variational:
     anneal: float = 0.3
     seconds: float | None = None
     threads: int | None = None
+    device: str = "cpu"
     checkpoint: str | Path | None = None
     name: ClassVar[str] = "variational"
 
     def __post_init__(self) -> None:
         _check(self, ("steps", "batch"), ("learning_rate",))
+        choice(self.device, ("cpu", "cuda", "auto"), "device")
         if self.batch < 2:
             raise HamlearnError(f"Variational: the leave-one-out baseline needs batch >= 2; got {self.batch}.")
         if not 0 <= self.anneal < 1:

@@ -79,6 +79,8 @@ def test_the_device_is_chosen_said_and_refused(monkeypatch):
     assert torch_devices.choose("auto").type == "cpu"
     with pytest.raises(HamlearnError, match="sees no CUDA device here"):
         hl.infer.learn(ising_data(), SMALL, engine=Training(epochs=1, device="cuda"))
+    with pytest.raises(HamlearnError, match="no CUDA device"):
+        hl.approximate(ISING, BETA, SMALL, engine=Variational(steps=1, device="cuda"))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setenv("LOCAL_RANK", "2")
@@ -231,10 +233,10 @@ def explode(monkeypatch, step):
 
 def test_a_diverged_approximation_keeps_the_last_good_weights_and_says_so(monkeypatch, tmp_path):
     good = []
-    original = torch_variational.weights_of
+    original = torch_variational.host_weights
     with monkeypatch.context() as patch:
         explode(patch, 80)
-        patch.setattr(torch_variational, "weights_of", lambda density: good.append(original(density)) or good[-1])
+        patch.setattr(torch_variational, "host_weights", lambda density: good.append(original(density)) or good[-1])
         settings = Variational(steps=200, batch=20, checkpoint=tmp_path / "run.npz")
         post = hl.approximate(ISING, BETA, SMALL, engine=settings, seed=3)
     assert tree.record_of(post)["training"]["stopped"] == ["diverged"] and tree.record_of(post)["training"]["epochs"] == [50]

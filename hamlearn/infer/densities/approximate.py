@@ -70,7 +70,7 @@ def approximate(
     >>> bool(hl.estimate(post, ising, n=1000)["ess_q"] > 0.9)
     True
     """
-    from hamlearn.infer.engines import torch_variational
+    from hamlearn.infer.engines import torch_devices, torch_variational
     from hamlearn.infer.engines.torch_checkpoint import Checkpoint
     from hamlearn.models.autoregressive.build import build, weights_of
     from hamlearn.models.autoregressive.evaluate import Evaluator
@@ -83,6 +83,7 @@ def approximate(
             f"approximate needs a density of one temperature, hl.models.Autoregressive(...) without condition or Flow(...); got {model!r}."
         )
     shape, space = tuple(system.lattice.shape), system.space
+    device = torch_devices.choose(settings.device)
     started = time.perf_counter()
     weights, histories, drawn, shares, files = [], [], [], [], []
     for index, start in enumerate(np.random.SeedSequence(seed).generate_state(model.members).tolist()):
@@ -93,7 +94,7 @@ def approximate(
             request = autoregressive.request(model, space, shape, settings, start, action=_described(system), beta=repr(at))
             checkpoint = Checkpoint(autoregressive.file_of(settings.checkpoint, index, model.members), request)
             files.append(checkpoint.path)
-        histories.append(torch_variational.fit(density, system, at, settings, start, checkpoint=checkpoint))
+        histories.append(torch_variational.fit(density, system, at, settings, start, checkpoint=checkpoint, device=device))
         weights.append(weights_of(density))
         one = Evaluator(model, space, shape, weights[-1], at)
         states = one.sample(_JUDGED_ON, start + 1)
@@ -124,6 +125,7 @@ def approximate(
             "stopped": [history.stopped for history in histories],
             "epochs": [history.epoch for history in histories],
             "target": repr(system),
+            "device": str(device),
             "checkpoint": ", ".join(str(path) for path in files) if diverged else "",
         },
         findings=[_finding(index, history, files) for index, history in enumerate(histories) if history.diverged],

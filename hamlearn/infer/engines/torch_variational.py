@@ -20,10 +20,11 @@ import torch
 from torch import Tensor
 
 from hamlearn.errors import HamlearnError
-from hamlearn.infer.engines.torch_checkpoint import Checkpoint
+from hamlearn.infer.engines.torch_checkpoint import Checkpoint, host_weights
+from hamlearn.infer.engines.torch_devices import CPU, made_on, move
 from hamlearn.infer.engines.torch_training import History, threads
 from hamlearn.infer.training import Variational
-from hamlearn.models.autoregressive.build import weights_of, with_weights
+from hamlearn.models.autoregressive.build import with_weights
 from hamlearn.models.autoregressive.symmetrised import Symmetrised
 from hamlearn.progress import track
 from hamlearn.systems.base import Space, System
@@ -40,6 +41,7 @@ def fit(
     seed: int,
     *,
     checkpoint: Checkpoint | None = None,
+    device: torch.device = CPU,
     label: str = "approximating",
     progress: bool | None = None,
 ) -> History:
@@ -57,12 +59,13 @@ def fit(
     HamlearnError
         If that happens before the first record, or the checkpoint is one of something else.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator(device).manual_seed(seed)
     step_loss = _PathWise(system) if density.path_wise else _score
     if isinstance(system, Pairwise):
         start_from_couplings(density, system, beta * (0.5 if settings.anneal else 1.0))
+    move(density, device)
     optimiser = torch.optim.Adam(density.parameters(), lr=settings.learning_rate)
-    history, best = History(), weights_of(density)
+    history, best = History(), host_weights(density)
     if checkpoint is not None and (found := checkpoint.load(density, optimiser, generator)) is not None:
         history, best = History(**found[0]), found[1]
     started = time.monotonic() - history.seconds
@@ -74,7 +77,8 @@ def fit(
             rate = settings.learning_rate * (0.005 + 0.995 * (1 + math.cos(math.pi * done)) / 2)
             for group in optimiser.param_groups:
                 group["lr"] = rate * min(1.0, (step + 1) / 50)
-            loss, total = step_loss(density, system, at, settings.batch, generator)
+            with made_on(device):
+                loss, total = step_loss(density, system, at, settings.batch, generator)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(density.parameters(), density.n**0.5)
@@ -94,10 +98,11 @@ def fit(
                     break
                 history.epoch = history.best = step
                 history.stopped = "" if done < 1 else "steps" if step >= settings.steps else "seconds"
-                best = weights_of(density)
+                best = host_weights(density)
                 if checkpoint is not None:
                     checkpoint.save(vars(history), best, density, optimiser, generator)
             bar.advance(1)
+    move(density, CPU)
     if history.diverged:
         if not history.best:
             raise HamlearnError(
@@ -118,7 +123,7 @@ def _score(density: Symmetrised, system: System, beta: float, batch: int, genera
     """A loss whose gradient is the score-function estimate, and ln q + action of every microstate."""
     states = density.sample(batch, generator)
     log_q = density.log_prob(states)
-    action = torch.as_tensor(np.array(system.action(as_states(states, system), beta), np.float64))
+    action = torch.as_tensor(np.array(system.action(as_states(states, system), beta), np.float64), device=log_q.device)
     total = action + log_q.detach().double()
     centred = (total - total.mean()) * batch / (batch - 1)
     return (centred.to(log_q.dtype) * log_q).mean(), total
@@ -146,8 +151,8 @@ class _PathWise:
         place = states.detach().requires_grad_()
         log_q = density.log_prob(place)
         (drift,) = torch.autograd.grad(log_q.sum(), place)
-        total = torch.as_tensor(np.array(action, np.float64)) + log_q.detach().double()
-        slope = drift + torch.as_tensor(np.array(force).reshape(batch, -1), dtype=states.dtype)
+        total = torch.as_tensor(np.array(action, np.float64), device=states.device) + log_q.detach().double()
+        slope = drift + torch.as_tensor(np.array(force).reshape(batch, -1), dtype=states.dtype, device=states.device)
         return (slope * states).sum(-1).mean(), total
 
 
@@ -170,5 +175,5 @@ def start_from_couplings(density: Symmetrised, system: Pairwise, beta: float) ->
 def as_states(states: torch.Tensor, system: System) -> np.ndarray:
     """Flat torch states as the system's microstates."""
     space: Space = system.space
-    values = space.from_index(states.numpy()) if space.q else states.double().numpy()
+    values = space.from_index(states.cpu().numpy()) if space.q else states.double().cpu().numpy()
     return values.reshape(-1, *system.lattice.shape)
