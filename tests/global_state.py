@@ -25,6 +25,7 @@ FOREIGN = (
     "sklearn",
     "sympy",
     "torch",
+    "torch._inductor",  # torch's first optimiser imports it, and it names its cache in the environment
     "xarray",
     "zarr",
 )
