@@ -67,16 +67,16 @@ def microstates(beta: float, size: int, seed: int) -> Any:
     return build(states[None], beta=beta, space=ising.space, lattice=ising.lattice, attrs={"independent": 1})
 
 
-def keep(part: str, new: list[dict[str, Any]], key: tuple[str, ...]) -> None:
+def keep(part: str, new: list[dict[str, Any]], key: tuple[str, ...], name: str = "clusters.json") -> None:
     """Add rows to the record on disk, in place of older ones of the same key: an interrupted run loses nothing."""
     RESULTS.mkdir(exist_ok=True)
-    with open(RESULTS / "clusters.json", "a+") as file:
+    with open(RESULTS / name, "a+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # two parts may run at once
         file.seek(0)
         text = file.read()
         record = json.loads(text) if text else {}
-        keys = {tuple(row[name] for name in key) for row in new}
-        record[part] = [row for row in record.get(part, []) if tuple(row[name] for name in key) not in keys] + new
+        keys = {tuple(row[column] for column in key) for row in new}
+        record[part] = [row for row in record.get(part, []) if tuple(row[column] for column in key) not in keys] + new
         file.truncate(0)
         file.write(json.dumps(record, indent=1) + "\n")
 

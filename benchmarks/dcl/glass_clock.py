@@ -13,13 +13,12 @@ reached. Results of single runs are kept in results/glass_clock.json; results/gl
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import time
 from typing import Any
 
 import numpy as np
-from clusters import RESULTS
+from clusters import RESULTS, keep
 
 import hamlearn as hl
 from hamlearn.data import build
@@ -61,7 +60,7 @@ def clock(name: str, beta: float, first: int, sets: int) -> list[dict[str, Any]]
         row |= {"spread": float(truth.std()), "ess": float(tree.record_of(post)["calibration"]["ess"]), "seconds": seconds}
         print(json.dumps(row), flush=True)
         rows.append(row)
-        keep("clock", rows, ("model", "beta", "seed"))
+        keep("clock", rows, ("model", "beta", "seed"), "glass_clock.json")
     return rows
 
 
@@ -100,26 +99,12 @@ def glass(name: str, first: int, sets: int) -> list[dict[str, Any]]:
             row[what] = {**found, "truth": truth.tolist(), "truth_error": error.tolist()}
         rows.append({**row, "predict_seconds": time.process_time() - started})
         print(json.dumps(rows[-1]), flush=True)
-        keep("glass", rows, ("model", "seed"))
+        keep("glass", rows, ("model", "seed"), "glass_clock.json")
     return rows
 
 
 def rms(values: Any) -> float:
     return float(np.sqrt(np.mean(np.square(values))))
-
-
-def keep(part: str, rows: list[dict[str, Any]], key: tuple[str, ...]) -> None:
-    """Add rows to the record on disk, in place of older ones of the same key."""
-    RESULTS.mkdir(exist_ok=True)
-    with open(RESULTS / "glass_clock.json", "a+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        text = file.read()
-        record = json.loads(text) if text else {}
-        fresh = {tuple(row[name] for name in key) for row in rows}
-        record[part] = [row for row in record.get(part, []) if tuple(row[name] for name in key) not in fresh] + rows
-        file.truncate(0)
-        file.write(json.dumps(record, indent=1) + "\n")
 
 
 def table(head: list[str], rows: list[list[Any]]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from array_api_compat import array_namespace
 
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.systems.lattice import Lattice
@@ -150,6 +151,13 @@ def check_beta(beta: Any) -> np.ndarray:
     if array.size == 0 or not np.all(np.isfinite(array)) or np.any(array <= 0):
         raise HamlearnError(f"beta (inverse temperature 1/T) must be finite and > 0; got {beta!r}.")
     return array
+
+
+def as_reals(states: Any) -> tuple[Any, Any]:
+    """Array namespace, and `states` as floating-point numbers: as they are if they already are, else of the default precision."""
+    states = np.asarray(states) if isinstance(states, list | tuple) else states
+    xp = array_namespace(states)
+    return xp, states if xp.isdtype(states.dtype, "real floating") else xp.astype(states, xp.asarray(1.0).dtype)
 
 
 def as_site_axes(states: Any, shape: tuple[int, ...]) -> Any:

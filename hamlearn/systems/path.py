@@ -14,11 +14,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from array_api_compat import array_namespace
 
 from hamlearn.errors import HamlearnError
 from hamlearn.systems import lattice as lattices
-from hamlearn.systems.base import REALS, Space, check_beta
+from hamlearn.systems.base import REALS, Space, as_reals, check_beta
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.potentials import Potential, potential_from_dict, potential_name, potential_to_dict
 
@@ -162,11 +161,10 @@ class Path:
         }
 
     def _paths(self, states: Any) -> tuple[Any, Any]:
-        states = np.asarray(states) if isinstance(states, list | tuple) else states
-        xp = array_namespace(states)
+        xp, states = as_reals(states)
         if states.ndim < 1 or states.shape[-1] != self.n_tau:
             raise HamlearnError(f"expected paths with {self.n_tau} time slices on the last axis; got shape {tuple(states.shape)}.")
-        return xp, states if xp.isdtype(states.dtype, "real floating") else xp.astype(states, xp.asarray(1.0).dtype)
+        return xp, states
 
     def __repr__(self) -> str:
         width = "" if self.a is None else f", a={self.a}"

@@ -11,7 +11,7 @@ from array_api_compat import array_namespace
 
 from hamlearn.errors import HamlearnError
 from hamlearn.systems import lattice as lattices
-from hamlearn.systems.base import REALS, Space, as_site_axes
+from hamlearn.systems.base import REALS, Space, as_reals, as_site_axes
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.potentials import Polynomial
 from hamlearn.systems.scalar import ScalarField
@@ -73,10 +73,7 @@ class PolynomialField:
 
     def energy(self, states: Any) -> Any:
         """S of fields ``(..., *lattice.shape)`` (or flat ``(..., n_sites)``), shape ``(...)``."""
-        states = np.asarray(states) if isinstance(states, list | tuple) else states
-        xp = array_namespace(states)
-        if not xp.isdtype(states.dtype, "real floating"):
-            states = xp.astype(states, xp.asarray(1.0).dtype)
+        xp, states = as_reals(states)
         flat = as_site_axes(states, self.lattice.shape)
         here, there = (xp.take(flat, xp.asarray(self.lattice.bonds[:, end].copy()), axis=-1) for end in (0, 1))
         return 0.5 * self.kinetic * xp.sum((there - here) ** 2, axis=-1) + xp.sum(self.potential(flat), axis=-1)

@@ -12,7 +12,7 @@ from array_api_compat import array_namespace
 
 from hamlearn.errors import HamlearnError
 from hamlearn.systems import lattice as lattices
-from hamlearn.systems.base import REALS, Space, as_site_axes
+from hamlearn.systems.base import REALS, Space, as_reals, as_site_axes
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.polynomial import FieldStack, PolynomialField
 from hamlearn.systems.potentials import Polynomial
@@ -119,9 +119,7 @@ class RangedField:
 
     def _parts(self, states: Any) -> tuple[Any, Any]:
         """Σ_r κ_r/2 Σ (Δ_r φ)² and Σ V(φ), each ``(...)``."""
-        states = np.asarray(states) if isinstance(states, list | tuple) else states
-        xp = array_namespace(states)
-        real = states if xp.isdtype(states.dtype, "real floating") else xp.astype(states, xp.asarray(1.0).dtype)
+        xp, real = as_reals(states)
         flat = as_site_axes(real, self.lattice.shape)
         x = xp.reshape(flat, (*flat.shape[:-1], *self.shape))
         axes = tuple(range(-len(self.shape), 0))

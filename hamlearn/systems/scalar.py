@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.systems import lattice as lattices
-from hamlearn.systems.base import REALS, Space
+from hamlearn.systems.base import REALS, Space, as_reals
 from hamlearn.systems.lattice import Lattice
 
 
@@ -109,10 +108,7 @@ class ScalarField:
 
     def energy(self, states: Any) -> Any:
         """S of fields ``(..., *lattice.shape)`` (or flat ``(..., n_sites)``), shape ``(...)``."""
-        states = np.asarray(states) if isinstance(states, list | tuple) else states
-        xp = array_namespace(states)
-        if not xp.isdtype(states.dtype, "real floating"):
-            states = xp.astype(states, xp.asarray(1.0).dtype)
+        xp, states = as_reals(states)
         shape, n = self.lattice.shape, self.lattice.n_sites
         if states.ndim >= 1 and states.shape[-1] == n and tuple(states.shape[-len(shape) :]) != tuple(shape):
             states = states.reshape((*states.shape[:-1], *shape))

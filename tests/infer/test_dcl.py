@@ -9,6 +9,7 @@ import hamlearn as hl
 from hamlearn.infer import prepared, tree
 from hamlearn.infer.kinds import dcl
 from hamlearn.infer.kinds.pair_terms import terms_of
+from hamlearn.infer.predictions.agreement import agreement
 from hamlearn.systems import SPINS, exact, states
 from statistics_budget import assert_within
 
@@ -123,11 +124,12 @@ def test_the_loop(learned, tmp_path):
 
 def test_errors_grow_with_beta_and_reach_the_verdict(learned):
     _, post = learned
-    found = dcl.extrapolation(post, [0.1, 0.3, 0.6], members=20)
-    assert np.all(np.diff(found["error"].values) > 0)
-    np.testing.assert_allclose(found["predicted_ess"], np.exp(-(found["error"].values ** 2)))
+    betas = np.array([0.1, 0.3, 0.6])
+    error, share = agreement(hl.members(post, 20), betas, seed=0)
+    assert np.all(np.diff(error) > 0)
+    np.testing.assert_allclose(share, np.exp(-(error**2)))
     assert any(one["topic"] == "extrapolation" for one in tree.record_of(post)["findings"])
-    far = dcl._findings(found.assign(predicted_ess=("beta", [0.9, 0.5, 0.01])), 0.3)[0]
+    far = dcl._findings(betas, error, np.array([0.9, 0.5, 0.01]), 0.3)[0]
     assert far["severity"] == "caution"
     assert "do not trust" in far["what"]
     assert "0.6" in far["what"]
@@ -216,8 +218,8 @@ def test_error_between_members_is_that_of_their_couplings():
     energies = ising.energy(SPINS.from_index(exact.all_states(ising.lattice)).reshape(-1, 3, 3))
     weight = np.exp(-0.4 * energies)
     spread = np.sqrt(weight @ energies**2 / weight.sum() - (weight @ energies / weight.sum()) ** 2)
-    found = dcl.extrapolation(post, [0.4], members=16)["error"].item()
-    np.testing.assert_allclose(found, 0.4 * strengths.std(ddof=1) * spread, rtol=0.2)  # 400 draws
+    found = agreement(members, np.array([0.4]), seed=0)[0].item()
+    np.testing.assert_allclose(found, 0.4 * strengths.std(ddof=1) * spread, rtol=0.2)  # 512 draws
 
 
 @pytest.mark.parametrize(

@@ -15,27 +15,26 @@ import xarray as xr
 from hamlearn import data as microstate_data
 from hamlearn import statistics
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import kinds, tree
+from hamlearn.infer import tree
 from hamlearn.infer.kinds import autoregressive, extensive
 from hamlearn.infer.kinds.local_energy import relevance, relevant
 from hamlearn.infer.kinds.pair_terms import SharedTerms, SiteTerms, terms_of
+from hamlearn.infer.predictions.agreement import TRUSTED, agreement
 from hamlearn.infer.training import Training, as_settings
 from hamlearn.models.autoregressive import Autoregressive, autoregressive_from_dict
 from hamlearn.models.dcl import DCL
 from hamlearn.models.extensive import BoundExtensive, Weights
 from hamlearn.systems.base import System, space_from_name
-from hamlearn.systems.sampling import simulate
 
 if TYPE_CHECKING:
     from hamlearn.models.autoregressive.evaluate import Evaluator
 
 logger = logging.getLogger("hamlearn")
 
-__all__ = ["extrapolation", "learn", "members", "parameters"]
+__all__ = ["learn", "members", "parameters"]
 
 parameters = extensive.parameters
 
-LEAST_PREDICTED_ESS = 0.1  # below it one member's simulation says little about another's Hamiltonian
 LEAST_ESS = 0.02  # share of the draws that the weights must be worth, or consistency is not attempted
 _SCRAMBLED = 0.3  # largest share of sites drawn anew in scrambled label states
 _LABEL_EPOCHS = 15
@@ -112,21 +111,23 @@ def learn(data: xr.Dataset | Iterable[xr.Dataset], model: DCL, *, likelihood: st
         what = "one density, not made consistent with the data: its errors are not known, at any temperature"
         advice = "Use DCL(Autoregressive(..., members=4)) for an ensemble."
         return tree.with_record(post, findings=[{"severity": "caution", "topic": "extrapolation", "what": what, "advice": advice}])
-    errors = extrapolation(post, beta * np.array(_FACTORS), seed=seed)
-    table = {str(name): errors[name].values.tolist() for name in ("beta", "error", "predicted_ess")}
-    return tree.with_record(post, extrapolation={"observed": beta, **table}, findings=_findings(errors, beta))
+    if model.members == 1:
+        return post
+    betas = beta * np.array(_FACTORS)
+    errors, shares = agreement(members(post, min(model.members, 16), seed), betas, seed)
+    table = {"beta": betas.tolist(), "error": errors.tolist(), "predicted_ess": shares.tolist()}
+    return tree.with_record(post, extrapolation={"observed": beta, **table}, findings=_findings(betas, errors, shares, beta))
 
 
-def _findings(errors: xr.Dataset, beta: float) -> list[dict[str, str]]:
+def _findings(betas: np.ndarray, errors: np.ndarray, shares: np.ndarray, beta: float) -> list[dict[str, str]]:
     """What the verdict says of other temperatures."""
-    lost = errors["beta"].values[errors["predicted_ess"].values < LEAST_PREDICTED_ESS]
-    growth = f"the action's error between members is {float(errors['error'].sel(beta=beta, method='nearest')):.2g} at the observed beta"
+    lost = betas[shares < TRUSTED]
+    growth = f"the action's error between members is {errors[np.argmin(np.abs(betas - beta))]:.2g} at the observed beta"
     if not len(lost):
-        last = float(errors["beta"].max())
-        what = f"{growth}; predicted ESS stays above {LEAST_PREDICTED_ESS} up to beta = {last:.4g}"
+        what = f"{growth}; predicted ESS stays above {TRUSTED} up to beta = {betas.max():.4g}"
         return [{"severity": "note", "topic": "extrapolation", "what": what, "advice": ""}]
     places = ", ".join(f"{one:.4g}" for one in lost)
-    what = f"do not trust predictions at beta = {places}: predicted ESS below {LEAST_PREDICTED_ESS}; {growth}"
+    what = f"do not trust predictions at beta = {places}: predicted ESS below {TRUSTED}; {growth}"
     advice = "Use data at a temperature nearer to the one wanted, or more of them."
     return [{"severity": "caution", "topic": "extrapolation", "what": what, "advice": advice}]
 
@@ -134,46 +135,6 @@ def _findings(errors: xr.Dataset, beta: float) -> list[dict[str, str]]:
 def members(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None = None) -> list[System]:
     """Extensive energies, on a periodic lattice of any extents that the focus divides."""
     return extensive.members(post, n, seed, shape)
-
-
-def extrapolation(post: xr.DataTree, betas: Any, shape: tuple[int, ...] | None = None, members: int = 16, seed: int = 0) -> xr.Dataset:
-    """How far a posterior's energies may be trusted at other temperatures, from the scatter of its members.
-
-    A Hamiltonian learned at β_o with the error ε has at β' the action error β'ε. The share of independent states that
-    a simulation with one member is worth for another is about exp(−Var[β'ε]), the variance taken at β'; states come from a
-    simulation of one member there.
-
-    Parameters
-    ----------
-    post : DataTree
-        A posterior of any kind whose members can be simulated.
-    betas : sequence of float
-        Inverse temperatures.
-    shape : sequence of int, optional
-        Another lattice size.
-    members : int
-        Draws of the posterior.
-    seed : int
-        Of members and simulation.
-
-    Returns
-    -------
-    Dataset
-        Over ``beta``: ``error``, the standard deviation β' sd(ε) of the action between members (dimensionless, of whole
-        microstates); ``predicted_ess``, exp(−error²): below 0.1 do not trust predictions there.
-    """
-    systems = kinds.of(post).members(post, members, seed, shape)
-    errors = []
-    for beta in np.atleast_1d(np.asarray(betas, float)):
-        found = simulate(systems[0], beta=float(beta), draws=50, chains=8, seed=seed, thin=4, burn_in=200, progress=False)
-        states = found["state"].values.reshape(-1, *systems[0].lattice.shape)
-        energies = np.stack([np.asarray(system.energy(states), float) for system in systems])
-        deviation = energies - energies.mean(0)  # between members, state by state …
-        deviation -= deviation.mean(1, keepdims=True)  # … up to a constant of each
-        errors.append(float(beta) * float(np.sqrt((deviation**2).mean() * len(systems) / max(len(systems) - 1, 1))))
-    values = np.array(errors)
-    result = {"error": ("beta", values), "predicted_ess": ("beta", np.exp(-(values**2)))}
-    return xr.Dataset(result, coords={"beta": np.atleast_1d(np.asarray(betas, float))})
 
 
 def _evaluators(density: xr.DataTree) -> list[Evaluator]:

@@ -13,6 +13,7 @@ from hamlearn.infer import kinds, tree
 from hamlearn.infer.densities.verbs import sample
 from hamlearn.infer.extrapolation.extrapolate import findings, identity_weights, merged_record
 from hamlearn.infer.extrapolation.support import annealed, path_features, unseen_share
+from hamlearn.infer.predictions.agreement import scatter
 from hamlearn.models.extrapolated import ExtrapolatedAction
 from hamlearn.systems.base import System
 from hamlearn.systems.sampling import simulate
@@ -134,12 +135,10 @@ def _disagreement(posts: list[xr.DataTree], states: np.ndarray, seed: int, where
     for post in posts:
         own = _single_beta(post)
         systems = kinds.of(post).members(post, _MEMBERS, seed, None)
-        values = np.stack([np.asarray(system.action(states, own)) for system in systems])
-        values = np.unique(values.round(10), axis=0)  # an ensemble of a few networks repeats them
-        if len(values) < 2:
+        variance = scatter(np.stack([np.asarray(system.action(states, own)) for system in systems]))
+        if variance is None:
             return None, "not known: one member has no spread"
-        deviation = values - values.mean(0)
-        found.append(float(deviation.var(1).mean() * len(values) / (len(values) - 1)))
+        found.append(float(variance))
     return np.array(found), f"spread of the ensembles on {where}"
 
 

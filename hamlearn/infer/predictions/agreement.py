@@ -49,10 +49,15 @@ def agreement(systems: Sequence[Any], betas: np.ndarray, seed: int) -> tuple[np.
         return unknown, unknown
     states = simulate(systems[0], betas, _DRAWS, _CHAINS, seed, progress=False)["state"].values
     rows = states.reshape(len(betas), _CHAINS * _DRAWS, *systems[0].lattice.shape)
-    energy = np.stack([np.asarray(one.energy(rows), float) for one in systems[:_MEMBERS]])
-    energy = energy[np.unique(energy.reshape(len(energy), -1), axis=0, return_index=True)[1]]  # few networks repeat themselves
-    if len(energy) < 2:
+    variance = scatter(np.stack([np.asarray(one.energy(rows), float) for one in systems[:_MEMBERS]]))
+    if variance is None:
         return unknown, unknown
-    deviation = betas[:, None] * (energy - energy.mean(0))
-    variance = deviation.var(-1).mean(0) * len(energy) / (len(energy) - 1)
-    return np.sqrt(variance), np.exp(-variance)
+    return betas * np.sqrt(variance), np.exp(-(betas**2) * variance)
+
+
+def scatter(values: np.ndarray) -> np.ndarray | None:
+    """Variance over states of how far members deviate from their mean, ``(...)`` from ``(member, ..., state)``; None of one member."""
+    values = np.unique(values.round(10), axis=0)  # an ensemble of a few networks repeats them
+    if len(values) < 2:
+        return None
+    return np.asarray((values - values.mean(0)).var(-1).mean(0) * len(values) / (len(values) - 1))
