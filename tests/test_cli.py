@@ -90,6 +90,7 @@ MISTAKES = {
     "unknown likelihood": (["learn", "bits.csv", "--space", "bits", "--likelihood", "psudo", "-o", "p.nc"], "Did you mean 'pseudo'"),
     "folder missing": (["learn", "bits.csv", "--space", "bits", "-o", "nowhere/p.nc"], "does not exist"),
     "wrong ending": (["learn", "bits.csv", "--space", "bits", "-o", "p.txt"], "must end in"),
+    "a table for a posterior": (["report", "bits.csv", "-o", "r.html"], "those are .nc or .zarr files"),
     "not a posterior": (["report", "bits.nc", "-o", "r.html"], "no hamlearn posterior|cannot read"),
     "a frozen spin": (["learn", "frozen.csv", "--space", "bits", "--engine", "mle", "-o", "p.nc"], "site 1 never changes"),
     "ragged": (["learn", "ragged.csv", "-o", "p.nc"], "ragged"),

@@ -287,6 +287,8 @@ def save(post: xr.DataTree | xr.Dataset, path: str | os.PathLike[str]) -> Path:
 
 def load(path: str | os.PathLike[str]) -> xr.DataTree:
     """A posterior from a file that :func:`save` wrote, able to predict."""
+    if storage.existing(path).suffix not in (".nc", ".zarr"):
+        raise HamlearnError(f"{path} holds no hamlearn posterior: those are .nc or .zarr files; make one with hl.learn and hl.save.")
     try:
         return require_posterior(storage.read_tree(path))
     except HamlearnError as error:
