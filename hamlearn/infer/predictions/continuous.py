@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from hamlearn.infer.predictions.thermodynamics import Estimates
 from hamlearn.progress import track
 from hamlearn.systems import exact, observables
 from hamlearn.systems.density import LearnedDensity
+from hamlearn.systems.exact.work import operations
 from hamlearn.systems.path import Path
 from hamlearn.systems.ranged import FieldStack, RangedStack, stack_of
 from hamlearn.systems.sampling import simulate
@@ -49,7 +49,7 @@ SIMULATED = 16  # members that are simulated, unless fewer are asked for: each c
 JOINED_SIMULATED = 6  # of these every member is compiled by itself
 _DRAWS, _CHAINS, _BLOCKS = 400, 8, 8
 _DIRECT = 8192  # draws of a learned density
-_SECONDS, _FEWEST = 30.0, 4  # for exact predictions, and the members that are solved whatever it costs
+_OPERATIONS, _FEWEST = 3e11, 4  # of exact predictions, about half a minute, and the members that are solved whatever it costs
 
 
 def estimates(
@@ -163,12 +163,10 @@ def _exact(
 def _affordable(
     kind: Any, post: xr.DataTree, betas: np.ndarray, shapes: list[tuple[int, ...]], names: list[str], members: int, seed: int
 ) -> int:
-    """How many members the oracle can treat in the time there is."""
-    started = time.perf_counter()
-    system = _at(_members(kind, post, 1, seed, shapes[0])[0], float(betas[0]))
-    exact.thermodynamics(system, [float(betas[0])])
-    seconds = (time.perf_counter() - started) * len(betas) * (2 if "correlation" in names else 1)
-    return int(np.clip(_SECONDS / max(seconds, 1e-9), min(members, _FEWEST), members))
+    """How many members the oracle can treat: counted, so that the same call gives the same bands on any machine."""
+    first = _members(kind, post, 1, seed, shapes[0])[0]
+    work = sum(operations(_at(first, float(beta)), float(beta)) for beta in betas) * (2 if "correlation" in names else 1)
+    return int(np.clip(_OPERATIONS / work, min(members, _FEWEST), members))
 
 
 def _at(system: Any, beta: float) -> Any:

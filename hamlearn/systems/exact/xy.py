@@ -68,8 +68,7 @@ def _log_z(system: XY, beta: float, order: int) -> tuple[float, ...]:
     """Log Z and, with `order` 2, its first two derivatives in β."""
     down, right = _couplings(system)
     width = down.shape[1]
-    top = int(np.ceil(6 + 6 * np.sqrt(beta * np.abs(system.J).max(initial=0)) + beta * np.abs(system.J).max(initial=0)))
-    rows = _row_states(beta * np.abs(down).max(0), top)
+    rows = _rows(system, down, beta)
     total: Jet | None = None
     for flux in range(int(rows.sum(1).max()) + 1):
         states = rows[rows.sum(1) == flux]
@@ -80,7 +79,7 @@ def _log_z(system: XY, beta: float, order: int) -> tuple[float, ...]:
                 f"the character expansion of {system!r} at beta={beta:.4g} needs blocks of {len(states)} currents (at most {MAX_BLOCK}): "
                 "lower beta, a narrower lattice, or sample it with hl.simulate."
             )
-        same = bool(np.all(down == down[0]) and (right is None or np.all(right == right[0])))
+        same = _uniform(down, right)
         matrices = [_transfer(states, down[r], None if right is None else right[r], beta, order) for r in range(1 if same else len(down))]
         product = _power(matrices[0], len(down)) if same else reduce(_matmul, matrices)
         trace = tuple(np.array((2 if flux else 1) * np.trace(one)) for one in product)  # currents −n weigh as much as n
@@ -94,6 +93,22 @@ def _log_z(system: XY, beta: float, order: int) -> tuple[float, ...]:
         return (np.log(z[0]) + scale,)
     slope = z[1] / z[0]
     return np.log(z[0]) + scale, slope, z[2] / z[0] - slope**2
+
+
+def sizes(system: XY, beta: float) -> tuple[int, int, np.ndarray]:
+    """What log Z costs: rows of the lattice, transfer matrices that differ, and the sizes of their blocks."""
+    down, right = _couplings(system)
+    rows = _rows(system, down, beta)
+    return len(down), 1 if _uniform(down, right) else len(down), np.bincount(rows.sum(1)).astype(float)
+
+
+def _rows(system: XY, down: np.ndarray, beta: float) -> np.ndarray:
+    strength = beta * float(np.abs(system.J).max(initial=0))
+    return _row_states(beta * np.abs(down).max(0), int(np.ceil(6 + 6 * np.sqrt(strength) + strength)))
+
+
+def _uniform(down: np.ndarray, right: np.ndarray | None) -> bool:
+    return bool(np.all(down == down[0]) and (right is None or np.all(right == right[0])))
 
 
 def _couplings(system: XY) -> tuple[np.ndarray, np.ndarray | None]:
