@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from hamlearn.diagnostics import arviz, comparison, densities, simulated
+from hamlearn import data as microstates
+from hamlearn.diagnostics import arviz, comparison, densities, invariants, simulated
 from hamlearn.diagnostics.verdict import CHECK, Verdict, verdict
 from hamlearn.infer import kinds, tree
 
@@ -50,7 +51,9 @@ def _compare(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], record:
         return comparison.check(data, model, tau=tau, seed=seed)
     if kinds.kind_name(post) in ("autoregressive", "flow"):  # direct draws against what training held out: nothing is refitted
         return densities.check(post, data, seed)
-    return simulated.check(data, model, tau=tau, seed=seed)
+    rows = microstates.rows(microstates.split_by_beta(data)[0])
+    symmetric = invariants.symmetric(kinds.of(post).members(post, 1, seed, None)[0], rows)
+    return simulated.check(data, model, tau=tau, symmetric=symmetric, seed=seed)
 
 
 def judge(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None = None, *, check: bool = True, seed: int = 0) -> Verdict:

@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from hamlearn import data as microstates
-from hamlearn.diagnostics import halves, weigh
+from hamlearn.diagnostics import halves, invariants, weigh
 from hamlearn.diagnostics.features import Features
 from hamlearn.diagnostics.predictions import Prediction, predicted, refit
 from hamlearn.errors import HamlearnError
@@ -86,7 +86,8 @@ def check(
         raise HamlearnError(f"members must be at least 2 to show a spread; got {members!r}.")
     sets = microstates.split_by_beta(data)
     rng = np.random.default_rng(seed)
-    pieces = [halves.split(part, rng, tau) for part in sets]
+    symmetric = invariants.model_is_symmetric(model, *_space_of(sets[0]), microstates.rows(sets[0]))
+    pieces = [halves.split(part, rng, tau, symmetric=symmetric) for part in sets]
     lacking = [piece for piece in pieces if isinstance(piece, str)]
     if lacking:
         return weigh.undecided(lacking[0])

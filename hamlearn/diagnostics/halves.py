@@ -14,7 +14,9 @@ import numpy as np
 import xarray as xr
 
 from hamlearn import data as microstates
+from hamlearn.diagnostics import invariants
 from hamlearn.statistics import autocorrelation, integrated_autocorrelation
+from hamlearn.systems.base import space_from_name
 
 MAX_ROWS = 200_000  # microstates a half keeps: bounds time and memory, and 2e5 find a misfit of 0.2 % of a standard deviation
 BLOCKS = 64  # aimed at, a half: their scatter then gives an error bar to 9 %
@@ -46,7 +48,9 @@ class Half:
     blocks: int
 
 
-def split(data: xr.Dataset, rng: np.random.Generator, tau: float | None = None) -> tuple[xr.Dataset, Half] | str:
+def split(
+    data: xr.Dataset, rng: np.random.Generator, tau: float | None = None, *, symmetric: bool = False
+) -> tuple[xr.Dataset, Half] | str:
     """The half to fit and the half to test on; or, in words, why there is too little to split.
 
     Parameters
@@ -58,30 +62,52 @@ def split(data: xr.Dataset, rng: np.random.Generator, tau: float | None = None) 
     tau : float, optional
         Autocorrelation time in draws that is known from elsewhere; the slowest of sites, pairs and order parameters
         is measured too, and the longer one counts.
+    symmetric : bool
+        Whether the model gives a state and its mirror image (all values turned alike) one probability. Where the sign or
+        the common angle then changes too seldom to be tested, every row is turned at random: nothing that the model sees
+        changes.
     """
+    if symmetric and _in_one_phase(data):  # all statistics then see what the model sees
+        data = invariants.turned(data, rng)
     if "count" in data:
         return _split_counts(data, rng)
     if "weight" in data or int(data.attrs.get("independent", 0)):
         return _split_random(data, rng)
-    slowest = max(slowest_tau(data), 1.0 if tau is None else tau)
+    seen = slowest_tau(data)
+    if symmetric and data["state"].shape[0] * data["state"].shape[1] < 4 * BLOCKS * BLOCK_TIMES * seen:
+        # The sign or common angle may change too seldom for blocks: the model cannot see it, so it is made to change.
+        # Where it changes often it stays: a field that the model lacks shows in it.
+        data = invariants.turned(data, rng)
+        seen = slowest_tau(data, symmetric=True)
+    slowest = max(seen, 1.0 if tau is None else tau)
     return _split_blocks(data, slowest)
 
 
-def slowest_tau(data: xr.Dataset) -> float:
-    """Autocorrelation time of the slowest of sites, neighbouring products and order parameters; 1 where none is seen."""
-    rows = microstates.rows(data).astype(np.float64)
+def slowest_tau(data: xr.Dataset, *, symmetric: bool = False) -> float:
+    """Autocorrelation time of the slowest of sites, neighbouring products, order parameters and overlaps; 1 where none is seen.
+
+    With `symmetric` only of what the symmetry of the space leaves unchanged (:func:`~hamlearn.diagnostics.invariants.series`).
+    """
+    rows = microstates.rows(data)
     chains, draws, n = rows.shape
     if draws < 8:
         return 1.0
     kept = int(min(draws, max(256, _SERIES_VALUES // (chains * (2 * n + 2)))))
-    rows = rows[:, :kept]
-    mean = rows.mean(-1, keepdims=True)
-    series = np.concatenate([rows, rows * np.roll(rows, 1, axis=-1), mean, np.abs(mean)], -1)
+    space = space_from_name(data.attrs["space"], int(data.attrs["q"]))
+    series = invariants.series(rows[:, :kept], space, invariant=symmetric)
     found = integrated_autocorrelation(series)
     # The largest of many estimates is above 1 by chance: count only what is significant, by τ itself or by neighbours.
     neighbours = autocorrelation(series)[1] > _SIGNIFICANT / np.sqrt(chains * kept)
     seen = np.where(neighbours | (found.tau - 1 > _SIGNIFICANT * found.standard_error), found.tau, 1.0)
     return float(np.nanmax(seen, initial=1.0))
+
+
+def _in_one_phase(data: xr.Dataset) -> bool:
+    """Whether the mean spin (or the mean real number) never changes sign and stays far from zero."""
+    if data.attrs["space"] not in ("spins", "reals"):
+        return False
+    mean = microstates.rows(data).mean(-1)
+    return bool(np.ptp(np.sign(mean)) == 0 and abs(mean.mean()) > 2 * mean.std())
 
 
 def _split_blocks(data: xr.Dataset, tau: float) -> tuple[xr.Dataset, Half] | str:

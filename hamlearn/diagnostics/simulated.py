@@ -15,12 +15,13 @@ import xarray as xr
 
 from hamlearn import data as microstates
 from hamlearn import infer
-from hamlearn.diagnostics import halves, weigh
+from hamlearn.diagnostics import halves, invariants, weigh
 from hamlearn.diagnostics.features import bin_edges
 from hamlearn.diagnostics.weigh import Statistic
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import kinds
 from hamlearn.systems import exact, sampling
+from hamlearn.systems.base import space_from_name
 from hamlearn.systems.ranged import stack_of
 
 MEMBERS = 48  # their scatter is the uncertainty of a prediction, known to 10 %
@@ -37,6 +38,7 @@ def check(
     likelihood: str = "auto",
     engine: Any = "auto",
     tau: float | None = None,
+    symmetric: bool | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
     """Compare held-out data with simulations of a model that was refitted to the other half.
@@ -51,6 +53,9 @@ def check(
         Of the refit, as for :func:`hamlearn.learn`.
     tau : float, optional
         Autocorrelation time of the data in draws if known.
+    symmetric : bool, optional
+        Whether the learned Hamiltonian is unchanged when all values are flipped or turned alike (then only what this
+        leaves unchanged counts as slow). By default it is found out for couplings, and taken for not symmetric elsewhere.
     seed : int
         Of the split, the simulations and the resampling.
 
@@ -61,7 +66,10 @@ def check(
     """
     sets = microstates.split_by_beta(data)
     rng = np.random.default_rng(seed)
-    pieces = [halves.split(part, rng, tau) for part in sets]
+    if symmetric is None:
+        space = space_from_name(sets[0].attrs["space"], int(sets[0].attrs["q"]))
+        symmetric = invariants.model_is_symmetric(model, space, sets[0]["state"].shape[2:], microstates.rows(sets[0]))
+    pieces = [halves.split(part, rng, tau, symmetric=symmetric) for part in sets]
     lacking = [piece for piece in pieces if isinstance(piece, str)]
     if lacking:
         return weigh.undecided(lacking[0])

@@ -116,7 +116,7 @@ def symmetry(
 
 def transforms(system: System) -> dict[str, Transform]:
     """Random elements of the symmetry groups that a system's space and lattice have, by probe."""
-    found = _internal(system.space)
+    found = internal(system.space)
     lattice = system.lattice
     if lattice.kind != "hypercubic" or not lattice.periodic:
         return found
@@ -154,7 +154,8 @@ def _in_groups(move: Transform) -> Transform:
     return moved
 
 
-def _internal(space: Space) -> dict[str, Transform]:
+def internal(space: Space) -> dict[str, Transform]:
+    """Random elements of the groups that act on the values of every site alike: flips, permutations of states, rotations."""
     if space.name in ("spins", "reals"):
         return {"z2": lambda rows, generator: -rows}
     if space.name == "angles":
