@@ -112,6 +112,7 @@ def learn(
     model: Annotated[str, typer.Option(help="couplings, clusters, local-energy, autoregressive, dcl or polynomial-action.")] = "couplings",
     window: Annotated[int, typer.Option(help="Extent of the window of clusters and of a local energy.")] = 3,
     powers: Annotated[str, typer.Option(help="Powers of the field in a polynomial action, comma-separated.")] = "2,4",
+    neighbour: Annotated[str, typer.Option(help="Neighbour term of a polynomial action: difference or product.")] = "difference",
     seed: Seed = 0,
 ) -> None:
     """Learn interactions from observed microstates; by default couplings between all pairs, with fields."""
@@ -135,12 +136,14 @@ def learn(
         "local-energy": lambda: hl.models.LocalEnergy(window=window),
         "autoregressive": lambda: hl.models.Autoregressive(),
         "dcl": lambda: hl.models.DCL(),
-        "polynomial-action": lambda: hl.models.PolynomialAction(powers=_powers(powers)),
+        "polynomial-action": lambda: hl.models.PolynomialAction(powers=_powers(powers), periodic=not open_boundaries, neighbour=neighbour),
     }
-    if model != "couplings" and (graph, shape, open_boundaries, tie, fields, prior) != ("all", None, False, "bond", "site", None):
-        raise HamlearnError(
-            f"--graph, --shape, --open, --tie, --fields and --prior describe couplings; leave them out with --model {model}."
-        )
+    if model != "couplings" and (graph, shape, tie, fields, prior) != ("all", None, "bond", "site", None):
+        raise HamlearnError(f"--graph, --shape, --tie, --fields and --prior describe couplings; leave them out with --model {model}.")
+    if open_boundaries and model not in ("couplings", "polynomial-action"):
+        raise HamlearnError(f"--open describes the lattice of couplings and of a polynomial action; leave it out with --model {model}.")
+    if neighbour != "difference" and model != "polynomial-action":
+        raise HamlearnError(f"--neighbour describes a polynomial action; leave it out with --model {model}.")
     made = makers[choice(model, makers, "model")]()
     post = hl.learn(data, made, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed, check=check)
     typer.echo(hl.verdict(post))

@@ -1,7 +1,7 @@
 """Polynomial actions with unknown coefficients: imaginary-time paths and scalar fields.
 
-The family is linear in θ = (κ_1 … κ_R, c_p …): S = Σ_k θ_k T_k(x) with the neighbour terms T_r = u Σ (x_{i+r} − x_i)²/2 and
-the powers T_p = v Σ x_i^p. For a path u = 1/a and v = a with a the width of a time slice; for a field u = v = β.
+The family is linear in θ = (κ_1 … κ_R, c_p …): S = Σ_k θ_k T_k(x) with the neighbour terms T_r = u Σ (x_{i+r} − x_i)²/2 (or
+−u Σ x_{i+r} x_i) and the powers T_p = v Σ x_i^p. For a path u = 1/a and v = a with a the width of a time slice; for a field u = v = β.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from hamlearn.errors import HamlearnError, choice
 from hamlearn.models.priors import Normal, prior_from_dict, prior_to_dict
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import Space, System
+from hamlearn.systems.confinement import COUPLINGS, lowest_curvature
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.path import Path
 from hamlearn.systems.potentials import Polynomial
@@ -52,7 +53,8 @@ class PolynomialAction:
     """A kinetic (neighbour) term and a polynomial potential, with unknown coefficients.
 
     * paths (one site axis): S = Σ [κ (x_{t+1} − x_t)²/(2a) + a Σ_p c_p x_t^p], a = β/N_τ unless `a` is given;
-    * fields (more site axes): S = β Σ_x [κ/2 Σ_μ (φ_{x+μ} − φ_x)² + Σ_p c_p φ_x^p].
+    * fields (more site axes): S = β Σ_x [κ/2 Σ_μ (φ_{x+μ} − φ_x)² + Σ_p c_p φ_x^p];
+    * fields with ``neighbour="product"``: S = β Σ_x [−κ Σ_μ φ_{x+μ} φ_x + Σ_p c_p φ_x^p].
 
     κ and the c_p are free of β, so data at several temperatures determine them together.
 
@@ -61,7 +63,8 @@ class PolynomialAction:
     powers : sequence of int
         Which powers of x the potential has; the largest must be even, or nothing would confine the field.
     kinetic : bool or float
-        True: κ is unknown (the default). A number: κ is known to be that. False: no neighbour term.
+        True: κ is unknown, and may come out with either sign (the default). A number: κ is known to be that (> 0 where it
+        multiplies differences). False: no neighbour term.
     range : int
         Neighbour terms at distances 1 … `range` along every axis, each with its own κ_r; 1 is the usual kinetic term,
         more is a test of it.
@@ -73,6 +76,11 @@ class PolynomialAction:
         What β means; "auto" takes one site axis for imaginary time and more for a field.
     periodic : bool
         Whether the boundaries wrap around.
+    neighbour : {"difference", "product"}
+        Form of the neighbour terms, with the signs of :class:`~hamlearn.systems.ScalarField`. On a periodic lattice the
+        two are one family where 2 is among the powers. On an open one they are not: differences give sites at the
+        boundary another φ², so where the on-site terms are the same everywhere take "product". Fields only; one site
+        axis is then a chain of a field, not imaginary time.
 
     Raises
     ------
@@ -93,6 +101,7 @@ class PolynomialAction:
     prior: Flat | Normal
     family: str
     periodic: bool
+    neighbour: str
     kind: ClassVar[str] = "polynomial_action"
 
     def __init__(
@@ -105,10 +114,15 @@ class PolynomialAction:
         prior: str | Flat | Normal | None = None,
         family: str = "auto",
         periodic: bool = True,
+        neighbour: str = "difference",
     ) -> None:
         orders = _powers(powers)
-        if not isinstance(kinetic, bool) and not _positive(kinetic):
-            raise HamlearnError(f"kinetic is True (unknown), False (none), or its known value > 0; got {kinetic!r}.")
+        choice(neighbour, COUPLINGS, "neighbour")
+        if neighbour == "product" and (a is not None or family == "path"):
+            raise HamlearnError("a path's kinetic term is a difference: neighbour='product' is for fields, without a and family='path'.")
+        if not isinstance(kinetic, bool) and not _known(kinetic, neighbour):
+            sign = "> 0" if neighbour == "difference" else "other than 0"
+            raise HamlearnError(f"kinetic is True (unknown), False (none), or its known value {sign}; got {kinetic!r}.")
         if not (isinstance(range, int | np.integer) and not isinstance(range, bool) and range >= 1):
             raise HamlearnError(f"range, the longest distance of a neighbour term, must be a whole number >= 1; got {range!r}.")
         if range > 1 and kinetic is not True:
@@ -130,11 +144,13 @@ class PolynomialAction:
             "range": int(range),
         }
         values |= {"a": None if a is None else float(a), "prior": prior, "family": family, "periodic": bool(periodic)}
+        values["neighbour"] = neighbour
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
         more = "".join(f", {name}={value}" for name, value in (("range", self.range), ("a", self.a)) if value not in (1, None))
+        more += f", neighbour={self.neighbour!r}" if self.neighbour != "difference" else ""
         return f"PolynomialAction(powers={self.powers}, kinetic={self.kinetic}{more})"
 
     def bind(self, space: Space, shape: tuple[int, ...]) -> BoundAction:
@@ -143,7 +159,7 @@ class PolynomialAction:
             raise HamlearnError(
                 f"a polynomial action describes real numbers, the data are {space.name}: declare paths and fields with space='reals'."
             )
-        automatic = "path" if len(shape) == 1 or self.a is not None else "field"
+        automatic = "path" if (len(shape) == 1 or self.a is not None) and self.neighbour == "difference" else "field"
         family = automatic if self.family == "auto" else self.family
         if family == "path" and len(shape) != 1:
             raise HamlearnError(
@@ -156,7 +172,7 @@ class PolynomialAction:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready description."""
         prior = {"name": "flat"} if isinstance(self.prior, Flat) else prior_to_dict(self.prior)
-        plain = {name: getattr(self, name) for name in ("kinetic", "range", "a", "family", "periodic")}
+        plain = {name: getattr(self, name) for name in ("kinetic", "range", "a", "family", "periodic", "neighbour")}
         return {"kind": self.kind, "powers": list(self.powers), **plain, "prior": prior}
 
 
@@ -167,8 +183,28 @@ def polynomial_action_from_dict(description: dict[str, Any]) -> PolynomialAction
     return PolynomialAction(**settings, prior=Flat() if prior["name"] == "flat" else prior_from_dict(prior))  # type: ignore[arg-type]
 
 
+def percent(share: float) -> str:
+    """A share of a posterior as a percentage that is rounded neither to nothing nor to all.
+
+    Examples
+    --------
+    >>> percent(0.25), percent(1.0), percent(1e-5)
+    ('25 %', '100 %', 'less than 0.1 %')
+    """
+    if 0 < share < 0.001:
+        return "less than 0.1 %"
+    return "more than 99.9 %" if 0.999 < share < 1 else f"{100 * share:.3g} %"
+
+
 def _positive(value: Any) -> bool:
     return isinstance(value, int | float | np.number) and bool(np.isfinite(value)) and float(value) > 0
+
+
+def _known(kinetic: Any, neighbour: str) -> bool:
+    """Whether it can be a known κ."""
+    if neighbour == "difference":
+        return _positive(kinetic)
+    return isinstance(kinetic, int | float | np.number) and bool(np.isfinite(kinetic)) and float(kinetic) != 0
 
 
 def _powers(powers: Any) -> tuple[int, ...]:
@@ -254,6 +290,9 @@ class BoundAction:
         x = np.asarray(states, float)
         found = []
         for r in range(1, self.model.range + 1):
+            if self.model.neighbour == "product":  # every pair is in the sums of both its sites
+                found.append(-0.5 * scales.u * (x * self._others(x, r)).sum(self.axes))
+                continue
             steps = sum((self._steps(x, r, axis) ** 2).sum(self.axes) for axis in self.axes)
             found.append(0.5 * scales.u * steps)
         for p in self.model.powers:
@@ -271,7 +310,7 @@ class BoundAction:
         x = np.asarray(states, float)
         found = np.empty((self.n_full, *x.shape))
         for r in range(1, self.model.range + 1):
-            found[r - 1] = scales.u * self._pull(x, r)
+            found[r - 1] = scales.u * (self._pull(x, r) if self.model.neighbour == "difference" else -self._others(x, r))
         for k, p in enumerate(self.model.powers):
             found[self.model.range + k] = scales.v * p * x ** (p - 1)
         return found
@@ -289,13 +328,25 @@ class BoundAction:
             moved[..., r:] += pulls
         return total
 
+    def _others(self, x: np.ndarray, r: int) -> np.ndarray:
+        """Σ over the neighbours at distance r."""
+        total = np.zeros_like(x)
+        for axis in self.axes:
+            if self.model.periodic:
+                total += np.roll(x, r, axis) + np.roll(x, -r, axis)
+                continue
+            sums, values = np.moveaxis(total, axis, -1), np.moveaxis(x, axis, -1)  # views
+            sums[..., r:] += values[..., : x.shape[axis] - r]
+            sums[..., : x.shape[axis] - r] += values[..., r:]
+        return total
+
     def laplacians(self, states: np.ndarray, scales: Scales) -> np.ndarray:
         """Σ_i ∂²T_k/∂x_i² of states ``(row, *shape)``, shape ``(row, n_full)``."""
         x = np.asarray(states, float)
         found = np.empty((len(x), self.n_full))
         for r in range(1, self.model.range + 1):
             bonds = sum(int(np.prod(self.shape)) * (1 if self.model.periodic else 1 - r / self.shape[axis]) for axis in self.axes)
-            found[:, r - 1] = 2 * scales.u * bonds
+            found[:, r - 1] = 2 * scales.u * bonds if self.model.neighbour == "difference" else 0.0
         for k, p in enumerate(self.model.powers):
             found[:, self.model.range + k] = scales.v * p * (p - 1) * (x ** max(p - 2, 0)).sum(self.axes)
         return found
@@ -305,9 +356,29 @@ class BoundAction:
         return np.moveaxis(self.terms(states, scales) @ self.full(theta).T, -1, 0)
 
     def confining(self, theta: np.ndarray) -> np.ndarray:
-        """Whether each θ ``(..., n_params)`` has an equilibrium: a positive leading coefficient and positive κ."""
-        full = self.full(theta)
-        return (full[..., -1] > 0) & (full[..., : self.model.range].sum(-1) >= 0 if self.model.kinetic is not False else True)
+        """Whether each θ ``(..., n_params)`` has an equilibrium that can be simulated.
+
+        The leading coefficient must be positive. Above the second power it then wins against every quadratic form; a
+        field whose leading power is the second needs a positive definite form of all its sites. Paths need a positive
+        kinetic term besides: with a negative one they have no continuum limit and no transfer operator.
+        """
+        full, ranges = self.full(theta), self.model.range
+        leading = full[..., -1] > 0
+        if self.family == "path":
+            return np.asarray(leading & (full[..., :ranges].sum(-1) >= 0 if self.model.kinetic is not False else True))
+        if self.model.powers[-1] > 2:
+            return np.asarray(leading)
+        lowest = lowest_curvature(self.shape, full[..., :ranges], self.model.neighbour, periodic=self.model.periodic)
+        return np.asarray(leading & (lowest + 2 * full[..., -1] > 0))
+
+    @property
+    def fault(self) -> str:
+        """What is wrong with coefficients that are not :meth:`confining`, as a predicate."""
+        if self.family == "path":
+            return "does not confine the path, or has a negative kinetic term"
+        if self.model.powers[-1] > 2:
+            return "does not confine the field (its leading coefficient is not positive)"
+        return "does not confine the field (its quadratic form is not positive definite)"
 
     def system(self, theta: np.ndarray, shape: tuple[int, ...] | None = None, a: float | None = None) -> System:
         """The action with coefficients θ as a system that can be simulated, on sites of another `shape` if wanted.
@@ -331,7 +402,8 @@ class BoundAction:
 
             path = self.family == "path"
             width = (a if a is not None else model.a) if path else None
-            return RangedField(extents, full[: model.range].tolist(), coefficients.tolist(), path, width, model.periodic)
+            form = model.neighbour
+            return RangedField(extents, full[: model.range].tolist(), coefficients.tolist(), path, width, model.periodic, form)
         if self.family == "path":
             if model.kinetic is False:
                 raise HamlearnError("a path without a kinetic term is a set of independent sites; it is evaluated, not simulated.")
@@ -339,10 +411,10 @@ class BoundAction:
             return Path(int(extents[0]), Polynomial(coefficients), float(full[0]), width, model.periodic)
         if set(powers) <= {2, 4} and full[0] == 1.0:
             quartic = coefficients[3] if len(coefficients) > 3 else 0.0
-            return ScalarField(extents, m2=float(2 * coefficients[1]), lam=float(quartic), periodic=model.periodic)
+            return ScalarField(extents, float(2 * coefficients[1]), float(quartic), model.periodic, model.neighbour)
         from hamlearn.systems.polynomial import PolynomialField
 
-        return PolynomialField(extents, coefficients, float(full[0]), periodic=model.periodic)
+        return PolynomialField(extents, coefficients, float(full[0]), periodic=model.periodic, coupling=model.neighbour)
 
     def from_values(self, kinetic: np.ndarray | None, c: np.ndarray) -> np.ndarray:
         """θ ``(..., n_params)`` from the variables of a posterior."""

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from hamlearn.errors import HamlearnError
+from hamlearn.errors import HamlearnError, choice
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import REALS, Space, as_reals, as_site_axes
+from hamlearn.systems.confinement import COUPLINGS, lowest_curvature
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.polynomial import FieldStack, PolynomialField
 from hamlearn.systems.potentials import Polynomial
@@ -23,7 +24,8 @@ from hamlearn.systems.scalar import ScalarField
 class RangedField:
     """S = u Σ_r κ_r/2 Σ_μ Σ_x (φ_{x+rμ} − φ_x)² + v Σ_x (c₁ φ_x + c₂ φ_x² + …), with distances r = 1 … R.
 
-    A field at β has u = v = β; an imaginary-time path u = 1/a and v = a, the width of a time slice.
+    With ``coupling="product"`` the neighbour terms are −κ_r φ_{x+rμ} φ_x. A field at β has u = v = β; an
+    imaginary-time path u = 1/a and v = a, the width of a time slice.
 
     Parameters
     ----------
@@ -39,6 +41,8 @@ class RangedField:
         Width of a path's time slices; β/N_τ by default.
     periodic : bool
         Wrap the boundaries around.
+    coupling : {"difference", "product"}
+        The form of the neighbour terms.
 
     Raises
     ------
@@ -63,8 +67,10 @@ class RangedField:
     path: bool = False
     a: float | None = None
     periodic: bool = True
+    coupling: str = "difference"
 
     def __post_init__(self) -> None:
+        choice(self.coupling, COUPLINGS, "coupling")
         for name in ("kinetic", "c"):
             object.__setattr__(self, name, tuple(float(one) for one in getattr(self, name)))
         object.__setattr__(self, "shape", tuple(int(extent) for extent in self.shape))
@@ -81,14 +87,14 @@ class RangedField:
 
     def _require_positive_modes(self) -> None:
         """A Gaussian with κ_r of either sign is confined only if every mode is."""
+        kinetic, curvature = np.array(self.kinetic), 2 * self.potential.c[1]
         if self.path and self.a is None:
-            if sum(min(one, 0.0) for one in self.kinetic) < 0:
+            # u/v = 1/a² runs with β, so every mode must be confined by itself.
+            if lowest_curvature(self.shape, kinetic, self.coupling, periodic=self.periodic) < -1e-12:
                 raise HamlearnError("a path with a quadratic potential and negative neighbour terms is confined at some beta only: give a.")
             return
         u, v = (1 / self.a, self.a) if self.a is not None else (1.0, 1.0)
-        waves = [2 * np.pi * np.arange(extent) / extent for extent in self.shape]
-        along = [sum(one * 2 * (1 - np.cos(r * wave)) for r, one in enumerate(self.kinetic, 1)) for wave in waves]
-        lowest = u * sum(float(np.min(one)) for one in along) + 2 * v * self.potential.c[1]
+        lowest = u * float(lowest_curvature(self.shape, kinetic, self.coupling, periodic=self.periodic)) + v * curvature
         if lowest <= 0:
             raise HamlearnError(f"these neighbour terms {self.kinetic} do not confine the field: a mode has curvature {lowest:.4g} <= 0.")
 
@@ -123,7 +129,7 @@ class RangedField:
         flat = as_site_axes(real, self.lattice.shape)
         x = xp.reshape(flat, (*flat.shape[:-1], *self.shape))
         axes = tuple(range(-len(self.shape), 0))
-        return _bent(xp, x, self.kinetic, len(axes), self.periodic), xp.sum(self.potential(x), axis=axes)
+        return _bent(xp, x, self.kinetic, len(axes), self.periodic, self.coupling), xp.sum(self.potential(x), axis=axes)
 
     def factors(self, beta: float) -> tuple[float, float]:
         """The scales u and v at β."""
@@ -145,7 +151,7 @@ class RangedField:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready description."""
-        names = ("shape", "kinetic", "c", "path", "a", "periodic")
+        names = ("shape", "kinetic", "c", "path", "a", "periodic", "coupling")
         return {
             "kind": "ranged_field",
             **{name: list(found) if isinstance(found := getattr(self, name), tuple) else found for name in names},
@@ -155,15 +161,16 @@ class RangedField:
         return f"RangedField(shape={self.shape}, kinetic={self.kinetic}, c={self.c})"
 
 
-def _bent(xp: Any, x: Any, strengths: Any, axes: int, periodic: bool) -> Any:
-    """Σ_r κ_r/2 Σ (Δ_r φ)² of fields whose last axes are sites."""
+def _bent(xp: Any, x: Any, strengths: Any, axes: int, periodic: bool, coupling: str) -> Any:
+    """Σ_r κ_r/2 Σ (Δ_r φ)², or −Σ_r κ_r Σ φ φ_r, of fields whose last axes are sites."""
     total: Any = 0.0
     for axis in range(-axes, 0):
         for r in range(1, len(strengths) + 1):
-            step = xp.roll(x, -r, axis=axis) - x
+            ahead = xp.roll(x, -r, axis=axis)
+            pair = 0.5 * (ahead - x) ** 2 if coupling == "difference" else -ahead * x
             if not periodic:  # the last r sites have nobody ahead
-                step = xp.moveaxis(step, axis, -1)[..., : x.shape[axis] - r]
-            total = total + 0.5 * strengths[r - 1] * xp.sum(step * step, axis=tuple(range(-axes, 0)))
+                pair = xp.moveaxis(pair, axis, -1)[..., : x.shape[axis] - r]
+            total = total + strengths[r - 1] * xp.sum(pair, axis=tuple(range(-axes, 0)))
     return total
 
 
@@ -212,9 +219,9 @@ class RangedStack:
         for k in range(self.c.shape[1] - 1, -1, -1):
             value = (value + c[k]) * flat
         x = xp.reshape(flat, (*flat.shape[:-1], *self.first.shape))
-        return _bent(xp, x, [kinetic[r] for r in range(self.kinetic.shape[1])], len(self.first.shape), self.first.periodic) + xp.sum(
-            value, axis=-1
-        )
+        strengths = [kinetic[r] for r in range(self.kinetic.shape[1])]
+        bent = _bent(xp, x, strengths, len(self.first.shape), self.first.periodic, self.first.coupling)
+        return bent + xp.sum(value, axis=-1)
 
     def energy(self, states: Any) -> Any:
         """The action of the first entry; a stack has no energy of its own."""

@@ -291,6 +291,53 @@ def test_predictions_of_a_free_field():
             assert_within(float(row.sel(quantity="mean")), value, error, f"{name} of a free field")
 
 
+def open_products(size, seed, c2=-0.4, c4=0.3, kappa=0.8, beta=1.2):
+    """Independent 4 × 4 open fields with S = Σ c2 x² + c4 x⁴ − κ Σ x x', by Metropolis on a chequerboard; plain loops."""
+    rng, x = np.random.default_rng(seed), np.zeros((size, 6, 6))  # a rim of zeros
+    colour = np.add.outer(np.arange(4), np.arange(4)) % 2
+    for sweep in range(160):
+        here = x[:, 1:-1, 1:-1]
+        pull = kappa * (x[:, :-2, 1:-1] + x[:, 2:, 1:-1] + x[:, 1:-1, :-2] + x[:, 1:-1, 2:])
+        trial = here + rng.normal(size=here.shape)
+        change = beta * (c2 * (trial**2 - here**2) + c4 * (trial**4 - here**4) - pull * (trial - here))
+        moved = (rng.uniform(size=here.shape) < np.exp(-np.maximum(change, 0))) & (colour == sweep % 2)
+        x[:, 1:-1, 1:-1] = np.where(moved, trial, here)
+    return x[:, 1:-1, 1:-1]
+
+
+def test_products_on_an_open_lattice(tmp_path):
+    beta, truth, x = 1.2, np.array([0.8, -0.4, 0.3]), open_products(12000, 0)
+    data = hl.microstates(x, space="reals", beta=beta)
+    post = learn(data, hl.models.PolynomialAction((2, 4), neighbour="product", periodic=False), likelihood="score")
+    names, mean, sd = moments(post)
+    assert names.tolist() == ["kinetic", "c[2]", "c[4]"]
+    # Score matching written out: S = Σ θ_k T_k, A θ = b.
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))
+    others = padded[:, :-2, 1:-1] + padded[:, 2:, 1:-1] + padded[:, 1:-1, :-2] + padded[:, 1:-1, 2:]
+    slopes = beta * np.stack([-others, 2 * x, 4 * x**3]).reshape(3, -1)
+    bends = beta * np.array([0.0, 2 * x.size, 12 * (x**2).sum()])
+    direct = np.linalg.solve(slopes @ slopes.T, bends)
+    point = post["point"].to_dataset()
+    np.testing.assert_allclose([float(point["kinetic"]), *point["c"].values], direct, rtol=1e-9)
+    assert_within(mean, truth, sd, "neighbour products on an open lattice")
+    assert np.all(np.abs(mean - truth) < 0.03 * np.abs(truth)), mean
+    _, other, width = moments(learn(data, hl.models.PolynomialAction((2, 4), neighbour="product", periodic=False), likelihood="pseudo"))
+    assert_within(other, truth, width, "the same by conditionals")
+    _, wrong, far = moments(learn(data, hl.models.PolynomialAction((2, 4), periodic=False)))
+    assert np.abs((wrong[2] - truth[2]) / far[2]) > 5  # differences give the boundary another x²
+    hl.save(post, tmp_path / "post.nc")
+    again = hl.load(tmp_path / "post.nc")
+    system = hl.members(again, 1)[0]
+    assert (system.coupling, system.lattice.periodic) == ("product", False)
+    curve = hl.predict(again, [beta, 0.9], observables=["squared_field"], members=2)["squared_field"]
+    errors = np.hypot(curve.sel(quantity="sd").values, curve.sel(quantity="mc_error").values)
+    own = [np.mean(fields**2, (1, 2)) for fields in (x, open_products(3000, 1, beta=0.9))]
+    errors = np.hypot(errors, [one.std() / np.sqrt(len(one)) for one in own])
+    assert_within(curve.sel(quantity="mean").values, [one.mean() for one in own], errors, "mean square, observed and not")
+    page = hl.report(again, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "does not confine" not in page
+
+
 def test_coefficients_that_do_not_confine_are_flagged_and_not_simulated():
     post = learn(path(8, 4.0, 1.0, 0.5, 60, 3), hl.models.PolynomialAction((2, 4)))
     share = tree.record_of(post)["nonconfining"]
@@ -302,6 +349,8 @@ def test_coefficients_that_do_not_confine_are_flagged_and_not_simulated():
         hl.members(post, 2)
     with pytest.raises(hl.HamlearnError, match="does not confine"):
         hl.predict(post, 3.0)
+    (what,) = [reason.what for reason in found.reasons if reason.topic == "stability"]
+    assert what.startswith(f"{100 * share:.3g} % of the posterior does not confine")
     assert np.isfinite(hl.action(post, np.zeros(8))).all()
 
 

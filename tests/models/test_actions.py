@@ -8,6 +8,7 @@ import hamlearn as hl
 from hamlearn import models
 from hamlearn.models.actions import Scales
 from hamlearn.systems import REALS, SPINS, Path, Polynomial, PolynomialField, ScalarField
+from hamlearn.systems.confinement import lowest_curvature
 from hamlearn.systems.polynomial import FieldStack
 
 RNG = np.random.default_rng(5)
@@ -19,6 +20,11 @@ CASES = {
     "range 2": (hl.models.PolynomialAction((2, 6), range=2), (6,), 3.0),
     "field": (hl.models.PolynomialAction((2, 3, 4)), (3, 4), 0.7),
     "open field": (hl.models.PolynomialAction((2, 4), periodic=False), (3, 4), 0.7),
+    "product": (hl.models.PolynomialAction((2, 4), neighbour="product"), (3, 4), 0.7),
+    "open product": (hl.models.PolynomialAction((1, 2, 4), neighbour="product", periodic=False), (3, 4), 0.7),
+    "open chain of products": (hl.models.PolynomialAction((2, 4), neighbour="product", periodic=False), (5,), 0.7),
+    "products at two distances": (hl.models.PolynomialAction((2, 4), neighbour="product", periodic=False, range=2), (4, 5), 0.7),
+    "open range 2": (hl.models.PolynomialAction((2, 4), periodic=False, range=2), (4, 5), 0.7),
     "no neighbours": (hl.models.PolynomialAction((2, 4), kinetic=False), (5,), 2.0),
 }
 
@@ -108,10 +114,37 @@ def test_json_round_trip():
         hl.models.PolynomialAction(),
         hl.models.PolynomialAction((2, 6), kinetic=2.0, a=0.1, prior=hl.models.Normal(3.0), family="path", periodic=False),
         hl.models.PolynomialAction((2, 4), range=3, prior="normal"),
+        hl.models.PolynomialAction((2, 4), neighbour="product", kinetic=-0.5, periodic=False),
     ):
         again = models.from_dict(model.to_dict())
         assert again.to_dict() == model.to_dict()
         assert again.prior == model.prior
+    old = {key: value for key, value in hl.models.PolynomialAction().to_dict().items() if key != "neighbour"}
+    assert models.from_dict(old).neighbour == "difference"
+
+
+@pytest.mark.parametrize("coupling", ["difference", "product"])
+@pytest.mark.parametrize("periodic", [True, False])
+@pytest.mark.parametrize("kinetic", [[0.7], [-0.7], [0.5, -0.4], [-0.3, 0.9]])
+def test_the_lowest_mode_is_that_of_the_whole_quadratic_form(coupling, periodic, kinetic):
+    shape = (4, 5)
+    matrix = np.zeros((20, 20))
+    for i, j in np.ndindex(shape):
+        for r, strength in enumerate(kinetic, 1):
+            for k, m in ((i + r, j), (i, j + r)):
+                if not periodic and (k >= 4 or m >= 5):
+                    continue
+                here, there = np.ravel_multi_index((i, j), shape), np.ravel_multi_index((k % 4, m % 5), shape)
+                for x, y, sign in ((here, here, 1), (there, there, 1), (here, there, -1), (there, here, -1)):
+                    matrix[x, y] += strength * sign * (x != y or coupling == "difference")
+    lowest = lowest_curvature(shape, np.array([kinetic, kinetic]), coupling, periodic=periodic)
+    np.testing.assert_allclose(lowest, [np.linalg.eigvalsh(matrix)[0]] * 2, atol=1e-12)
+    theta = np.array([[*kinetic, -0.5 * lowest[0] + shift] for shift in (-1e-6, 1e-6)])
+    bound = hl.models.PolynomialAction((2,), range=len(kinetic), neighbour=coupling, periodic=periodic).bind(REALS, shape)
+    assert bound.confining(theta).tolist() == [False, True]
+    quartic = hl.models.PolynomialAction((2, 4), range=len(kinetic), neighbour=coupling, periodic=periodic).bind(REALS, shape)
+    assert quartic.confining(np.column_stack([theta, [0.1, -0.1]])).tolist() == [True, False]  # the leading power decides
+    assert np.isfinite(quartic.system(np.array([*kinetic, -2.0, 0.1])).energy(np.ones(shape)))
 
 
 def test_scales():
@@ -142,7 +175,12 @@ MISTAKES = {
         "a mode has curvature",
     ),
     "field that runs away": (lambda: PolynomialField((4, 4), [0, -1.0]), "does not confine"),
-    "negative neighbour term": (lambda: PolynomialField((4, 4), [0, 1.0], -0.1), "kinetic must be"),
+    "negative neighbour term": (lambda: PolynomialField((4, 4), [0, 1.0], -0.3), "a mode has curvature -0.4"),
+    "product without a potential": (lambda: PolynomialField((4, 4), [0, 1.0], 0.6, coupling="product"), "a mode has curvature -0.4"),
+    "no number": (lambda: PolynomialField((4, 4), [0, 1.0], np.inf), "kinetic must be"),
+    "no neighbour term": (lambda: hl.models.PolynomialAction(neighbour="sum"), "neighbour must be one of"),
+    "product of a path": (lambda: hl.models.PolynomialAction(neighbour="product", a=0.1), "is for fields"),
+    "known product of zero": (lambda: hl.models.PolynomialAction(neighbour="product", kinetic=0.0), "other than 0"),
 }
 
 

@@ -106,7 +106,8 @@ def compare_powers(
 
 
 def _with_powers(base: PolynomialAction, powers: tuple[int, ...]) -> PolynomialAction:
-    return PolynomialAction(powers, base.kinetic, range=base.range, a=base.a, family=base.family, periodic=base.periodic)
+    same = {name: getattr(base, name) for name in ("range", "a", "family", "periodic", "neighbour")}
+    return PolynomialAction(powers, base.kinetic, **same)
 
 
 def _held_out(bound: Any, part: Part, scale: Any, folds: int) -> np.ndarray:

@@ -23,7 +23,7 @@ from hamlearn.infer.likelihoods.sites import SiteConditionals
 from hamlearn.infer.records import Part
 from hamlearn.infer.settings import NUTS, Engine, Gibbs, LaplaceApproximation, as_engine
 from hamlearn.models import Normal
-from hamlearn.models.actions import BoundAction, PolynomialAction, Scales
+from hamlearn.models.actions import BoundAction, PolynomialAction, Scales, percent
 from hamlearn.systems.base import System, space_from_name
 
 logger = logging.getLogger("hamlearn")
@@ -339,7 +339,7 @@ def _record(
             {
                 "severity": "serious" if runaway > RUNAWAY_SHARE else "caution",
                 "topic": "stability",
-                "what": f"{runaway:.2g} of the posterior does not confine the field (negative leading or kinetic coefficient)",
+                "what": f"{percent(runaway)} of the posterior {bound.fault}",
                 "advice": "Such draws are never simulated; collect more data, or lower the largest power.",
             }
         )
@@ -473,8 +473,8 @@ def confining_draws(post: xr.DataTree, n: int, seed: int) -> np.ndarray:
     stable = bound.confining(draws)
     if stable.mean() < 1 - RUNAWAY_SHARE:
         raise HamlearnError(
-            f"{1 - stable.mean():.0%} of this posterior does not confine the field (negative leading or kinetic coefficient), so it has no "
-            "equilibrium to simulate. Collect more data, or learn with a lower largest power; hl.action still evaluates it."
+            f"{percent(float(1 - stable.mean()))} of this posterior {bound.fault}: there is no equilibrium to simulate. "
+            "Collect more data, or learn with a lower largest power; hl.action still evaluates it."
         )
     return kinds.spread(draws[stable][None], n, seed)
 

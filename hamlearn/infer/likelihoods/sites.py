@@ -1,9 +1,10 @@
 """Pseudo-likelihood of real fields: the conditional of one site given its neighbours, by quadrature.
 
 p(x_i | rest) depends on the neighbours through their mean m alone, −ln p = κ u n/2 (x − m)² + v Σ c_p x^p + ln Z(m) with n
-neighbours. ln Z(m) is smooth, so the data are compressed once into weights on a grid of m (six-point Lagrange
-interpolation); every later value, gradient and NUTS step is independent of the number of microstates. Consistent; a stand-in for the
-likelihood (Besag 1975), efficient where score matching is not (fine and coarse time slices).
+neighbours (−κ u n x m where neighbours are multiplied). ln Z(m) is smooth, so the data are compressed once into weights
+on a grid of m (six-point Lagrange interpolation); every later value, gradient and NUTS step is independent of the number
+of microstates. Consistent; a stand-in for the likelihood (Besag 1975), efficient where score matching is not (fine and coarse
+time slices).
 """
 
 from __future__ import annotations
@@ -74,7 +75,8 @@ class SiteConditionals:
 
     def _features(self, x: np.ndarray, m: np.ndarray, neighbours: int, scales: Scales) -> np.ndarray:
         powers = [scales.v * x**p + 0 * m for p in self.bound.model.powers]
-        return np.stack([0.5 * scales.u * neighbours * (x - m) ** 2, *powers])
+        pair = 0.5 * (x - m) ** 2 if self.bound.model.neighbour == "difference" else -x * m
+        return np.stack([scales.u * neighbours * pair, *powers])
 
     def _means(self, states: np.ndarray) -> np.ndarray:
         """Mean of every site's neighbours, ``(row, n_sites)``."""
@@ -90,7 +92,8 @@ class SiteConditionals:
         x, m = states[:, sites], m_all[:, sites]
         total = np.array([weight @ row.sum(1) for row in self._features(x, m, neighbours, scales)])
         low, high = float(min(x.min(), m.min())), float(max(x.max(), m.max()))
-        stiff = full[0] * scales.u * neighbours + scales.v * _bend(self.bound.model.powers, full[1:], np.linspace(low, high, 201)).max()
+        stiff = scales.v * _bend(self.bound.model.powers, full[1:], np.linspace(low, high, 201)).max()
+        stiff += full[0] * scales.u * neighbours if self.bound.model.neighbour == "difference" else 0.0
         width = min(1.0 / np.sqrt(max(stiff, 1e-12)), 0.5 * (high - low) + 1e-300)
         points = int(np.ceil((high - low + 2 * _MARGIN * width) * _PER_WIDTH / width))
         if points > _MOST_POINTS:
