@@ -7,12 +7,16 @@ autocorrelation time is τ = 1 + 2 Σ_t ρ(t): it is 1 for independent draws, th
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from hamlearn.errors import HamlearnError
+
+LOG_LARGEST = math.log(sys.float_info.max)
 
 
 class AutocorrelationTime(NamedTuple):
@@ -319,6 +323,48 @@ def jackknife(x: Any, statistic: Callable[[np.ndarray], Any], block: int = 1) ->
     bias = (count - 1) * (left_out.mean(0) - whole)
     error = np.sqrt((count - 1) / count * np.sum((left_out - left_out.mean(0)) ** 2, axis=0))
     return Jackknife(whole - bias, error, bias)
+
+
+def power(base: float, exponent: float) -> float:
+    """``base ** exponent`` as a float, and inf where that is beyond any float: sizes are compared, never computed with.
+
+    Parameters
+    ----------
+    base : float
+        > 0; states of a site, for example.
+    exponent : float
+        For example a number of sites.
+
+    Examples
+    --------
+    >>> power(2, 10), power(2, 1030)
+    (1024.0, inf)
+    """
+    return float(base) ** exponent if exponent * math.log(base) < LOG_LARGEST else math.inf
+
+
+def first_largest(values: Any, tolerance: float = 1e-9) -> int:
+    """Index of the first of the values that are largest within rounding: the same on every machine.
+
+    ``argmax`` lets the last bit decide between values that are equal by symmetry, and the last bit depends on the processor.
+
+    Parameters
+    ----------
+    values : array
+        One-dimensional. NaN counts as smallest.
+    tolerance : float
+        Relative to the largest magnitude: what rounding in a factorisation or a sum may move.
+
+    Examples
+    --------
+    >>> first_largest([0.1, 0.7071067811865475, 0.7071067811865476])
+    1
+    """
+    array = np.asarray(values, float)
+    array = np.where(np.isnan(array), -np.inf, array)
+    finite = array[np.isfinite(array)]
+    slack = tolerance * np.abs(finite).max(initial=0.0)
+    return int(np.argmax(array >= array.max() - slack))
 
 
 def _as_chains(x: Any, dtype: Any = np.float64) -> np.ndarray:

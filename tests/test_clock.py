@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,8 @@ import xarray as xr
 
 import hamlearn as hl
 from hamlearn.infer import tree
+from hamlearn.infer.choose import choose
+from hamlearn.infer.records import bind
 
 CLOCKS = ("perf_counter", "monotonic", "time", "process_time")
 
@@ -55,3 +59,90 @@ def test_a_check_runs_however_long_learning_took(clock):
     post = hl.learn(rings(8, 4.0, 400), hl.models.PolynomialAction(powers=(2,)), seed=0)
     assert tree.record_of(post)["check"]["decision"] != "not run"
     assert np.isfinite(tree.record_of(post)["seconds"])
+
+
+PACKAGE = Path(hl.__file__).parent
+LATTICE = hl.systems.lattice.hypercubic((3, 3))
+CHOICES = {
+    "one strength": hl.models.Couplings(LATTICE, tie="uniform", fields=None),
+    "all pairs": hl.models.Couplings(None),
+    "sparse": hl.models.Couplings(LATTICE, fields=None, prior="spike_slab"),
+}
+
+
+@pytest.fixture(scope="module")
+def spins():
+    return hl.simulate(hl.systems.Ising((3, 3)), beta=0.3, draws=200, chains=2, seed=0)
+
+
+@pytest.mark.parametrize("model", CHOICES.values(), ids=CHOICES)
+def test_likelihood_and_engine_are_chosen_by_counting(spins, model, monkeypatch):
+    """The choice, its reasons and the cost it states are the same with the clock standing still and with it racing."""
+    bound, parts, _ = bind(spins, model)
+    found = []
+    for rate in (0.0, 90.0):
+        ticks = wild(rate)
+        for name in CLOCKS:
+            monkeypatch.setattr(time, name, lambda ticks=ticks: next(ticks))
+        one = choose(bound, parts, "auto", None)
+        found.append((one.likelihood.name, one.engine, one.reasons, one.seconds))
+    assert found[0] == found[1]
+
+
+def test_a_posterior_and_its_predictions_do_not_feel_the_clock(spins):
+    model = hl.models.Couplings(LATTICE, tie="uniform", fields=None)
+    with pytest.MonkeyPatch.context() as patch:
+        ticks = wild(90.0)
+        for name in CLOCKS:
+            patch.setattr(time, name, lambda: next(ticks))
+        racing = hl.learn(spins, model, engine="laplace", seed=0)
+        curve = hl.predict(racing, 0.5, members=8, seed=0)
+    calm = hl.learn(spins, model, engine="laplace", seed=0)
+    np.testing.assert_array_equal(racing["posterior"]["J"], calm["posterior"]["J"])
+    assert tree.record_of(racing)["reasons"] == tree.record_of(calm)["reasons"]
+    assert hl.verdict(racing) == hl.verdict(calm)
+    xr.testing.assert_identical(curve, hl.predict(calm, 0.5, members=8, seed=0))
+
+
+# What may look at the clock, and why: none of these decides a result.
+MAY_READ_THE_CLOCK = {
+    "progress.py": "when a bar appears",
+    "cli.py": "how long the demo took, said at its end",
+    "systems/sampling/loop.py": "when a checkpoint is written",
+    "infer/kinds/dcl.py": "seconds in the record",
+    "infer/kinds/actions.py": "seconds in the record",
+    "infer/kinds/clusters.py": "seconds in the record",
+    "infer/kinds/autoregressive.py": "seconds in the record",
+    "infer/kinds/extensive.py": "seconds in the record",
+    "infer/kinds/local_energy.py": "seconds in the record",
+    "infer/kinds/couplings.py": "seconds in the record",
+    "infer/densities/approximate.py": "seconds in the record",
+    "infer/engines/torch_training.py": "Training(seconds=...), a limit that the user set",
+    "infer/engines/torch_variational.py": "Variational(seconds=...), a limit that the user set",
+    "infer/engines/jax_training.py": "Training(seconds=...), a limit that the user set",
+}
+
+
+def test_only_named_files_read_the_clock():
+    found = set()
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+            if {"time", "timeit", "datetime"} & set(names):
+                found.add(file.relative_to(PACKAGE).as_posix())
+    assert found == set(MAY_READ_THE_CLOCK), "work is counted, never timed; what only reports seconds is listed here with its reason"
+
+
+def test_no_default_is_a_time_limit():
+    assert hl.infer.Training().seconds is None and hl.infer.Variational().seconds is None
+
+
+def test_what_is_called_with_seconds_is_recorded_only():
+    """Files that record seconds compare no times: no `if` of theirs reads what the clock said."""
+    recording = [name for name, why in MAY_READ_THE_CLOCK.items() if why == "seconds in the record"]
+    for name in recording:
+        for node in ast.walk(ast.parse((PACKAGE / name).read_text())):
+            if isinstance(node, ast.If | ast.IfExp | ast.While):
+                words = {part.id for part in ast.walk(node.test) if isinstance(part, ast.Name)}
+                assert not words & {"started", "time"}, name

@@ -12,6 +12,7 @@ from hamlearn.diagnostics.features import Features
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.likelihoods.exact import statistics
 from hamlearn.models import BoundCouplings, Couplings, Laplace, Normal, SpikeSlab
+from hamlearn.statistics import power
 from hamlearn.systems import exact, sampling
 from hamlearn.systems.base import space_from_name
 
@@ -90,8 +91,7 @@ def predicted(
 
 
 def _listable(bound: BoundCouplings) -> bool:
-    states = float(bound.space.q) ** bound.lattice.n_sites
-    return states * (bound.n_params + 500) <= _LISTED
+    return power(bound.space.q, bound.lattice.n_sites) * (bound.n_params + 500) <= _LISTED
 
 
 def _listed(features: Features, theta: np.ndarray, beta: float) -> Prediction:

@@ -1,8 +1,10 @@
-"""Which likelihood and engine `auto` takes, and what they will cost: measured, never above two minutes."""
+"""Which likelihood and engine `auto` takes, and what they will cost: counted, never above two minutes' worth of operations.
+
+Nothing is timed, so the same data get the same method on any machine and under any load. Seconds are those of one ordinary core.
+"""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,23 +12,25 @@ import numpy as np
 
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.large import LIMIT
-from hamlearn.infer.likelihoods import ExactLikelihood, Likelihood, OneHotLikelihood, PatternLikelihood, composite
+from hamlearn.infer.likelihoods import Counted, ExactLikelihood, OneHotLikelihood, PatternLikelihood, composite
 from hamlearn.infer.records import Part
 from hamlearn.infer.settings import MAP, NUTS, Engine, Gibbs, LaplaceApproximation
 from hamlearn.models import BoundCouplings, Horseshoe, Laplace, Normal, SpikeSlab
 from hamlearn.systems import exact
+from hamlearn.systems.exact.work import OPERATIONS_PER_SECOND
 
-AFFORDABLE = 120.0  # seconds
+AFFORDABLE = 120.0  # seconds of OPERATIONS_PER_SECOND
 NUTS_PARAMETERS = 500  # beyond this the normal approximation is the better use of time
 _STEPS = 16  # leapfrog steps a preconditioned NUTS draw takes, about
 _COMPILING = 8.0  # seconds
+_EAGER = 6.0  # times the cost of a gradient inside NUTS: Newton's takes either arithmetic of the transfer matrix
 
 
 @dataclass(frozen=True)
 class Choice:
     """What will run, why, how long it should take, and whether the engine was left to us."""
 
-    likelihood: Likelihood | OneHotLikelihood
+    likelihood: Counted | OneHotLikelihood
     engine: Engine
     reasons: tuple[str, ...]
     seconds: float
@@ -60,7 +64,7 @@ def choose(bound: BoundCouplings, parts: Sequence[Part], likelihood: str, engine
     if likelihood == "screening":
         likelihood = "rise"
     if likelihood == "exact":
-        chosen: Likelihood | OneHotLikelihood = ExactLikelihood(bound, parts)
+        chosen: Counted | OneHotLikelihood = ExactLikelihood(bound, parts)
         seconds = _seconds(chosen, engine)
     elif likelihood == "auto":
         chosen, seconds = _auto_likelihood(bound, parts, engine, reasons)
@@ -74,7 +78,7 @@ def choose(bound: BoundCouplings, parts: Sequence[Part], likelihood: str, engine
     if (bound.n_params > LIMIT or isinstance(chosen, OneHotLikelihood)) and engine.name != "map":
         raise HamlearnError(f"{bound.n_params} parameters: only engine='map' (diagonal error bars) can treat so many; got {engine.name!r}.")
     if automatic and isinstance(engine, NUTS) and isinstance(bound.model.prior, Normal) and seconds > AFFORDABLE:
-        reasons.append(f"engine laplace: nuts would take about {seconds:.0f} s, more than {AFFORDABLE:.0f} s")
+        reasons.append(f"engine laplace: nuts would take about {seconds:.0f} s of work, more than {AFFORDABLE:.0f} s")
         engine = LaplaceApproximation()
         seconds = _seconds(chosen, engine)
     return Choice(chosen, engine, tuple(reasons), seconds, automatic)
@@ -104,32 +108,22 @@ def _engine(bound: BoundCouplings, reasons: list[str]) -> Engine:
 
 def _auto_likelihood(
     bound: BoundCouplings, parts: Sequence[Part], engine: Engine, reasons: list[str]
-) -> tuple[Likelihood | OneHotLikelihood, float]:
+) -> tuple[Counted | OneHotLikelihood, float]:
     method = exact.method(bound.system(np.zeros(bound.n_params)))
-    if method in ("enumeration", "transfer") and _rough_seconds(bound, method, engine) < 5 * AFFORDABLE:
+    if method in ("enumeration", "transfer"):
         candidate = ExactLikelihood(bound, parts)
         seconds = _seconds(candidate, engine)
-        if seconds <= AFFORDABLE and (engine.name != "gibbs" or candidate.tabulated):
-            reasons.append(f"likelihood exact ({method}): about {seconds:.0f} s, affordable")
+        if engine.name == "gibbs" and not candidate.tabulated:
+            reasons.append("likelihood pseudo: gibbs with the exact one needs a table of all states, and they are too many")
+        elif seconds > AFFORDABLE:
+            reasons.append(f"likelihood pseudo: exact ({method}) would take about {seconds:.0f} s of work, more than {AFFORDABLE:.0f} s")
+        else:
+            reasons.append(f"likelihood exact ({method}): about {seconds:.0f} s of work, affordable")
             return candidate, seconds
-        reasons.append(f"likelihood pseudo: exact ({method}) would take about {seconds:.0f} s, more than {AFFORDABLE:.0f} s")
-    elif method in ("enumeration", "transfer"):
-        reasons.append(f"likelihood pseudo: exact ({method}) would take many minutes")
     else:
         reasons.append("likelihood pseudo: no exact oracle for this graph")
     chosen = composite(bound, parts, "pseudo")
     return chosen, _seconds(chosen, engine)
-
-
-def _rough_seconds(bound: BoundCouplings, method: str, engine: Engine) -> float:
-    """From operation counts alone, before anything is compiled."""
-    n, q = bound.lattice.n_sites, bound.space.q
-    if method == "enumeration":
-        gradient = 4.0 * float(q) ** n * bound.n_params / 2e9
-    else:
-        width = n / max(bound.lattice.shape)
-        gradient = 6.0 * float(q) ** (3 * width) * max(bound.lattice.shape) / 3e10
-    return gradient * _gradients(bound, engine) * (engine.chains if isinstance(engine, NUTS) else 1)
 
 
 def _gradients(bound: BoundCouplings, engine: Engine) -> float:
@@ -139,45 +133,30 @@ def _gradients(bound: BoundCouplings, engine: Engine) -> float:
     return 10.0 + 2.0 * bound.n_params
 
 
-def _seconds(likelihood: Likelihood | OneHotLikelihood, engine: Engine) -> float:
+def _seconds(likelihood: Counted | OneHotLikelihood, engine: Engine) -> float:
     bound = likelihood.bound
     if isinstance(likelihood, OneHotLikelihood) or bound.n_params > LIMIT:
         rows = sum(part.states.shape[0] * part.states.shape[1] for part in likelihood.parts)
-        return 100 * rows * bound.lattice.n_sites**2 * bound.space.q * 4 / 2e9
-    if not isinstance(engine, NUTS):
-        if isinstance(likelihood, ExactLikelihood) and not likelihood.tabulated:
-            return _timed_gradient(likelihood) * _gradients(bound, engine)
-        return _optimum_seconds(likelihood) + (_sweep_seconds(bound, engine) if isinstance(engine, Gibbs) else 0.0)
-    return _COMPILING + _measured(likelihood, engine.chains) * _gradients(bound, engine)
+        return 100.0 * rows * bound.lattice.n_sites**2 * bound.space.q * 4 / 2e9
+    if isinstance(engine, NUTS):
+        return _COMPILING + engine.chains * likelihood.operations * _gradients(bound, engine) / OPERATIONS_PER_SECOND
+    if isinstance(likelihood, ExactLikelihood) and not likelihood.tabulated:
+        return _EAGER * likelihood.operations * _gradients(bound, engine) / OPERATIONS_PER_SECOND
+    return _optimum_seconds(likelihood) + (_sweep_seconds(bound, engine) if isinstance(engine, Gibbs) else 0.0)
 
 
-def _optimum_seconds(likelihood: Likelihood) -> float:
+def _optimum_seconds(likelihood: Counted) -> float:
     """Newton steps, a Hessian, scores of all rows and a few factorisations, from operation counts."""
     bound, p = likelihood.bound, likelihood.bound.n_params
     if isinstance(likelihood, ExactLikelihood):
-        work = 10 * float(bound.space.q) ** bound.lattice.n_sites * p * p / 2
+        work = 5.0 * bound.space.q**bound.lattice.n_sites * p * p
     else:
         rows = sum(part.states.shape[0] * part.states.shape[1] for part in likelihood.parts)
         size = likelihood.counts.shape[1] if isinstance(likelihood, PatternLikelihood) else rows
         features = float(bound.lattice.degree.max(initial=0) + 1)
         work = size * bound.lattice.n_sites * (features**2 + 200 * features) + rows * p * min(p, 100)
-    return work / 3e9 + p**3 / 1e9
+    return float(work / 3e9 + p**3 / 1e9)
 
 
 def _sweep_seconds(bound: BoundCouplings, engine: Gibbs) -> float:
     return engine.chains * (engine.draws * engine.thin + engine.warmup) * bound.n_params * 4e-7
-
-
-def _measured(likelihood: Likelihood, chains: int) -> float:
-    from hamlearn.infer.engines.numpyro import seconds_per_gradient
-
-    return seconds_per_gradient(likelihood, np.zeros((chains, likelihood.bound.n_params)))
-
-
-def _timed_gradient(likelihood: ExactLikelihood) -> float:
-    """Seconds of a gradient as Newton's method calls it: compiled once per family, not once more for the estimate."""
-    zero = np.zeros(likelihood.bound.n_params)
-    likelihood.value_and_gradient(zero)
-    started = time.perf_counter()
-    likelihood.value_and_gradient(zero)
-    return time.perf_counter() - started

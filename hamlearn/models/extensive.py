@@ -13,6 +13,7 @@ import numpy as np
 
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.models import dense
+from hamlearn.statistics import power
 from hamlearn.systems.base import Space, System, as_site_axes
 from hamlearn.systems.lattice import Lattice, hypercubic
 from hamlearn.systems.tiles import MAX_TABLE, Tiles, tile_sites
@@ -180,7 +181,7 @@ class BoundExtensive:
     @property
     def table_states(self) -> float:
         """Number of states of a tile."""
-        return float(self.space.q) ** self.tile_sites.shape[1]
+        return power(self.space.q, self.tile_sites.shape[1])
 
     def start(self, seed: int) -> Weights:
         """Fresh weights."""

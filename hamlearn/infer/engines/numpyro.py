@@ -7,7 +7,6 @@ context: in single precision the likelihood of 10⁶ microstates loses all its d
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -68,29 +67,6 @@ def _initial(likelihood: Likelihood, theta: np.ndarray) -> dict[str, Any]:
     return values
 
 
-def seconds_per_gradient(likelihood: Likelihood, points: np.ndarray, repeats: int = 8) -> float:
-    """Measured time of one value and gradient at all `points` ``(chain, n_params)`` inside a compiled loop, as in NUTS."""
-    log_density, arrays = likelihood.jax_log_density()
-    with jax.enable_x64(True):
-        data = jax.tree.map(jnp.asarray, arrays)
-        gradient = jax.vmap(jax.grad(log_density), in_axes=(0, None))
-
-        @jax.jit
-        def steps(at: Any, count: Any, data: Any) -> Any:
-            return jax.lax.fori_loop(0, count, lambda _, here: here + 1e-15 * gradient(here, data), at)
-
-        start = jnp.asarray(points)
-        jax.block_until_ready(steps(start, 1, data))
-        began = time.perf_counter()
-        jax.block_until_ready(steps(start, 1, data))
-        once = time.perf_counter() - began
-        if once > 0.1:
-            return once
-        began = time.perf_counter()
-        jax.block_until_ready(steps(start, repeats + 1, data))
-        return max(time.perf_counter() - began - once, 0.2 * once) / repeats
-
-
 def run(likelihood: Likelihood, centre: np.ndarray, calibration: Calibration, settings: NUTS, seed: int, covariance: np.ndarray) -> Samples:
     """NUTS draws from the calibrated likelihood times the priors.
 
@@ -146,4 +122,4 @@ def _scattered(likelihood: Likelihood, centre: np.ndarray, covariance: np.ndarra
     return {key: jnp.asarray(value) for key, value in parts.items() if value.shape[-1]}
 
 
-__all__ = ["Samples", "model", "run", "seconds_per_gradient"]
+__all__ = ["Samples", "model", "run"]

@@ -7,18 +7,19 @@ from collections.abc import Sequence
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer.likelihoods import angles
 from hamlearn.infer.likelihoods.angles import AngleLikelihood
-from hamlearn.infer.likelihoods.base import Likelihood
+from hamlearn.infer.likelihoods.base import Counted, Likelihood
 from hamlearn.infer.likelihoods.exact import ExactLikelihood
 from hamlearn.infer.likelihoods.onehot import OneHotLikelihood
 from hamlearn.infer.likelihoods.patterns import PatternLikelihood
 from hamlearn.infer.likelihoods.rows import RowLikelihood
 from hamlearn.infer.records import Part
 from hamlearn.models import BoundCouplings
+from hamlearn.statistics import power
 
 NAMES = ("auto", "exact", "pseudo", "screening", "rise", "logrise", "score")
 
 
-def composite(bound: BoundCouplings, parts: Sequence[Part], name: str) -> Likelihood | OneHotLikelihood:
+def composite(bound: BoundCouplings, parts: Sequence[Part], name: str) -> Counted | OneHotLikelihood:
     """Pseudo-likelihood or screening in the cheaper of its two layouts.
 
     Local patterns where a site has few of them (sparse graphs), distinct rows where it has many (dense graphs).
@@ -28,7 +29,7 @@ def composite(bound: BoundCouplings, parts: Sequence[Part], name: str) -> Likeli
     if name == "score":
         raise HamlearnError("score matching is for continuous states (angles, reals); for discrete ones use 'pseudo' or 'screening'.")
     q, degree = bound.space.q, int(bound.lattice.degree.max(initial=0))
-    patterns = float(q) ** (degree + 1)
+    patterns = power(q, degree + 1)
     n_rows = sum(part.weight.size for part in parts)
     parallel = bound.lattice.n_bonds > bound.lattice.graph.number_of_edges()
     if bound.interaction == "ising" and not parallel and patterns > max(4096, n_rows / 2):
@@ -48,6 +49,7 @@ def composite(bound: BoundCouplings, parts: Sequence[Part], name: str) -> Likeli
 __all__ = [
     "NAMES",
     "AngleLikelihood",
+    "Counted",
     "ExactLikelihood",
     "Likelihood",
     "OneHotLikelihood",

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from hamlearn.infer.likelihoods.base import TRANSCENDENTAL
 from hamlearn.infer.records import Part, flat
 from hamlearn.models import BoundCouplings
 
@@ -46,6 +47,12 @@ class AngleLikelihood:
         # Strength of every (site, neighbour); one place more than θ has for the padding.
         self._place = np.where(self._real, np.append(bound.bond_group, 0)[bonds], bound.n_params)
         self._data = [flat(part) for part in parts]
+
+    @property
+    def operations(self) -> float:
+        """Operations of one value and gradient."""
+        rows = sum(len(states) for states, _ in self._data)
+        return 2 * TRANSCENDENTAL * rows * float(self._place.size)
 
     def _chunks(self, rows: int) -> list[slice]:
         size = max(16, _CHUNK_VALUES // max(self._place.size, 1))

@@ -46,3 +46,21 @@ class Likelihood(Protocol):
     def jax_log_density(self) -> tuple[Callable[..., Any], Any]:
         """A JAX function ``f(theta, arrays)`` with the value of the objective, and the arrays (a pytree) it needs."""
         ...
+
+
+TRANSCENDENTAL = 60.0  # operations of a logarithm, a sine or an exponential with its derivative, about
+
+
+class Counted(Likelihood, Protocol):
+    """A likelihood that knows its cost, so that `auto` chooses by counting.
+
+    Attributes
+    ----------
+    operations : float
+        Of one value and gradient at one point in compiled code, about; see :mod:`hamlearn.systems.exact.work` for the unit.
+    """
+
+    @property
+    def operations(self) -> float:
+        """Operations of one value and gradient."""
+        ...

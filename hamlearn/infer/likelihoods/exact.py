@@ -16,6 +16,7 @@ import numpy as np
 from hamlearn.infer.records import Part, flat
 from hamlearn.models import BoundCouplings
 from hamlearn.systems import exact
+from hamlearn.systems.exact.work import operations
 
 _TABLE_LIMIT = 3e7  # elements of the statistics table of all states kept in memory (240 MB)
 
@@ -53,8 +54,9 @@ class ExactLikelihood:
         self.totals = np.array([self._total(part) for part in parts])
         self.sizes = np.array([part.size for part in parts])
         self.betas = np.array([part.beta for part in parts])
-        n_states = float(bound.space.q) ** bound.lattice.n_sites
-        self.tabulated = self.method == "enumeration" and n_states * bound.n_params <= _TABLE_LIMIT
+        # Enumerable states are few: their number is asked for only there, for it may be beyond any float elsewhere.
+        enumerable = self.method == "enumeration"
+        self.tabulated = enumerable and bound.space.q**bound.lattice.n_sites * bound.n_params <= _TABLE_LIMIT
 
     def _total(self, part: Part) -> np.ndarray:
         states, weight = flat(part)
@@ -88,6 +90,14 @@ class ExactLikelihood:
     @property
     def _jitted(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
         return _compiled(_Shape(self.bound))
+
+    @property
+    def operations(self) -> float:
+        """Operations of one value and gradient in compiled code."""
+        bound = self.bound
+        if self.tabulated:
+            return 3.0 * len(self.betas) * bound.space.q**bound.lattice.n_sites * bound.n_params
+        return len(self.betas) * operations(bound.system(np.zeros(bound.n_params)), 1.0)
 
     def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """Log likelihood and gradient."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from hamlearn.infer.likelihoods import conditionals
+from hamlearn.infer.likelihoods.base import TRANSCENDENTAL
 from hamlearn.infer.records import Part, flat
 from hamlearn.models import BoundCouplings
 
@@ -43,6 +44,12 @@ class PatternLikelihood:
             self.counts[site, : len(counts)] = counts
             self.index[site, : len(index)] = index
         self.multiclass = bool(middle)
+
+    @property
+    def operations(self) -> float:
+        """Operations of one value and gradient."""
+        values = self.counts.size * (self.bound.space.q if self.multiclass else 1)
+        return TRANSCENDENTAL * values + 4.0 * self.design.size
 
     def _count(self, site: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         neighbours, bonds, first = self._sites[site]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from hamlearn.infer.likelihoods import conditionals
+from hamlearn.infer.likelihoods.base import TRANSCENDENTAL
 from hamlearn.infer.records import Part, unique_rows
 from hamlearn.models import BoundCouplings
 
@@ -38,6 +39,11 @@ class RowLikelihood:
             self.index[np.arange(n), np.arange(n)] = bound.n_coupling_params + bound.field_group
         # Whether the parameters of one site are all different (padding aside), so that blocks may be added by index.
         self._distinct = all(len(np.unique(row[row < bound.n_params])) == np.sum(row < bound.n_params) for row in self.index)
+
+    @property
+    def operations(self) -> float:
+        """Operations of one value and gradient."""
+        return self.spins.size * (TRANSCENDENTAL + 4.0 * self.spins.shape[1])
 
     def _matrix(self, theta: np.ndarray) -> np.ndarray:
         return np.append(theta, 0.0)[self.index]
