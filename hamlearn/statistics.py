@@ -367,6 +367,45 @@ def first_largest(values: Any, tolerance: float = 1e-9) -> int:
     return int(np.argmax(array >= array.max() - slack))
 
 
+def descending(values: Any, tolerance: float = 1e-9) -> np.ndarray:
+    """Indices of the values from the largest down; those that are equal within rounding stay in their own order.
+
+    See :func:`first_largest`, which is its first element.
+
+    Examples
+    --------
+    >>> descending([0.1, 0.7071067811865475, 0.7071067811865476]).tolist()
+    [1, 2, 0]
+    """
+    array = np.asarray(values, float)
+    array = np.where(np.isnan(array), -np.inf, array)
+    order = np.argsort(-array, kind="stable")
+    slack = tolerance * np.abs(array[np.isfinite(array)]).max(initial=0.0)
+    with np.errstate(invalid="ignore"):  # −inf − (−inf): equal
+        falls = np.nan_to_num(-np.diff(array[order], prepend=array[order[:1]]), nan=0.0, posinf=np.inf) > slack
+    return order[np.lexsort((order, np.cumsum(falls)))]
+
+
+def leading(vectors: np.ndarray) -> list[int]:
+    """The coordinates that lead a subspace, one for each of the orthonormal columns ``(n, k)`` that span it.
+
+    Any rotation of the columns spans the same space, and which one a factorisation returns is up to the processor; so the
+    coordinates are picked from the projector, the largest diagonal element first, each then projected out.
+
+    Examples
+    --------
+    >>> leading(np.sqrt(0.5) * np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]))
+    [0, 2]
+    """
+    rest, found = np.array(vectors, float), list[int]()
+    for _ in range(rest.shape[1]):
+        k = first_largest((rest**2).sum(1))
+        found.append(k)
+        direction = rest[k] / max(np.linalg.norm(rest[k]), 1e-300)
+        rest = rest - np.outer(rest @ direction, direction)
+    return found
+
+
 def _as_chains(x: Any, dtype: Any = np.float64) -> np.ndarray:
     """`x` with axes (chain, draw, ...)."""
     series = np.asarray(x, dtype=dtype)

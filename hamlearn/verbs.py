@@ -35,9 +35,10 @@ def learn(
     model : Couplings, PolynomialAction, or another model of :mod:`hamlearn.models`
         What is unknown, and its prior.
     likelihood : {"auto", "exact", "pseudo", "screening", "rise", "logrise", "score"}
-        How log p(data | θ) is evaluated; "screening" is "rise". "auto" takes the exact one where its estimated time
-        is below two minutes, else the pseudo-likelihood. "score" is score matching, for angles and real fields; "auto" takes
-        it for polynomial actions unless it wastes data (the record says how much).
+        How log p(data | θ) is evaluated; "screening" is "rise". "auto" takes the exact one where its counted work is less
+        than two minutes of one ordinary core (counted, so the choice is the same on any machine), else the
+        pseudo-likelihood. "score" is score matching, for angles and real fields;
+        "auto" takes it for polynomial actions unless it wastes data (the record says how much).
     engine : {"auto", "mle", "map", "laplace", "nuts", "gibbs"} or settings
         How the posterior is found, or settings such as ``hl.infer.NUTS(draws=500)``. "auto" takes NUTS up to 500
         parameters, the normal approximation beyond, and Gibbs for spike-and-slab priors. Every engine returns draws.

@@ -12,6 +12,7 @@ import pytest
 import xarray as xr
 
 import hamlearn as hl
+from hamlearn import statistics
 from hamlearn.infer import tree
 from hamlearn.infer.choose import choose
 from hamlearn.infer.records import bind
@@ -146,3 +147,29 @@ def test_what_is_called_with_seconds_is_recorded_only():
             if isinstance(node, ast.If | ast.IfExp | ast.While):
                 words = {part.id for part in ast.walk(node.test) if isinstance(part, ast.Name)}
                 assert not words & {"started", "time"}, name
+
+
+def test_sorting_keeps_the_order_of_ties():
+    """Without ``kind="stable"`` the order of equal values depends on the processor's vector instructions."""
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "np.argsort":
+                stable = any(word.arg == "kind" and ast.unparse(word.value) == "'stable'" for word in node.keywords)
+                assert stable, f"{file.name}: np.argsort(..., kind='stable'), or hamlearn.statistics.descending"
+
+
+def test_the_directions_that_data_leave_open_have_the_same_leaders_in_any_basis():
+    """A null space of three pairs of parallel bonds, spanned by random rotations of the same vectors: one leader a pair, the first."""
+    pairs = np.zeros((8, 3))
+    for k, (i, j) in enumerate(((0, 1), (2, 5), (3, 4))):
+        pairs[[i, j], k] = np.sqrt(0.5), -np.sqrt(0.5)
+    for seed in range(20):
+        rotation = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))[0]
+        assert statistics.leading(pairs @ rotation) == [0, 2, 3]
+
+
+def test_equal_within_rounding_is_equal():
+    values = np.array([0.3, 0.1 + 0.2, 0.2, 0.3 - 1e-15, np.nan])
+    assert statistics.first_largest(values) == 0 and statistics.first_largest(-values) == 2
+    assert statistics.descending(values).tolist() == [0, 1, 3, 2, 4]
+    assert statistics.first_largest([np.nan, np.nan]) == 0 and statistics.first_largest([1.0, np.inf]) == 1

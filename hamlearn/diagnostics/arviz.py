@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from hamlearn.infer import kinds, tree
+from hamlearn.statistics import first_largest
 
 SAMPLED = ("nuts", "gibbs")  # engines whose draws form Markov chains; the others draw independently from a normal
 RARE = 0.01  # a bond in fewer draws than this is constant for all purposes of a mean
@@ -75,7 +76,7 @@ def convergence(post: xr.DataTree) -> dict[str, Any]:
         "max_mcse_over_sd": array_stats.mcse(values, method="mean") / values.std((1, 2), ddof=1),
     }
     for key, found in measures.items():
-        worst = int(np.nanargmin(found) if key.startswith("min") else np.nanargmax(found)) if np.isfinite(found).any() else 0
+        worst = first_largest(-found if key.startswith("min") else found)
         result[key] = float(found[worst])
         result[f"{key}_where"] = str(names[moved][worst])
     return result

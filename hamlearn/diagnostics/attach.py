@@ -66,7 +66,7 @@ def _digest(table: xr.Dataset) -> dict[str, object]:
     digest: dict[str, object] = {key: table.attrs[key] for key in ("decision", "reason")}
     if table.attrs["decision"] == "undecided":
         return digest
-    order = np.argsort(table["p_value"].values)
+    order = np.argsort(table["p_value"].values, kind="stable")
     adjusted = table["p_adjusted"].values[order]
     names = table["statistic"].values[order]
     digest |= {"overall_p": float(table.attrs["overall_p"]), "statistics": int(table.sizes["statistic"])}

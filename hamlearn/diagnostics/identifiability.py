@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.infer import kinds, tree
+from hamlearn.statistics import descending, first_largest
 
 
 def identifiability(post: xr.DataTree, directions: int = 10) -> xr.Dataset:
@@ -43,12 +44,12 @@ def identifiability(post: xr.DataTree, directions: int = 10) -> xr.Dataset:
     n_params = len(labels)
     flat = theta.reshape(-1, n_params)
     variance, axes = np.linalg.eigh(np.atleast_2d(np.cov(flat.T)))
-    order = np.argsort(-variance)
+    order = descending(variance)
     # With no more draws than parameters the last directions are not seen at all.
     order = order[: max(1, min(n_params, len(flat) - 1))]
     variance, axes = np.maximum(variance[order], 0.0), axes[:, order]
     weak = min(directions, len(order))
-    leaders = np.argmax(np.abs(axes[:, :weak]), axis=0)
+    leaders = np.array([first_largest(np.abs(axes[:, k])) for k in range(weak)])
     names = np.array([labels[k] for k in leaders])
     with np.errstate(divide="ignore"):
         information = np.where(variance > 0, 1 / np.maximum(variance, 1e-300), np.inf)

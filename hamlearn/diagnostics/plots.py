@@ -60,7 +60,7 @@ def lattice(post: xr.DataTree) -> Figure:
     certainty = np.abs(mean) / np.where(sd > 0, sd, np.inf)
     crowd = np.sqrt(64 / max(bound.lattice.n_sites, 16)) * min(1.0, 2.5 * bound.lattice.n_sites / max(bound.lattice.n_bonds, 1))
     widths = crowd * (0.7 + 5.0 * np.minimum(certainty / 10, 1.0))
-    order = np.argsort(certainty[owners])  # certain bonds on top
+    order = np.argsort(certainty[owners], kind="stable")  # certain bonds on top
     if "included" in post["posterior"]:
         there = layout.posterior_values(post, "included").mean((0, 1)) > 0.5
         order = order[there[owners[order]]]
@@ -121,7 +121,7 @@ def forest(post: xr.DataTree, parameter: str = "J", strongest: int = STRONGEST) 
 def forest_of(labels: list[str], draws: np.ndarray, what: str = "parameter", strongest: int = STRONGEST) -> Figure:
     """:func:`forest` of any parameters, from their labels and draws ``(draw, parameter)``."""
     mean = draws.mean(0)
-    total, shown = len(labels), np.argsort(mean)
+    total, shown = len(labels), np.argsort(mean, kind="stable")
     if total > 1.5 * strongest:
         shown = shown[np.isin(shown, np.argsort(-np.abs(mean), kind="stable")[:strongest])]
     low, high = np.quantile(draws[:, shown], [0.05, 0.95], axis=0)
@@ -266,7 +266,7 @@ def trace(post: xr.DataTree, worst: int = 4) -> Figure:
     """
     names, theta = kinds.of(post).parameters(post)
     spread = theta.mean(1).std(0) / np.maximum(theta.std((0, 1)), 1e-300)
-    chosen = np.argsort(-spread)[:worst]
+    chosen = np.argsort(-spread, kind="stable")[:worst]
     chains, draws = theta.shape[:2]
     figure, grid = _figure(8.4, 0.4 + 1.25 * len(chosen), len(chosen), 2)
     shades = [BLUE, RED, "#2f855a", "#8a5a00", "#6b46c1", GREY]

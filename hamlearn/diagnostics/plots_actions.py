@@ -95,7 +95,7 @@ def _actions(axes: Any, post: xr.DataTree, x: np.ndarray, beta: float, system: A
     learned = learned - learned.mean(1, keepdims=True)  # actions are defined up to a constant
     low, mean, high = np.quantile(learned, 0.05, axis=0), learned.mean(0), np.quantile(learned, 0.95, axis=0)
     if system is None:
-        order = np.argsort(mean)
+        order = np.argsort(mean, kind="stable")
         axes.fill_between(np.arange(len(x)), low[order], high[order], color=BLUE, alpha=0.3, linewidth=0)
         axes.plot(mean[order], color=BLUE)
         axes.set_xlabel("path, in order of its action", color=INK)

@@ -93,7 +93,7 @@ def _tail(null: np.ndarray, value: float) -> float:
 def table(rows: list[Row], blocks: int, width_ratio: float | None) -> xr.Dataset:
     """All rows with p-values corrected for their number (Holm), and the decision in the attributes."""
     p = np.array([row.p_value for row in rows])
-    order = np.argsort(p)
+    order = np.argsort(p, kind="stable")
     holm = np.empty(len(p))
     holm[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1.0)
     found = xr.Dataset(

@@ -257,7 +257,7 @@ def _target_covariance(posts: list[xr.DataTree], bound: Any, point: np.ndarray, 
         if paths is not None:
             terms = bound.terms(paths, bound.scales(beta))
             return np.cov(terms.T), float((longest_links(paths) > longest).mean()), f"{_SAMPLES} exact paths of the extrapolated action"
-    nearest = min(posts, key=lambda post: abs(np.log(tree.observed_betas(post).max() / beta)))
+    nearest = min(posts, key=lambda post: round(abs(np.log(tree.observed_betas(post).max() / beta)), 9))
     observed = nearest["observed_data"].to_dataset().isel(temperature=-1)
     here, there = bound.scales(beta), (float(observed["u"]), float(observed["v"]))
     factor = np.concatenate([np.full(bound.model.range, here.u / there[0]), np.full(len(bound.model.powers), here.v / there[1])])
@@ -295,7 +295,7 @@ def _couplings(posts: list[xr.DataTree], beta: float, seed: int) -> xr.DataTree:
         groups["point"] = tree.variables(bound, point, ())
         observed = xr.concat([post["observed_data"].to_dataset() for post in posts], "temperature", join="override")
         groups["observed_data"] = observed.assign_coords(temperature=np.arange(observed.sizes["temperature"]))
-    nearest = min(posts, key=lambda post: abs(np.log(tree.observed_betas(post).max() / beta)))
+    nearest = min(posts, key=lambda post: round(abs(np.log(tree.observed_betas(post).max() / beta)), 9))
     factor = float((beta / tree.observed_betas(nearest).max()) ** 2)
     ess, variance = _classical_ess(bound, theta, beta, seed)
     facts = {"fixed": "sites", "from_beta": _betas(posts), "agreement": None if np.isnan(agreement) else agreement}

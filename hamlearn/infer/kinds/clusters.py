@@ -30,6 +30,7 @@ from hamlearn.infer.records import Part
 from hamlearn.infer.settings import Gibbs, as_engine
 from hamlearn.infer.thinning import thinned
 from hamlearn.models import BoundClusters, BoundCouplings, Clusters, Couplings
+from hamlearn.statistics import descending, first_largest
 from hamlearn.systems import exact
 from hamlearn.systems.base import SPINS, System
 from hamlearn.systems.pairwise import Pairwise
@@ -156,7 +157,7 @@ def _screen_and_refine(
     reasons.append(f"screen of {bound.n_params} terms on {len(sites)} of {bound.n_sites} sites: {len(found.selected)} selected")
     if whole:
         return found, everything, probability
-    order = np.argsort(-probability, kind="stable")[:_MOST_CANDIDATES]
+    order = descending(probability)[:_MOST_CANDIDATES]
     candidates = np.sort(order[probability[order] >= _CANDIDATE])
     if not len(candidates):
         candidates = order[:1]
@@ -220,7 +221,7 @@ def _exact(
         return None
     calibration = calibration_room.calibrate(exactly, best.theta, best.information, wanted=calibrate)
     reasons.append(f"strengths of the selected terms from the exact likelihood ({method}): {calibration.note}")
-    order = np.argsort(np.array(pairs + fields))  # back to the order of `selected`
+    order = np.argsort(np.array(pairs + fields), kind="stable")  # back to the order of `selected`
     return best.theta[order], calibration.root[order], calibration.note
 
 
@@ -296,6 +297,6 @@ def parameters(post: xr.DataTree) -> tuple[list[str], np.ndarray]:
     group = post["posterior"].to_dataset()
     probability = np.asarray(group["included"].values).mean((0, 1))
     kept = np.flatnonzero(probability > 0.5)
-    kept = kept if len(kept) else np.array([int(np.argmax(probability))])
+    kept = kept if len(kept) else np.array([first_largest(probability)])
     names = [str(group["term"].values[k]) for k in kept]
     return names, np.asarray(group["K"].values)[..., kept]

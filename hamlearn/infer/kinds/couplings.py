@@ -22,6 +22,7 @@ from hamlearn.infer.optimum import Optimum, maximise
 from hamlearn.infer.records import Part, bind, frozen_sites
 from hamlearn.infer.settings import MAP, NUTS, Engine, Gibbs, LaplaceApproximation, as_engine
 from hamlearn.models import BoundCouplings, Couplings, Normal, SpikeSlab
+from hamlearn.statistics import first_largest, leading
 from hamlearn.systems.base import System
 
 logger = logging.getLogger("hamlearn")
@@ -127,7 +128,7 @@ def _infer(prepared: Choice, *, calibrate: bool, seed: int, frozen: np.ndarray) 
             "Tie them, drop them, or use a proper prior with engine='map', 'laplace' or 'nuts'."
         )
     if not usable and engine.name == "mle":
-        worst = likelihood.bound.parameter_names[int(np.argmax(np.abs(best.theta)))]
+        worst = likelihood.bound.parameter_names[first_largest(np.abs(best.theta), tolerance=1e-3)]
         raise HamlearnError(
             f"the maximum-likelihood estimate runs off to infinity ({worst} leads): the data are separable, too few or too ordered. "
             "Use a proper prior with engine='map', 'laplace' or 'nuts', or more data."
@@ -267,7 +268,7 @@ def _spectrum(bound: BoundCouplings, information: np.ndarray) -> _Spectrum:
     top, names = max(values.max(initial=0.0), 1e-300), []
     if values.min(initial=top) < 1e-9 * top:
         values, vectors = np.linalg.eigh(scaled)
-        names = [bound.parameter_names[int(np.argmax(np.abs(vectors[:, k])))] for k in np.flatnonzero(values < 1e-9 * top)]
+        names = [bound.parameter_names[k] for k in leading(vectors[:, values < 1e-9 * top])]
     return _Spectrum(float(top / max(values.min(initial=top), 1e-300)), names)
 
 

@@ -15,6 +15,7 @@ from hamlearn.infer.extrapolation.extrapolate import findings, identity_weights,
 from hamlearn.infer.extrapolation.support import annealed, path_features, unseen_share
 from hamlearn.infer.predictions.agreement import scatter
 from hamlearn.models.extrapolated import ExtrapolatedAction
+from hamlearn.statistics import first_largest
 from hamlearn.systems.base import System
 from hamlearn.systems.sampling import simulate
 from hamlearn.systems.weighted import JoinedAction
@@ -101,7 +102,7 @@ def _target(
     posts: list[xr.DataTree], observed: list[np.ndarray | None], betas: list[float], beta: float, seed: int
 ) -> tuple[np.ndarray | None, str]:
     """Draws of the joined action, reached from those of the density at the nearest temperature; None where it has none."""
-    nearest = int(np.argmin(np.abs(np.log(np.array(betas) / beta))))
+    nearest = first_largest(-np.abs(np.log(np.array(betas) / beta)))
     start = observed[nearest]
     if start is None:
         return None, "not known: the densities cannot be sampled"

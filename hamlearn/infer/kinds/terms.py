@@ -17,6 +17,7 @@ import scipy.linalg
 
 from hamlearn.infer.calibrate import ScoreCovariance, score_covariance
 from hamlearn.infer.likelihoods.terms import TermLikelihood
+from hamlearn.statistics import descending, first_largest
 
 _MOST_STEPS = 200  # of the climb: terms added and dropped
 _FACTOR_TERMS = 24
@@ -90,8 +91,9 @@ def climb(
             variance = np.diag(np.linalg.inv(precision))
             keep = log_odds[here] + 0.5 * theta[here] ** 2 / variance + 0.5 * np.log(tau * variance)
             if keep.min() < 0:
-                active.remove(int(here[np.argmin(keep)]))
-                theta[here[np.argmin(keep)]] = 0.0
+                worst = int(here[first_largest(-keep)])
+                active.remove(worst)
+                theta[worst] = 0.0
                 continue
         else:
             theta, precision = np.zeros(likelihood.n_params), np.zeros((0, 0))
@@ -109,7 +111,7 @@ def climb(
             break
         # Placements that share no site hardly stand in for each other: a glass is not climbed bond by bond.
         best, taken = gain.max(), set[int]()
-        for k in np.argsort(-gain):
+        for k in descending(gain):
             if gain[k] < max(0.2 * best, 1e-12) or (taken and likelihood.family.copies == 1):
                 break
             sites = likelihood.placement(int(k))

@@ -154,7 +154,7 @@ def _sum_groups(values: np.ndarray, group: np.ndarray) -> np.ndarray:
     if not len(group):
         return values[:, :0]
     if len(np.unique(group)) == len(group):
-        return values[:, np.argsort(group)]
+        return values[:, np.argsort(group, kind="stable")]
     result = np.zeros((len(values), int(group.max()) + 1))
     np.add.at(result.T, group, values.T)
     return result

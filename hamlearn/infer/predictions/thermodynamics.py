@@ -63,7 +63,7 @@ def estimate(systems: Sequence[Any], betas: np.ndarray, wanted: Sequence[str], s
     found = [_one_kind([systems[k] for k in where], betas, wanted, method, seed) for (_, method, _), where in groups.items()]
     if len(found) == 1:
         return found[0]
-    order = np.argsort(np.concatenate(list(groups.values())))
+    order = np.argsort(np.concatenate(list(groups.values())), kind="stable")
     merged = {}
     for name in wanted:
         pieces = [one[name] for one in found]

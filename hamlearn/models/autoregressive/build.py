@@ -96,7 +96,7 @@ def build(model: Autoregressive | Flow, space: Space, shape: tuple[int, ...], se
 
 def earlier_neighbours(shape: tuple[int, ...], order: np.ndarray) -> np.ndarray:
     """Positions of the neighbours on the torus that come earlier in the order, −1 for the others, ``(n, 2 axes)``."""
-    sites, rank = np.arange(len(order)).reshape(shape), np.argsort(order)
+    sites, rank = np.arange(len(order)).reshape(shape), np.argsort(order, kind="stable")
     around = [np.roll(sites, step, axis).ravel() for axis in range(len(shape)) for step in (1, -1)]
     positions = rank[np.stack(around, 1)][order]
     return np.where(positions < np.arange(len(order))[:, None], positions, -1)

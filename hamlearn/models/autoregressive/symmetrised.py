@@ -46,7 +46,7 @@ class Symmetrised(nn.Module):
         super().__init__()
         self.n, self.kind, self.mirror, self.per_site = len(order), kind, mirror, per_site
         self.register_buffer("order", torch.as_tensor(np.array(order)), persistent=False)
-        self.register_buffer("inverse", torch.as_tensor(np.argsort(order)), persistent=False)
+        self.register_buffer("inverse", torch.as_tensor(np.argsort(order, kind="stable")), persistent=False)
         self.register_buffer("group", torch.as_tensor(np.array(group)), persistent=False)
         self.register_buffer("location", torch.zeros(()))
         self.register_buffer("scale", torch.ones(()))

@@ -191,7 +191,7 @@ def _ladder_engine(request: Request, seed: np.random.SeedSequence) -> tuple[loop
     same = len(request.betas) == len(rungs)
     values = request.starts(len(rungs) if same or isinstance(request.start, str) else 1, seed)
     # Starts come in the order of beta, rungs go from hot to cold.
-    values = values[np.argsort(request.betas)] if same else values
+    values = values[np.argsort(request.betas, kind="stable")] if same else values
     values = np.broadcast_to(values, (len(rungs), *values.shape[1:]))
     kept = np.searchsorted(rungs, request.betas)
     if request.system.space.continuous:

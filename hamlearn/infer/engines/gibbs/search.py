@@ -18,6 +18,7 @@ from hamlearn.infer.engines.gibbs.surrogate import Surrogate, surrogate
 from hamlearn.infer.likelihoods import Likelihood
 from hamlearn.models import SpikeSlab
 from hamlearn.progress import track
+from hamlearn.statistics import descending
 
 MAX_ROUNDS = 10
 _PATIENCE = 2  # rounds without a better graph, each of twice as many sweeps, unless all chains agree at once
@@ -155,7 +156,7 @@ def _median_graph(theta: np.ndarray, included: np.ndarray) -> np.ndarray:
 
 def _finalists(likelihood: Likelihood, normal: Surrogate, prior: SpikeSlab, modes: list[Mode], rounds: int) -> Search:
     rough = np.array([log_evidence(mode, likelihood, normal, prior) for mode in modes])
-    order = [int(k) for k in np.argsort(-rough) if rough[k] > rough.max() - _CLOSE][:8]
+    order = [int(k) for k in descending(rough) if rough[k] > rough.max() - _CLOSE][:8]
     chosen = [modes[k] for k in order]
     if len(chosen) == 1:
         return Search(normal, chosen, np.zeros(1), rounds, len(modes))
