@@ -127,3 +127,46 @@ def test_other_bad_input():
         statistics.jackknife([1.0, 2.0], np.mean, block=2)
     with pytest.raises(HamlearnError, match="two batches"):
         statistics.batch_means_error([1.0, 2.0], 1)
+
+
+# -- what moves slowly in microstates ------------------------------------------------------------------------------------
+
+
+def slow_ferromagnet(seed=0, draws=4000):
+    """Spins that follow one hidden sign, which turns with probability 1/100 a draw, and are flipped by chance one in five times."""
+    rng = np.random.default_rng(seed)
+    sign = np.cumprod(np.where(rng.random((2, draws, 1)) < 0.01, -1, 1), 1)
+    return sign * np.where(rng.random((2, draws, 16)) < 0.2, -1, 1)
+
+
+def test_a_glass_is_as_slow_as_the_ferromagnet_that_it_was():
+    """Turning some spins for good changes no dynamics; the sum over sites loses nearly all of it."""
+    states = slow_ferromagnet()
+    turned = states * np.array([1, -1] * 8)
+    assert statistics.integrated_autocorrelation_time(turned.mean(-1)) < 3
+    found = statistics.longest_autocorrelation(states)
+    assert statistics.longest_autocorrelation(turned) == pytest.approx(found, rel=1e-9)
+    assert statistics.overlap_autocorrelation(turned).tau == pytest.approx(statistics.overlap_autocorrelation(states).tau, rel=1e-9)
+    # A sign that turns with probability f has ρ(t) = (1 − 2f)^t, so τ = (1 − f)/f.
+    assert 0.5 * 99 < found < 2 * 99
+
+
+def test_the_overlap_by_hand():
+    x = np.random.default_rng(0).normal(size=(2, 30, 3)).cumsum(1)
+    deviation = x - x.mean((0, 1))
+    by_hand = [np.mean([np.sum(chain[: 30 - t] * chain[t:]) / (30 - t) for chain in deviation]) for t in range(30)]
+    rho = np.array(by_hand) / by_hand[0]
+    sums = 2 * np.cumsum(rho[:16]) - 1
+    width = next(t for t in range(16) if t >= 2.5 * sums[t] or t == 15)
+    found = statistics.overlap_autocorrelation(x)
+    assert int(found.window) == width and float(found.tau) == pytest.approx(max(1.0, sums[width] * (1 + (2 * width + 1) / 60)))
+
+
+def test_independent_microstates_are_not_talked_down():
+    draws = [statistics.longest_autocorrelation(np.random.default_rng(seed).choice([-1.0, 1.0], size=(2, 500, 16))) for seed in range(60)]
+    assert np.mean(np.array(draws) > 1) <= 0.1
+
+
+def test_microstates_that_never_change_have_no_autocorrelation():
+    assert statistics.longest_autocorrelation(np.ones((2, 50, 4))) == 1.0
+    assert np.isnan(statistics.overlap_autocorrelation(np.ones((2, 50, 4))).tau)

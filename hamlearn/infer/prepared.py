@@ -18,6 +18,7 @@ from hamlearn.models import Autoregressive, Flow
 from hamlearn.systems.base import Space, space_from_name
 
 _LEAST_BLOCKS = 20
+_MOST_SITES = 256  # that autocorrelation is looked for on
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +140,7 @@ def _on_disk(sets: list[xr.Dataset], space: Space, settings: Training, model: Au
     taus = []
     for part in sets:
         first = streaming.beginning(part, settings.memory)
-        taus.append(_tau(first, index(microstate_data.rows(first))))
+        taus.append(_tau(first, index(microstate_data.rows(first)), space))
     sizes = [(part.sizes["chain"], part.sizes["draw"]) for part in sets]
     where = [streaming.regions(*size, settings.heldout, tau) for size, tau in zip(sizes, taus, strict=True)]
     train, heldout = (streaming.blocks(sets, space, [pair[side] for pair in where], settings.memory) for side in (0, 1))
@@ -160,7 +161,7 @@ def split(part: xr.Dataset, space: Space, share: float) -> tuple[np.ndarray, np.
     states = space.index(states).astype(np.int8) if space.q else states
     weight, _ = microstate_data.multiplicity(part)
     chains, draws, _ = states.shape
-    tau = _tau(part, states)
+    tau = _tau(part, states, space)
     if "count" in part:
         return _split_counts(states, weight, float(part["beta"]), share)
     train, last = streaming.regions(chains, draws, share, tau)
@@ -184,28 +185,28 @@ def _split_counts(
     return both[keep], np.full(int(keep.sum()), beta), weight[keep], heldout[keep], ~heldout[keep], 1.0
 
 
-def _tau(part: xr.Dataset, states: np.ndarray) -> float:
-    """The autocorrelation time that the data name, or the longest of the mean, its size, and the neighbour product."""
+def _tau(part: xr.Dataset, states: np.ndarray, space: Space) -> float:
+    """The longest autocorrelation time: of what the data name, and of the slowest directions in them, whichever these are."""
     if int(part.attrs.get("independent", 0)) or "count" in part or "weight" in part:
         return 1.0
     named = [float(part.attrs[name]) for name in ("tau_int", "tau_int_m") if name in part.attrs]
-    if named and np.all(np.isfinite(named)):
-        return max(1.0, *named)
+    longest = max([1.0, *(value for value in named if np.isfinite(value))])
     if states.shape[1] < 20:
-        return 1.0
-    values = states.astype(float)
-    mean = values.mean(-1)
-    series = np.stack([mean, np.abs(mean - mean.mean()), (values * np.roll(values, 1, -1)).mean(-1)], -1)
-    found = statistics.integrated_autocorrelation(series)
-    # Of independent draws τ is 1 give or take its error: only what stands out counts, or their number would be talked down.
-    # A τ so long that its own error is as large stands out by the correlation of neighbouring draws.
-    deviation = series - series.mean((0, 1))
-    variance = (deviation**2).mean((0, 1))
-    product = (deviation[:, 1:] * deviation[:, :-1]).mean((0, 1))
-    beside = np.divide(product, variance, out=np.zeros_like(product), where=variance > 0)
-    stands_out = (found.tau - 1 > 3 * found.standard_error) | (beside > 5 / np.sqrt(deviation[..., 0].size))
-    seen = np.where(stands_out, found.tau, 1.0)
-    return float(np.max(np.nan_to_num(seen, nan=1.0)))
+        return longest
+    return max(longest, statistics.longest_autocorrelation(shown(states, space)))
+
+
+def shown(states: np.ndarray, space: Space) -> np.ndarray:
+    """What microstates ``(chain, draw, site)`` show, as numbers whose overlap means likeness; at most about 500 of them.
+
+    Of many sites every k-th is looked at: a collective mode moves them all.
+    """
+    sites = states[..., :: -(-states.shape[-1] // _MOST_SITES)]
+    if space.q > 2:
+        return (sites[..., None] == np.arange(space.q)).reshape(*sites.shape[:2], -1).astype(float)
+    if space.name == "angles":
+        return np.concatenate([np.cos(sites), np.sin(sites)], -1)
+    return sites.astype(float)
 
 
 def resampled(train: Any, tau: float, worth: float, seed: int) -> Any:

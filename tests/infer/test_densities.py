@@ -187,6 +187,36 @@ def test_errors_of_estimates_cover():
         assert scipy.stats.binomtest(hit, runs, 0.9).pvalue > statistics_budget.spend(), (name, hit)
 
 
+def slow_chains(chains, draws, seed):
+    """Metropolis with three attempts a draw, written out: tens of draws of autocorrelation."""
+    rng = np.random.default_rng(seed)
+    states = exact.sample(ISING, BETA, chains, seed).astype(int)
+    found, here = np.empty((chains, draws, 3, 3), int), np.arange(chains)
+    for draw in range(draws):
+        for _ in range(3):
+            i, j = rng.integers(3, size=(2, chains))
+            around = sum(states[here, (i + a) % 3, (j + b) % 3] for a, b in ((0, 1), (1, 0), (0, -1), (-1, 0)))
+            turn = rng.random(chains) < np.exp(-2 * BETA * states[here, i, j] * around)
+            states[here, i, j] = np.where(turn, -1, 1) * states[here, i, j]
+        found[:, draw] = states
+    return found
+
+
+def test_the_error_over_a_chain_counts_its_autocorrelation():
+    post, chains = posterior(), slow_chains(40, 1000, seed=3)
+    expected = -(np.exp(truth()) * hl.log_prob(post, every_state()).values[0]).sum()
+    hits = 0
+    for chain in chains:
+        found = hl.estimate(post, n=100, states=chain)
+        assert found.attrs["target_tau"] > 3
+        hits += abs(float(found["cross_entropy"][0]) - expected) < 1.6449 * float(found["cross_entropy_error"][0])
+    assert scipy.stats.binomtest(hits, 40, 0.9).pvalue > statistics_budget.spend(), hits
+    told = [hl.estimate(post, n=100, states=chains[:4], tau=tau)["cross_entropy_error"][0] for tau in (1.0, 25.0)]
+    assert told[1] / told[0] == pytest.approx(5.0)
+    with pytest.raises(HamlearnError, match="tau is an autocorrelation time"):
+        hl.estimate(post, n=100, states=chains[0], tau=0.5)
+
+
 # -- variational ---------------------------------------------------------------------------------------------------------
 
 

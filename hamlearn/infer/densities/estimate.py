@@ -6,6 +6,7 @@ cannot see what q leaves out; draws of p can, and both together tell.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,16 @@ import scipy.special
 import xarray as xr
 
 from hamlearn import statistics
+from hamlearn.errors import HamlearnError
 from hamlearn.infer import tree
 from hamlearn.infer.kinds import autoregressive
 from hamlearn.infer.members import site_states
+from hamlearn.infer.prepared import shown
 from hamlearn.systems import exact
 from hamlearn.systems.base import check_beta
 
 _REPLICATES = 400  # bootstrap: an error to 4 %
+_FEWEST = 20  # draws of a chain below which autocorrelation is not looked for
 
 LONG_NAMES = {
     "entropy": "entropy of the density, -E_q[ln q], nats",
@@ -41,6 +45,8 @@ def estimate(
     n: int = 10_000,
     states: Any = None,
     seed: int = 0,
+    *,
+    tau: float | None = None,
 ) -> xr.Dataset:
     """Entropy, free energy and log Z by direct sampling, with errors and effective sample sizes.
 
@@ -54,11 +60,14 @@ def estimate(
         Inverse temperature of the target (and of a model with ``condition="beta"``); by default the learned one.
     n : int
         Draws per network.
-    states : Dataset or array ``(draws, *sites)``, optional
+    states : Dataset or array ``(draws, *sites)`` or ``(chain, draw, *sites)``, optional
         Microstates of the target; by default `n` are drawn where an oracle can (enumeration, transfer matrix). Data that the
-        density was trained on flatter it.
+        density was trained on flatter it. Draws are taken as a time series, unless a Dataset says that they are independent.
     seed : int
         Of all draws.
+    tau : float, optional
+        Autocorrelation time of `states` in draws, 1 for independent ones. By default the longest of what the Dataset names, of
+        ln q along every chain, and of the slow directions of the states (:func:`hamlearn.statistics.longest_autocorrelation`).
 
     Returns
     -------
@@ -71,7 +80,7 @@ def estimate(
     Raises
     ------
     HamlearnError
-        If the density lives on other sites or in another space than the system.
+        If the density lives on other sites or in another space than the system, or `tau` is below 1.
 
     Notes
     -----
@@ -94,8 +103,8 @@ def estimate(
     at = float(check_beta(found[0].beta if beta is None else beta))
     rng = np.random.default_rng(seed)
     seeds = rng.integers(2**32, size=len(found) + 1)
-    target = _target(found[0], system, at, n, states, int(seeds[-1]))
-    rows = []
+    target = _target(found[0], system, at, n, states, int(seeds[-1]), tau)
+    rows, taus = [], []
     for one, start in zip(found, seeds, strict=False):
         drawn = one.sample(int(n), int(start), at if one.conditioned else None)
         log_q = one.log_prob(drawn, at)
@@ -104,11 +113,12 @@ def estimate(
             action = np.asarray(system.action(drawn, at), float)
             row |= _from_density(action, log_q, at, rng)
         if target is not None:
-            row |= _cross_entropy(one.log_prob(target[0], at), target[2])
-        if target is not None and system is not None:
-            row |= _from_target(
-                -target[1] - one.log_prob(target[0], at), target[2], (row["log_partition"], row["log_partition_error"]), rng
-            )
+            of_target = one.log_prob(target[0], at)
+            slow = _slowest(of_target, target[2]) if tau is None else target[2]
+            taus.append(slow)
+            row |= _cross_entropy(of_target, slow)
+            if system is not None:
+                row |= _from_target(-target[1] - of_target, slow, (row["log_partition"], row["log_partition_error"]), rng)
         rows.append(row)
     result = xr.Dataset({name: ("member", np.array([row[name] for row in rows])) for name in rows[0]})
     for name, text in LONG_NAMES.items():
@@ -116,6 +126,7 @@ def estimate(
             result[name].attrs["long_name"] = text
     draws = 0 if target is None else int(np.prod(target[1].shape))
     result.attrs = {"beta": at, "n": int(n), "n_sites": int(np.prod(tree.site_shape(post))), "target_draws": draws, "seed": int(seed)}
+    result.attrs |= {"target_tau": max(taus)} if taus else {}
     return result
 
 
@@ -169,21 +180,42 @@ def _from_p(log_w: np.ndarray) -> np.ndarray:
     return np.array([-inverse, np.exp(-inverse - direct), log_w.mean() + inverse])
 
 
-def _target(one: Any, system: Any, beta: float, n: int, states: Any, seed: int) -> tuple[np.ndarray, np.ndarray, float] | None:
-    """States ``(chain, draw, *sites)`` of the target, their actions (0 if unknown), and their autocorrelation time."""
+def _slowest(log_q: np.ndarray, tau: float) -> float:
+    """The longer of a known τ and that of ln q ``(chain, draw)``; 0 stands for draws known to be independent."""
+    if tau == 0 or log_q.shape[1] < _FEWEST:
+        return max(1.0, tau)
+    found = statistics.integrated_autocorrelation(log_q)
+    stands_out = np.isfinite(found.tau) and found.tau - 1 > 3 * found.standard_error
+    return max(1.0, tau, float(found.tau) if stands_out else 1.0)
+
+
+def _target(
+    one: Any, system: Any, beta: float, n: int, states: Any, seed: int, tau: float | None
+) -> tuple[np.ndarray, np.ndarray, float] | None:
+    """States ``(chain, draw, *sites)`` of the target, their actions, and their autocorrelation time (0: known to be independent)."""
     if system is None:
         if states is None:
             return None
         system = autoregressive.density_of(one)
     autoregressive.require_same_sites(one, system)
-    tau = 1.0
+    if tau is not None and not tau >= 1:
+        raise HamlearnError(f"tau is an autocorrelation time in draws, 1 for independent ones; got {tau!r}.")
     if states is None:
         if exact.method(system) not in ("enumeration", "transfer"):
             return None
-        array = exact.sample(system, beta, n, seed)[None]
+        array, found = exact.sample(system, beta, n, seed)[None], 0.0
     else:
         array, _ = site_states(system, states)
         array = array.reshape((*(array.shape[: -len(one.shape)] if array.ndim - len(one.shape) == 2 else (1, -1)), *one.shape))
-        if isinstance(states, xr.Dataset) and not int(states.attrs.get("independent", 0)):
-            tau = float(max(1.0, states.attrs.get("tau_int", 1.0)))
-    return array, np.asarray(system.action(array, beta), float), tau
+        attrs = states.attrs if isinstance(states, xr.Dataset) else {}
+        found = 0.0 if int(attrs.get("independent", 0)) else _tau_of(array, one, attrs)
+    return array, np.asarray(system.action(array, beta), float), found if tau is None else float(tau)
+
+
+def _tau_of(array: np.ndarray, one: Any, attrs: Mapping[Any, Any]) -> float:
+    """The longest τ that is named with microstates ``(chain, draw, *sites)`` or seen in what they show."""
+    named = [float(attrs[name]) for name in ("tau_int", "tau_int_m") if name in attrs and np.isfinite(float(attrs[name]))]
+    flat = array.reshape(*array.shape[:2], -1)
+    rows = one.space.index(flat) if one.space.q else flat
+    seen = statistics.longest_autocorrelation(shown(rows, one.space)) if array.shape[1] >= _FEWEST else 1.0
+    return max(1.0, seen, *named)
