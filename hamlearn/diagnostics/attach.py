@@ -41,7 +41,8 @@ def attach(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None = N
         post["checks"] = xr.DataTree(table)
         additions["check"] = _digest(table)
     elif "check" not in record:
-        additions["check"] = {"decision": "not run"}
+        why = "it was judged without its data" if data is None else "the comparison was switched off (check=False)"
+        additions["check"] = {"decision": "not run", "reason": why}
     return tree.with_record(post, **additions)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from hamlearn.diagnostics import wording
 from hamlearn.diagnostics.verdict import CHECK, ESS, Verdict, rhat_limit
 from hamlearn.infer import tree
 from hamlearn.models import BoundCouplings
@@ -77,7 +78,7 @@ def limits(record: dict[str, Any], verdict: Verdict) -> list[str]:
     found = [reason.what[0].upper() + reason.what[1:] + "." for reason in verdict.reasons if reason.severity == "note" and reason.advice]
     found += ["Error bars and bands hold within this family of models; that another family is right, they do not include."]
     if record["engine"]["name"] in ("mle", "map", "laplace"):
-        found.append("Draws come from a normal distribution: tails and skew beyond it are not shown.")
+        found.append("Draws come from a normal or Student t distribution: tails and skew beyond it are not shown.")
     return found
 
 
@@ -85,7 +86,8 @@ def check_lead(record: dict[str, Any]) -> str:
     """What was compared, and the outcome."""
     found = record.get("check") or {"decision": "not run"}
     if found["decision"] == "not run":
-        return "The model was not compared with held-out data. Learn with check=True, or call hl.diagnostics.attach(post, data)."
+        what, advice = wording.not_compared(record)
+        return f"{what[0].upper()}{what[1:]}. {advice}"
     if found["decision"] == "undecided":
         return f"Undecided: {found['reason']}."
     outcome = (
@@ -147,9 +149,11 @@ def convergence_lead(record: dict[str, Any]) -> str:
     """Whether there was anything to converge."""
     found = record["convergence"]
     if "training" in record:
-        return f"{len(record['training']['stopped'])} networks were trained; how that went is drawn above and weighed in the verdict."
+        trained = wording.several(len(record["training"]["stopped"]), "network")
+        return f"Trained: {trained}; how that went is weighed in the verdict."
     if not found["sampled"]:
-        return f"Engine {record['engine']['name']} draws independently from a normal distribution: there is nothing to converge."
+        how = wording.not_sampled(record)
+        return f"{how[0].upper()}{how[1:]}. There is nothing to converge."
     return f"{found['chains']} chains of {found['draws']} draws; {found['judged']} parameters judged" + (
         f", {found['constant']} left out because they practically never move." if found["constant"] else "."
     )
@@ -180,9 +184,15 @@ def identifiability_lead(table: xr.Dataset) -> str:
     none = json.loads(table.attrs["unidentified"])
     silent = f" Without information: {', '.join(none[:6])}." if none else ""
     return (
-        f"{number(table.attrs['data_per_parameter'])} independent site observations a parameter; condition number of the scaled "
-        f"information {number(table.attrs['condition'])}. Gauge: {table.attrs['gauge']}.{silent}"
+        f"{wording.several(table.attrs['data_per_parameter'], 'site observation')} for every parameter{_condition(table)}. "
+        f"Gauge: {table.attrs['gauge']}.{silent}"
     )
+
+
+def _condition(table: xr.Dataset) -> str:
+    """Only where it was computed."""
+    value = float(table.attrs["condition"])
+    return f"; condition number of the scaled information {number(value)}" if np.isfinite(value) else ""
 
 
 def weak(table: xr.Dataset) -> list[dict[str, str]]:

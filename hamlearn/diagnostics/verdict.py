@@ -14,6 +14,7 @@ from typing import Any
 import scipy.stats
 import xarray as xr
 
+from hamlearn.diagnostics import wording
 from hamlearn.infer import tree
 
 LEVELS = ("believe", "caution", "do not believe")
@@ -42,17 +43,20 @@ class Finding:
         What was found, in a sentence.
     advice : str
         What to do about it; empty for notes that ask for nothing.
+    passed : bool
+        Whether this says that a test was passed. Only these carry a tick: other notes are facts and caveats.
     """
 
     severity: str
     topic: str
     what: str
     advice: str = ""
+    passed: bool = False
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What to believe of a posterior, and why.
+    """What to believe of a posterior, and why; true in a condition only where the level is "believe".
 
     Attributes
     ----------
@@ -66,6 +70,9 @@ class Verdict:
     level: str
     summary: str
     reasons: tuple[Finding, ...]
+
+    def __bool__(self) -> bool:
+        return self.level == "believe"
 
     def __str__(self) -> str:
         marks = {"note": " ", "caution": "!", "serious": "x"}
@@ -152,10 +159,9 @@ def _summary(level: str, reasons: list[Finding], record: dict[str, Any]) -> str:
 
         return densities.summary(record)
     if not bad:
-        size = f"{record['n_params']} parameters from {_count(record['microstates'])} microstates"
-        kind = "the exact likelihood" if not record["composite"] else f"a calibrated {record['likelihood']} likelihood"
+        size = f"{wording.size(record)} from {wording.count(record['microstates'])} microstates"
         sampled = ", the chains converged" if record.get("convergence", {}).get("sampled") else ""
-        return f"{size} by {kind}{sampled}, and held-out data agree with the model."
+        return f"{size} by {wording.by_what(record)}{sampled}, and held-out data agree with the model."
     first = bad[0].what[0].upper() + bad[0].what[1:]
     more = f" {len(bad) - 1} more {'finding' if len(bad) == 2 else 'findings'} below." if len(bad) > 1 else ""
     return first + "." + more
@@ -174,8 +180,7 @@ def _convergence(record: dict[str, Any]) -> Iterator[Finding]:
             yield Finding(
                 "serious", "convergence", "the optimiser did not converge", "Use a proper prior with engine='nuts', or more data."
             )
-        name = record["engine"]["name"]
-        yield Finding("note", "convergence", f"not sampled: engine {name} draws independently from a normal distribution")
+        yield Finding("note", "convergence", wording.not_sampled(record))
         return
     more = (
         "Sample longer: engine=hl.infer.NUTS(draws=4000, warmup=1000)."
@@ -209,7 +214,7 @@ def _convergence(record: dict[str, Any]) -> Iterator[Finding]:
         numbers = (
             f"R-hat at most {found['max_rhat']:.3f}, ESS at least {ess_of(found):.0f}" if "max_rhat" in found else "no parameter moved"
         )
-        yield Finding("note", "convergence", f"the chains have converged ({numbers}, no divergences)")
+        yield Finding("note", "convergence", f"the chains have converged ({numbers}, no divergences)", passed=True)
 
 
 def rhat_limit(found: dict[str, Any]) -> float:
@@ -238,6 +243,7 @@ def _likelihood(record: dict[str, Any]) -> Iterator[Finding]:
                 "note",
                 "calibration",
                 f"{name} is a stand-in for the exact likelihood; its error bars are calibrated ({calibration['note']}){wide}",
+                passed=True,
             )
         elif "separable" in calibration["note"]:
             advice = "Use likelihood='exact' if the lattice allows, or more data at a higher temperature."
@@ -258,13 +264,7 @@ def _likelihood(record: dict[str, Any]) -> Iterator[Finding]:
             )
         else:
             ratio = record.get("check", {}).get("width_ratio") or 1.4
-            advice = "Learn with calibrate=True, or likelihood='exact'."
-            yield Finding(
-                "serious" if ratio > 2 else "caution",
-                "calibration",
-                f"the {name} likelihood was not calibrated: error bars are too small by about {ratio:.2g}",
-                advice,
-            )
+            yield Finding("serious" if ratio > 2 else "caution", "calibration", *wording.uncalibrated(record, ratio))
         return
     if "separable" in calibration["note"]:
         advice = "Rely on nothing in the directions that the prior decides; collect data at a higher temperature."
@@ -279,7 +279,7 @@ def _likelihood(record: dict[str, Any]) -> Iterator[Finding]:
             "Learn with calibrate=True.",
         )
     else:
-        yield Finding("note", "likelihood", f"the likelihood is exact ({calibration['note']})")
+        yield Finding("note", "likelihood", wording.exact_likelihood(record), passed=True)
 
 
 def _autocorrelation(record: dict[str, Any]) -> Iterator[Finding]:
@@ -289,9 +289,8 @@ def _autocorrelation(record: dict[str, Any]) -> Iterator[Finding]:
         yield Finding("serious", "autocorrelation", "the chains of the data disagree by more than their own fluctuations", advice)
     size = record["microstates"]
     if found["tau"] > 1:
-        worth = (
-            f"{_count(size)} microstates are worth {_count(found['ess'])} independent ones (autocorrelation time {found['tau']:.3g} draws)"
-        )
+        worth = f"{wording.count(size)} microstates are worth {wording.count(found['ess'])} independent ones"
+        worth += f" (autocorrelation time {found['tau']:.3g} draws)"
         if found["kind"] == "too few batches" or (found["batches"] or MIN_BATCHES) < MIN_BATCHES:
             advice = "Run the chains longer, at least 100 autocorrelation times in all; until then error bars are themselves uncertain."
             yield Finding("caution", "autocorrelation", f"too few independent batches ({found['batches']}): {worth}", advice)
@@ -324,33 +323,28 @@ def _identifiability(record: dict[str, Any]) -> Iterator[Finding]:
     if ratio < DATA_PER_PARAMETER:
         severity = "serious" if ratio < HOPELESS_DATA else "caution"
         advice = "Tie parameters, use a sparse prior (prior='spike_slab'), or collect more data."
-        yield Finding(severity, "identifiability", f"few data: {ratio:.2g} independent site observations a parameter", advice)
+        yield Finding(severity, "identifiability", f"few data: {wording.data_per_parameter(record, ratio)}", advice)
     else:
-        yield Finding("note", "identifiability", f"{_count(ratio)} independent site observations a parameter")
+        yield Finding("note", "identifiability", wording.data_per_parameter(record, ratio), passed=True)
 
 
 def _fit(record: dict[str, Any]) -> Iterator[Finding]:
     found = record.get("check")
     if found is None or found.get("decision") == "not run":
-        yield Finding(
-            "caution",
-            "fit",
-            "the model was not compared with held-out data",
-            "Learn with check=True, or call hl.diagnostics.attach(post, data).",
-        )
+        yield Finding("caution", "fit", *wording.not_compared(record))
     elif found["decision"] == "undecided":
         yield Finding(
             "caution", "fit", f"the comparison with held-out data is undecided: {found['reason']}", "Give more, or longer, chains of data."
         )
     elif found["overall_p"] < CHECK:
         severity = "serious" if found["overall_p"] < CHECK_SERIOUS else "caution"
-        advice = "Give the model what it lacks (more bonds, fields, untied parameters) or split the data; predictions inherit the misfit."
+        advice = wording.misfit_advice(record)
         differ = "differs" if len(found["failed"]) == 1 else "differ"
         what = f"the model family does not fit: {_list(found['failed'], 3)} of held-out data {differ} from its predictions"
         yield Finding(severity, "fit", f"{what} (p = {found['overall_p']:.2g} over {found['statistics']} statistics)", advice)
     else:
         what = f"{found['statistics']} statistics that were not fitted agree with held-out data (overall p = {found['overall_p']:.2g})"
-        yield Finding("note", "fit", what)
+        yield Finding("note", "fit", what, passed=True)
 
 
 def _recorded(record: dict[str, Any]) -> Iterator[Finding]:
@@ -370,7 +364,3 @@ def _place(name: str) -> str:
 def _list(words: list[str], limit: int = 6) -> str:
     words = list(dict.fromkeys(words))
     return ", ".join(words[:limit]) + (f" and {len(words) - limit} more" if len(words) > limit else "")
-
-
-def _count(number: float) -> str:
-    return f"{number:,.0f}".replace(",", " ") if number >= 100 else f"{number:.3g}"

@@ -111,7 +111,7 @@ def new_record(
         Entries of one kind; ``optimum``, ``calibration``, ``identifiability`` replace the defaults key by key.
     """
     size = float(sum(multiplicity(part)[0].sum() for part in sets))
-    worth = size if ess is None else float(ess)
+    worth = size / max(tau, 1.0) if ess is None else float(ess)
     sites = float(np.prod(sets[0]["state"].shape[2:]))
     defaults: dict[str, dict[str, Any]] = {
         "optimum": {"converged": True, "steps": 0, "finite": True, "value": float("nan")},

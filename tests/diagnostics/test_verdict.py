@@ -76,7 +76,8 @@ FINDINGS = {
 
 def test_a_flawless_record_is_believed():
     found = judge_record(doctored())
-    assert found.level == "believe", found
+    assert found.level == "believe" and found, found
+    assert {reason.topic for reason in found.reasons if reason.passed} == {"convergence", "calibration", "identifiability", "fit"}
     assert {reason.severity for reason in found.reasons} == {"note"}
     assert "20 parameters from 5 000 microstates" in found.summary
 
@@ -86,11 +87,51 @@ def test_a_finding_appears_alone_with_its_advice(name):
     changes, level, words = FINDINGS[name]
     found = judge_record(doctored(**changes))
     bad = [reason for reason in found.reasons if reason.severity != "note"]
-    assert found.level == level, found
+    assert found.level == level and not found, found
+    assert not any(reason.passed for reason in bad)
     assert len(bad) == 1 and bad[0].advice, found
     for word in words:
         assert word in bad[0].what, bad[0]
     assert found.summary.lower().startswith(bad[0].what[:20].lower())
+
+
+NOT_ADVISED = {  # what is never said to someone who did it, or could not
+    "compared": ({"check": {"decision": "agrees", "reason": "", "overall_p": 0.4, "statistics": 11, "failed": []}}, "attach(post"),
+    "check=True, and not run": ({"check": {"decision": "not run", "reason": "its refit takes ten minutes"}}, "check=True"),
+    "calibrate=True, and not possible": (
+        {
+            "calibration__adjusted": False,
+            "calibration__note": "not calibrated: 9000 parameters, error bars from the diagonal curvature only",
+        },
+        "calibrate=True",
+    ),
+    "labels": ({"calibration__adjusted": False, "likelihood": "regression", "calibration__note": "a regression of labels"}, "calibrate"),
+    "bonds of a network": (
+        {"check": {"decision": "differs", "reason": "", "overall_p": 1e-6, "statistics": 2, "failed": ["m"]}, "likelihood": "regression"},
+        "bonds",
+    ),
+    "a normal distribution of networks": ({"engine": {"name": "lbfgs"}, "convergence": {"sampled": False, "draws": 5}}, "normal"),
+    "an exact likelihood of weighted draws": ({"composite": False, "likelihood": "importance-weighted"}, "likelihood is exact"),
+    "independent sites": ({"calibration__tau": 97.0, "calibration__ess": 50.0}, "independent site observations"),
+}
+
+
+@pytest.mark.parametrize("case", NOT_ADVISED)
+def test_what_would_be_untrue_is_not_said(case):
+    changes, words = NOT_ADVISED[case]
+    assert words not in str(judge_record(doctored(**changes)))
+
+
+def test_what_was_not_run_says_why_and_how_to_get_it():
+    found = judge_record(doctored(check={"decision": "not run", "reason": "its refit takes ten minutes"}))
+    assert "not compared with held-out data: its refit takes ten minutes" in str(found) and "hl.diagnostics.attach(post, data)" in str(
+        found
+    )
+
+
+def test_numbers_are_named_for_what_they_count():
+    assert "2 terms selected among 400 candidates" in judge_record(doctored(n_params=2, candidates=400)).summary
+    assert "1 parameter from" in judge_record(doctored(n_params=1)).summary
 
 
 def test_autocorrelation_that_is_accounted_for_is_a_note():
