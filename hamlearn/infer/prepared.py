@@ -9,9 +9,8 @@ import numpy as np
 import xarray as xr
 
 from hamlearn import data as microstate_data
-from hamlearn import statistics
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import streaming
+from hamlearn.infer import slowness, streaming
 from hamlearn.infer.densities.overlap import mass
 from hamlearn.infer.training import Training
 from hamlearn.models import Autoregressive, Flow
@@ -193,7 +192,7 @@ def _tau(part: xr.Dataset, states: np.ndarray, space: Space) -> float:
     longest = max([1.0, *(value for value in named if np.isfinite(value))])
     if states.shape[1] < 20:
         return longest
-    return max(longest, statistics.longest_autocorrelation(shown(states, space)))
+    return max(longest, slowness.longest_autocorrelation(shown(states, space)))
 
 
 def shown(states: np.ndarray, space: Space) -> np.ndarray:

@@ -15,7 +15,7 @@ import xarray as xr
 
 from hamlearn import statistics
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import tree
+from hamlearn.infer import slowness, tree
 from hamlearn.infer.kinds import autoregressive
 from hamlearn.infer.members import site_states
 from hamlearn.infer.prepared import shown
@@ -67,7 +67,7 @@ def estimate(
         Of all draws.
     tau : float, optional
         Autocorrelation time of `states` in draws, 1 for independent ones. By default the longest of what the Dataset names, of
-        ln q along every chain, and of the slow directions of the states (:func:`hamlearn.statistics.longest_autocorrelation`).
+        ln q along every chain, and of the slow directions of the states (:func:`hamlearn.infer.slowness.longest_autocorrelation`).
 
     Returns
     -------
@@ -217,5 +217,5 @@ def _tau_of(array: np.ndarray, one: Any, attrs: Mapping[Any, Any]) -> float:
     named = [float(attrs[name]) for name in ("tau_int", "tau_int_m") if name in attrs and np.isfinite(float(attrs[name]))]
     flat = array.reshape(*array.shape[:2], -1)
     rows = one.space.index(flat) if one.space.q else flat
-    seen = statistics.longest_autocorrelation(shown(rows, one.space)) if array.shape[1] >= _FEWEST else 1.0
+    seen = slowness.longest_autocorrelation(shown(rows, one.space)) if array.shape[1] >= _FEWEST else 1.0
     return max(1.0, seen, *named)
