@@ -23,7 +23,7 @@ AFFORDABLE = 120.0  # seconds of OPERATIONS_PER_SECOND
 NUTS_PARAMETERS = 500  # beyond this the normal approximation is the better use of time
 _STEPS = 16  # leapfrog steps a preconditioned NUTS draw takes, about
 _COMPILING = 8.0  # seconds
-_EAGER = 6.0  # times the cost of a gradient inside NUTS: Newton's takes either arithmetic of the transfer matrix
+_EAGER = 6.0  # times the cost of a gradient inside NUTS, where one compiled loop holds all of them
 
 
 @dataclass(frozen=True)

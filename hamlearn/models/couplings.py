@@ -122,7 +122,7 @@ class Couplings:
                 f"interaction={interaction!r} does not fit data in space {space.name!r}: "
                 "'ising' is for spins; 'clock', 'potts' and 'general' are for states."
             )
-        if interaction == "general" and self.tie == "bond" and np.any(_pair_counts(lattice) > 1):
+        if interaction == "general" and self.tie == "bond" and np.any(pair_counts(lattice) > 1):
             raise HamlearnError("parallel bonds (a periodic axis of extent 2) are not identified one by one: use tie='uniform'.")
         return BoundCouplings(self, lattice, space, interaction)
 
@@ -313,14 +313,17 @@ class BoundCouplings:
             ("J", self.bond_group, self.lattice.bonds, len(self.pair_basis)),
             ("h", self.field_group, None, len(self.field_basis)),
         ):
+            shared = np.bincount(group) > 1
             for index in np.unique(group, return_index=True)[1]:
                 place = f"{ends[index, 0]},{ends[index, 1]}" if ends is not None else str(index)
                 if ends is not None and self.model.tie == "distance":
                     place = f"distance {self.lattice.distances[ends[index, 0], ends[index, 1]]:.4g}"
-                tied = np.sum(group == group[index]) > 1 and not place.startswith("distance")
+                tied = shared[group[index]] and not place.startswith("distance")
                 names += [f"{label}[{'tied' if tied else place}]" + (f"({part})" if size > 1 else "") for part in range(size)]
         return names
 
 
-def _pair_counts(lattice: Lattice) -> np.ndarray:
-    return np.unique(np.sort(lattice.bonds, 1), axis=0, return_counts=True)[1]
+def pair_counts(lattice: Lattice) -> np.ndarray:
+    """How many bonds join each pair of sites that any bond joins."""
+    low, high = np.sort(lattice.bonds, 1).T.astype(np.int64)
+    return np.unique(low * lattice.n_sites + high, return_counts=True)[1]

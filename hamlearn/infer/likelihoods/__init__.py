@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer.likelihoods import angles
 from hamlearn.infer.likelihoods.angles import AngleLikelihood
@@ -14,6 +16,7 @@ from hamlearn.infer.likelihoods.patterns import PatternLikelihood
 from hamlearn.infer.likelihoods.rows import RowLikelihood
 from hamlearn.infer.records import Part
 from hamlearn.models import BoundCouplings
+from hamlearn.models.couplings import pair_counts
 from hamlearn.statistics import power
 
 NAMES = ("auto", "exact", "pseudo", "screening", "rise", "logrise", "score")
@@ -31,7 +34,7 @@ def composite(bound: BoundCouplings, parts: Sequence[Part], name: str) -> Counte
     q, degree = bound.space.q, int(bound.lattice.degree.max(initial=0))
     patterns = power(q, degree + 1)
     n_rows = sum(part.weight.size for part in parts)
-    parallel = bound.lattice.n_bonds > bound.lattice.graph.number_of_edges()
+    parallel = bool(np.any(pair_counts(bound.lattice) > 1))
     if bound.interaction == "ising" and not parallel and patterns > max(4096, n_rows / 2):
         return RowLikelihood(bound, parts, name)
     n_features = len(bound.field_basis) + degree * len(bound.pair_basis)

@@ -16,6 +16,7 @@ import numpy as np
 from hamlearn.infer.records import Part, flat
 from hamlearn.models import BoundCouplings
 from hamlearn.systems import exact
+from hamlearn.systems.exact.transfer import LINEAR_RANGE
 from hamlearn.systems.exact.work import operations
 
 _TABLE_LIMIT = 3e7  # elements of the statistics table of all states kept in memory (240 MB)
@@ -82,14 +83,23 @@ class ExactLikelihood:
             return float(top + np.log(total)), mean, covariance
         import jax
 
+        span = self._span(theta, beta)
         with jax.enable_x64(True):
-            value, slope = self._jitted[0](theta, beta)
-            curvature = self._jitted[1](theta, beta) if order == 2 else None
+            value, slope = _compiled(self._shape, _arithmetic(span))[0](theta, beta)
+            # A second derivative meets the square of what the first one meets.
+            curvature = _compiled(self._shape, _arithmetic(2 * span))[1](theta, beta) if order == 2 else None
         return float(value), np.asarray(slope) / beta, None if curvature is None else np.asarray(curvature) / beta**2
 
-    @property
-    def _jitted(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
-        return _compiled(_Shape(self.bound))
+    @cached_property
+    def _shape(self) -> _Shape:
+        return _Shape(self.bound)
+
+    def _span(self, theta: np.ndarray, beta: float) -> float:
+        """What decides the arithmetic of the transfer matrix, here and not inside compiled code.
+
+        There both would be compiled, and in a loop over tangents such a switch was seen to return NaN on a thousand layers.
+        """
+        return 0.0 if self.method == "enumeration" else beta * exact.energy_range(self.bound.system(theta))
 
     @property
     def operations(self) -> float:
@@ -166,13 +176,17 @@ class _Shape:
         return isinstance(other, _Shape) and self._key == other._key
 
 
+def _arithmetic(span: float) -> Literal["linear", "log"]:
+    return "linear" if span < LINEAR_RANGE else "log"
+
+
 @lru_cache(maxsize=16)
-def _compiled(shape: _Shape) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def _compiled(shape: _Shape, arithmetic: Literal["linear", "log"]) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Log Z with its gradient, and its Hessian, as jitted functions of (θ, β)."""
     import jax
     import jax.numpy as jnp
 
-    log_z = _log_partition_of(shape.bound, "auto")
+    log_z = _log_partition_of(shape.bound, arithmetic)
     gradient = jax.grad(log_z)
 
     def hessian(theta: Any, beta: Any) -> Any:
@@ -185,7 +199,7 @@ def _compiled(shape: _Shape) -> tuple[Callable[..., Any], Callable[..., Any]]:
     return jax.jit(jax.value_and_grad(log_z)), jax.jit(hessian)
 
 
-def _log_partition_of(bound: BoundCouplings, arithmetic: Literal["auto", "linear"]) -> Callable[..., Any]:
+def _log_partition_of(bound: BoundCouplings, arithmetic: Literal["log", "linear"]) -> Callable[..., Any]:
     function = exact.log_partition_function(bound.lattice, bound.space.q, arithmetic=arithmetic)
 
     def log_z(theta: Any, beta: Any) -> Any:

@@ -1,0 +1,63 @@
+"""Sizes beyond any float: numbers of states are compared, never computed with."""
+
+import numpy as np
+import pytest
+
+import hamlearn as hl
+from hamlearn.infer import choose, tree
+from hamlearn.infer.likelihoods import ExactLikelihood, RowLikelihood, composite
+from hamlearn.infer.records import bind
+from hamlearn.statistics import power
+
+
+def spins(draws, sites):
+    return hl.microstates(np.random.default_rng(0).choice([-1, 1], (draws, sites)))
+
+
+def chain(n):
+    return np.column_stack([np.arange(n - 1), np.arange(1, n)])
+
+
+def star(n):
+    return np.column_stack([np.zeros(n - 1, int), np.arange(1, n)])
+
+
+def test_powers_beyond_a_float_compare():
+    assert power(3, 5) == 243.0 and power(2, 0) == 1.0
+    assert power(2, 1023) == 2.0**1023 and power(2, 1024) == np.inf and power(21, 10**6) == np.inf
+
+
+def test_a_chain_of_a_thousand_sites_is_learned_exactly():
+    """One coupling: the exact posterior mode is artanh of the mean neighbour product, in closed form."""
+    data = spins(64, 1030)
+    post = hl.learn(data, hl.models.Couplings(chain(1030), tie="uniform", fields=None), engine="map", seed=0)
+    assert tree.record_of(post)["likelihood"] == "exact"
+    states = data["state"].values[0].astype(float)
+    assert float(post["point"]["J"][0]) == pytest.approx(np.arctanh((states[:, 1:] * states[:, :-1]).mean()), rel=1e-3, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_the_information_of_a_long_chain_is_finite():
+    """At zero coupling the products of neighbours are independent signs: their information is the identity times the rows."""
+    bound, parts, _ = bind(spins(10, 1030), hl.models.Couplings(chain(1030), fields=None))
+    found = ExactLikelihood(bound, parts).information(np.zeros(bound.n_params))
+    np.testing.assert_allclose(found, 10 * np.eye(bound.n_params), atol=1e-9)
+
+
+def test_a_site_with_more_neighbours_than_a_float_has_exponents():
+    bound, parts, _ = bind(spins(20, 1200), hl.models.Couplings(star(1200), fields=None))
+    assert isinstance(composite(bound, parts, "pseudo"), RowLikelihood)
+    assert choose.choose(bound, parts, "auto", None).likelihood.name == "pseudo"
+    assert len(set(bound.parameter_names)) == 1199
+
+
+def test_q_states_with_too_many_neighbours_are_refused_in_one_sentence():
+    data = hl.microstates(np.random.default_rng(0).integers(0, 21, (5, 400)), space="states", q=21)
+    model = hl.models.Couplings(star(400), tie="uniform", fields=None)
+    with pytest.raises(hl.HamlearnError, match=r"tables of .* numbers; use a sparser graph"):
+        hl.learn(data, model, likelihood="pseudo", check=False)
+
+
+def test_networks_on_windows_of_a_thousand_sites_know_that_they_are_too_many():
+    bound = hl.models.Extensive(focus=1, context=20).bind(hl.systems.SPINS, (41, 41))
+    assert bound.table_states == np.inf
