@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from hamlearn import data as microstates
-from hamlearn.diagnostics import arviz, comparison, densities, invariants, simulated
+from hamlearn.diagnostics import arviz, comparison, densities, invariants, signals, simulated
 from hamlearn.diagnostics.verdict import CHECK, Verdict, verdict
 from hamlearn.infer import kinds, tree
 
@@ -32,14 +32,15 @@ def attach(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None = N
     Returns
     -------
     DataTree
-        `post`, with group ``checks`` and the entries ``convergence``, ``check`` and ``parameter_names`` in its record.
+        `post`, with group ``checks`` and the entries ``convergence``, ``check``, ``signals`` and ``parameter_names`` in its record.
     """
-    additions = {"convergence": arviz.convergence(post), "parameter_names": kinds.of(post).parameters(post)[0]}
+    additions: dict[str, Any] = {"convergence": arviz.convergence(post), "parameter_names": kinds.of(post).parameters(post)[0]}
     record = tree.record_of(post)
     if data is not None and check:
         table = _compare(post, data, record, seed)
         post["checks"] = xr.DataTree(table)
         additions["check"] = _digest(table)
+        additions["signals"] = signals.find(post, data)
     elif "check" not in record:
         why = "it was judged without its data" if data is None else "the comparison was switched off (check=False)"
         additions["check"] = {"decision": "not run", "reason": why}

@@ -136,13 +136,14 @@ def judge_record(record: dict[str, Any], *, beta_declared: bool = True) -> Verdi
         _likelihood,
         _autocorrelation,
         _identifiability,
+        _signals,
         _fit,
         _recorded,
     )
     if "training" in record:  # a neural density: its weights have no error bars, it has a training instead
         from hamlearn.diagnostics import densities  # it makes findings itself: imported when both files are complete
 
-        judges = (densities.judge, _autocorrelation, *((_fit,) if "check" in record else ()), _recorded)
+        judges = (densities.judge, _autocorrelation, _signals, *((_fit,) if "check" in record else ()), _recorded)
     reasons = [found for judge in judges for found in judge(record)]
     if not beta_declared:
         what = "the observation's β was not declared: couplings are βJ, predictions at another β are hypothetical"
@@ -350,6 +351,12 @@ def _fit(record: dict[str, Any]) -> Iterator[Finding]:
 def _recorded(record: dict[str, Any]) -> Iterator[Finding]:
     """What a kind of model found while learning or extrapolating, as it recorded it."""
     for found in record.get("findings", []):
+        yield Finding(found["severity"], found["topic"], found["what"], found.get("advice", ""))
+
+
+def _signals(record: dict[str, Any]) -> Iterator[Finding]:
+    """What was found in the data themselves; weighed before the fit, of whose failure it may be the cause."""
+    for found in record.get("signals", []):
         yield Finding(found["severity"], found["topic"], found["what"], found.get("advice", ""))
 
 

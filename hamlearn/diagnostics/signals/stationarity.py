@@ -1,0 +1,151 @@
+"""Whether the rows come from one distribution from the first to the last: a drift is no autocorrelation.
+
+The power of a series of draws is flat at frequencies far below 1/τ. A drift (a trend, a bend, a jump) puts its own into
+the very lowest ones. The first three cosine components of every chain are compared, by an F test, with components a few
+times faster, which are taken in quarters of the chain, without trends and without the one quarter that a jump may have
+spoilt. Where the power still rises from fast to slow, the draws have slow modes of their own: the rise is continued to
+the lowest frequencies before anything is called a drift, which leaves a chain of less than some 50 τ unjudged.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.fft
+import scipy.stats
+
+from hamlearn.diagnostics.signals.view import Signal, View
+
+ALARM, SERIOUS = 1e-5, 1e-8  # over all series
+LOW = 3  # cosine components that a drift fills
+QUARTERS = 4
+MIDDLE, FAST = slice(2, 8), slice(8, 31)  # components of a quarter: 8–28 and 32–120 of the whole
+_BIAS = 0.7900, 0.8947  # mean of the three smallest of four χ²/degrees, for 6 and 23 degrees
+_DEGREES = 19.4  # of the middle band in one chain, after leaving one quarter out
+RISE = 1.43  # ln(15/2)/ln(62/15): how far the rise from fast to middle goes on to the lowest components
+FEWEST = 4 * 64  # draws
+MAX_SERIES = 256
+_VALUES = 20_000_000
+
+Named = tuple[list[str], np.ndarray]
+
+
+def find(view: View) -> list[Signal]:
+    """A finding if any series of the data drifts along the rows."""
+    if not view.ordered or view.rows.shape[1] < FEWEST:
+        return []
+    names, values = watched(view)
+    p_values, ratios = drift(values)
+    if not np.any(np.isfinite(p_values)):
+        return []
+    # Energy and order parameter stand for all sites: half of the level is theirs.
+    few = sum(not name.startswith(("site", "pair")) for name in names)
+    shares = np.where(np.arange(len(names)) < few, 2 * few, 2 * max(len(names) - few, 1))
+    adjusted = np.where(np.isfinite(p_values), np.minimum(p_values * shares, 1.0), 1.0)
+    worst = int(np.argmin(adjusted))
+    if adjusted[worst] > ALARM:
+        return []
+    shift = _shift(values[..., worst])
+    drifting = int(np.sum(adjusted < ALARM))
+    also = f" ({drifting} of {len(names)} series do)" if drifting > 1 else ""
+    moves = f"moves by {abs(shift):.2g} standard deviations from the first half of the rows to the second"
+    what = f"the rows are not draws of one distribution{view.label}: the {names[worst]} {moves}, more than its fluctuations explain{also}"
+    advice = (
+        "Find what changed along the rows (temperature, burn-in, their order), then drop or split them; if nothing did, the chains are "
+        "shorter than their slowest motion: run them longer."
+    )
+    # A sign of m that changes a few times is a chain too short for its phases, not a change of the distribution.
+    lasting = abs(shift) > 0.1 and not names[worst].startswith(("site", "mean of"))
+    severity = "serious" if adjusted[worst] < SERIOUS and lasting else "caution"
+    return [Signal(severity, "stationarity", what, advice, float(ratios[worst]), float(adjusted[worst]), float(shift))]
+
+
+def drift(series: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """p-values and F ratios ``(k,)`` of a drift in series ``(chain, draw, k)``; nan where the chain is too short to tell.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> still = rng.normal(size=(2, 1000, 1))
+    >>> moving = still + np.linspace(0, 2, 1000)[:, None]
+    >>> bool(drift(still)[0][0] > 1e-3), bool(drift(moving)[0][0] < 1e-9)
+    (True, True)
+    """
+    chains = series.shape[0]
+    waves = scipy.fft.dct(series, type=2, norm="ortho", axis=1)[:, 1 : LOW + 1]
+    low = (waves**2).mean((0, 1))
+    middle, fast = _bands(series)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        noise = middle * np.maximum(middle / fast, 1.0) ** RISE
+        ratios = np.where(middle > 0, low / noise, np.nan)
+    return np.asarray(scipy.stats.f.sf(ratios, LOW * chains, _DEGREES * chains)), ratios
+
+
+def watched(view: View) -> Named:
+    """Names and values ``(chain, draw, k)`` of what must not drift: only what the model's symmetry leaves unchanged."""
+    chains, draws, n = view.rows.shape
+    energy = view.action(view.rows.reshape(-1, n)).reshape(chains, draws)
+    names, columns = ["energy"], [energy]
+    pairs = _pairs(view)
+    limit = max(8, int(_VALUES // (chains * draws)))
+    pairs = pairs[np.linspace(0, len(pairs) - 1, min(len(pairs), MAX_SERIES, limit)).round().astype(int)] if len(pairs) else pairs
+    order, magnitude = _order(view)
+    names.append("order parameter")
+    columns.append(magnitude)
+    if not view.symmetric and order is not None:
+        names.append("mean of all sites")
+        columns.append(order)
+    names += [f"pair {i}–{j}" for i, j in pairs]
+    columns += [_product(view, int(i), int(j)) for i, j in pairs]
+    if not view.symmetric and view.space.name != "angles":
+        sites = np.linspace(0, n - 1, min(n, MAX_SERIES, limit)).round().astype(int)
+        names += [f"site {site}" for site in sites]
+        columns += [view.rows[..., site].astype(float) for site in sites]
+    return names, np.stack(columns, -1)
+
+
+def _pairs(view: View) -> np.ndarray:
+    bonds = np.asarray(view.system.lattice.bonds)
+    n = view.rows.shape[-1]
+    if len(bonds) and len(bonds) <= 8 * MAX_SERIES:
+        return bonds
+    return np.stack([np.arange(n), np.roll(np.arange(n), -1)], 1) if n > 1 else np.zeros((0, 2), int)
+
+
+def _product(view: View, i: int, j: int) -> np.ndarray:
+    left, right = view.rows[..., i], view.rows[..., j]
+    if view.space.name == "states":
+        return (left == right).astype(float)
+    if view.space.name == "angles":
+        return np.cos(left - right)
+    return left.astype(float) * right
+
+
+def _order(view: View) -> tuple[np.ndarray | None, np.ndarray]:
+    """The order parameter ``(chain, draw)`` and its magnitude."""
+    if view.space.name == "states":
+        shares = np.stack([(view.rows == value).mean(-1) for value in range(view.space.q)])
+        return None, shares.max(0)
+    if view.space.name == "angles":
+        return None, np.abs(np.exp(1j * view.rows).mean(-1))
+    mean = view.rows.mean(-1)
+    return mean, np.abs(mean)
+
+
+def _bands(series: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean power ``(k,)`` of the middle and the fast components in quarters of every chain, the strongest quarter left out."""
+    chains, draws, count = series.shape
+    length = draws // QUARTERS
+    pieces = series[:, : length * QUARTERS].reshape(chains, QUARTERS, length, count)
+    time = np.arange(length) - (length - 1) / 2
+    pieces = pieces - pieces.mean(2, keepdims=True)
+    slope = np.einsum("t,cqtk->cqk", time, pieces) / (time**2).sum()
+    pieces -= time[:, None] * slope[:, :, None]
+    power = scipy.fft.dct(pieces, type=2, norm="ortho", axis=2) ** 2
+    bands = [np.sort(power[:, :, band].mean(2), axis=1)[:, :-1].mean((0, 1)) for band in (MIDDLE, FAST)]
+    return bands[0] / _BIAS[0], bands[1] / _BIAS[1]
+
+
+def _shift(series: np.ndarray) -> float:
+    """Mean of the second half minus that of the first, in standard deviations of a row; from ``(chain, draw)``."""
+    half = series.shape[1] // 2
+    return float((series[:, half:].mean() - series[:, :half].mean()) / max(series.std(), 1e-300))

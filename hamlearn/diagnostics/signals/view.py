@@ -1,0 +1,111 @@
+"""What a search for signals looks at: the rows of one temperature beside the Hamiltonian that was learned from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from hamlearn import data as microstates
+from hamlearn.diagnostics import invariants
+from hamlearn.infer import kinds, tree
+from hamlearn.systems.base import Space, System
+
+_CHUNK = 1 << 14  # rows whose energies are computed at once
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One thing found in the data.
+
+    Attributes
+    ----------
+    severity : {"note", "caution", "serious"}
+    topic : str
+        "stationarity", "time series", "repeated rows" or "phase".
+    what, advice : str
+        What was found and what to do, in sentences.
+    statistic, p_value, effect : float
+        The test statistic, the probability of one as large by chance, and the size of the effect in the units that `what` names.
+    """
+
+    severity: str
+    topic: str
+    what: str
+    advice: str
+    statistic: float
+    p_value: float
+    effect: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the record of a posterior."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Rows at one temperature.
+
+    Attributes
+    ----------
+    data : Dataset
+        Where the rows come from.
+    rows : array (chain, draw, n_sites)
+        Microstates.
+    counts : array of int (chain, draw) or None
+        Repeat counts of a histogram, whose order means nothing.
+    ordered : bool
+        Whether rows stand in the order in which they were drawn: neither a histogram nor weighted.
+    space : Space
+        What a site holds.
+    beta : float
+        Inverse temperature.
+    system : System
+        The learned Hamiltonian (the mean of a posterior over couplings, one member of others).
+    label : str
+        `` at beta = …`` where there are several temperatures.
+    """
+
+    data: xr.Dataset
+    rows: np.ndarray
+    counts: np.ndarray | None
+    ordered: bool
+    space: Space
+    beta: float
+    system: System
+    label: str
+
+    @cached_property
+    def symmetric(self) -> bool:
+        """Whether the Hamiltonian is unchanged when all values are flipped or turned alike."""
+        return invariants.symmetric(self.system, self.rows)
+
+    def action(self, rows: np.ndarray) -> np.ndarray:
+        """βH of rows ``(row, n_sites)``."""
+        shape = tuple(self.system.lattice.shape)
+        pieces = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
+        return np.concatenate([np.asarray(self.system.action(piece.reshape(-1, *shape), self.beta), float) for piece in pieces])
+
+
+def views(post: xr.DataTree, sets: list[xr.Dataset]) -> Iterator[View]:
+    """The data sets as the searches see them."""
+    space = tree.space_of(post)
+    usual = _system(post)
+    for data in sets:
+        shape = data["state"].shape[2:]
+        system = usual if int(np.prod(shape)) == usual.lattice.n_sites else kinds.of(post).members(post, 1, 0, shape)[0]
+        counts = data["count"].values.astype(np.int64) if "count" in data else None
+        label = f" at beta = {float(data['beta']):.4g}" if len(sets) > 1 else ""
+        ordered = "count" not in data and "weight" not in data
+        yield View(data, microstates.rows(data), counts, ordered, space, float(data["beta"]), system, label)
+
+
+def _system(post: xr.DataTree) -> System:
+    if kinds.kind_name(post) == "couplings":
+        theta = tree.theta_draws(post)
+        return tree.bound_of(post).system(theta.reshape(-1, theta.shape[-1]).mean(0))
+    return kinds.of(post).members(post, 1, 0, None)[0]

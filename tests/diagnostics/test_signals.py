@@ -1,0 +1,160 @@
+"""Rows that drift, drive each other, were copied or stay in one phase are named; chains of honest samplers are not."""
+
+import numpy as np
+import pytest
+
+import hamlearn as hl
+from hamlearn.diagnostics import signals
+from hamlearn.diagnostics.signals import coincidences, stationarity, timeseries
+from hamlearn.systems import exact, lattice
+
+GRID = lattice.hypercubic((4, 4))
+MODEL = hl.models.Couplings(GRID)
+
+
+def glass(seed: int, draws: int = 3000, beta: float = 0.5) -> np.ndarray:
+    return exact.sample(hl.systems.EdwardsAnderson(GRID, seed=seed), beta, draws, seed).reshape(draws, 4, 4).astype(int)
+
+
+def drifting(seed: int) -> np.ndarray:
+    """Independent rows whose inverse temperature rises from 0.25 to 0.75."""
+    system = hl.systems.EdwardsAnderson(GRID, seed=seed)
+    return np.concatenate([exact.sample(system, beta, 100, 1000 * seed + k) for k, beta in enumerate(np.linspace(0.25, 0.75, 30))])
+
+
+def driven(seed: int, strength: float = 0.6, sites: int = 10, draws: int = 3000) -> np.ndarray:
+    """Every spin is drawn given one other spin of the row before: no two spins of a row are correlated."""
+    rng = np.random.default_rng(seed)
+    rows = np.ones((draws, sites))
+    for t in range(draws - 1):
+        rows[t + 1] = np.where(rng.random(sites) < 1 / (1 + np.exp(-2 * strength * np.roll(rows[t], 3))), 1, -1)
+    return rows.astype(int)
+
+
+def sweeps(seed: int, *, order: str, rule: str, updates: int, beta: float = 0.5, draws: int = 500) -> np.ndarray:
+    """Four chains ``(chain, draw, 4, 4)`` of a glass by plain loops, `updates` single sites a row."""
+    rng = np.random.default_rng(seed)
+    J = np.zeros((16, 16))
+    np.add.at(J, tuple(GRID.bonds.T), np.asarray(hl.systems.EdwardsAnderson(GRID, seed=seed).J))
+    J, spins, kept, chain, place = J + J.T, rng.choice([-1, 1], (4, 16)), [], np.arange(4), 0
+    for row in range(-50, draws):
+        for _ in range(updates):
+            site = rng.integers(16, size=4) if order == "random" else np.full(4, place % 16)
+            place += 1
+            pull = 2 * beta * spins[chain, site] * (J[site] * spins).sum(1)
+            flip = rng.random(4) < (1 / (1 + np.exp(pull)) if rule == "heat bath" else np.exp(-np.maximum(pull, 0)))
+            spins[chain, site] *= np.where(flip, -1, 1)
+        if row >= 0:
+            kept.append(spins.copy())
+    return np.array(kept).transpose(1, 0, 2).reshape(4, draws, 4, 4)
+
+
+def found(states: np.ndarray, model=MODEL, beta: float = 0.5, **more) -> list[dict]:
+    data = hl.microstates(states, beta=beta, **more)
+    return signals.find(hl.infer.learn(data, model, likelihood="pseudo", engine="laplace", seed=0), data)
+
+
+CHAINS = {"dims": ("chain", "draw", "x", "y")}
+
+
+def test_a_drift_is_no_autocorrelation():
+    data = hl.microstates(drifting(0), beta=0.5)
+    verdict = hl.verdict(hl.learn(data, MODEL, likelihood="pseudo", engine="laplace", seed=0))
+    assert verdict.level == "do not believe" and verdict.reasons[0].topic == "stationarity", verdict
+    assert "energy" in verdict.summary
+
+
+def test_shuffled_the_drift_is_gone():
+    rows = np.random.default_rng(0).permutation(drifting(0))
+    assert not [one for one in found(rows) if one["topic"] == "stationarity"]
+
+
+def test_rows_driven_by_the_row_before_are_a_time_series():
+    verdict = hl.verdict(hl.learn(hl.microstates(driven(0)), hl.models.Couplings(None), engine="laplace", seed=0))
+    assert verdict.level == "do not believe" and "time series" in verdict.summary and "row before" in verdict.summary, verdict
+    assert not found(np.random.default_rng(0).permutation(driven(0)), hl.models.Couplings(None), beta=None)
+
+
+@pytest.mark.parametrize("how", ["repeated", "contiguous in tiles", "counts", "resampled"])
+def test_copies_of_rows_are_found(how):
+    few, rng = glass(1, 600), np.random.default_rng(0)
+    if how == "counts":
+        rows, counts = np.unique(few.reshape(-1, 16), axis=0, return_counts=True)
+        result = found(rows.reshape(-1, 4, 4), counts=5 * counts)
+    else:
+        copies = {"repeated": np.repeat(few, 5, 0), "contiguous in tiles": np.tile(few, (5, 1, 1)), "resampled": few}[how]
+        index = rng.integers(600, size=3000) if how == "resampled" else rng.permutation(3000) if how == "repeated" else np.arange(3000)
+        result = found(copies[index])
+    assert [one["topic"] for one in result] == ["repeated rows"] and result[0]["severity"] == "serious"
+    assert 3 < result[0]["effect"] < 9  # copies of every row: 5, or what the excess of pairs says
+
+
+def test_rows_copied_with_a_flip_are_copies_to_a_model_without_fields():
+    few, rng = glass(2, 1000), np.random.default_rng(0)
+    both = rng.permutation(np.concatenate([few, -few]))
+    assert [one["topic"] for one in found(both, hl.models.Couplings(GRID, fields=None))] == ["repeated rows"]
+
+
+def test_the_expected_pairs_are_those_of_enumeration():
+    system, beta, draws = hl.systems.EdwardsAnderson(GRID, seed=3), 0.5, 4000
+    weight = np.exp(-beta * np.asarray(system.energy(exact.all_states(GRID).reshape(-1, 4, 4) * 2.0 - 1)))
+    truth = draws * (draws - 1) / 2 * ((weight / weight.sum()) ** 2).sum()
+    data = hl.microstates(exact.sample(system, beta, draws, 5).reshape(-1, 4, 4).astype(int), beta=beta)
+    view = next(signals.views(hl.infer.learn(data, MODEL, likelihood="pseudo", engine="laplace", seed=0), [data]))
+    rows, counts = coincidences._prepared(view, flips=False)
+    result = coincidences.count(view, rows, counts, 1.0)
+    assert abs(result.expected / truth - 1) < 0.1 and abs(result.z) < 3
+
+
+def test_one_phase_is_named_where_a_field_is_learned():
+    ferromagnet = hl.systems.Ising((8, 8), J=1.0)
+    start = np.ones((4, 8, 8), int)
+    chains = hl.simulate(ferromagnet, beta=0.55, draws=400, chains=4, seed=0, sampler="metropolis", start=start, progress=False)
+    assert np.all(chains["state"].values.mean((2, 3)) > 0)  # stuck
+    uniform = hl.models.Couplings(ferromagnet.lattice, tie="uniform", fields="uniform")
+    topics = [one["topic"] for one in found(chains["state"].values.astype(int), uniform, 0.55, **CHAINS)]
+    assert topics == ["phase"]
+    symmetric = hl.models.Couplings(ferromagnet.lattice, tie="uniform", fields=None)  # which cannot see the sign
+    assert not found(chains["state"].values.astype(int), symmetric, 0.55, **CHAINS)
+
+
+def test_an_applied_field_is_not_a_broken_symmetry():
+    magnet = hl.systems.Ising((8, 8), J=1.0, h=0.3)
+    chains = hl.simulate(magnet, beta=0.55, draws=400, chains=4, seed=0, sampler="metropolis", progress=False)
+    assert not found(
+        chains["state"].values.astype(int), hl.models.Couplings(magnet.lattice, tie="uniform", fields="uniform"), 0.55, **CHAINS
+    )
+
+
+@pytest.mark.parametrize("order, rule, updates", [("fixed", "heat bath", 16), ("fixed", "Metropolis", 16), ("random", "heat bath", 8)])
+def test_chains_of_samplers_are_clean(order, rule, updates):
+    assert all(one["severity"] == "note" for one in found(sweeps(1, order=order, rule=rule, updates=updates), **CHAINS))
+
+
+def test_hot_metropolis_sweeps_in_a_fixed_order_are_clean():
+    """Nearly every proposal is accepted, and correlations in time exceed those in one row: what sites remember of themselves is larger."""
+    for updates in (16, 32):
+        result = found(sweeps(0, order="fixed", rule="Metropolis", updates=updates, beta=0.05), beta=0.05, **CHAINS)
+        assert all(one["severity"] == "note" for one in result)  # that sites turn from row to row may be said
+        assert len(result) == (updates == 16)
+
+
+def test_stationary_chains_rarely_drift():
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(4, 1200, 300))
+    series = np.zeros_like(noise)
+    for t in range(1, 1200):  # tau = 19 draws, hidden under four times as much fast noise
+        series[:, t] = 0.9 * series[:, t - 1] + np.sqrt(1 - 0.81) * noise[:, t]
+    p_values = stationarity.drift(np.sqrt(0.2) * series[:, 200:] + np.sqrt(0.8) * rng.normal(size=(4, 1000, 300)))[0]
+    assert p_values.min() > 1e-5 and np.mean(p_values < 0.01) < 0.04
+
+
+def test_independent_rows_are_clean():
+    assert [found(glass(seed)) for seed in range(3)] == [[], [], []]
+
+
+def test_correlations_in_time_are_compared_with_those_in_one_row():
+    rows = driven(3, draws=2000).astype(float)[None]
+    p_value, ratio, matrix = timeseries.compare((rows - rows.mean(1, keepdims=True)) / rows.std((0, 1)), np.arange(10))
+    assert p_value < 1e-10 and ratio > 10
+    assert np.all(matrix[np.arange(10), (np.arange(10) + 3) % 10] > 0.45)  # np.roll(…, 3): site i drives site i + 3
