@@ -8,6 +8,8 @@ in attributes. Histograms carry ``count`` (how often a row was seen) or ``weight
 from __future__ import annotations
 
 import hashlib
+import json
+import logging
 from collections.abc import Iterable, Sequence
 from os import PathLike, fspath
 from typing import Any
@@ -17,6 +19,8 @@ import xarray as xr
 
 from hamlearn import storage
 from hamlearn.errors import HamlearnError, choice
+
+logger = logging.getLogger("hamlearn")
 
 SPACES = ("spins", "bits", "states", "angles", "reals")
 CONTINUOUS = ("angles", "reals")
@@ -54,7 +58,9 @@ def microstates(
     weights : array, optional
         Statistical weight of every row (sequence reweighting); the sum of weights is the effective sample size.
     q : int, optional
-        Number of states for ``space="states"``; one more than the largest value by default.
+        Number of states for ``space="states"``. By default the states are the codes that occur: a code that is never observed is
+        no state, so 1 … 5 or 0, 2, 5 become 0 … 4 or 0 … 2, in their order, and the attribute ``codes`` keeps what they were.
+        Declare `q` where codes mean themselves (a clock's angles) or unobserved states exist.
     wrap : bool
         For ``space="angles"``: angles outside [0, 2π) are meant, and are reduced to it. Without it they are an error,
         for they are more often degrees or another convention than angles that wound around.
@@ -103,13 +109,17 @@ def microstates(
     space = choice(space or "spins", SPACES, "space")
     if wrap and space != "angles":
         raise HamlearnError(f"wrap=True reduces angles to [0, 2π); it means nothing for space={space!r}, so leave it out.")
+    q_given = q
     values, name, q = _to_reals(array, space, q, wrap) if space in CONTINUOUS else _to_space(array, space, q)
     if space in CONTINUOUS:
         _refuse_repeated_end(values, [axis for axis, label in enumerate(names) if label not in ("beta", "chain", "draw")])
     site_dims = [axis for axis in names if axis not in ("beta", "chain", "draw")]
     if dims is None:
         site_dims = ["site"] if len(site_dims) == 1 else [f"x{index}" for index in range(len(site_dims))]
-    attrs = {"source_space": space, "beta_declared": int(beta is not None)}
+    attrs: dict[str, Any] = {"source_space": space, "beta_declared": int(beta is not None)}
+    if name == "states" and q_given is None:
+        values, codes = _without_gaps(values)
+        attrs |= {} if codes is None else {"codes": json.dumps(codes)}
     return _assemble(
         values, beta=1.0 if beta is None else beta, name=name, q=q, site_dims=site_dims, attrs=attrs, counts=counts, weights=weights
     )
@@ -237,6 +247,10 @@ def split_by_beta(data: xr.Dataset | Iterable[xr.Dataset]) -> list[xr.Dataset]:
     parts = [part for item in data for part in split_by_beta(item)]
     if not parts:
         raise HamlearnError("no microstates given: the list is empty.")
+    if any("codes" in part.attrs for part in parts):
+        # Files that lack different codes number their states differently: all of them get the codes that occur in any.
+        codes = sorted({code for part in parts if part.attrs["space"] == "states" for code in codes_of(part)})
+        parts = [recoded(part, codes) for part in parts]
     return parts
 
 
@@ -313,7 +327,7 @@ def _to_space(array: np.ndarray, space: str, q: int | None) -> tuple[np.ndarray,
         if found[0] < 0 or found[-1] > 126 or not np.all(found == np.floor(found)) or (q is not None and found[-1] >= q):
             top = "q−1" if q is None else str(q - 1)
             raise HamlearnError(f"space='states' holds the integers 0 … {top}; found values from {found[0]} to {found[-1]}.")
-        return array.astype(np.int8), "states", max(2, int(found[-1]) + 1) if q is None else int(q)
+        return array.astype(np.int8), "states", max(2, len(found)) if q is None else int(q)
     allowed = (-1, 1) if space == "spins" else (0, 1)
     if not np.isin(found, allowed).all():
         shown = ", ".join(str(value) for value in found[:5].tolist()) + (", …" if found.size > 5 else "")
@@ -329,6 +343,38 @@ def _to_space(array: np.ndarray, space: str, q: int | None) -> tuple[np.ndarray,
         raise HamlearnError(f"space={space!r} allows the values {allowed[0]} and {allowed[1]}; found {shown}.{hint}")
     values = array.astype(np.int8)
     return (values if space == "spins" else 2 * values - 1), "spins", 2
+
+
+def _without_gaps(values: np.ndarray) -> tuple[np.ndarray, list[int] | None]:
+    """States numbered without gaps, and the codes they had; None where nothing was to do."""
+    found = np.unique(values)
+    if found[-1] == len(found) - 1:
+        return values, None
+    logger.info(
+        "codes %s were read as states 0 … %d: a code that never occurs is no state (declare q= if it is one)",
+        ", ".join(map(str, found[:12].tolist())) + (", …" if len(found) > 12 else ""),
+        len(found) - 1,
+    )
+    return np.searchsorted(found, values).astype(np.int8), [int(code) for code in found]
+
+
+def codes_of(data: xr.Dataset) -> list[int]:
+    """The code that every state of q-state microstates had where they came from, in the order of the states."""
+    return list(json.loads(data.attrs["codes"])) if "codes" in data.attrs else list(range(int(data.attrs["q"])))
+
+
+def recoded(data: xr.Dataset, codes: Sequence[int]) -> xr.Dataset:
+    """The same microstates with their states numbered by `codes`, which must hold every code of theirs."""
+    own = codes_of(data)
+    if data.attrs["space"] != "states" or own == list(codes):
+        return data
+    missing = sorted(set(own) - set(codes))
+    if missing:
+        raise HamlearnError(f"the microstates hold the codes {missing}, which are none of the states {list(codes)}.")
+    place = np.searchsorted(codes, own).astype(np.int8)
+    result = data.assign(state=(data["state"].dims, place[data["state"].values], data["state"].attrs))
+    result.attrs = {**data.attrs, "q": max(2, len(codes)), "codes": json.dumps(list(codes))}
+    return result
 
 
 def _to_reals(array: np.ndarray, space: str, q: int | None, wrap: bool) -> tuple[np.ndarray, str, int]:

@@ -12,7 +12,7 @@ import xarray as xr
 
 from hamlearn import data as rooms
 from hamlearn import storage
-from hamlearn.data import microstates
+from hamlearn.data import codes_of, microstates, recoded, split_by_beta
 from hamlearn.errors import HamlearnError
 from hamlearn.systems import SPINS, lattice, states
 
@@ -430,3 +430,40 @@ def test_a_file_cut_off_in_the_middle_is_refused(tmp_path, cut):
     path.write_bytes(content[: int(cut * len(content))])
     with pytest.raises(HamlearnError, match="cannot read"):
         microstates(path)
+
+
+CODES = {"from one": [1, 2, 3, 4, 5], "with gaps": [0, 2, 5], "one code": [4]}
+
+
+@pytest.mark.parametrize("codes", CODES.values(), ids=CODES)
+def test_a_code_that_never_occurs_is_no_state(codes, caplog):
+    drawn = np.random.default_rng(0).integers(0, len(codes), (60, 4))
+    with caplog.at_level("INFO", logger="hamlearn"):
+        data = microstates(np.array(codes)[drawn], space="states")
+    assert "never occurs is no state" in caplog.text
+    assert data.attrs["q"] == max(2, len(codes))
+    np.testing.assert_array_equal(data["state"].values[0], drawn)
+    np.testing.assert_array_equal(np.array(codes_of(data))[data["state"].values[0]], np.array(codes)[drawn])
+
+
+def test_declared_states_keep_their_numbers():
+    data = microstates([[0, 2], [5, 2]], space="states", q=6)
+    assert "codes" not in data.attrs and data.attrs["q"] == 6
+    np.testing.assert_array_equal(data["state"].values[0], [[0, 2], [5, 2]])
+
+
+def test_files_that_lack_different_codes_number_their_states_alike():
+    first, second = [[1, 3], [3, 1]], [[3, 4], [7, 4]]
+    parts = split_by_beta([microstates(first, "states", beta=0.5), microstates(second, "states", beta=1.0)])
+    assert [codes_of(part) for part in parts] == [[1, 3, 4, 7]] * 2
+    for part, values in zip(parts, (first, second), strict=True):
+        np.testing.assert_array_equal(np.array(codes_of(part))[part["state"].values[0]], values)
+        assert part.attrs["q"] == 4
+
+
+def test_codes_survive_a_file_and_name_what_is_unknown(tmp_path):
+    data = microstates([[1, 5], [5, 1], [2, 2]], "states")
+    again = microstates(storage.write_dataset(data, tmp_path / "codes.nc"))
+    assert codes_of(again) == [1, 2, 5]
+    with pytest.raises(HamlearnError, match=r"the codes \[5\], which are none of the states"):
+        recoded(again, [1, 2, 3])

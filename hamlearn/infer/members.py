@@ -43,7 +43,7 @@ def energy(post: xr.DataTree, states: Any, members: int = 64, seed: int = 0) -> 
     post : DataTree
         A posterior.
     states : array ``(..., *site axes)`` or Dataset of microstates
-        Spins ±1 or states 0 … q−1.
+        Spins ±1 or states 0 … q−1; a Dataset of other codes is numbered as the posterior's states are.
     members : int
         Number of posterior draws.
     seed : int
@@ -55,7 +55,7 @@ def energy(post: xr.DataTree, states: Any, members: int = 64, seed: int = 0) -> 
         Dims ``(member, *leading axes)``, in units of energy (of temperature where β was undeclared).
     """
     systems = kinds.of(post).members(post, members, seed, None)
-    array, dims = site_states(systems[0], states)
+    array, dims = site_states(systems[0], tree.numbered(post, states))
     values = np.stack([np.asarray(system.energy(array)) for system in systems])
     return over_members(values, dims, "energy")
 
@@ -97,10 +97,10 @@ def action(post: xr.DataTree, states: Any, beta: float | None = None, members: i
     at = float(check_beta(observed[0] if beta is None else beta))
     kind = kinds.of(post)
     if (own := getattr(kind, "action", None)) is not None:
-        array, dims = site_states(kind.bound_of(post), states)  # type: ignore[attr-defined]
+        array, dims = site_states(kind.bound_of(post), tree.numbered(post, states))  # type: ignore[attr-defined]
         return over_members(own(post, array, at, members, seed), dims, "action")
     systems = kind.members(post, members, seed, None)
-    array, dims = site_states(systems[0], states)
+    array, dims = site_states(systems[0], tree.numbered(post, states))
     return over_members(np.stack([np.asarray(system.action(array, at)) for system in systems]), dims, "action")
 
 

@@ -54,6 +54,11 @@ def bind(data: xr.Dataset | Iterable[xr.Dataset], model: Couplings) -> tuple[Bou
     if len({int(np.prod(shape)) for shape in shapes}) > 1:
         raise HamlearnError(f"the data sets have different site axes: {sorted(shapes)}.")
     space = space_from_name(sets[0].attrs["space"], max(q for _, q in kinds))
+    if getattr(model, "interaction", "") == "clock" and "codes" in sets[0].attrs:
+        raise HamlearnError(
+            f"a clock's states are angles, and the codes {microstate_data.codes_of(sets[0])} have gaps: declare how many states there are, "
+            "hl.microstates(..., q=...), so that they keep their places."
+        )
     bound = model.bind(space, sets[0]["state"].shape[2:])
     parts = []
     for part in sets:

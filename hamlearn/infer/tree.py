@@ -18,7 +18,7 @@ import numpy as np
 import xarray as xr
 
 from hamlearn import models, storage
-from hamlearn.data import fingerprint, multiplicity
+from hamlearn.data import fingerprint, multiplicity, recoded
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.records import Part, flat
 from hamlearn.models import BoundCouplings
@@ -59,7 +59,9 @@ def assemble(groups: dict[str, xr.Dataset], *, model: Any, space: Space, record:
     `model` has ``to_dict()`` with the entry ``kind``; `record` is what the verdict reads (see :func:`new_record`).
     """
     tree = xr.DataTree.from_dict(dict(groups))
+    codes = {"codes": sets[0].attrs["codes"]} if "codes" in sets[0].attrs else {}
     tree.attrs = {
+        **codes,
         "schema_version": SCHEMA,
         "hamlearn_version": metadata.version("hamlearn"),
         "model": json.dumps(model.to_dict()),
@@ -246,6 +248,14 @@ def space_of(post: xr.DataTree) -> Space:
     """The space of the microstates a posterior was learned from."""
     attrs = require_posterior(post).attrs
     return space_from_name(attrs["space"], int(attrs["q"]))
+
+
+def numbered(post: xr.DataTree, states: Any) -> Any:
+    """Microstates with their states numbered as the posterior's are (see the attribute ``codes``); arrays as they are."""
+    if not isinstance(states, xr.Dataset) or states.attrs.get("space") != "states" or post.attrs["space"] != "states":
+        return states
+    codes = json.loads(post.attrs["codes"]) if "codes" in post.attrs else list(range(int(post.attrs["q"])))
+    return recoded(states, codes)
 
 
 def site_shape(post: xr.DataTree) -> tuple[int, ...]:

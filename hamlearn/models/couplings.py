@@ -264,7 +264,7 @@ class BoundCouplings:
         """Inverse of :meth:`values` (tied parameters are read off the first bond or site that uses them)."""
         bonds = np.unique(self.bond_group, return_index=True)[1]
         if self.interaction == "general":
-            theta = [np.einsum("...gab,mab->...gm", J[..., bonds, :, :], self.pair_basis)]
+            theta = [np.einsum("...gab,mab->...gm", J[..., bonds, :, :], self.pair_basis, optimize=True)]
         else:
             theta = [J[..., bonds, None]]
         if len(self.field_group) and h is not None:

@@ -50,7 +50,7 @@ def log_prob(post: xr.DataTree, states: Any, beta: float | None = None) -> xr.Da
     """
     found = autoregressive.evaluators(post)
     system = autoregressive.members(post, 1, 0)[0]
-    array, dims = site_states(system, states)
+    array, dims = site_states(system, tree.numbered(post, states))
     at: Any = None if beta is None else float(check_beta(beta))
     if at is None and found[0].conditioned and isinstance(states, xr.Dataset):
         at = np.asarray(states["beta"].values)
