@@ -82,6 +82,11 @@ def convergence(post: xr.DataTree) -> dict[str, Any]:
     return result
 
 
+def sampled(post: xr.DataTree) -> bool:
+    """Whether the draws of a posterior came from Markov chains."""
+    return tree.record_of(post)["engine"]["name"] in SAMPLED
+
+
 def summary(post: xr.DataTree, round_to: int | None = 4) -> pd.DataFrame:
     """One row per coupling and field: mean, sd, equal-tailed 90 % interval, ESS, R̂.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from hamlearn.diagnostics import layout, plots, tables
+from hamlearn.diagnostics import claims, layout, plots, tables, wording
 from hamlearn.infer import kinds, tree
 
 if TYPE_CHECKING:
@@ -59,19 +59,27 @@ def page(post: xr.DataTree) -> Page:
 def _general(post: xr.DataTree) -> Page:
     """Free parameters with their error bars, which terms exist, and how training went, as far as the posterior has them."""
     names, theta = kinds.of(post).parameters(post)
-    kind = kinds.kind_name(post).replace("_", " ")
+    kind = claims.NAMES.get(kinds.kind_name(post), kinds.kind_name(post).replace("_", " "))
+    heading, what = claims.quantities(post)
     extents = " × ".join(map(str, tree.site_shape(post)))
     left: list[Section] = []
     right: list[Section] = []
     if names and "training" not in tree.record_of(post):  # the scores of networks are no parameters
-        draw = lambda: plots.forest_of(names, theta.reshape(-1, len(names)))
-        alternative = f"{len(names)} parameters with 90 % intervals."
-        left.append(Section("Parameters with their error bars", "forest", draw, "Grey: the interval contains zero.", alternative, 520))
+        draw = lambda: plots.forest_of(names, theta.reshape(-1, len(names)), what)
+        single = claims.draws(post)[0] == 1
+        caption = f"One {claims.draws(post)[1]}: points without error bars." if single else "Grey: the interval contains zero."
+        known = kinds.kind_name(post) == "extrapolated"
+        own = heading if heading != "All parameters" else "Parameters"
+        title = own if single or known else f"{own} with their error bars"
+        alternative = f"{title}: {len(names)} of them."
+        left.append(Section(title, "forest", draw, "Known, not learned." if known else caption, alternative, 520))
     if "included" in post["posterior"]:
         caption, alternative = "Posterior probability that a term exists, the surest first.", "Inclusion probabilities in descending order."
         right.append(Section("Which terms exist", "inclusion", lambda: plots.inclusion(post), caption, alternative, 560))
     if "training" in post:
         caption = "Loss on the data trained on and on data held out; the dashed line is the epoch whose weights were kept."
+        if wording.without_data(tree.record_of(post)):
+            caption = "Loss on the network's own draws, against the action that it was trained on."
         right.append(Section("Training", "training", lambda: plots.training(post), caption, "Training curves.", 560))
     subtitle = f"{extents} sites, space {tree.space_of(post).name}: {tree.model_of(post)!r}."
     return Page(f"What was learned: {kind}", subtitle, left, right)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from hamlearn.diagnostics import layout
+from hamlearn.diagnostics import claims, layout
 from hamlearn.diagnostics.layout import strengths
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import kinds, tree
@@ -201,21 +201,17 @@ def prediction(curves: xr.Dataset, *, legend: bool = True) -> Figure:
         part = {key: curves[name].sel(quantity=key).values for key in ("mean", "lower", "upper", "mc_error")}
         for number, at in enumerate(observed):
             panel.axvline(at, color=GREY, linewidth=1.1, linestyle=(0, (4, 3)), label="observed" if number == 0 else None)
-        panel.fill_between(
-            beta,
-            part["lower"],
-            part["upper"],
-            color=BLUE,
-            alpha=0.28,
-            linewidth=0,
-            label=f"{float(curves.attrs.get('level', 0.9)):.0%} posterior",
-        )
+        if np.any(part["upper"] > part["lower"]):  # one member has no spread: a line, not a band without a width
+            label = f"{float(curves.attrs.get('level', 0.9)):.0%} interval"
+            panel.fill_between(beta, part["lower"], part["upper"], color=BLUE, alpha=0.28, linewidth=0, label=label)
         panel.plot(beta, part["mean"], color=BLUE, linewidth=1.7, marker="o" if len(beta) == 1 else None)
         if np.any(part["mc_error"] > 0):
             panel.errorbar(
                 beta, part["mean"], part["mc_error"], fmt="none", ecolor=INK, elinewidth=0.9, capsize=1.6, label="simulation error"
             )
-        panel.set_ylabel(str(curves[name].attrs.get("long_name", name)).split(",")[0].replace("_", " "), color=INK)
+        unit = claims.unit(name)
+        told = str(curves[name].attrs.get("long_name", name)).split(",")[0].replace("_", " ")
+        panel.set_ylabel(told + (f", {unit}" if unit else ""), color=INK)
         panel.set_xlabel("inverse temperature β", color=INK)
     for panel in panels[len(names) :]:
         panel.set_visible(False)

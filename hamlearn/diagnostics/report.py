@@ -9,26 +9,21 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import xarray as xr
 
-from hamlearn import infer, storage
-from hamlearn.diagnostics import arviz, pages, plots, tables
+from hamlearn import storage
+from hamlearn.diagnostics import arviz, claims, forecast, pages, plots, tables
 from hamlearn.diagnostics.attach import attach
 from hamlearn.diagnostics.identifiability import identifiability
 from hamlearn.diagnostics.verdict import Verdict, verdict
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import kinds, tree
-from hamlearn.systems import XY, Pairwise, QState, Tiles, exact
-from hamlearn.systems.density import LearnedDensity
+from hamlearn.infer import tree
 
 if TYPE_CHECKING:
     from markupsafe import Markup
     from matplotlib.figure import Figure
 
 HEADLINES = {"believe": "Believe it", "caution": "Use it with caution", "do not believe": "Do not believe it"}
-_CHEAP_SITES = 150  # a simulated default prediction on more sites takes longer than a page should
-_DEFAULT_MEMBERS = 24
 
 
 def report(post: xr.DataTree, path: str | os.PathLike[str], prediction: xr.Dataset | None = None, title: str | None = None) -> Path:
@@ -87,7 +82,7 @@ def render(post: xr.DataTree, prediction: xr.Dataset | None = None, title: str |
     from importlib.metadata import version
 
     record, found, page = tree.record_of(post), verdict(post), pages.page(post)
-    curves, prediction_lead = _prediction(post, prediction)
+    curves, prediction_lead = forecast.curves_of(post, prediction)
     columns = [[(one.heading, _draw(one)) for one in column] for column in (page.left, page.right)]
     checks = tables.checks(post)
     figures = {name: _draw(one) for name, one in _common(post, record, shown=bool(checks)).items()}
@@ -102,14 +97,15 @@ def render(post: xr.DataTree, prediction: xr.Dataset | None = None, title: str |
         columns=columns,
         verdict=found,
         headline=HEADLINES[found.level],
-        good=[reason for reason in found.reasons if reason.severity == "note" and not reason.advice],
+        good=[reason for reason in found.reasons if reason.passed],
+        notes=[reason for reason in found.reasons if reason.severity == "note" and not reason.passed and not reason.advice],
         bad=[reason for reason in found.reasons if reason.severity != "note"],
         advice=_advice(found),
-        facts=tables.facts(post),
+        facts=claims.facts(post),
         limits=tables.limits(record, found),
         figures=figures,
         panels=panels,
-        panels_caption="Line: posterior mean. Band: posterior interval. Bars: simulation error. Dashed: observed.",
+        panels_caption="" if curves is None else forecast.caption(post, curves),
         prediction_lead=prediction_lead,
         prediction_table=None if curves is None else tables.predictions(curves),
         check_lead=tables.check_lead(record),
@@ -118,7 +114,8 @@ def render(post: xr.DataTree, prediction: xr.Dataset | None = None, title: str |
         convergence=tables.convergence(record),
         identifiability_lead="" if weak is None else tables.identifiability_lead(weak),
         weak=[] if weak is None else tables.weak(weak),
-        summary_lead=_summary_lead(len(summary), len(shown)),
+        summary_heading=claims.quantities(post)[0],
+        summary_lead=_summary_lead(post, len(summary), len(shown)),
         summary_table=tables.frame(shown),
         provenance=tables.provenance(post),
         reasons=[*record.get("reasons", []), record["calibration"]["note"]],
@@ -130,53 +127,22 @@ def _advice(found: Verdict) -> list[str]:
     return list(dict.fromkeys(reason.advice for reason in found.reasons if reason.advice))
 
 
-def _summary_lead(total: int, shown: int) -> str:
+def _summary_lead(post: xr.DataTree, total: int, shown: int) -> str:
+    """What the columns of the table of parameters are."""
+    if claims.draws(post)[0] == 1:
+        columns = f"Of one {claims.draws(post)[1]}: standard deviation and interval have no meaning."
+    elif arviz.sampled(post):
+        columns = f"Mean, standard deviation, equal-tailed 90 % interval, effective sample sizes and R-hat of {claims.told_draws(post)}."
+    else:
+        columns = f"Mean, standard deviation and equal-tailed 90 % interval of {claims.told_draws(post)}."
     less = "" if shown == total else f" Shown are the {shown} of {total} with the largest means."
-    return "Posterior mean, standard deviation, equal-tailed 90 % interval, effective sample sizes and R-hat." + less
-
-
-def _prediction(post: xr.DataTree, given: xr.Dataset | None) -> tuple[xr.Dataset | None, str]:
-    """Curves to show and a sentence about them; a default prediction is made where it costs seconds."""
-    betas = tree.observed_betas(post)
-    if given is None:
-        system = kinds.of(post).members(post, 1, 0, None)[0]
-        oracle = exact.method(system)
-        density = isinstance(system, LearnedDensity)
-        if density and not system.space.q:
-            return None, "A density of a continuous system knows its own temperature: hl.extrapolate carries its action to another."
-        # All members in one compiled run, or direct draws that are reweighted.
-        together = density or isinstance(system, Pairwise | QState | Tiles)
-        quick = oracle is not None and not isinstance(system, XY)  # character expansions take seconds a member
-        if not quick and (system.lattice.n_sites > _CHEAP_SITES or not together):
-            return None, (
-                f"No quick oracle solves this system, and simulating {system.lattice.n_sites} sites at many temperatures takes minutes: "
-                "call hl.predict(post, beta=[...]) and pass the result as hl.report(..., prediction=...)."
-            )
-        names = ["energy", "heat_capacity", "entropy", "free_energy"] if oracle else ["energy", "heat_capacity"]
-        low, high = (0.8, 1.25) if density else (0.2, 2.0)  # draws of a density reach less far
-        points = np.linspace(low * betas.min(), high * betas.max(), 13 if oracle else 9).tolist()
-        given = infer.predict(post, points, observables=names, members=_DEFAULT_MEMBERS)
-    path = tree.space_of(post).name == "reals" and len(tree.site_shape(post)) == 1  # energies of one particle, not per time slice
-    lead = "At" if path else "Per site, at"
-    lead += f" temperatures that were not observed, from {given.attrs.get('members', '?')} members of the posterior. "
-    lead += "The band is the uncertainty of what was learned; it does not include that the family of models may be wrong. "
-    methods = sorted({str(values.attrs.get("method", "")) for values in given.data_vars.values()} - {""})
-    if methods:
-        lead += f"Method: {'; '.join(methods)}. "
-    if "predicted_ess" in given:
-        lead += f"Predicted effective share of draws: at least {float(given['predicted_ess'].min()):.2g}. "
-    if "warning" in given.attrs:
-        lead += f"Warning: {given.attrs['warning']}. "
-    if int(given.attrs.get("hypothetical", 0)):
-        lead += "The observation's β was not declared, so β here is relative to it and the curves are hypothetical."
-    return given, lead
+    return columns + less
 
 
 def _panels(curves: xr.Dataset) -> list[Markup]:
     """One figure for every observable, so that a phone shows them below each other."""
-    names = [str(name) for name, values in curves.data_vars.items() if tuple(values.dims) == ("beta", "quantity")]
     panels = []
-    for name in names:
+    for name in forecast.drawn(curves):
         mean = curves[name].sel(quantity="mean").values
         ends = f"from {mean[0]:.3g} at beta {float(curves['beta'][0]):.3g} to {mean[-1]:.3g} at beta {float(curves['beta'][-1]):.3g}"
         what = str(curves[name].attrs.get("long_name", name))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from hamlearn.diagnostics import wording
+from hamlearn.diagnostics import claims, wording
 from hamlearn.diagnostics.verdict import CHECK, ESS, Verdict, rhat_limit
 from hamlearn.infer import tree
 from hamlearn.models import BoundCouplings
@@ -44,33 +44,13 @@ def graph_name(bound: BoundCouplings) -> str:
 def model_name(bound: BoundCouplings) -> str:
     """The family in a sentence."""
     model, q = bound.model, bound.space.q
-    kind = "±1 spins" if bound.space.name == "spins" else f"{q} states, {bound.interaction} interaction"
+    named = {"spins": "±1 spins", "angles": "angles, interaction −J cos(difference)"}
+    kind = named.get(bound.space.name, f"{q} states, {bound.interaction} interaction")
     tie = {"bond": "a coupling for every bond", "uniform": "one coupling for all bonds", "distance": "one coupling for every distance"}[
         model.tie
     ]
     fields = {"site": "a field for every site", "uniform": "one field", None: "no fields"}[model.fields]
     return f"{graph_name(bound)}: {kind}, {tie}, {fields}; prior {model.prior!r}."
-
-
-def facts(post: xr.DataTree) -> list[tuple[str, str]]:
-    """The few numbers under the verdict."""
-    record = tree.record_of(post)
-    joined = record.get("extrapolation", {}).get("from_beta")  # the posterior itself is then at a temperature nobody observed
-    betas = ", ".join(number(beta) for beta in (joined or tree.observed_betas(post)))
-    declared = bool(int(post.attrs.get("beta_declared", 1)))
-    found = [("microstates", number(record["microstates"]))]
-    if record["calibration"]["tau"] > 1:
-        found.append(("worth, independent", number(float(round(record["calibration"]["ess"])))))
-    found += [
-        ("observed at β", betas if declared else "not declared"),
-        *([("extrapolated to β", ", ".join(number(beta) for beta in tree.observed_betas(post)))] if joined else []),
-        ("sites", number(float(np.prod(tree.site_shape(post))))),
-        *([("bonds", number(post["posterior"].sizes["bond"]))] if "bond" in post["posterior"].sizes else []),
-        ("parameters", number(record["n_params"])),
-        ("likelihood", record["likelihood"]),
-        ("engine", record["engine"]["name"]),
-    ]
-    return found
 
 
 def limits(record: dict[str, Any], verdict: Verdict) -> list[str]:
@@ -85,6 +65,8 @@ def limits(record: dict[str, Any], verdict: Verdict) -> list[str]:
 def check_lead(record: dict[str, Any]) -> str:
     """What was compared, and the outcome."""
     found = record.get("check") or {"decision": "not run"}
+    if wording.without_data(record):
+        return "There are no data to compare with: it was trained on a known action. hl.estimate compares it with that action's own states."
     if found["decision"] == "not run":
         what, advice = wording.not_compared(record)
         return f"{what[0].upper()}{what[1:]}. {advice}"
@@ -101,7 +83,8 @@ def check_lead(record: dict[str, Any]) -> str:
         else f"The model was refitted to half of the data, and {found['statistics']} statistics that it was not fitted to were compared on "
         "the other half."
     )
-    return f"{what} {outcome} The overall p-value is the smallest one times the number of statistics."
+    before = "Before the extrapolation, at an observed temperature: " if "from_beta" in record.get("extrapolation", {}) else ""
+    return f"{before}{what} {outcome} The overall p-value is the smallest one times the number of statistics."
 
 
 def checks(post: xr.DataTree) -> list[dict[str, Any]]:
@@ -154,7 +137,7 @@ def convergence_lead(record: dict[str, Any]) -> str:
     if not found["sampled"]:
         how = wording.not_sampled(record)
         return f"{how[0].upper()}{how[1:]}. There is nothing to converge."
-    return f"{found['chains']} chains of {found['draws']} draws; {found['judged']} parameters judged" + (
+    return f"{found['chains']} chains of {found['draws']} draws; {wording.several(found['judged'], 'parameter')} judged" + (
         f", {found['constant']} left out because they practically never move." if found["constant"] else "."
     )
 
@@ -208,7 +191,7 @@ def provenance(post: xr.DataTree) -> list[tuple[str, str]]:
     rows = [
         ("data fingerprint", f"sha3-256 {attrs['fingerprint']}"),
         ("model", repr(tree.model_of(post))),
-        ("likelihood", record["likelihood"] + (" (composite)" if record["composite"] else " (exact)")),
+        ("likelihood", record["likelihood"] + (" (composite: a stand-in)" if record["composite"] else "")),
         ("engine", record["engine"]["name"] + " (" + ", ".join(f"{key} {value}" for key, value in engine.items()) + ")"),
         ("seed", str(record["seed"])),
         ("time", _seconds(record)),
@@ -234,9 +217,14 @@ def predictions(curves: xr.Dataset) -> Markup:
     for name, values in curves.data_vars.items():
         if tuple(values.dims) == ("beta", "quantity"):
             for quantity in ("mean", "lower", "upper", "mc_error"):
-                columns[f"{str(name).replace('_', ' ')}, {quantity.replace('_', ' ')}"] = values.sel(quantity=quantity).values
+                columns[f"{_column(str(name))}, {quantity.replace('_', ' ')}"] = values.sel(quantity=quantity).values
     table = pd.DataFrame(columns, index=pd.Index([number(beta) for beta in curves["beta"].values], name="β"))
     return frame(table)
+
+
+def _column(name: str) -> str:
+    unit = claims.unit(name)
+    return name.replace("_", " ") + (f" ({unit})" if unit else "")
 
 
 def frame(table: pd.DataFrame) -> Markup:

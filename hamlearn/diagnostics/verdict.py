@@ -143,11 +143,13 @@ def judge_record(record: dict[str, Any], *, beta_declared: bool = True) -> Verdi
     if "training" in record:  # a neural density: its weights have no error bars, it has a training instead
         from hamlearn.diagnostics import densities  # it makes findings itself: imported when both files are complete
 
-        judges = (densities.judge, _autocorrelation, _signals, *((_fit,) if "check" in record else ()), _recorded)
+        compared = "check" in record and not wording.without_data(record)
+        judges = (densities.judge, _autocorrelation, _signals, *((_fit,) if compared else ()), _recorded)
     reasons = [found for judge in judges for found in judge(record)]
     if not beta_declared:
-        what = "the observation's β was not declared: couplings are βJ, predictions at another β are hypothetical"
-        reasons.append(Finding("note", "temperature", what, "Declare it with hl.microstates(..., beta=...) if it is known."))
+        reasons.append(
+            Finding("note", "temperature", wording.undeclared(record), "Declare it with hl.microstates(..., beta=...) if it is known.")
+        )
     reasons.sort(key=lambda found: -_SEVERITY[found.severity])
     level = LEVELS[max((_SEVERITY[found.severity] for found in reasons), default=0)]
     return Verdict(level, _summary(level, reasons, record), tuple(reasons))
@@ -162,7 +164,7 @@ def _summary(level: str, reasons: list[Finding], record: dict[str, Any]) -> str:
     if not bad:
         size = f"{wording.size(record)} from {wording.count(record['microstates'])} microstates"
         sampled = ", the chains converged" if record.get("convergence", {}).get("sampled") else ""
-        return f"{size} by {wording.by_what(record)}{sampled}, and held-out data agree with the model."
+        return f"{size} by {wording.by_what(record)}{sampled}, and held-out data{wording.where_compared(record)} agree with the model."
     first = bad[0].what[0].upper() + bad[0].what[1:]
     more = f" {len(bad) - 1} more {'finding' if len(bad) == 2 else 'findings'} below." if len(bad) > 1 else ""
     return first + "." + more
@@ -344,7 +346,8 @@ def _fit(record: dict[str, Any]) -> Iterator[Finding]:
         what = f"the model family does not fit: {_list(found['failed'], 3)} of held-out data {differ} from its predictions"
         yield Finding(severity, "fit", f"{what} (p = {found['overall_p']:.2g} over {found['statistics']} statistics)", advice)
     else:
-        what = f"{found['statistics']} statistics that were not fitted agree with held-out data (overall p = {found['overall_p']:.2g})"
+        what = f"{found['statistics']} statistics that were not fitted agree with held-out data{wording.where_compared(record)}"
+        what += f" (overall p = {found['overall_p']:.2g})"
         yield Finding("note", "fit", what, passed=True)
 
 

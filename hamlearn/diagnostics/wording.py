@@ -73,6 +73,22 @@ def not_compared(record: dict[str, Any]) -> tuple[str, str]:
     return what, "Call hl.diagnostics.attach(post, data), which compares and records the outcome."
 
 
+def without_data(record: dict[str, Any]) -> bool:
+    """Whether it was trained on a known action: there are no data then to compare it with."""
+    return record["likelihood"] == "variational"
+
+
+def undeclared(record: dict[str, Any]) -> str:
+    """What an undeclared temperature leaves open."""
+    energies = "energies are βE" if _network(record) or record["engine"]["name"] == "lbfgs" else "parameters are β times their values"
+    return f"the observation's β was not declared: {energies}, predictions at another β are hypothetical"
+
+
+def where_compared(record: dict[str, Any]) -> str:
+    """Of which temperature a comparison with data speaks, where the posterior is at another one."""
+    return " at an observed temperature" if "from_beta" in record.get("extrapolation", {}) else ""
+
+
 def misfit_advice(record: dict[str, Any]) -> str:
     """What a family that does not fit could be given."""
     if "training" in record:

@@ -279,6 +279,12 @@ def observed_betas(post: xr.DataTree) -> np.ndarray:
     return np.array(json.loads(require_posterior(post).attrs["beta"]))
 
 
+def trained_betas(post: xr.DataTree) -> np.ndarray:
+    """Inverse temperatures of the data: those before it was carried to another one where it was extrapolated."""
+    before = record_of(post).get("extrapolation", {}).get("from_beta")
+    return observed_betas(post) if before is None else np.array(before, float)
+
+
 def save(post: xr.DataTree | xr.Dataset, path: str | os.PathLike[str]) -> Path:
     """Write a posterior, or microstates, to ``.nc`` (one NetCDF file) or ``.zarr``; complete or not at all.
 

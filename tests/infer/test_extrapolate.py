@@ -111,7 +111,7 @@ def test_the_extrapolated_action_is_the_true_one(sources, tmp_path):
     assert abs(np.log(float(compared["ess"].mean()) / facts["predicted_ess"])) < 0.3
     loaded = hl.load(hl.save(post, tmp_path / "post.nc"))
     assert str(hl.verdict(loaded)) == str(hl.verdict(post))
-    assert any("predicted effective sample size" in reason.what for reason in hl.verdict(loaded).reasons)
+    assert any("predicted effective share of draws" in reason.what for reason in hl.verdict(loaded).reasons)
     assert isinstance(hl.members(loaded, 1)[0], Path)
     np.testing.assert_allclose(hl.action(loaded, x[:3], members=2), hl.action(post, x[:3], 20.0, members=2))
     curve = hl.predict(loaded, 20.0, members=20)

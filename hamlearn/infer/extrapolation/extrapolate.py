@@ -360,9 +360,9 @@ def findings(facts: dict[str, Any], beta: float) -> list[dict[str, str]]:
         what += f" (weights {', '.join(f'{one:.3g}' for one in facts['weights'])})"
     advice = "Check by simulation: reweight between the extrapolated and a simulated action (hl.infer.compare_actions), or observe nearer."
     if ess is None:
-        what += "; the predicted effective sample size is not known (one network has no spread)"
+        what += "; the predicted effective share of draws is not known (one network has no spread)"
     else:
-        what += f", the predicted effective sample size is {ess:.2g}"
+        what += f", the predicted effective share of draws is {ess:.2g}"
     unseen, networks = facts.get("unseen_share") or 0.0, bool(facts.get("networks"))
     if networks and facts.get("unseen_by_source"):
         shares = ", ".join(f"{share:.0%} (beta = {one:g})" for share, one in zip(facts["unseen_by_source"], old, strict=True))

@@ -65,7 +65,7 @@ def join(posts: list[xr.DataTree], beta: float, seed: int, states: np.ndarray | 
     record["findings"] = [*record.get("findings", []), *findings(facts, beta)]
     if error is not None:
         # What all networks of an ensemble get wrong is not in their spread; it can only be seen from outside.
-        what = "the predicted effective sample size counts only what the members of the ensembles do not share"
+        what = "the predicted effective share of draws counts only what the members of the ensembles do not share"
         advice = "Reweight between the joined and a simulated action (hl.infer.compare_actions) before relying on it."
         record["findings"].append({"severity": "caution", "topic": "extrapolation", "what": what, "advice": advice})
     draws = np.broadcast_to(weights, (1, _MEMBERS, len(weights))).copy()

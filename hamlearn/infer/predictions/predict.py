@@ -176,7 +176,7 @@ def _curves(
         "level": level,
         "members": members,
         "shape": str(shape),
-        "observed_beta": str(tree.observed_betas(post).tolist()),
+        "observed_beta": str(tree.trained_betas(post).tolist()),
         "hypothetical": int(not declared),
         "seed": seed,
     }

@@ -1,0 +1,147 @@
+"""What a report may say of a posterior of any kind: where it was observed, how many draws it has, what they are, in which units."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from hamlearn.diagnostics import wording
+from hamlearn.infer import kinds, tree
+from hamlearn.systems.density import LearnedDensity
+
+NAMES = {
+    "couplings": "couplings",
+    "clusters": "multi-spin terms",
+    "local_energy": "a local energy",
+    "extensive": "an extensive network",
+    "dcl": "an extensive energy, distilled from densities",
+    "autoregressive": "an autoregressive density",
+    "flow": "a normalising flow",
+    "polynomial_action": "a polynomial action",
+    "extrapolated": "densities joined at another temperature",
+}
+ENSEMBLES = ("extensive", "dcl", "local_energy")  # kinds whose draws are members that were trained
+
+
+def observed(post: xr.DataTree) -> list[float]:
+    """Inverse temperatures of the data, also where the posterior itself is at another one."""
+    return [float(beta) for beta in tree.trained_betas(post)]
+
+
+def extrapolated(post: xr.DataTree) -> list[float]:
+    """Inverse temperatures that the posterior was carried to; none where it is at those of its data."""
+    here = [float(beta) for beta in tree.observed_betas(post)]
+    return [] if here == observed(post) else here
+
+
+def draws(post: xr.DataTree) -> tuple[int, str]:
+    """How many members the posterior holds, and what they are, in the singular."""
+    record, kind, sizes = tree.record_of(post), kinds.kind_name(post), post["posterior"].sizes
+    if kind == "extrapolated":
+        return sum(draws(post.children[f"source_{k}"])[0] for k in range(sizes["source"])), "joined network"
+    if "training" in record:
+        bayesian = bool(record["training"].get("posterior"))
+        return int(post["weights"].sizes["member"]), "draw of weights" if bayesian else "network"
+    count = int(sizes.get("chain", 1) * sizes.get("draw", 1))
+    return count, ("energy" if kind == "dcl" else "network") if kind in ENSEMBLES else "draw"
+
+
+def told_draws(post: xr.DataTree) -> str:
+    """Such as "4 000 draws" or "1 network"."""
+    count, noun = draws(post)
+    return wording.count(count) + " " + (noun if count == 1 else plural(noun))
+
+
+def plural(noun: str) -> str:
+    """Of the nouns of this file."""
+    return {"energy": "energies", "draw of weights": "draws of weights"}.get(noun, noun + "s")
+
+
+def parameters(post: xr.DataTree) -> tuple[str, str]:
+    """What is counted, and how many there are."""
+    record = tree.record_of(post)
+    if "candidates" in record:
+        return "terms", f"{wording.count(record['n_params'])} of {wording.count(record['candidates'])} candidates"
+    weights = "training" in record or record["likelihood"] == "regression"
+    return "weights" if weights else "parameters", wording.count(record["n_params"])
+
+
+def quantities(post: xr.DataTree) -> tuple[str, str]:
+    """What the numbers of :func:`~hamlearn.infer.kinds` ``.parameters`` are: a heading, and what one is called."""
+    kind = kinds.kind_name(post)
+    if kind in ("extensive", "dcl"):
+        return "Energies of held-out states", "energy of a state that was held out, minus their mean"
+    if kind in ("autoregressive", "flow"):
+        return "Loss of every network", "loss, nats per site"
+    if kind == "extrapolated":
+        return "Weights of the joined actions", "weight, known"
+    return "All parameters", "parameter"
+
+
+def checks(post: xr.DataTree) -> str:
+    """Whether the model was compared with data, in a word."""
+    record = tree.record_of(post)
+    if wording.without_data(record):
+        return "there are none"
+    decision = (record.get("check") or {"decision": "not run"})["decision"]
+    return {"not run": "no", "undecided": "undecided"}.get(str(decision), "yes")
+
+
+def unit(observable: str) -> str:
+    """The unit that an axis or a column must name; empty where it is that of the energy, or none."""
+    return "nats" if observable == "entropy" else ""
+
+
+def zero_of_energy(post: xr.DataTree, names: list[str]) -> str:
+    """What fixes the constant in energies and free energies, which no data determine; empty where none is shown."""
+    if not {"energy", "free_energy", "action"} & set(names):
+        return ""
+    kind = kinds.kind_name(post)
+    known = "Energies and free energies are known up to a constant, which no data determine: "
+    if kind == "couplings" and tree.bound_of(post).interaction != "general":
+        return known + "they are those of the pair terms and fields, without one."
+    if kind == "couplings":
+        return known + "tables of pairs and fields of sites sum to zero."
+    if kind == "clusters":
+        return known + "they are those of the terms, without one."
+    if kind == "polynomial_action":
+        return known + "the polynomial vanishes at zero."
+    member = kinds.of(post).members(post, 1, 0, None)[0]
+    if isinstance(member, LearnedDensity):
+        here = "the energy is −ln p/β, so the free energy vanishes at the β it was learned at."
+        return known + here + " Other temperatures take for granted that S = βH."
+    return known + "the one that the network came out with is kept."
+
+
+def facts(post: xr.DataTree) -> list[tuple[str, str, str]]:
+    """The numbers under the verdict: a key, a label and a value."""
+    record, sizes = tree.record_of(post), post["posterior"].sizes
+    declared = bool(int(post.attrs.get("beta_declared", 1)))
+    bonds = "candidate bonds" if "included" in post["posterior"] else "bonds"
+    likelihood = record["likelihood"] + (" (of the sources)" if kinds.kind_name(post) == "extrapolated" else "")
+    here = ", ".join(_number(beta) for beta in extrapolated(post))
+    known = wording.without_data(record)
+    found = [
+        ("microstates", "own draws" if known else "microstates", wording.count(record["microstates"])),
+        ("worth", "worth, independent", wording.count(round(record["calibration"]["ess"])) if record["calibration"]["tau"] > 1 else ""),
+        (
+            "observed",
+            "trained at β" if known else "observed at β",
+            ", ".join(_number(beta) for beta in observed(post)) if declared else "not declared",
+        ),
+        ("extrapolated", "extrapolated to β", here),
+        ("sites", "sites", wording.count(float(np.prod(tree.site_shape(post))))),
+        ("bonds", bonds, wording.count(sizes["bond"]) if "bond" in sizes else ""),
+        ("parameters", *parameters(post)),
+        ("draws", "members", told_draws(post)),
+        ("likelihood", "likelihood", likelihood),
+        ("engine", "engine", record["engine"]["name"]),
+        ("checks", "compared with data", checks(post)),
+    ]
+    return [(key, label, value) for key, label, value in found if value]
+
+
+def _number(value: Any) -> str:
+    return f"{float(value):.6g}"

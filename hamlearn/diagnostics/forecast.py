@@ -1,0 +1,132 @@
+"""Predictions on the page: which are made by default, and the sentences about them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import xarray as xr
+
+from hamlearn import infer
+from hamlearn.diagnostics import claims, wording
+from hamlearn.errors import HamlearnError
+from hamlearn.infer import kinds, tree
+from hamlearn.systems import XY, Pairwise, QState, Tiles, exact
+from hamlearn.systems.density import LearnedDensity
+
+_CHEAP_SITES = 150  # a simulated default prediction on more sites takes longer than a page should
+_DEFAULT_MEMBERS = 24
+
+
+def curves_of(post: xr.DataTree, given: xr.Dataset | None) -> tuple[xr.Dataset | None, str]:
+    """Curves to show and what to say of them; a default prediction is made where it costs seconds."""
+    if given is not None:
+        return given, lead(post, given)
+    try:
+        made = _default(post)
+    except HamlearnError as error:  # a posterior that cannot be simulated still has a page, which says so
+        return None, f"Nothing is predicted: {error}"
+    return (None, made) if isinstance(made, str) else (made, lead(post, made))
+
+
+def _default(post: xr.DataTree) -> xr.Dataset | str:
+    """The default prediction, or why there is none."""
+    system = kinds.of(post).members(post, 1, 0, None)[0]
+    oracle, density = exact.method(system), isinstance(system, LearnedDensity)
+    if density and not system.space.q:
+        return "A density of a continuous system knows its own temperature: hl.extrapolate carries its action to another."
+    # All members in one compiled run, or direct draws that are reweighted.
+    together = density or isinstance(system, Pairwise | QState | Tiles)
+    quick = oracle is not None and not isinstance(system, XY)  # character expansions take seconds a member
+    if not quick and (system.lattice.n_sites > _CHEAP_SITES or not together):
+        return (
+            f"No quick oracle solves this system of {system.lattice.n_sites} sites, so nothing is predicted unasked: call "
+            "hl.predict(post, beta=[...]) and pass the result as hl.report(..., prediction=...)."
+        )
+    names = ["energy", "heat_capacity", "entropy", "free_energy"] if oracle else ["energy", "heat_capacity"]
+    points = np.linspace(*_range(post, density), 13 if oracle else 9).tolist()
+    return infer.predict(post, points, observables=names, members=_DEFAULT_MEMBERS)
+
+
+def _range(post: xr.DataTree, density: bool) -> tuple[float, float]:
+    """Where to predict: around the observed temperatures, or from these to where the posterior was carried."""
+    betas = [*claims.observed(post), *claims.extrapolated(post)]
+    if claims.extrapolated(post):
+        return min(betas), max(betas)
+    low, high = (0.8, 1.25) if density else (0.2, 2.0)  # draws of a density reach less far
+    return low * min(betas), high * max(betas)
+
+
+def lead(post: xr.DataTree, curves: xr.Dataset) -> str:
+    """From what the curves come, what their bands hold and what not, and what the prediction says of itself."""
+    path = tree.space_of(post).name == "reals" and len(tree.site_shape(post)) == 1  # energies of one particle, not per time slice
+    betas = np.unique(curves["beta"].values)
+    where = f"β = {betas[0]:.4g}" + (f" to {betas[-1]:.4g}" if len(betas) > 1 else "")
+    sentences = [f"{'Of the particle' if path else 'Per site'}, at {where}, from {members(post, curves)}."]
+    if banded(curves):
+        sentences.append(_bands(curves))
+    elif claims.draws(post)[0] == 1:
+        sentences.append(f"One {claims.draws(post)[1]} has no spread, so there are lines without bands: how far they are off is not known.")
+    else:
+        sentences.append("There are lines without bands: how far they are off is not known.")
+    sentences.append(claims.zero_of_energy(post, [str(name) for name in curves.data_vars]))
+    methods = sorted({str(values.attrs.get("method", "")) for values in curves.data_vars.values()} - {""})
+    sentences.append(f"Method: {'; '.join(methods)}." if methods else "")
+    if "predicted_ess" in curves and np.isfinite(curves["predicted_ess"].values).any():
+        sentences.append(f"Predicted effective share of draws: at least {float(curves['predicted_ess'].min()):.2g}.")
+    if str(curves.attrs.get("verdict", "believe")).lower() != "believe":
+        sentences.append(f"The posterior they come from: {curves.attrs['verdict']}.")
+    sentences.append(f"Warning: {str(curves.attrs['warning']).rstrip('.')}." if "warning" in curves.attrs else "")
+    if int(curves.attrs.get("hypothetical", 0)):
+        sentences.append("The observation's β was not declared, so β here is relative to it and the curves are hypothetical.")
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def members(post: xr.DataTree, curves: xr.Dataset) -> str:
+    """How many different members are behind the curves: never more than the posterior has."""
+    count, noun = claims.draws(post)
+    asked = curves.attrs.get("draws_used", curves.attrs.get("members", 0))
+    used = int(asked) if str(asked).isdigit() else 0
+    if noun == "joined network":
+        return f"{wording.count(used)} combinations of {claims.told_draws(post)}" if used else claims.told_draws(post)
+    if not used or used >= count:
+        return claims.told_draws(post)
+    return f"{wording.count(used)} of {claims.told_draws(post)}"
+
+
+def banded(curves: xr.Dataset) -> bool:
+    """Whether any interval has a width."""
+    return any(_width(curves, name) > 0 for name in drawn(curves))
+
+
+def drawn(curves: xr.Dataset) -> list[str]:
+    """The observables that have a panel each."""
+    return [str(name) for name, values in curves.data_vars.items() if tuple(values.dims) == ("beta", "quantity")]
+
+
+def _width(curves: xr.Dataset, name: str) -> float:
+    widths = (curves[name].sel(quantity="upper") - curves[name].sel(quantity="lower")).values
+    return float(np.nanmax(widths)) if np.isfinite(widths).any() else 0.0
+
+
+def _bands(curves: xr.Dataset) -> str:
+    """What the bands are."""
+    told = "The band is the uncertainty of what was learned; it does not include that the family of models may be wrong."
+    more = [f"{key.capitalize()}: {str(curves.attrs[key]).rstrip('.')}." for key in ("interval", "centring") if curves.attrs.get(key)]
+    return " ".join([told, *more])
+
+
+def caption(post: xr.DataTree, curves: xr.Dataset) -> str:
+    """What is drawn in the panels, and nothing that is not."""
+    parts = ["Line: mean over members." if banded(curves) else "Line: the prediction."]
+    if banded(curves):
+        parts.append(f"Band: {float(curves.attrs.get('level', 0.9)):.0%} interval.".replace("%", " %"))
+    if any(np.nanmax(curves[name].sel(quantity="mc_error").values, initial=0.0) > 0 for name in drawn(curves)):
+        parts.append("Bars: simulation error.")
+    observed = json.loads(curves.attrs.get("observed_beta", "[]"))
+    if observed and int(curves.attrs.get("hypothetical", 0)):
+        parts.append("Dashed: where the data are, at a β that was not declared.")
+    elif observed:
+        what = "trained at" if wording.without_data(tree.record_of(post)) else "observed,"
+        parts.append(f"Dashed: {what} β = {', '.join(f'{beta:.6g}' for beta in observed)}.")
+    return " ".join(parts)

@@ -1,0 +1,161 @@
+"""One small posterior of every kind and way of making one, for what reports say of them; adding a kind adds a line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, partial
+
+import numpy as np
+import xarray as xr
+from posteriors import SQUARE, drawn, glass
+from posteriors import posterior as cached
+
+import hamlearn as hl
+
+LEARN = partial(hl.learn, seed=0)
+TRAINING = hl.infer.Training(epochs=2)
+TORUS = hl.systems.Ising((4, 4))
+WELL = hl.systems.Path(8, hl.systems.DoubleWell(4.0, 2.8))
+TIED = hl.models.Couplings(SQUARE, tie="uniform", fields=None)
+
+
+@cache
+def ising(beta: float = 0.3, n: int = 1500) -> xr.Dataset:
+    return drawn(TORUS, beta, n, seed=1)
+
+
+@cache
+def well(beta: float) -> xr.DataTree:
+    paths = hl.microstates(hl.systems.exact.sample(WELL, beta, 600, seed=int(beta)), space="reals", beta=beta)
+    return LEARN(paths, hl.models.PolynomialAction((2, 4)))
+
+
+@cache
+def paths(beta: float = 5.0, n: int = 600) -> xr.Dataset:
+    return hl.microstates(hl.systems.exact.sample(WELL, beta, n, seed=int(beta)), space="reals", beta=beta)
+
+
+@cache
+def networks(beta: float, members: int) -> xr.DataTree:
+    return LEARN(paths(beta), hl.models.Autoregressive(hidden=(8,), members=members), engine=TRAINING)
+
+
+def _rotors() -> xr.DataTree:
+    angles = np.random.default_rng(0).vonmises(0.0, 1.0, size=(1500, 3, 3)) % (2 * np.pi)
+    return LEARN(hl.microstates(angles, space="angles", beta=0.7), TIED, engine="laplace", check=False)
+
+
+def _open_field() -> xr.DataTree:
+    generator = np.random.default_rng(0)
+    fields = generator.choice([-1, 1], size=(1500, 4, 4)) * generator.normal(1.0, 0.3, size=(1500, 4, 4))
+    model = hl.models.PolynomialAction((2, 4), neighbour="product", periodic=False)
+    return LEARN(hl.microstates(fields, space="reals", beta=1.0), model, check=False)
+
+
+def _dcl() -> xr.DataTree:
+    model = hl.models.DCL(hl.models.Autoregressive(hidden=(8,)), hl.models.Extensive(1, 1, (2,)), members=4, labels=400, draws=600)
+    return LEARN(ising(), model, engine=TRAINING, check=False)
+
+
+def _flow() -> xr.DataTree:
+    return LEARN(
+        hl.microstates(paths()["state"].values[0], space="reals", beta=5.0), hl.models.Flow("affine", layers=2, hidden=4), engine=TRAINING
+    )
+
+
+def _coarse() -> xr.DataTree:
+    """Networks of the Ising model, which classical predictions reweight."""
+    return LEARN(ising(), hl.models.Autoregressive(hidden=(8,), members=2), engine=TRAINING)
+
+
+def _late() -> xr.DataTree:
+    return hl.learn(glass(), hl.models.Couplings(SQUARE), engine="laplace", check=False, calibrate=False, seed=0)
+
+
+def _nuts() -> xr.DataTree:
+    return LEARN(drawn(hl.systems.Ising(SQUARE), 0.3, 1500, 0), TIED, engine=hl.infer.NUTS(draws=100, chains=2, warmup=100), check=False)
+
+
+def _sparse() -> xr.DataTree:
+    model = hl.models.Couplings(None, prior="spike_slab", fields=None)
+    return LEARN(glass(), model, likelihood="pseudo", engine=hl.infer.Gibbs(draws=100, chains=2, warmup=100), check=False)
+
+
+def _runaway() -> xr.DataTree:
+    """Gaussian fields, whose fourth power has no strength: most draws confine nothing."""
+    fields = np.random.default_rng(0).normal(size=(400, 3, 3))
+    return LEARN(hl.microstates(fields, space="reals", beta=1.0), hl.models.PolynomialAction((2, 4, 6)), check=False)
+
+
+def _dcl() -> xr.DataTree:
+    model = hl.models.DCL(hl.models.Autoregressive(hidden=(8,)), hl.models.Extensive(1, 1, (2,)), members=4, labels=400, draws=600)
+    return LEARN(ising(), model, engine=TRAINING, check=False)
+
+
+def _flow() -> xr.DataTree:
+    return LEARN(
+        hl.microstates(paths()["state"].values[0], space="reals", beta=5.0), hl.models.Flow("affine", layers=2, hidden=4), engine=TRAINING
+    )
+
+
+def _coarse() -> xr.DataTree:
+    """Networks of the Ising model, which classical predictions reweight."""
+    return LEARN(ising(), hl.models.Autoregressive(hidden=(8,), members=2), engine=TRAINING)
+
+
+def _late() -> xr.DataTree:
+    return hl.learn(glass(), hl.models.Couplings(SQUARE), engine="laplace", check=False, calibrate=False, seed=0)
+
+
+def _nuts() -> xr.DataTree:
+    return LEARN(drawn(hl.systems.Ising(SQUARE), 0.3, 1500, 0), TIED, engine=hl.infer.NUTS(draws=100, chains=2, warmup=100), check=False)
+
+
+def _sparse() -> xr.DataTree:
+    model = hl.models.Couplings(None, prior="spike_slab", fields=None)
+    return LEARN(glass(), model, likelihood="pseudo", engine=hl.infer.Gibbs(draws=100, chains=2, warmup=100), check=False)
+
+
+def _runaway() -> xr.DataTree:
+    """Gaussian fields, whose fourth power has no strength: most draws confine nothing."""
+    fields = np.random.default_rng(0).normal(size=(400, 3, 3))
+    return LEARN(hl.microstates(fields, space="reals", beta=1.0), hl.models.PolynomialAction((2, 4, 6)), check=False)
+
+
+def _action(hidden: int) -> Callable[[], xr.DataTree]:
+    model = hl.models.Autoregressive(hidden=(hidden,))
+    return lambda: hl.infer.approximate(TORUS, 0.3, model, engine=hl.infer.Variational(steps=5), seed=0)
+
+
+KINDS: dict[str, Callable[[], xr.DataTree]] = {
+    "NUTS": _nuts,
+    "sparse": _sparse,
+    "without check and calibration": _late,
+    "two temperatures": lambda: LEARN([glass(), glass(beta=0.8)], hl.models.Couplings(SQUARE), engine="laplace"),
+    "undeclared beta": partial(cached, "undeclared beta"),
+    "q states": partial(cached, "q states"),
+    "rotors": _rotors,
+    "clusters": lambda: LEARN(ising(), hl.models.Clusters(window=2), check=False),
+    "local energy": lambda: LEARN(ising(), hl.models.LocalEnergy(window=2, hidden=(2,), members=2), check=False),
+    "extensive": lambda: hl.infer.distill(ising(), TORUS.energy(ising()["state"].values), hl.models.Extensive(1, 1, hidden=(2,))),
+    "consistent": _dcl,
+    "one network": lambda: LEARN(ising(), hl.models.Autoregressive(hidden=(8,)), engine=TRAINING),
+    "two networks": _coarse,
+    "networks of paths": lambda: networks(5.0, 2),
+    "flow": _flow,
+    "trained on an action": _action(8),
+    "path": lambda: well(10.0),
+    "open field": _open_field,
+    "nothing confines": _runaway,
+    "extrapolated action": lambda: hl.extrapolate([well(10.0), well(20.0)], beta=40.0),
+    "extrapolated couplings": lambda: hl.extrapolate(cached("tied"), beta=0.6),
+    "joined networks": lambda: hl.extrapolate([networks(5.0, 2), networks(10.0, 2)], beta=6.0),
+}
+
+SLOW = ("NUTS", "consistent")  # seconds of compilation each
+
+
+@cache
+def posterior(kind: str) -> xr.DataTree:
+    """A posterior, made once."""
+    return KINDS[kind]()
