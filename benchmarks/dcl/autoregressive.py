@@ -63,7 +63,7 @@ def likelihood(beta: float, draws: int, epochs: int, hidden: int, batch: int, av
     gap = log_p - hl.log_prob(post, fresh).values[0]
     known = float(exact.thermodynamics(system, beta)["entropy"][0])
     found = hl.estimate(post, n=estimated, seed=1000 * seed + 3)
-    entropy, error = float(found["entropy"][0]) / 64, float(found["entropy_error"][0]) / 64
+    entropy, error = float(found["entropy"][0]) / 64, float(found["entropy_sampling_error"][0]) / 64
     test, weight = uniform_over_energies(200, seed=1000 * seed + 500)
     energy = np.asarray(system.energy(test))
     shapes = {"": 1} | ({f", averaged over {averaged} lattice symmetries": averaged} if averaged else {})

@@ -18,6 +18,7 @@ from hamlearn.infer.kinds import autoregressive
 
 OVERFIT = 0.5  # nats per microstate between training and held-out data: the energies of new states are then off by about as much
 ESS, ESS_SERIOUS = 0.5, 0.1  # effective share of draws below which weights are dominated by few, and by a handful
+DIFFERS = 2.6  # standard errors: one in a hundred by chance
 _DRAWS = 40_000  # of all networks, per temperature, and held-out microstates
 _FEWEST_DRAWS, _EVALUATIONS = 2000, 4_000_000  # a density averaged over a group costs its elements: then fewer
 
@@ -81,6 +82,51 @@ def _training(record: dict[str, Any]) -> Iterator[Finding]:
         yield Finding("note", "uncertainty", what)
     elif len(found["stopped"]) == 1:
         yield Finding("note", "uncertainty", "one network has no error bar of its own; members=4 shows what networks do not share")
+    else:
+        networks = len(found["stopped"])
+        what = f"intervals are t intervals over {networks} networks"
+        if found.get("observed"):
+            what += ", widened by what ln q recalibrated on the observed microstates changes"
+        yield Finding("note", "uncertainty", what)
+    yield from _observed(found)
+
+
+def _observed(found: dict[str, Any]) -> Iterator[Finding]:
+    """Ln q of what was observed against the networks' own draws, and against a fit of another kind."""
+    seen = found.get("observed")
+    if seen is None:
+        what = "networks of several temperatures are not compared with their own draws in the mean of ln q, nor with another fit"
+        yield Finding("note", "fit", what)
+        return
+    if seen["mean_z"] is None:
+        what = f"the held-out microstates are worth {seen['heldout_worth']:.0f} independent ones: too few to compare ln q or another fit on"
+        yield Finding("note", "fit", what)
+        return
+    clean, advice = True, "More data, symmetry=[...] of the lattice, hl.infer.Training(augment=[...]), a smaller or a larger hidden=."
+    if abs(seen["mean_z"]) > DIFFERS:
+        clean = False
+        what = (
+            f"the mean of ln q over held-out microstates is {seen['mean_gap']:+.2g} nats off that over the networks' own draws "
+            f"({abs(seen['mean_z']):.1f} standard errors): their entropy and energy are off by as much"
+        )
+        yield Finding("caution", "fit", what, advice)
+    if seen["rival_z"] is not None and seen["rival_z"] > DIFFERS:
+        clean = False
+        what = (
+            f"a fit of pair products and of the scale of ln q is better than the networks on held-out microstates by "
+            f"{seen['rival_gain']:.2g} nats each ({seen['rival_z']:.1f} standard errors)"
+        )
+        yield Finding("caution", "fit", what, advice)
+    if clean:
+        rival = "" if seen["rival_z"] is None else f", and a fit of pair products is not better on them ({seen['rival_z']:+.1f})"
+        what = f"ln q of held-out microstates is that of the networks' own draws ({seen['mean_z']:+.1f} standard errors){rival}"
+        yield Finding("note", "fit", what)
+    if seen["spread_z"] is not None and abs(seen["spread_z"]) > DIFFERS:
+        what = (
+            f"ln q scatters {seen['spread_ratio']:.3f} times as much over the networks' own draws as over microstates: heat capacities and "
+            "other temperatures are off by that, and intervals hold it"
+        )
+        yield Finding("note", "fit", what)
 
 
 def _variational(record: dict[str, Any]) -> Iterator[Finding]:

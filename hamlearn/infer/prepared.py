@@ -17,6 +17,7 @@ from hamlearn.models import Autoregressive, Flow
 from hamlearn.systems.base import Space, space_from_name
 
 _LEAST_BLOCKS = 20
+_SEEN = 10_000  # of the held-out microstates on disk, that networks are compared with
 _MOST_SITES = 256  # that autocorrelation is looked for on
 
 
@@ -72,6 +73,8 @@ class Prepared:
         Share of the held-out microstates that are also trained on.
     streamed : dict, optional
         How the data are read from disk, for the record; None where they are in memory.
+    rows : Rows, optional
+        All of them, or a part of those held out where they are on disk: what networks are compared with afterwards.
     """
 
     train: Any
@@ -82,6 +85,7 @@ class Prepared:
     worth: float
     overlap: float
     streamed: dict[str, int] | None = None
+    rows: Rows | None = None
 
 
 def prepare(sets: list[xr.Dataset], space: Space, settings: Training, model: Autoregressive | Flow) -> Prepared:
@@ -128,7 +132,7 @@ def _in_memory(sets: list[xr.Dataset], space: Space, settings: Training, model: 
     used = rows.states[rows.used]
     overlap = mass(used, rows.states[rows.heldout], rows.weight[rows.heldout]) if space.q else 0.0
     worth = rows.ess * float(rows.weight[rows.used].sum() / rows.weight.sum())
-    return Prepared(parts[0], parts[1], used, rows.ess, rows.tau, worth, overlap)
+    return Prepared(parts[0], parts[1], used, rows.ess, rows.tau, worth, overlap, None, rows)
 
 
 def _on_disk(sets: list[xr.Dataset], space: Space, settings: Training, model: Autoregressive | Flow) -> Prepared:
@@ -151,7 +155,13 @@ def _on_disk(sets: list[xr.Dataset], space: Space, settings: Training, model: Au
     told = {"memory": settings.memory, "blocks": len(train.places), "buffer": rows.capacity}
     overlap = streaming.overlap(train, heldout) if space.q else 0.0
     held = Streamed(heldout, model.condition is not None)
-    return Prepared(rows, held, example, count / tau, tau, len(train) / tau, overlap, told)
+    betas = {float(part["beta"]) for part in sets}
+    some = heldout.some(min(len(heldout), _SEEN)) if len(betas) == 1 else None
+    shown_ = None
+    if some is not None:
+        every = np.ones(len(some), bool)
+        shown_ = Rows(some, np.full(len(some), betas.pop()), np.ones(len(some)), every, ~every, tau, min(len(some) * tau, len(heldout)))
+    return Prepared(rows, held, example, count / tau, tau, len(train) / tau, overlap, told, shown_)
 
 
 def split(part: xr.Dataset, space: Space, share: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:
@@ -205,7 +215,7 @@ def shown(states: np.ndarray, space: Space) -> np.ndarray:
         return (sites[..., None] == np.arange(space.q)).reshape(*sites.shape[:2], -1).astype(float)
     if space.name == "angles":
         return np.concatenate([np.cos(sites), np.sin(sites)], -1)
-    return sites.astype(float)
+    return 2.0 * sites - 1 if space.q else sites.astype(float)
 
 
 def resampled(train: Any, tau: float, worth: float, seed: int) -> Any:

@@ -27,6 +27,8 @@ _FEWEST = 20  # draws of a chain below which autocorrelation is not looked for
 
 LONG_NAMES = {
     "entropy": "entropy of the density, -E_q[ln q], nats",
+    "entropy_error": "standard error of it as the entropy of what was observed, nats",
+    "entropy_sampling_error": "standard error of it from the density's own draws alone, nats",
     "free_energy": "variational free energy E_q[action + ln q] / beta, an upper bound of F",
     "log_partition": "importance-weighted log Z from draws of the density",
     "ess_q": "effective share of the density's draws, (sum w)^2 / (n sum w^2)",
@@ -73,7 +75,9 @@ def estimate(
     -------
     Dataset
         Over ``member``, totals (not per site): ``entropy``, ``free_energy`` (in units of energy), ``log_partition``
-        and ``ess_q``, with standard errors ``<name>_error`` (``log_partition`` has a second one by bootstrap,
+        and ``ess_q``, with standard errors ``<name>_error``. That of the entropy holds, for networks learned from data of one
+        temperature, the spread between networks and what observed microstates show of the error they share;
+        ``entropy_sampling_error`` is that of their own draws alone (``log_partition`` has a second one by bootstrap,
         ``log_partition_error_bootstrap``); from draws of the target ``cross_entropy`` (an upper bound of its entropy, needs
         no system), ``log_partition_p``, ``ess_p``, ``mode_drop`` and ``kl_pq``, absent where there are none.
 
@@ -108,7 +112,7 @@ def estimate(
     for one, start in zip(found, seeds, strict=False):
         drawn = one.sample(int(n), int(start), at if one.conditioned else None)
         log_q = one.log_prob(drawn, at)
-        row = {"entropy": -log_q.mean(), "entropy_error": log_q.std(ddof=1) / np.sqrt(n)}
+        row = {"entropy": -log_q.mean(), "entropy_sampling_error": log_q.std(ddof=1) / np.sqrt(n)}
         if system is not None:
             action = np.asarray(system.action(drawn, at), float)
             row |= _from_density(action, log_q, at, rng)
@@ -121,6 +125,7 @@ def estimate(
                 row |= _from_target(-target[1] - of_target, slow, (row["log_partition"], row["log_partition_error"]), rng)
         rows.append(row)
     result = xr.Dataset({name: ("member", np.array([row[name] for row in rows])) for name in rows[0]})
+    result["entropy_error"] = "member", _whole_error(post, result["entropy"].values, result["entropy_sampling_error"].values)
     for name, text in LONG_NAMES.items():
         if name in result:
             result[name].attrs["long_name"] = text
@@ -128,6 +133,20 @@ def estimate(
     result.attrs = {"beta": at, "n": int(n), "n_sites": int(np.prod(tree.site_shape(post))), "target_draws": draws, "seed": int(seed)}
     result.attrs |= {"target_tau": max(taus)} if taus else {}
     return result
+
+
+def _whole_error(post: xr.DataTree, entropy: np.ndarray, sampling: np.ndarray) -> np.ndarray:
+    """Standard errors of networks' entropies as estimates of that of the microstates' law.
+
+    In squares: their own draws, the spread between networks, and what all share, which is how far they lie from what the observed
+    microstates say, give or take the sampling of these.
+    """
+    seen = (tree.record_of(post).get("training") or {}).get("observed")
+    if seen is None:
+        return sampling
+    spread = entropy.var(ddof=1) if len(entropy) > 1 else 0.0
+    shared = (entropy.mean() - seen["entropy_data"]) ** 2 + seen["entropy_data_error"] ** 2
+    return np.sqrt(sampling**2 + spread + shared)
 
 
 def _cross_entropy(log_q: np.ndarray, tau: float) -> dict[str, float]:

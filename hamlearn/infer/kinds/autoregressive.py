@@ -19,6 +19,7 @@ from hamlearn import data as microstate_data
 from hamlearn import systems
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import tree
+from hamlearn.infer.densities import observed
 from hamlearn.infer.prepared import Prepared, prepare, refuse_forbidden, resampled, space_and_shape, split
 from hamlearn.infer.training import Bayesian, Training, as_settings, recorded
 from hamlearn.models import Autoregressive, Flow
@@ -46,6 +47,7 @@ def learn(
     from hamlearn.infer.engines import torch_devices, torch_training
     from hamlearn.infer.engines.torch_checkpoint import Checkpoint
     from hamlearn.models.autoregressive.build import build, weights_of
+    from hamlearn.models.autoregressive.evaluate import Evaluator
 
     choice(likelihood, ("auto", "exact"), "likelihood (a density has its own)")
     settings: Training = as_settings(engine, Training, Bayesian)
@@ -65,7 +67,7 @@ def learn(
     group = torch_training.group_of(shape, names) if settings.augment else None
     entropy = known_entropy(sets) if sys.stderr.isatty() else None  # only to be shown beside the progress
     identity = "" if settings.checkpoint is None else microstate_data.fingerprint(sets)
-    found, histories, files, nats_of_draws, told = [], [], [], [], []
+    found, histories, files, nats_of_draws, told, shares = [], [], [], [], [], []
     processes = torch_devices.processes(device)
     resample = model.members > 1 and not isinstance(settings, Bayesian) and prepared.streamed is None
     for index, start in enumerate(np.random.SeedSequence(seed).generate_state(model.members).tolist()):
@@ -85,6 +87,8 @@ def learn(
             files.append(checkpoint.path)
         label = "training" if model.members == 1 else f"training member {index + 1} of {model.members}"
         own = resampled(prepared.train, prepared.tau, prepared.worth, start) if resample else prepared.train
+        if resample:
+            shares.append(own.weight.numpy())
         history = torch_training.fit(
             density,
             own,
@@ -129,6 +133,11 @@ def learn(
         "posterior": told,
         "resampled": resample,
     }
+    groups = {}
+    networks = [Evaluator(model, space, shape, one, float(sets[0]["beta"])) for one in found]
+    rows = observed.gather(prepared, space, shape, len(networks) * networks[0].elements, shares) if betas == 1 else None
+    if rows is not None:
+        groups["observed_log_prob"], training["observed"] = observed.compare(networks, rows, seed)
     record = tree.new_record(
         likelihood="exact",
         composite=False,
@@ -152,7 +161,7 @@ def learn(
             "best_epoch": ("member", np.array([history.best - 1 for history in histories])),
         }
     )
-    return assemble(found, nats_of_draws or nats, curves, model=model, space=space, record=record, sets=sets)
+    return assemble(found, nats_of_draws or nats, curves, model=model, space=space, record=record, sets=sets, groups=groups)
 
 
 def _posterior(
@@ -177,6 +186,7 @@ def assemble(
     space: Space,
     record: dict[str, Any],
     sets: list[xr.Dataset],
+    groups: Mapping[str, xr.Dataset] | None = None,
 ) -> xr.DataTree:
     """A posterior over densities: group ``weights`` (member, ...), their scores as ``posterior``, curves as ``training``."""
     arrays = {}
@@ -184,12 +194,13 @@ def assemble(
         stacked = np.stack([one[name] for one in weights])
         arrays[name] = (("member", *(f"{name}_{axis}" for axis in range(stacked.ndim - 1))), stacked)
     scores = xr.Dataset({"nats_per_site": (("chain", "draw"), np.asarray(nats, float)[None])})
-    groups = {
+    every = {
         "posterior": scores.assign_coords(chain=[0], draw=np.arange(len(nats))),
         "weights": xr.Dataset(arrays),
         "training": history,
+        **(groups or {}),
     }
-    return tree.assemble(groups, model=model, space=space, record=record, sets=sets)
+    return tree.assemble(every, model=model, space=space, record=record, sets=sets)
 
 
 def evaluators(post: xr.DataTree) -> list[Evaluator]:
@@ -204,10 +215,15 @@ def evaluators(post: xr.DataTree) -> list[Evaluator]:
     space, shape = tree.space_of(post), tree.site_shape(post)
     group: xr.Dataset = post["weights"].to_dataset()
     beta = float(np.mean(tree.observed_betas(post)))
-    return [
+    found = [
         Evaluator(model, space, shape, {str(name): np.asarray(group[name])[index] for name in group.data_vars}, beta)
         for index in range(group.sizes["member"])
     ]
+    if "observed_log_prob" in post.children:
+        moments = post["observed_log_prob"].to_dataset()
+        for index, one in enumerate(found):
+            one.observed = observed.of_network(moments, index)
+    return found
 
 
 def density_of(one: Evaluator) -> LearnedDensity:

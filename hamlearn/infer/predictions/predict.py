@@ -18,6 +18,7 @@ from hamlearn.infer.predictions import continuous
 from hamlearn.infer.predictions.agreement import TRUSTED, agreement
 from hamlearn.infer.predictions.reweight import from_density
 from hamlearn.infer.predictions.thermodynamics import Estimates, estimate
+from hamlearn.infer.predictions.widening import widened
 from hamlearn.systems.base import check_beta
 from hamlearn.systems.density import LearnedDensity
 from hamlearn.systems.pairwise import Pairwise
@@ -196,6 +197,9 @@ def _summarise(estimates: Estimates, level: float) -> xr.DataArray:
     deviations = (values - mean) * share
     shared = np.zeros(()) if estimates.shared is None else estimates.shared
     lower, upper = np.quantile(deviations, [(1 - level) / 2, (1 + level) / 2], axis=0, method="weibull")
-    quantities: list[Any] = [mean, spread * share, mean + lower, mean + upper, np.sqrt(noise / len(values) + shared**2)]
+    found = mean, spread * share, mean + lower, mean + upper
+    if estimates.recalibrated is not None:
+        found = widened(found, estimates.recalibrated, level)
+    quantities: list[Any] = [*found, np.sqrt(noise / len(values) + shared**2)]
     dims = ("beta", "quantity") if mean.ndim == 1 else ("beta", "quantity", "r")
     return xr.DataArray(np.stack(quantities, 1), dims=dims)

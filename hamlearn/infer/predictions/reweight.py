@@ -6,11 +6,13 @@ effective sample size that says how far from β_o this can be carried.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hamlearn.infer.densities.recalibration import recalibrated
 from hamlearn.infer.predictions.thermodynamics import Estimates
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems import observables
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from hamlearn.models.autoregressive.evaluate import Evaluator
 
 _DRAWS, _BLOCKS = 8192, 16
+RECALIBRATED = "; intervals hold what ln q recalibrated on the observed microstates gives, too"
+Density = Callable[[np.ndarray], np.ndarray]  # from ln q of draws to the ln p that they are weighted for
 
 
 def from_density(
@@ -28,57 +32,118 @@ def from_density(
     """Estimates of every member at every temperature, and the smallest effective share of draws at each.
 
     Members of one network share its draws. Free energies count from the density's own normalisation, −ln p/β_o being the energy.
+    Where the microstates that were learned from left their moments of ln q, the estimates carry a second version of themselves,
+    of the networks recalibrated by these: see :mod:`hamlearn.infer.densities.recalibration`.
     """
-    found: dict[int, tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]] = {}
-    rows = []
+    found: dict[int, _Network] = {}
     for system in systems:
         one = system.log_prob.__self__  # type: ignore[attr-defined]  # the evaluator behind the bound method
         if id(one) not in found:
             found[id(one)] = _one(system, one, betas, wanted, seed + len(found))
-        rows.append(found[id(one)])
-    shares = np.min([row[2] for row in rows], 0)
+    rows = [found[id(system.log_prob.__self__)] for system in systems]  # type: ignore[attr-defined]
+    shares = np.min([row.share for row in rows], 0)
     method = f"direct draws, reweighted (effective share at least {shares.min():.2g})"
     distances = observables.separations(systems[0].lattice) if "correlation" in wanted else None
-    values, errors, _ = zip(*rows, strict=True)
-    stack = lambda parts, name: np.stack([part[name] for part in parts])
-    estimates = {
-        name: Estimates(stack(values, name), stack(errors, name), method, distances if name == "correlation" else None) for name in wanted
-    }
+    estimates = {}
+    for name in wanted:
+        where = distances if name == "correlation" else None
+        second = None
+        if all(row.recalibrated is not None for row in rows):
+            values, errors, moved = (
+                np.stack(part) for part in zip(*(row.recalibrated[name] for row in rows if row.recalibrated), strict=True)
+            )
+            # Networks learned from the same microstates share the sampling error of their moments.
+            second = Estimates(values, errors, RECALIBRATED, where, np.sqrt((moved.mean(0) ** 2).sum(0)))
+        values, errors = (np.stack(part) for part in zip(*(row.own[name] for row in rows), strict=True))
+        estimates[name] = Estimates(values, errors, method + (RECALIBRATED if second else ""), where, recalibrated=second)
     return estimates, shares
 
 
-def _one(
-    system: LearnedDensity, one: Evaluator, betas: np.ndarray, wanted: Sequence[str], seed: int
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
-    """Values and errors ``(beta, ...)`` of one network, and its effective shares ``(beta,)``."""
-    values: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
-    errors: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
-    shares: list[float] = []
-    states = None
+@dataclass(frozen=True, eq=False)
+class _Network:
+    """Values and errors ``(beta, ...)`` of every observable; recalibrated also by how much they move with each of two moments."""
+
+    own: dict[str, tuple[np.ndarray, np.ndarray]]
+    recalibrated: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] | None
+    share: np.ndarray
+
+
+def _one(system: LearnedDensity, one: Evaluator, betas: np.ndarray, wanted: Sequence[str], seed: int) -> _Network:
+    """Everything of one network."""
+    draws: list[_Draws] = []
     for beta in betas.tolist():
-        if states is None or one.conditioned:
+        if not draws or one.conditioned:
             states = one.sample(_DRAWS, seed, beta)
             log_q = one.log_prob(states, beta)
             columns = {"energy": np.asarray(system.energy(states), float), "order": _order(states, system)}
             if "correlation" in wanted:
                 q = None if system.space.name == "spins" else system.space.q
                 columns["correlation"] = np.asarray(observables.correlation(states, system.lattice, q)).reshape(len(states), -1)
-        log_w = -np.asarray(system.action(states, beta), float) - log_q
+        draws.append(_Draws(log_q, columns, np.zeros(_DRAWS) if one.conditioned else None, beta, system))
+    same = lambda log_q: log_q
+    own, share = _with_errors(draws, same, wanted)
+    if one.observed is None or one.conditioned:
+        return _Network(own, None, share)
+    known = one.observed
+    values, again = _with_errors(draws, lambda log_q: recalibrated(log_q, known), wanted)
+    # The difference to moments one standard error away, in each of their two directions.
+    moved = [[_values(draws, lambda log_q, to=to: recalibrated(log_q, to), wanted)[name] for to in known.shifted()] for name in wanted]  # type: ignore[misc]
+    second = {
+        name: (*values[name], np.stack([part - values[name][0] for part in parts])) for name, parts in zip(wanted, moved, strict=True)
+    }
+    return _Network(own, second, np.minimum(share, again))
+
+
+@dataclass(frozen=True, eq=False)
+class _Draws:
+    """Direct draws of a density, to be weighted for one temperature; log-weights are known of a density that knows temperatures."""
+
+    log_q: np.ndarray
+    columns: dict[str, np.ndarray]
+    log_w: np.ndarray | None
+    beta: float
+    system: LearnedDensity
+
+    def estimates(self, density: Density, wanted: Sequence[str]) -> tuple[dict[str, np.ndarray], float]:
+        """Observables under a density of ln q (the identity, or its recalibration), and the effective share of draws."""
+        log_q, columns, log_w = self.log_q, self.columns, self.log_w
+        if log_w is None:
+            log_p = density(log_q)
+            log_w = self.beta / self.system.beta * log_p - log_q
+            columns = columns | {"energy": -log_p / self.system.beta}
         w = np.exp(log_w - log_w.max())
-        shares.append(float(w.sum() ** 2 / (len(w) * (w**2).sum())))
-        for name in wanted:
-            whole = _estimate(name, log_w, columns, beta, system.lattice)
-            # Delete-a-block: a nonlinear function of weighted means has no error from a block alone.
-            keep = np.arange(len(log_w)) * _BLOCKS // len(log_w)
-            left = np.stack(
-                [
-                    _estimate(name, log_w[keep != b], {key: column[keep != b] for key, column in columns.items()}, beta, system.lattice)
-                    for b in range(_BLOCKS)
-                ]
-            )
-            values[name].append(whole)
-            errors[name].append(np.sqrt((_BLOCKS - 1) / _BLOCKS * ((left - left.mean(0)) ** 2).sum(0)))
-    return {name: np.stack(v) for name, v in values.items()}, {name: np.stack(v) for name, v in errors.items()}, np.array(shares)
+        lattice = self.system.lattice
+        values = {name: np.asarray(_estimate(name, log_w, columns, self.beta, lattice)) for name in wanted}
+        return values, float(w.sum() ** 2 / (len(w) * (w**2).sum()))
+
+
+def _values(draws: list[_Draws], density: Density, wanted: Sequence[str]) -> dict[str, np.ndarray]:
+    found = [one.estimates(density, wanted)[0] for one in draws]
+    return {name: np.stack([row[name] for row in found]) for name in wanted}
+
+
+def _with_errors(
+    draws: list[_Draws], density: Density, wanted: Sequence[str]
+) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], np.ndarray]:
+    """Estimates with errors by deleting blocks: a nonlinear function of weighted means has no error from a block alone."""
+    whole = [one.estimates(density, wanted) for one in draws]
+    block = np.arange(_DRAWS) * _BLOCKS // _DRAWS
+    left = [_values(_part_of(draws, block != b), density, wanted) for b in range(_BLOCKS)]
+    result = {}
+    for name in wanted:
+        replicates = np.stack([part[name] for part in left])
+        error = np.sqrt((_BLOCKS - 1) / _BLOCKS * ((replicates - replicates.mean(0)) ** 2).sum(0))
+        result[name] = np.stack([row[0][name] for row in whole]), error
+    return result, np.array([row[1] for row in whole])
+
+
+def _part_of(draws: list[_Draws], keep: np.ndarray) -> list[_Draws]:
+    """A part of the draws at every temperature."""
+    part = lambda column: None if column is None else column[keep]
+    return [
+        replace(one, log_q=one.log_q[keep], columns={key: value[keep] for key, value in one.columns.items()}, log_w=part(one.log_w))
+        for one in draws
+    ]
 
 
 def _estimate(name: str, log_w: np.ndarray, columns: dict[str, np.ndarray], beta: float, lattice: lattices.Lattice) -> np.ndarray:

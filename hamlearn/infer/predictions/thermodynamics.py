@@ -41,6 +41,9 @@ class Estimates:
         Coordinate r.
     shared : array (beta,), optional
         Simulation standard error that all members have in common (reweighted from one simulation).
+    recalibrated : Estimates, optional
+        The same of networks recalibrated on the microstates they were learned from: what it differs by is an estimate of the
+        error that networks share. Its ``shared`` is the sampling error of these microstates.
     """
 
     values: np.ndarray
@@ -48,6 +51,7 @@ class Estimates:
     method: str
     distances: np.ndarray | None = None
     shared: np.ndarray | None = None
+    recalibrated: Estimates | None = None
 
 
 def estimate(systems: Sequence[Any], betas: np.ndarray, wanted: Sequence[str], seed: int) -> dict[str, Estimates]:

@@ -31,6 +31,11 @@ class Evaluator:
         What was learned.
     beta : float
         Temperature of a conditioned density where none is given.
+
+    Attributes
+    ----------
+    observed : object, optional
+        What the microstates it was learned from say about its ln q, where that was recorded; whoever sets it knows what it is.
     """
 
     def __init__(
@@ -42,6 +47,7 @@ class Evaluator:
         # Log-probabilities are differences of large sums: evaluated in double precision, drawn in single.
         self._double: Symmetrised | None = None
         self.weights, self.model = weights, model
+        self.observed: Any = None
         self._last: tuple[str, np.ndarray] | None = None
 
     @property
