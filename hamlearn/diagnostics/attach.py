@@ -66,13 +66,24 @@ def judge(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None = No
 def _digest(table: xr.Dataset) -> dict[str, object]:
     """The few numbers of a comparison that the verdict reads."""
     digest: dict[str, object] = {key: table.attrs[key] for key in ("decision", "reason")}
+    digest |= {key: table.attrs[key] for key in ("skipped", "isolated") if table.attrs.get(key)}
     if table.attrs["decision"] == "undecided":
         return digest
-    order = np.argsort(table["p_value"].values, kind="stable")
-    adjusted = table["p_adjusted"].values[order]
-    names = table["statistic"].values[order]
+    adjusted = table["p_adjusted"].values
+    order = np.argsort(adjusted, kind="stable")
     digest |= {"overall_p": float(table.attrs["overall_p"]), "statistics": int(table.sizes["statistic"])}
-    digest["failed"] = [str(name) for name, p in zip(names, adjusted, strict=True) if p < CHECK]
+    digest["failed"] = [str(table["statistic"].values[k]) for k in order if adjusted[k] < CHECK]
+    named = [k for k in order if k < int(table.attrs.get("named", 0)) and adjusted[k] < CHECK]
+    digest["named"] = [_test(table, int(k)) for k in named]
     if table.attrs.get("width_ratio"):
         digest["width_ratio"] = float(table.attrs["width_ratio"])
     return digest
+
+
+def _test(table: xr.Dataset, k: int) -> dict[str, object]:
+    """One score test as the verdict reads it."""
+    row = table.isel(statistic=k)
+    found: dict[str, object] = {"name": str(row["statistic"].values), "z": float(row["z"]), "p_adjusted": float(row["p_adjusted"])}
+    if np.isfinite(row["effect"]):
+        found |= {"effect": float(row["effect"]), "effect_sd": float(row["effect_sd"]), "unit": str(row["unit"].values)}
+    return found | ({"where": str(row["where"].values)} if str(row["where"].values) else {})

@@ -73,14 +73,22 @@ def split(
         return _split_counts(data, rng)
     if "weight" in data or int(data.attrs.get("independent", 0)):
         return _split_random(data, rng)
-    seen = slowest_tau(data)
-    if symmetric and data["state"].shape[0] * data["state"].shape[1] < 4 * BLOCKS * BLOCK_TIMES * seen:
-        # The sign or common angle may change too seldom for blocks: the model cannot see it, so it is made to change.
-        # Where it changes often it stays: a field that the model lacks shows in it.
-        data = invariants.turned(data, rng)
-        seen = slowest_tau(data, symmetric=True)
+    data, seen = visible(data, rng, symmetric=symmetric)
     slowest = max(seen, 1.0 if tau is None else tau)
     return _split_blocks(data, slowest)
+
+
+def visible(data: xr.Dataset, rng: np.random.Generator, *, symmetric: bool) -> tuple[xr.Dataset, float]:
+    """Draws of Markov chains as a model sees them, and their slowest autocorrelation time.
+
+    The sign or common angle may change too seldom for blocks: a symmetric model cannot see it, so it is made to change.
+    Where it changes often it stays: a field that the model lacks shows in it.
+    """
+    seen = slowest_tau(data)
+    if symmetric and data["state"].shape[0] * data["state"].shape[1] < 4 * BLOCKS * BLOCK_TIMES * seen:
+        data = invariants.turned(data, rng)
+        seen = slowest_tau(data, symmetric=True)
+    return data, seen
 
 
 def slowest_tau(data: xr.Dataset, *, symmetric: bool = False) -> float:

@@ -15,6 +15,7 @@ import scipy.stats
 import xarray as xr
 
 from hamlearn.diagnostics import wording
+from hamlearn.diagnostics.scores import words
 from hamlearn.infer import tree
 
 LEVELS = ("believe", "caution", "do not believe")
@@ -164,7 +165,9 @@ def _summary(level: str, reasons: list[Finding], record: dict[str, Any]) -> str:
     if not bad:
         size = f"{wording.size(record)} from {wording.count(record['microstates'])} microstates"
         sampled = ", the chains converged" if record.get("convergence", {}).get("sampled") else ""
-        return f"{size} by {wording.by_what(record)}{sampled}, and held-out data{wording.where_compared(record)} agree with the model."
+        agree = f"held-out data{wording.where_compared(record)} agree with the model"
+        tested = "score tests on all data find nothing" if record.get("check", {}).get("skipped") else agree
+        return f"{size} by {wording.by_what(record)}{sampled}, and {tested}."
     first = bad[0].what[0].upper() + bad[0].what[1:]
     more = f" {len(bad) - 1} more {'finding' if len(bad) == 2 else 'findings'} below." if len(bad) > 1 else ""
     return first + "." + more
@@ -342,13 +345,27 @@ def _fit(record: dict[str, Any]) -> Iterator[Finding]:
     elif found["overall_p"] < CHECK:
         severity = "serious" if found["overall_p"] < CHECK_SERIOUS else "caution"
         advice = wording.misfit_advice(record)
-        differ = "differs" if len(found["failed"]) == 1 else "differ"
-        what = f"the model family does not fit: {_list(found['failed'], 3)} of held-out data {differ} from its predictions"
-        yield Finding(severity, "fit", f"{what} (p = {found['overall_p']:.2g} over {found['statistics']} statistics)", advice)
+        named = found.get("named", [])
+        said = [words.sentence(one, place == 0) for place, one in enumerate(named)]
+        others = [name for name in found["failed"] if name not in {one["name"] for one in named}]
+        differ = "differs" if len(others) == 1 else "differ"
+        parts = [*dict.fromkeys(text for text, _ in said[:3])]
+        if others:
+            parts.append(f"{_list(others, 3)} of held-out data {differ} from its predictions")
+        what = f"the model family does not fit: {'; '.join(parts)} (p = {found['overall_p']:.2g} over {found['statistics']} statistics)"
+        yield Finding(severity, "fit", what, said[0][1] if said else advice)
     else:
-        what = f"{found['statistics']} statistics that were not fitted agree with held-out data{wording.where_compared(record)}"
+        what = f"{found['statistics']} statistics that were not fitted agree with the data{wording.where_compared(record)}"
         what += f" (overall p = {found['overall_p']:.2g})"
         yield Finding("note", "fit", what, passed=True)
+    if found and found.get("skipped") and found["decision"] != "undecided":
+        yield Finding("note", "fit", f"left out: {found['skipped']}", "More, or longer, chains of data allow it.")
+    if found and found.get("isolated"):
+        places = _list([f"site {site}" for site in found["isolated"]])
+        what = (
+            f"{places}: all couplings are zero within error although the graph has bonds there (a column of noise, or in the wrong place)"
+        )
+        yield Finding("caution", "fit", what, "Check what was recorded in these columns and their order; leave them out if they are noise.")
 
 
 def _recorded(record: dict[str, Any]) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ import scipy.stats
 import xarray as xr
 
 REPLICATES = 2000
+NAMED_SHARE = 2 / 3  # of the false alarms that are the score tests' where both they and the comparison run
 _FEW = 20  # replicates beyond the observed value below which a fitted tail is more exact than counting
 
 
@@ -34,7 +35,10 @@ class Statistic:
 
 @dataclass(frozen=True)
 class Row:
-    """One statistic: observed, predicted, the sd of their difference if the model is right, and how unlikely it is."""
+    """One statistic: observed, predicted, the sd of their difference if the model is right, and how unlikely it is.
+
+    A score test also says how strong what it found is: `effect` ± `effect_sd` in `unit`, and `where`.
+    """
 
     name: str
     observed: float
@@ -43,6 +47,10 @@ class Row:
     z: float
     p_value: float
     scatter: bool
+    effect: float = np.nan
+    effect_sd: float = np.nan
+    unit: str = ""
+    where: str = ""
 
 
 def resampled(deviation: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -77,12 +85,12 @@ def judge(
         square = float(np.sum((difference / sd[columns]) ** 2))
         null = np.sum((noise[:, columns] / sd[columns]) ** 2, 1)
         beyond = np.sum(null >= square)
-        p = (1 + beyond) / (1 + REPLICATES) if beyond >= _FEW else _tail(null, square)
+        p = (1 + beyond) / (1 + REPLICATES) if beyond >= _FEW else tail(null, square)
         rows.append(Row(statistic.name + label, square, null.mean(), null.std(), (square - null.mean()) / null.std(), p, True))
     return rows
 
 
-def _tail(null: np.ndarray, value: float) -> float:
+def tail(null: np.ndarray, value: float) -> float:
     """P(X ≥ value) far out, from a log-normal through the upper part of the resampled values (heavier than χ²)."""
     logs = np.log(np.maximum(null, 1e-300))
     centre = np.median(logs)
@@ -90,27 +98,56 @@ def _tail(null: np.ndarray, value: float) -> float:
     return float(min(_FEW / len(null), scipy.stats.norm.sf((np.log(value) - centre) / max(width, 1e-12))))
 
 
-def table(rows: list[Row], blocks: int, width_ratio: float | None) -> xr.Dataset:
-    """All rows with p-values corrected for their number (Holm), and the decision in the attributes."""
-    p = np.array([row.p_value for row in rows])
-    order = np.argsort(p, kind="stable")
-    holm = np.empty(len(p))
-    holm[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1.0)
+def table(rows: list[Row], blocks: int, width_ratio: float | None, *, named: Sequence[Row] = (), skipped: str = "") -> xr.Dataset:
+    """All rows with p-values corrected for their number, and the decision in the attributes.
+
+    Parameters
+    ----------
+    rows : list of Row
+        Of the comparison with held-out data; none if it was skipped.
+    blocks : int
+        Independent blocks behind them.
+    width_ratio : float or None
+        Calibrated over naive error bars of the refit.
+    named : sequence of Row
+        Score tests. They share the false alarms with `rows`: two thirds are theirs (Holm with weights).
+    skipped : str
+        What was not compared, and why.
+    """
+    every = [*named, *rows]
+    p = np.array([row.p_value for row in every])
+    share = NAMED_SHARE if rows and named else 1.0
+    weight = np.r_[np.full(len(named), share / max(len(named), 1)), np.full(len(rows), (1 - share if named else 1.0) / max(len(rows), 1))]
+    holm = weighted_holm(p, weight)
+    order = np.argsort(p / weight, kind="stable")
     found = xr.Dataset(
         {
-            key: ("statistic", np.array([getattr(row, key) for row in rows], float))
+            key: ("statistic", np.array([getattr(row, key) for row in every], float))
             for key in ("observed", "predicted", "sd", "z", "p_value")
         },
-        coords={"statistic": np.array([row.name for row in rows])},
+        coords={"statistic": np.array([row.name for row in every])},
     )
     found["p_adjusted"] = ("statistic", holm)
-    found["scatter"] = ("statistic", np.array([row.scatter for row in rows], np.int8))
+    found["scatter"] = ("statistic", np.array([row.scatter for row in every], np.int8))
+    for key in ("effect", "effect_sd"):
+        found[key] = ("statistic", np.array([getattr(row, key) for row in every], float))
+    for key in ("unit", "where"):
+        found[key] = ("statistic", np.array([getattr(row, key) for row in every], "U"))
     overall = float(holm.min())
-    failed = [rows[k].name for k in order if holm[k] < 0.01]
-    reason = f"held-out data differ in {', '.join(failed)}" if failed else "held-out data agree with the model's predictions"
+    failed = [every[k].name for k in order if holm[k] < 0.01]
+    reason = f"data differ in {', '.join(failed)}" if failed else "the data agree with the model's predictions"
     found.attrs = {"decision": "differs" if failed else "agrees", "reason": reason, "overall_p": overall, "blocks": blocks}
-    found.attrs["width_ratio"] = float(width_ratio or 0.0)
+    found.attrs |= {"width_ratio": float(width_ratio or 0.0), "named": len(named), "skipped": skipped}
     return found
+
+
+def weighted_holm(p: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """p-values corrected for their number, where some hold a larger share of the false alarms (Holm 1979, section 4)."""
+    order = np.argsort(p / weight, kind="stable")
+    left = np.cumsum(weight[order][::-1])[::-1]
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] / weight[order] * left), 1.0)
+    return adjusted
 
 
 def undecided(reason: str) -> xr.Dataset:
@@ -118,5 +155,5 @@ def undecided(reason: str) -> xr.Dataset:
     empty = np.zeros(0)
     names = ("observed", "predicted", "sd", "z", "p_value", "p_adjusted")
     found = xr.Dataset({name: ("statistic", empty) for name in names}, coords={"statistic": np.zeros(0, "U1")})
-    found.attrs = {"decision": "undecided", "reason": reason, "overall_p": 1.0, "blocks": 0, "width_ratio": 0.0}
+    found.attrs = {"decision": "undecided", "reason": reason, "overall_p": 1.0, "blocks": 0, "width_ratio": 0.0, "named": 0}
     return found

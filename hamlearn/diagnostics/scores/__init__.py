@@ -1,0 +1,171 @@
+"""Score tests: whether the fitted model lacks something that has a name.
+
+All data are used, nothing is refitted and nothing is simulated; see :mod:`hamlearn.diagnostics.scores.sums` for how.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from hamlearn.diagnostics import weigh
+from hamlearn.diagnostics.scores import blocks, listed, named, sums
+from hamlearn.diagnostics.scores.conditionals import PairConditionals
+from hamlearn.errors import HamlearnError
+from hamlearn.infer.likelihoods import ExactLikelihood, OneHotLikelihood, composite
+from hamlearn.infer.optimum import maximise
+from hamlearn.infer.records import Part
+from hamlearn.models import BoundCouplings
+
+MOST_PARAMETERS = 2500
+MOST_WORK = 1e8  # values of test functions computed: about two seconds
+_ISOLATED = 0.3  # of the usual strength of a site's couplings that a site without any must be below, three errors included
+
+
+@dataclass(eq=False)
+class Tests:
+    """What the score tests found.
+
+    Attributes
+    ----------
+    rows : list of Row
+        One a test.
+    blocks : int
+        Independent blocks at the temperature that has the fewest.
+    every : int
+        One row in so many was used.
+    isolated : list of int
+        Sites that the graph connects and the data do not.
+    reason : str
+        Why nothing was tested; empty if something was.
+    """
+
+    rows: list[weigh.Row] = field(default_factory=list)
+    blocks: int = 0
+    every: int = 1
+    isolated: list[int] = field(default_factory=list)
+    reason: str = ""
+
+
+def pairs(bound: BoundCouplings, parts: Sequence[Part], taus: Sequence[float], seed: int = 0) -> Tests:
+    """Score tests of a family of discrete pair couplings.
+
+    Parameters
+    ----------
+    bound : BoundCouplings
+        The family on the sites of the data.
+    parts : sequence of Part
+        The data, one entry a temperature.
+    taus : sequence of float
+        Autocorrelation time of each in draws.
+    seed : int
+        Of the assignment of independent rows to blocks, and of the resampling.
+
+    Returns
+    -------
+    Tests
+        The rows carry what was found in units of the model: a coupling of plaquettes, a share of misread values.
+    """
+    if bound.n_params > MOST_PARAMETERS:
+        return Tests(reason=f"score tests with {bound.n_params} parameters take too long (more than {MOST_PARAMETERS})")
+    rng = np.random.default_rng(seed)
+    found, totals, tests = named.directions(bound)
+    q = bound.space.q
+    work = q * (sum(one.sites.size for one in found) + bound.lattice.n_sites * 8)
+    most = int(max(MOST_WORK / work / len(parts), 500))
+    taken = [blocks.gathered(part, tau, most, len(parts), rng) for part, tau in zip(parts, taus, strict=True)]
+    data = [rows for rows, _ in taken]
+    result = Tests(blocks=min(rows.blocks for rows in data), every=max(every for _, every in taken))
+    if result.blocks < blocks.MIN_BLOCKS:
+        result.reason = (
+            f"the data hold {result.blocks} blocks of {blocks.BLOCK_TIMES:g} autocorrelation times; {blocks.MIN_BLOCKS} are needed"
+        )
+        return result
+    used = [_part(rows, part) for rows, part in zip(data, parts, strict=True)]
+    try:
+        likelihood = composite(bound, used, "pseudo")
+    except HamlearnError as error:
+        result.reason = f"score tests need single-site conditionals ({str(error).split(';')[0]})"
+        return result
+    if isinstance(likelihood, OneHotLikelihood):
+        result.reason = "score tests are not made of so many tables of q states"
+        return result
+    best = maximise(likelihood)
+    if not best.converged:
+        result.reason = "score tests need a finite maximum of the likelihood; here only the prior holds some parameters"
+        return result
+    model = PairConditionals(bound, best.theta)
+    collected = [sums.collect(model, rows, found, totals, q) for rows in data]
+    result.isolated = isolated(bound, best.theta, collected)
+    exactly = listed.Listed(bound) if listed.applies(bound) else None
+    if exactly is not None:
+        likelihood_exact = ExactLikelihood(bound, used)
+        point = maximise(likelihood_exact, start=best.theta)
+        if not point.converged:
+            exactly = None
+    apart = collected
+    theta = best.theta
+    if exactly is not None:
+        theta = point.theta
+        apart = [exactly.collect(theta, rows) for rows in data]
+        one = next(test for test in tests if test.name == "energy dispersion")
+        tests.remove(one)
+        result.rows += _judged([replace(one, columns=np.array([0]))], sums.residuals(apart), parts, rng)
+    result.rows += _judged(tests, sums.residuals(collected), parts, rng)
+    if len(parts) > 1:
+        result.rows += _judged(_temperatures(parts, bound.n_params), sums.apart(apart, theta), parts, rng)
+    if exactly is not None and all(part.independent for part in parts):
+        for rows in data:
+            whole = exactly.whole(theta, rows)
+            if whole is not None:
+                value, degrees, p = whole
+                label = f" at beta = {rows.beta:.4g}" if len(parts) > 1 else ""
+                spread = float(np.sqrt(2 * degrees))
+                result.rows.append(weigh.Row(f"whole microstates{label}", value, degrees, spread, (value - degrees) / spread, p, True))
+    return result
+
+
+def _judged(tests: Sequence[named.Named], found: sums.Sums, parts: Sequence[Part], rng: np.random.Generator) -> list[weigh.Row]:
+    if not all(part.independent for part in parts) and len(parts) == 1:
+        found = replace(found, blocks=blocks.merged(found.blocks, parts[0].states.shape[0]))
+    return named.judge(tests, found, rng)
+
+
+def _temperatures(parts: Sequence[Part], n_params: int) -> list[named.Named]:
+    count = len(parts)
+    labels = tuple(f"{part.beta:.4g}" for part in parts)
+    tests = [named.Named("temperature labels, the strongest", np.arange(count), "strongest", "beta factor", labels)]
+    columns = count + np.arange((count - 1) * n_params)
+    if len(columns) <= 512:
+        tests.append(named.Named("couplings of each temperature by themselves", columns, "all"))
+    return tests
+
+
+def _part(rows: sums.Rows, part: Part) -> Part:
+    """The rows that are used, as a likelihood reads them."""
+    return replace(part, states=rows.index[None], weight=rows.weight[None])
+
+
+def isolated(bound: BoundCouplings, theta: np.ndarray, collected: Sequence[sums.Collected]) -> list[int]:
+    """Sites whose couplings are all compatible with zero, and small compared with those of the others.
+
+    Only where every bond has its own strength and the graph was given: it then says that these sites interact.
+    """
+    if bound.model.tie != "bond" or bound.model.graph is None or len(bound.pair_basis) != 1:
+        return []
+    H, scores = sum(one.H for one in collected), np.concatenate([one.scores for one in collected])
+    moved = sums.solve(np.asarray(H), scores.T).T
+    variance = (moved**2).sum(0)[: bound.lattice.n_bonds]
+    strength = np.zeros(bound.lattice.n_sites)
+    error, chance = np.zeros_like(strength), np.zeros_like(strength)
+    for end in bound.lattice.bonds.T:
+        np.add.at(strength, end, theta[: len(variance)] ** 2)
+        np.add.at(error, end, variance)
+        np.add.at(chance, end, theta[: len(variance)] ** 2 / np.maximum(variance, 1e-300))
+    degree = np.maximum(bound.lattice.degree, 1)
+    usual = np.median(np.sqrt(strength / degree))
+    weak = np.sqrt(strength / degree) + 3 * np.sqrt(error / degree) < _ISOLATED * usual
+    alone = (bound.lattice.degree > 1) & weak & (chance < degree + 4 * np.sqrt(2 * degree))
+    return np.flatnonzero(alone).tolist() if 0 < alone.sum() <= 0.2 * len(alone) else []

@@ -1,0 +1,71 @@
+"""One site given all others, with its derivatives: all that a score test asks of a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from hamlearn.infer.likelihoods import conditionals
+from hamlearn.models import BoundCouplings
+
+
+@dataclass(frozen=True, eq=False)
+class Site:
+    """The conditional of one site in some rows.
+
+    Attributes
+    ----------
+    energy : array (row, q)
+        Energy of the row with the site in each of its values, up to a constant of the row.
+    features : array (row, q, f)
+        Minus its derivative by the parameters that were fitted.
+    index : int array (f,)
+        Which parameters these are.
+    """
+
+    energy: np.ndarray
+    features: np.ndarray
+    index: np.ndarray
+
+
+class Conditionals(Protocol):
+    """A fitted discrete model, seen through its single sites."""
+
+    n_params: int
+    theta: np.ndarray
+
+    def site(self, index: np.ndarray, site: int) -> Site:
+        """The conditional of `site` in rows of value indices ``(row, n_sites)``."""
+        ...
+
+    def energies(self, index: np.ndarray) -> np.ndarray:
+        """Energy of every row ``(row,)``."""
+        ...
+
+
+class PairConditionals:
+    """Of pair couplings at θ."""
+
+    def __init__(self, bound: BoundCouplings, theta: np.ndarray) -> None:
+        self.bound, self.theta, self.n_params = bound, np.asarray(theta, float), bound.n_params
+        self._sites = conditionals.neighbour_lists(bound)
+        self._tables, self._fields = (np.asarray(part) for part in bound.tables(self.theta))
+
+    def site(self, index: np.ndarray, site: int) -> Site:
+        """The conditional of `site`."""
+        neighbours, bonds, first = self._sites[site]
+        features = conditionals.features(self.bound, index[:, neighbours], first)
+        place = conditionals.parameter_index(self.bound, site, bonds)
+        return Site(-(features @ self.theta[place]), features, place)
+
+    def energies(self, index: np.ndarray) -> np.ndarray:
+        """Energy of every row."""
+        first, second = self.bound.lattice.bonds.T
+        total = -self._fields[np.arange(index.shape[1]), index].sum(1)
+        for start in range(0, len(first), 4096):
+            some = slice(start, start + 4096)
+            bonds = np.arange(len(first))[some]
+            total -= self._tables[bonds, index[:, first[some]], index[:, second[some]]].sum(1)
+        return np.asarray(total)

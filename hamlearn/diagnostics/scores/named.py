@@ -1,0 +1,156 @@
+"""The named directions of a pair model: which columns a test reads, and what its size means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.stats
+
+from hamlearn.diagnostics import weigh
+from hamlearn.diagnostics.scores import terms as lists
+from hamlearn.diagnostics.scores.sums import Sums
+from hamlearn.diagnostics.scores.terms import Terms
+from hamlearn.models import BoundCouplings
+
+_REPLICATES, _SPECTRA = 2000, 500
+_CONTRIBUTING = 30.0  # blocks that must share the variance of a sum, for normal tails to hold
+_FEW = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Named:
+    """One test.
+
+    Attributes
+    ----------
+    name : str
+        Plain words.
+    columns : int array
+        The columns of the residual scores that it reads.
+    how : {"one", "all", "strongest", "common factor"}
+        One number; the sum of squares; the largest of all; the largest eigenvalue of the matrix of `pairs`.
+    unit : str
+        What one unit of the direction is: "K", "J", "h", "spread of beta", "share", "beta factor"; empty where there is no one size.
+    labels : tuple of str
+        What to call every column where the strongest is named.
+    pairs : int array (column, 2), optional
+        Place of every column in a symmetric matrix.
+    """
+
+    name: str
+    columns: np.ndarray
+    how: str
+    unit: str = ""
+    labels: tuple[str, ...] = ()
+    pairs: np.ndarray | None = None
+
+
+def directions(bound: BoundCouplings) -> tuple[list[Terms], np.ndarray, list[Named]]:
+    """Terms, the totals ``(total, term)`` of some of them, and the tests, for a family of pair couplings on its graph."""
+    lattice, spins = bound.lattice, bound.space.q == 2
+    pairs, free = lists.bond_pairs(lattice), lists.unbonded(lattice)
+    squares = "four-spin plaquettes" if spins else "four-site plaquettes"
+    found = [
+        Terms(squares, lists.some(lists.plaquettes(lattice))),
+        Terms("products of two bonds", lattice.bonds[pairs].reshape(-1, 4)),
+        Terms("pairs without a bond", free),
+    ]
+    if spins:
+        found.append(Terms("three-spin products", lists.triples(lattice)))
+    if bound.model.tie != "bond" or bound.interaction == "clock":
+        found.append(Terms("single bonds", lists.some(lattice.bonds)))
+    if spins and bound.model.fields != "site":
+        found.append(Terms("single sites", lists.some(np.arange(lattice.n_sites)[:, None])))
+    found = [one for one in found if len(one)]
+    stops = np.cumsum([len(one) for one in found])
+    n = int(stops[-1]) if len(stops) else 0
+    where = {one.name: np.arange(stop - len(one), stop) for one, stop in zip(found, stops, strict=True)}
+    summed = [name for name in (squares, "single sites") if len(where.get(name, ())) > 1]
+    totals = np.array([np.isin(np.arange(n), where[name]) for name in summed], float).reshape(-1, n)
+    tests = [Named(f"{name}, sum", np.array([n + k]), "one", "h" if name == "single sites" else "K") for k, name in enumerate(summed)]
+    dispersion = n + len(totals)
+    tests.append(Named("energy dispersion", np.array([dispersion]), "one", "spread of beta"))
+    sites = np.arange(dispersion + 1, dispersion + 1 + lattice.n_sites)
+    tests.append(Named("misread values, common share", sites[-1:] + 1, "one", "share"))
+    tests.append(Named("misread values, site by site", sites, "all"))
+    tests += [Named(f"{one.name}, one by one", where[one.name], "all") for one in found]
+    if len(free):
+        names = tuple(f"{i}–{j}" for i, j in free.tolist())
+        tests.append(Named("pairs without a bond, the strongest", where["pairs without a bond"], "strongest", "J", names))
+    if len(pairs) > 2:
+        tests.append(Named("products of two bonds, common factor", where["products of two bonds"], "common factor", pairs=pairs))
+    return found, totals, tests
+
+
+def judge(tests: Sequence[Named], sums: Sums, rng: np.random.Generator) -> list[weigh.Row]:
+    """A row for every test: blocks are resampled with normal weights, which keeps what columns have in common."""
+    blocks = len(sums.blocks)
+    total = sums.blocks.sum(0)
+    centred = (sums.blocks - sums.blocks.mean(0)) * np.sqrt(blocks / (blocks - 1))
+    scatter = (centred**2).sum(0)
+    contributing = scatter**2 / np.maximum((centred**4).sum(0), 1e-300)
+    alive = sums.alive & (scatter > 0) & (contributing > min(_CONTRIBUTING, 0.2 * blocks))
+    sd = np.sqrt(np.where(alive, scatter, 1.0))
+    z = np.where(alive, total / sd, 0.0)
+    tails = np.sqrt((blocks - 1) / rng.chisquare(blocks - 1, size=(_REPLICATES, 1)))
+    noise = tails * (rng.standard_normal((_REPLICATES, blocks)) @ (centred / sd))
+    rows = []
+    for test in tests:
+        kept = alive[test.columns]
+        columns = test.columns[kept]
+        if not len(columns):
+            continue
+        strength, error = total[columns] / sums.information[columns], sd[columns] / sums.information[columns]
+        if test.how == "one":
+            p = (
+                scipy.stats.t.sf(z[columns[0]], blocks - 1)
+                if test.unit == "share"
+                else 2 * scipy.stats.t.sf(abs(z[columns[0]]), blocks - 1)
+            )
+            size, size_sd = _sized(test.unit, float(strength[0]), float(error[0]))
+            observed, expected, spread, name = float(strength[0]), 0.0, float(error[0]), test.name
+            rows.append(weigh.Row(name, observed, expected, spread, float(z[columns[0]]), float(p), False, size, size_sd, test.unit))
+            continue
+        size, size_sd, unit, where = np.nan, np.nan, "", ""
+        if test.how == "all":
+            value, null = float((z[columns] ** 2).sum()), (noise[:, columns] ** 2).sum(1)
+        elif test.how == "strongest":
+            value, null = float(np.abs(z[columns]).max()), np.abs(noise[:, columns]).max(1)
+            k = int(np.argmax(np.abs(z[columns])))
+            size, size_sd, unit = float(strength[k]), float(error[k]), test.unit
+            where = test.labels[int(np.flatnonzero(kept)[k])]
+        else:
+            assert test.pairs is not None
+            value = float(_largest(z[columns], test.pairs[kept]))
+            null = _largest(noise[:_SPECTRA, columns], test.pairs[kept])
+        p = _tail(value, null)
+        if test.how == "strongest":
+            p = min(p, len(columns) * 2 * float(scipy.stats.t.sf(value, blocks - 1)))
+        z_value = (value - float(null.mean())) / float(null.std())
+        rows.append(weigh.Row(test.name, value, float(null.mean()), float(null.std()), z_value, p, True, size, size_sd, unit, where))
+    return rows
+
+
+def _tail(value: float, null: np.ndarray) -> float:
+    beyond = int((null >= value).sum())
+    return (1 + beyond) / (1 + len(null)) if beyond >= _FEW else weigh.tail(null, value)
+
+
+def _sized(unit: str, strength: float, error: float) -> tuple[float, float]:
+    """What a unit stands for: the spread of beta is the root of a variance."""
+    if unit != "spread of beta":
+        return strength, error
+    root = float(np.sqrt(abs(strength)))
+    return float(np.sign(strength)) * root, error / (2 * max(root, np.sqrt(error) / 2, 1e-300))
+
+
+def _largest(values: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Largest eigenvalue, of either sign, of the symmetric matrices with `values` ``(..., pair)`` at `pairs`."""
+    used, place = np.unique(pairs, return_inverse=True)
+    place = place.reshape(pairs.shape)
+    matrix = np.zeros((*values.shape[:-1], len(used), len(used)))
+    matrix[..., place[:, 0], place[:, 1]] = values
+    matrix += np.swapaxes(matrix, -1, -2)
+    return np.asarray(np.abs(np.linalg.eigvalsh(matrix)).max(-1))

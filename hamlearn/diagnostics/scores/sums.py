@@ -1,0 +1,237 @@
+"""Scores of test functions at the optimum, summed over blocks of rows, with the fitted directions projected out.
+
+For any function ψ of a microstate, s_ψ(x) = Σ_i [ψ(x) − E(ψ | all sites but i)] has expectation zero under the model: it is
+the pseudo-likelihood's score in the direction of a term λψ. At the fitted θ̂ the sum over rows Σ s_ψ is shifted by what the fit
+took up of it; the residual Σ s_ψ − G H⁻¹ Σ u (u the scores of the fitted parameters, H their information, G the cross
+information Σ Cov(ψ, T | rest)) does not depend on the error of θ̂ to first order (Rao's score test for composite
+likelihoods; Kent 1982, Varin, Reid & Firth 2011). It asks for no partition function, no second fit and no simulation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse
+
+from hamlearn.diagnostics.scores.conditionals import Conditionals
+from hamlearn.diagnostics.scores.terms import Terms, product
+
+_CHUNK_VALUES = 1 << 21
+_BOUNDED = 30.0  # odds of a misread value beyond which they count no more
+_TAKEN_UP = 1e-4  # share of a direction's information that must be left by the fitted ones
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Microstates at one temperature as the score tests read them.
+
+    Attributes
+    ----------
+    index : int array (row, n_sites)
+        Value indices.
+    weight : array (row,)
+        How much each counts.
+    label : int array (row,)
+        Block of each; blocks are independent.
+    blocks : int
+        Number of blocks.
+    beta : float
+        Inverse temperature.
+    """
+
+    index: np.ndarray
+    weight: np.ndarray
+    label: np.ndarray
+    blocks: int
+    beta: float
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """Block sums of score residuals.
+
+    Attributes
+    ----------
+    blocks : array (block, column)
+        Residual scores summed over every block.
+    information : array (column,)
+        What a unit of each direction adds to the curvature of the log likelihood beyond what was fitted: residual over
+        information is the estimated strength.
+    alive : bool array (column,)
+        Whether the direction is anything but a function of what was fitted.
+    """
+
+    blocks: np.ndarray
+    information: np.ndarray
+    alive: np.ndarray
+
+
+def residuals(collected: Sequence[Collected]) -> Sums:
+    """Residual scores of every direction, over the blocks of all temperatures."""
+    H, G = sum(one.H for one in collected), sum(one.G for one in collected)
+    gain = solve(np.asarray(H), np.asarray(G).T).T
+    information = np.asarray(sum(one.variance for one in collected))
+    left = information - (gain * G).sum(1)
+    blocks = np.concatenate([one.sums - one.scores @ gain.T for one in collected])
+    return Sums(blocks, left, left > _TAKEN_UP * np.maximum(information, 1e-300))
+
+
+def apart(collected: Sequence[Collected], theta: np.ndarray) -> Sums:
+    """Every temperature by itself: its common factor, then each of its parameters, against the fit to all.
+
+    Columns are the factor of each temperature, then all parameters of the first, of the second and so on.
+    """
+    n, several = len(theta), len(collected)
+    moved = []
+    for k, one in enumerate(collected):
+        G = np.zeros((several + several * n, n))
+        G[k], G[several + k * n : several + (k + 1) * n] = one.H @ theta, one.H
+        sums = np.zeros((len(one.scores), len(G)))
+        sums[:, k], sums[:, several + k * n : several + (k + 1) * n] = one.scores @ theta, one.scores
+        variance = np.zeros(len(G))
+        variance[k], variance[several + k * n : several + (k + 1) * n] = theta @ one.H @ theta, np.diag(one.H)
+        moved.append(Collected(sums, one.scores, G, one.H, variance))
+    return residuals(moved)
+
+
+@dataclass(eq=False)
+class Collected:
+    """What one temperature contributes.
+
+    Attributes
+    ----------
+    sums : array (block, column)
+        Scores of the directions.
+    scores : array (block, n_params)
+        Scores of the fitted parameters.
+    G : array (column, n_params)
+        Cross information: minus the derivative of the summed scores by the parameters.
+    H : array (n_params, n_params)
+        Information of the parameters.
+    variance : array (column,)
+        Information of the directions themselves.
+    """
+
+    sums: np.ndarray
+    scores: np.ndarray
+    G: np.ndarray
+    H: np.ndarray
+    variance: np.ndarray
+
+
+def collect(model: Conditionals, rows: Rows, terms: Sequence[Terms], totals: np.ndarray, q: int) -> Collected:
+    """Scores of all directions at one temperature.
+
+    Parameters
+    ----------
+    model : Conditionals
+        The fitted model.
+    rows : Rows
+        The data.
+    terms : sequence of Terms
+        Local directions; a unit of each is a coupling (an energy), as of the model's own.
+    totals : array (total, term)
+        Further directions that are sums of terms.
+    q : int
+        Number of values of a site.
+
+    Returns
+    -------
+    Collected
+        Columns: every term; every total; the dispersion of the energy (a unit is the relative variance of beta); the share of
+        misread values at every site; the share at all sites together.
+    """
+    n_sites, n_terms = rows.index.shape[1], sum(len(one) for one in terms)
+    width = n_terms + len(totals) + 1 + n_sites + 1
+    found = Collected(
+        np.zeros((rows.blocks, width)), np.zeros((rows.blocks, model.n_params)), np.zeros((width, model.n_params)),
+        np.zeros((model.n_params,) * 2), np.zeros(width),
+    )  # fmt: skip
+    size = max(64, _CHUNK_VALUES // (width + model.n_params))
+    energy = np.concatenate([model.energies(rows.index[some]) for some in _chunks(len(rows.index), 1 << 14)])
+    mean = float(rows.weight @ energy / rows.weight.sum())
+    touching = [[np.flatnonzero((one.sites == site).any(1)) for one in terms] for site in range(n_sites)]
+    for some in _chunks(len(rows.index), size):
+        _chunk(model, rows, some, energy[some] - mean, terms, touching, totals, q, found)
+    return found
+
+
+def _chunk(
+    model: Conditionals, rows: Rows, some: slice, energy: np.ndarray, terms: Sequence[Terms], touching: list[list[np.ndarray]],
+    totals: np.ndarray, q: int, found: Collected,
+) -> None:  # fmt: skip
+    index, weight, beta = rows.index[some], rows.weight[some], rows.beta
+    count, n_sites = index.shape
+    n_terms = totals.shape[1]
+    sums, scores = np.zeros((count, len(found.variance))), np.zeros((count, model.n_params))
+    starts = np.cumsum([0, *(len(one) for one in terms)])
+    here = np.arange(count)
+    dispersion, flips = n_terms + len(totals), n_terms + len(totals) + 1
+    for site in range(n_sites):
+        one = model.site(index, site)
+        observed = index[:, site]
+        logits = -beta * one.energy
+        logits -= logits.max(1, keepdims=True)
+        probability = np.exp(logits)
+        probability /= probability.sum(1, keepdims=True)
+        features = beta * (one.features - np.einsum("ra,raf->rf", probability, one.features)[:, None])
+        own = features[here, observed]
+        np.add.at(scores.T, one.index, own.T)
+        # Directions: local terms of this site, their totals, and the square of the energy.
+        columns = np.concatenate([start + where for start, where in zip(starts, touching[site], strict=False)]).astype(int)
+        values = [beta * _site_values(index, part.sites[where], site, q) for part, where in zip(terms, touching[site], strict=True)]
+        local = np.concatenate([*values, np.zeros((count, q, 0))], -1)
+        shifted = energy[:, None] + one.energy - one.energy[here, observed][:, None]
+        local = np.concatenate([local, local @ totals[:, columns].T, (beta * shifted[..., None]) ** 2 / 2], -1)
+        columns = np.concatenate([columns, np.arange(n_terms, n_terms + len(totals)), [dispersion]])
+        local = local - np.einsum("ra,rak->rk", probability, local)[:, None]
+        sums[:, columns] += local[here, observed]
+        weighted = (probability * weight[:, None]).reshape(-1)
+        flat, deep = local.reshape(count * q, -1), features.reshape(count * q, -1)
+        np.add.at(found.G, (columns[:, None], one.index[None]), (flat * weighted[:, None]).T @ deep)
+        np.add.at(found.H, (one.index[:, None], one.index[None]), (deep * weighted[:, None]).T @ deep)
+        found.variance[columns] += weighted @ flat**2
+        # A share of misread values: p(x with the site in another value) / p(x), bounded, so that no single row decides.
+        odds = np.minimum((1 - probability) / np.maximum(probability, 1e-300) / (q - 1), 1e6)
+        odds /= 1 + odds / _BOUNDED
+        odds -= (probability * odds).sum(1, keepdims=True)
+        score = odds[here, observed]
+        both = np.array([flips + site, flips + n_sites])
+        np.add.at(found.G, (both[:, None], one.index[None]), np.stack([((odds.reshape(-1) * weighted) @ deep)] * 2))
+        found.variance[both] += weight @ (odds * ((1 - probability) / (q - 1) - probability)).sum(1)
+        sums[:, flips + site] = score
+        sums[:, flips + n_sites] += score
+    table = scipy.sparse.csr_matrix((weight, (rows.label[some], here)), shape=(rows.blocks, count))
+    found.sums += table @ sums
+    found.scores += table @ scores
+
+
+def _site_values(index: np.ndarray, sites: np.ndarray, site: int, q: int) -> np.ndarray:
+    """Terms ``(term, n)`` that hold `site`, with each of its values, shape ``(row, q, term)``."""
+    states = index[:, sites].astype(np.int64)
+    if q == 2:
+        others = product(np.where(sites == site, 1, states), 2)
+        return np.stack([-others, others], 1)
+    return np.stack([product(np.where(sites == site, value, states), q) for value in range(q)], 1)
+
+
+def solve(H: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """H⁻¹ times `right`, without the directions in which H is zero."""
+    scale = np.sqrt(np.maximum(np.diag(H), 1e-300))
+    scaled = H / np.outer(scale, scale)
+    try:
+        factor = scipy.linalg.cho_factor(scaled, lower=True)
+        if np.diag(factor[0]).min(initial=1.0) ** 2 > 1e-10:
+            return np.asarray(scipy.linalg.cho_solve(factor, right / scale[:, None]) / scale[:, None])
+    except scipy.linalg.LinAlgError:
+        pass
+    values, vectors = scipy.linalg.eigh(scaled)
+    inverse = np.where(values > 1e-10 * values.max(initial=0.0), 1 / np.maximum(values, 1e-300), 0.0)
+    return np.asarray((vectors * inverse) @ (vectors.T @ (right / scale[:, None])) / scale[:, None])
+
+
+def _chunks(rows: int, size: int) -> list[slice]:
+    return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]

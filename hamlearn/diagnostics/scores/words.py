@@ -1,0 +1,63 @@
+"""What a score test found, in a sentence; a pure function of what was recorded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+ADVICE = {
+    "plaquettes": "Learn with hl.models.Clusters, or add the terms; couplings and predictions inherit what is missing.",
+    "energy dispersion": "Separate the rows by what differs between them (temperature, sample, time) and learn each part by itself.",
+    "misread": "Correct the readout, or expect couplings that are too weak.",
+    "temperature": "Check the label; learn each temperature by itself to see which is off.",
+    "pairs": "Add these bonds (graph=None takes all pairs), check the order of the columns, or expect a site that was not recorded.",
+    "sites": "Give the model fields: fields='site'.",
+    "bonds": "Give every bond its own coupling: tie='bond'.",
+    "products": "Bonds that change together, a mixture of systems, or terms of four spins: try hl.models.Clusters, or separate the rows.",
+    "whole": "The model lacks something that has no name here: try hl.models.Clusters, or more bonds.",
+}
+
+
+def sentence(found: dict[str, Any], first: bool) -> tuple[str, str]:
+    """What one failed test means, and what to do.
+
+    Parameters
+    ----------
+    found : dict
+        ``name``, and where the test estimates a strength ``effect``, ``effect_sd``, ``unit``, ``where``.
+    first : bool
+        Whether it is the strongest of all failed tests.
+    """
+    name, effect, error = found["name"], found.get("effect", 0.0), found.get("effect_sd", 0.0)
+    size = f"{effect:.2g} ± {error:.1g}"
+    if "plaquettes" in name:
+        kind = name.split(",")[0]
+        text = f"{kind} of K = {size} are missing from the model" if "sum" in name else f"{kind} of different strengths are missing"
+        return text, ADVICE["plaquettes"]
+    if name == "energy dispersion":
+        if effect > 0:
+            text = (
+                f"energies scatter as if beta varied by {effect:.0%} ± {error:.0%} from row to row (a mixture of temperatures or systems)"
+            )
+        else:
+            text = "energies scatter less than the model's own"
+        return text, ADVICE["energy dispersion"]
+    if name.startswith("misread"):
+        return "some readings show the wrong value: rows are too improbable in single sites", ADVICE["misread"]
+    if name.startswith("temperature labels"):
+        text = f"data labelled beta = {found.get('where', '?')} behave like {1 + effect:.3g} ± {error:.1g} times that beta"
+        return text, ADVICE["temperature"]
+    if name.startswith("couplings of each temperature"):
+        return "the temperatures ask for different couplings", ADVICE["temperature"]
+    if name.startswith("pairs without a bond"):
+        where = f", {found['where']} most (J = {size})" if "where" in found else ""
+        lead = "; this is the strongest deviation: columns in another order, or a site that was not recorded" if first else ""
+        return f"sites without a bond interact{where}{lead}", ADVICE["pairs"]
+    if name.startswith("single sites"):
+        return f"the sites feel fields (h = {size} in common)" if "sum" in name else "the sites feel different fields", ADVICE["sites"]
+    if name.startswith("single bonds"):
+        return "bonds that share a coupling differ", ADVICE["bonds"]
+    if name.startswith("whole"):
+        return f"the frequencies of {name} differ from the model's", ADVICE["whole"]
+    if "common factor" in name:
+        return "many bonds vary together from row to row", ADVICE["products"]
+    return f"{name.split(',')[0]} deviate", ADVICE["products"]

@@ -1,0 +1,209 @@
+"""Score tests: their scores have mean zero and the right slopes by enumeration, planted defects are found, named and measured."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.stats
+
+import hamlearn as hl
+from hamlearn.data import build
+from hamlearn.diagnostics import scores, weigh
+from hamlearn.diagnostics.scores import blocks, conditionals, listed, named, sums, terms, words
+from hamlearn.infer import records
+from hamlearn.systems import SPINS, exact, lattice
+from statistics_budget import assert_within, spend
+
+SMALL, SQUARE = lattice.hypercubic((3, 3)), lattice.hypercubic((4, 4))
+COUPLINGS = hl.models.Couplings
+
+
+def all_states(grid) -> np.ndarray:
+    return exact.all_states(grid, 2).reshape(-1, grid.n_sites).astype(np.int8)
+
+
+def picked(states: np.ndarray, log_weight: np.ndarray, n: int, rng) -> np.ndarray:
+    weight = np.exp(log_weight - log_weight.max())
+    return states[rng.choice(len(states), size=n, p=weight / weight.sum())]
+
+
+def as_data(index: np.ndarray, beta: float, grid=SQUARE):
+    return build(
+        (2 * index - 1).astype(np.int8).reshape(1, -1, *grid.shape), beta=beta, space=SPINS, lattice=grid, attrs={"independent": 1}
+    )
+
+
+def score_rows(sets, model, seed=0, taus=None) -> scores.Tests:
+    bound, parts, _ = records.bind(sets, model)
+    return scores.pairs(bound, parts, taus or [1.0] * len(parts), seed)
+
+
+class Planted:
+    """Exact draws of 4×4 glasses with one thing wrong."""
+
+    states = all_states(SQUARE)
+    spins = 2.0 * states - 1
+    bonds = spins[:, SQUARE.bonds[:, 0]] * spins[:, SQUARE.bonds[:, 1]]
+
+    def __init__(self, seed: int, n: int = 3000) -> None:
+        self.rng, self.n = np.random.default_rng(seed), n
+        self.J = self.rng.normal(size=SQUARE.n_bonds)
+        self.log_weight = self.bonds @ self.J
+
+    def plaquettes(self):
+        corners = [
+            (4 * a + b, 4 * a + (b + 1) % 4, 4 * ((a + 1) % 4) + b, 4 * ((a + 1) % 4) + (b + 1) % 4) for a in range(4) for b in range(4)
+        ]
+        extra = 0.15 * self.spins[:, np.array(corners)].prod(-1).sum(1)
+        return [as_data(picked(self.states, 0.5 * (self.log_weight + extra), self.n, self.rng), 0.5)]
+
+    def mixture(self):
+        rows = [picked(self.states, beta * self.log_weight, self.n // 2, self.rng) for beta in (0.35, 0.65)]
+        return [as_data(self.rng.permutation(np.concatenate(rows)), 0.5)]
+
+    def flips(self):
+        rows = picked(self.states, 0.5 * self.log_weight, self.n, self.rng)
+        return [as_data(np.where(self.rng.random(rows.shape) < 0.02, 1 - rows, rows).astype(np.int8), 0.5)]
+
+    def label(self):
+        betas = (0.3, 0.5, 0.7)
+        return [
+            as_data(picked(self.states, (1.1 if k == 1 else 1) * b * self.log_weight, self.n, self.rng), b) for k, b in enumerate(betas)
+        ]
+
+    def bonds_flipped(self):
+        other = self.J.copy()
+        other[self.rng.choice(32, 8, replace=False)] *= -1
+        rows = [picked(self.states, 0.5 * weight, self.n // 2, self.rng) for weight in (self.log_weight, self.bonds @ other)]
+        return [as_data(self.rng.permutation(np.concatenate(rows)), 0.5)]
+
+
+# Defect: test that must object, size and unit of what it finds.
+DEFECTS = {
+    "plaquettes": ("four-spin plaquettes, sum", 0.15, "K"),
+    "mixture": ("energy dispersion", 0.3, "spread of beta"),
+    "flips": ("misread values, common share", None, "share"),
+    "label": ("temperature labels, the strongest", 0.1, "beta factor"),
+    "bonds_flipped": ("products of two bonds, common factor", None, ""),
+}
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_a_planted_defect_is_found_named_and_measured(defect):
+    name, size, unit = DEFECTS[defect]
+    table = weigh.table([], 100, None, named=score_rows(getattr(Planted(3), defect)(), COUPLINGS(SQUARE)).rows)
+    row = table.sel(statistic=name)
+    assert float(row["p_adjusted"]) < 1e-3 and str(row["unit"].values) == unit
+    if size is not None:
+        assert_within(float(row["effect"]), size, np.hypot(float(row["effect_sd"]), 0.05 * size), defect)  # one step of Newton's
+
+
+def test_the_verdict_says_what_is_missing_and_how_strong_it_is():
+    post = hl.learn(Planted(3).plaquettes(), COUPLINGS(SQUARE), likelihood="pseudo", engine="laplace", seed=0)
+    found = hl.verdict(post)
+    assert found.level == "do not believe" and "four-spin plaquettes of K = 0.1" in str(found), found
+
+
+@pytest.mark.parametrize("q", [2, 3])
+def test_scores_have_mean_zero_and_the_slopes_that_are_projected_out(q):
+    grid = lattice.hypercubic((2, 3), periodic=False)
+    model = COUPLINGS(grid) if q == 2 else COUPLINGS(grid, interaction="potts")
+    space = SPINS if q == 2 else hl.systems.states(3)
+    bound = model.bind(space, grid.shape)
+    theta = np.random.default_rng(q).normal(size=bound.n_params)
+    states = exact.all_states(grid, q).reshape(-1, 6)
+    beta = 0.7
+
+    def expected(at: np.ndarray, under: np.ndarray, what: str) -> np.ndarray:
+        log_weight = -beta * np.asarray(bound.system(under).energy(space.from_index(states).reshape(-1, *grid.shape)), float)
+        p = np.exp(log_weight - log_weight.max())
+        rows = sums.Rows(states, p / p.sum(), np.zeros(len(states), int), 1, beta)
+        found = sums.collect(conditionals.PairConditionals(bound, at), rows, lists, totals, q)
+        return found.G if what == "G" else found.H if what == "H" else found.scores[0] if what == "scores" else found.sums[0]
+
+    lists, totals, _ = named.directions(bound)
+    assert sum(len(one) for one in lists) > 5
+    np.testing.assert_allclose(expected(theta, theta, "sums"), 0, atol=1e-12)
+    np.testing.assert_allclose(expected(theta, theta, "scores"), 0, atol=1e-12)
+    step = 1e-5
+    for k in range(bound.n_params):
+        moved = np.eye(bound.n_params)[k] * step
+        # The centre of the energy moves with θ too; it does not matter, since the mean of what it multiplies is zero.
+        slope = (expected(theta + moved, theta, "sums") - expected(theta - moved, theta, "sums")) / (2 * step)
+        np.testing.assert_allclose(-slope, expected(theta, theta, "G")[:, k], atol=2e-7)
+        slope = (expected(theta + moved, theta, "scores") - expected(theta - moved, theta, "scores")) / (2 * step)
+        np.testing.assert_allclose(-slope, expected(theta, theta, "H")[:, k], atol=2e-7)
+
+
+def test_p_values_of_right_models_are_not_too_small():
+    found: dict[str, list[float]] = {}
+    states = all_states(SMALL)
+    spins = 2.0 * states - 1
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        weight = 0.5 * (spins[:, SMALL.bonds[:, 0]] * spins[:, SMALL.bonds[:, 1]]) @ rng.normal(size=SMALL.n_bonds)
+        for row in score_rows([as_data(picked(states, weight, 1500, rng), 0.5, SMALL)], COUPLINGS(SMALL), seed).rows:
+            found.setdefault(row.name, []).append(row.p_value)
+    assert len(found) >= 8
+    least = min(scipy.stats.kstest(p, "uniform", alternative="greater").pvalue for p in found.values())
+    assert least * len(found) > spend()
+
+
+def test_a_column_of_coin_tosses_is_a_site_that_interacts_with_nothing():
+    (data,) = [as_data(picked(Planted.states, 0.5 * Planted(1).log_weight, 3000, np.random.default_rng(0)), 0.5)]
+    assert score_rows([data], COUPLINGS(SQUARE)).isolated == []
+    data["state"][:, :, 1, 1] = np.random.default_rng(0).choice(np.array([-1, 1], np.int8), size=3000)
+    assert score_rows([data], COUPLINGS(SQUARE)).isolated == [5]
+
+
+def test_elementary_squares_are_the_four_cycles_with_the_shortest_diagonals():
+    squares = {tuple(sorted(one)) for one in terms.plaquettes(SQUARE).tolist()}
+    expected = {
+        tuple(sorted((4 * a + b, 4 * a + (b + 1) % 4, (4 * a + b + 4) % 16, (4 * a + 4) % 16 + (b + 1) % 4)))
+        for a in range(4)
+        for b in range(4)
+    }
+    assert squares == expected
+    assert len(terms.plaquettes(lattice.hypercubic((6,)))) == 0
+
+
+def test_contiguous_blocks_are_joined_until_they_are_independent():
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(4096, 3))
+    series = np.zeros_like(noise)
+    for t in range(1, len(noise)):
+        series[t] = 0.9 * series[t - 1] + noise[t]
+    found = blocks.merged(series, 1)
+    assert len(found) < 300
+    sd = 4096**0.5 / (1 - 0.9)  # of the sum of an autoregressive series
+    assert_within(np.sqrt(((found - found.mean(0)) ** 2).sum(0)), sd, 0.15 * sd, "scatter of joined blocks")
+    assert len(blocks.merged(noise, 1)) == 4096
+
+
+def test_whole_microstates_are_compared_where_there_are_few():
+    states = all_states(SMALL)
+    bound = COUPLINGS(SMALL).bind(SPINS, SMALL.shape)
+    every = listed.Listed(bound)
+    theta = np.random.default_rng(0).normal(size=bound.n_params) * 0.5
+    p = every.probability(theta, 0.5)
+    rows = every.states[np.random.default_rng(1).choice(len(p), size=20_000, p=p)]
+    found = every.whole(theta, sums.Rows(rows, np.ones(len(rows)), np.arange(len(rows)), len(rows), 0.5))
+    assert found is not None and found[2] > spend() and found[1] > 100
+    wrong = every.whole(-theta, sums.Rows(rows, np.ones(len(rows)), np.arange(len(rows)), len(rows), 0.5))
+    assert wrong is not None and wrong[2] < 1e-9 and len(states) == 512
+
+
+def test_weighted_holm_is_holm_for_equal_weights_and_never_below_it_in_total():
+    p = np.array([0.001, 0.2, 0.01, 0.04])
+    np.testing.assert_allclose(weigh.weighted_holm(p, np.full(4, 0.25)), [0.004, 0.2, 0.03, 0.08])
+    np.testing.assert_allclose(weigh.weighted_holm(np.array([0.004, 0.004]), np.array([0.8, 0.2])), [0.005, 0.005])
+
+
+def test_every_failed_test_has_a_sentence():
+    bound = COUPLINGS(SQUARE, tie="uniform", fields=None).bind(SPINS, (4, 4))
+    names = [test.name for test in named.directions(bound)[2]]
+    names += ["temperature labels, the strongest", "couplings of each temperature by themselves", "whole microstates at beta = 0.5"]
+    for name in names:
+        found = {"name": name, "effect": 0.1, "effect_sd": 0.01, "unit": "K", "where": "0–5"}
+        text, advice = words.sentence(found, True)
+        assert len(text) > 10 and advice.endswith(".")
