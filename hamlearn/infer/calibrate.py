@@ -351,7 +351,8 @@ def calibrate(
     if score.batches < 3:
         raise HamlearnError(
             f"the draws are so strongly autocorrelated (autocorrelation time {score.tau:.3g} draws) that they hold only {score.batches} "
-            "independent batch(es): no error bar can be estimated. Run longer or more chains, or insist with calibrate=False."
+            "independent batch(es), or their distribution changes along the rows (compare the first half with the second): no error bar "
+            "can be estimated. Run longer or more chains, split what changed, or insist with calibrate=False."
         )
     if not likelihood.composite and score.tau == 1.0 and not score.chains_disagree:
         return Calibration(

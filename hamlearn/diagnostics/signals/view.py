@@ -66,6 +66,8 @@ class View:
         Inverse temperature.
     system : System
         The learned Hamiltonian (the mean of a posterior over couplings, one member of others).
+    post : DataTree
+        The posterior.
     label : str
         `` at beta = …`` where there are several temperatures.
     """
@@ -77,6 +79,7 @@ class View:
     space: Space
     beta: float
     system: System
+    post: xr.DataTree
     label: str
 
     @cached_property
@@ -84,11 +87,16 @@ class View:
         """Whether the Hamiltonian is unchanged when all values are flipped or turned alike."""
         return invariants.symmetric(self.system, self.rows)
 
-    def action(self, rows: np.ndarray) -> np.ndarray:
-        """βH of rows ``(row, n_sites)``."""
-        shape = tuple(self.system.lattice.shape)
+    def members(self, count: int) -> list[System]:
+        """Hamiltonians drawn from the posterior, on the sites of these rows."""
+        return list(kinds.of(self.post).members(self.post, count, 0, self.data["state"].shape[2:]))
+
+    def action(self, rows: np.ndarray, system: System | None = None) -> np.ndarray:
+        """βH of rows ``(row, n_sites)``, of the learned Hamiltonian or of another one."""
+        system = self.system if system is None else system
+        shape = tuple(system.lattice.shape)
         pieces = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
-        return np.concatenate([np.asarray(self.system.action(piece.reshape(-1, *shape), self.beta), float) for piece in pieces])
+        return np.concatenate([np.asarray(system.action(piece.reshape(-1, *shape), self.beta), float) for piece in pieces])
 
 
 def views(post: xr.DataTree, sets: list[xr.Dataset]) -> Iterator[View]:
@@ -101,7 +109,7 @@ def views(post: xr.DataTree, sets: list[xr.Dataset]) -> Iterator[View]:
         counts = data["count"].values.astype(np.int64) if "count" in data else None
         label = f" at beta = {float(data['beta']):.4g}" if len(sets) > 1 else ""
         ordered = "count" not in data and "weight" not in data
-        yield View(data, microstates.rows(data), counts, ordered, space, float(data["beta"]), system, label)
+        yield View(data, microstates.rows(data), counts, ordered, space, float(data["beta"]), system, post, label)
 
 
 def _system(post: xr.DataTree) -> System:
