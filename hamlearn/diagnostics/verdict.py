@@ -301,7 +301,9 @@ def _autocorrelation(record: dict[str, Any]) -> Iterator[Finding]:
             advice = "Run the chains longer, at least 100 autocorrelation times in all; until then error bars are themselves uncertain."
             yield Finding("caution", "autocorrelation", f"too few independent batches ({found['batches']}): {worth}", advice)
         else:
-            yield Finding("note", "autocorrelation", f"{worth}; error bars account for it" if found["adjusted"] else worth)
+            drifts = any(signal["topic"] == "stationarity" for signal in record.get("signals", []))
+            counted = "; this is their drift, which no error bar accounts for" if drifts else "; error bars account for it"
+            yield Finding("note", "autocorrelation", f"{worth}{counted if found['adjusted'] else ''}")
 
 
 def _prior(record: dict[str, Any]) -> Iterator[Finding]:

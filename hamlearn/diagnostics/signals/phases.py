@@ -40,9 +40,9 @@ def find(view: View) -> list[Signal]:
     if p_value > ALARM:
         return []
     what = (
-        f"broken symmetry: one sign of m only{view.label} (m = {mean.mean():.2f} on average, no row in the phase of the other sign), although the "
-        f"posterior allows the other sign a share of {share:.2g}, at most {upper:.2g}: the rows hold one phase, in which a field and a "
-        "spontaneous magnetization look alike"
+        f"broken symmetry: one sign of m only{view.label} (m = {mean.mean():.2f} on average, no row in the phase of the other sign), "
+        f"although the posterior allows the other sign a share of {share:.2g}, at most {upper:.2g}: the rows hold one phase, in which a "
+        "field and a spontaneous magnetization look alike"
     )
     advice = (
         "Learn without a field if there is none (fields=None), or give chains started in both phases; predictions that change sign "
