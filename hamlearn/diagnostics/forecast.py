@@ -64,7 +64,7 @@ def lead(post: xr.DataTree, curves: xr.Dataset) -> str:
     where = f"β = {betas[0]:.4g}" + (f" to {betas[-1]:.4g}" if len(betas) > 1 else "")
     sentences = [f"{'Of the particle' if path else 'Per site'}, at {where}, from {members(post, curves)}."]
     if banded(curves):
-        sentences.append(_bands(curves))
+        sentences.append(_bands(curves, single=claims.draws(post)[0] == 1))
     elif claims.draws(post)[0] == 1:
         sentences.append(f"One {claims.draws(post)[1]} has no spread, so there are lines without bands: how far they are off is not known.")
     else:
@@ -109,16 +109,18 @@ def _width(curves: xr.Dataset, name: str) -> float:
     return float(np.nanmax(widths)) if np.isfinite(widths).any() else 0.0
 
 
-def _bands(curves: xr.Dataset) -> str:
+def _bands(curves: xr.Dataset, *, single: bool) -> str:
     """What the bands are."""
     told = "The band is the uncertainty of what was learned; it does not include that the family of models may be wrong."
+    if single:  # its band comes from the data, not from a spread over members
+        told = "One network has no spread of its own: the band is only what recalibrating it on the observed microstates changes."
     more = [f"{key.capitalize()}: {str(curves.attrs[key]).rstrip('.')}." for key in ("interval", "centring") if curves.attrs.get(key)]
     return " ".join([told, *more])
 
 
 def caption(post: xr.DataTree, curves: xr.Dataset) -> str:
     """What is drawn in the panels, and nothing that is not."""
-    parts = ["Line: mean over members." if banded(curves) else "Line: the prediction."]
+    parts = ["Line: mean over members." if claims.draws(post)[0] > 1 else "Line: the prediction."]
     if banded(curves):
         parts.append(f"Band: {float(curves.attrs.get('level', 0.9)):.0%} interval.".replace("%", " %"))
     if any(np.nanmax(curves[name].sel(quantity="mc_error").values, initial=0.0) > 0 for name in drawn(curves)):

@@ -108,8 +108,9 @@ def render(post: xr.DataTree, prediction: xr.Dataset | None = None, title: str |
         panels_caption="" if curves is None else forecast.caption(post, curves),
         prediction_lead=prediction_lead,
         prediction_table=None if curves is None else tables.predictions(curves),
-        check_lead=tables.check_lead(record),
+        check_lead=tables.check_lead(post),
         checks=checks,
+        strengths=any(row["strength"] for row in checks),
         convergence_lead=tables.convergence_lead(record),
         convergence=tables.convergence(record),
         identifiability_lead="" if weak is None else tables.identifiability_lead(weak),
@@ -145,7 +146,7 @@ def _panels(curves: xr.Dataset) -> list[Markup]:
     for name in forecast.drawn(curves):
         mean = curves[name].sel(quantity="mean").values
         ends = f"from {mean[0]:.3g} at beta {float(curves['beta'][0]):.3g} to {mean[-1]:.3g} at beta {float(curves['beta'][-1]):.3g}"
-        what = str(curves[name].attrs.get("long_name", name))
+        what = str(curves[name].attrs.get("long_name", name)).split(",")[0]
         panels.append(_figure(f"prediction-{name}", plots.prediction(curves[[name]], legend=False), "", f"Predicted {what}, {ends}.", 480))
     return panels
 

@@ -62,8 +62,9 @@ def limits(record: dict[str, Any], verdict: Verdict) -> list[str]:
     return found
 
 
-def check_lead(record: dict[str, Any]) -> str:
+def check_lead(post: xr.DataTree) -> str:
     """What was compared, and the outcome."""
+    record = tree.record_of(post)
     found = record.get("check") or {"decision": "not run"}
     if wording.without_data(record):
         return "There are no data to compare with: it was trained on a known action. hl.estimate compares it with that action's own states."
@@ -72,19 +73,24 @@ def check_lead(record: dict[str, Any]) -> str:
         return f"{what[0].upper()}{what[1:]}. {advice}"
     if found["decision"] == "undecided":
         return f"Undecided: {found['reason']}."
-    outcome = (
-        f"They differ from it (p = {number(found['overall_p'], 2)})."
-        if found["overall_p"] < CHECK
-        else f"They agree with it (p = {number(found['overall_p'], 2)})."
-    )
-    what = (
-        f"Draws of the density were compared with the microstates that training held out, on {found['statistics']} statistics."
-        if "training" in record
-        else f"The model was refitted to half of the data, and {found['statistics']} statistics that it was not fitted to were compared on "
-        "the other half."
-    )
-    before = "Before the extrapolation, at an observed temperature: " if "from_beta" in record.get("extrapolation", {}) else ""
-    return f"{before}{what} {outcome} The overall p-value is the smallest one times the number of statistics."
+    said = [f"Before the extrapolation, at {'an' if len(claims.observed(post)) > 1 else 'the'} observed temperature."]
+    said = said if "from_beta" in record.get("extrapolation", {}) else []
+    named = int(post["checks"].attrs.get("named", 0)) if "checks" in post else len(found.get("named", []))
+    rest = int(found["statistics"]) - named
+    if named:
+        said.append(f"All data were put to {wording.several(named, 'score test')}, which name what a fitted model would lack.")
+    if rest and "training" in record:
+        said.append(
+            f"Draws of the density were compared with the microstates that training held out, on {wording.several(rest, 'statistic')}."
+        )
+    elif rest:
+        fitted = wording.several(rest, "statistic")
+        said.append(f"The model was refitted to half of the data, and {fitted} that it was not fitted to were compared on the other half.")
+    if found.get("skipped"):
+        said.append(f"Left out: {found['skipped']}.")
+    outcome = "They differ from it" if found["overall_p"] < CHECK else "They agree with it"
+    said.append(f"{outcome} (p = {number(found['overall_p'], 2)}, the smallest one, corrected for the number of statistics).")
+    return " ".join(said)
 
 
 def checks(post: xr.DataTree) -> list[dict[str, Any]]:
@@ -107,9 +113,19 @@ def checks(post: xr.DataTree) -> list[dict[str, Any]]:
                 "sd": number(one["sd"], 2),
                 "p": number(one["p_value"], 2),
                 "adjusted": number(one["p_adjusted"], 2),
+                "strength": _strength(table.isel(statistic=index)),
             }
         )
     return rows
+
+
+def _strength(row: xr.Dataset) -> str:
+    """How strong a test found what it looks for, with its unit and place, where it estimates that."""
+    if "effect" not in row or not np.isfinite(row["effect"]):
+        return ""
+    unit, where = (str(row[name].values) if name in row else "" for name in ("unit", "where"))
+    told = f"{_beside(float(row['effect']), float(row['effect_sd']))} ± {number(float(row['effect_sd']), 2)} {unit}".strip()
+    return told + (f" ({where})" if where else "")
 
 
 def _beside(value: float, error: float) -> str:

@@ -44,7 +44,7 @@ OF_BONDS = (
     "NUTS", "sparse", "without check and calibration", "two temperatures", "undeclared beta", "q states", "rotors",
     "extrapolated couplings",
 )  # fmt: skip
-NO_BAND = ("extensive", "one network", "trained on an action")  # one network each
+NO_BAND = ("extensive", "trained on an action")  # one network each, and no microstates that it could be held against
 EVERY = [pytest.param(kind, marks=pytest.mark.slow) if kind in SLOW else kind for kind in KINDS]
 NEVER = ("0 states", "check=True", "independent site observations", "1 parameters", "nan")
 
@@ -83,6 +83,15 @@ def test_a_report_says_of_a_posterior_what_is_true(kind, pages):
     assert ("Student t" in text) == (engine in ("laplace", "mle"))
     assert ("bonds" in claims) == (kind in OF_BONDS)
     assert ("not compared" in claims["comparison"]) == (compared == "no") == ("not compared with held-out data" in claims["verdict"])
+    if compared == "yes":  # as many statistics as the table has, of either sort
+        table, counts = (
+            posterior(kind),
+            [int(one.replace(" ", "")) for one in re.findall(r"([\d ]+) (?:statistic|score test)", claims["comparison"])],
+        )
+        assert "checks" not in table or sum(counts) == table["checks"].sizes["statistic"]
+    assert ("networks" in claims["convergence"]) <= (
+        members in claims["convergence"] or (members == "4 joined networks" and "4 networks" in claims["convergence"])
+    )
     assert ("more bonds" in claims["verdict"]) <= (kind in OF_BONDS)  # advice names what the model has
 
 
@@ -98,7 +107,8 @@ def test_what_is_said_of_predictions_is_what_is_drawn(kind, pages):
     assert f"of {members}" in lead or f"from {members}" in lead
     drawn = re.search(r"from ([\d ]+) of ([\d ]+) draws", lead)
     assert drawn is None or int(drawn[1].replace(" ", "")) < int(drawn[2].replace(" ", ""))
-    assert ("Band:" in caption) == ("The band is" in lead) == (kind not in NO_BAND)
+    assert ("Band:" in caption) == ("the band is" in lead.lower()) == (kind not in NO_BAND)
+    assert ("One network has no spread" in lead) == (members == "1 network") == ("mean over members" not in caption)
     assert ("without bands" in lead) == (kind in NO_BAND)
     where = {"not declared": "a β that was not declared"}.get(observed, f"β = {observed}.")
     assert f"trained at {where}" in caption if kind == "trained on an action" else where in caption.split("Dashed:")[1]

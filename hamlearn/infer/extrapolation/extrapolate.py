@@ -384,6 +384,14 @@ def merged_record(posts: list[xr.DataTree], facts: dict[str, Any], seed: int) ->
     record["microstates"] = float(sum(one["microstates"] for one in records))
     record["source"] = [source for one in records for source in one["source"]]
     record["seed"] = seed
+    # Widths, engines and reasons are those at the observed temperatures, not at the new one.
+    record["reasons"] = [
+        f"at beta = {', '.join(f'{beta:g}' for beta in tree.trained_betas(post))}: {reason}"
+        for post, one in zip(posts, records, strict=True)
+        for reason in one.get("reasons", [])
+    ]
+    if all("training" in one for one in records):
+        record["training"] = _joined_training([one["training"] for one in records])
     if len(posts) > 1:
         engine = LaplaceApproximation()
         record["engine"] = {"name": engine.name, **asdict(engine)}
@@ -396,6 +404,12 @@ def merged_record(posts: list[xr.DataTree], facts: dict[str, Any], seed: int) ->
     record.pop("convergence", None)
     record["extrapolation"] = facts
     return record
+
+
+def _joined_training(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """How all networks were trained: lists over networks are joined, the rest is the first one's."""
+    lists = {key for key, value in records[0].items() if isinstance(value, list)}
+    return {**records[0], **{key: [value for one in records for value in one[key]] for key in lists}}
 
 
 def _tree(

@@ -32,7 +32,7 @@ FIXED = ("sites", "spacing")
 LONG_NAMES = {
     "energy": "energy",
     "heat_capacity": "heat capacity",
-    "entropy": "entropy",
+    "entropy": "entropy, nats",
     "free_energy": "free energy",
     "action": "mean action",
     "gap": "gap ln(lambda0/lambda1)/a",

@@ -30,7 +30,7 @@ OBSERVABLES = (*THERMAL, *MAGNETIC, "correlation")
 LONG_NAMES = {
     "energy": "energy per site",
     "heat_capacity": "heat capacity per site",
-    "entropy": "entropy per site",
+    "entropy": "entropy per site, nats",
     "free_energy": "free energy per site",
     "abs_magnetization": "mean absolute magnetization per site",
     "susceptibility": "susceptibility per site, beta N (<m^2> - <|m|>^2)",
