@@ -13,7 +13,10 @@ from typing import Annotated, Any
 
 import typer
 
-from hamlearn.errors import HamlearnError
+from hamlearn.errors import HamlearnError, closest
+
+MODELS = ("couplings", "clusters", "local-energy", "autoregressive", "dcl", "polynomial-action")
+HIGHEST_POWER = 32
 
 app = typer.Typer(
     name="hamlearn",
@@ -25,7 +28,7 @@ app = typer.Typer(
 )
 
 Output = Annotated[Path, typer.Option("-o", "--output", help="Where the result goes.")]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0, max=2**31 - 1)]
 Betas = Annotated[str, typer.Option(help="Inverse temperatures: 0.5, a list 0.2,0.4, or start:stop:count.")]
 
 
@@ -120,12 +123,13 @@ def learn(
     from hamlearn import storage
     from hamlearn.errors import choice
 
+    choice(model, MODELS, "--model")
+    _own_options(model, (graph, shape, tie, fields, prior), open_boundaries=open_boundaries, neighbour=neighbour)
     storage.require_writable(output, (".nc", ".zarr"))
     betas: list[float | None] = [None] * len(files) if beta is None else list(_betas(beta))
-    if len(betas) == 1:
-        betas = betas * len(files)
     if len(betas) != len(files):
-        raise HamlearnError(f"{len(files)} files need one beta each (or one for all); got {len(betas)}.")
+        plural, several = "s" if len(files) > 1 else "", " each, in their order (repeat one that they share)" if len(files) > 1 else ""
+        raise HamlearnError(f"{len(files)} file{plural} need one beta{several}, such as --beta {_example(files)}; got {len(betas)}.")
     column: Any = None if counts is None else int(counts) if counts.lstrip("-").isdigit() else counts
     data = [hl.microstates(file, space=space, beta=value, counts=column) for file, value in zip(files, betas, strict=True)]
     makers: dict[str, Any] = {
@@ -138,13 +142,8 @@ def learn(
         "dcl": lambda: hl.models.DCL(),
         "polynomial-action": lambda: hl.models.PolynomialAction(powers=_powers(powers), periodic=not open_boundaries, neighbour=neighbour),
     }
-    if model != "couplings" and (graph, shape, tie, fields, prior) != ("all", None, "bond", "site", None):
-        raise HamlearnError(f"--graph, --shape, --tie, --fields and --prior describe couplings; leave them out with --model {model}.")
-    if open_boundaries and model not in ("couplings", "polynomial-action"):
-        raise HamlearnError(f"--open describes the lattice of couplings and of a polynomial action; leave it out with --model {model}.")
-    if neighbour != "difference" and model != "polynomial-action":
-        raise HamlearnError(f"--neighbour describes a polynomial action; leave it out with --model {model}.")
-    made = makers[choice(model, makers, "model")]()
+    _warn_of_axes(data)
+    made = makers[model]()
     post = hl.learn(data, made, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed, check=check)
     typer.echo(hl.verdict(post))
     typer.echo(str(_keep(post, output)))
@@ -212,6 +211,8 @@ def report(
 
     storage.require_writable(output, (".html", ".htm"))
     curve = None if prediction is None else storage.read_dataset(prediction)
+    if curve is not None and not {"beta", "quantity"} <= set(curve.dims):
+        raise HamlearnError(f"{prediction} holds no prediction; make one with `hamlearn predict`.")
     typer.echo(str(hl.report(hl.load(posterior), output, prediction=curve)))
 
 
@@ -266,6 +267,31 @@ def demo(
     typer.echo(f"  {page} ({time.perf_counter() - started:.0f} s in all)")
 
 
+def _own_options(model: str, of_couplings: tuple[Any, ...], *, open_boundaries: bool, neighbour: str) -> None:
+    """Refuse options that describe another model: they would be ignored."""
+    if model != "couplings" and of_couplings != ("all", None, "bond", "site", None):
+        raise HamlearnError(f"--graph, --shape, --tie, --fields and --prior describe couplings; leave them out with --model {model}.")
+    if open_boundaries and model not in ("couplings", "polynomial-action"):
+        raise HamlearnError(f"--open describes the lattice of couplings and of a polynomial action; leave it out with --model {model}.")
+    if neighbour != "difference" and model != "polynomial-action":
+        raise HamlearnError(f"--neighbour describes a polynomial action; leave it out with --model {model}.")
+
+
+def _example(files: list[Path]) -> str:
+    return ",".join(f"{0.2 + 0.1 * k:g}" for k in range(min(len(files), 4))) + (",…" if len(files) > 4 else "")
+
+
+def _warn_of_axes(sets: list[Any]) -> None:
+    """Say so where a table looks as if it had one site a row: what is learned from it then means nothing."""
+    for data in sets:
+        state = data["state"]
+        rows, sites = state.shape[0] * state.shape[1], state[0, 0].size if "beta" not in state.dims else 0
+        if state.ndim == 3 and "count" not in data and 5 * rows < sites:
+            logging.getLogger("hamlearn").warning(
+                "%d microstates of %d sites: every row is read as one microstate; if rows are sites, transpose the table", rows, sites
+            )
+
+
 def _keep(post: Any, output: Path) -> Path:
     """Save a posterior; where that fails (a full disk), keep it in the temporary folder rather than lose it."""
     import tempfile
@@ -303,9 +329,12 @@ def _betas(text: str) -> list[float]:
 
 def _powers(text: str) -> tuple[int, ...]:
     try:
-        return tuple(int(power) for power in text.split(","))
+        found = tuple(int(power) for power in text.split(","))
     except ValueError as error:
         raise HamlearnError(f"powers are written like 2,4; got {text!r}.") from error
+    if max(found) > HIGHEST_POWER:
+        raise HamlearnError(f"powers go up to {HIGHEST_POWER}: higher ones of ordinary fields are beyond any float; got {text!r}.")
+    return found
 
 
 def _graph(name: str, data: Any, shape: str | None, periodic: bool) -> Any:
@@ -340,6 +369,9 @@ def main() -> None:
         message = getattr(mistake, "format_message", None)  # the command line's own usage errors
         if message is None:
             raise
+        if (name := getattr(mistake, "option_name", None)) is not None and hasattr(mistake, "possibilities"):
+            near = closest(name, mistake.possibilities or ())
+            _stop(f"there is no option {name}." + (f" Did you mean {near}?" if near else " See --help."))
         _stop(message())
     sys.exit(code if isinstance(code, int) else 0)
 

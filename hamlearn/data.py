@@ -89,6 +89,7 @@ def microstates(
     if isinstance(source, xr.Dataset):
         return _already_said(validate(source), given)
     if isinstance(source, str | PathLike):
+        source_path = source
         loaded = storage.read_states(fspath(source), count_column=counts if isinstance(counts, int | str) else None)
         if isinstance(loaded, xr.Dataset):
             return _already_said(validate(loaded), given)
@@ -98,6 +99,8 @@ def microstates(
         if "q" in loaded:
             q = q or int(loaded["q"])
         beta = loaded.get("beta") if beta is None else beta
+        if isinstance(counts, int | str) and "counts" not in loaded:
+            raise HamlearnError(f"counts={counts!r} names a column of a table (.csv); {fspath(source_path)} has no such column.")
         counts = loaded.get("counts") if counts is None or isinstance(counts, int | str) else counts
         weights = loaded.get("weights") if weights is None else weights
     if isinstance(counts, str):

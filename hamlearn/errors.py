@@ -28,6 +28,21 @@ def choice(value: str, allowed: Iterable[str], what: str) -> str:
     words = list(allowed)
     if value in words:
         return value
-    near = difflib.get_close_matches(str(value), words, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    near = closest(str(value), words)
+    hint = f" Did you mean {near!r}?" if near else ""
     raise HamlearnError(f"{what} must be one of {', '.join(map(repr, words))}; got {value!r}.{hint}")
+
+
+def closest(word: str, words: Iterable[str]) -> str | None:
+    """The one of `words` that `word` is a slip of, or None: a far suggestion misleads more than none.
+
+    Examples
+    --------
+    >>> closest("pseud", ["exact", "pseudo"]), closest("--bogus", ["--counts", "--powers"])
+    ('pseudo', None)
+    """
+    near = difflib.get_close_matches(word.lstrip("-"), [one.lstrip("-") for one in words], n=1, cutoff=_CLOSE)
+    return next((one for one in words if one.lstrip("-") == near[0]), None) if near else None
+
+
+_CLOSE = 0.7  # of difflib's ratio: one letter in four may be wrong
