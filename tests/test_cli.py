@@ -62,6 +62,28 @@ def test_a_users_csv_without_a_model(tmp_path, monkeypatch, capsys):
     assert hl.load(tmp_path / "p.nc")["posterior"].sizes["bond"] == 6
 
 
+def test_neighbour_products_on_an_open_lattice(tmp_path, monkeypatch, capsys):
+    np.save(tmp_path / "fields.npy", np.random.default_rng(0).normal(size=(500, 3, 3)))
+    options = (
+        "--space",
+        "reals",
+        "--beta",
+        1,
+        "--model",
+        "polynomial-action",
+        "--powers",
+        2,
+        "--open",
+        "--neighbour",
+        "product",
+        "--no-check",
+    )
+    code, _, err = run(monkeypatch, capsys, "learn", tmp_path / "fields.npy", *options, "-o", tmp_path / "p.nc")
+    assert code == 0, err
+    member = hl.members(hl.load(tmp_path / "p.nc"), 1)[0]
+    assert (member.coupling, member.lattice.periodic) == ("product", False)
+
+
 def test_a_disk_that_fills_up_loses_nothing(tmp_path, monkeypatch, capsys):
     generator = np.random.default_rng(0)
     np.savetxt(tmp_path / "votes.csv", generator.choice([-1, 1], (200, 3)), fmt="%d", delimiter=",")
@@ -127,6 +149,11 @@ MISTAKES = {
     "options of another model": (
         ["learn", "bits.csv", "--space", "bits", "--model", "clusters", "--tie", "uniform", "-o", "p.nc"],
         "describe couplings",
+    ),
+    "neighbours of couplings": (["learn", "bits.csv", "--space", "bits", "--neighbour", "product", "-o", "p.nc"], "polynomial action"),
+    "a neighbour term that is none": (
+        ["learn", "bits.csv", "--space", "reals", "--model", "polynomial-action", "--neighbour", "products", "-o", "p.nc"],
+        "Did you mean 'product'",
     ),
     "a shape that is none": (["simulate", "ising", "--shape", "8y8", "-o", "d.nc"], "8x8"),
 }

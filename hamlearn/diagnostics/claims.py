@@ -22,6 +22,7 @@ NAMES = {
     "polynomial_action": "a polynomial action",
     "extrapolated": "densities joined at another temperature",
 }
+PARAMETERS = "All parameters"
 ENSEMBLES = ("extensive", "dcl", "local_energy")  # kinds whose draws are members that were trained
 
 
@@ -69,7 +70,7 @@ def parameters(post: xr.DataTree) -> tuple[str, str]:
 
 
 def quantities(post: xr.DataTree) -> tuple[str, str]:
-    """What the numbers of :func:`~hamlearn.infer.kinds` ``.parameters`` are: a heading, and what one is called."""
+    """What the numbers that a kind calls its parameters are: a heading, and what one is called."""
     kind = kinds.kind_name(post)
     if kind in ("extensive", "dcl"):
         return "Energies of held-out states", "energy of a state that was held out, minus their mean"
@@ -77,7 +78,7 @@ def quantities(post: xr.DataTree) -> tuple[str, str]:
         return "Loss of every network", "loss, nats per site"
     if kind == "extrapolated":
         return "Weights of the joined actions", "weight, known"
-    return "All parameters", "parameter"
+    return PARAMETERS, "parameter"
 
 
 def checks(post: xr.DataTree) -> str:

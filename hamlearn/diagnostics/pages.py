@@ -69,7 +69,7 @@ def _general(post: xr.DataTree) -> Page:
         single = claims.draws(post)[0] == 1
         caption = f"One {claims.draws(post)[1]}: points without error bars." if single else "Grey: the interval contains zero."
         known = kinds.kind_name(post) == "extrapolated"
-        own = heading if heading != "All parameters" else "Parameters"
+        own = heading if heading != claims.PARAMETERS else "Parameters"
         title = own if single or known else f"{own} with their error bars"
         alternative = f"{title}: {len(names)} of them."
         left.append(Section(title, "forest", draw, "Known, not learned." if known else caption, alternative, 520))

@@ -87,8 +87,9 @@ def render(post: xr.DataTree, prediction: xr.Dataset | None = None, title: str |
     checks = tables.checks(post)
     figures = {name: _draw(one) for name, one in _common(post, record, shown=bool(checks)).items()}
     panels = [] if curves is None else _panels(curves)
-    # Weights of networks have no meaning one by one: no table of directions that the data leave open.
-    weak = None if "training" in record else identifiability(post, directions=6)
+    # Weights of networks have no meaning one by one, and energies of states are no parameters: then there is no table of
+    # directions that the data leave open.
+    weak = identifiability(post, directions=6) if claims.quantities(post)[0] == claims.PARAMETERS else None
     summary = arviz.summary(post)
     shown = summary if len(summary) <= 500 else summary.loc[summary["mean"].abs().sort_values(ascending=False).index[:500]]
     return _template().render(

@@ -44,6 +44,9 @@ OF_BONDS = (
     "NUTS", "sparse", "without check and calibration", "two temperatures", "undeclared beta", "q states", "rotors",
     "extrapolated couplings",
 )  # fmt: skip
+OF_NETWORKS = (
+    "extensive", "consistent", "one network", "two networks", "networks of paths", "flow", "trained on an action", "joined networks",
+)  # fmt: skip
 NO_BAND = ("extensive", "trained on an action")  # one network each, and no microstates that it could be held against
 EVERY = [pytest.param(kind, marks=pytest.mark.slow) if kind in SLOW else kind for kind in KINDS]
 NEVER = ("0 states", "check=True", "independent site observations", "1 parameters", "nan")
@@ -92,6 +95,8 @@ def test_a_report_says_of_a_posterior_what_is_true(kind, pages):
     assert ("networks" in claims["convergence"]) <= (
         members in claims["convergence"] or (members == "4 joined networks" and "4 networks" in claims["convergence"])
     )
+    assert ("What the data determine" in text) == (kind not in OF_NETWORKS)
+    assert ("All parameters" in text) == (kind not in OF_NETWORKS)  # energies of states and losses are none
     assert ("more bonds" in claims["verdict"]) <= (kind in OF_BONDS)  # advice names what the model has
 
 
