@@ -188,11 +188,7 @@ def _convergence(record: dict[str, Any]) -> Iterator[Finding]:
             )
         yield Finding("note", "convergence", wording.not_sampled(record))
         return
-    more = (
-        "Sample longer: engine=hl.infer.NUTS(draws=4000, warmup=1000)."
-        if record["engine"]["name"] == "nuts"
-        else "Sample longer: engine=hl.infer.Gibbs(draws=5000)."
-    )
+    more = wording.sample_longer(record)
     clean = True
     limit = rhat_limit(found)
     if found.get("max_rhat", 1.0) > limit:
@@ -209,7 +205,7 @@ def _convergence(record: dict[str, Any]) -> Iterator[Finding]:
     total = found["chains"] * found["draws"]
     if found.get("divergences", 0):
         clean, severity = False, "serious" if found["divergences"] > DIVERGENT_SHARE * total else "caution"
-        advice = "Raise hl.infer.NUTS(target_accept=0.95), or take an informative prior."
+        advice = wording.smaller_steps(record)
         yield Finding(
             severity, "convergence", f"{found['divergences']} of {total} draws diverged: a part of the posterior is not reached", advice
         )
@@ -330,7 +326,8 @@ def _identifiability(record: dict[str, Any]) -> Iterator[Finding]:
     ratio = found["data_per_parameter"]
     if ratio < DATA_PER_PARAMETER:
         severity = "serious" if ratio < HOPELESS_DATA else "caution"
-        advice = "Tie parameters, use a sparse prior (prior='spike_slab'), or collect more data."
+        sparse = "" if record["engine"]["name"] == "gibbs" else "use a sparse prior (prior='spike_slab'), "
+        advice = f"Tie parameters, {sparse}or collect more data."
         yield Finding(severity, "identifiability", f"few data: {wording.data_per_parameter(record, ratio)}", advice)
     else:
         yield Finding("note", "identifiability", wording.data_per_parameter(record, ratio), passed=True)

@@ -44,6 +44,22 @@ def not_sampled(record: dict[str, Any]) -> str:
     return f"nothing was sampled: {several(draws, 'network')} trained"
 
 
+def sample_longer(record: dict[str, Any]) -> str:
+    """Four times the draws there were, by the sampler that made them."""
+    draws, warmup = 4 * int(record["convergence"]["draws"]), int(record["engine"].get("warmup") or 0)
+    if record["engine"]["name"] == "nuts":
+        return f"Sample longer: engine=hl.infer.NUTS(draws={max(draws, 4000)}, warmup={max(2 * warmup, 1000)})."
+    return f"Sample longer: engine=hl.infer.Gibbs(draws={max(draws, 4000)})."
+
+
+def smaller_steps(record: dict[str, Any]) -> str:
+    """What to do about divergences, beyond what was done."""
+    used = float(record["engine"].get("target_accept") or 0.8)
+    if used >= 0.99:
+        return "Take an informative prior, or tie parameters: steps are as small already as they usefully get."
+    return f"Raise hl.infer.NUTS(target_accept={0.95 if used < 0.95 else 0.99}), or take an informative prior."
+
+
 def exact_likelihood(record: dict[str, Any]) -> str:
     """What stands behind error bars where no stand-in was used."""
     name, note = record["likelihood"], record["calibration"]["note"]

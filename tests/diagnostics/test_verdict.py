@@ -112,6 +112,12 @@ NOT_ADVISED = {  # what is never said to someone who did it, or could not
     ),
     "a normal distribution of networks": ({"engine": {"name": "lbfgs"}, "convergence": {"sampled": False, "draws": 5}}, "normal"),
     "an exact likelihood of weighted draws": ({"composite": False, "likelihood": "importance-weighted"}, "likelihood is exact"),
+    "as many draws as there were": ({"convergence__min_ess_bulk": 300.0, "convergence__draws": 4000}, "draws=4000"),
+    "the step size it had": (
+        {"convergence__divergences": 3, "engine": {"name": "nuts", "target_accept": 0.95}},
+        "target_accept=0.95",
+    ),
+    "the prior it had": ({"identifiability__data_per_parameter": 3.0, "engine": {"name": "gibbs"}}, "spike_slab"),
     "independent sites": ({"calibration__tau": 97.0, "calibration__ess": 50.0}, "independent site observations"),
 }
 
