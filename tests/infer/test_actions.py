@@ -331,11 +331,19 @@ def test_products_on_an_open_lattice(tmp_path):
     assert (system.coupling, system.lattice.periodic) == ("product", False)
     curve = hl.predict(again, [beta, 0.9], observables=["squared_field"], members=2)["squared_field"]
     errors = np.hypot(curve.sel(quantity="sd").values, curve.sel(quantity="mc_error").values)
-    own = [np.mean(fields**2, (1, 2)) for fields in (x, open_products(3000, 1, beta=0.9))]
+    warm = open_products(3000, 1, beta=0.9)
+    own = [np.mean(fields**2, (1, 2)) for fields in (x, warm)]
     errors = np.hypot(errors, [one.std() / np.sqrt(len(one)) for one in own])
     assert_within(curve.sel(quantity="mean").values, [one.mean() for one in own], errors, "mean square, observed and not")
     page = hl.report(again, tmp_path / "report.html").read_text(encoding="utf-8")
     assert "does not confine" not in page
+    second = hl.microstates(warm, space="reals", beta=0.9)
+    joined = hl.extrapolate([post, learn(second, hl.models.PolynomialAction((2, 4), neighbour="product", periodic=False))], beta=1.5)
+    _, both, narrow = moments(joined)
+    assert_within(both, truth, narrow, "products at two temperatures")
+    assert np.all(narrow < sd) and hl.members(joined, 1)[0].coupling == "product"
+    with pytest.raises(hl.HamlearnError, match="different models"):
+        hl.extrapolate([post, learn(second, hl.models.PolynomialAction((2, 4), periodic=False))], beta=1.5)
 
 
 def test_coefficients_that_do_not_confine_are_flagged_and_not_simulated():
