@@ -113,7 +113,7 @@ def _observed(found: dict[str, Any]) -> Iterator[Finding]:
     if seen["rival_z"] is not None and seen["rival_z"] > DIFFERS:
         clean = False
         what = (
-            f"a fit of pair products and of the scale of ln q is better than the networks on held-out microstates by "
+            f"a fit of pair products and of the scale of ln q is better than the networks' mean density on held-out microstates by "
             f"{seen['rival_gain']:.2g} nats each ({seen['rival_z']:.1f} standard errors)"
         )
         yield Finding("caution", "fit", what, advice)

@@ -12,6 +12,7 @@ from hamlearn.infer.extrapolation.extrapolate import extrapolate, identity_weigh
 from hamlearn.infer.kinds import actions, couplings, learn  # noqa: F401  (before the function `learn`, whose name a module also has)
 from hamlearn.infer.kinds.extensive import distill, locality
 from hamlearn.infer.members import action, energy, members
+from hamlearn.infer.predictions.log_probs import log_prob_band
 from hamlearn.infer.predictions.predict import predict
 from hamlearn.infer.settings import MAP, MLE, NUTS, Gibbs, LaplaceApproximation
 from hamlearn.infer.strengths import interaction_strength
@@ -42,6 +43,7 @@ __all__ = [
     "load",
     "locality",
     "log_prob",
+    "log_prob_band",
     "members",
     "overlap",
     "predict",

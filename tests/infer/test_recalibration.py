@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 import hamlearn as hl
+from hamlearn.errors import HamlearnError
 from hamlearn.infer import tree
 from hamlearn.infer.densities import observed, recalibration
+from hamlearn.infer.predictions import continuous, direct
 from hamlearn.infer.predictions.thermodynamics import Estimates
 from hamlearn.infer.predictions.widening import widened
 
@@ -136,3 +138,57 @@ def test_the_verdict_reads_what_was_compared():
         assert worse.level != "believe" and any(words in one.what and one.severity == "caution" for one in worse.reasons)
     tree.with_record(post, training=record["training"] | {"observed": record["training"]["observed"] | {"mean_z": None}})
     assert "too few to compare" in str(hl.verdict(post))
+
+
+class Normal:
+    """Three independent normal reals of the wrong width, as a network."""
+
+    conditioned, observed, shape = False, None, (3,)
+
+    def __init__(self, width, beta):
+        self.width, self.beta = width, beta
+
+    def log_prob(self, states, beta=None):
+        return -(np.asarray(states) ** 2).sum(-1) / (2 * self.width**2) - 3 * np.log(self.width) - 1.5 * np.log(2 * np.pi)
+
+    def sample(self, count, seed, beta=None):
+        return np.random.default_rng(seed).normal(scale=self.width, size=(count, 3))
+
+
+def test_densities_of_reals_are_recalibrated_by_their_moments():
+    """Microstates of width 1: their moments of ln q, in closed form, turn densities of width 1.1 into the truth."""
+    networks = []
+    for width in (1.1, 1.12):
+        one = Normal(width, 2.0)
+        location, scale = one.log_prob(np.ones(3)), np.sqrt(1.5) / width**2  # Var of x²/2w² summed over three is 3/(2w⁴)
+        one.observed = recalibration.Observed(float(location), float(scale), np.array([0.0, 1.0]), np.diag([1e-4, 2e-4]))
+        networks.append(hl.systems.LearnedDensity(hl.systems.lattice.hypercubic(3), hl.systems.REALS, 2.0, one.log_prob))
+    found = direct.direct(networks * 3, np.array([2.0]), ["energy", "heat_capacity", "squared_position"], 0, continuous._observed)
+    entropy = 1.5 * np.log(2 * np.pi * np.e)
+    exact = {"energy": entropy / 2 / 3, "heat_capacity": 0.5, "squared_position": 1.0}
+    for name, value in exact.items():
+        second = found[name].recalibrated
+        assert len(found[name].values) == 2, "every network counts once"
+        error = np.sqrt(second.errors[:, 0] ** 2 + second.shared**2)
+        np.testing.assert_allclose(second.values[:, 0], value, atol=4 * error.max())
+    assert np.all(np.abs(found["squared_position"].values - 1) > 0.15)  # as they are: 1.21 and 1.25
+    # d(entropy) = −d⟨ln p⟩ at first order: one standard error of the mean of z, 0.01, times the scale of ln p, per site and β.
+    assert found["energy"].recalibrated.shared[0] == pytest.approx(0.01 * np.sqrt(1.5) / 6, rel=0.2)
+    assert found["heat_capacity"].recalibrated.shared[0] > 0.5 * np.sqrt(2e-4)
+    with pytest.raises(HamlearnError, match="a density of paths knows beta = 2 only"):
+        direct.direct(networks, np.array([2.0, 3.0]), ["energy"], 0, continuous._observed)
+
+
+def test_intervals_of_ln_p_hold_it():
+    band = hl.infer.log_prob_band(ensemble(), CODES)
+    inside = (band["lower"].values < truth()) & (truth() < band["upper"].values)
+    assert np.exp(truth()) @ inside > 0.8 and np.all(band["sd"] > 0) and band["mean"].dims == ("axis_0",)
+    own = hl.log_prob(ensemble(), CODES).values
+    half = 2.3533634348018264 * own.std(0, ddof=1) * np.sqrt(1.25)
+    assert np.all(band["lower"] <= own.mean(0) - half + 1e-9) and np.all(band["upper"] >= own.mean(0) + half - 1e-9)
+    with pytest.raises(HamlearnError, match="level is the probability"):
+        hl.infer.log_prob_band(ensemble(), CODES, level=1.0)
+    data = hl.microstates(CODES[:40], space="spins", beta=BETA)
+    alone = hl.infer.learn(data, hl.models.Autoregressive(hidden=8), engine=hl.infer.Training(epochs=1), seed=0)
+    with pytest.raises(HamlearnError, match="needs an ensemble of networks"):
+        hl.infer.log_prob_band(alone, CODES)

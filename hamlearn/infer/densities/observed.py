@@ -108,7 +108,7 @@ def compare(networks: Sequence[Evaluator], rows: ObservedRows, seed: int) -> tup
         ``location``, ``scale`` (member,), ``moments`` (member, moment), ``covariance`` (moment, moment_b); and numbers:
         ``mean_gap`` (held-out mean of ln q above that of own draws, nats) with ``mean_z``; ``spread_ratio`` (standard deviation
         of ln q over own draws, in that of microstates) with ``spread_z``; ``rival_gain`` (nats a held-out microstate by which a
-        fit of pair products and of the scale of ln q is better than a network) with ``rival_z``; ``optimism``. z is None where
+        fit of pair products and of the scale of ln q is better than their mean density) with ``rival_z``; ``optimism``. z is None where
         too little is held out.
     """
     log_q = np.stack([one.log_prob(rows.states) for one in networks])
@@ -231,8 +231,5 @@ def _sides(networks: Sequence[Evaluator], log_q: np.ndarray, drawn: list[np.ndar
         halves.append((columns, np.stack([one.log_prob(states) for one in networks]).mean(0)))
     weigh = lambda mask: rows.weight[mask] / rows.weight[mask].sum()
     worth = lambda mask: rows.worth * float(rows.weight[mask].sum() / rows.weight.sum())
-    held = log_q[:, rows.heldout]
-    high = held.max(0)
-    mixture = high + np.log(np.exp(held - high).mean(0)) - held.mean(0)
     of = lambda mask: (rows.columns[mask], log_q.mean(0)[mask])
-    return Sides(of(trained), weigh(trained), worth(trained), of(rows.heldout), weigh(rows.heldout), worth(rows.heldout), mixture, *halves)
+    return Sides(of(trained), weigh(trained), worth(trained), of(rows.heldout), weigh(rows.heldout), worth(rows.heldout), *halves)

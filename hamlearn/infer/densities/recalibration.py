@@ -7,6 +7,7 @@ of the microstates takes that part away. What changes is an estimate of the shar
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -71,11 +72,18 @@ def recalibrated(log_q: np.ndarray, observed: Observed) -> np.ndarray:
     >>> bool(abs(np.average((log_q + 5) ** 2, weights=weight) - 1.6**2) < 0.02)
     True
     """
-    columns = observed.features(log_q)
+    return recalibration(log_q, observed)(log_q)
+
+
+def recalibration(drawn: np.ndarray, observed: Observed) -> Callable[[np.ndarray], np.ndarray]:
+    """The ln p of :func:`recalibrated` as a function of ln q, fitted and normalised on draws with ``ln q = drawn``."""
+    columns = observed.features(drawn)
     ridge = 1e-3 * np.trace(observed.covariance)  # far below the error of the moments; holds what no weighting can reach
-    exponent = columns @ tilt(columns, observed.moments, ridge)
+    strength = tilt(columns, observed.moments, ridge)
+    exponent = columns @ strength
     top = exponent.max()
-    return log_q + exponent - top - np.log(np.exp(exponent - top).mean())
+    log_z = top + np.log(np.exp(exponent - top).mean())
+    return lambda log_q: log_q + observed.features(log_q) @ strength - log_z
 
 
 def tilt(columns: np.ndarray, moments: np.ndarray, ridge: float) -> np.ndarray:

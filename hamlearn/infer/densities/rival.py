@@ -23,8 +23,6 @@ class Sides(NamedTuple):
         What the networks were trained on, its weights (they sum to 1), and how many independent microstates it is worth.
     heldout, heldout_share, heldout_worth
         The same of what was held out.
-    mixture : array (held-out rows,)
-        ln of the mean density of all networks less the mean of their ln q, nats.
     fit, normalise : tuple of arrays
         Draws of the networks' mean, in two halves.
     """
@@ -35,17 +33,17 @@ class Sides(NamedTuple):
     heldout: Side
     heldout_share: np.ndarray
     heldout_worth: float
-    mixture: np.ndarray
     fit: Side
     normalise: Side
 
 
 def rival(sides: Sides) -> tuple[float, float]:
-    """By how much a fit of another kind is better on held-out microstates: nats each, and in standard errors.
+    """By how much a fit of another kind is better than the networks' mean density on held-out microstates: nats each, standard errors.
 
     p ∝ (mean density) · exp(λ·φ) with φ the mean ln q, its square and products of two columns; λ matches the means of φ over what the
     networks were trained on. Fitted twice, with all of the products in which microstates and draws differ most and with those that
-    stand out alone, which one wrong bond among many needs; the better one counts.
+    stand out alone, which one wrong bond among many needs; the better one counts. What single networks lose to their mean density
+    is their scatter, which intervals hold.
 
     Returns
     -------
@@ -69,7 +67,7 @@ def _gain(sides: Sides, i: np.ndarray, j: np.ndarray) -> tuple[float, float]:
     exponent = scaled(sides.normalise) @ strength
     top = exponent.max()
     w = np.exp(exponent - top)
-    better = scaled(sides.heldout) @ strength - top - np.log(w.mean()) + sides.mixture
+    better = scaled(sides.heldout) @ strength - top - np.log(w.mean())
     gain = float(sides.heldout_share @ better)
     variance = float(sides.heldout_share @ (better - gain) ** 2) / sides.heldout_worth + w.var() / w.mean() ** 2 / len(w)
     return gain, gain / float(np.sqrt(max(variance, 1e-300)))

@@ -12,6 +12,7 @@ from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import kinds, tree
 from hamlearn.infer.kinds import actions
 from hamlearn.infer.predictions import rotors
+from hamlearn.infer.predictions.direct import direct
 from hamlearn.infer.predictions.thermodynamics import Estimates
 from hamlearn.progress import track
 from hamlearn.systems import exact, observables
@@ -48,7 +49,6 @@ LONG_NAMES = {
 SIMULATED = 16  # members that are simulated, unless fewer are asked for: each costs seconds
 JOINED_SIMULATED = 6  # of these every member is compiled by itself
 _DRAWS, _CHAINS, _BLOCKS = 400, 8, 8
-_DIRECT = 8192  # draws of a learned density
 _OPERATIONS, _FEWEST = 3e11, 4  # of exact predictions, about half a minute, and the members that are solved whatever it costs
 
 
@@ -182,7 +182,7 @@ def _simulated(
     systems = _members(kind, post, members, seed, shapes[0])
     rows: list[list[dict[str, np.ndarray]]] = []
     if all(isinstance(system, LearnedDensity) for system in systems):
-        return _direct(systems, betas, names, seed)
+        return direct(systems, betas, names, seed, _observed)
     stack = stack_of(systems, betas.tolist())
     if stack is not None:
         used, states = _stacked(stack, len(systems) * len(betas), seed)
@@ -204,38 +204,6 @@ def _simulated(
         array = np.array([[one[name] for one in row] for row in rows])
         result[name] = Estimates(array[..., 0], array[..., 1], method)
     return result
-
-
-def _direct(systems: list[Any], betas: np.ndarray, names: list[str], seed: int) -> dict[str, Estimates]:
-    """Learned densities draw for themselves; at another temperature of a classical system their draws are weighted.
-
-    Weighted draws are resampled, and errors are those of as many draws as the weights leave.
-    """
-    rng, rows, smallest = np.random.default_rng(seed), [], 1.0
-    known: dict[int, list[dict[str, np.ndarray]]] = {}
-    for system in systems:
-        own = system.log_prob.__self__  # the network behind the bound method; members repeat those of a small ensemble
-        if id(own) not in known:
-            known[id(own)] = row = []
-            for beta in betas.tolist():
-                if system.space.name == "reals" and len(system.lattice.shape) == 1 and not system.conditioned and beta != system.beta:
-                    raise HamlearnError(
-                        f"a density of paths knows beta = {system.beta:g} only: its action at {beta:g} has another mixture of kinetic and "
-                        "potential terms. Join two temperatures first: hl.extrapolate([post1, post2], beta=...)."
-                    )
-                states = own.sample(_DIRECT, seed + len(known), beta)
-                log_w = -np.asarray(system.action(states, beta), float) - np.asarray(own.log_prob(states, beta), float)
-                w = np.exp(log_w - log_w.max())
-                share = float(w.sum() ** 2 / (len(w) * (w**2).sum()))
-                smallest = min(smallest, share)
-                kept = states if np.ptp(log_w) < 1e-6 else states[rng.choice(len(w), len(w), p=w / w.sum())]
-                blocks = kept.reshape(_BLOCKS, -1, *system.lattice.shape)
-                row.append({name: _observed(name, system, blocks, beta) * [1.0, share**-0.5] for name in names})
-        rows.append(known[id(own)])
-    warning = "; below 0.1, do not trust" if smallest < 0.1 else ""
-    method = f"direct draws, weighted (effective share at least {smallest:.2g}{warning})"
-    arrays = {name: np.array([[one[name] for one in row] for row in rows]) for name in names}
-    return {name: Estimates(array[..., 0], array[..., 1], method) for name, array in arrays.items()}
 
 
 def _stacked(stack: FieldStack | RangedStack, count: int, seed: int) -> tuple[str, np.ndarray]:

@@ -29,9 +29,10 @@ Density = Callable[[np.ndarray], np.ndarray]  # from ln q of draws to the ln p t
 def from_density(
     systems: Sequence[LearnedDensity], betas: np.ndarray, wanted: Sequence[str], seed: int
 ) -> tuple[dict[str, Estimates], np.ndarray]:
-    """Estimates of every member at every temperature, and the smallest effective share of draws at each.
+    """Estimates of every network at every temperature, and the smallest effective share of draws at each.
 
-    Members of one network share its draws. Free energies count from the density's own normalisation, −ln p/β_o being the energy.
+    Every network counts once, however often it stands among the members. Free energies count from the density's own normalisation,
+    −ln p/β_o being the energy.
     Where the microstates that were learned from left their moments of ln q, the estimates carry a second version of themselves,
     of the networks recalibrated by these: see :mod:`hamlearn.infer.densities.recalibration`.
     """
@@ -40,7 +41,7 @@ def from_density(
         one = system.log_prob.__self__  # type: ignore[attr-defined]  # the evaluator behind the bound method
         if id(one) not in found:
             found[id(one)] = _one(system, one, betas, wanted, seed + len(found))
-    rows = [found[id(system.log_prob.__self__)] for system in systems]  # type: ignore[attr-defined]
+    rows = list(found.values())
     shares = np.min([row.share for row in rows], 0)
     method = f"direct draws, reweighted (effective share at least {shares.min():.2g})"
     distances = observables.separations(systems[0].lattice) if "correlation" in wanted else None
