@@ -71,7 +71,7 @@ def check(
     Notes
     -----
     Score tests (:mod:`hamlearn.diagnostics.scores`) use all rows and refit nothing: a likelihood's slope in the
-    direction of a term that the model lacks, with what the fit took up of it projected out. Two thirds of the false
+    direction of a term that the model lacks, with what the fit took up of it projected out. Four fifths of the false
     alarms are theirs, the rest the comparison's.
 
     The held-out half is cut into blocks of at least five autocorrelation times; fewer than 20 leave the check

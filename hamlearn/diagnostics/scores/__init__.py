@@ -105,6 +105,7 @@ def pairs(bound: BoundCouplings, parts: Sequence[Part], taus: Sequence[float], s
         point = maximise(likelihood_exact, start=best.theta)
         if not point.converged:
             exactly = None
+    still = all(tau <= 1 and not part.weighted for tau, part in zip(taus, parts, strict=True))
     apart = collected
     theta = best.theta
     if exactly is not None:
@@ -112,10 +113,11 @@ def pairs(bound: BoundCouplings, parts: Sequence[Part], taus: Sequence[float], s
         apart = [exactly.collect(theta, rows) for rows in data]
         one = next(test for test in tests if test.name == "energy dispersion")
         tests.remove(one)
-        result.rows += _judged([replace(one, columns=np.array([0]))], sums.residuals(apart), parts, rng)
+        result.rows += _judged([replace(one, columns=np.array([0]))], sums.residuals(apart), parts, rng, known=still)
     result.rows += _judged(tests, sums.residuals(collected), parts, rng)
     if len(parts) > 1:
-        result.rows += _judged(_temperatures(parts, bound.n_params), sums.apart(apart, theta), parts, rng)
+        known = still and exactly is not None
+        result.rows += _judged(_temperatures(parts, bound.n_params), sums.apart(apart, theta), parts, rng, known=known)
     if exactly is not None and all(part.independent for part in parts):
         for rows in data:
             whole = exactly.whole(theta, rows)
@@ -127,10 +129,14 @@ def pairs(bound: BoundCouplings, parts: Sequence[Part], taus: Sequence[float], s
     return result
 
 
-def _judged(tests: Sequence[named.Named], found: sums.Sums, parts: Sequence[Part], rng: np.random.Generator) -> list[weigh.Row]:
-    if not all(part.independent for part in parts) and len(parts) == 1:
+def _judged(
+    tests: Sequence[named.Named], found: sums.Sums, parts: Sequence[Part], rng: np.random.Generator, *, known: bool = False
+) -> list[weigh.Row]:
+    if not any(part.independent or part.weighted for part in parts) and len(parts) == 1:
+        before = len(found.blocks)
         found = replace(found, blocks=blocks.merged(found.blocks, parts[0].states.shape[0]))
-    return named.judge(tests, found, rng)
+        known = known and len(found.blocks) == before
+    return named.judge(tests, found, rng, known=known)
 
 
 def _temperatures(parts: Sequence[Part], n_params: int) -> list[named.Named]:

@@ -17,6 +17,8 @@ from hamlearn.models import BoundCouplings
 _REPLICATES, _SPECTRA = 2000, 500
 _CONTRIBUTING = 30.0  # blocks that must share the variance of a sum, for normal tails to hold
 _FEW = 20
+_ONE_NUMBER = 4.0  # weight of a test of one direction: what is looked for by name weighs more than sums over many
+_POSITIVE = ("share", "spread of beta")  # a share and a variance are never negative
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,20 +81,25 @@ def directions(bound: BoundCouplings) -> tuple[list[Terms], np.ndarray, list[Nam
     if len(free):
         names = tuple(f"{i}–{j}" for i, j in free.tolist())
         tests.append(Named("pairs without a bond, the strongest", where["pairs without a bond"], "strongest", "J", names))
+        tests.append(Named("pairs without a bond, common factor", where["pairs without a bond"], "common factor", pairs=free))
     if len(pairs) > 2:
         tests.append(Named("products of two bonds, common factor", where["products of two bonds"], "common factor", pairs=pairs))
     return found, totals, tests
 
 
-def judge(tests: Sequence[Named], sums: Sums, rng: np.random.Generator) -> list[weigh.Row]:
-    """A row for every test: blocks are resampled with normal weights, which keeps what columns have in common."""
+def judge(tests: Sequence[Named], sums: Sums, rng: np.random.Generator, *, known: bool = False) -> list[weigh.Row]:
+    """A row for every test: blocks are resampled with normal weights, which keeps what columns have in common.
+
+    `known`: the information is that of the exact likelihood and rows are independent, so it is the variance of the sums. It
+    does not grow with the misfit, as the scatter of rows does.
+    """
     blocks = len(sums.blocks)
     total = sums.blocks.sum(0)
     centred = (sums.blocks - sums.blocks.mean(0)) * np.sqrt(blocks / (blocks - 1))
     scatter = (centred**2).sum(0)
     contributing = scatter**2 / np.maximum((centred**4).sum(0), 1e-300)
     alive = sums.alive & (scatter > 0) & (contributing > min(_CONTRIBUTING, 0.2 * blocks))
-    sd = np.sqrt(np.where(alive, scatter, 1.0))
+    sd = np.sqrt(np.where(alive, sums.information if known else scatter, 1.0))
     z = np.where(alive, total / sd, 0.0)
     tails = np.sqrt((blocks - 1) / rng.chisquare(blocks - 1, size=(_REPLICATES, 1)))
     noise = tails * (rng.standard_normal((_REPLICATES, blocks)) @ (centred / sd))
@@ -111,9 +118,13 @@ def judge(tests: Sequence[Named], sums: Sums, rng: np.random.Generator) -> list[
             )
             size, size_sd = _sized(test.unit, float(strength[0]), float(error[0]))
             observed, expected, spread, name = float(strength[0]), 0.0, float(error[0]), test.name
-            rows.append(weigh.Row(name, observed, expected, spread, float(z[columns[0]]), float(p), False, size, size_sd, test.unit))
+            rows.append(
+                weigh.Row(
+                    name, observed, expected, spread, float(z[columns[0]]), float(p), False, size, size_sd, test.unit, "", _ONE_NUMBER
+                )
+            )
             continue
-        size, size_sd, unit, where = np.nan, np.nan, "", ""
+        size, size_sd, unit, where, weight = np.nan, np.nan, "", "", 1.0
         if test.how == "all":
             value, null = float((z[columns] ** 2).sum()), (noise[:, columns] ** 2).sum(1)
         elif test.how == "strongest":
@@ -121,6 +132,7 @@ def judge(tests: Sequence[Named], sums: Sums, rng: np.random.Generator) -> list[
             k = int(np.argmax(np.abs(z[columns])))
             size, size_sd, unit = float(strength[k]), float(error[k]), test.unit
             where = test.labels[int(np.flatnonzero(kept)[k])]
+            weight = _ONE_NUMBER * (len(columns) if test.unit == "beta factor" else 1)  # every label is a direction of its own
         else:
             assert test.pairs is not None
             value = float(_largest(z[columns], test.pairs[kept]))
@@ -129,7 +141,9 @@ def judge(tests: Sequence[Named], sums: Sums, rng: np.random.Generator) -> list[
         if test.how == "strongest":
             p = min(p, len(columns) * 2 * float(scipy.stats.t.sf(value, blocks - 1)))
         z_value = (value - float(null.mean())) / float(null.std())
-        rows.append(weigh.Row(test.name, value, float(null.mean()), float(null.std()), z_value, p, True, size, size_sd, unit, where))
+        rows.append(
+            weigh.Row(test.name, value, float(null.mean()), float(null.std()), z_value, p, True, size, size_sd, unit, where, weight)
+        )
     return rows
 
 

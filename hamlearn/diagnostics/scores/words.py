@@ -34,12 +34,7 @@ def sentence(found: dict[str, Any], first: bool) -> tuple[str, str]:
         text = f"{kind} of K = {size} are missing from the model" if "sum" in name else f"{kind} of different strengths are missing"
         return text, ADVICE["plaquettes"]
     if name == "energy dispersion":
-        if effect > 0:
-            text = (
-                f"energies scatter as if beta varied by {effect:.0%} ± {error:.0%} from row to row (a mixture of temperatures or systems)"
-            )
-        else:
-            text = "energies scatter less than the model's own"
+        text = f"energies scatter as if beta varied by {effect:.0%} ± {error:.0%} from row to row (a mixture of temperatures or systems)"
         return text, ADVICE["energy dispersion"]
     if name.startswith("misread"):
         return "some readings show the wrong value: rows are too improbable in single sites", ADVICE["misread"]
@@ -58,6 +53,6 @@ def sentence(found: dict[str, Any], first: bool) -> tuple[str, str]:
         return "bonds that share a coupling differ", ADVICE["bonds"]
     if name.startswith("whole"):
         return f"the frequencies of {name} differ from the model's", ADVICE["whole"]
-    if "common factor" in name:
+    if name.endswith("bonds, common factor"):
         return "many bonds vary together from row to row", ADVICE["products"]
     return f"{name.split(',')[0]} deviate", ADVICE["products"]
