@@ -80,6 +80,16 @@ def learn(
     return named(kind).learn(data, model, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed)
 
 
+def available(post: xr.DataTree) -> int:
+    """How many different members a posterior has: draws, or the networks of an ensemble, however often they are asked for."""
+    sources = [child for name, child in post.children.items() if name.startswith("source_")]
+    if sources:
+        return min(available(child) for child in sources)  # one member of every source
+    if "weights" in post.children and "member" in post["weights"].sizes:
+        return int(post["weights"].sizes["member"])
+    return int(post["posterior"].sizes["chain"] * post["posterior"].sizes["draw"])
+
+
 def spread(draws: np.ndarray, n: int, seed: int) -> np.ndarray:
     """`n` of the draws ``(chain, draw, ...)``, spread over chains, shape ``(n, ...)``; without replacement if there are enough."""
     if not (isinstance(n, int | np.integer) and n >= 1):

@@ -16,6 +16,7 @@ from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import kinds, tree
 from hamlearn.infer.predictions import continuous
 from hamlearn.infer.predictions.agreement import TRUSTED, agreement
+from hamlearn.infer.predictions.intervals import band
 from hamlearn.infer.predictions.reweight import from_density
 from hamlearn.infer.predictions.thermodynamics import Estimates, estimate
 from hamlearn.infer.predictions.widening import widened
@@ -65,9 +66,11 @@ def predict(
         "gap", "squared_position" and "quartic_position" besides the thermal ones (totals of the particle, not per
         site), angles "vortex_density" and "helicity", fields "action", "squared_field" and "quartic_field".
     members : int
-        Hamiltonians drawn from the posterior; 64 put about three beyond each end of a 90 % band.
+        Hamiltonians drawn from the posterior; 64 put about three beyond each end of a 90 % band. A posterior of fewer (an
+        ensemble of networks) gives those it has, once each; the attribute ``members`` of the result says how many were used.
     level : float
-        Probability of the equal-tailed posterior interval.
+        Probability of the equal-tailed posterior interval: from quantiles of the draws where there are enough of them (19 for
+        90 %, 199 for 99 %), a t interval where there are fewer, none of a single draw.
     seed : int
         Seed of the members and of simulations.
     fixed : {"sites", "spacing"}
@@ -78,8 +81,9 @@ def predict(
     -------
     Dataset
         Each observable over ``(beta, quantity)``, quantity = mean, sd, lower, upper, mc_error; correlation also over
-        ``r``. sd and the interval are the posterior's alone; mc_error is the simulation's standard error of the
-        mean (0 where an oracle was used). The attribute ``method`` of every variable says which. Energies learned without
+        ``r``. sd is the posterior's; mc_error is the simulation's standard error of the mean (0 where an oracle was used), and
+        the interval holds it too. Attributes of every variable say how: ``method``, ``interval``, ``draws_used``. sd, lower and
+        upper are nan of a single draw. Energies learned without
         a form (networks, cluster expansions) add ``predicted_error`` and ``predicted_ess`` over ``beta``, see
         :func:`hamlearn.infer.predictions.agreement.agreement`; densities, whose own draws are reweighted, add the effective
         share of these as ``predicted_ess``. The attribute ``warning`` is there where a share is below 0.1.
@@ -87,7 +91,8 @@ def predict(
     Raises
     ------
     HamlearnError
-        If β ≤ 0, an observable is unknown, or another shape is asked of parameters that are not tied.
+        If β ≤ 0, an observable is unknown, `members` or `level` make no sense, or another shape is asked of parameters that
+        are not tied.
 
     Examples
     --------
@@ -100,12 +105,13 @@ def predict(
     {'beta': 2, 'quantity': 5}
     """
     betas = np.atleast_1d(check_beta(beta))
+    _check_level(level)
+    asked, members = members, _existing(post, members)
     if tree.space_of(post).continuous:
-        return _continuous(post, betas, shape, observables, members, level, seed, fixed)
+        return _continuous(post, betas, shape, observables, members, level, seed, fixed).assign_attrs(members_asked=asked)
     if fixed != "sites":
         raise HamlearnError("fixed='spacing' is for imaginary-time paths; lattices keep their sites at every temperature.")
     wanted = [choice(name, OBSERVABLES, "observable") for name in (OBSERVABLES[:-1] if observables is None else observables)]
-    _check_level(level)
     extents = None if shape is None else tuple(int(extent) for extent in np.atleast_1d(shape))
     systems = kinds.of(post).members(post, members, seed, extents)
     estimates: dict[str, Estimates] = {}
@@ -117,7 +123,8 @@ def predict(
     if left:
         estimates |= estimate(systems, betas, left, seed)
     shape = tuple(systems[0].lattice.shape)
-    result = _curves(post, betas, {name: estimates[name] for name in wanted}, shape, LONG_NAMES, members, level, seed)
+    result = _curves(post, betas, {name: estimates[name] for name in wanted}, shape, LONG_NAMES, level, seed)
+    result.attrs["members_asked"] = asked
     if shares is not None:
         return _with_share(result, shares)
     formless = [system for system in systems if not isinstance(system, Pairwise | QState | LearnedDensity)]
@@ -145,14 +152,20 @@ def _check_level(level: float) -> None:
         raise HamlearnError(f"level is the probability of the interval, between 0 and 1; got {level!r}.")
 
 
+def _existing(post: xr.DataTree, members: int) -> int:
+    """As many members as were asked for, or as there are: one that is repeated tells nothing new."""
+    if isinstance(members, bool) or not (isinstance(members, int | np.integer) and members >= 1):
+        raise HamlearnError(f"the number of members must be a positive whole number; got {members!r}.")
+    return min(int(members), kinds.available(post))
+
+
 def _continuous(
     post: xr.DataTree, betas: np.ndarray, shape: Any, observables: Sequence[str] | None, members: int, level: float, seed: int, fixed: str
 ) -> xr.Dataset:
     """Predictions of angles, paths and fields."""
-    _check_level(level)
     extents = None if shape is None else tuple(int(extent) for extent in np.atleast_1d(shape))
     found, sites = continuous.estimates(post, betas, extents, observables, members, seed, fixed)
-    return _curves(post, betas, found, sites, continuous.LONG_NAMES, members, level, seed)
+    return _curves(post, betas, found, sites, continuous.LONG_NAMES, level, seed)
 
 
 def _curves(
@@ -161,7 +174,6 @@ def _curves(
     estimates: dict[str, Estimates],
     shape: tuple[int, ...],
     long_names: dict[str, str],
-    members: int,
     level: float,
     seed: int,
 ) -> xr.Dataset:
@@ -169,13 +181,13 @@ def _curves(
     result = xr.Dataset(coords={"beta": betas, "quantity": ["mean", "sd", "lower", "upper", "mc_error"]})
     for name, found in estimates.items():
         result[name] = _summarise(found, level)
-        result[name].attrs |= {"long_name": long_names[name], "method": found.method}
+        result[name].attrs["long_name"] = long_names[name]
     if "correlation" in estimates:
         result = result.assign_coords(r=estimates["correlation"].distances)
     declared = int(post.attrs["beta_declared"])
     result.attrs = {
         "level": level,
-        "members": members,
+        "members": min(result[name].attrs["draws_used"] for name in estimates),
         "shape": str(shape),
         "observed_beta": str(tree.trained_betas(post).tolist()),
         "hypothetical": int(not declared),
@@ -187,19 +199,16 @@ def _curves(
 
 
 def _summarise(estimates: Estimates, level: float) -> xr.DataArray:
-    """Mean, posterior spread with the simulation's share taken out, interval, and the simulation's error."""
-    values, errors = estimates.values, estimates.errors
-    mean = values.mean(0)
-    spread = values.std(0, ddof=1) if len(values) > 1 else np.zeros_like(mean)
-    noise = (errors**2).mean(0)
-    share = np.sqrt(np.clip(1 - np.divide(noise, spread**2, out=np.zeros_like(noise), where=spread > 0), 0, 1))
-    # Weibull positions k/(n+1): a further draw of the posterior falls inside with probability `level`, at any n.
-    deviations = (values - mean) * share
+    """Mean, posterior spread, an interval that holds what the simulation leaves open too, and the simulation's error."""
+    values, noise = estimates.values, (estimates.errors**2).mean(0)
+    independent = len(values) if estimates.independent is None else min(estimates.independent, len(values))
     shared = np.zeros(()) if estimates.shared is None else estimates.shared
-    lower, upper = np.quantile(deviations, [(1 - level) / 2, (1 + level) / 2], axis=0, method="weibull")
-    found = mean, spread * share, mean + lower, mean + upper
+    mc_error = np.sqrt(noise / independent + shared**2)
+    found = band(values, level, noise=noise, error=mc_error, independent=independent)
+    four = found.mean, found.sd, found.lower, found.upper
     if estimates.recalibrated is not None:
-        found = widened(found, estimates.recalibrated, level)
-    quantities: list[Any] = [*found, np.sqrt(noise / len(values) + shared**2)]
-    dims = ("beta", "quantity") if mean.ndim == 1 else ("beta", "quantity", "r")
-    return xr.DataArray(np.stack(quantities, 1), dims=dims)
+        four = widened(four, estimates.recalibrated, level)
+    dims = ("beta", "quantity") if found.mean.ndim == 1 else ("beta", "quantity", "r")
+    result = xr.DataArray(np.stack([*four, mc_error], 1), dims=dims)
+    result.attrs = {"method": estimates.method, "draws_used": independent, "interval": found.kind}
+    return result

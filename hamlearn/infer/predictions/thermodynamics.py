@@ -44,6 +44,8 @@ class Estimates:
     recalibrated : Estimates, optional
         The same of networks recalibrated on the microstates they were learned from: what it differs by is an estimate of the
         error that networks share. Its ``shared`` is the sampling error of these microstates.
+    independent : int, optional
+        How many of the members are independent draws, where they repeat each other (few networks); all by default.
     """
 
     values: np.ndarray
@@ -52,6 +54,7 @@ class Estimates:
     distances: np.ndarray | None = None
     shared: np.ndarray | None = None
     recalibrated: Estimates | None = None
+    independent: int | None = None
 
 
 def estimate(systems: Sequence[Any], betas: np.ndarray, wanted: Sequence[str], seed: int) -> dict[str, Estimates]:

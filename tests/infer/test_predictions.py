@@ -1,0 +1,95 @@
+"""Predictions: intervals that hold as often as they say, exact moments, centred bands, and what they are told of the verdict."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.stats
+
+import hamlearn as hl
+from hamlearn.infer import kinds
+from hamlearn.infer.predictions.intervals import band, fewest
+from statistics_budget import spend
+
+# -- the interval rule ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n", "level"), [(4, 0.9), (6, 0.9), (16, 0.9), (64, 0.9), (19, 0.9), (64, 0.99), (199, 0.99)])
+def test_a_further_draw_falls_inside_as_often_as_the_level_says(n, level):
+    sets = 20_000
+    draws = np.random.default_rng(n).normal(3.0, 2.0, size=(n + 1, sets))
+    found = band(draws[:-1], level)
+    inside = np.mean((found.lower < draws[-1]) & (draws[-1] < found.upper))
+    assert scipy.stats.binomtest(round(inside * sets), sets, level).pvalue > spend() or 0 < inside - level < 0.005  # 64: interpolated
+    assert found.kind == (f"quantiles of {n} draws" if n >= fewest(level) else f"t interval over {n} draws")
+
+
+def test_repeated_draws_count_once():
+    sets, m = 20_000, 4
+    draws = np.random.default_rng(0).normal(size=(m + 1, sets))
+    repeated = np.concatenate([draws[:-1]] * 16)
+    found, plain = band(repeated, 0.9, independent=m), band(draws[:-1], 0.9)
+    np.testing.assert_allclose([found.lower, found.upper, found.sd], [plain.lower, plain.upper, plain.sd])
+
+
+@pytest.mark.parametrize("noise", [0.05, 0.3, 1.0, 5.0])  # variance of the simulation, that of the posterior being 1
+@pytest.mark.parametrize("n", [16, 64])
+def test_simulated_draws_hold_no_less_than_the_level(n, noise):
+    sets = 20_000
+    generator = np.random.default_rng(int(100 * noise) + n)
+    draws = generator.normal(size=(n, sets)) + np.sqrt(noise) * generator.normal(size=(n, sets))
+    found = band(draws, 0.9, noise=np.full(sets, noise), error=np.full(sets, np.sqrt(noise / n)))
+    truth = generator.normal(size=sets)
+    inside = np.mean((found.lower < truth) & (truth < found.upper))
+    assert inside > 0.9 - 0.01
+    assert np.all(found.upper > found.lower)
+    assert noise < 0.1 or "noise" in found.kind
+
+
+def test_an_error_that_all_draws_share_widens_the_interval():
+    sets, generator = 20_000, np.random.default_rng(5)
+    draws = generator.normal(size=(64, sets)) + generator.normal(size=sets)
+    truth = generator.normal(size=sets)
+    found = band(draws, 0.9, error=np.ones(sets))
+    inside = np.mean((found.lower < truth) & (truth < found.upper))
+    assert abs(inside - 0.9) < 0.012
+    alone = band(np.full((64, 2), 1.5), 0.9, error=np.array([0.0, 0.1]))
+    assert alone.upper[0] == alone.lower[0] == 1.5 and alone.upper[1] - alone.lower[1] > 0.3
+
+
+def test_one_draw_has_no_interval():
+    found = band(np.ones((1, 3)), 0.9)
+    assert np.isnan([found.sd, found.lower, found.upper]).all() and "no spread" in found.kind
+
+
+# -- what predict does with it -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def glass():
+    system = hl.systems.EdwardsAnderson((2, 3), seed=1)
+    data = hl.simulate(system, beta=0.7, draws=500, chains=2, seed=0)
+    return hl.infer.learn(data, hl.models.Couplings(system.lattice), engine="laplace")
+
+
+def test_predictions_say_what_was_used(glass):
+    wide, narrow = (
+        hl.infer.predict(glass, 0.5, observables=["energy"], level=level, members=64)["energy"].isel(beta=0) for level in (0.99, 0.9)
+    )
+    reach = lambda one: float(one.sel(quantity="upper") - one.sel(quantity="lower")) / float(one.sel(quantity="sd"))
+    assert wide.attrs["interval"] == "t interval over 64 draws" and narrow.attrs["interval"] == "quantiles of 64 draws"
+    assert 5.1 < reach(wide) < 5.6 and reach(narrow) < 4.2  # 2 t(0.995; 63) is 5.31
+    few = hl.infer.predict(glass, 0.5, observables=["energy"], members=4)
+    assert few.attrs["members"] == few["energy"].attrs["draws_used"] == 4 and "t interval" in few["energy"].attrs["interval"]
+    one = hl.infer.predict(glass, 0.5, observables=["energy"], members=1)["energy"].isel(beta=0)
+    assert np.isnan(one.sel(quantity=["sd", "lower", "upper"])).all() and np.isfinite(one.sel(quantity="mean"))
+    with pytest.raises(hl.HamlearnError, match="positive whole number"):
+        hl.infer.predict(glass, 0.5, members=0)
+
+
+def test_members_that_do_not_exist_are_not_counted(glass):
+    few = glass.copy()
+    few["posterior"] = few["posterior"].to_dataset().isel(chain=[0], draw=slice(0, 6))
+    found = hl.infer.predict(few, 0.5, observables=["energy"], members=64)
+    assert kinds.available(few) == found.attrs["members"] == 6 and found.attrs["members_asked"] == 64
+    assert "6 draws" in found["energy"].attrs["interval"]
