@@ -134,7 +134,7 @@ def forest_of(labels: list[str], draws: np.ndarray, what: str = "parameter", str
     axes.scatter(mean[shown], y, s=15, c=colours, zorder=3)
     axes.set_yticks(y, [labels[k] for k in shown], fontsize=7.5)
     axes.set_ylim(-0.8, len(shown) - 0.2)
-    axes.set_xlabel(f"{what}, mean and 90 % interval", color=INK)
+    axes.set_xlabel(f"{what}, mean and 90 % interval" if np.any(high > low) else what, color=INK)
     if len(shown) < total:
         axes.set_title(f"the strongest {len(shown)} of {total}", fontsize=9, color=INK, loc="left")
     return figure

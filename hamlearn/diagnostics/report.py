@@ -29,8 +29,8 @@ HEADLINES = {"believe": "Believe it", "caution": "Use it with caution", "do not 
 def report(post: xr.DataTree, path: str | os.PathLike[str], prediction: xr.Dataset | None = None, title: str | None = None) -> Path:
     """Write one self-contained HTML page that opens offline.
 
-    The verdict comes first: what to believe, what not, and what to do about it. Then the couplings as a picture of the
-    lattice and with their error bars, predictions with bands, the comparison with held-out data in plain words,
+    The verdict comes first: what to believe, what not, and what to do about it. Then what was learned with its error
+    bars (couplings also as a picture of the lattice), predictions with bands, the comparison with held-out data in plain words,
     convergence, identifiability, and where everything came from.
 
     Parameters
@@ -41,7 +41,8 @@ def report(post: xr.DataTree, path: str | os.PathLike[str], prediction: xr.Datas
         Where the page goes; it is written completely or not at all.
     prediction : Dataset, optional
         What :func:`hamlearn.predict` returned. By default energy and heat capacity (entropy and free energy as well
-        where an oracle knows them) from a fifth to twice the observed β, where that takes seconds.
+        where an oracle knows them) from a fifth to twice the observed β (of densities from 0.8 to 1.25 of it, of an
+        extrapolated posterior from there to where it was carried), where that takes seconds.
     title : str, optional
         Title of the page.
 
@@ -91,6 +92,7 @@ def render(post: xr.DataTree, prediction: xr.Dataset | None = None, title: str |
     # directions that the data leave open.
     weak = identifiability(post, directions=6) if claims.quantities(post)[0] == claims.PARAMETERS else None
     summary = arviz.summary(post)
+    summary = summary[["mean"]] if claims.draws(post)[0] == 1 else summary  # one member has no spread
     shown = summary if len(summary) <= 500 else summary.loc[summary["mean"].abs().sort_values(ascending=False).index[:500]]
     return _template().render(
         title=title or page.title,
@@ -132,7 +134,7 @@ def _advice(found: Verdict) -> list[str]:
 def _summary_lead(post: xr.DataTree, total: int, shown: int) -> str:
     """What the columns of the table of parameters are."""
     if claims.draws(post)[0] == 1:
-        columns = f"Of one {claims.draws(post)[1]}: standard deviation and interval have no meaning."
+        columns = f"Of one {claims.draws(post)[1]}, which has no spread: no standard deviation, no interval."
     elif arviz.sampled(post):
         columns = f"Mean, standard deviation, equal-tailed 90 % interval, effective sample sizes and R-hat of {claims.told_draws(post)}."
     else:

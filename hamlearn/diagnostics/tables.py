@@ -228,12 +228,14 @@ def _seconds(record: dict[str, Any]) -> str:
 
 
 def predictions(curves: xr.Dataset) -> Markup:
-    """Every observable at every β as a table."""
+    """Every observable at every β as a table; intervals and simulation errors where there are any."""
     columns = {}
     for name, values in curves.data_vars.items():
         if tuple(values.dims) == ("beta", "quantity"):
-            for quantity in ("mean", "lower", "upper", "mc_error"):
-                columns[f"{_column(str(name))}, {quantity.replace('_', ' ')}"] = values.sel(quantity=quantity).values
+            told = {quantity: values.sel(quantity=quantity).values for quantity in ("mean", "lower", "upper", "mc_error")}
+            band, noisy = np.any(told["upper"] > told["lower"]), np.any(told["mc_error"] > 0)
+            for quantity in ["mean", *(["lower", "upper"] if band else []), *(["mc_error"] if noisy else [])]:
+                columns[f"{_column(str(name))}, {quantity.replace('_', ' ')}"] = told[quantity]
     table = pd.DataFrame(columns, index=pd.Index([number(beta) for beta in curves["beta"].values], name="β"))
     return frame(table)
 

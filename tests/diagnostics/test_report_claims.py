@@ -97,6 +97,7 @@ def test_a_report_says_of_a_posterior_what_is_true(kind, pages):
     )
     assert ("What the data determine" in text) == (kind not in OF_NETWORKS)
     assert ("All parameters" in text) == (kind not in OF_NETWORKS)  # energies of states and losses are none
+    assert ("eti_95%" in page) == (members != "1 network")
     assert ("more bonds" in claims["verdict"]) <= (kind in OF_BONDS)  # advice names what the model has
 
 
@@ -119,6 +120,7 @@ def test_what_is_said_of_predictions_is_what_is_drawn(kind, pages):
     assert f"trained at {where}" in caption if kind == "trained on an action" else where in caption.split("Dashed:")[1]
     assert ("observed" in caption) == (observed != "not declared" and kind != "trained on an action")
     assert "up to a constant" in lead
+    assert ("energy, upper" in page) == (kind not in NO_BAND)
     assert ("entropy (nats), mean" in page) == ("entropy" in page[page.index("Predictions</h2>") :].split("Is it like the data?")[0])
 
 
