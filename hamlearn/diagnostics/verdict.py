@@ -24,7 +24,7 @@ ESS, ESS_SERIOUS = 400.0, 100.0  # 400: R̂ and quantiles are themselves reliabl
 DIVERGENT_SHARE = 0.01
 PRIOR_SHARE = 0.3  # of a parameter's posterior precision that is the prior's
 DATA_PER_PARAMETER, HOPELESS_DATA = 5.0, 1.0
-MIN_BATCHES = 20  # fewer give an error bar of the error bar above 16 %
+MIN_BATCHES = 10  # intervals have t tails for their number; below ten they cover 0.86–0.88 for 0.90 (benchmarks/calibration/batches.py)
 CHECK, CHECK_SERIOUS = 0.01, 0.001  # overall p-value of the predictive comparison
 _SEVERITY = {"note": 0, "caution": 1, "serious": 2}
 
@@ -294,7 +294,7 @@ def _autocorrelation(record: dict[str, Any]) -> Iterator[Finding]:
         worth = f"{wording.count(size)} microstates are worth {wording.count(found['ess'])} independent ones"
         worth += f" (autocorrelation time {found['tau']:.3g} draws)"
         if found["kind"] == "too few batches" or (found["batches"] or MIN_BATCHES) < MIN_BATCHES:
-            advice = "Run the chains longer, at least 100 autocorrelation times in all; until then error bars are themselves uncertain."
+            advice = "Run the chains longer, at least 50 autocorrelation times in all; until then error bars are themselves uncertain."
             yield Finding("caution", "autocorrelation", f"too few independent batches ({found['batches']}): {worth}", advice)
         else:
             drifts = any(signal["topic"] == "stationarity" for signal in record.get("signals", []))

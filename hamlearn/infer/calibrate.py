@@ -24,6 +24,9 @@ from hamlearn.progress import track
 from hamlearn.statistics import integrated_autocorrelation_time
 
 MIN_BATCHES, MAX_BATCHES = 64, 256
+FEWEST_BATCHES = (
+    10  # 90 % intervals with t tails cover 0.90–0.92 from 10–19 batches of 5τ, 0.86–0.88 below (benchmarks/calibration/batches.py)
+)
 _SIGNIFICANCE = 1e-3  # of the tests for autocorrelation and for disagreeing chains, over all score components
 _ROW_BUDGET = 2e11  # multiplications that per-row score covariances may cost (seconds)
 _SERIES_LIMIT = 5e6  # score values kept for the autocorrelation tests
@@ -137,7 +140,7 @@ def _plan(scores: RowScores, part: Part, p: int, minimum: int) -> _Plan:
     for chain in range(chains):
         label[chain, : per_chain * length] = chain * per_chain + np.repeat(np.arange(per_chain), length)
     count = chains * per_chain
-    kind = "batches" if count >= 20 and length >= 5 * tau else "too few batches"
+    kind = "batches" if count >= FEWEST_BATCHES and length >= 5 * tau else "too few batches"
     return _Plan(kind, label.ravel(), count, tau, ess, disagree)
 
 
