@@ -17,7 +17,7 @@ _WHERE = {
     "microstates": "hamlearn.data",
     "simulate": "hamlearn.systems.sampling",
     "learn": "hamlearn.verbs",
-    "predict": "hamlearn.infer",
+    "predict": "hamlearn.verbs",
     "extrapolate": "hamlearn.verbs",
     "members": "hamlearn.infer",
     "energy": "hamlearn.infer",
@@ -44,10 +44,9 @@ if TYPE_CHECKING:
     from hamlearn.infer.densities.estimate import estimate
     from hamlearn.infer.densities.verbs import log_prob, sample
     from hamlearn.infer.members import action, energy, members
-    from hamlearn.infer.predictions.predict import predict
     from hamlearn.infer.tree import load, save
     from hamlearn.systems.sampling import simulate
-    from hamlearn.verbs import extrapolate, learn
+    from hamlearn.verbs import extrapolate, learn, predict
 
 
 def __getattr__(name: str) -> Any:

@@ -11,6 +11,7 @@ from hamlearn import diagnostics, infer
 from hamlearn.infer import tree
 
 if TYPE_CHECKING:
+    import numpy as np
     import xarray as xr
 
 
@@ -123,3 +124,52 @@ def extrapolate(posts: xr.DataTree | Sequence[xr.DataTree], beta: float, *, fixe
     ('chain', 'draw', 'power')
     """
     return diagnostics.attach(infer.extrapolate(posts, beta, fixed=fixed, seed=seed))
+
+
+def predict(
+    post: xr.DataTree,
+    beta: float | Sequence[float] | np.ndarray,
+    shape: Sequence[int] | None = None,
+    observables: Sequence[str] | None = None,
+    members: int = 64,
+    level: float = 0.9,
+    seed: int = 0,
+    *,
+    fixed: str = "sites",
+) -> xr.Dataset:
+    """Per-site thermodynamics at other inverse temperatures, with bands and with the verdict of the posterior they come from.
+
+    Parameters
+    ----------
+    post : DataTree
+        A posterior of :func:`hamlearn.learn`.
+    beta, shape, observables, members, level, seed, fixed
+        As in :func:`hamlearn.infer.predict`.
+
+    Returns
+    -------
+    Dataset
+        That of :func:`hamlearn.infer.predict`, with the level of :func:`hamlearn.verdict` as attribute ``verdict``: bands are no
+        better than the posterior. Where it is "do not believe", the attribute ``warning`` says so.
+
+    Raises
+    ------
+    HamlearnError
+        As :func:`hamlearn.infer.predict`.
+
+    Examples
+    --------
+    >>> import hamlearn as hl
+    >>> data = hl.simulate(hl.systems.Ising((3, 3)), beta=0.3, draws=500, chains=2, seed=0)
+    >>> model = hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3)), tie="uniform", fields=None)
+    >>> post = hl.learn(data, model, engine="laplace")
+    >>> hl.predict(post, beta=[0.2, 0.4], observables=["energy"]).attrs["verdict"] == hl.verdict(post).level
+    True
+    """
+    result = infer.predict(post, beta, shape, observables, members, level, seed, fixed=fixed)
+    found = diagnostics.verdict(post)
+    result.attrs["verdict"] = found.level
+    if found.level == "do not believe":
+        told = f"the posterior behind these bands is not to be believed: {found.summary}"
+        result.attrs["warning"] = "; ".join(filter(None, [result.attrs.get("warning"), told]))
+    return result

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import scipy.stats
 
 import hamlearn as hl
-from hamlearn.infer import kinds
+from hamlearn.infer import kinds, tree
+from hamlearn.infer.predictions import magnetic
 from hamlearn.infer.predictions.intervals import band, fewest
+from hamlearn.infer.predictions.thermodynamics import estimate
 from statistics_budget import spend
 
 # -- the interval rule ---------------------------------------------------------------------------------------------------
@@ -93,3 +97,69 @@ def test_members_that_do_not_exist_are_not_counted(glass):
     found = hl.infer.predict(few, 0.5, observables=["energy"], members=64)
     assert kinds.available(few) == found.attrs["members"] == 6 and found.attrs["members_asked"] == 64
     assert "6 draws" in found["energy"].attrs["interval"]
+
+
+# -- exact moments -------------------------------------------------------------------------------------------------------
+
+
+def _loop_moments(system, beta):
+    """|m|, χ and C(1) of a small system by a plain loop over its states."""
+    spins = system.space.name == "spins"
+    q, n, bonds = system.space.q, system.lattice.n_sites, system.lattice.bonds
+    total = order = square = bond = 0.0
+    for state in itertools.product([-1, 1] if spins else range(q), repeat=n):
+        weight = np.exp(-beta * float(system.energy(np.array(state).reshape(system.lattice.shape))))
+        share = max(state.count(value) for value in range(q)) / n
+        m = abs(sum(state)) / n if spins else (q * share - 1) / (q - 1)
+        alike = [state[i] * state[j] if spins else (q * (state[i] == state[j]) - 1) / (q - 1) for i, j in bonds]
+        total, order, square, bond = total + weight, order + weight * m, square + weight * m * m, bond + weight * np.mean(alike)
+    return order / total, beta * n * (square / total - (order / total) ** 2), bond / total
+
+
+@pytest.mark.parametrize(
+    "system", [hl.systems.EdwardsAnderson((2, 3), seed=1), hl.systems.Potts(5, q=3, J=0.7)], ids=["glass", "potts chain"]
+)
+def test_magnetic_observables_are_exact_where_states_can_be_enumerated(system):
+    found = estimate([system, system], np.array([0.3, 0.9]), ["abs_magnetization", "susceptibility", "correlation"], 0)
+    for k, beta in enumerate((0.3, 0.9)):
+        order, susceptibility, bond = _loop_moments(system, beta)
+        np.testing.assert_allclose(found["abs_magnetization"].values[0, k], order, rtol=1e-10)
+        np.testing.assert_allclose(found["susceptibility"].values[0, k], susceptibility, rtol=1e-9)
+        if system.space.name != "spins":  # on the chain distance 1 is a bond
+            np.testing.assert_allclose(found["correlation"].values[0, k, 1], bond, rtol=1e-10)
+    assert not found["susceptibility"].errors.any() and found["correlation"].method == "exact (enumeration)"
+
+
+def test_bands_where_members_hardly_differ_have_a_width():
+    system = hl.systems.EdwardsAnderson((3, 3), seed=3)
+    data = hl.simulate(system, beta=0.25, draws=20_000, chains=2, seed=0)
+    post = hl.infer.learn(data, hl.models.Couplings(system.lattice), engine="laplace")
+    curve = hl.infer.predict(post, [0.1, 0.25], observables=["abs_magnetization", "susceptibility", "correlation"])
+    for name in curve.data_vars:
+        width = curve[name].sel(quantity="upper") - curve[name].sel(quantity="lower")
+        assert np.all(width.values.reshape(2, -1)[:, -1] > 0), name
+        assert np.all(curve[name].sel(quantity="mc_error") == 0)
+
+
+def test_samples_of_a_transfer_matrix_become_quiet_or_widen_the_band(monkeypatch):
+    generator = np.random.default_rng(0)
+    lattice = hl.systems.lattice.hypercubic((4, 6))
+    systems = [hl.systems.Pairwise(lattice, 0.5 + 0.003 * generator.normal(size=lattice.n_bonds), 0.0) for _ in range(4)]
+    monkeypatch.setattr(magnetic, "_MOST_SITES", 1 << 18)
+    found = estimate(systems, np.array([0.3]), ["abs_magnetization"], 0)["abs_magnetization"]
+    assert "1024 draws" in found.method
+    shown = band(found.values, 0.9, noise=(found.errors**2).mean(0))
+    assert shown.upper[0] > shown.lower[0] and "noise" in shown.kind
+
+
+# -- severity ------------------------------------------------------------------------------------------------------------
+
+
+def test_predictions_carry_the_verdict(glass):
+    assert hl.predict(glass, 0.5, observables=["energy"]).attrs["verdict"] == hl.verdict(glass).level
+    bad = glass.copy()
+    bad.attrs = dict(glass.attrs)
+    tree.with_record(bad, findings=[{"severity": "serious", "topic": "fit", "what": "planted", "advice": ""}])
+    found, level = hl.predict(bad, 0.5, observables=["energy"]), hl.verdict(bad).level
+    assert found.attrs["verdict"] == level == "do not believe"
+    assert "not to be believed" in found.attrs["warning"]

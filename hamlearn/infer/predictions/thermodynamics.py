@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from hamlearn.infer.predictions.intervals import QUIET
+from hamlearn.infer.predictions.magnetic import enumerated, order, sampled
 from hamlearn.progress import track
 from hamlearn.systems import exact, observables
 from hamlearn.systems.pairwise import Pairwise
@@ -22,8 +24,6 @@ _DRAWS = 160  # per member, rung and chain, to begin with
 _MOST_UPDATES = 2e9  # of single sites in one run, when more draws are needed: about half a minute
 _MOST_CLUSTER_UPDATES = 2e8  # of single sites by cluster moves: about ten seconds
 _LEAST_SHARE = 0.2  # of the draws, that reweighting must leave
-_QUIET = 0.1  # share of the spread between members that may be the simulation's
-_EXACT_DRAWS = 256  # independent draws per member and temperature where they are exact
 _BURN_IN, _THIN = 400, 5
 
 
@@ -93,7 +93,7 @@ def _one_kind(systems: Sequence[Any], betas: np.ndarray, wanted: Sequence[str], 
 
 
 def from_oracle(systems: Sequence[Any], betas: np.ndarray, wanted: Sequence[str], method: str, seed: int) -> dict[str, Estimates]:
-    """What the exact oracle gives: thermodynamics in closed form, magnetic observables from exact samples."""
+    """What the exact oracle gives: thermodynamics in closed form, magnetic observables from all states or exact samples."""
     result: dict[str, Estimates] = {}
     thermal = [name for name in ("energy", "heat_capacity", "entropy", "free_energy") if name in wanted]
     if thermal:
@@ -107,28 +107,14 @@ def from_oracle(systems: Sequence[Any], betas: np.ndarray, wanted: Sequence[str]
             result[name] = Estimates(values, np.zeros_like(values), f"exact ({method})")
     magnetic = [name for name in wanted if name not in result]
     if magnetic and method in ("enumeration", "transfer"):
-        sampled: dict[str, list[Any]] = {name: [] for name in magnetic}
-        with track(len(systems) * len(betas), "exact sampling") as bar:
-            for index, system in enumerate(systems):
-                rows = []
-                for place, beta in enumerate(betas):
-                    states = exact.sample(system, float(beta), _EXACT_DRAWS, seed=seed + 7919 * index + place)
-                    rows.append(_observe(states, system, float(beta), magnetic))
-                    bar.advance(1)
-                for name in magnetic:
-                    sampled[name].append([row[name] for row in rows])
+        if method == "enumeration":
+            values_of, errors_of, how = enumerated(systems, betas, magnetic)
+        else:
+            values_of, errors_of, how = sampled(systems, betas, magnetic, method, seed, _observe)
         for name in magnetic:
-            pairs = np.array(sampled[name])  # (member, beta, estimate or error, ...)
             distances = observables.separations(systems[0].lattice) if name == "correlation" else None
-            result[name] = Estimates(pairs[:, :, 0], pairs[:, :, 1], f"exact samples ({method})", distances)
+            result[name] = Estimates(values_of[name], errors_of[name], how, distances)
     return result
-
-
-def _order(states: np.ndarray, system: Any) -> np.ndarray:
-    """Signed magnetization of spins, order parameter of q-state models, per draw."""
-    if system.space.name == "spins":
-        return np.asarray(observables.magnetization(states, system.lattice))
-    return np.asarray(observables.potts_order_parameter(states, system.space.q, system.lattice))
 
 
 def _observe(states: np.ndarray, system: Any, beta: float, wanted: Sequence[str]) -> dict[str, np.ndarray]:
@@ -149,10 +135,10 @@ def _estimate(states: np.ndarray, system: Any, beta: float, name: str) -> np.nda
     if name in ("energy", "heat_capacity"):
         energy, n = energies(system, states.reshape(len(states), -1)), system.lattice.n_sites
         return np.asarray(energy.mean() / n if name == "energy" else beta**2 * energy.var() / n)
-    order = _order(states, system)
+    m = order(states, system)
     if name == "abs_magnetization":
-        return np.abs(order).mean()
-    return np.asarray(observables.susceptibility(order, beta, system.lattice.n_sites))
+        return np.abs(m).mean()
+    return np.asarray(observables.susceptibility(m, beta, system.lattice.n_sites))
 
 
 def _n_distances(system: Any) -> int:
@@ -168,7 +154,7 @@ def from_simulation(systems: Sequence[Any], betas: np.ndarray, wanted: Sequence[
     draws = _DRAWS
     while True:
         result = simulate_once(systems, betas, ladder, wanted, seed, draws)
-        noisy = len(systems) > 1 and any(np.mean(found.errors**2) > _QUIET * np.mean(found.values.var(0)) for found in result.values())
+        noisy = len(systems) > 1 and any(np.mean(found.errors**2) > QUIET * np.mean(found.values.var(0)) for found in result.values())
         updates = 2 * 4 * draws * _THIN * len(systems) * len(ladder) * systems[0].lattice.n_sites
         if not noisy or 4 * updates > _MOST_UPDATES:
             return result
@@ -244,7 +230,7 @@ def _from_clusters(systems: Sequence[Any], betas: np.ndarray, wanted: Sequence[s
             pairs = np.array(rows[name])  # (member, beta, estimate or error, ...)
             distances = observables.separations(lattice) if name == "correlation" else None
             result[name] = Estimates(pairs[:, :, 0], pairs[:, :, 1], method, distances)
-        noisy = len(systems) > 1 and any(np.mean(found.errors**2) > _QUIET * np.mean(found.values.var(0)) for found in result.values())
+        noisy = len(systems) > 1 and any(np.mean(found.errors**2) > QUIET * np.mean(found.values.var(0)) for found in result.values())
         if not noisy or 4 * _BLOCKS * draws * len(systems) * len(betas) * lattice.n_sites > _MOST_CLUSTER_UPDATES:
             return result
         draws *= 4
@@ -272,7 +258,7 @@ def simulate_once(
     def observe(states: np.ndarray) -> dict[str, np.ndarray]:
         kept: dict[str, Any] = {
             "energy": np.stack([np.asarray(system.energy(states[:, m])) for m, system in enumerate(systems)], 1),
-            "order": _order(states, first),
+            "order": order(states, first),
         }
         if correlate:
             q = None if space.name == "spins" else space.q
@@ -293,7 +279,7 @@ def simulate_once(
     method = f"simulated: tempering, {len(ladder)} temperatures, 2 x {draws} draws a member"
     n = lattice.n_sites
     energy = np.moveaxis(kept["energy"], 0, -1)  # (member, rung, chain, draw)
-    order = np.moveaxis(kept["order"], 0, -1)
+    magnetization = np.moveaxis(kept["order"], 0, -1)
     result = {}
     if {"entropy", "free_energy"} & set(wanted):
         generator = np.random.default_rng(seed)
@@ -311,9 +297,11 @@ def simulate_once(
         elif name == "heat_capacity":
             values, errors = _blocked(lambda part: ladder**2 * part.reshape((*part.shape[:2], -1)).var(-1) / n, energy)
         elif name == "abs_magnetization":
-            values, errors = _blocked(lambda part: np.abs(part).mean((-2, -1)), order)
+            values, errors = _blocked(lambda part: np.abs(part).mean((-2, -1)), magnetization)
         elif name == "susceptibility":
-            values, errors = _blocked(lambda part: ladder * n * ((part**2).mean((-2, -1)) - np.abs(part).mean((-2, -1)) ** 2), order)
+            values, errors = _blocked(
+                lambda part: ladder * n * ((part**2).mean((-2, -1)) - np.abs(part).mean((-2, -1)) ** 2), magnetization
+            )
         elif name == "free_energy":
             values, errors = -log_z / (ladder * n), log_z_error / (ladder * n)
         else:
