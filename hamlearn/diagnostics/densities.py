@@ -122,9 +122,10 @@ def _observed(found: dict[str, Any]) -> Iterator[Finding]:
         what = f"ln q of held-out microstates is that of the networks' own draws ({seen['mean_z']:+.1f} standard errors){rival}"
         yield Finding("note", "fit", what)
     if seen["spread_z"] is not None and abs(seen["spread_z"]) > DIFFERS:
+        held = ", and intervals hold it" if len(found["stopped"]) > 1 or found.get("posterior") else ""
         what = (
             f"ln q scatters {seen['spread_ratio']:.3f} times as much over the networks' own draws as over microstates: heat capacities and "
-            "other temperatures are off by that, and intervals hold it"
+            f"other temperatures are off by that{held}"
         )
         yield Finding("note", "fit", what)
 

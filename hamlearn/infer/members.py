@@ -13,14 +13,14 @@ from hamlearn.systems.base import System, as_site_axes, check_beta
 
 
 def members(post: xr.DataTree, n: int, seed: int = 0) -> list[System]:
-    """`n` Hamiltonians drawn from the posterior.
+    """`n` Hamiltonians drawn from the posterior, or the networks of an ensemble that has fewer: repeated, they would look like draws.
 
     Parameters
     ----------
     post : DataTree
         A posterior of :func:`hamlearn.learn`.
     n : int
-        How many.
+        How many, at most.
     seed : int
         Which.
 
@@ -32,7 +32,7 @@ def members(post: xr.DataTree, n: int, seed: int = 0) -> list[System]:
     >>> hl.members(post, 3)[0]
     Learned(shape=(3, 3), 18 bonds)
     """
-    return kinds.of(post).members(post, n, seed, None)
+    return kinds.of(post).members(post, distinct(post, n), seed, None)
 
 
 def energy(post: xr.DataTree, states: Any, members: int = 64, seed: int = 0) -> xr.DataArray:
@@ -45,7 +45,7 @@ def energy(post: xr.DataTree, states: Any, members: int = 64, seed: int = 0) -> 
     states : array ``(..., *site axes)`` or Dataset of microstates
         Spins ±1 or states 0 … q−1; a Dataset of other codes is numbered as the posterior's states are.
     members : int
-        Number of posterior draws.
+        Number of posterior draws; an ensemble of fewer networks gives each of them once.
     seed : int
         Which draws.
 
@@ -54,7 +54,7 @@ def energy(post: xr.DataTree, states: Any, members: int = 64, seed: int = 0) -> 
     DataArray
         Dims ``(member, *leading axes)``, in units of energy (of temperature where β was undeclared).
     """
-    systems = kinds.of(post).members(post, members, seed, None)
+    systems = kinds.of(post).members(post, distinct(post, members), seed, None)
     array, dims = site_states(systems[0], tree.numbered(post, states))
     values = np.stack([np.asarray(system.energy(array)) for system in systems])
     return over_members(values, dims, "energy")
@@ -73,7 +73,7 @@ def action(post: xr.DataTree, states: Any, beta: float | None = None, members: i
         Inverse temperature; by default the one that was observed. βH for classical systems; for a path
         S = K/β + βV with the number of time slices fixed (or with their width fixed, where the data had a given one).
     members : int
-        Number of posterior draws.
+        Number of posterior draws; an ensemble of fewer networks gives each of them once.
     seed : int
         Which draws.
 
@@ -95,13 +95,23 @@ def action(post: xr.DataTree, states: Any, beta: float | None = None, members: i
     if beta is None and len(observed) > 1:
         raise HamlearnError(f"the posterior was learned at several temperatures {observed.tolist()}: name the one you mean, beta=...")
     at = float(check_beta(observed[0] if beta is None else beta))
-    kind = kinds.of(post)
+    kind, members = kinds.of(post), distinct(post, members)
     if (own := getattr(kind, "action", None)) is not None:
         array, dims = site_states(kind.bound_of(post), tree.numbered(post, states))  # type: ignore[attr-defined]
         return over_members(own(post, array, at, members, seed), dims, "action")
     systems = kind.members(post, members, seed, None)
     array, dims = site_states(systems[0], tree.numbered(post, states))
     return over_members(np.stack([np.asarray(system.action(array, at)) for system in systems]), dims, "action")
+
+
+def distinct(post: xr.DataTree, n: int) -> int:
+    """As many members as were asked for, or as there are networks; an action joined from ensembles has those of the smallest."""
+    sources = [child for name, child in post.children.items() if name.startswith("source_")]
+    if sources:
+        return min(distinct(source, n) for source in sources)
+    if kinds.kind_name(post) in ("autoregressive", "flow") and isinstance(n, int | np.integer):
+        return min(int(n), int(post["weights"].sizes["member"]))
+    return n
 
 
 def site_states(system: System, states: Any) -> tuple[np.ndarray, tuple[str, ...]]:

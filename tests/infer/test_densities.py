@@ -492,7 +492,12 @@ def test_mistakes_are_named(mistake, message):
 
 
 def test_members_are_spread_over_the_networks():
-    systems = hl.members(posterior(), 4, seed=0)
+    systems = autoregressive.members(posterior(), 4, seed=0)
     values = [float(system.energy(every_state()[3])) for system in systems]
     assert values[0] == values[2] != values[1] == values[3]
     assert tree.record_of(posterior())["engine"]["name"] == "training"
+
+
+def test_two_networks_are_two_members_however_many_are_asked_for():
+    assert len(hl.members(posterior(), 64)) == 2
+    assert hl.energy(posterior(), every_state()[:3]).shape == (2, 3) and hl.action(posterior(), every_state()[:3]).shape == (2, 3)

@@ -187,6 +187,7 @@ def test_networks_of_two_temperatures_make_a_third(tmp_path):
     x = RNG.normal(size=(5, 6))
     own = [-hl.log_prob(post, x).values for post in posts]
     values = hl.action(joined, x, members=4).values
+    assert len(values) == 2, "two networks at either temperature are two members"
     possible = np.array([[weights[0] * first + weights[1] * second for first in own[0]] for second in own[1]]).reshape(-1, 5)
     gaps = np.abs(values[:, None] - possible[None]).max(-1).min(1)
     assert gaps.max() < 1e-6 * np.abs(possible).max()  # every member joins one network of either ensemble
