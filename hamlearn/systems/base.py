@@ -145,11 +145,16 @@ def broadcast_parameter(value: Any, shape: tuple[int, ...], what: str) -> np.nda
     return array
 
 
+LARGEST_BETA = 1e290  # beyond it (and below its inverse) temperatures, or energies times β, leave the range of a float
+
+
 def check_beta(beta: Any) -> np.ndarray:
-    """`beta` as a float64 array, every value finite and positive."""
+    """`beta` as a float64 array, every value finite, positive and with an inverse that a float holds."""
     array = np.asarray(beta, dtype=np.float64)
     if array.size == 0 or not np.all(np.isfinite(array)) or np.any(array <= 0):
         raise HamlearnError(f"beta (inverse temperature 1/T) must be finite and > 0; got {beta!r}.")
+    if np.any(array < 1 / LARGEST_BETA) or np.any(array > LARGEST_BETA):
+        raise HamlearnError(f"beta (inverse temperature 1/T) must lie between {1 / LARGEST_BETA:g} and {LARGEST_BETA:g}; got {beta!r}.")
     return array
 
 

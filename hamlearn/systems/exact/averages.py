@@ -98,13 +98,12 @@ def thermodynamics(system: Any, beta: Any) -> xr.Dataset:
     if other is not None:
         return other.thermodynamics(system, beta)
     points = _one_dimensional(beta)
-    value, slope, curvature = _derivatives(system, points, order=2)
-    n = system.lattice.n_sites
+    energy, heat_capacity, entropy = _per_site(system, points)
     columns = {
-        "energy": (-slope / n, "energy per site", "energy"),
-        "heat_capacity": (points**2 * curvature / n, "heat capacity per site", "k_B"),
-        "entropy": ((value - points * slope) / n, "entropy per site", "k_B"),
-        "free_energy": (-value / (points * n), "free energy per site", "energy"),
+        "energy": (energy, "energy per site", "energy"),
+        "heat_capacity": (heat_capacity, "heat capacity per site", "k_B"),
+        "entropy": (entropy, "entropy per site", "k_B"),
+        "free_energy": (energy - entropy / points, "free energy per site", "energy"),
     }
     data = {name: ("beta", column, {"long_name": text, "units": unit}) for name, (column, text, unit) in columns.items()}
     return xr.Dataset(data, {"beta": ("beta", points, BETA_ATTRIBUTES)}, {"method": require(system)})
@@ -168,18 +167,67 @@ def expectations(system: Any, beta: Any) -> xr.Dataset:
     return result.isel(beta=0) if np.ndim(beta) == 0 else result
 
 
-def _derivatives(system: Any, points: np.ndarray, order: int) -> np.ndarray:
-    """Log Z and, with `order` 2, its first two derivatives in β: ``(1 or 3, *points.shape)``."""
+def _per_site(system: Any, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Energy, heat capacity and entropy per site at inverse temperatures ``(n,)``, right at any β and any size of the couplings.
+
+    Log Z = −βE₀ + ln g + … loses ln g where β|E₀| has more digits than a float. So energies are measured in a power of two that
+    bounds them (exact, and no square overflows), and at low temperature from the ground state. Where x = β × this unit is beyond
+    `_FINE`, the system is looked at there: if it has no heat capacity left, only ground states are left, and their energy and entropy
+    are those of any lower temperature. If it still has, there are levels closer than a millionth of the bound; they are told apart
+    down to `_CLOSEST`, where the rounding of their sums begins to.
+    """
+    unit, n = _unit(system), system.lattice.n_sites
+    with np.errstate(over="ignore"):
+        x = np.minimum(points * unit, _CLOSEST)
+    cold, ground = x > _COLD, 0.0
+    if np.any(cold):
+        ground = -float(_derivatives(system, np.array([_CLOSEST]), order=2, unit=unit)[1, 0])
+    at = np.minimum(x, _FINE)
+    found = np.empty((3, len(x)))
+    for chosen, zero in ((~cold, 0.0), (cold, ground)):
+        if np.any(chosen):
+            found[:, chosen] = _derivatives(system, at[chosen], order=2, unit=unit, zero=zero)
+    thawed = (x > _FINE) & (at**2 * found[2] > _FROZEN)
+    if np.any(thawed):
+        at = np.where(thawed, x, at)
+        found[:, thawed] = _derivatives(system, x[thawed], order=2, unit=unit, zero=ground)
+    value, slope, curvature = found
+    energy = np.where(cold, ground, 0.0) - slope
+    return energy / n * unit, at**2 * curvature / n, (value - at * slope) / n
+
+
+_COLD, _FINE, _CLOSEST = 1e3, 1e6, 1e10  # of β in units of the inverse energy bound
+_FROZEN = 1e-12  # β² Var(H)
+_NO_EXCITATION = 100.0  # βJ of the weaker axis of a uniform torus, whose excitations cost at least 4 J
+
+
+def _unit(system: Any) -> float:
+    """A power of two about as large as any energy of the system in magnitude (1 where all are zero)."""
+    if evaluated(system):
+        largest = float(np.abs(enumeration.evaluate(system)).max(initial=0.0))
+    else:
+        largest = sum(float(np.ptp(one, axis=tuple(range(1, one.ndim))).sum()) for one in tables_of(system) if one.size)
+    return 2.0 ** np.ceil(np.log2(largest)) if largest > 0 else 1.0
+
+
+def _derivatives(system: Any, points: np.ndarray, order: int, unit: float = 1.0, zero: float = 0.0) -> np.ndarray:
+    """Log Z and, with `order` 2, its first two derivatives in β: ``(1 or 3, *points.shape)``.
+
+    β in units of 1/`unit`, energies counted from `zero` units.
+    """
     chosen, general = require(system), lattice_method(system.lattice, system.space.q)
     results = np.empty((order + 1, points.size))
     with jax.enable_x64(True):
         if chosen == "kaufman":
             # Flipping one sublattice turns the antiferromagnet on even extents into the ferromagnet.
-            couplings = np.array(kaufman.couplings(system))
+            couplings = np.array(kaufman.couplings(system)) / unit
             for k, beta in enumerate(points.ravel()):
                 results[:, k] = _kaufman(beta, couplings, system.lattice.shape)[: order + 1]
+                results[:2, k] += np.array([beta * zero, zero])[: order + 1]
+                if order and beta * couplings.min() > _NO_EXCITATION:
+                    results[2, k] = 0.0  # below e^-400; what was found is rounding
         elif evaluated(system):
-            energies = enumeration.evaluate(system)
+            energies = enumeration.evaluate(system) / unit - zero
             for k, beta in enumerate(points.ravel()):
                 weights = np.exp(-beta * (energies - energies.min()))
                 mean = weights @ energies / weights.sum()
@@ -187,8 +235,9 @@ def _derivatives(system: Any, points: np.ndarray, order: int) -> np.ndarray:
                 results[:, k] = [np.log(weights.sum()) - beta * energies.min(), -mean, variance][: order + 1]
         else:
             assert general is not None  # require() has seen to it
-            tables, fields = tables_of(system)
-            for k, arithmetic in enumerate(arithmetics(system, general, points)):
+            tables, fields = (one / unit for one in tables_of(system))
+            fields[0] += zero  # fields are minus energies
+            for k, arithmetic in enumerate(arithmetics(system, general, points / unit)):
                 run = compiled(system.lattice, system.space.q, general, arithmetic)
                 beta = points.ravel()[k]
                 results[:, k] = run.derivatives(beta, tables, fields) if order else run.value(beta, tables, fields)

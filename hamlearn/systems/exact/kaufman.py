@@ -43,7 +43,7 @@ def couplings(system: object) -> tuple[float, float] | None:
     by_axis = np.empty(len(J))
     by_axis[theirs] = J[ours]
     first, second = by_axis.reshape(2, -1)
-    if np.any(first != first[0]) or np.any(second != second[0]) or first[0] * second[0] <= 0:
+    if np.any(first != first[0]) or np.any(second != second[0]) or np.sign(first[0]) * np.sign(second[0]) <= 0:
         return None
     if first[0] < 0 and any(extent % 2 for extent in lattice.shape):
         return None

@@ -20,6 +20,8 @@ from hamlearn.systems.xy import XY
 
 WIDEST = 4
 """Largest extent of a row."""
+STRONGEST = 1e4
+"""Largest β·|J|: currents go up to about it."""
 MAX_BLOCK = 2500
 """Largest block of the transfer matrix."""
 _NEGLIGIBLE = 1e-8  # weight of a row of currents, relative to none; it also needs currents along the rows, at both ends
@@ -104,6 +106,11 @@ def sizes(system: XY, beta: float) -> tuple[int, int, np.ndarray]:
 
 def _rows(system: XY, down: np.ndarray, beta: float) -> np.ndarray:
     strength = beta * float(np.abs(system.J).max(initial=0))
+    if not strength < STRONGEST:
+        raise HamlearnError(
+            f"the character expansion of {system!r} at beta={beta:.4g} needs currents up to beta |J| = {strength:.3g} (at most "
+            f"{STRONGEST:g}): raise the temperature, or sample it with hl.simulate."
+        )
     return _row_states(beta * np.abs(down).max(0), int(np.ceil(6 + 6 * np.sqrt(strength) + strength)))
 
 

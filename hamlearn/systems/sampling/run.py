@@ -110,12 +110,27 @@ def simulate(
     else:
         saver = None if checkpoint is None else Checkpoint(checkpoint, request.identity(chosen))
         states, report = _chains(request, chosen, saver, progress)
+    if system.space.continuous:
+        _refuse_stuck(system, states, float(report["acceptance"]))
     attrs = {"sampler": chosen, "sampler_choice": why, "seed": int(seed), **report}
     attrs |= _quality(system, states, independent=chosen == "exact", several=request.several)
     attrs["system"] = json.dumps(_description(system))
     if not request.several:
         return data.build(states[0], beta=float(request.betas[0]), space=system.space, lattice=system.lattice, attrs=attrs)
     return data.build(states, beta=request.betas, space=system.space, lattice=system.lattice, attrs=attrs)
+
+
+def _refuse_stuck(system: System, states: np.ndarray, acceptance: float) -> None:
+    """An error where angles or fields never moved, or went where no float holds their energy: such draws are none."""
+    with np.errstate(all="ignore"):
+        finite = bool(np.all(np.isfinite(states)) and np.all(np.isfinite(energies(system, states))))
+    if acceptance > 0 and finite:
+        return
+    found = "no proposal was accepted" if finite else "energies beyond any float were met"
+    raise HamlearnError(
+        f"sampling {system!r} failed: {found}, so these would be no draws. Its parameters are too large for floating-point numbers, or "
+        "of very different sizes; choose units in which they are of order one, or another start= or sampler=."
+    )
 
 
 def _description(system: System) -> dict[str, Any]:
