@@ -8,8 +8,10 @@ Each case is a function of a seed that gives data sets and the model they are ju
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import scipy.optimize
 import xarray as xr
 
 import hamlearn as hl
@@ -176,3 +178,90 @@ CLEAN: dict[str, Case] = {
     "4×4 tied ferromagnet, β = 0.35": clean(beta=0.35, fields=None, tie="uniform"),
     "4×4 glass at three temperatures": clean_temperatures,
 }
+
+
+def _learned(case: Case, **how: Any) -> Callable[[int], tuple[Any, Any, dict[str, Any]]]:
+    return lambda seed: (*case(seed), how)
+
+
+def _metropolis(seed: int):
+    """Four chains of 1000 rows at half a heat-bath sweep a row."""
+    J, rng = glass(seed)
+    pull = np.zeros((16, 16))
+    pull[SQUARE4.bonds[:, 0], SQUARE4.bonds[:, 1]] = J
+    pull += pull.T
+    states, rows = rng.choice([-1.0, 1.0], size=(4, 16)), np.zeros((4, 1000, 16), np.int8)
+    for row in range(-200, 1000):
+        for _ in range(8):
+            site = rng.integers(16)
+            up = 1 / (1 + np.exp(-2 * 0.5 * (states @ pull[:, site])))
+            states[:, site] = np.where(rng.random(4) < up, 1, -1)
+        if row >= 0:
+            rows[:, row] = states
+    return [hl.microstates(rows.reshape(4, 1000, 4, 4).astype(int), beta=0.5, dims=("chain", "draw", "x", "y"))], COUPLINGS(SQUARE4)
+
+
+def _potts(seed: int):
+    J, rng = glass(seed)
+    states = heat_bath_potts(J, 0.7, ROWS, rng)
+    data = hl.microstates(states.reshape(-1, 4, 4), space="states", q=3, beta=0.7)
+    return [data], COUPLINGS(SQUARE4, interaction="potts", fields=None)
+
+
+def _angles(seed: int):
+    system = hl.systems.XY(SQUARE4, J=np.random.default_rng(seed).normal(size=SQUARE4.n_bonds))
+    return [hl.simulate(system, beta=0.8, draws=500, chains=4, seed=seed)], COUPLINGS(SQUARE4, fields=None)
+
+
+def _clusters(seed: int):
+    data = hl.simulate(hl.systems.Ising((8, 8), J=1.0), beta=0.35, draws=500, chains=4, seed=seed)
+    return [data], hl.models.Clusters()
+
+
+def _field(seed: int):
+    system = hl.systems.ScalarField((6, 6), m2=1.0, lam=0.5)
+    return [hl.simulate(system, beta=1.0, draws=500, chains=4, seed=seed)], hl.models.PolynomialAction()
+
+
+FAMILIES = {
+    "couplings, exact likelihood": _learned(clean(fields=None), likelihood="exact", engine="laplace"),
+    "couplings with fields, pseudo-likelihood": _learned(clean(), likelihood="pseudo", engine="laplace"),
+    "tied couplings": _learned(clean(beta=0.35, fields=None, tie="uniform"), likelihood="pseudo", engine="laplace"),
+    "couplings, three temperatures": _learned(clean_temperatures, likelihood="pseudo", engine="laplace"),
+    "couplings, 4 heat-bath chains of 1000 rows at half a sweep": _learned(_metropolis, likelihood="pseudo", engine="laplace"),
+    "Potts couplings": _learned(_potts, likelihood="pseudo", engine="laplace"),
+}
+SIMULATED = {  # checked by simulation: minutes a data set
+    "XY couplings": _learned(_angles, engine="laplace"),
+    "clusters": _learned(_clusters),
+    "polynomial action": _learned(_field),
+}
+
+
+def potts_information() -> list[dict[str, object]]:
+    """Twice 3000 times the divergence of a two-valued reading of Potts states from the nearest pair model."""
+    grid = lattice.hypercubic((3, 3)).bonds
+    potts = np.stack(np.meshgrid(*[np.arange(3)] * 9, indexing="ij"), -1).reshape(-1, 9)
+    code = (potts > 0) @ (2 ** np.arange(9))
+    pair = ((np.arange(512)[:, None] >> np.arange(9)) & 1) * 2.0 - 1
+    features = np.concatenate([pair[:, grid[:, 0]] * pair[:, grid[:, 1]], pair], 1)
+    rows = []
+    for beta in (0.5, 1.0, 1.5):
+        found = []
+        for seed in range(6):
+            J = np.random.default_rng(seed).normal(size=len(grid))
+            weight = np.exp(beta * ((potts[:, grid[:, 0]] == potts[:, grid[:, 1]]) @ J))
+            p = np.bincount(code, weights=weight, minlength=512) / weight.sum()
+            found.append(2 * ROWS * _divergence(p, features))
+        rows.append({"β (couplings of sd 1)": beta, "least": min(found), "median": float(np.median(found)), "most": max(found)})
+    return rows
+
+
+def _divergence(p: np.ndarray, features: np.ndarray) -> float:
+    def objective(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        log_weight = features @ theta
+        log_z = float(np.log(np.exp(log_weight - log_weight.max()).sum()) + log_weight.max())
+        return log_z - float(p @ log_weight), (np.exp(log_weight - log_z) - p) @ features
+
+    best = scipy.optimize.minimize(objective, np.zeros(features.shape[1]), jac=True, options={"gtol": 1e-9})
+    return float(best.fun + p @ np.log(p))

@@ -38,6 +38,8 @@ class Tests:
         One row in so many was used.
     isolated : list of int
         Sites that the graph connects and the data do not.
+    slow : list of str
+        Tests that were left out: what they look at changes too seldom in these chains.
     reason : str
         Why nothing was tested; empty if something was.
     """
@@ -46,6 +48,7 @@ class Tests:
     blocks: int = 0
     every: int = 1
     isolated: list[int] = field(default_factory=list)
+    slow: list[str] = field(default_factory=list)
     reason: str = ""
 
 
@@ -113,11 +116,11 @@ def pairs(bound: BoundCouplings, parts: Sequence[Part], taus: Sequence[float], s
         apart = [exactly.collect(theta, rows) for rows in data]
         one = next(test for test in tests if test.name == "energy dispersion")
         tests.remove(one)
-        result.rows += _judged([replace(one, columns=np.array([0]))], sums.residuals(apart), parts, rng, known=still)
-    result.rows += _judged(tests, sums.residuals(collected), parts, rng)
+        _judged([replace(one, columns=np.array([0]))], sums.residuals(apart), parts, rng, result, known=still)
+    _judged(tests, sums.residuals(collected), parts, rng, result)
     if len(parts) > 1:
         known = still and exactly is not None
-        result.rows += _judged(_temperatures(parts, bound.n_params), sums.apart(apart, theta), parts, rng, known=known)
+        _judged(_temperatures(parts, bound.n_params), sums.apart(apart, theta), parts, rng, result, known=known)
     if exactly is not None and all(part.independent for part in parts):
         for rows in data:
             whole = exactly.whole(theta, rows)
@@ -130,13 +133,28 @@ def pairs(bound: BoundCouplings, parts: Sequence[Part], taus: Sequence[float], s
 
 
 def _judged(
-    tests: Sequence[named.Named], found: sums.Sums, parts: Sequence[Part], rng: np.random.Generator, *, known: bool = False
-) -> list[weigh.Row]:
-    if not any(part.independent or part.weighted for part in parts) and len(parts) == 1:
-        before = len(found.blocks)
-        found = replace(found, blocks=blocks.merged(found.blocks, parts[0].states.shape[0]))
-        known = known and len(found.blocks) == before
-    return named.judge(tests, found, rng, known=known)
+    tests: Sequence[named.Named],
+    found: sums.Sums,
+    parts: Sequence[Part],
+    rng: np.random.Generator,
+    result: Tests,
+    *,
+    known: bool = False,
+) -> None:
+    """Add the rows of some tests; of one Markov chain data set every test has blocks that are long enough for itself."""
+    chain = len(parts) == 1 and not parts[0].independent and not parts[0].weighted and np.all(parts[0].weight == 1)
+    if not chain:
+        result.rows += named.judge(tests, found, rng, known=known)
+        return
+    for test in tests:
+        own = found.only(test.columns)
+        joined = blocks.merged(own.blocks, parts[0].states.shape[0])
+        if joined is None:
+            result.slow.append(test.name)
+            continue
+        same = len(joined) == len(own.blocks)
+        here = replace(test, columns=np.arange(len(test.columns)))
+        result.rows += named.judge([here], replace(own, blocks=joined), rng, known=known and same)
 
 
 def _temperatures(parts: Sequence[Part], n_params: int) -> list[named.Named]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy.stats
 
 from hamlearn.diagnostics.scores.sums import Rows
 from hamlearn.infer.records import Part, flat
@@ -11,7 +12,7 @@ MOST_BLOCKS = 2048
 MIN_BLOCKS = 20
 BLOCK_TIMES = 5.0  # autocorrelation times a block must last
 MOST_ROWS = 200_000
-_CORRELATED = 4.0  # standard errors
+_SIGNIFICANT = 0.01  # of the correlation of neighbouring blocks
 
 
 def gathered(part: Part, tau: float, most: int, several: int, rng: np.random.Generator) -> tuple[Rows, int]:
@@ -55,24 +56,27 @@ def gathered(part: Part, tau: float, most: int, several: int, rng: np.random.Gen
     return Rows(rows, np.ones(len(rows)), label.ravel(), chains * each, part.beta), every
 
 
-def merged(sums: np.ndarray, chains: int) -> np.ndarray:
-    """Blocks ``(block, column)`` of contiguous draws, joined two by two until neighbours are uncorrelated.
+def merged(sums: np.ndarray, chains: int) -> np.ndarray | None:
+    """Blocks ``(block, column)`` of contiguous draws, joined two by two until neighbours are uncorrelated; None if they stay so.
 
     Flyvbjerg & Petersen 1989. Whether neighbours are correlated is asked of the mean over all columns and of the worst one.
     """
-    while len(sums) // chains >= 4 and len(sums) >= 2 * MIN_BLOCKS:
+    while True:
         each = len(sums) // chains
+        if each < 2:
+            return sums if len(sums) >= MIN_BLOCKS else None
         scaled = sums - sums.mean(0)
         variance = (scaled**2).sum(0)
         live = variance > 0
         series = (scaled[:, live] / np.sqrt(variance[live])).reshape(chains, each, -1)
         lagged = (series[:, 1:] * series[:, :-1]).sum((0, 1)) * np.sqrt(len(sums))
-        if lagged.size == 0 or (lagged.max() < _CORRELATED and lagged.mean() < 0.5):
-            break
-        even = each // 2 * 2
-        pairs = series_sum(sums.reshape(chains, each, -1), even)
-        sums = pairs.reshape(-1, sums.shape[1])
-    return sums
+        worst_mean = scipy.stats.norm.isf(_SIGNIFICANT) / np.sqrt(max(lagged.size, 1))  # 0.5 where columns depend on each other
+        worst = scipy.stats.norm.isf(_SIGNIFICANT / max(lagged.size, 1))
+        if lagged.size == 0 or (lagged.max() < worst and lagged.mean() < max(0.5, worst_mean)):
+            return sums if len(sums) >= MIN_BLOCKS else None
+        if len(sums) < 2 * MIN_BLOCKS:
+            return None
+        sums = series_sum(sums.reshape(chains, each, -1), each // 2 * 2).reshape(-1, sums.shape[1])
 
 
 def series_sum(series: np.ndarray, even: int) -> np.ndarray:

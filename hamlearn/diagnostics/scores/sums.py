@@ -68,6 +68,10 @@ class Sums:
     information: np.ndarray
     alive: np.ndarray
 
+    def only(self, columns: np.ndarray) -> Sums:
+        """Some of the columns."""
+        return Sums(self.blocks[:, columns], self.information[columns], self.alive[columns])
+
 
 def residuals(collected: Sequence[Collected]) -> Sums:
     """Residual scores of every direction, over the blocks of all temperatures."""
