@@ -120,7 +120,7 @@ def _observed(found: dict[str, Any]) -> Iterator[Finding]:
     if clean:
         rival = "" if seen["rival_z"] is None else f", and a fit of pair products is not better on them ({seen['rival_z']:+.1f})"
         what = f"ln q of held-out microstates is that of the networks' own draws ({seen['mean_z']:+.1f} standard errors){rival}"
-        yield Finding("note", "fit", what)
+        yield Finding("note", "fit", what, passed=True)
     if seen["spread_z"] is not None and abs(seen["spread_z"]) > DIFFERS:
         held = ", and intervals hold it" if len(found["stopped"]) > 1 or found.get("posterior") else ""
         what = (

@@ -71,12 +71,15 @@ def lead(post: xr.DataTree, curves: xr.Dataset) -> str:
         sentences.append("There are lines without bands: how far they are off is not known.")
     sentences.append(claims.zero_of_energy(post, [str(name) for name in curves.data_vars]))
     methods = sorted({str(values.attrs.get("method", "")) for values in curves.data_vars.values()} - {""})
+    if not banded(curves):  # what a method says of intervals
+        methods = sorted({method.split("; intervals")[0] for method in methods})
     sentences.append(f"Method: {'; '.join(methods)}." if methods else "")
     if "predicted_ess" in curves and np.isfinite(curves["predicted_ess"].values).any():
         sentences.append(f"Predicted effective share of draws: at least {float(curves['predicted_ess'].min()):.2g}.")
-    if str(curves.attrs.get("verdict", "believe")).lower() != "believe":
-        sentences.append(f"The posterior they come from: {curves.attrs['verdict']}.")
-    sentences.append(f"Warning: {str(curves.attrs['warning']).rstrip('.')}." if "warning" in curves.attrs else "")
+    warned = str(curves.attrs.get("warning", ""))
+    if str(curves.attrs.get("verdict", "believe")) != "believe" and "posterior behind" not in warned:
+        sentences.append(f"The verdict on the posterior behind them: {curves.attrs['verdict']}.")
+    sentences.append(f"Warning: {warned.rstrip('.')}." if warned else "")
     if int(curves.attrs.get("hypothetical", 0)):
         sentences.append("The observation's β was not declared, so β here is relative to it and the curves are hypothetical.")
     return " ".join(sentence for sentence in sentences if sentence)
@@ -85,13 +88,13 @@ def lead(post: xr.DataTree, curves: xr.Dataset) -> str:
 def members(post: xr.DataTree, curves: xr.Dataset) -> str:
     """How many different members are behind the curves: never more than the posterior has."""
     count, noun = claims.draws(post)
-    asked = curves.attrs.get("draws_used", curves.attrs.get("members", 0))
-    used = int(asked) if str(asked).isdigit() else 0
+    told = {int(curves[name].attrs.get("draws_used", curves.attrs.get("members", 0))) for name in drawn(curves)} or {0}
+    used, text = max(told), " to ".join(wording.count(one) for one in sorted({min(told), max(told)}))
     if noun == "joined network":
-        return f"{wording.count(used)} combinations of {claims.told_draws(post)}" if used else claims.told_draws(post)
+        return f"{text} combinations of {claims.told_draws(post)}" if used else claims.told_draws(post)
     if not used or used >= count:
         return claims.told_draws(post)
-    return f"{wording.count(used)} of {claims.told_draws(post)}"
+    return f"{text} of {claims.told_draws(post)}"
 
 
 def banded(curves: xr.Dataset) -> bool:
@@ -114,8 +117,10 @@ def _bands(curves: xr.Dataset, *, single: bool) -> str:
     told = "The band is the uncertainty of what was learned; it does not include that the family of models may be wrong."
     if single:  # its band comes from the data, not from a spread over members
         told = "One network has no spread of its own: the band is only what recalibrating it on the observed microstates changes."
-    more = [f"{key.capitalize()}: {str(curves.attrs[key]).rstrip('.')}." for key in ("interval", "centring") if curves.attrs.get(key)]
-    return " ".join([told, *more])
+    for key in ("interval", "centring"):
+        ways = sorted({str(curves[name].attrs[key]) for name in drawn(curves) if curves[name].attrs.get(key)})
+        told += f" {key.capitalize()}: {'; '.join(ways)}." if ways else ""
+    return told
 
 
 def caption(post: xr.DataTree, curves: xr.Dataset) -> str:

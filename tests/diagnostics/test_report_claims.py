@@ -47,7 +47,6 @@ OF_BONDS = (
 OF_NETWORKS = (
     "extensive", "consistent", "one network", "two networks", "networks of paths", "flow", "trained on an action", "joined networks",
 )  # fmt: skip
-NO_BAND = ("extensive", "trained on an action")  # one network each, and no microstates that it could be held against
 EVERY = [pytest.param(kind, marks=pytest.mark.slow) if kind in SLOW else kind for kind in KINDS]
 NEVER = ("0 states", "check=True", "independent site observations", "1 parameters", "nan")
 
@@ -113,14 +112,14 @@ def test_what_is_said_of_predictions_is_what_is_drawn(kind, pages):
     assert f"of {members}" in lead or f"from {members}" in lead
     drawn = re.search(r"from ([\d ]+) of ([\d ]+) draws", lead)
     assert drawn is None or int(drawn[1].replace(" ", "")) < int(drawn[2].replace(" ", ""))
-    assert ("Band:" in caption) == ("the band is" in lead.lower()) == (kind not in NO_BAND)
+    banded = "energy, upper" in page  # a table has intervals where there are any
+    assert ("Band:" in caption) == ("the band is" in lead.lower()) == banded
+    assert ("without bands" in lead) != banded and (banded or members == "1 network")
     assert ("One network has no spread" in lead) == (members == "1 network") == ("mean over members" not in caption)
-    assert ("without bands" in lead) == (kind in NO_BAND)
     where = {"not declared": "a β that was not declared"}.get(observed, f"β = {observed}.")
     assert f"trained at {where}" in caption if kind == "trained on an action" else where in caption.split("Dashed:")[1]
     assert ("observed" in caption) == (observed != "not declared" and kind != "trained on an action")
     assert "up to a constant" in lead
-    assert ("energy, upper" in page) == (kind not in NO_BAND)
     assert ("entropy (nats), mean" in page) == ("entropy" in page[page.index("Predictions</h2>") :].split("Is it like the data?")[0])
 
 
@@ -144,8 +143,10 @@ def test_bands_without_a_width_are_not_drawn():
 
 def test_a_prediction_carries_what_it_says_of_itself_to_the_page(tmp_path):
     curve = hl.predict(well(10.0), [10.0, 12.0], observables=["energy"], members=8)
-    curve.attrs |= {"warning": "<few> draws", "verdict": "CAUTION: short chains", "draws_used": 8}
+    curve.attrs |= {"warning": "<few> draws", "verdict": "caution"}
+    curve["energy"].attrs |= {"draws_used": 8, "interval": "quantiles of 8 draws"}
     page = hl.report(well(10.0), tmp_path / "page.html", prediction=curve).read_text(encoding="utf-8")
     lead = claims_of(page)["prediction"]
-    assert "from 8 of 4 000 draws" in lead and "Warning: <few> draws." in lead and "CAUTION: short chains" in lead
+    assert "from 8 of 4 000 draws" in lead and "Warning: <few> draws." in lead and "verdict on the posterior behind them: caution" in lead
+    assert "Interval: quantiles of 8 draws." in lead
     assert "<few>" not in page
