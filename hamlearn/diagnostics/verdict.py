@@ -25,6 +25,7 @@ DIVERGENT_SHARE = 0.01
 PRIOR_SHARE = 0.3  # of a parameter's posterior precision that is the prior's
 DATA_PER_PARAMETER, HOPELESS_DATA = 5.0, 1.0
 MIN_BATCHES = 10  # intervals have t tails for their number; below ten they cover 0.86–0.88 for 0.90 (benchmarks/calibration/batches.py)
+SITE_DATA, HOPELESS_SITE_DATA = 15.0, 3.0  # independent rows per parameter that one site bears (benchmarks/calibration/few_rows.py)
 CHECK, CHECK_SERIOUS = 0.01, 0.001  # overall p-value of the predictive comparison
 _SEVERITY = {"note": 0, "caution": 1, "serious": 2}
 
@@ -323,7 +324,10 @@ def _identifiability(record: dict[str, Any]) -> Iterator[Finding]:
         yield Finding(
             severity, "identifiability", f"not identified by the data: {_list([_place(name) for name in found['unidentified']])}", advice
         )
+    yield from _few_rows(record)
     ratio = found["data_per_parameter"]
+    if "data_at_worst_site" in found and found["data_at_worst_site"] < SITE_DATA:
+        return  # said by _few_rows
     if ratio < DATA_PER_PARAMETER:
         severity = "serious" if ratio < HOPELESS_DATA else "caution"
         sparse = "" if record["engine"]["name"] == "gibbs" else "use a sparse prior (prior='spike_slab'), "
@@ -331,6 +335,32 @@ def _identifiability(record: dict[str, Any]) -> Iterator[Finding]:
         yield Finding(severity, "identifiability", f"few data: {wording.data_per_parameter(record, ratio)}", advice)
     else:
         yield Finding("note", "identifiability", wording.data_per_parameter(record, ratio), passed=True)
+
+
+def _few_rows(record: dict[str, Any]) -> Iterator[Finding]:
+    """Independent rows against parameters: where one site has to bear many, and where all together outnumber the rows.
+
+    A site's conditional is a regression on its own parameters, so the worst site decides. Totals such as energies feel all
+    parameters at once: estimating p of them moves a total by about p/(Mβ), many of its own error bars where M < p.
+    """
+    found, rows = record["identifiability"], record["calibration"]["ess"]
+    p = found.get("n_effective", record["n_params"])  # of a sparse posterior: those that exist
+    worst = found.get("data_at_worst_site")
+    if worst is None:
+        return
+    if worst < SITE_DATA:
+        severity = "serious" if worst < HOPELESS_SITE_DATA else "caution"
+        size = f"{wording.count(rows)} independent microstates for {wording.count(p)} parameters"
+        what = f"few data: {size}, {worst:.2g} a parameter at the site with most"
+        sparse = "" if record["engine"]["name"] == "gibbs" else "use a sparse prior (prior='spike_slab'), "
+        yield Finding(severity, "identifiability", what, f"Tie parameters, {sparse}or collect more data.")
+    elif rows < p:
+        what = (
+            f"fewer independent microstates ({wording.count(rows)}) than parameters ({wording.count(p)}): "
+            "single strengths can be relied on, totals such as energies and free energies are shifted by all parameters together"
+        )
+        advice = "Do not rely on predicted totals: tie parameters, or collect more data."
+        yield Finding("caution", "identifiability", what, advice)
 
 
 def _fit(record: dict[str, Any]) -> Iterator[Finding]:

@@ -31,6 +31,7 @@ _SIGNIFICANCE = 1e-3  # of the tests for autocorrelation and for disagreeing cha
 _ROW_BUDGET = 2e11  # multiplications that per-row score covariances may cost (seconds)
 _SERIES_LIMIT = 5e6  # score values kept for the autocorrelation tests
 _CHUNK_VALUES = 1 << 23
+_MOST_LEVERAGE = 0.5  # beyond it error bars mean nothing, and the verdict says so
 
 RowScores = Callable[[Part, np.ndarray], np.ndarray]
 
@@ -324,6 +325,47 @@ def sandwich(information: np.ndarray, score: ScoreCovariance) -> np.ndarray:
     return half @ (half.T @ root)
 
 
+def steady_sandwich(information: np.ndarray, score: ScoreCovariance, leverage: float = 0.0) -> np.ndarray:
+    """A root of H⁻¹JH⁻¹ that serves where batches are not many times as many as parameters.
+
+    Parameters
+    ----------
+    information : array (n_params, n_params)
+        H.
+    score : ScoreCovariance
+        J, from independent contributions.
+    leverage : float
+        Share of its own noise that the fit takes out of the scores of a composite likelihood, p / (sites × rows).
+
+    Returns
+    -------
+    array (n_params, n_params)
+        A root of full rank.
+
+    Notes
+    -----
+    Correlations are those of J shrunk towards a multiple of H with the intensity of Ledoit & Wolf (2004): a raw J of n contributions has
+    rank n − 1, and a prior multiplied with it would decide the directions that it lacks. Variances are the raw ones (of independent
+    rows the larger of raw and shrunk ones: a few rows often miss the one in which a spin disagrees with a strong field), over
+    (1 − leverage)² as scores at the optimum are residuals (HC3 of MacKinnon & White 1985).
+    """
+    half = inverse_root(information)
+    white = half.T @ ((score.J + score.J.T) / 2) @ half
+    p, n = len(white), max(score.batches, 2)
+    mean = float(np.trace(white)) / p
+    if mean <= 0:
+        return sandwich(information, score)
+    noise = ((mean * p) ** 2 + float((white**2).sum())) / n
+    spread = float(((white - mean * np.eye(p)) ** 2).sum())
+    shrinkage = min(1.0, noise / spread) if spread > 0 else 1.0
+    values, vectors = np.linalg.eigh((1 - shrinkage) * white + shrinkage * mean * np.eye(p))
+    root = half @ (vectors * np.sqrt(np.maximum(values, 0.0)))
+    shrunk, raw = (root**2).sum(1), np.einsum("ia,ab,ib->i", half, white, half)
+    wanted = np.maximum(raw, shrunk) if score.tau == 1.0 and not score.chains_disagree else raw
+    wanted = wanted / (1 - min(leverage, _MOST_LEVERAGE)) ** 2
+    return root * np.sqrt(np.divide(wanted, shrunk, out=np.ones_like(shrunk), where=shrunk > 0))[:, None]
+
+
 def calibrate(
     likelihood: Likelihood, theta: np.ndarray, information: np.ndarray, *, wanted: bool = True, usable: bool = True, minimum: int = 0
 ) -> Calibration:
@@ -365,4 +407,6 @@ def calibrate(
     if score.tau > 1:
         why += f", autocorrelated draws (tau {score.tau:.3g})"
     note = f"sandwich from {score.batches} {score.kind if score.kind != 'too few batches' else 'batches (too few)'}: {why}"
-    return Calibration(information, sandwich(information, score), float(score.batches - 1), True, note, score)
+    # An exact likelihood's scores are sufficient statistics minus their mean: the fit takes no more noise out of them than that mean.
+    leverage = len(theta) / (likelihood.parts[0].states.shape[-1] * score.ess) if likelihood.composite else 0.0
+    return Calibration(information, steady_sandwich(information, score, leverage), float(score.batches - 1), True, note, score)

@@ -59,6 +59,8 @@ def bind(data: xr.Dataset | Iterable[xr.Dataset], model: Couplings) -> tuple[Bou
             f"a clock's states are angles, and the codes {microstate_data.codes_of(sets[0])} have gaps: declare how many states there are, "
             "hl.microstates(..., q=...), so that they keep their places."
         )
+    if isinstance(model, Couplings):
+        model = model.at(mean_beta([float(part["beta"]) for part in sets]))
     bound = model.bind(space, sets[0]["state"].shape[2:])
     parts = []
     for part in sets:
@@ -67,6 +69,12 @@ def bind(data: xr.Dataset | Iterable[xr.Dataset], model: Couplings) -> tuple[Bou
         states = values.astype(float) if space.continuous else space.index(values).astype(np.int8)
         parts.append(Part(states, weight, weighted, float(part["beta"]), bool(int(part.attrs.get("independent", 0)))))
     return bound, parts, sets
+
+
+def mean_beta(betas: Sequence[float]) -> float:
+    """The inverse temperature that a prior in units of kT refers to: the geometric mean (1 if there is none above zero)."""
+    positive = [abs(beta) for beta in betas if beta != 0]
+    return float(np.exp(np.mean(np.log(positive)))) if positive else 1.0
 
 
 def flat(part: Part) -> tuple[np.ndarray, np.ndarray]:

@@ -138,6 +138,8 @@ class PolynomialAction:
             prior = Normal()
         if not isinstance(prior, Flat | Normal):
             raise HamlearnError(f"prior must be None (flat), 'flat', 'normal' or hl.models.Normal(scale=...); got {prior!r}.")
+        if isinstance(prior, Normal) and prior.unit != "energy":
+            raise HamlearnError(f"an action's coefficients have priors in their own units, not in kT; got {prior!r}.")
         values: dict[str, Any] = {
             "powers": orders,
             "kinetic": kinetic if isinstance(kinetic, bool) else float(kinetic),

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.models.priors import Normal, Prior, as_prior, prior_from_dict, prior_to_dict
+from hamlearn.models.priors import DEFAULT, Normal, Prior, as_prior, prior_from_dict, prior_to_dict
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import Space, System
 from hamlearn.systems.lattice import Lattice
@@ -38,11 +38,12 @@ class Couplings:
     fields : {"site", "uniform", None}
         One field per site, one for all, or none.
     prior : None, str or prior
-        Prior of the couplings: None is an almost flat normal; ``"normal"``, ``"laplace"``, ``"horseshoe"`` and
+        Prior of the couplings: None is βJ ~ N(0, 1), weakly informative at the temperature of the data and wider where
+        these show larger strengths; ``"normal"``, ``"laplace"``, ``"horseshoe"`` and
         ``"spike_slab"`` (the last two when the graph is unknown), or a prior of :mod:`hamlearn.models` with its
-        settings.
+        settings (``Normal(10)`` is almost flat).
     field_prior : Normal
-        Prior of the fields; almost flat.
+        Prior of the fields; by default βh ~ N(0, 1), in the same way.
     interaction : {"auto", "ising", "clock", "potts", "general", "xy"}
         What a strength multiplies: σσ' for spins, cos of the angle between states, δ, each element of a table in
         the zero-sum gauge, or cos(φ − φ') of continuous angles (no fields). ``"auto"`` is "ising" for spins, "general"
@@ -57,7 +58,7 @@ class Couplings:
     --------
     >>> import hamlearn as hl
     >>> hl.models.Couplings(hl.systems.lattice.hypercubic((4, 4)), tie="uniform", fields=None)
-    Couplings(hypercubic (4, 4), tie='uniform', fields=None, prior=Normal(scale=10.0))
+    Couplings(hypercubic (4, 4), tie='uniform', fields=None, prior=Normal(scale=1.0, unit='kT', widens=True))
     """
 
     graph: Lattice | None
@@ -84,7 +85,7 @@ class Couplings:
             choice(fields, ("site", "uniform"), "fields (or None)")
         object.__setattr__(self, "fields", fields)
         object.__setattr__(self, "prior", as_prior(prior))
-        object.__setattr__(self, "field_prior", field_prior or Normal())
+        object.__setattr__(self, "field_prior", field_prior or DEFAULT)
         object.__setattr__(self, "interaction", choice(interaction, INTERACTIONS, "interaction"))
         if not isinstance(self.field_prior, Normal):
             raise HamlearnError(f"field_prior must be a Normal prior; got {self.field_prior!r}.")
@@ -92,6 +93,11 @@ class Couplings:
     def __repr__(self) -> str:
         graph = "all pairs" if self.graph is None else f"{self.graph.kind} {self.graph.shape}"
         return f"Couplings({graph}, tie={self.tie!r}, fields={self.fields!r}, prior={self.prior!r})"
+
+    def at(self, beta: float) -> Couplings:
+        """The same model with its priors in units of energy at inverse temperature `beta`, as data are learned with."""
+        prior = self.prior.at(beta) if isinstance(self.prior, Normal) else self.prior
+        return Couplings(self.graph, self.tie, self.fields, prior, field_prior=self.field_prior.at(beta), interaction=self.interaction)
 
     def bind(self, space: Space, shape: tuple[int, ...]) -> BoundCouplings:
         """The family on sites of `shape` with values in `space`: what the likelihoods work with."""

@@ -13,7 +13,7 @@ from hamlearn.errors import HamlearnError, choice
 
 def _positive(prior: Any) -> None:
     for name, value in asdict(prior).items():
-        if not (np.isfinite(value) and value > 0):
+        if name not in ("unit", "widens") and not (np.isfinite(value) and value > 0):
             raise HamlearnError(f"{type(prior).__name__} prior: {name} must be finite and > 0; got {value!r}.")
 
 
@@ -24,14 +24,40 @@ class Normal:
     Parameters
     ----------
     scale : float
-        Standard deviation in units of energy. The default 10 is almost flat wherever couplings are of order one.
+        Standard deviation. The default 10 is almost flat wherever couplings are of order one.
+    unit : {"energy", "kT"}
+        What `scale` is counted in. ``"kT"``: the prior is on βJ, which is what a microstate can tell and what makes a spin
+        freeze, β being that of the data it is used with (their geometric mean for several, 1 where it is undeclared). The
+        default prior of :class:`~hamlearn.models.Couplings` is ``Normal(1, "kT", widens=True)``: weakly informative,
+        βJ ~ N(0, 1). Where data are separable (a pair that never disagreed) it keeps strengths of tens of kT away, of which
+        no data can speak.
+    widens : bool
+        Whether the scale gives way, upwards only, to data whose strengths are altogether larger (those of low temperatures):
+        each of them is then still within its prior, but their common size would not be.
+
+    Raises
+    ------
+    HamlearnError
+        If `scale` is not finite and positive, or the unit is not known.
+
+    Examples
+    --------
+    >>> Normal(1, "kT").at(0.5)
+    Normal(scale=2.0, unit='energy', widens=False)
     """
 
     scale: float = 10.0
+    unit: str = "energy"
+    widens: bool = False
     name: ClassVar[str] = "normal"
 
     def __post_init__(self) -> None:
         _positive(self)
+        choice(self.unit, ("energy", "kT"), "unit of a Normal prior")
+
+    def at(self, beta: float) -> Normal:
+        """The same prior in units of energy at inverse temperature `beta`."""
+        return Normal(self.scale / beta, widens=self.widens) if self.unit == "kT" else self
 
     def derivatives(self, theta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         """Log density up to a constant, its gradient, and minus the diagonal of its Hessian."""
@@ -158,14 +184,19 @@ class SpikeSlab:
         return (sign * centre + generator.normal(scale=width, size=size)) * (generator.uniform(size=size) < probability)
 
 
+DEFAULT = Normal(1.0, "kT", widens=True)
+"""Of couplings and fields where none is given: 2βJ is a log-odds of a spin; scales about 2 are customary there (Gelman et al. 2008)."""
+
 Prior = Normal | Laplace | Horseshoe | SpikeSlab
 _PRIORS: dict[str, Callable[..., Prior]] = {"normal": Normal, "laplace": Laplace, "horseshoe": Horseshoe, "spike_slab": SpikeSlab}
 
 
 def as_prior(prior: str | Prior | None) -> Prior:
-    """`prior` itself, the default one of that name, or the almost flat normal for None."""
+    """`prior` itself, the default one of that name, or the weakly informative one (βJ ~ N(0, 1), wider where data say so) for None."""
     if prior is None:
-        return Normal()
+        return DEFAULT
+    if isinstance(prior, str) and choice(prior.replace("-", "_"), _PRIORS, "prior") == "normal":
+        return DEFAULT
     if isinstance(prior, str):
         return _PRIORS[choice(prior.replace("-", "_"), _PRIORS, "prior")]()
     if not isinstance(prior, tuple(_PRIORS.values())):  # type: ignore[arg-type]

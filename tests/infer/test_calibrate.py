@@ -8,7 +8,16 @@ from infer import oracles
 from scipy.stats import binomtest
 
 from hamlearn.data import microstates
-from hamlearn.infer.calibrate import Adjusted, calibrate, inverse_root, sandwich, score_covariance, score_rows
+from hamlearn.infer.calibrate import (
+    Adjusted,
+    ScoreCovariance,
+    calibrate,
+    inverse_root,
+    sandwich,
+    score_covariance,
+    score_rows,
+    steady_sandwich,
+)
 from hamlearn.infer.likelihoods import ExactLikelihood, composite
 from hamlearn.infer.optimum import maximise
 from hamlearn.infer.records import bind
@@ -123,7 +132,9 @@ def test_the_linear_map_turns_the_curvature_into_the_sandwich():
     np.testing.assert_allclose(C.T @ calibration.information @ C, wanted, rtol=1e-8)
     score = calibration.score
     information = calibration.information
-    np.testing.assert_allclose(wanted, information @ np.linalg.inv(score.J) @ information, rtol=1e-7)
+    # Variances are those of the raw sandwich, or a little above; correlations are steadied.
+    raw, kept = np.linalg.inv(information) @ score.J @ np.linalg.inv(information), np.linalg.inv(wanted)
+    assert np.all(np.diag(kept) > 0.999 * np.diag(raw)) and np.all(np.diag(kept) < 1.15 * np.diag(raw))
     # The adjusted likelihood has its maximum where it was, and the curvature of the sandwich there.
     adjusted = Adjusted(likelihood, best.theta, C)
     assert adjusted.value_and_gradient(best.theta)[0] == best.value
@@ -153,6 +164,26 @@ def test_a_deficient_j_is_never_inverted():
     inverse = np.linalg.inv(information)
     np.testing.assert_allclose(root @ root.T, inverse @ score.J @ inverse, atol=1e-9)
     assert np.linalg.matrix_rank(root @ root.T, tol=1e-9) <= 5
+
+
+def test_a_steady_sandwich_of_few_rows():
+    """Full rank, the raw variances or larger ones, residuals scaled for what the fit took out of them; many rows change nothing."""
+    p, generator = 30, np.random.default_rng(0)
+    information = random_positive(p, 1)
+    rows = generator.normal(size=(12, p)) @ np.linalg.cholesky(information).T
+    few = ScoreCovariance(rows.T @ rows, 12, 1.0, 12.0, "rows", False)
+    inverse = np.linalg.inv(information)
+    raw = np.diag(inverse @ few.J @ inverse)
+    steady = steady_sandwich(information, few)
+    covariance = steady @ steady.T
+    assert np.linalg.matrix_rank(covariance) == p and np.all(np.diag(covariance) > raw * (1 - 1e-9))
+    wider = steady_sandwich(information, few, leverage=0.2)
+    np.testing.assert_allclose(wider @ wider.T, covariance / 0.64, rtol=1e-9)
+    slow = steady_sandwich(information, ScoreCovariance(few.J, 12, 5.0, 12.0, "batches", False))
+    np.testing.assert_allclose((slow**2).sum(1), raw, rtol=1e-9)  # of a chain's batches nothing but the raw variances
+    J = random_positive(p, 3)
+    many = steady_sandwich(information, ScoreCovariance(J, 10**9, 1.0, 1e9, "rows", False))
+    np.testing.assert_allclose(many @ many.T, inverse @ J @ inverse, rtol=1e-4, atol=1e-6)
 
 
 def test_score_rows_scatter_like_j():

@@ -163,7 +163,9 @@ def test_priors_survive_json(prior):
 def test_defaults_are_what_the_documentation_says():
     model = Couplings()
     assert (model.graph, model.tie, model.fields, model.interaction) == (None, "bond", "site", "auto")
-    assert model.prior == Normal(10.0) == model.field_prior
+    assert model.prior == Normal(1.0, "kT", widens=True) == model.field_prior == Couplings(prior="normal").prior
+    assert model.at(0.5).prior == Normal(2.0, widens=True) == model.at(0.5).field_prior
+    assert Couplings(prior=Normal(3.0)).at(0.5).prior == Normal(3.0)
     assert isinstance(Couplings(prior="horseshoe").prior, Horseshoe) and isinstance(Couplings(prior="laplace").prior, Laplace)
     assert model.bind(SPINS, (4,)).interaction == "ising" and model.bind(states(3), (4,)).interaction == "general"
     assert np.array_equal(model.bind(SPINS, (2, 3)).lattice.bonds.T, np.triu_indices(6, 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,8 @@ from hamlearn.infer.choose import Choice, choose
 from hamlearn.infer.engines import gibbs
 from hamlearn.infer.likelihoods import NAMES, Likelihood, OneHotLikelihood, RowLikelihood
 from hamlearn.infer.optimum import Optimum, maximise
-from hamlearn.infer.records import Part, bind, frozen_sites
+from hamlearn.infer.records import Part, bind, frozen_sites, mean_beta
+from hamlearn.infer.scales import widened
 from hamlearn.infer.settings import MAP, NUTS, Engine, Gibbs, LaplaceApproximation, as_engine
 from hamlearn.models import BoundCouplings, Couplings, Normal, SpikeSlab
 from hamlearn.statistics import first_largest, leading
@@ -60,8 +61,14 @@ def learn(
         logger.info("  %s", reason)
     _refuse_hopeless(bound, parts, frozen, prepared.engine)
     started = time.perf_counter()
+    if prepared.engine.name != "mle" and bound.n_params <= large.LIMIT and not isinstance(prepared.likelihood, OneHotLikelihood):
+        prepared = replace(prepared, likelihood=widened(prepared.likelihood))
+        bound = prepared.likelihood.bound
+    stated = [] if prepared.engine.name == "mle" else _priors(model, bound, parts)
+    for reason in stated:
+        logger.info("  %s", reason)
     result = _infer(prepared, calibrate=calibrate, seed=seed, frozen=frozen)
-    used, reasons = result["record"].pop("engine_used"), list(prepared.reasons)
+    used, reasons = result["record"].pop("engine_used"), [*prepared.reasons, *stated]
     if "fallback" in result["record"]:
         reasons.append(result["record"].pop("fallback"))
         logger.info("  %s", reasons[-1])
@@ -92,6 +99,19 @@ def members(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None 
 def parameters(post: xr.DataTree) -> tuple[list[str], np.ndarray]:
     """θ: tied couplings once, tables by their free part."""
     return tree.bound_of(post).parameter_names, tree.theta_draws(post)
+
+
+def _priors(model: Couplings, bound: BoundCouplings, parts: list[Part]) -> list[str]:
+    """What priors in units of kT have become with the data, in words."""
+    found, beta = [], mean_beta([part.beta for part in parts])
+    sizes = bound.n_coupling_params, bound.n_field_params
+    priors = ("J", model.prior, bound.model.prior), ("h", model.field_prior, bound.model.field_prior)
+    for (letter, given, used), there in zip(priors, sizes, strict=True):
+        if there and isinstance(given, Normal) and isinstance(used, Normal) and (given.unit == "kT" or given.widens):
+            asked = given.at(beta).scale
+            wider = f", widened by the data from {asked * beta:.3g}" if used.scale > 1.001 * asked else ""
+            found.append(f"prior β{letter} ~ N(0, {used.scale * beta:.3g}²){wider}: {letter} ~ N(0, {used.scale:.3g}²)")
+    return found
 
 
 def _refuse_hopeless(bound: BoundCouplings, parts: list[Part], frozen: np.ndarray, engine: Engine) -> None:
@@ -203,6 +223,10 @@ def _sparse(
     calibration = Calibration(best.information, calibration_room.inverse_root(best.information), np.inf, wanted, note, draws.score)
     record = {**_record(likelihood, best, calibration, True, spectrum), "engine_used": engine}
     record["search"] = {"rounds": draws.rounds, "graphs": draws.graphs, "evidence_of_starts": draws.evidence.tolist()}
+    there = draws.included.mean((0, 1))
+    found, worth = record["identifiability"], record["calibration"]["ess"]
+    found["n_effective"] = float(there.sum()) + likelihood.bound.n_field_params
+    found["data_at_worst_site"] = worth / max(heaviest_site(likelihood.bound, there), 1e-12)
     mean = draws.theta.mean((0, 1))
     return {"theta": draws.theta, "point": mean, "included": draws.included, "hyper": draws.hyper, "record": record}
 
@@ -272,10 +296,27 @@ def _spectrum(bound: BoundCouplings, information: np.ndarray) -> _Spectrum:
     return _Spectrum(float(top / max(values.min(initial=top), 1e-300)), names)
 
 
+def heaviest_site(bound: BoundCouplings, there: np.ndarray | None = None) -> float:
+    """Parameters that one site has to bear, at most: a parameter is shared by all sites that it acts on.
+
+    `there` holds the probabilities that couplings exist, where that is not certain.
+    """
+    n_sites, load = bound.lattice.n_sites, np.zeros(bound.lattice.n_sites)
+    couplings = np.ones(bound.n_coupling_params) if there is None else there
+    sizes = couplings.reshape(-1, len(bound.pair_basis)).sum(1), np.full(n_sites, len(bound.field_basis))
+    groups = np.repeat(bound.bond_group, 2), bound.field_group
+    for group, sites, size in zip(groups, (bound.lattice.bonds.ravel(), np.arange(n_sites)), sizes, strict=True):
+        if len(group):
+            pairs = np.unique(group * n_sites + sites)  # every parameter counts once at a site
+            owner = pairs // n_sites
+            np.add.at(load, pairs % n_sites, (size / np.maximum(np.bincount(owner, minlength=len(size)), 1))[owner])
+    return float(load.max(initial=0.0))
+
+
 def _record(likelihood: Likelihood, centre: Optimum, calibration: Calibration, usable: bool, spectrum: _Spectrum) -> dict[str, Any]:
     score, bound = calibration.score, likelihood.bound
     independent = float(sum(part.size for part in likelihood.parts))
-    ratio = None
+    worth, ratio = independent if score is None else score.ess, None
     if calibration.adjusted:
         naive = (calibration_room.inverse_root(calibration.information) ** 2).sum(1)
         ratio = float(np.median(np.sqrt((calibration.root**2).sum(1) / naive)))
@@ -294,6 +335,7 @@ def _record(likelihood: Likelihood, centre: Optimum, calibration: Calibration, u
         "identifiability": {
             "condition": spectrum.condition,
             "unidentified": spectrum.unidentified,
-            "data_per_parameter": (independent if score is None else score.ess) * bound.lattice.n_sites / bound.n_params,
+            "data_per_parameter": worth * bound.lattice.n_sites / bound.n_params,
+            "data_at_worst_site": worth / max(heaviest_site(bound), 1e-12),
         },
     }
