@@ -158,3 +158,12 @@ MISTAKES = {
 def test_mistakes_are_named(mistake, message):
     with pytest.raises(HamlearnError, match=message):
         mistake()
+
+
+def test_states_of_more_than_two_values_have_a_posterior_of_weights_too():
+    potts = hl.simulate(hl.systems.Potts((2, 2), q=3), beta=0.5, draws=400, chains=1, seed=2)
+    settings = Bayesian(draws=4, epochs=2, steps=10, threads=1)
+    post = hl.infer.learn(potts, hl.models.Autoregressive(hidden=4), engine=settings, seed=0)
+    assert len(hl.members(post, 64)) == 4
+    band = hl.predict(post, 0.5, observables=["energy"], seed=1)["energy"].values[0]
+    assert band[2] < band[0] < band[3]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 LEAST_BLOCKS = 20  # independent held-out microstates below which nothing is tested
 MOST_ROWS, FEWEST_ROWS, EVALUATIONS = 20_000, 2000, 4_000_000  # a density averaged over a group costs its elements
+_FEATURES = 250  # numbers a microstate becomes, besides its sites, while a rival is fitted
 _DRAWS, _FEWEST_DRAWS, _SITES_DRAWN = 8192, 200, 2**18  # draws of one network: so many, or what so many sites make
 
 
@@ -40,6 +41,8 @@ def gather(prepared: Prepared, space: Space, shape: tuple[int, ...], evaluations
     if rows is None or np.ptp(rows.beta):
         return None
     limit = int(np.clip(EVALUATIONS // evaluations, FEWEST_ROWS, MOST_ROWS))
+    if prepared.streamed is not None:  # what is read from disk has a memory that it may take
+        limit = int(np.clip(prepared.streamed["memory"] // (8 * (_FEATURES + 4 * rows.states.shape[1])), 20, limit))
     heldout, trained = np.flatnonzero(rows.heldout), np.flatnonzero(rows.used)
     heldout = heldout[:: -(-len(heldout) // (limit // 2))]
     trained = trained[:: max(1, -(-len(trained) // (limit - len(heldout))))]
@@ -54,7 +57,7 @@ def gather(prepared: Prepared, space: Space, shape: tuple[int, ...], evaluations
         weights[:, : len(trained)] = [(np.asarray(one, float) / plain)[place] for one in bootstrap]
     states = rows.states[chosen]
     values = (space.from_index(states) if space.q else states).reshape(-1, *shape)
-    return ObservedRows(values, columns_of(states, space), weight, rows.heldout[chosen], weights, min(rows.ess, size))
+    return ObservedRows(values, columns_of(states, space), weight, rows.heldout[chosen], weights, min(rows.ess, size), limit)
 
 
 def columns_of(rows: np.ndarray, space: Space) -> np.ndarray:
@@ -80,6 +83,8 @@ class ObservedRows:
         Weight of every row in the training of every network, 1 on average; None where all saw the same.
     worth : float
         Independent microstates that all of them are worth.
+    limit : int
+        Draws of all networks that they are compared with, at most.
     """
 
     states: np.ndarray
@@ -88,6 +93,7 @@ class ObservedRows:
     heldout: np.ndarray
     bootstrap: np.ndarray | None
     worth: float
+    limit: int = MOST_ROWS
 
 
 def compare(networks: Sequence[Evaluator], rows: ObservedRows, seed: int) -> tuple[xr.Dataset, dict[str, float | None]]:
@@ -113,7 +119,7 @@ def compare(networks: Sequence[Evaluator], rows: ObservedRows, seed: int) -> tup
     """
     log_q = np.stack([one.log_prob(rows.states) for one in networks])
     observed = _moments(log_q, rows)
-    n = _draws(networks, rows.states[0].size)
+    n = _draws(networks, rows.states[0].size, rows.limit)
     seeds = np.random.SeedSequence(seed).generate_state(len(networks))
     drawn = [one.sample(n, int(start)) for one, start in zip(networks, seeds, strict=True)]
     own = np.stack([one.log_prob(states) for one, states in zip(networks, drawn, strict=True)])
@@ -133,11 +139,11 @@ def compare(networks: Sequence[Evaluator], rows: ObservedRows, seed: int) -> tup
     return moments, found
 
 
-def _draws(networks: Sequence[Evaluator], sites: int) -> int:
+def _draws(networks: Sequence[Evaluator], sites: int, limit: int) -> int:
     """Draws of one network, all of which every network judges."""
     members, elements = len(networks), networks[0].elements
     most = min(_DRAWS, _SITES_DRAWN // sites, 2 * _DRAWS // members, EVALUATIONS // (members**2 * elements))
-    return max(_FEWEST_DRAWS, most)
+    return min(max(_FEWEST_DRAWS, most), max(20, limit // members))
 
 
 def of_network(moments: xr.Dataset, index: int) -> Observed:

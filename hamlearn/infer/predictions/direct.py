@@ -55,7 +55,7 @@ def direct(systems: Sequence[LearnedDensity], betas: np.ndarray, names: Sequence
     smallest = min(one[1] for one in found)
     warning = "; below 0.1, do not trust" if smallest < 0.1 else ""
     method = f"direct draws, weighted (effective share at least {smallest:.2g}{warning})"
-    every = all(len(one[0]) > 1 for one in found)
+    every = len(found) > 1 and all(len(one[0]) > 1 for one in found)  # one network has no interval to hold it
     result = {}
     for name in names:
         own = np.stack([one[0][0][name] for one in found])

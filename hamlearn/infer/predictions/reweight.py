@@ -49,7 +49,7 @@ def from_density(
     for name in wanted:
         where = distances if name == "correlation" else None
         second = None
-        if all(row.recalibrated is not None for row in rows):
+        if len(rows) > 1 and all(row.recalibrated is not None for row in rows):  # one network has no interval to hold it
             values, errors, moved = (
                 np.stack(part) for part in zip(*(row.recalibrated[name] for row in rows if row.recalibrated), strict=True)
             )

@@ -81,7 +81,8 @@ class Categorical:
 
     def encode(self, values: Tensor, dtype: torch.dtype) -> Tensor:
         """One-hot, centred."""
-        return F.one_hot(values.long(), self.size).to(dtype) - 1 / self.size
+        # Not F.one_hot, which looks at the values and so cannot be mapped over rows (posteriors of weights are).
+        return (values.long()[..., None] == torch.arange(self.size, device=values.device)).to(dtype) - 1 / self.size
 
     def log_prob(self, parameters: Tensor, values: Tensor) -> Tensor:
         """Log softmax."""
