@@ -118,9 +118,19 @@ def _bands(curves: xr.Dataset, *, single: bool) -> str:
     if single:  # its band comes from the data, not from a spread over members
         told = "One network has no spread of its own: the band is only what recalibrating it on the observed microstates changes."
     for key in ("interval", "centring"):
-        ways = sorted({str(curves[name].attrs[key]) for name in drawn(curves) if curves[name].attrs.get(key)})
-        told += f" {key.capitalize()}: {'; '.join(ways)}." if ways else ""
+        told += _by_observable(curves, key)
     return told
+
+
+def _by_observable(curves: xr.Dataset, key: str) -> str:
+    """What the observables say of themselves under `key`; named one by one where they differ."""
+    ways: dict[str, list[str]] = {}
+    for name in drawn(curves):
+        if curves[name].attrs.get(key):
+            ways.setdefault(str(curves[name].attrs[key]), []).append(name.replace("_", " "))
+    if len(ways) > 1:
+        return f" {key.capitalize()}: " + "; ".join(f"{', '.join(names)}: {way.replace(';', ',')}" for way, names in ways.items()) + "."
+    return "".join(f" {key.capitalize()}: {way}." for way in ways)
 
 
 def caption(post: xr.DataTree, curves: xr.Dataset) -> str:

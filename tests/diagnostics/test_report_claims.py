@@ -150,3 +150,7 @@ def test_a_prediction_carries_what_it_says_of_itself_to_the_page(tmp_path):
     assert "from 8 of 4 000 draws" in lead and "Warning: <few> draws." in lead and "verdict on the posterior behind them: caution" in lead
     assert "Interval: quantiles of 8 draws." in lead
     assert "<few>" not in page
+    both = hl.predict(well(10.0), [10.0, 12.0], observables=["energy", "heat_capacity"], members=8)
+    both["energy"].attrs["interval"], both["heat_capacity"].attrs["interval"] = "one way", "another way"
+    lead = claims_of(hl.report(well(10.0), tmp_path / "page.html", prediction=both).read_text(encoding="utf-8"))["prediction"]
+    assert "Interval: energy: one way; heat capacity: another way." in lead
