@@ -118,6 +118,21 @@ def test_one_phase_is_named_where_a_field_is_learned():
     assert not found(chains["state"].values.astype(int), symmetric, 0.55, **CHAINS)
 
 
+@pytest.mark.parametrize("fields", ["uniform", "site"])
+def test_a_field_that_keeps_independent_rows_in_one_phase_is_a_field(fields):
+    rows = exact.sample(hl.systems.Ising(GRID, J=1.0, h=0.6), 0.8, 3000, 0).reshape(-1, 4, 4).astype(int)
+    assert np.all(rows.mean((1, 2)) > -0.5)
+    assert not found(rows, hl.models.Couplings(GRID, tie="uniform", fields=fields), beta=0.8)
+
+
+def test_a_few_rare_events_are_no_drift():
+    rng = np.random.default_rng(0)
+    series = np.zeros((1, 3000, 400))
+    for column in range(400):  # a nearly frozen spin that turns five times
+        series[0, rng.integers(3000, size=5), column] = 1.0
+    assert np.all(np.isnan(stationarity.drift(series)[0]))
+
+
 def test_an_applied_field_is_not_a_broken_symmetry():
     magnet = hl.systems.Ising((8, 8), J=1.0, h=0.3)
     chains = hl.simulate(magnet, beta=0.55, draws=400, chains=4, seed=0, sampler="metropolis", progress=False)

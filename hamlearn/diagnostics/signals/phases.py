@@ -1,28 +1,28 @@
 """Broken symmetry: rows of one phase only, although the model that was learned from them expects its mirror image too.
 
 In one phase a spontaneous magnetization and a field cannot be told apart by the sign of m. The learned model itself
-says how much weight the flipped states have: p(−σ)/p(σ) = exp(S(σ) − S(−σ)). Where its error bars allow this to be large
-and no row shows them, the chain never left its phase, or a field is too small to be told from none.
+says how much weight the flipped states have: p(−σ)/p(σ) = exp(S(σ) − S(−σ)). Where no row shows them, although the
+posterior makes that improbable, the chain never left its phase.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import scipy.special
+import scipy.stats
 
 from hamlearn.diagnostics.signals.view import Signal, View
 from hamlearn.statistics import integrated_autocorrelation_time
 
-ALARM = 1e-4
+ALARM = 0.02  # probability, over the posterior, that no row shows the other phase
 APART = 2.0  # standard deviations of |m| between the phase and m = 0
 MIRRORED = 0.5  # of the typical |m|: rows beyond it on the other side are of the other phase
 MEMBERS = 64  # of the posterior: how well the field is known
-UPPER = 0.975  # quantile of the weight of the mirror image that the posterior still allows
 _ROWS = 500
 
 
 def find(view: View) -> list[Signal]:
-    """A finding if all rows have one sign of m although the posterior allows the opposite sign a share that should have shown."""
+    """A finding if all rows have one sign of m although the posterior gives the opposite sign a share that should have shown."""
     if view.space.name != "spins" or view.symmetric:
         return []
     mean = view.rows.mean(-1)
@@ -34,18 +34,20 @@ def find(view: View) -> list[Signal]:
     some = flat[:: -(-len(flat) // _ROWS)]
     differences = np.stack([view.action(some, one) - view.action(-some, one) for one in view.members(MEMBERS)])
     weights = scipy.special.logsumexp(differences, axis=1) - np.log(len(some))
-    share, upper = (float(scipy.special.expit(np.quantile(weights, level))) for level in (0.5, UPPER))
+    centre, width = weights.mean(), weights.std(ddof=1)
     worth = len(flat) if not view.ordered else len(flat) / max(1.0, float(np.nan_to_num(integrated_autocorrelation_time(mean), nan=1.0)))
-    p_value = float(np.exp(worth * np.log1p(-min(upper, 1 - 1e-12))))
+    shares = scipy.special.expit(centre + width * scipy.stats.norm.ppf((np.arange(2000) + 0.5) / 2000))
+    p_value = float(np.mean(np.exp(worth * np.log1p(-np.minimum(shares, 1 - 1e-12)))))
+    share, least = float(scipy.special.expit(centre)), float(scipy.special.expit(centre - 1.645 * width))
     if p_value > ALARM:
         return []
     what = (
         f"broken symmetry: one sign of m only{view.label} (m = {mean.mean():.2f} on average, no row in the phase of the other sign), "
-        f"although the posterior allows the other sign a share of {share:.2g}, at most {upper:.2g}: the rows hold one phase, in which a "
+        f"although the posterior gives the other sign a share of {share:.2g}, at least {least:.2g}: the rows hold one phase, in which a "
         "field and a spontaneous magnetization look alike"
     )
     advice = (
         "Learn without a field if there is none (fields=None), or give chains started in both phases; predictions that change sign "
         "with the field are those of this phase only."
     )
-    return [Signal("caution", "phase", what, advice, float(worth * upper), p_value, upper)]
+    return [Signal("caution", "phase", what, advice, float(worth * share), p_value, share)]

@@ -23,8 +23,9 @@ _BIAS = 0.7900, 0.8947  # mean of the three smallest of four χ²/degrees, for 6
 _DEGREES = 19.4  # of the middle band in one chain, after leaving one quarter out
 RISE = 1.43  # ln(15/2)/ln(62/15): how far the rise from fast to middle goes on to the lowest components
 FEWEST = 4 * 64  # draws
+EVENTS = 150  # (Σx²)²/Σx⁴: a series of a few rare events (a frozen spin that turned thrice) is no noise to compare with
 MAX_SERIES = 256
-_VALUES = 20_000_000
+_VALUES = 10_000_000
 
 Named = tuple[list[str], np.ndarray]
 
@@ -60,7 +61,7 @@ def find(view: View) -> list[Signal]:
 
 
 def drift(series: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """p-values and F ratios ``(k,)`` of a drift in series ``(chain, draw, k)``; nan where the chain is too short to tell.
+    """p-values and F ratios ``(k,)`` of a drift in series ``(chain, draw, k)``; nan where too little happens to tell.
 
     Examples
     --------
@@ -76,7 +77,9 @@ def drift(series: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     middle, fast = _bands(series)
     with np.errstate(invalid="ignore", divide="ignore"):
         noise = middle * np.maximum(middle / fast, 1.0) ** RISE
-        ratios = np.where(middle > 0, low / noise, np.nan)
+        centred = series - series.mean((0, 1))
+        events = (centred**2).sum((0, 1)) ** 2 / (centred**4).sum((0, 1))
+        ratios = np.where((middle > 0) & (events > EVENTS), low / noise, np.nan)
     return np.asarray(scipy.stats.f.sf(ratios, LOW * chains, _DEGREES * chains)), ratios
 
 

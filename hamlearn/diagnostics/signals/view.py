@@ -88,8 +88,8 @@ class View:
         return invariants.symmetric(self.system, self.rows)
 
     def members(self, count: int) -> list[System]:
-        """Hamiltonians drawn from the posterior, on the sites of these rows."""
-        return list(kinds.of(self.post).members(self.post, count, 0, self.data["state"].shape[2:]))
+        """Hamiltonians drawn from the posterior, on as many sites as these rows have."""
+        return list(kinds.of(self.post).members(self.post, count, 0, _other_shape(self.system, self.data)))
 
     def action(self, rows: np.ndarray, system: System | None = None) -> np.ndarray:
         """βH of rows ``(row, n_sites)``, of the learned Hamiltonian or of another one."""
@@ -104,12 +104,18 @@ def views(post: xr.DataTree, sets: list[xr.Dataset]) -> Iterator[View]:
     space = tree.space_of(post)
     usual = _system(post)
     for data in sets:
-        shape = data["state"].shape[2:]
-        system = usual if int(np.prod(shape)) == usual.lattice.n_sites else kinds.of(post).members(post, 1, 0, shape)[0]
+        shape = _other_shape(usual, data)
+        system = usual if shape is None else kinds.of(post).members(post, 1, 0, shape)[0]
         counts = data["count"].values.astype(np.int64) if "count" in data else None
         label = f" at beta = {float(data['beta']):.4g}" if len(sets) > 1 else ""
         ordered = "count" not in data and "weight" not in data
         yield View(data, microstates.rows(data), counts, ordered, space, float(data["beta"]), system, post, label)
+
+
+def _other_shape(system: System, data: xr.Dataset) -> tuple[int, ...] | None:
+    """The shape of the data where it is not that of the system (paths of several lengths), else None."""
+    shape = tuple(data["state"].shape[2:])
+    return None if int(np.prod(shape)) == system.lattice.n_sites else shape
 
 
 def _system(post: xr.DataTree) -> System:
