@@ -109,7 +109,7 @@ def test_the_expected_pairs_are_those_of_enumeration():
 def test_one_phase_is_named_where_a_field_is_learned():
     ferromagnet = hl.systems.Ising((8, 8), J=1.0)
     start = np.ones((4, 8, 8), int)
-    chains = hl.simulate(ferromagnet, beta=0.55, draws=400, chains=4, seed=0, sampler="metropolis", start=start, progress=False)
+    chains = hl.simulate(ferromagnet, beta=0.55, draws=1000, chains=4, seed=0, sampler="metropolis", start=start, progress=False)
     assert np.all(chains["state"].values.mean((2, 3)) > 0)  # stuck
     uniform = hl.models.Couplings(ferromagnet.lattice, tie="uniform", fields="uniform")
     topics = [one["topic"] for one in found(chains["state"].values.astype(int), uniform, 0.55, **CHAINS)]
