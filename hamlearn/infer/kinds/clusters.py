@@ -2,8 +2,8 @@
 
 Three stages, each on what the one before leaves over. A *screen* of all candidate terms on the conditionals of a few
 distant sites of every microstate; a *refinement* of the terms that keep a posterior probability above 1e-3 on all sites of
-all the data, compressed to a table; and, where the terms that exist are pairs and fields whose partition function is
-cheap, the *exact* likelihood for their strengths.
+all the data, compressed to a table, with error bars calibrated on these terms alone; and, where the terms that exist are
+pairs and fields whose partition function is cheap, the *exact* likelihood for their strengths.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def learn(
         "thin": settings.thin,
         "calibrated": calibrate,
     }
-    found, candidates, probability = _screen_and_refine(bound, parts, options, seed, reasons)
+    found, candidates, probability, detectable = _screen_and_refine(bound, parts, options, seed, reasons)
     theta, included = (np.zeros((settings.chains, settings.draws, bound.n_params)) for _ in range(2))
     theta[..., candidates], included[..., candidates] = found.theta, found.included
     selected = candidates[found.selected]
@@ -111,11 +111,29 @@ def learn(
             "chains_disagree": False if score is None else score.chains_disagree,
         },
         frozen_sites=records.frozen_sites(parts).tolist(),
+        findings=_undetermined(bound, detectable, selected),
     )
     groups = {"posterior": _variables(bound, theta, included), "point": _variables(bound, point, point != 0)}
-    groups["screen"] = xr.Dataset({"probability": ("term", probability)}, coords=_coordinates(bound))
+    screened = {"probability": ("term", probability), "detectable": ("term", detectable)}
+    groups["screen"] = xr.Dataset(screened, coords=_coordinates(bound))
     groups["observed_data"] = _observed(bound, parts)
     return tree.assemble(groups, model=model, space=SPINS, record=record, sets=sets)
+
+
+def _undetermined(bound: BoundClusters, detectable: np.ndarray, selected: np.ndarray) -> list[dict[str, str]]:
+    """Below which strength terms could exist without having been found, by order, as a note of the verdict."""
+    absent = np.setdiff1d(np.arange(bound.n_params), selected)
+    orders, pieces = bound.orders[bound.term_of], []
+    for order, name in ((1, "fields"), (2, "pairs"), (3, "three-spin terms"), (4, "four-spin terms")):
+        there = absent[orders[absent] == order]
+        there = there[np.isfinite(detectable[there])]
+        if len(there):
+            low, high = detectable[there].min(), detectable[there].max()
+            pieces.append(f"{name} below {high:.2g}" if high < 1.2 * low else f"{name} below {low:.2g} to {high:.2g}")
+    if not pieces:
+        return []
+    what = f"whether weak terms exist is undetermined: {', '.join(pieces)} could be missed, inclusion probabilities there are the prior's"
+    return [{"severity": "note", "topic": "identifiability", "what": what, "advice": "More data, or a smaller window, see weaker terms."}]
 
 
 def _bind(data: Any, model: Clusters) -> tuple[BoundClusters, list[Part], list[xr.Dataset]]:
@@ -144,19 +162,24 @@ def _refuse_open(data: xr.Dataset) -> None:
 
 def _screen_and_refine(
     bound: BoundClusters, parts: list[Part], options: dict[str, Any], seed: int, reasons: list[str]
-) -> tuple[terms.TermDraws, np.ndarray, np.ndarray]:
-    """Draws over the candidates that survive a screen, which parameters these are, and every term's screened probability."""
+) -> tuple[terms.TermDraws, np.ndarray, np.ndarray, np.ndarray]:
+    """Draws over the candidates that survive a screen, and which parameters these are.
+
+    With them, of every term: its screened probability, and the strength at which its absence would be noticed.
+    """
     slab, everything, all_sites = bound.model.slab, np.arange(bound.n_params), np.arange(bound.n_sites)
     reach = int(np.prod([2 * extent - 1 for extent in bound.window]))
     tabulated = reach <= _PATTERN_BITS or bound.copies > 1
     sites = all_sites if tabulated else _distant_sites(bound, parts)
     screen = TermLikelihood(bound, parts, everything, sites, compress=tabulated)
     whole = len(sites) == bound.n_sites
-    found = terms.sample(screen, bound.log_odds, slab, seed=seed, rough=not whole, **options)
+    # A J of hundreds of terms, inverted, shifts the strongest by its own noise: error bars are those of the terms that are left.
+    refine = bound.copies == 1 and bound.n_params > _MOST_CANDIDATES
+    found = terms.sample(screen, bound.log_odds, slab, seed=seed, rough=refine or not whole, **options)
     probability = found.included.mean((0, 1))
     reasons.append(f"screen of {bound.n_params} terms on {len(sites)} of {bound.n_sites} sites: {len(found.selected)} selected")
-    if whole:
-        return found, everything, probability
+    if whole and not refine:
+        return found, everything, probability, terms.detectable(screen, found, everything, bound.log_odds, slab)
     order = descending(probability)[:_MOST_CANDIDATES]
     candidates = np.sort(order[probability[order] >= _CANDIDATE])
     if not len(candidates):
@@ -165,7 +188,8 @@ def _screen_and_refine(
     start = np.flatnonzero(np.isin(candidates, found.selected))
     refined = terms.sample(final, bound.log_odds[candidates], slab, seed=seed + 1, start=start, **options)
     reasons.append(f"refinement of {len(candidates)} candidates on all sites: {len(refined.selected)} selected")
-    return refined, candidates, probability
+    share = len(sites) / bound.n_sites
+    return refined, candidates, probability, terms.detectable(screen, refined, candidates, bound.log_odds, slab, share)
 
 
 def _distant_sites(bound: BoundClusters, parts: list[Part]) -> np.ndarray:

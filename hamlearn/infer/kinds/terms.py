@@ -38,6 +38,8 @@ class TermDraws:
         How error bars were calibrated.
     steps : int
         Of the climb.
+    factor : float
+        By how much estimates vary more than the curvature says, on average over terms.
     """
 
     theta: np.ndarray
@@ -45,6 +47,7 @@ class TermDraws:
     score: ScoreCovariance | None
     note: str
     steps: int
+    factor: float = 1.0
 
     @property
     def selected(self) -> np.ndarray:
@@ -155,6 +158,7 @@ class _Surrogate:
     linear: np.ndarray
     score: ScoreCovariance | None
     note: str
+    factor: float = 1.0
 
 
 def surrogate(likelihood: TermLikelihood, theta: np.ndarray, *, calibrated: bool, rough: bool = False) -> _Surrogate:
@@ -171,7 +175,7 @@ def surrogate(likelihood: TermLikelihood, theta: np.ndarray, *, calibrated: bool
     if rough and p > 2 * _FACTOR_TERMS:
         factor, score, count = _factor(likelihood, theta)
         note = f"sandwich, one factor {factor:.3g} from {score.batches} {score.kind} and {count} of {p} terms"
-        return _Surrogate(information / factor, (information @ theta + gradient) / factor, score, note)
+        return _Surrogate(information / factor, (information @ theta + gradient) / factor, score, note, factor)
     whole: Any = likelihood
     score = score_covariance(whole, theta, minimum=4 * p)
     values, vectors = np.linalg.eigh((information + information.T) / 2)
@@ -181,7 +185,7 @@ def surrogate(likelihood: TermLikelihood, theta: np.ndarray, *, calibrated: bool
     mean = max(float(np.trace(covariance)) / max(known.sum(), 1), 1e-3)
     if score.batches < 4 * p:
         note = f"sandwich, one factor {mean:.3g} from {score.batches} {score.kind} for {p} terms"
-        return _Surrogate(information / mean, (information @ theta + gradient) / mean, score, note)
+        return _Surrogate(information / mean, (information @ theta + gradient) / mean, score, note, mean)
     # The relative noise of J is of order p / batches (Ledoit & Wolf 2004, with a multiple of H as the target).
     shrink = min(1.0, 2 * p / score.batches)
     covariance = (1 - shrink) * covariance + shrink * mean * np.eye(len(covariance))
@@ -190,7 +194,40 @@ def surrogate(likelihood: TermLikelihood, theta: np.ndarray, *, calibrated: bool
     precision = back @ half @ information
     precision = (precision + precision.T) / 2
     linear = precision @ theta + back @ (half @ gradient)
-    return _Surrogate(precision, linear, score, f"sandwich surrogate from {score.batches} {score.kind}, shrinkage {shrink:.2f}")
+    return _Surrogate(precision, linear, score, f"sandwich surrogate from {score.batches} {score.kind}, shrinkage {shrink:.2f}", mean)
+
+
+def detectable(
+    likelihood: TermLikelihood, found: TermDraws, candidates: np.ndarray, log_odds: np.ndarray, slab: float, share: float = 1.0
+) -> np.ndarray:
+    """The strength at which a term would be selected in 19 of 20 data sets, for every term ``(n_params,)``; NaN for those selected.
+
+    A term of variance v is selected where its estimate exceeds k √v, with prior odds · √(v/(v + slab²)) · e^(k²/2) = 1 (Laplace); an
+    estimate scatters by √v, so k + 1.64 of these are needed. Below, its absence is undetermined.
+
+    Parameters
+    ----------
+    likelihood : TermLikelihood
+        Of all candidate terms, at a `share` of the sites.
+    found, candidates : TermDraws, array
+        The posterior, and the terms it is about.
+    log_odds, slab : array (n_params,), float
+        The prior.
+    """
+    theta = np.zeros(likelihood.n_params)
+    selected = found.selected
+    here = candidates[selected]
+    count = found.included[..., selected].sum((0, 1))
+    theta[here] = found.theta[..., selected].sum((0, 1)) / np.maximum(count, 1)
+    width = likelihood.moments(theta)[2]
+    if len(here):
+        cross = likelihood.information(theta, columns=here)
+        width = width - np.einsum("pa,ap->p", cross, np.linalg.pinv(cross[here], hermitian=True) @ cross.T)
+    variance = found.factor * share / np.maximum(width, 1e-300)
+    bits = np.maximum(np.log1p(slab**2 / variance) - 2 * log_odds, 0.0)
+    result = np.sqrt(variance) * (np.sqrt(bits) + 1.645)
+    result[here] = np.nan  # these were found
+    return np.where(width > 0, result, np.inf)
 
 
 @numba.njit(cache=True)
@@ -262,7 +299,7 @@ def sample(
             origin = theta.copy() if chain % 2 == 0 else np.zeros(len(theta))
             runs.append(_sweeps(normal.precision, normal.linear, log_odds, tau, origin, draws, burn_in, thin, generator))
         stacked = np.stack(runs)
-        result = TermDraws(stacked, stacked != 0, normal.score, normal.note, steps)
+        result = TermDraws(stacked, stacked != 0, normal.score, normal.note, steps, normal.factor)
         if np.array_equal(result.selected, np.flatnonzero(theta)):
             break
         theta = newton(likelihood, result.selected, slab, stacked.mean((0, 1)))[0] if len(result.selected) else np.zeros(len(theta))
