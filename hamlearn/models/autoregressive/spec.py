@@ -53,8 +53,8 @@ class Autoregressive:
         "made", four layers of 32 channels for "pixelcnn", one of 128 for "gru", three of 64 for "transformer",
         two of 64 for "local".
     members : int
-        Networks trained from different starts (a deep ensemble); their scatter is part of the uncertainty, of what
-        they share it knows nothing.
+        Networks trained from different starts (a deep ensemble); their scatter is a part of the uncertainty, what they share
+        is estimated from the microstates (:mod:`hamlearn.infer.densities.recalibration`). One network has no intervals.
     conditional : str
         p(σ_i | σ_<i): "auto" is "bernoulli" for spins, "categorical" for states, "vonmises-mixture" for angles and
         "gaussian-mixture" for reals. Reals also allow "logistic-mixture" (exponential tails). Angles also allow
