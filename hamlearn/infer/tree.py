@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,10 @@ def build(
     sets: list[xr.Dataset],
 ) -> xr.DataTree:
     """A posterior from draws of θ ``(chain, draw, n_params)``, its optimum, and the record of how it was made."""
+    observed = _observed(bound, parts)
+    bound = replace(bound, never=_never(bound, observed))
+    if bound.never:
+        record["findings"] = [*record.get("findings", []), _excluded(bound)]
     posterior = variables(bound, theta, ("chain", "draw"))
     posterior = posterior.assign_coords(chain=np.arange(theta.shape[0]), draw=np.arange(theta.shape[1]))
     if included is not None:
@@ -47,10 +52,35 @@ def build(
     if hyper is not None:
         for index, name in enumerate(("inclusion_probability", "slab_width", "slab_magnitude")):
             posterior[name] = (("chain", "draw"), hyper[..., index])
-    groups = {"posterior": posterior, "point": variables(bound, point, ()), "observed_data": _observed(bound, parts)}
+    groups = {"posterior": posterior, "point": variables(bound, point, ()), "observed_data": observed}
     if stats:
         groups["sample_stats"] = xr.Dataset({key: (("chain", "draw"), value) for key, value in stats.items() if value.ndim == 2})
-    return assemble(groups, model=bound.model, space=bound.space, record=record, sets=sets)
+    found = assemble(groups, model=bound.model, space=bound.space, record=record, sets=sets)
+    if bound.never:
+        found.attrs["never"] = json.dumps(bound.never)
+    return found
+
+
+def _never(bound: BoundCouplings, observed: xr.Dataset) -> tuple[tuple[int, int], ...]:
+    """States of sites that occur in no microstate, where each has energies of its own; none where a prior must be trusted instead."""
+    if bound.interaction != "general" or bound.model.tie != "bond" or bound.model.fields != "site" or bound.n_params > LIMIT:
+        return ()
+    there = (observed["site_frequency"].values > 0).any(0)
+    return tuple((int(site), int(state)) for site, state in np.argwhere(~there))
+
+
+def _excluded(bound: BoundCouplings) -> dict[str, str]:
+    shown = ", ".join(f"state {state} at site {site}" for site, state in bound.never[:4])
+    more = f" and {len(bound.never) - 4} more" if len(bound.never) > 4 else ""
+    return {
+        "severity": "note",
+        "topic": "states",
+        "what": f"never observed and so excluded, their entries of J and h set to 0: {shown}{more}",
+        "advice": "If they can occur, more data or a model with fewer states would tell how rarely.",
+    }
+
+
+LIMIT = 5000  # parameters; beyond it only a tight prior makes sense (large alignments), and it says what was never seen
 
 
 def assemble(groups: dict[str, xr.Dataset], *, model: Any, space: Space, record: dict[str, Any], sets: list[xr.Dataset]) -> xr.DataTree:
@@ -265,7 +295,9 @@ def site_shape(post: xr.DataTree) -> tuple[int, ...]:
 
 def bound_of(post: xr.DataTree) -> BoundCouplings:
     """The couplings a posterior belongs to, on its sites; only for posteriors of that kind."""
-    return model_of(post).bind(space_of(post), site_shape(post))
+    bound = model_of(post).bind(space_of(post), site_shape(post))
+    never = tuple((int(site), int(state)) for site, state in json.loads(post.attrs.get("never", "[]")))
+    return replace(bound, never=never) if never else bound
 
 
 def theta_draws(post: xr.DataTree) -> np.ndarray:

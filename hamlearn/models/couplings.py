@@ -21,6 +21,7 @@ from hamlearn.systems.pairwise import Pairwise
 from hamlearn.systems.potts import QState, clock_table
 from hamlearn.systems.xy import XY
 
+EXCLUDED = 1e4  # energy of a state that was never seen at its site, in units of the largest coupling or field (or of one)
 TIES = ("bond", "uniform", "distance")
 INTERACTIONS = ("auto", "ising", "clock", "potts", "general", "xy")
 
@@ -173,13 +174,15 @@ def zero_sum_basis(q: int) -> np.ndarray:
 class BoundCouplings:
     """:class:`Couplings` on given sites: θ ↔ couplings and fields, and the basis tables θ multiplies.
 
-    θ = (J by group and basis table, h by group and basis vector), shape ``(n_params,)``.
+    θ = (J by group and basis table, h by group and basis vector), shape ``(n_params,)``. States that were `never` seen at a site, as
+    (site, state), have no energy that data could tell: systems made of θ exclude them.
     """
 
     model: Couplings
     lattice: Lattice
     space: Space
     interaction: str
+    never: tuple[tuple[int, int], ...] = ()
     _cache: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -262,9 +265,29 @@ class BoundCouplings:
     def values(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What the posterior reports: J per bond (strengths, or zero-sum tables) and h per site (or per state)."""
         if self.interaction == "general":
-            return self.tables(theta)
+            J, h = self.tables(theta)
+            return self._without_never(J, h) if self.never else (J, h)
         couplings, fields = self.coefficients(theta)
         return couplings[..., 0], fields[..., 0] if self.interaction in ("ising", "xy") else (fields[..., None] * self.field_basis).sum(-2)
+
+    def _without_never(self, J: np.ndarray, h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same energies of all states that occur, up to a constant, in the zero-sum gauge of these states alone.
+
+        What the tables say of the others is the prior's, not the data's, and in the gauge of all states it would move every entry.
+        """
+        there = np.ones((self.lattice.n_sites, self.space.q))
+        there[tuple(np.array(self.never).T)] = 0.0
+        share = there / there.sum(1, keepdims=True)
+        first, second = self.lattice.bonds.T
+        rows = np.einsum("...bac,bc->...ba", J, share[second])
+        columns = np.einsum("...bac,ba->...bc", J, share[first])
+        mean = np.einsum("...ba,ba->...b", rows, share[first])
+        J = (J - rows[..., :, None] - columns[..., None, :] + mean[..., None, None]) * there[first][:, :, None] * there[second][:, None, :]
+        moved = np.moveaxis(np.array(h, float), -2, 0)  # site first, so that bonds may be added by their ends
+        np.add.at(moved, first, np.moveaxis(rows, -2, 0))
+        np.add.at(moved, second, np.moveaxis(columns, -2, 0))
+        h = np.moveaxis(moved, 0, -2)
+        return J, (h - (h * share).sum(-1, keepdims=True)) * there
 
     def from_values(self, J: np.ndarray, h: np.ndarray | None) -> np.ndarray:
         """Inverse of :meth:`values` (tied parameters are read off the first bond or site that uses them)."""
@@ -292,6 +315,9 @@ class BoundCouplings:
             return Pairwise(target, J, h, name="Learned")
         if self.interaction == "xy":
             return XY(target, J, name="Learned")
+        if self.never:
+            h = np.array(h, float)
+            h[(..., *np.array(self.never).T)] = -EXCLUDED * max(1.0, np.abs(J).max(initial=0.0), np.abs(h).max(initial=0.0))
         return QState(target, self.space.q, J, h, interaction=self.interaction, name="Learned")
 
     def _retied(self, theta: np.ndarray, lattice: Lattice) -> tuple[np.ndarray, np.ndarray]:

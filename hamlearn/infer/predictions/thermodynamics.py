@@ -10,6 +10,7 @@ import numpy as np
 
 from hamlearn.infer.predictions.intervals import QUIET
 from hamlearn.infer.predictions.magnetic import enumerated, order, sampled
+from hamlearn.models.couplings import EXCLUDED
 from hamlearn.progress import track
 from hamlearn.systems import exact, observables
 from hamlearn.systems.pairwise import Pairwise
@@ -321,7 +322,9 @@ def _ladder(systems: Sequence[Any], betas: np.ndarray) -> np.ndarray:
         tables = system.coupling_tables()
         tables = tables - tables.mean(-1, keepdims=True) - tables.mean(-2, keepdims=True) + tables.mean((-1, -2), keepdims=True)
         fields = system.field_tables()
-        variances.append(float(np.sum(tables**2) / system.space.q**2 + np.sum(np.var(fields, axis=-1))))
+        # Excluded states (see BoundCouplings.never) are not there to be excited.
+        fields = np.where(fields > -0.5 * EXCLUDED * max(1.0, np.abs(tables).max(initial=0.0)), fields, np.nan)
+        variances.append(float(np.sum(tables**2) / system.space.q**2 + np.sum(np.nanvar(fields, axis=-1))))
     rungs = tempering.default_ladder(float(betas.max()), float(np.mean(variances)), systems[0].lattice.n_sites)
     return np.unique(np.append(rungs, betas))
 
