@@ -109,6 +109,12 @@ class ExactLikelihood:
             return 3.0 * len(self.betas) * bound.space.q**bound.lattice.n_sites * bound.n_params
         return len(self.betas) * operations(bound.system(np.zeros(bound.n_params)), 1.0)
 
+    def moments(self, beta: float, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean ``(n_params,)`` and covariance ``(n_params, n_params)`` of T in one microstate."""
+        _, mean, covariance = self._log_partition(beta, theta, 2)
+        assert covariance is not None
+        return mean, covariance
+
     def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """Log likelihood and gradient."""
         value, gradient = 0.0, np.zeros(self.bound.n_params)

@@ -16,6 +16,7 @@ from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import kinds, tree
 from hamlearn.infer.predictions import continuous
 from hamlearn.infer.predictions.agreement import TRUSTED, agreement
+from hamlearn.infer.predictions.centring import centred, refits
 from hamlearn.infer.predictions.intervals import band
 from hamlearn.infer.predictions.reweight import from_density
 from hamlearn.infer.predictions.thermodynamics import Estimates, estimate
@@ -86,7 +87,9 @@ def predict(
         upper are nan of a single draw. Energies learned without
         a form (networks, cluster expansions) add ``predicted_error`` and ``predicted_ess`` over ``beta``, see
         :func:`hamlearn.infer.predictions.agreement.agreement`; densities, whose own draws are reweighted, add the effective
-        share of these as ``predicted_ess``. The attribute ``warning`` is there where a share is below 0.1.
+        share of these as ``predicted_ess``. Means of couplings learned by the exact likelihood are centred where few rows bear many
+        parameters (:mod:`hamlearn.infer.predictions.centring`; the attribute ``centring`` says how or why not, ``centred`` of
+        a variable whether it was). The attribute ``warning`` is there where a share is below 0.1.
 
     Raises
     ------
@@ -121,10 +124,13 @@ def predict(
         estimates, shares = from_density(densities, betas, wanted, seed)
     left = [name for name in wanted if name not in estimates]
     if left:
-        estimates |= estimate(systems, betas, left, seed)
+        found = refits(post, seed, extents)
+        estimates |= centred(estimate([*systems, *found.systems], betas, left, seed), found, betas)
     shape = tuple(systems[0].lattice.shape)
     result = _curves(post, betas, {name: estimates[name] for name in wanted}, shape, LONG_NAMES, level, seed)
     result.attrs["members_asked"] = asked
+    if left:
+        result.attrs["centring"] = found.words
     if shares is not None:
         return _with_share(result, shares)
     formless = [system for system in systems if not isinstance(system, Pairwise | QState | LearnedDensity)]
@@ -204,11 +210,18 @@ def _summarise(estimates: Estimates, level: float) -> xr.DataArray:
     independent = len(values) if estimates.independent is None else min(estimates.independent, len(values))
     shared = np.zeros(()) if estimates.shared is None else estimates.shared
     mc_error = np.sqrt(noise / independent + shared**2)
-    found = band(values, level, noise=noise, error=mc_error, independent=independent)
-    four = found.mean, found.sd, found.lower, found.upper
+    uncertain = 0.0 if estimates.shift_error is None else estimates.shift_error
+    found = band(values, level, noise=noise, error=np.hypot(mc_error, uncertain), independent=independent)
+    shift = 0.0 if estimates.shift is None else estimates.shift
+    four = found.mean + shift, found.sd, found.lower + shift, found.upper + shift
     if estimates.recalibrated is not None:
         four = widened(four, estimates.recalibrated, level)
     dims = ("beta", "quantity") if found.mean.ndim == 1 else ("beta", "quantity", "r")
     result = xr.DataArray(np.stack([*four, mc_error], 1), dims=dims)
-    result.attrs = {"method": estimates.method, "draws_used": independent, "interval": found.kind}
+    result.attrs = {
+        "method": estimates.method,
+        "draws_used": independent,
+        "interval": found.kind,
+        "centred": int(estimates.shift is not None),
+    }
     return result

@@ -47,6 +47,8 @@ class Estimates:
         error that networks share. Its ``shared`` is the sampling error of these microstates.
     independent : int, optional
         How many of the members are independent draws, where they repeat each other (few networks); all by default.
+    shift, shift_error : array (beta,) or (beta, r), optional
+        What is added to the mean over members to centre it, and its standard error.
     """
 
     values: np.ndarray
@@ -56,6 +58,8 @@ class Estimates:
     shared: np.ndarray | None = None
     recalibrated: Estimates | None = None
     independent: int | None = None
+    shift: np.ndarray | None = None
+    shift_error: np.ndarray | None = None
 
 
 def estimate(systems: Sequence[Any], betas: np.ndarray, wanted: Sequence[str], seed: int) -> dict[str, Estimates]:
