@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.stats
 from infer import oracles
 
 import hamlearn as hl
 from hamlearn.data import microstates
 from hamlearn.diagnostics.verdict import LEVELS, verdict
 from hamlearn.infer import learn, tree
+from hamlearn.infer.engines.gibbs.surrogate import Surrogate
+from hamlearn.infer.engines.gibbs.threshold import detectable
 from hamlearn.infer.kinds.couplings import heaviest_site
 from hamlearn.models import Couplings, Normal
 from hamlearn.systems import SPINS
@@ -137,6 +140,34 @@ def test_fewer_rows_than_parameters_are_a_caution_for_totals():
     assert any("fewer independent microstates (100) than parameters (128)" in reason.what for reason in found.reasons), found
     tied = verdict(learn(data, Couplings(TORUS, tie="uniform", fields=None), "pseudo", LAPLACE))
     assert not any(reason.topic == "identifiability" and reason.severity != "note" for reason in tied.reasons), tied
+
+
+# ------------------------------------------------------------------------------------------------- sparse couplings
+
+
+@pytest.mark.parametrize("hyper", [(0.3, 0.5, 0.0), (0.05, 0.1, 0.4)])
+def test_the_strength_at_which_a_sparse_posterior_sees_a_coupling(hyper):
+    """1.645 error bars above the estimate at which quadrature over the slab gives even odds."""
+    probability, slab, centre = hyper
+    precision = np.diag([400.0, 900.0, 2500.0])
+    normal = Surrogate(np.zeros(3), precision, 1.0, None, 0.0)
+    found = detectable(normal, np.array([0.9, 0.1, 0.0]), np.array(hyper))
+    assert np.isnan(found[0]), "it exists"
+    grid = np.linspace(-4, 4, 400_001)
+    prior = 0.5 * (scipy.stats.norm.pdf(grid, centre, slab) + scipy.stats.norm.pdf(grid, -centre, slab))
+    for k in (1, 2):
+        sd = precision[k, k] ** -0.5
+        estimate = found[k] - 1.645 * sd
+        with_it = np.trapezoid(prior * scipy.stats.norm.pdf(estimate, grid, sd), grid)
+        odds = probability * with_it / ((1 - probability) * scipy.stats.norm.pdf(estimate, 0.0, sd))
+        assert odds == pytest.approx(1.0, rel=1e-3)
+
+
+def test_a_sparse_posterior_says_what_it_could_not_see():
+    data, _, _, _ = glass_rows(400, 0.5, 0, (2, 3))
+    post = learn(data, Couplings(None, prior="spike_slab"), "exact", hl.infer.Gibbs(draws=100, chains=2, warmup=50))
+    (found,) = [reason for reason in verdict(post).reasons if "undetermined" in reason.what]
+    assert found.severity == "note" and "could be missed" in found.what
 
 
 # ----------------------------------------------------------------------------------------------- cluster expansions

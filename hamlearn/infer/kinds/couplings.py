@@ -227,6 +227,7 @@ def _sparse(
     found, worth = record["identifiability"], record["calibration"]["ess"]
     found["n_effective"] = float(there.sum()) + likelihood.bound.n_field_params
     found["data_at_worst_site"] = worth / max(heaviest_site(likelihood.bound, there), 1e-12)
+    record["findings"] = _undetermined(draws.detectable)
     mean = draws.theta.mean((0, 1))
     return {"theta": draws.theta, "point": mean, "included": draws.included, "hyper": draws.hyper, "record": record}
 
@@ -294,6 +295,20 @@ def _spectrum(bound: BoundCouplings, information: np.ndarray) -> _Spectrum:
         values, vectors = np.linalg.eigh(scaled)
         names = [bound.parameter_names[k] for k in leading(vectors[:, values < 1e-9 * top])]
     return _Spectrum(float(top / max(values.min(initial=top), 1e-300)), names)
+
+
+def _undetermined(detectable: np.ndarray) -> list[dict[str, str]]:
+    """Below which strength couplings could exist without having been found, as a note of the verdict."""
+    seen = detectable[np.isfinite(detectable)]
+    if not len(seen):
+        return []
+    low, high = float(seen.min()), float(seen.max())
+    strength = f"{high:.2g}" if high < 1.2 * low else f"{low:.2g} to {high:.2g}"
+    what = (
+        f"whether weak couplings exist is undetermined: those below {strength} could be missed, and their intervals may then hold nothing "
+        "but zero (of all couplings, absent ones too, intervals cover what they say; of weak existing ones fewer)"
+    )
+    return [{"severity": "note", "topic": "identifiability", "what": what, "advice": "More data see weaker couplings."}]
 
 
 def heaviest_site(bound: BoundCouplings, there: np.ndarray | None = None) -> float:

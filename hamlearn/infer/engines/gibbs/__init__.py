@@ -7,6 +7,7 @@ half-Cauchy scales by the inverse-gamma mixture of Makalic & Schmidt 2016).
 
 * `surrogate`: the normal likelihood;
 * `search`: where to expand it and where the chains start;
+* `threshold`: how strong a coupling has to be to be seen;
 * `chain`: one chain; `collapsed`: its moves that integrate the strengths out.
 """
 
@@ -19,6 +20,7 @@ import numpy as np
 from hamlearn.infer.calibrate import ScoreCovariance
 from hamlearn.infer.engines.gibbs.search import run_chain, search, spacing
 from hamlearn.infer.engines.gibbs.surrogate import Surrogate, surrogate
+from hamlearn.infer.engines.gibbs.threshold import detectable
 from hamlearn.infer.likelihoods import Likelihood
 from hamlearn.models import SpikeSlab
 from hamlearn.progress import track
@@ -46,6 +48,8 @@ class SpikeSlabDraws:
         Different graphs the search came across.
     evidence : array
         Log evidence, below the best one's, of the graph that each chain started from.
+    detectable : array (n_coupling_params,)
+        Strength at which a coupling that is absent would have been seen; NaN for those that exist.
     """
 
     theta: np.ndarray
@@ -56,6 +60,7 @@ class SpikeSlabDraws:
     rounds: int
     graphs: int
     evidence: np.ndarray
+    detectable: np.ndarray
 
 
 def spike_slab(
@@ -86,4 +91,5 @@ def spike_slab(
     theta, included, hyper = (np.stack([run[part] for run in runs]) for part in range(3))
     evidence = np.array([found.evidence[found.modes.index(mode)] for mode in begin])
     normal = found.normal
-    return SpikeSlabDraws(theta, included, hyper, normal.score, normal.shrinkage, found.rounds, found.found, evidence)
+    least = detectable(normal, included.mean((0, 1)), np.median(hyper, (0, 1)))
+    return SpikeSlabDraws(theta, included, hyper, normal.score, normal.shrinkage, found.rounds, found.found, evidence, least)
