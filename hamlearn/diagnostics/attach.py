@@ -9,9 +9,11 @@ import numpy as np
 import xarray as xr
 
 from hamlearn import data as microstates
-from hamlearn.diagnostics import arviz, comparison, densities, invariants, signals, simulated
+from hamlearn.diagnostics import arviz, comparison, densities, invariants, scores, signals, simulated
 from hamlearn.diagnostics.verdict import CHECK, Verdict, verdict
-from hamlearn.infer import kinds, tree
+from hamlearn.infer import kinds, records, tree
+
+MEMBERS = 8  # of a posterior, whose mean energy score tests look at: its error is a third of a member's
 
 
 def attach(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None = None, *, check: bool = True, seed: int = 0) -> xr.DataTree:
@@ -55,7 +57,15 @@ def _compare(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], record:
         return densities.check(post, data, seed)
     rows = microstates.rows(microstates.split_by_beta(data)[0])
     symmetric = invariants.symmetric(kinds.of(post).members(post, 1, seed, None)[0], rows)
-    return simulated.check(data, model, tau=tau, symmetric=symmetric, seed=seed)
+    named = _score_tests(post, data, tau, seed) if kinds.kind_name(post) == "clusters" else None
+    return simulated.check(data, model, tau=tau, symmetric=symmetric, named=named, seed=seed)
+
+
+def _score_tests(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], tau: float, seed: int) -> scores.Tests:
+    """Score tests from the mean energy of some members."""
+    sets = microstates.split_by_beta(data)
+    members = kinds.of(post).members(post, MEMBERS, seed, None)
+    return scores.energies(members, [records.as_part(one, members[0].space) for one in sets], tau, seed)
 
 
 def judge(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None = None, *, check: bool = True, seed: int = 0) -> Verdict:

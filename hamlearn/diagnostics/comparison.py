@@ -94,9 +94,7 @@ def check(
     sets = microstates.split_by_beta(data)
     found = _scores(sets, model, tau, seed)
     compared = _held_out(sets, model, likelihood, members, tau, seed)
-    skipped = [found.reason] if found.reason else []
-    if found.slow:
-        skipped.append(f"what changes too seldom in these chains ({', '.join(found.slow)})")
+    skipped = found.left_out
     if isinstance(compared, str):
         if not found.rows:
             return weigh.undecided(compared)

@@ -15,7 +15,7 @@ import xarray as xr
 
 from hamlearn import data as microstates
 from hamlearn import infer
-from hamlearn.diagnostics import halves, invariants, weigh
+from hamlearn.diagnostics import halves, invariants, scores, weigh
 from hamlearn.diagnostics.features import bin_edges
 from hamlearn.diagnostics.weigh import Statistic
 from hamlearn.errors import HamlearnError
@@ -39,6 +39,7 @@ def check(
     engine: Any = "auto",
     tau: float | None = None,
     symmetric: bool | None = None,
+    named: scores.Tests | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
     """Compare held-out data with simulations of a model that was refitted to the other half.
@@ -72,7 +73,7 @@ def check(
     pieces = [halves.split(part, rng, tau, symmetric=symmetric) for part in sets]
     lacking = [piece for piece in pieces if isinstance(piece, str)]
     if lacking:
-        return weigh.undecided(lacking[0])
+        return _table(lacking[0], named)
     fits = [piece[0] for piece in pieces if not isinstance(piece, str)]
     held = [piece[1] for piece in pieces if not isinstance(piece, str)]
     try:
@@ -83,8 +84,20 @@ def check(
             label = f" at beta = {float(fit['beta']):.4g}" if len(sets) > 1 else ""
             rows += _compare(systems, fit, half, label, rng)
     except HamlearnError as error:
-        return weigh.undecided(f"the model fitted to half of the data could not be compared ({str(error).split('.')[0]})")
-    return weigh.table(rows, min(half.blocks for half in held), None)
+        return _table(f"the model fitted to half of the data could not be compared ({str(error).split('.')[0]})", named)
+    skipped = "; ".join(_left_out(named))
+    return weigh.table(rows, min(half.blocks for half in held), None, named=() if named is None else named.rows, skipped=skipped)
+
+
+def _table(reason: str, named: scores.Tests | None) -> xr.Dataset:
+    """What there is where nothing was compared: the score tests, if they ran."""
+    if named is None or not named.rows:
+        return weigh.undecided(reason)
+    return weigh.table([], named.blocks, None, named=named.rows, skipped="; ".join([reason, *_left_out(named)]))
+
+
+def _left_out(named: scores.Tests | None) -> list[str]:
+    return [] if named is None else named.left_out
 
 
 def _compare(systems: list[Any], fit: xr.Dataset, half: halves.Half, label: str, rng: np.random.Generator) -> list[weigh.Row]:

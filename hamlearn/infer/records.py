@@ -11,7 +11,7 @@ import xarray as xr
 from hamlearn import data as microstate_data
 from hamlearn.errors import HamlearnError
 from hamlearn.models import BoundCouplings, Couplings
-from hamlearn.systems.base import space_from_name
+from hamlearn.systems.base import Space, space_from_name
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,10 +64,7 @@ def bind(data: xr.Dataset | Iterable[xr.Dataset], model: Couplings) -> tuple[Bou
     bound = model.bind(space, sets[0]["state"].shape[2:])
     parts = []
     for part in sets:
-        weight, weighted = microstate_data.multiplicity(part)
-        values = microstate_data.rows(part)
-        states = values.astype(float) if space.continuous else space.index(values).astype(np.int8)
-        parts.append(Part(states, weight, weighted, float(part["beta"]), bool(int(part.attrs.get("independent", 0)))))
+        parts.append(as_part(part, space))
     return bound, parts, sets
 
 
@@ -75,6 +72,14 @@ def mean_beta(betas: Sequence[float]) -> float:
     """The inverse temperature that a prior in units of kT refers to: the geometric mean (1 if there is none above zero)."""
     positive = [abs(beta) for beta in betas if beta != 0]
     return float(np.exp(np.mean(np.log(positive)))) if positive else 1.0
+
+
+def as_part(data: xr.Dataset, space: Space) -> Part:
+    """Microstates at one temperature as the likelihoods read them."""
+    weight, weighted = microstate_data.multiplicity(data)
+    values = microstate_data.rows(data)
+    states = values.astype(float) if space.continuous else space.index(values).astype(np.int8)
+    return Part(states, weight, weighted, float(data["beta"]), bool(int(data.attrs.get("independent", 0))))
 
 
 def flat(part: Part) -> tuple[np.ndarray, np.ndarray]:

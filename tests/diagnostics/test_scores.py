@@ -135,6 +135,27 @@ def test_scores_have_mean_zero_and_the_slopes_that_are_projected_out(q):
         np.testing.assert_allclose(-slope, expected(theta, theta, "H")[:, k], atol=2e-7)
 
 
+def test_energies_alone_give_the_same_scores_as_the_tables_of_a_pair_model():
+    bound = COUPLINGS(SMALL).bind(SPINS, SMALL.shape)
+    theta = np.random.default_rng(0).normal(size=bound.n_params)
+    index = np.random.default_rng(1).integers(2, size=(200, 9)).astype(np.int8)
+    rows = sums.Rows(index, np.ones(200), np.arange(200) // 10, 20, 0.6)
+    lists, totals, _ = named.generic((3, 3), 2)
+    tables = sums.collect(conditionals.PairConditionals(bound, theta), rows, lists, totals, 2)
+    alone = sums.collect(conditionals.EnergyConditionals([bound.system(theta)]), rows, lists, totals, 2)
+    np.testing.assert_allclose(alone.sums, tables.sums, atol=1e-9)
+    np.testing.assert_allclose(alone.scores[:, 0], tables.scores @ theta, atol=1e-9)
+    np.testing.assert_allclose(alone.G[:, 0], tables.G @ theta, atol=1e-9)
+
+
+def test_clusters_are_asked_too():
+    rows = [exact.sample(hl.systems.Ising(SQUARE, J=1.0), beta, 1500, k).reshape(-1, 4, 4) for k, beta in enumerate((0.2, 0.4))]
+    mixed = np.random.default_rng(0).permutation(np.concatenate(rows)).astype(int)
+    parts = [records.as_part(hl.microstates(mixed, beta=0.3), SPINS)]
+    found = {row.name: row for row in scores.energies([hl.systems.Ising(SQUARE, J=1.02)], parts, 1.0).rows}
+    assert found["energy dispersion"].p_value < 1e-6 and 0.2 < found["energy dispersion"].effect < 0.5
+
+
 def test_p_values_of_right_models_are_not_too_small():
     found: dict[str, list[float]] = {}
     states = all_states(SMALL)

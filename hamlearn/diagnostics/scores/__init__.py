@@ -12,12 +12,13 @@ import numpy as np
 
 from hamlearn.diagnostics import weigh
 from hamlearn.diagnostics.scores import blocks, listed, named, sums
-from hamlearn.diagnostics.scores.conditionals import PairConditionals
+from hamlearn.diagnostics.scores.conditionals import EnergyConditionals, PairConditionals
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.likelihoods import ExactLikelihood, OneHotLikelihood, composite
 from hamlearn.infer.optimum import maximise
 from hamlearn.infer.records import Part
 from hamlearn.models import BoundCouplings
+from hamlearn.systems.base import System
 
 MOST_PARAMETERS = 2500
 MOST_WORK = 1e8  # values of test functions computed: about two seconds
@@ -50,6 +51,12 @@ class Tests:
     isolated: list[int] = field(default_factory=list)
     slow: list[str] = field(default_factory=list)
     reason: str = ""
+
+    @property
+    def left_out(self) -> list[str]:
+        """What was not tested and why, in words."""
+        slow = [f"what changes too seldom in these chains ({', '.join(self.slow)})"] if self.slow else []
+        return ([self.reason] if self.reason else []) + slow
 
 
 def pairs(bound: BoundCouplings, parts: Sequence[Part], taus: Sequence[float], seed: int = 0) -> Tests:
@@ -129,6 +136,45 @@ def pairs(bound: BoundCouplings, parts: Sequence[Part], taus: Sequence[float], s
                 label = f" at beta = {rows.beta:.4g}" if len(parts) > 1 else ""
                 spread = float(np.sqrt(2 * degrees))
                 result.rows.append(weigh.Row(f"whole microstates{label}", value, degrees, spread, (value - degrees) / spread, p, True))
+    return result
+
+
+def energies(systems: Sequence[System], parts: Sequence[Part], tau: float, seed: int = 0) -> Tests:
+    """Score tests of any discrete system, from energies alone.
+
+    Parameters
+    ----------
+    systems : sequence of System
+        Members of the posterior; their mean energy is tested.
+    parts : sequence of Part
+        The data, one entry a temperature.
+    tau : float
+        Autocorrelation time in draws.
+    seed : int
+        Of the assignment of independent rows to blocks, and of the resampling.
+
+    Returns
+    -------
+    Tests
+        Only the scale of the energies is projected out: where more was fitted the tests are conservative.
+    """
+    rng = np.random.default_rng(seed)
+    model = EnergyConditionals(systems)
+    n_sites, q = parts[0].states.shape[2], systems[0].space.q
+    most = int(max(MOST_WORK / (n_sites**2 * q * len(systems)) / len(parts), 1000))
+    taken = [blocks.gathered(part, tau, most, len(parts), rng) for part in parts]
+    data = [rows for rows, _ in taken]
+    result = Tests(blocks=min(rows.blocks for rows in data), every=max(every for _, every in taken))
+    if result.blocks < blocks.MIN_BLOCKS:
+        result.reason = (
+            f"the data hold {result.blocks} blocks of {blocks.BLOCK_TIMES:g} autocorrelation times; {blocks.MIN_BLOCKS} are needed"
+        )
+        return result
+    found, totals, tests = named.generic(tuple(systems[0].lattice.shape), q)
+    collected = [sums.collect(model, rows, found, totals, q) for rows in data]
+    _judged(tests, sums.residuals(collected), parts, rng, result)
+    if len(parts) > 1:
+        _judged(_temperatures(parts, 1)[:1], sums.apart(collected, model.theta), parts, rng, result)
     return result
 
 

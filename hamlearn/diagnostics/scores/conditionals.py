@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from hamlearn.infer.likelihoods import conditionals
 from hamlearn.models import BoundCouplings
+from hamlearn.systems.base import System
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,3 +71,31 @@ class PairConditionals:
             bonds = np.arange(len(first))[some]
             total -= self._tables[bonds, index[:, first[some]], index[:, second[some]]].sum(1)
         return np.asarray(total)
+
+
+class EnergyConditionals:
+    """Of any discrete system, from its energies alone; what was fitted is taken to be at least their scale.
+
+    Parameters
+    ----------
+    systems : sequence of System
+        Members of a posterior: their mean energy is used.
+    """
+
+    def __init__(self, systems: Sequence[System]) -> None:
+        self.systems, self.theta, self.n_params = list(systems), np.ones(1), 1
+        self.space, self.shape = systems[0].space, tuple(systems[0].lattice.shape)
+
+    def site(self, index: np.ndarray, site: int) -> Site:
+        """The conditional of `site`."""
+        energy = np.empty((len(index), self.space.q))
+        for value in range(self.space.q):
+            changed = index.copy()
+            changed[:, site] = value
+            energy[:, value] = self.energies(changed)
+        return Site(energy, -energy[..., None], np.zeros(1, int))
+
+    def energies(self, index: np.ndarray) -> np.ndarray:
+        """Energy of every row."""
+        states = self.space.from_index(index).reshape(-1, *self.shape)
+        return np.mean([np.asarray(system.energy(states), float) for system in self.systems], axis=0)

@@ -13,6 +13,7 @@ from hamlearn.diagnostics.scores import terms as lists
 from hamlearn.diagnostics.scores.sums import Sums
 from hamlearn.diagnostics.scores.terms import Terms
 from hamlearn.models import BoundCouplings
+from hamlearn.systems import lattice as lattices
 
 _REPLICATES, _SPECTRA = 2000, 500
 _CONTRIBUTING = 30.0  # blocks that must share the variance of a sum, for normal tails to hold
@@ -53,9 +54,8 @@ def directions(bound: BoundCouplings) -> tuple[list[Terms], np.ndarray, list[Nam
     """Terms, the totals ``(total, term)`` of some of them, and the tests, for a family of pair couplings on its graph."""
     lattice, spins = bound.lattice, bound.space.q == 2
     pairs, free = lists.bond_pairs(lattice), lists.unbonded(lattice)
-    squares = "four-spin plaquettes" if spins else "four-site plaquettes"
     found = [
-        Terms(squares, lists.some(lists.plaquettes(lattice))),
+        Terms(_squares(bound.space.q), lists.some(lists.plaquettes(lattice))),
         Terms("products of two bonds", lattice.bonds[pairs].reshape(-1, 4)),
         Terms("pairs without a bond", free),
     ]
@@ -66,17 +66,7 @@ def directions(bound: BoundCouplings) -> tuple[list[Terms], np.ndarray, list[Nam
     if spins and bound.model.fields != "site":
         found.append(Terms("single sites", lists.some(np.arange(lattice.n_sites)[:, None])))
     found = [one for one in found if len(one)]
-    stops = np.cumsum([len(one) for one in found])
-    n = int(stops[-1]) if len(stops) else 0
-    where = {one.name: np.arange(stop - len(one), stop) for one, stop in zip(found, stops, strict=True)}
-    summed = [name for name in (squares, "single sites") if len(where.get(name, ())) > 1]
-    totals = np.array([np.isin(np.arange(n), where[name]) for name in summed], float).reshape(-1, n)
-    tests = [Named(f"{name}, sum", np.array([n + k]), "one", "h" if name == "single sites" else "K") for k, name in enumerate(summed)]
-    dispersion = n + len(totals)
-    tests.append(Named("energy dispersion", np.array([dispersion]), "one", "spread of beta"))
-    sites = np.arange(dispersion + 1, dispersion + 1 + lattice.n_sites)
-    tests.append(Named("misread values, common share", sites[-1:] + 1, "one", "share"))
-    tests.append(Named("misread values, site by site", sites, "all"))
+    totals, tests, where = _common(found, lattice.n_sites)
     tests += [Named(f"{one.name}, one by one", where[one.name], "all") for one in found]
     if len(free):
         names = tuple(f"{i}–{j}" for i, j in free.tolist())
@@ -85,6 +75,34 @@ def directions(bound: BoundCouplings) -> tuple[list[Terms], np.ndarray, list[Nam
     if len(pairs) > 2:
         tests.append(Named("products of two bonds, common factor", where["products of two bonds"], "common factor", pairs=pairs))
     return found, totals, tests
+
+
+def generic(shape: tuple[int, ...], q: int) -> tuple[list[Terms], np.ndarray, list[Named]]:
+    """What can be asked of any discrete system on a grid: squares, energy dispersion, misread values."""
+    squares = lists.some(lists.plaquettes(lattices.hypercubic(shape))) if len(shape) > 1 and min(shape) > 2 else np.zeros((0, 4), int)
+    found = [Terms(_squares(q), squares)] if len(squares) else []
+    totals, tests, where = _common(found, int(np.prod(shape)))
+    return found, totals, tests + [Named(f"{one.name}, one by one", where[one.name], "all") for one in found]
+
+
+def _squares(q: int) -> str:
+    return "four-spin plaquettes" if q == 2 else "four-site plaquettes"
+
+
+def _common(found: Sequence[Terms], n_sites: int) -> tuple[np.ndarray, list[Named], dict[str, np.ndarray]]:
+    """Totals, the tests of them and of what needs no terms, and the columns of every kind of terms."""
+    stops = np.cumsum([len(one) for one in found])
+    n = int(stops[-1]) if len(stops) else 0
+    where = {one.name: np.arange(stop - len(one), stop) for one, stop in zip(found, stops, strict=True)}
+    summed = [name for name in (_squares(2), _squares(3), "single sites") if len(where.get(name, ())) > 1]
+    totals = np.array([np.isin(np.arange(n), where[name]) for name in summed], float).reshape(-1, n)
+    tests = [Named(f"{name}, sum", np.array([n + k]), "one", "h" if name == "single sites" else "K") for k, name in enumerate(summed)]
+    dispersion = n + len(totals)
+    tests.append(Named("energy dispersion", np.array([dispersion]), "one", "spread of beta"))
+    sites = np.arange(dispersion + 1, dispersion + 1 + n_sites)
+    tests.append(Named("misread values, common share", sites[-1:] + 1, "one", "share"))
+    tests.append(Named("misread values, site by site", sites, "all"))
+    return totals, tests, where
 
 
 def judge(tests: Sequence[Named], sums: Sums, rng: np.random.Generator, *, known: bool = False) -> list[weigh.Row]:

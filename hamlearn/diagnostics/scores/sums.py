@@ -185,7 +185,7 @@ def _chunk(
         own = features[here, observed]
         np.add.at(scores.T, one.index, own.T)
         # Directions: local terms of this site, their totals, and the square of the energy.
-        columns = np.concatenate([start + where for start, where in zip(starts, touching[site], strict=False)]).astype(int)
+        columns = np.concatenate([*(start + where for start, where in zip(starts, touching[site], strict=False)), []]).astype(int)
         values = [beta * _site_values(index, part.sites[where], site, q) for part, where in zip(terms, touching[site], strict=True)]
         local = np.concatenate([*values, np.zeros((count, q, 0))], -1)
         shifted = energy[:, None] + one.energy - one.energy[here, observed][:, None]
