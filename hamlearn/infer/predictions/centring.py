@@ -35,7 +35,7 @@ class Refits:
     Attributes
     ----------
     systems : list of System
-        The optimum, then pairs of refits.
+        The optimum, that refitted to its own means (the prior pulls once more), then pairs of refits.
     words : str
         What was done, or why nothing was.
     optimism : float
@@ -83,20 +83,20 @@ def refits(post: xr.DataTree, seed: int, shape: tuple[int, ...] | None = None) -
         reason = "the likelihood has no single finite optimum"
     if reason:
         return Refits([], f"not centred: {reason}; intervals of the energy and free energy hold 2p/(M beta) instead", optimism)
-    centre, pairs = _pairs(bound, post, float(rows), prior, seed)
+    centres, pairs = _pairs(bound, post, float(rows), prior, seed)
     if len(pairs) < PAIRS // 2:
         words = "not centred: refits run off to infinity; intervals of the energy and free energy hold 2p/(M beta) instead"
         return Refits([], words, optimism)
     lattice = None if shape is None else bound.lattice.resized(shape)
-    systems = [bound.system(theta, lattice) for theta in [centre, *(one for pair in pairs for one in pair)]]
+    systems = [bound.system(theta, lattice) for theta in [*centres, *(one for pair in pairs for one in pair)]]
     words = f"by {len(pairs)} pairs of refits to slightly shifted data ({p} parameters, {rows:.4g} effective rows)"
     return Refits(systems, words)
 
 
 def _pairs(
     bound: BoundCouplings, post: xr.DataTree, rows: float, prior: Prior | None, seed: int
-) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
-    """The optimum, and optima of data whose means are its own plus and minus a part of the data's noise."""
+) -> tuple[list[np.ndarray], list[tuple[np.ndarray, np.ndarray]]]:
+    """The optimum, that of its own means, and optima of data whose means are its own plus and minus a part of the data's noise."""
     likelihood = _likelihood(bound, post, rows)
     point = post["point"].to_dataset()
     start = bound.from_values(point["J"].values, point["h"].values if "h" in point else None)
@@ -108,6 +108,9 @@ def _pairs(
         values, vectors = np.linalg.eigh(covariance)
         means.append(mean)
         roots.append(vectors * np.sqrt(np.maximum(values, 0.0)))
+    # What a proper prior pulls is of the first order: it must not be taken for a second difference.
+    likelihood.totals = likelihood.sizes[:, None] * np.stack(means)
+    pulled = maximise(likelihood, prior, start=centre).theta
     found = []
     for _ in range(PAIRS):
         # Signs along the principal axes: the sum over axes of second differences then comes without its diagonal's noise.
@@ -117,7 +120,7 @@ def _pairs(
         for sign in (1.0, -1.0):
             likelihood.totals = likelihood.sizes[:, None] * np.stack(means) + sign * noise
             try:
-                best = maximise(likelihood, prior, start=centre)
+                best = maximise(likelihood, prior, start=pulled)
             except (HamlearnError, np.linalg.LinAlgError):
                 break
             if not best.converged:
@@ -125,7 +128,7 @@ def _pairs(
             pair.append(best.theta)
         if len(pair) == 2:
             found.append((pair[0], pair[1]))
-    return centre, found
+    return [centre, pulled], found
 
 
 def _likelihood(bound: BoundCouplings, post: xr.DataTree, rows: float) -> ExactLikelihood:
@@ -165,7 +168,7 @@ def centred(estimates: dict[str, Estimates], found: Refits, betas: np.ndarray) -
         result[name] = replace(one, values=values, errors=one.errors[:-count])
         if one.errors.any():
             continue
-        bias = ((own[1::2] + own[2::2]) / 2 - own[0]) / _STEP**2
+        bias = ((own[2::2] + own[3::2]) / 2 - own[1]) / _STEP**2 + own[1] - own[0]
         shift = own[0] - bias.mean(0) - values.mean(0)
         result[name] = replace(result[name], shift=shift, shift_error=bias.std(0, ddof=1) / np.sqrt(len(bias)))
     return result
