@@ -62,6 +62,7 @@ class Case:
 
 
 NORMAL, LASSO = hl.models.Normal(0.5), hl.models.Laplace(0.3)
+DEFAULT = hl.models.Couplings().prior  # at β = 1
 SPIKE = hl.models.SpikeSlab(slab=0.3, inclusion=0.3, common=False)
 HORSESHOE = hl.models.Horseshoe(global_scale=0.1, slab=0.5)
 CASES = {
@@ -71,6 +72,8 @@ CASES = {
     "normal, pseudo, laplace, many rows": Case(NORMAL, "pseudo", LaplaceApproximation(), 6, 10_000, 500),
     "normal, exact, nuts": Case(NORMAL, "exact", SAMPLER, 6, 500, 100),
     "normal, pseudo, nuts": Case(NORMAL, "pseudo", SAMPLER, 6, 2000, 50),
+    "default prior, exact, laplace": Case(DEFAULT, "exact", LaplaceApproximation(), 6, 300, 300),
+    "default prior, exact, nuts": Case(DEFAULT, "exact", SAMPLER, 6, 300, 60),
     "laplace, exact, nuts": Case(LASSO, "exact", SAMPLER, 5, 300, 120),
     "laplace, pseudo, nuts": Case(LASSO, "pseudo", SAMPLER, 5, 2000, 50),
     "spike-slab, exact, gibbs": Case(SPIKE, "exact", Gibbs(), 6, 500, 600, True),
