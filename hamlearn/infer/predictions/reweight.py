@@ -42,14 +42,15 @@ def from_density(
         if id(one) not in found:
             found[id(one)] = _one(system, one, betas, wanted, seed + len(found))
     rows = list(found.values())
-    shares = np.min([row.share for row in rows], 0)
+    together = len(rows) > 1 and all(row.recalibrated is not None for row in rows)  # one network has no interval to hold it
+    shares = np.min([row.share_recalibrated if together else row.share for row in rows], 0)
     method = f"direct draws, reweighted (effective share at least {shares.min():.2g})"
     distances = observables.separations(systems[0].lattice) if "correlation" in wanted else None
     estimates = {}
     for name in wanted:
         where = distances if name == "correlation" else None
         second = None
-        if len(rows) > 1 and all(row.recalibrated is not None for row in rows):  # one network has no interval to hold it
+        if together:
             values, errors, moved = (
                 np.stack(part) for part in zip(*(row.recalibrated[name] for row in rows if row.recalibrated), strict=True)
             )
@@ -62,11 +63,15 @@ def from_density(
 
 @dataclass(frozen=True, eq=False)
 class _Network:
-    """Values and errors ``(beta, ...)`` of every observable; recalibrated also by how much they move with each of two moments."""
+    """Values and errors ``(beta, ...)`` of every observable; recalibrated also by how much they move with each of two moments.
+
+    `share` is the effective share of draws; `share_recalibrated` the smaller of it and that of the recalibrated density.
+    """
 
     own: dict[str, tuple[np.ndarray, np.ndarray]]
     recalibrated: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] | None
     share: np.ndarray
+    share_recalibrated: np.ndarray
 
 
 def _one(system: LearnedDensity, one: Evaluator, betas: np.ndarray, wanted: Sequence[str], seed: int) -> _Network:
@@ -84,7 +89,7 @@ def _one(system: LearnedDensity, one: Evaluator, betas: np.ndarray, wanted: Sequ
     same = lambda log_q: log_q
     own, share = _with_errors(draws, same, wanted)
     if one.observed is None or one.conditioned:
-        return _Network(own, None, share)
+        return _Network(own, None, share, share)
     known = one.observed
     values, again = _with_errors(draws, lambda log_q: recalibrated(log_q, known), wanted)
     # The difference to moments one standard error away, in each of their two directions.
@@ -92,7 +97,7 @@ def _one(system: LearnedDensity, one: Evaluator, betas: np.ndarray, wanted: Sequ
     second = {
         name: (*values[name], np.stack([part - values[name][0] for part in parts])) for name, parts in zip(wanted, moved, strict=True)
     }
-    return _Network(own, second, np.minimum(share, again))
+    return _Network(own, second, share, np.minimum(share, again))
 
 
 @dataclass(frozen=True, eq=False)
