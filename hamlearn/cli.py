@@ -102,7 +102,7 @@ def learn(
         str | None, typer.Option(help="Inverse temperature of each file; undeclared, couplings come out as beta times J.")
     ] = None,
     graph: Annotated[str, typer.Option(help="all (every pair), square, triangular, honeycomb, or a file of bonds (.csv, .npy).")] = "all",
-    shape: Annotated[str | None, typer.Option(help="Lattice extents where the data are flat, for example 8x8.")] = None,
+    shape: Annotated[str | None, typer.Option(help="Lattice extents where the data are flat and --graph names a lattice: 8x8.")] = None,
     open_boundaries: Annotated[bool, typer.Option("--open", help="No periodic boundaries.")] = False,
     tie: Annotated[str, typer.Option(help="bond, uniform or distance.")] = "bond",
     fields: Annotated[str, typer.Option(help="site, uniform or none.")] = "site",
@@ -345,11 +345,23 @@ def _graph(name: str, data: Any, shape: str | None, periodic: bool) -> Any:
         return None
     makers = {"square": lattice.hypercubic, "triangular": lattice.triangular, "honeycomb": lattice.honeycomb}
     if name in makers:
-        return makers[name](_shape(shape) if shape else data["state"].shape[2:], periodic=periodic)
+        extents = tuple(size for axis, size in data["state"].sizes.items() if axis not in ("beta", "chain", "draw"))
+        if not shape and len(extents) < 2:
+            raise HamlearnError(_no_extents(name, extents[0]))
+        return makers[name](_shape(shape) if shape else extents, periodic=periodic)
     if not Path(name).exists():
         raise HamlearnError(f"--graph is all, {', '.join(makers)}, or a file of bonds; there is no file {name!r}.")
     loaded = storage.read_states(name)
     return loaded["state"] if isinstance(loaded, dict) else loaded["state"].values
+
+
+def _no_extents(graph: str, sites: int) -> str:
+    """What to say where a lattice is asked for and rows are flat: one extent would make a chain of it."""
+    cells, rest = divmod(sites, 2) if graph == "honeycomb" else (sites, 0)  # a honeycomb's unit cell holds two sites
+    rows = max((k for k in range(2, int(cells**0.5) + 1) if cells % k == 0), default=None)
+    example = f"--shape {rows}x{cells // rows}" if rows and not rest else "--shape with rows x columns, such as --shape 8x8"
+    chain = f", or --shape {sites} if the sites are a chain" if graph == "square" else ""
+    return f"--graph {graph} needs the lattice's extents, but the rows are flat ({sites} columns): add {example}{chain}."
 
 
 def main() -> None:

@@ -84,6 +84,15 @@ def test_neighbour_products_on_an_open_lattice(tmp_path, monkeypatch, capsys):
     assert (member.coupling, member.lattice.periodic) == ("product", False)
 
 
+@pytest.mark.parametrize(("shape", "bonds"), [("3x4", 24), ("12", 12)])
+def test_flat_rows_on_a_named_lattice(shape, bonds, tmp_path, monkeypatch, capsys):
+    np.save(tmp_path / "flat.npy", np.random.default_rng(0).choice([-1, 1], (300, 12)))
+    arguments = ("learn", tmp_path / "flat.npy", "--graph", "square", "--shape", shape, "--engine", "mle", "--no-check")
+    code, _, err = run(monkeypatch, capsys, *arguments, "-o", tmp_path / "p.nc")
+    assert code == 0, err
+    assert hl.load(tmp_path / "p.nc")["posterior"].sizes["bond"] == bonds
+
+
 def test_a_disk_that_fills_up_loses_nothing(tmp_path, monkeypatch, capsys):
     generator = np.random.default_rng(0)
     np.savetxt(tmp_path / "votes.csv", generator.choice([-1, 1], (200, 3)), fmt="%d", delimiter=",")
@@ -155,6 +164,16 @@ MISTAKES = {
         ["learn", "bits.csv", "--space", "reals", "--model", "polynomial-action", "--neighbour", "products", "-o", "p.nc"],
         "Did you mean 'product'",
     ),
+    "a square lattice of flat rows": (
+        ["learn", "flat.csv", "--graph", "square", "-o", "p.nc"],
+        r"flat \(24 columns\): add --shape 4x6, or --shape 24 if the sites are a chain\.$",
+    ),
+    "a triangular lattice of flat rows": (["learn", "flat.csv", "--graph", "triangular", "-o", "p.nc"], r"add --shape 4x6\.$"),
+    "a honeycomb of flat rows": (["learn", "flat.csv", "--graph", "honeycomb", "-o", "p.nc"], r"add --shape 3x4\.$"),
+    "flat rows of a prime number": (
+        ["learn", "bits.csv", "--space", "bits", "--graph", "square", "-o", "p.nc"],
+        r"flat \(3 columns\): add --shape with rows x columns",
+    ),
     "a shape that is none": (["simulate", "ising", "--shape", "8y8", "-o", "d.nc"], "8x8"),
 }
 
@@ -167,6 +186,7 @@ def test_mistakes_are_one_line_and_exit_2(name, tmp_path, monkeypatch, capsys):
     np.save("bits.npy", bits)
     bits[:, 1] = 1
     np.savetxt("frozen.csv", bits, fmt="%d", delimiter=",")
+    np.savetxt("flat.csv", np.random.default_rng(2).choice([-1, 1], (50, 24)), fmt="%d", delimiter=",")
     (tmp_path / "ragged.csv").write_text("1,-1\n1,-1,1\n1\n")
     (tmp_path / "empty.csv").write_text("")
     xr.Dataset({"x": ("t", [1.0])}).to_netcdf("bits.nc", engine="h5netcdf")
