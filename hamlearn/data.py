@@ -88,6 +88,8 @@ def microstates(
     given["wrap"] = True if wrap else None
     if isinstance(source, xr.Dataset):
         return _already_said(validate(source), given)
+    if isinstance(source, xr.DataTree):
+        raise HamlearnError("this is a posterior or another tree of results, not microstates: give the data that it was learned from.")
     if isinstance(source, str | PathLike):
         source_path = source
         loaded = storage.read_states(fspath(source), count_column=counts if isinstance(counts, int | str) else None)
@@ -329,7 +331,9 @@ def _to_space(array: np.ndarray, space: str, q: int | None) -> tuple[np.ndarray,
     if space == "states":
         if found[0] < 0 or found[-1] > 126 or not np.all(found == np.floor(found)) or (q is not None and found[-1] >= q):
             top = "q−1" if q is None else str(q - 1)
-            raise HamlearnError(f"space='states' holds the integers 0 … {top}; found values from {found[0]} to {found[-1]}.")
+            raise HamlearnError(
+                f"space='states' holds the integers 0 … {top}; found values from {found[0]} to {found[-1]}.{_hint_of_codes(found, q)}"
+            )
         return array.astype(np.int8), "states", max(2, len(found)) if q is None else int(q)
     allowed = (-1, 1) if space == "spins" else (0, 1)
     if not np.isin(found, allowed).all():
@@ -346,6 +350,14 @@ def _to_space(array: np.ndarray, space: str, q: int | None) -> tuple[np.ndarray,
         raise HamlearnError(f"space={space!r} allows the values {allowed[0]} and {allowed[1]}; found {shown}.{hint}")
     values = array.astype(np.int8)
     return (values if space == "spins" else 2 * values - 1), "spins", 2
+
+
+def _hint_of_codes(found: np.ndarray, q: int | None) -> str:
+    """What to do about whole codes that are in 0 … q−1 only once they are renumbered; nothing for others."""
+    if q is None or not 0 <= found[0] <= found[-1] <= 126 or len(found) > q or not np.all(found == np.floor(found)):
+        return ""
+    shift = ", or subtract 1 from them" if found[0] >= 1 and found[-1] == q else ""
+    return f" Leave q={q} out (the codes that occur are then numbered from 0, in their order){shift}."
 
 
 def _without_gaps(values: np.ndarray) -> tuple[np.ndarray, list[int] | None]:

@@ -170,10 +170,18 @@ def _readable(target: Path) -> Any:
         raise HamlearnError(f"cannot read {target}: {first}") from error
 
 
+_READERS = {"a posterior": "hl.load(path)", "a prediction": "xarray.open_dataset(path)"}
+
+
 def _read_xarray(target: Path) -> xr.Dataset | dict[str, Any]:
     dataset = read_dataset(target)
     if "state" in dataset and "space" in dataset.attrs:
         return dataset
+    kind = "a posterior" if {"model", "schema_version"} <= set(dataset.attrs) else "a prediction" if "quantity" in dataset.dims else ""
+    if kind:
+        raise HamlearnError(
+            f"{target} holds {kind}, not microstates: give the data that it was made from, or read it with {_READERS[kind]}."
+        )
     return _pick_state({str(key): value.values for key, value in dataset.variables.items()}, target)
 
 
@@ -211,10 +219,20 @@ def _read_table(target: Path, count_column: int | str | None) -> dict[str, Any]:
             raise HamlearnError(f"{target} has no column {count_column!r} to take counts from; it has {table.shape[1]} columns.")
         column = table.columns[count_column] if number else count_column
         result["counts"] = table.pop(column).to_numpy()
-    words = [str(name) for name, kind in table.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
+    words = [name for name, kind in table.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
     if words:
-        raise HamlearnError(f"{target} holds text in column {words[0]}; states must be numbers.")
+        column = table[words[0]]
+        value = str(column[pd.to_numeric(column, errors="coerce").isna()].iloc[0]).strip()
+        raise HamlearnError(f"{target} holds text in column {words[0]}, {value[:40]!r}; states must be numbers.{_separator(value)}")
     return {"state": table.to_numpy(), **result}
+
+
+def _separator(value: str) -> str:
+    """A hint where a cell of text looks like several, separated by something else than commas."""
+    for sign, name in ((";", "semicolons"), ("\t", "tabs"), (" ", "blanks")):
+        if sign in value:
+            return f" Columns separated by {name}? Write commas, or pass np.loadtxt(path, delimiter={sign!r}) to hl.microstates."
+    return ""
 
 
 def _pick_state(arrays: dict[str, np.ndarray], target: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import hamlearn as hl
 from hamlearn import data as rooms
 from hamlearn import storage
 from hamlearn.data import codes_of, microstates, recoded, split_by_beta
@@ -290,6 +291,15 @@ MISTAKES = {
     "fractional states": (lambda: microstates([[0.5, 1], [1, 1]], "states"), r"holds the integers 0 … q−1; found values from 0\.5"),
     "negative states": (lambda: microstates([[-1, 1], [1, 1]], "states"), "holds the integers 0 … q−1; found values from -1"),
     "more states than q": (lambda: microstates([[0, 3], [1, 1]], "states", q=3), "holds the integers 0 … 2; found values from 0 to 3"),
+    "codes from one with q": (
+        lambda: microstates([[1, 5], [3, 2]], "states", q=5),
+        r"0 … 4; found values from 1 to 5\. Leave q=5 out .*numbered from 0.*, or subtract 1 from them\.$",
+    ),
+    "codes with gaps and q": (
+        lambda: microstates([[0, 7], [3, 0]], "states", q=3),
+        r"from 0 to 7\. Leave q=3 out [^,]*, in their order\)\.$",
+    ),
+    "more codes than q": (lambda: microstates([[0, 3], [1, 2]], "states", q=3), r"found values from 0 to 3\.$"),
     "too many states": (lambda: microstates([[0, 300], [1, 1]], "states"), "found values from 0 to 300"),
     "q of one": (lambda: microstates([[0, 0], [0, 0]], "states", q=1), "2 <= q <= 127"),
     "q of 1000": (lambda: microstates([[0, 1], [0, 0]], "states", q=1000), "2 <= q <= 127"),
@@ -385,6 +395,11 @@ BROKEN = {
     "long.csv": (_write("1,1\n1,1\n1,1,-1\n"), {}, "is ragged"),
     "short.csv": (_write("1,1,-1\n1,1\n1,1,-1\n"), {}, "ragged|missing"),
     "words.csv": (_write("1,up\n1,down\n"), {}, "text in column"),
+    "late_word.csv": (_write("1,1\n1,up\n"), {}, r"text in column 1, 'up'; states must be numbers\.$"),
+    "semicolons.csv": (_write("1;-1\n-1;1\n"), {}, r"in column 1;-1, '-1;1'; .* separated by semicolons\?.*delimiter=';'"),
+    "named_semicolons.csv": (_write("a;b\n1;-1\n"), {}, r"separated by semicolons\?"),
+    "tabs.csv": (_write("1\t-1\n-1\t1\n"), {}, r"separated by tabs\?"),
+    "blanks.csv": (_write("1 -1\n-1 1\n"), {}, r"separated by blanks\?"),
     "no_count.csv": (_write("1,1\n1,-1\n"), {"counts": 5}, "has no column 5 to take counts from; it has 2 columns"),
     "no_count_name.csv": (_write("a,b\n1,1\n1,-1\n"), {"counts": "n"}, "has no column 'n'"),
     "bits.csv": (_write("0,1\n1,1\n"), {}, "space='bits'"),
@@ -412,6 +427,18 @@ def test_broken_files_are_named(tmp_path, name):
     with pytest.raises(HamlearnError, match=message) as caught:
         microstates(tmp_path / name, **options)
     assert "\n" not in str(caught.value), "one line at the shell"
+
+
+@pytest.mark.parametrize("ending", [".nc", ".zarr"])
+def test_results_are_no_microstates(tmp_path, ending):
+    post = hl.learn(microstates(STATES, beta=1.0), hl.models.Couplings(None), engine="laplace", check=False)
+    with pytest.raises(HamlearnError, match=rf"post{ending} holds a posterior, not microstates: .*hl\.load"):
+        microstates(hl.save(post, tmp_path / f"post{ending}"))
+    with pytest.raises(HamlearnError, match="this is a posterior"):
+        microstates(post)
+    curve = hl.predict(post, [0.5], members=4, observables=["energy"])
+    with pytest.raises(HamlearnError, match="holds a prediction, not microstates"):
+        microstates(storage.write_dataset(curve, tmp_path / f"curve{ending}"))
 
 
 @pytest.mark.parametrize("ending", [".nc", ".zarr"])
