@@ -91,3 +91,9 @@ def test_import_and_directory():
     assert set(hl.__all__) <= set(dir(hl))
     with pytest.raises(AttributeError, match="no attribute 'lern'"):
         hl.lern
+
+
+@pytest.mark.parametrize("data", [np.ones((50, 4), int), None, 3], ids=["array", "nothing", "number"])
+def test_learn_asks_for_microstates_by_name(data):
+    with pytest.raises(hl.HamlearnError, match=r"hl.microstates\("):
+        hl.learn(data, hl.models.Couplings(None))

@@ -82,6 +82,7 @@ def _digest(table: xr.Dataset) -> dict[str, object]:
     adjusted = table["p_adjusted"].values
     order = np.argsort(adjusted, kind="stable")
     digest |= {"overall_p": float(table.attrs["overall_p"]), "statistics": int(table.sizes["statistic"])}
+    digest["held_out"] = int(table.attrs["held_out"])  # of these statistics; the rest are score tests on all rows
     digest["failed"] = [str(table["statistic"].values[k]) for k in order if adjusted[k] < CHECK]
     named = [k for k in order if k < int(table.attrs.get("named", 0)) and adjusted[k] < CHECK]
     digest["named"] = [_test(table, int(k)) for k in named]

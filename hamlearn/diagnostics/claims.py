@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,10 @@ def checks(post: xr.DataTree) -> str:
     record = tree.record_of(post)
     if wording.without_data(record):
         return "there are none"
-    decision = (record.get("check") or {"decision": "not run"})["decision"]
+    check = record.get("check") or {"decision": "not run"}
+    decision = check["decision"]
+    if decision not in ("not run", "undecided") and not check.get("held_out", 1):
+        return "score tests only"
     return {"not run": "no", "undecided": "undecided"}.get(str(decision), "yes")
 
 
@@ -134,6 +138,7 @@ def facts(post: xr.DataTree) -> list[tuple[str, str, str]]:
         ),
         ("extrapolated", "extrapolated to β", here),
         ("sites", "sites", wording.count(float(np.prod(tree.site_shape(post))))),
+        ("codes", "codes of states 0, 1, …", ", ".join(map(str, json.loads(post.attrs["codes"]))) if "codes" in post.attrs else ""),
         ("bonds", bonds, wording.count(sizes["bond"]) if "bond" in sizes else ""),
         ("parameters", *parameters(post)),
         ("draws", "members", told_draws(post)),

@@ -98,7 +98,7 @@ def check(
     if isinstance(compared, str):
         if not found.rows:
             return weigh.undecided(compared)
-        table = weigh.table([], found.blocks, None, named=found.rows, skipped="; ".join([compared, *skipped]))
+        table = weigh.table([], found.blocks, None, named=found.rows, skipped=weigh.without_held_out(compared, skipped))
     else:
         rows, blocks, ratio = compared
         table = weigh.table(rows, blocks, ratio, named=found.rows, skipped="; ".join(skipped))

@@ -55,7 +55,14 @@ def _training(record: dict[str, Any]) -> Iterator[Finding]:
             )
     if "diverged" not in found["stopped"]:
         best = min(found["heldout_nats_per_site"])
-        yield Finding("note", "convergence", f"−ln p of held-out data is {best:.5f} nats per site; early stopping chose the weights")
+        what = f"−ln p of held-out data is {best:.5f} nats per site"
+        if "epochs" in found["stopped"]:
+            cut = found["stopped"].count("epochs")
+            which = "training" if len(found["stopped"]) == 1 else f"training of {cut} of {len(found['stopped'])} networks"
+            what += f"; {which} ended at the limit of {max(found['epochs'])} epochs, before early stopping would have ended it"
+            yield Finding("note", "convergence", what, f"Train longer: engine=hl.infer.Training(epochs={5 * max(found['epochs'])}).")
+        else:
+            yield Finding("note", "convergence", f"{what}; early stopping chose the weights")
     sites = record["identifiability"]["data_per_parameter"] * record["n_params"] / max(record["calibration"]["ess"], 1)
     gaps = np.subtract(found["heldout_nats_per_site"], found["train_nats_per_site"]) * sites
     noise = 4 * np.sqrt(sites / max(found["heldout"] / record["calibration"]["tau"], 1))  # −ln p scatters by about √sites nats
@@ -103,6 +110,8 @@ def _observed(found: dict[str, Any]) -> Iterator[Finding]:
         yield Finding("note", "fit", what)
         return
     clean, advice = True, "More data, symmetry=[...] of the lattice, hl.infer.Training(augment=[...]), a smaller or a larger hidden=."
+    if "epochs" in found["stopped"]:
+        advice = f"Train longer, engine=hl.infer.Training(epochs={5 * max(found['epochs'])}): the limit of epochs ended it. Or: {advice}"
     if abs(seen["mean_z"]) > DIFFERS:
         clean = False
         what = (

@@ -93,7 +93,7 @@ def _table(reason: str, named: scores.Tests | None) -> xr.Dataset:
     """What there is where nothing was compared: the score tests, if they ran."""
     if named is None or not named.rows:
         return weigh.undecided(reason)
-    return weigh.table([], named.blocks, None, named=named.rows, skipped="; ".join([reason, *_left_out(named)]))
+    return weigh.table([], named.blocks, None, named=named.rows, skipped=weigh.without_held_out(reason, _left_out(named)))
 
 
 def _left_out(named: scores.Tests | None) -> list[str]:

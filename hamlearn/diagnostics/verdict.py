@@ -167,7 +167,7 @@ def _summary(level: str, reasons: list[Finding], record: dict[str, Any]) -> str:
         size = f"{wording.size(record)} from {wording.count(record['microstates'])} microstates"
         sampled = ", the chains converged" if record.get("convergence", {}).get("sampled") else ""
         agree = f"held-out data{wording.where_compared(record)} agree with the model"
-        tested = "score tests on all data find nothing" if record.get("check", {}).get("skipped") else agree
+        tested = agree if record.get("check", {}).get("held_out", 1) else "score tests on all data find nothing"
         return f"{size} by {wording.by_what(record)}{sampled}, and {tested}."
     first = bad[0].what[0].upper() + bad[0].what[1:]
     more = f" {len(bad) - 1} more {'finding' if len(bad) == 2 else 'findings'} below." if len(bad) > 1 else ""
@@ -293,7 +293,8 @@ def _autocorrelation(record: dict[str, Any]) -> Iterator[Finding]:
     size = record["microstates"]
     if found["tau"] > 1:
         worth = f"{wording.count(size)} microstates are worth {wording.count(found['ess'])} independent ones"
-        worth += f" (autocorrelation time {found['tau']:.3g} draws)"
+        longest = "longest autocorrelation time" if len(record.get("source", [])) > 1 else "autocorrelation time"
+        worth += f" ({longest} {found['tau']:.3g} draws)"
         if found["kind"] == "too few batches" or (found["batches"] or MIN_BATCHES) < MIN_BATCHES:
             advice = "Run the chains longer, at least 50 autocorrelation times in all; until then error bars are themselves uncertain."
             yield Finding("caution", "autocorrelation", f"too few independent batches ({found['batches']}): {worth}", advice)

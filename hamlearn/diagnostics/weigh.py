@@ -141,8 +141,13 @@ def table(rows: list[Row], blocks: int, width_ratio: float | None, *, named: Seq
     failed = [every[k].name for k in order if holm[k] < 0.01]
     reason = f"data differ in {', '.join(failed)}" if failed else "the data agree with the model's predictions"
     found.attrs = {"decision": "differs" if failed else "agrees", "reason": reason, "overall_p": overall, "blocks": blocks}
-    found.attrs |= {"width_ratio": float(width_ratio or 0.0), "named": len(named), "skipped": skipped}
+    found.attrs |= {"width_ratio": float(width_ratio or 0.0), "named": len(named), "held_out": len(rows), "skipped": skipped}
     return found
+
+
+def without_held_out(reason: str, left_out: Sequence[str]) -> str:
+    """What the table says was skipped where only score tests ran."""
+    return "; ".join([f"the comparison with held-out data ({reason})", *left_out])
 
 
 def weighted_holm(p: np.ndarray, weight: np.ndarray) -> np.ndarray:
