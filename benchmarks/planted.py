@@ -1,8 +1,9 @@
 """Data sets with one thing wrong, and clean ones: what `benchmarks/verdict.py` measures the check on.
 
 Each case is a function of a seed that gives data sets and the model they are judged by. Couplings are new for every seed;
-4×4 glasses with couplings of standard deviation 1 at β = 0.5 and 3000 independent rows unless the name says otherwise. Rows of
-4×4 lattices are picked from the list of all states, by code that shares nothing with the library's samplers.
+4×4 glasses with couplings of standard deviation 1 at β = 0.5 and 3000 independent rows (at each temperature where there are
+several) unless the name says otherwise. Rows of 4×4 lattices are picked from the list of all states, by code that shares nothing
+with the library's samplers.
 """
 
 from __future__ import annotations
