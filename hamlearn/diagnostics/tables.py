@@ -104,7 +104,7 @@ def checks(post: xr.DataTree) -> list[dict[str, Any]]:
         scatter = bool(table["scatter"].values[index])
         rows.append(
             {
-                "name": str(table["statistic"].values[index]) + (" (sum of squares)" if scatter else ""),
+                "name": str(table["statistic"].values[index]) + _how(str(table["statistic"].values[index]), scatter),
                 "words": _words(one, scatter),
                 "bad": one["p_adjusted"] < CHECK,
                 "z": f"{one['z']:+.1f}".replace("-", "−"),
@@ -119,11 +119,20 @@ def checks(post: xr.DataTree) -> list[dict[str, Any]]:
     return rows
 
 
+def _how(name: str, scatter: bool) -> str:
+    """What the numbers of a statistic with many components are."""
+    if not scatter or "strongest" in name:
+        return ""
+    return " (largest eigenvalue)" if "common factor" in name else " (sum of squares)"
+
+
 def _strength(row: xr.Dataset) -> str:
     """How strong a test found what it looks for, with its unit and place, where it estimates that."""
     if "effect" not in row or not np.isfinite(row["effect"]):
         return ""
     unit, where = (str(row[name].values) if name in row else "" for name in ("unit", "where"))
+    if row["effect"] < 0 and unit in ("spread of beta", "share"):
+        return "none"  # by chance below what a spread or a share can be
     told = f"{_beside(float(row['effect']), float(row['effect_sd']))} ± {number(float(row['effect_sd']), 2)} {unit}".strip()
     return told + (f" ({where})" if where else "")
 

@@ -379,7 +379,8 @@ def _fit(record: dict[str, Any]) -> Iterator[Finding]:
         said = [words.sentence(one, place == 0) for place, one in enumerate(named)]
         others = [name for name in found["failed"] if name not in {one["name"] for one in named}]
         differ = "differs" if len(others) == 1 else "differ"
-        parts = [*dict.fromkeys(text for text, _ in said[:3])]
+        begins = lambda text: text.split(",")[0].split(";")[0]
+        parts = list({begins(text): text for text, _ in said[2::-1]}.values())[::-1]  # one sentence on a thing, of its strongest test
         if others:
             parts.append(f"{_list(others, 3)} of held-out data {differ} from its predictions")
         what = f"the model family does not fit: {'; '.join(parts)} (p = {found['overall_p']:.2g} over {found['statistics']} statistics)"

@@ -150,7 +150,10 @@ LARGEST_BETA = 1e290  # beyond it (and below its inverse) temperatures, or energ
 
 def check_beta(beta: Any) -> np.ndarray:
     """`beta` as a float64 array, every value finite, positive and with an inverse that a float holds."""
-    array = np.asarray(beta, dtype=np.float64)
+    try:
+        array = np.asarray(beta, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise HamlearnError(f"beta (inverse temperature 1/T) must be a number or several; got {beta!r}.") from None
     if array.size == 0 or not np.all(np.isfinite(array)) or np.any(array <= 0):
         raise HamlearnError(f"beta (inverse temperature 1/T) must be finite and > 0; got {beta!r}.")
     if np.any(array < 1 / LARGEST_BETA) or np.any(array > LARGEST_BETA):

@@ -200,3 +200,13 @@ def test_what_is_not_centred_is_said_and_held():
     assert reach > 1.3 * 2 * 27 / (1000 * 0.4 * 9)
     tied = hl.infer.predict(hl.infer.learn(data, many, engine="laplace"), 0.4, observables=["energy"])
     assert tied.attrs["centring"].startswith("not needed")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"beta": "a"}, {"beta": 0.5, "seed": -1}, {"beta": 0.5, "seed": 1.5}], ids=["beta", "seed below zero", "seed"]
+)
+def test_wrong_arguments_are_refused_by_name(wrong):
+    data = hl.simulate(hl.systems.Ising((2, 3)), beta=0.3, draws=200, seed=0)
+    post = hl.infer.learn(data, hl.models.Couplings(hl.systems.lattice.hypercubic((2, 3)), tie="uniform", fields=None), engine="laplace")
+    with pytest.raises(hl.HamlearnError, match=r"seed|beta"):
+        hl.predict(post, **wrong)

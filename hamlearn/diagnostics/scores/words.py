@@ -17,6 +17,9 @@ ADVICE = {
 }
 
 
+LINEAR = 0.12  # factor of a label beyond which an estimate to first order is off by more than its error
+
+
 def sentence(found: dict[str, Any], first: bool) -> tuple[str, str]:
     """What one failed test means, and what to do.
 
@@ -32,6 +35,8 @@ def sentence(found: dict[str, Any], first: bool) -> tuple[str, str]:
     if "plaquettes" in name:
         kind = name.split(",")[0]
         text = f"{kind} of K = {size} are missing from the model" if "sum" in name else f"{kind} of different strengths are missing"
+        if "sum" in name:
+            text += ", if every shortest cycle of four bonds has one"
         return text, ADVICE["plaquettes"]
     if name == "energy dispersion":
         text = f"energies scatter as if beta varied by {effect:.0%} ± {error:.0%} from row to row (a mixture of temperatures or systems)"
@@ -39,7 +44,9 @@ def sentence(found: dict[str, Any], first: bool) -> tuple[str, str]:
     if name.startswith("misread"):
         return "some readings show the wrong value: rows are too improbable in single sites", ADVICE["misread"]
     if name.startswith("temperature labels"):
-        text = f"data labelled beta = {found.get('where', '?')} behave like {1 + effect:.3g} ± {error:.1g} times that beta"
+        # One step from the fit: right for small factors, and off by more than its error where the label is far off.
+        factor = f"{1 + effect:.3g} ± {error:.1g}" if abs(effect) < LINEAR else f"roughly {1 + effect:.1g}"
+        text = f"data labelled beta = {found.get('where', '?')} behave like {factor} times that beta"
         return text, ADVICE["temperature"]
     if name.startswith("couplings of each temperature"):
         return "the temperatures ask for different couplings", ADVICE["temperature"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.stats
 
-from hamlearn.diagnostics import halves
+from hamlearn.diagnostics import halves, wording
 from hamlearn.diagnostics.signals.view import Signal, View
 
 ALARM, SERIOUS = 5e-4, 1e-5  # by an error that is an upper bound (sites taken as fully correlated): z scatters by 0.2–0.7
@@ -113,11 +113,11 @@ def _excess(view: View, tau: float, flips: bool) -> Signal | None:
         return None
     up_to = " up to a global flip" if flips else ""
     what = (
-        f"rows repeat{view.label}: {found.pairs:,.0f} pairs of rows are equal{up_to} where the learned model expects "
-        f"{max(found.pairs - found.copied, 0.0):,.0f}; copies would explain it if every row had been taken "
-        f"{found.copies:.2g} times, and error bars are then too small by {np.sqrt(found.copies):.2g}"
-    ).replace(",", " ")
-    advice = "Leave out copies (resampled, augmented or joined data); if no row was copied, the model spreads its weight too widely."
+        f"rows were copied, or the model spreads its weight too widely{view.label}: {wording.count(found.pairs)} pairs of rows are "
+        f"equal{up_to} where the model expects {wording.count(max(found.pairs - found.copied, 0.0))}; copies would explain it if every "
+        f"row had been taken {found.copies:.3g} times (error bars are then too small by {np.sqrt(found.copies):.3g})"
+    )
+    advice = "Leave out copies (resampled, augmented or joined data); if no row was copied, look at the misfit named below first."
     return Signal("serious" if p_value < SERIOUS else "caution", "repeated rows", what, advice, found.z, p_value, found.copies)
 
 

@@ -109,6 +109,8 @@ def predict(
     """
     betas = np.atleast_1d(check_beta(beta))
     _check_level(level)
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
+        raise HamlearnError(f"seed must be a whole number from 0 to 2**63 - 1; got {seed!r}.")
     asked, members = members, _existing(post, members)
     if tree.space_of(post).continuous:
         return _continuous(post, betas, shape, observables, members, level, seed, fixed).assign_attrs(members_asked=asked)
