@@ -266,10 +266,18 @@ def _target_covariance(posts: list[xr.DataTree], bound: Any, point: np.ndarray, 
     return observed["term_covariance"].values * np.outer(factor, factor) * sites, None, how
 
 
+def _family(post: xr.DataTree) -> dict[str, Any]:
+    """The model without the widths of its priors, which are set from the data and their temperature."""
+    model = json.loads(post.attrs["model"])
+    for which in ("prior", "field_prior"):
+        model[which] = {key: value for key, value in model[which].items() if key != "scale"}
+    return model
+
+
 def _couplings(posts: list[xr.DataTree], beta: float, seed: int) -> xr.DataTree:
     """S = βH with H pooled over temperatures."""
     first = posts[0]
-    if any(json.loads(post.attrs["model"]) != json.loads(first.attrs["model"]) for post in posts):
+    if any(_family(post) != _family(first) for post in posts):
         raise HamlearnError("the posteriors belong to different models (graph, ties or prior); learn all of them with one.")
     if any(tree.site_shape(post) != tree.site_shape(first) for post in posts):
         raise HamlearnError("the posteriors have different lattices.")
