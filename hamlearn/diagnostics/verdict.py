@@ -25,6 +25,7 @@ DIVERGENT_SHARE = 0.01
 PRIOR_SHARE = 0.3  # of a parameter's posterior precision that is the prior's
 DATA_PER_PARAMETER, HOPELESS_DATA = 5.0, 1.0
 MIN_BATCHES = 10  # intervals have t tails for their number; below ten they cover 0.86–0.88 for 0.90 (benchmarks/calibration/batches.py)
+SEARCH_DATA = 50.0  # independent microstates a candidate term: 2 and 12 are too few (benchmarks/dcl/clusters_few_rows.py), 250 are enough
 SITE_DATA, HOPELESS_SITE_DATA = 15.0, 3.0  # independent rows per parameter that one site bears (benchmarks/calibration/few_rows.py)
 CHECK, CHECK_SERIOUS = 0.01, 0.001  # overall p-value of the predictive comparison
 _SEVERITY = {"note": 0, "caution": 1, "serious": 2}
@@ -326,6 +327,7 @@ def _identifiability(record: dict[str, Any]) -> Iterator[Finding]:
             severity, "identifiability", f"not identified by the data: {_list([_place(name) for name in found['unidentified']])}", advice
         )
     yield from _few_rows(record)
+    yield from _searched(record)
     ratio = found["data_per_parameter"]
     if "data_at_worst_site" in found and found["data_at_worst_site"] < SITE_DATA:
         return  # said by _few_rows
@@ -336,6 +338,18 @@ def _identifiability(record: dict[str, Any]) -> Iterator[Finding]:
         yield Finding(severity, "identifiability", f"few data: {wording.data_per_parameter(record, ratio)}", advice)
     else:
         yield Finding("note", "identifiability", wording.data_per_parameter(record, ratio), passed=True)
+
+
+def _searched(record: dict[str, Any]) -> Iterator[Finding]:
+    """Few rows for the number of terms that were searched: the choice among them is then in no interval."""
+    worth, candidates = record["calibration"]["ess"], record.get("candidates", 0)
+    if candidates and worth < SEARCH_DATA * candidates:
+        what = (
+            f"few data for a search: {wording.count(worth)} independent microstates for {wording.count(candidates)} candidates; intervals "
+            "of the terms found, and predictions, hold less often than they say"
+        )
+        advice = f"Give at least {wording.count(SEARCH_DATA * candidates)} independent microstates, a smaller window= or order=."
+        yield Finding("caution", "identifiability", what, advice)
 
 
 def _few_rows(record: dict[str, Any]) -> Iterator[Finding]:

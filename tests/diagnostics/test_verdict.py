@@ -136,8 +136,14 @@ def test_what_was_not_run_says_why_and_how_to_get_it():
 
 
 def test_numbers_are_named_for_what_they_count():
-    assert "2 terms selected among 400 candidates" in judge_record(doctored(n_params=2, candidates=400)).summary
+    assert "2 terms selected among 400 candidates" in judge_record(doctored(n_params=2, candidates=400, calibration__ess=1e5)).summary
     assert "1 parameter from" in judge_record(doctored(n_params=1)).summary
+
+
+def test_a_search_among_many_terms_needs_many_rows():
+    few, many = (judge_record(doctored(n_params=4, candidates=400, calibration__ess=worth)) for worth in (5000.0, 1e5))
+    assert few.level == "caution" and "few data for a search: 5 000 independent microstates for 400 candidates" in str(few)
+    assert many.level == "believe"
 
 
 def test_autocorrelation_that_is_accounted_for_is_a_note():
