@@ -87,11 +87,8 @@ def pairs(bound: BoundCouplings, parts: Sequence[Part], taus: Sequence[float], s
     most = int(max(MOST_WORK / work / len(parts), 500))
     taken = [blocks.gathered(part, tau, most, len(parts), rng) for part, tau in zip(parts, taus, strict=True)]
     data = [rows for rows, _ in taken]
-    result = Tests(blocks=min(rows.blocks for rows in data), every=max(every for _, every in taken))
-    if result.blocks < blocks.MIN_BLOCKS:
-        result.reason = (
-            f"the data hold {result.blocks} blocks of {blocks.BLOCK_TIMES:g} autocorrelation times; {blocks.MIN_BLOCKS} are needed"
-        )
+    result = _begun(taken)
+    if result.reason:
         return result
     used = [_part(rows, part) for rows, part in zip(data, parts, strict=True)]
     try:
@@ -139,6 +136,15 @@ def pairs(bound: BoundCouplings, parts: Sequence[Part], taus: Sequence[float], s
     return result
 
 
+def _begun(taken: list[tuple[blocks.Rows, int]]) -> Tests:
+    """No test yet: how many blocks there are, and a reason where these are too few."""
+    result = Tests(blocks=min(rows.blocks for rows, _ in taken), every=max(every for _, every in taken))
+    if result.blocks < blocks.MIN_BLOCKS:
+        times = f"{blocks.BLOCK_TIMES:g} autocorrelation times"
+        result.reason = f"the data hold {result.blocks} blocks of {times}; {blocks.MIN_BLOCKS} are needed"
+    return result
+
+
 def energies(systems: Sequence[System], parts: Sequence[Part], tau: float, seed: int = 0) -> Tests:
     """Score tests of any discrete system, from energies alone.
 
@@ -164,11 +170,8 @@ def energies(systems: Sequence[System], parts: Sequence[Part], tau: float, seed:
     most = int(max(MOST_WORK / (n_sites**2 * q * len(systems)) / len(parts), 1000))
     taken = [blocks.gathered(part, tau, most, len(parts), rng) for part in parts]
     data = [rows for rows, _ in taken]
-    result = Tests(blocks=min(rows.blocks for rows in data), every=max(every for _, every in taken))
-    if result.blocks < blocks.MIN_BLOCKS:
-        result.reason = (
-            f"the data hold {result.blocks} blocks of {blocks.BLOCK_TIMES:g} autocorrelation times; {blocks.MIN_BLOCKS} are needed"
-        )
+    result = _begun(taken)
+    if result.reason:
         return result
     found, totals, tests = named.generic(tuple(systems[0].lattice.shape), q)
     collected = [sums.collect(model, rows, found, totals, q) for rows in data]
