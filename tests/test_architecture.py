@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "hamlearn"
 
 # From the ground up; a file may import from its own room and from rooms below it.
 ROOMS: tuple[tuple[str, ...], ...] = (
-    ("errors", "progress", "storage", "data", "statistics"),
+    ("errors", "memory", "arguments", "progress", "storage", "data", "statistics"),
     ("systems",),
     ("models",),
     ("infer",),
