@@ -39,9 +39,28 @@ _READERS: dict[str, Callable[[dict[str, Any]], System]] = {
 }
 
 
-def from_dict(description: dict[str, Any]) -> System:
-    """The system that its ``to_dict`` described."""
-    return _READERS[choice(description.get("kind", ""), _READERS, "kind of system")](description)
+def from_dict(description: dict[str, Any], *, potential: Callable[[Any], Any] | None = None) -> System:
+    """The system that its ``to_dict`` described.
+
+    Parameters
+    ----------
+    description : dict
+        As read from JSON. Nothing in it is imported or called.
+    potential : callable, optional
+        V(x) of a :class:`Path` whose potential was a function: a description keeps only its name.
+
+    Raises
+    ------
+    HamlearnError
+        If the kind is not known, or a function is needed and not given.
+
+    Examples
+    --------
+    >>> from_dict(Ising((2, 2)).to_dict())
+    Ising(shape=(2, 2), 8 bonds)
+    """
+    kind = choice(description.get("kind", ""), _READERS, "kind of system")
+    return path_from_dict(description, potential) if kind == "path" else _READERS[kind](description)
 
 
 __all__ = [

@@ -32,7 +32,7 @@ class Path:
         Number of time slices N_τ.
     potential : DoubleWell, Polynomial or callable
         V(x), elementwise. A callable written with array operators runs in the jitted samplers; any other is evaluated
-        with NumPy. Only one that can be imported by name can be saved.
+        with NumPy. A file keeps the name of a function only: see :func:`hamlearn.systems.from_dict`.
     kinetic : float
         κ, the mass of the particle, > 0.
     a : float, optional
@@ -149,7 +149,7 @@ class Path:
         Raises
         ------
         HamlearnError
-            If the potential is a function that cannot be imported by name.
+            If the potential is a function without a name of its own.
         """
         return {
             "kind": "path",
@@ -171,9 +171,9 @@ class Path:
         return f"Path(n_tau={self.n_tau}, {potential_name(self.potential)}, kinetic={self.kinetic}{width})"
 
 
-def path_from_dict(description: Mapping[str, Any]) -> Path:
-    """The path that :meth:`Path.to_dict` described."""
-    potential = potential_from_dict(description["potential"])
+def path_from_dict(description: Mapping[str, Any], potential: Potential | None = None) -> Path:
+    """The path that :meth:`Path.to_dict` described; a `potential` that was a function is given again."""
+    potential = potential_from_dict(description["potential"], potential)
     return Path(description["n_tau"], potential, description["kinetic"], description["a"], description["periodic"])
 
 

@@ -5,7 +5,6 @@ Formulas are written in array-API style, so NumPy, JAX and torch arrays all work
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -124,53 +123,41 @@ Potential = Callable[[Any], Any]
 
 
 def potential_to_dict(potential: Potential) -> dict[str, Any]:
-    """JSON-ready description of a potential.
+    """JSON-ready description of a potential; of a function only its name, which says what it was and rebuilds nothing.
 
     Raises
     ------
     HamlearnError
-        If it is a function that cannot be imported again by its name (a lambda, a local function, ``__main__``).
+        If it is a function without a name of its own (a lambda, a local function, one of ``__main__``).
     """
     if isinstance(potential, DoubleWell | Polynomial):
         return potential.to_dict()
-    name = importable_name(potential)
-    if name is None:
+    module, name = getattr(potential, "__module__", None), getattr(potential, "__qualname__", None)
+    if not module or not name or module == "__main__" or "<" in name:
         raise HamlearnError(
-            f"the potential {potential_name(potential)!r} cannot be written down: it is a function that cannot be imported by name. "
+            f"the potential {potential_name(potential)!r} cannot be written down: it is a function without a name that can be found again. "
             "It simulates, but to save it define it at the top level of a module of your own, or use Polynomial([...])."
         )
-    return {"kind": "callable", "name": name}
+    return {"kind": "callable", "name": f"{module}:{name}"}
 
 
-def potential_from_dict(description: Mapping[str, Any]) -> Potential:
-    """The potential that :func:`potential_to_dict` described."""
+def potential_from_dict(description: Mapping[str, Any], function: Potential | None = None) -> Potential:
+    """The potential that :func:`potential_to_dict` described.
+
+    A function is never looked up by the name in a description: whoever wrote the file would choose what is imported and
+    called here. The caller gives it.
+    """
     kind = choice(description.get("kind", ""), ("double_well", "polynomial", "callable"), "kind of potential")
     if kind == "double_well":
         return DoubleWell(description["lam"], description["mu"])
     if kind == "polynomial":
         return Polynomial(description["c"])
-    module, _, qualified = description["name"].partition(":")
-    try:
-        found: Any = importlib.import_module(module)
-        for part in qualified.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise HamlearnError(f"the potential {description['name']!r} cannot be imported ({error}); put its module on the path.") from error
-    return found
-
-
-def importable_name(function: Any) -> str | None:
-    """``module:qualname`` if importing that gives `function` back, else None."""
-    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
-    if not module or not name or module == "__main__" or "<" in name:
-        return None
-    try:
-        found: Any = importlib.import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError):
-        return None
-    return f"{module}:{name}" if found is function else None
+    if function is None:
+        raise HamlearnError(
+            f"the potential was the function {str(description.get('name'))[:80]!r}; a file never makes hamlearn import or call code. "
+            "Import that function yourself and give it: hl.systems.from_dict(description, potential=function)."
+        )
+    return function
 
 
 def potential_name(potential: Potential) -> str:

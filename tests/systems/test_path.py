@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ import pytest
 import torch
 from scipy.stats import kstest
 
+import hamlearn as hl
 from hamlearn import systems
 from hamlearn.errors import HamlearnError
 from hamlearn.systems import DoubleWell, Path, Polynomial, System, exact
@@ -20,7 +22,7 @@ WELL = DoubleWell(4.0, 2.8)
 
 
 def tilted(x):
-    """A potential that can be imported by name."""
+    """A potential with a name of its own."""
     return x**4 - x + 1
 
 
@@ -88,7 +90,7 @@ def test_action_in_jax_and_torch_and_its_gradient(path):
 @every_path
 def test_round_trip_through_json(path):
     path = path()
-    back = systems.from_dict(json.loads(json.dumps(path.to_dict())))
+    back = systems.from_dict(json.loads(json.dumps(path.to_dict())), potential=path.potential)
     assert repr(back) == repr(path)
     x = some_paths(path, 5)
     np.testing.assert_array_equal(back.action(x, 3.0), path.action(x, 3.0))
@@ -106,12 +108,25 @@ def test_potentials():
 def test_a_function_that_has_no_name_simulates_but_is_not_saved():
     path = Path(4, lambda x: x**2)
     assert path.action(np.ones(4), 1.0) == 4 * 0.25
-    with pytest.raises(HamlearnError, match=r"<lambda>.*cannot be imported by name"):
+    with pytest.raises(HamlearnError, match=r"<lambda>.*without a name"):
         path.to_dict()
-    with pytest.raises(HamlearnError, match="cannot be imported"):
-        systems.from_dict(Path(4, tilted).to_dict() | {"potential": {"kind": "callable", "name": "no_module:V"}})
     numpy_only = Path(4, lambda x: np.asarray(np.cosh(x)))
     assert not numpy_only.pure_jax
+
+
+def test_a_description_never_imports_or_calls_what_it_names(tmp_path, monkeypatch):
+    """Whoever writes a file would choose what runs here."""
+    (tmp_path / "hostile_module.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\ndef V(x): return x**2\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    description = Path(4, tilted).to_dict() | {"potential": {"kind": "callable", "name": "hostile_module:V"}}
+    with pytest.raises(HamlearnError, match="never makes hamlearn import"):
+        systems.from_dict(description)
+    states = np.where(np.random.default_rng(0).random((300, 4)) < 0.5, -1, 1)
+    data = hl.microstates(states, beta=0.5)
+    data.attrs["system"] = json.dumps(description)
+    hl.learn(data, hl.models.Autoregressive(hidden=(2,)), engine=hl.infer.Training(epochs=1), check=False)
+    assert "hostile_module" not in sys.modules and not (tmp_path / "ran").exists()
+    assert systems.from_dict(description, potential=tilted).potential is tilted
 
 
 MISTAKES = {
