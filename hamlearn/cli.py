@@ -64,6 +64,7 @@ def simulate(
     """Draw microstates of a known system into a file; an interrupted run resumes when called again."""
     import hamlearn as hl
     from hamlearn import storage
+    from hamlearn.checkpoint import watched
     from hamlearn.errors import choice
 
     storage.require_writable(output, (".nc", ".zarr"))
@@ -79,16 +80,19 @@ def simulate(
     }
     made = makers[choice(system, makers, "system")]()
     betas = _betas(beta)
-    data = hl.simulate(
-        made,
-        beta=betas if len(betas) > 1 else betas[0],
-        draws=draws,
-        chains=chains,
-        seed=seed,
-        sampler=sampler,
-        checkpoint=output.with_name(output.name + ".checkpoint.npz"),
-    )
+    with watched() as checkpoints:
+        data = hl.simulate(
+            made,
+            beta=betas if len(betas) > 1 else betas[0],
+            draws=draws,
+            chains=chains,
+            seed=seed,
+            sampler=sampler,
+            checkpoint=output.with_name(output.name + ".checkpoint.npz"),
+        )
     storage.write_dataset(data, output)
+    for one in checkpoints:
+        one.remove()
     facts = ", ".join(f"{key} {data.attrs[key]}" for key in ("sampler", "acceptance", "tau_int", "ess") if key in data.attrs)
     typer.echo(f"{chains} chains of {draws} microstates: {facts}\n{output}")
 

@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "hamlearn"
 
 # From the ground up; a file may import from its own room and from rooms below it.
 ROOMS: tuple[tuple[str, ...], ...] = (
-    ("errors", "memory", "arguments", "progress", "storage", "data", "statistics"),
+    ("errors", "memory", "arguments", "progress", "interrupts", "storage", "checkpoint", "data", "statistics"),
     ("systems",),
     ("models",),
     ("infer",),

@@ -36,7 +36,8 @@ class Training:
         CPU threads of torch during the training; None leaves them as they are.
     checkpoint : path, optional
         File that training saves itself to after every epoch. The same call continues from it and gives, bit for bit on
-        a CPU, what an uninterrupted run would have given; it is removed at the end, and kept where training diverged.
+        a CPU, what an uninterrupted run would have given. It is not removed: do that when the result is saved. A file of another
+        training, or a damaged one, is left alone with a warning, and this one saves itself beside it.
     device : {"auto", "cpu", "cuda"}
         Where the network is trained; "auto" is "cuda" where torch sees such a device. The record says which it was.
     precision : {"float32", "bfloat16"}
@@ -171,7 +172,8 @@ class Variational:
         where torch sees such a device.
     checkpoint : path, optional
         File that training saves itself to every 50 steps. The same call continues from it and gives, bit for bit on
-        a CPU, what an uninterrupted run would have given; it is removed at the end, and kept where training diverged.
+        a CPU, what an uninterrupted run would have given. It is not removed: do that when the result is saved. A file of another
+        training, or a damaged one, is left alone with a warning, and this one saves itself beside it.
 
     Examples
     --------

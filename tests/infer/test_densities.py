@@ -368,7 +368,11 @@ def test_a_killed_training_resumes_bit_for_bit(monkeypatch, tmp_path):
     resumed = hl.learn(data, model, engine=settings, seed=3, check=False)
     assert resumed["weights"].to_dataset().identical(whole["weights"].to_dataset())
     assert resumed["training"].to_dataset().identical(whole["training"].to_dataset())
-    assert not list(tmp_path.iterdir())
+    with monkeypatch.context() as patch:  # a finished training is answered without another epoch
+        interrupted(patch, 1)
+        again = hl.learn(data, model, engine=settings, seed=3, check=False)
+    assert again["weights"].to_dataset().identical(whole["weights"].to_dataset())
+    assert tree.record_of(again)["engine"] == tree.record_of(whole)["engine"]
 
 
 @pytest.mark.parametrize(
@@ -383,18 +387,20 @@ def test_a_killed_training_resumes_bit_for_bit(monkeypatch, tmp_path):
         ("data", lambda: (ising_data(300, seed=9), {})),
     ],
 )
-def test_a_checkpoint_of_something_else_is_refused_by_name(monkeypatch, tmp_path, name, change):
+def test_a_checkpoint_of_something_else_is_left_alone_by_name(monkeypatch, tmp_path, caplog, name, change):
     settings, common = Training(epochs=3, batch=50, checkpoint=tmp_path / "run.npz"), {"hidden": 16, "symmetry": "internal"}
     with monkeypatch.context() as patch:
         interrupted(patch, 2)
         with pytest.raises(KeyboardInterrupt):
             hl.learn(ising_data(300), hl.models.Autoregressive(**common), engine=settings, check=False)
     data, other = change()
-    with pytest.raises(HamlearnError, match=f"checkpoint of a training with another {name}"):
-        hl.learn(data, hl.models.Autoregressive(**{**common, **other}), engine=settings, check=False)
+    before = (tmp_path / "run.npz").read_bytes()
+    hl.learn(data, hl.models.Autoregressive(**{**common, **other}), engine=settings, check=False)
+    (told,) = [record.getMessage() for record in caplog.records if "left alone" in record.getMessage()]
+    assert name in told.split("another training (")[1] and (tmp_path / "run.npz").read_bytes() == before
     (tmp_path / "run.npz").write_bytes(b"nothing")
-    with pytest.raises(HamlearnError, match="no checkpoint of a training"):
-        hl.learn(ising_data(300), hl.models.Autoregressive(**common), engine=settings, check=False)
+    hl.learn(ising_data(300), hl.models.Autoregressive(**common), engine=settings, check=False)
+    assert "damaged" in caplog.text and (tmp_path / "run.npz").read_bytes() == b"nothing"
 
 
 def test_a_diverged_training_keeps_the_last_good_weights_and_says_so(monkeypatch, tmp_path):

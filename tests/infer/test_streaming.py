@@ -166,7 +166,7 @@ def test_a_killed_training_resumes_bit_for_bit(path, monkeypatch, tmp_path):
         with pytest.raises(KeyboardInterrupt):
             hl.infer.learn(open_microstates(path), SMALL, engine=settings, seed=3)
     resumed = hl.infer.learn(open_microstates(path), SMALL, engine=settings, seed=3)
-    assert resumed["weights"].to_dataset().identical(whole["weights"].to_dataset()) and not list(tmp_path.iterdir())
+    assert resumed["weights"].to_dataset().identical(whole["weights"].to_dataset())
 
 
 def test_temperatures_and_reals_are_streamed_too(tmp_path):

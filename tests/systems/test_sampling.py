@@ -321,19 +321,23 @@ def test_an_interrupted_run_continues_bit_for_bit(sampler, tmp_path, monkeypatch
             simulate(system, 0.4, **options, checkpoint=path)
         assert path.exists()
     monkeypatch.setattr(loop, "_chunk", chunk)
-    with pytest.raises(HamlearnError, match="another simulation"):
-        simulate(system, 0.41, **options, checkpoint=path)
+    before = path.read_bytes()
+    other = simulate(system, 0.41, **options, checkpoint=path)
+    assert not other.identical(whole) and path.read_bytes() == before  # another call's checkpoint is left alone
     resumed = simulate(system, 0.4, **options, checkpoint=path)
     assert whole.identical(resumed)
-    assert list(tmp_path.iterdir()) == []  # nothing is left behind
+    monkeypatch.setattr(loop, "_chunk", dies(Killed, len(calls)))
+    assert whole.identical(simulate(system, 0.4, **options, checkpoint=path))  # finished: answered without another chunk
+    assert len(list(tmp_path.iterdir())) == 2  # its checkpoint and the other call's, which whoever saves the results removes
 
 
-def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
+def test_a_file_that_is_no_checkpoint_is_left_alone(tmp_path, caplog):
     path = tmp_path / "run.npz"
     path.write_text("something else")
-    with pytest.raises(HamlearnError, match="no checkpoint"):
-        simulate(Ising((2, 2)), 0.4, draws=10, sampler="heat_bath", checkpoint=path)
-    assert path.read_text() == "something else"
+    common = {"draws": 10, "sampler": "heat_bath"}
+    found = simulate(Ising((2, 2)), 0.4, **common, checkpoint=path)
+    assert found.identical(simulate(Ising((2, 2)), 0.4, **common))
+    assert path.read_text() == "something else" and "left alone" in caplog.text
     with pytest.raises(HamlearnError, match="folder"):
         simulate(Ising((2, 2)), 0.4, draws=10, sampler="heat_bath", checkpoint=tmp_path / "no" / "run.npz")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -53,8 +54,7 @@ def approximate(
     ------
     HamlearnError
         If the model is conditioned on β, does not go with the system, training diverges before its first 50 steps are done
-        (later the last good weights are kept, and the verdict says so), or the checkpoint is one of another lattice,
-        space, model, action or temperature.
+        (later the last good weights are kept, and the verdict says so).
 
     Notes
     -----
@@ -93,7 +93,7 @@ def approximate(
         if settings.checkpoint is not None:
             request = autoregressive.request(model, space, shape, settings, start, action=_described(system), beta=repr(at))
             checkpoint = Checkpoint(autoregressive.file_of(settings.checkpoint, index, model.members), request)
-            files.append(checkpoint.path)
+            files.append(checkpoint)
         histories.append(torch_variational.fit(density, system, at, settings, start, checkpoint=checkpoint, device=device))
         weights.append(weights_of(density))
         one = Evaluator(model, space, shape, weights[-1], at)
@@ -103,16 +103,13 @@ def approximate(
         shares.append(float(w.sum() ** 2 / (len(w) * (w**2).sum())))
         drawn.append(states[:256])
     diverged = any(history.diverged for history in histories)
-    for path in files:
-        if not diverged:
-            path.unlink(missing_ok=True)
     own = microstate_data.build(
         np.stack(drawn), beta=at, space=space, lattice=lattices.hypercubic(shape), attrs={"sampler": model.kind, "independent": 1}
     )
     record = tree.new_record(
         likelihood="variational",
         composite=False,
-        engine=recorded(settings),
+        engine=recorded(replace(settings, checkpoint=None)),
         n_params=n_params,
         sets=[own],
         seed=seed,
@@ -126,7 +123,7 @@ def approximate(
             "epochs": [history.epoch for history in histories],
             "target": repr(system),
             "device": str(device),
-            "checkpoint": ", ".join(str(path) for path in files) if diverged else "",
+            "checkpoint": ", ".join(str(one.at) for one in files) if diverged else "",
         },
         findings=[_finding(index, history, files) for index, history in enumerate(histories) if history.diverged],
     )
@@ -149,9 +146,9 @@ def _described(system: System) -> str:
         return repr(system)
 
 
-def _finding(index: int, history: Any, files: list[Path]) -> dict[str, str]:
+def _finding(index: int, history: Any, files: Sequence[Any]) -> dict[str, str]:
     """What the verdict says of a training that diverged."""
-    kept = f" and in {files[index]}" if files else ""
+    kept = f" and in {files[index].at}" if files else ""
     return {
         "severity": "serious",
         "topic": "convergence",

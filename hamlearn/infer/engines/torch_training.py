@@ -125,7 +125,7 @@ def fit(
     move(density, device)
     optimiser = torch.optim.AdamW(_groups(density, settings), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     history, best = History(), host_weights(density)
-    if checkpoint is not None and (found := checkpoint.load(density, optimiser, generator)) is not None:
+    if checkpoint is not None and (found := checkpoint.resume(density, optimiser, generator)) is not None:
         history, best = History(**found[0]), found[1]
     if processes.agreed(history.epoch) != history.epoch:
         raise HamlearnError("the processes continue from different epochs: the checkpoint must lie where all of them see the same file.")
@@ -151,7 +151,7 @@ def fit(
             bar.describe(f"{label}: {value:.5f} nats/site held out{gap}, epoch {history.epoch}/{settings.epochs}")
             bar.advance(1)
             if checkpoint is not None and not history.diverged and processes.rank == 0:
-                checkpoint.save(vars(history), best, density, optimiser, generator)
+                checkpoint.keep(vars(history), best, density, optimiser, generator)
     if history.best == 0:
         raise HamlearnError(
             f"training diverged in its first epoch (learning_rate={settings.learning_rate:g}): the loss is not finite and no good "

@@ -57,7 +57,7 @@ def fit(
     Raises
     ------
     HamlearnError
-        If that happens before the first record, or the checkpoint is one of something else.
+        If that happens before the first record.
     """
     generator = torch.Generator(device).manual_seed(seed)
     step_loss = _PathWise(system) if density.path_wise else _score
@@ -66,7 +66,7 @@ def fit(
     move(density, device)
     optimiser = torch.optim.Adam(density.parameters(), lr=settings.learning_rate)
     history, best = History(), host_weights(density)
-    if checkpoint is not None and (found := checkpoint.load(density, optimiser, generator)) is not None:
+    if checkpoint is not None and (found := checkpoint.resume(density, optimiser, generator)) is not None:
         history, best = History(**found[0]), found[1]
     started = time.monotonic() - history.seconds
     with threads(settings.threads), track(settings.steps, label, progress) as bar:
@@ -100,7 +100,7 @@ def fit(
                 history.stopped = "" if done < 1 else "steps" if step >= settings.steps else "seconds"
                 best = host_weights(density)
                 if checkpoint is not None:
-                    checkpoint.save(vars(history), best, density, optimiser, generator)
+                    checkpoint.keep(vars(history), best, density, optimiser, generator)
             bar.advance(1)
     move(density, CPU)
     if history.diverged:

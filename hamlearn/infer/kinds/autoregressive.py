@@ -84,7 +84,7 @@ def learn(
         if settings.checkpoint is not None:
             asked = request(model, space, shape, settings, start, data=identity)
             checkpoint = Checkpoint(file_of(settings.checkpoint, index, model.members), asked)
-            files.append(checkpoint.path)
+            files.append(checkpoint)
         label = "training" if model.members == 1 else f"training member {index + 1} of {model.members}"
         own = resampled(prepared.train, prepared.tau, prepared.worth, start) if resample else prepared.train
         if resample:
@@ -111,11 +111,8 @@ def learn(
         nats_of_draws += drawn[1]
         told.append(drawn[2])
     diverged = [index for index, history in enumerate(histories) if history.diverged]
-    processes.together()  # nobody still reads what is removed now
-    for path in files:
-        if not diverged and processes.rank == 0:
-            path.unlink(missing_ok=True)
-    kept = ", ".join(str(path) for path in files) if diverged and files else ""
+    processes.together()  # whoever removes the checkpoints then takes them from nobody
+    kept = ", ".join(str(one.at) for one in files) if diverged and files else ""
     nats = [history.heldout[history.best - 1] for history in histories]
     training = {
         "heldout_nats_per_site": nats,
@@ -141,7 +138,7 @@ def learn(
     record = tree.new_record(
         likelihood="exact",
         composite=False,
-        engine=recorded(settings),
+        engine=recorded(replace(settings, checkpoint=None)),  # where a run saves itself is no part of what it finds
         n_params=n_params,
         sets=sets,
         seed=seed,
@@ -279,8 +276,8 @@ def request(model: Autoregressive | Flow, space: Space, shape: tuple[int, ...], 
     return {
         "space": f"{space.name} (q = {space.q})",
         "lattice": str(tuple(shape)),
-        "model": json.dumps(model.to_dict()),
-        "settings": json.dumps(recorded(replace(settings, **free))),
+        **{f"model {name}": json.dumps(value) for name, value in model.to_dict().items()},
+        **{f"settings {name}": json.dumps(value) for name, value in recorded(replace(settings, **free)).items()},
         "seed": str(seed),
         **more,
     }

@@ -7,6 +7,7 @@ chunk boundary repeats exactly what the uninterrupted run would have done.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -14,8 +15,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from hamlearn.checkpoint import Checkpoint
 from hamlearn.progress import track
-from hamlearn.systems.sampling.checkpoint import Checkpoint
+from hamlearn.systems.sampling.checkpoint import as_arrays, from_arrays
 
 FIRST_STEPS = 200  # discarded before anything is measured
 PILOT_STEPS = 400  # measured to find τ, then discarded
@@ -152,27 +154,26 @@ def run(
     progress : bool, optional
         See :class:`hamlearn.progress.track`.
     checkpoint : Checkpoint, optional
-        Where to continue from and to save to; removed on success.
+        Where to continue from and to save to, after the first chunk, every few seconds, where it is interrupted, and at the
+        end: a finished run is answered at once. Whoever has made the result safe removes it.
     """
     now = (engine.init(start, seed), Progress(thin=1 if plan.thin == "auto" else int(plan.thin)))
-    if checkpoint is not None:
-        now = checkpoint.load(now)
-    saved = time.monotonic()
+    found = checkpoint.restore(lambda arrays: from_arrays(arrays, now)) if checkpoint is not None else None
+    now = now if found is None else found
+    saved, kept = -math.inf, found is not None  # kept: whether the checkpoint holds all that is done
     with track(_work(plan, now[1]), label, progress) as bar:
         try:
             while now[1].stage != "done":
-                now = _chunk(engine, *now, plan)
+                now, kept = _chunk(engine, *now, plan), False
                 bar.total = _work(plan, now[1])
                 bar.advance(_worked(now[1]) - bar.done)
-                if checkpoint is not None and time.monotonic() - saved > _SAVE_EVERY_S:
-                    checkpoint.save(now)
-                    saved = time.monotonic()
+                if checkpoint is not None and (now[1].stage == "done" or time.monotonic() - saved > _SAVE_EVERY_S):
+                    checkpoint.save(as_arrays(*now))
+                    saved, kept = time.monotonic(), True
         except KeyboardInterrupt:
-            if checkpoint is not None:
-                checkpoint.save(now)
+            if checkpoint is not None and not kept:
+                checkpoint.save(as_arrays(*now))
             raise
-    if checkpoint is not None:
-        checkpoint.remove()
     return now[1]
 
 

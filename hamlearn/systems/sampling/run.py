@@ -10,12 +10,13 @@ import numpy as np
 import xarray as xr
 
 from hamlearn import data, statistics
+from hamlearn.checkpoint import Checkpoint
 from hamlearn.errors import HamlearnError
 from hamlearn.systems.base import System
 from hamlearn.systems.pairwise import Pairwise
 from hamlearn.systems.potts import QState
 from hamlearn.systems.sampling import blackbox, cluster, continuous, loop, vectorised
-from hamlearn.systems.sampling.checkpoint import Checkpoint
+from hamlearn.systems.sampling.checkpoint import request as identity
 from hamlearn.systems.sampling.energies import energies, order_parameters
 from hamlearn.systems.sampling.request import Request
 from hamlearn.systems.sampling.tiles import TileEngine
@@ -75,9 +76,10 @@ def simulate(
         Temperatures (β) of "tempering" when `beta` is one number; it is added to them. Default: a geometric ladder.
         With an array `beta`, that is the ladder.
     checkpoint : path, optional
-        File that a run saves itself to every few seconds and when it is interrupted (Ctrl-C). The same call
-        continues from it and gives, bit for bit, what an uninterrupted run would have given; the file is removed at
-        the end.
+        File that a run of Markov chains saves itself to after its first second, every few seconds, when it is interrupted
+        (Ctrl-C) and at its end. The same call continues from it and gives, bit for bit, what an uninterrupted run would have
+        given, at once if that one was finished. It is not removed: do that when the result is saved. A file that belongs to
+        another call, or is damaged, is left alone with a warning, and this run saves itself beside it.
     progress : bool, optional
         Show a progress bar (default: on a terminal, after two seconds).
 
@@ -108,7 +110,7 @@ def simulate(
     if chosen == "exact":
         states, report = _exact(request)
     else:
-        saver = None if checkpoint is None else Checkpoint(checkpoint, request.identity(chosen))
+        saver = None if checkpoint is None else Checkpoint(checkpoint, identity(request.identity(chosen)), of="simulation")
         states, report = _chains(request, chosen, saver, progress)
     if system.space.continuous:
         _refuse_stuck(system, states, float(report["acceptance"]))
