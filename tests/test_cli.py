@@ -96,14 +96,14 @@ def test_flat_rows_on_a_named_lattice(shape, bonds, tmp_path, monkeypatch, capsy
 def test_a_disk_that_fills_up_loses_nothing(tmp_path, monkeypatch, capsys):
     generator = np.random.default_rng(0)
     np.savetxt(tmp_path / "votes.csv", generator.choice([-1, 1], (200, 3)), fmt="%d", delimiter=",")
-    whole = storage.write_atomically
+    whole = storage.write_dataset
 
-    def full(path, write):
+    def full(data, path):
         if str(path).startswith(str(tmp_path / "p.nc")):
             raise hl.HamlearnError(f"cannot write {path}: No space left on device.")
-        return whole(path, write)
+        return whole(data, path)
 
-    monkeypatch.setattr(storage, "write_atomically", full)
+    monkeypatch.setattr(storage, "write_dataset", full)
     code, _, err = run(monkeypatch, capsys, "learn", tmp_path / "votes.csv", "--space", "spins", "--engine", "mle", "-o", tmp_path / "p.nc")
     assert code == 2
     kept = err.split("kept in ")[1].strip().rstrip(".")

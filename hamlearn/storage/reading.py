@@ -1,18 +1,11 @@
-"""Files: reading what users have, writing what survives a full disk and a kill.
-
-Everything is written beside its target and moved into place once complete, so that a partial file never poses as a
-whole one and an existing file is not lost.
-"""
+"""Reading: what users have, and what this library wrote."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import tempfile
 import warnings
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,73 +15,6 @@ import xarray as xr
 from hamlearn.errors import HamlearnError
 
 READABLE = (".nc", ".zarr", ".npz", ".npy", ".csv", ".csv.gz", ".zip", ".h5", ".hdf5")
-
-
-def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], None]) -> Path:
-    """Call `write(temporary path)` in the target's folder, then move the result onto `path`.
-
-    Raises
-    ------
-    HamlearnError
-        If the folder does not exist or cannot be written, or the disk is full; what is in memory is untouched and
-        no partial file stays behind.
-    """
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise HamlearnError(f"cannot write {target}: the folder {target.parent} does not exist.")
-    folder: str | None = None
-    try:
-        folder = tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent)
-        temporary = Path(folder) / target.name
-        write(temporary)
-        _move_onto(temporary, target)
-    except OSError as error:
-        raise HamlearnError(
-            f"cannot write {target}: {error.strerror or error}. The result in memory is intact: save it elsewhere."
-        ) from error
-    finally:
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-    return target
-
-
-def _move_onto(temporary: Path, target: Path) -> None:
-    if not (temporary.is_dir() and target.is_dir()):
-        os.replace(temporary, target)
-        return
-    old = temporary.with_name(f"{target.name}.old")  # a folder cannot be replaced in one step: move the old one aside first
-    os.replace(target, old)
-    try:
-        os.replace(temporary, target)
-    except OSError:
-        os.replace(old, target)
-        raise
-
-
-def require_writable(path: str | os.PathLike[str], endings: tuple[str, ...]) -> None:
-    """Raise before long work starts if its result could not be written to `path` afterwards."""
-    target = Path(path)
-    if target.suffix not in endings:
-        raise HamlearnError(f"the output must end in {' or '.join(endings)}; got {str(path)!r}.")
-    if not target.parent.is_dir():
-        raise HamlearnError(f"cannot write {target}: the folder {target.parent} does not exist.")
-    if not os.access(target.parent, os.W_OK) or (target.exists() and not os.access(target, os.W_OK)):
-        raise HamlearnError(f"cannot write {target}: permission denied.")
-
-
-def write_dataset(data: xr.Dataset | xr.DataTree, path: str | os.PathLike[str]) -> Path:
-    """Write a Dataset or DataTree as NetCDF (.nc) or Zarr (.zarr)."""
-    suffix = Path(path).suffix
-    if suffix not in (".nc", ".zarr"):
-        raise HamlearnError(f"results are written as .nc (one NetCDF file) or .zarr (a chunked folder); got {str(path)!r}.")
-
-    def write(temporary: Path) -> None:
-        if suffix == ".nc":
-            data.to_netcdf(temporary, engine="h5netcdf")
-        else:
-            data.to_zarr(temporary, zarr_format=2, consolidated=False)
-
-    return write_atomically(path, write)
 
 
 def read_tree(path: str | os.PathLike[str]) -> xr.DataTree:
