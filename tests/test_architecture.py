@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "hamlearn"
 
 # From the ground up; a file may import from its own room and from rooms below it.
 ROOMS: tuple[tuple[str, ...], ...] = (
-    ("errors", "memory", "arguments", "progress", "interrupts", "storage", "checkpoint", "data", "statistics"),
+    ("errors", "memory", "arguments", "processes", "compiled", "progress", "interrupts", "storage", "checkpoint", "data", "statistics"),
     ("systems",),
     ("models",),
     ("infer",),
@@ -45,6 +45,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "jax": frozenset({"systems/", "models/", "infer/"}),
     "jaxlib": frozenset({"systems/", "models/", "infer/"}),
     "numpyro": frozenset({"models/", "infer/engines/numpyro.py"}),
+    "numba": frozenset({"compiled.py"}),  # where machine code is kept is decided in one place
     "arviz": frozenset({"diagnostics/arviz.py"}),
     "arviz_base": frozenset({"diagnostics/arviz.py"}),
     "arviz_plots": frozenset({"diagnostics/arviz.py"}),

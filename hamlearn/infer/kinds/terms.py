@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 import scipy.linalg
 
+from hamlearn.compiled import compiled
 from hamlearn.infer.calibrate import ScoreCovariance, score_covariance
 from hamlearn.infer.likelihoods.terms import TermLikelihood
 from hamlearn.statistics import descending, first_largest
@@ -230,7 +230,7 @@ def detectable(
     return np.where(width > 0, result, np.inf)
 
 
-@numba.njit(cache=True)
+@compiled()
 def _sweeps(precision, linear, log_odds, tau, theta, draws, burn_in, thin, rng):  # type: ignore[no-untyped-def]
     """One chain; θ and the residual linear − precision·θ are kept in step, so a term that stays zero costs O(1)."""
     p = len(theta)

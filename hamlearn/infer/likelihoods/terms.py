@@ -11,9 +11,9 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import numba
 import numpy as np
 
+from hamlearn.compiled import compiled
 from hamlearn.infer.likelihoods import conditionals
 from hamlearn.infer.records import Part
 from hamlearn.models import BoundClusters
@@ -22,7 +22,7 @@ from hamlearn.systems.tiles import tile_sites
 _CHUNK = 16384  # observations converted to floating point at a time: 25 MB for 400 features
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def _codes(states, sites):  # type: ignore[no-untyped-def]
     """Code of every tile of every row of states (0/1), the first site of a tile most significant."""
     result = np.empty((states.shape[0], sites.shape[0]), np.uint16)
@@ -35,7 +35,7 @@ def _codes(states, sites):  # type: ignore[no-untyped-def]
     return result
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def _features(codes, anchors, place, mask, column, width, sign):  # type: ignore[no-untyped-def]
     """Features ``(row, width)`` of one site; entry e adds the product `mask[e]` of the tile in whose place[e] the site is."""
     result = np.zeros((codes.shape[0], width), np.int8)
@@ -46,7 +46,7 @@ def _features(codes, anchors, place, mask, column, width, sign):  # type: ignore
     return result
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def _moments(features, first, second, gradient, diagonal):  # type: ignore[no-untyped-def]
     """Add Σ first·f and Σ second·f² over observations, without turning the small integers into an array of doubles."""
     for row in range(features.shape[0]):

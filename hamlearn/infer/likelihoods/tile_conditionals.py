@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numba
 import numpy as np
 
+from hamlearn.compiled import compiled
 from hamlearn.infer.records import Part
 from hamlearn.systems.tiles import Tiles
 
-_compiled = numba.njit(nogil=True, cache=True, fastmath=True)
+_compiled = compiled(nogil=True, fastmath=True)
 _CURVATURE_SITES = 1_500_000  # site conditionals that the curvature is taken from: 0.4 % in every well-visited direction
 
 

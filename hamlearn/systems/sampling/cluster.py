@@ -18,14 +18,14 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 
+from hamlearn.compiled import compiled
 from hamlearn.errors import HamlearnError
 from hamlearn.systems.pairwise import Pairwise
 from hamlearn.systems.potts import QState
 
-_compiled = numba.njit(nogil=True, cache=True)
+_compiled = compiled(nogil=True)
 
 
 class Clusters(NamedTuple):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
+from hamlearn.compiled import compiled
 from hamlearn.systems.pairwise import Pairwise
 from hamlearn.systems.potts import QState
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def _pair_energies(states, low, bonds, tables, fields):  # type: ignore[no-untyped-def]
     """Energies of states ``(n, n_sites)`` whose smallest value is -`low`: no temporary arrays, ten times NumPy's speed."""
     step = 1 + low  # spins −1, 1 become 0, 1; states stay as they are

@@ -17,13 +17,13 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 
+from hamlearn.compiled import compiled
 from hamlearn.systems.sampling.cluster import _uniform
 from hamlearn.systems.xy import XY
 
-_compiled = numba.njit(nogil=True, cache=True)
+_compiled = compiled(nogil=True)
 _TURN = 2 * np.pi
 REFLECTIONS = 4
 """Over-relaxation sweeps per heat-bath sweep."""

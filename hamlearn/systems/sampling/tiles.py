@@ -17,14 +17,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 
+from hamlearn.compiled import compiled
 from hamlearn.systems.tiles import Tiles
 
 _MOST_DIFFERENCES = 1 << 22  # numbers in the table of differences of all tiles of one member
 _LANES = 16  # chains of a block: enough to hide the latency of a look-up, few enough for the caches
-_compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
+_compiled = compiled(nogil=True, error_model="numpy")
 
 
 class Problem(NamedTuple):

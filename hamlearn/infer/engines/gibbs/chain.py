@@ -3,16 +3,16 @@
 # ruff: noqa: NPY002 (compiled code: numba has its own generator behind np.random, seeded in chain.run)
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from hamlearn.compiled import compiled
 from hamlearn.infer.engines.gibbs.collapsed import log_odds, sweep, three_ways
 
 _MOVES = 8  # changes of place after a collapsed sweep; a few are as cheap as the sweep itself
 _FREE = 160  # couplings a collapsed sweep may change: bounds its cost where thousands are candidates
 
 
-@numba.njit(cache=True)
+@compiled()
 def _log_slab(strengths, centre, width2, common, slab):  # type: ignore[no-untyped-def]
     """Log density of strengths and hyperparameters with the signs summed over, as a density in s² (and μ, if there is one)."""
     total = -np.log1p(width2 / slab**2) - 0.5 * np.log(width2) - np.log(np.pi * slab)
@@ -24,19 +24,19 @@ def _log_slab(strengths, centre, width2, common, slab):  # type: ignore[no-untyp
     return total
 
 
-@numba.njit(cache=True)
+@compiled()
 def _log_normal(x, centre, width2):  # type: ignore[no-untyped-def]
     """Log density of |N(centre, width2)| at x."""
     return -0.5 * np.log(2 * np.pi * width2) - 0.5 * (x - centre) ** 2 / width2 + np.log1p(np.exp(-2 * x * centre / width2))
 
 
-@numba.njit(cache=True)
+@compiled()
 def _log_inverse_gamma(x, shape, scale):  # type: ignore[no-untyped-def]
     """Log density up to what depends on the shape only."""
     return shape * np.log(scale) - (shape + 1) * np.log(x) - scale / x
 
 
-@numba.njit(cache=True)
+@compiled()
 def switch(strengths, centre, width2, slab, odds):  # type: ignore[no-untyped-def]
     """Propose a common magnitude where there is none, and none where there is one; returns the new (μ, s²).
 
@@ -74,7 +74,7 @@ def switch(strengths, centre, width2, slab, odds):  # type: ignore[no-untyped-de
     return centre, width2
 
 
-@numba.njit(cache=True)
+@compiled()
 def run(  # type: ignore[no-untyped-def]
     precision, linear, n_couplings, field_precision, slab, inclusion, common, theta, begin, draws, burn_in, thin, every, seed
 ):

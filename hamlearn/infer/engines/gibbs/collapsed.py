@@ -10,11 +10,12 @@ at any place, with the probability of each place given all others.
 # ruff: noqa: NPY002 (compiled code: numba has its own generator behind np.random, seeded in chain.run)
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from hamlearn.compiled import compiled
 
-@numba.njit(cache=True)
+
+@compiled()
 def pivot(matrix, vector, k, back):  # type: ignore[no-untyped-def]
     """Let variable k in (or, `back`, out); in place.
 
@@ -35,14 +36,14 @@ def pivot(matrix, vector, k, back):  # type: ignore[no-untyped-def]
     vector[k] = -own / diagonal if back else own / diagonal
 
 
-@numba.njit(cache=True)
+@compiled()
 def log_odds(pull, width, tau, centre, odds):  # type: ignore[no-untyped-def]
     """Log odds of a positive and of a negative coupling against none; `width` is its precision with the slab's τ in it."""
     base = odds - np.log(2.0) + 0.5 * np.log(tau / width) - 0.5 * tau * centre**2
     return base + 0.5 * (pull + tau * centre) ** 2 / width, base + 0.5 * (pull - tau * centre) ** 2 / width
 
 
-@numba.njit(cache=True)
+@compiled()
 def three_ways(plus, minus):  # type: ignore[no-untyped-def]
     """A sign, −1, 0 or 1, drawn from log odds against 0."""
     top = max(plus, minus, 0.0)
@@ -51,7 +52,7 @@ def three_ways(plus, minus):  # type: ignore[no-untyped-def]
     return 1.0 if u < up else (-1.0 if u < up + down else 0.0)
 
 
-@numba.njit(cache=True)
+@compiled()
 def _move_one(matrix, vector, sign, free, pull, score):  # type: ignore[no-untyped-def]
     """Take a random free coupling out and put one back where, and with the sign, its conditional probability says."""
     tau, centre = pull
@@ -93,7 +94,7 @@ def _move_one(matrix, vector, sign, free, pull, score):  # type: ignore[no-untyp
     pivot(matrix, vector, k, False)
 
 
-@numba.njit(cache=True)
+@compiled()
 def sweep(precision, linear, n_couplings, field_precision, tau, centre, odds, theta, sign, free, moves):  # type: ignore[no-untyped-def]
     """One collapsed sweep over the `free` couplings, `moves` changes of place, then all strengths anew; θ and sign in place.
 

@@ -1,0 +1,70 @@
+"""What threads and processes may do with hamlearn at the same time.
+
+Some libraries underneath keep one stack, generator or setting for the whole process (NumPyro's and Pyro's handlers, torch's
+default generator and number of threads, matplotlib's parsers): what leans on these runs inside :func:`alone`, so that the same
+seed gives the same answer in any thread. And JAX and torch start threads of their own, which a forked child does not inherit
+while it inherits their locks: there every verb refuses to start, where it would hang.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+
+from hamlearn.errors import HamlearnError
+
+
+class _Here:
+    """What this process knows of itself."""
+
+    lock = threading.RLock()
+    used = False  # a verb has run
+    forked = False  # this process was forked from one in which a verb had run
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Inside, no other thread of this process is inside: the others wait. A thread may enter as often as it likes.
+
+    Examples
+    --------
+    >>> with alone(), alone():
+    ...     print("one at a time")
+    one at a time
+    """
+    with _Here.lock:
+        yield
+
+
+def require_not_forked() -> None:
+    """Refuse to work in a child that was forked after hamlearn had been used; every verb begins with it.
+
+    Raises
+    ------
+    HamlearnError
+        If this process was forked from one in which a verb had run.
+
+    Examples
+    --------
+    >>> require_not_forked()
+    """
+    if _Here.forked:
+        raise HamlearnError(
+            "this process was forked after hamlearn had started its libraries' threads, which a fork does not copy: it would hang. Start "
+            "workers with multiprocessing.get_context('spawn') (or 'forkserver'), for example ProcessPoolExecutor(mp_context=...), use "
+            "threads, or fork before the first call."
+        )
+    _Here.used = True
+
+
+def _in_child() -> None:
+    _Here.lock = threading.RLock()  # the thread that held the old one does not exist here
+    _Here.forked = _Here.forked or _Here.used
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
+
+__all__ = ["alone", "require_not_forked"]
