@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import logging
 
 import numpy as np
 import xarray as xr
 
 from hamlearn import infer
 from hamlearn.diagnostics import claims, wording
+from hamlearn.diagnostics.curves import drawn, number, observed, require
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import kinds, tree
 from hamlearn.systems import XY, Pairwise, QState, Tiles, exact
@@ -21,12 +22,26 @@ _DEFAULT_MEMBERS = 24
 def curves_of(post: xr.DataTree, given: xr.Dataset | None) -> tuple[xr.Dataset | None, str]:
     """Curves to show and what to say of them; a default prediction is made where it costs seconds."""
     if given is not None:
+        _same(post, require(given))
         return given, lead(post, given)
     try:
         made = _default(post)
+        return (None, made) if isinstance(made, str) else (made, lead(post, made))
     except HamlearnError as error:  # a posterior that cannot be simulated still has a page, which says so
         return None, f"Nothing is predicted: {error}"
-    return (None, made) if isinstance(made, str) else (made, lead(post, made))
+    except (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError) as error:
+        logging.getLogger("hamlearn").warning("the default prediction of the page failed: %r", error)
+        return None, f"Nothing is predicted: it failed with {error!r}. That is a fault of hamlearn's; the rest of the page stands."
+
+
+def _same(post: xr.DataTree, curves: xr.Dataset) -> None:
+    """Raise if the prediction says that it came from other data than the posterior."""
+    here, there = sorted(claims.observed(post)), sorted(observed(curves))
+    other = there and (len(here) != len(there) or not np.allclose(here, there))
+    if other or curves.attrs.get("data_fingerprint", post.attrs["fingerprint"]) != post.attrs["fingerprint"]:
+        raise HamlearnError(
+            "this prediction comes from another posterior: its data are not those. Make one with hl.predict(post, beta=[...])."
+        )
 
 
 def _default(post: xr.DataTree) -> xr.Dataset | str:
@@ -80,7 +95,7 @@ def lead(post: xr.DataTree, curves: xr.Dataset) -> str:
     if str(curves.attrs.get("verdict", "believe")) != "believe" and "posterior behind" not in warned:
         sentences.append(f"The verdict on the posterior behind them: {curves.attrs['verdict']}.")
     sentences.append(f"Warning: {warned.rstrip('.')}." if warned else "")
-    if int(curves.attrs.get("hypothetical", 0)):
+    if number(curves, "hypothetical", 0):
         sentences.append("The observation's β was not declared, so β here is relative to it and the curves are hypothetical.")
     return " ".join(sentence for sentence in sentences if sentence)
 
@@ -88,7 +103,7 @@ def lead(post: xr.DataTree, curves: xr.Dataset) -> str:
 def members(post: xr.DataTree, curves: xr.Dataset) -> str:
     """How many different members are behind the curves: never more than the posterior has."""
     count, noun = claims.draws(post)
-    told = {int(curves[name].attrs.get("draws_used", curves.attrs.get("members", 0))) for name in drawn(curves)} or {0}
+    told = {int(number(curves[name], "draws_used", number(curves, "members", 0))) for name in drawn(curves)} or {0}
     used, text = max(told), " to ".join(wording.count(one) for one in sorted({min(told), max(told)}))
     if noun == "joined network":
         return f"{text} combinations of {claims.told_draws(post)}" if used else claims.told_draws(post)
@@ -100,11 +115,6 @@ def members(post: xr.DataTree, curves: xr.Dataset) -> str:
 def banded(curves: xr.Dataset) -> bool:
     """Whether any interval has a width."""
     return any(_width(curves, name) > 0 for name in drawn(curves))
-
-
-def drawn(curves: xr.Dataset) -> list[str]:
-    """The observables that have a panel each."""
-    return [str(name) for name, values in curves.data_vars.items() if tuple(values.dims) == ("beta", "quantity")]
 
 
 def _width(curves: xr.Dataset, name: str) -> float:
@@ -137,13 +147,13 @@ def caption(post: xr.DataTree, curves: xr.Dataset) -> str:
     """What is drawn in the panels, and nothing that is not."""
     parts = ["Line: mean over members." if claims.draws(post)[0] > 1 else "Line: the prediction."]
     if banded(curves):
-        parts.append(f"Band: {float(curves.attrs.get('level', 0.9)):.0%} interval.".replace("%", " %"))
+        parts.append(f"Band: {number(curves, 'level', 0.9):.0%} interval.".replace("%", " %"))
     if any(np.nanmax(curves[name].sel(quantity="mc_error").values, initial=0.0) > 0 for name in drawn(curves)):
         parts.append("Bars: simulation error.")
-    observed = json.loads(curves.attrs.get("observed_beta", "[]"))
-    if observed and int(curves.attrs.get("hypothetical", 0)):
+    there = observed(curves)
+    if there and number(curves, "hypothetical", 0):
         parts.append("Dashed: where the data are, at a β that was not declared.")
-    elif observed:
+    elif there:
         what = "trained at" if wording.without_data(tree.record_of(post)) else "observed,"
-        parts.append(f"Dashed: {what} β = {', '.join(f'{beta:.6g}' for beta in observed)}.")
+        parts.append(f"Dashed: {what} β = {', '.join(f'{beta:.6g}' for beta in there)}.")
     return " ".join(parts)

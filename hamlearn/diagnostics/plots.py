@@ -6,13 +6,14 @@ a notebook show them.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from hamlearn.diagnostics import claims, layout
+from hamlearn.diagnostics.curves import drawn, number, observed, require
+from hamlearn.diagnostics.foreign import VERBATIM, drawable
 from hamlearn.diagnostics.layout import strengths
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import kinds, tree
@@ -132,7 +133,7 @@ def forest_of(labels: list[str], draws: np.ndarray, what: str = "parameter", str
     axes.axvline(0, color=LINE, linewidth=1.2, zorder=0)
     axes.hlines(y, low, high, colors=colours, linewidth=1.8)
     axes.scatter(mean[shown], y, s=15, c=colours, zorder=3)
-    axes.set_yticks(y, [labels[k] for k in shown], fontsize=7.5)
+    axes.set_yticks(y, [drawable(labels[k]) for k in shown], fontsize=7.5, **VERBATIM)
     axes.set_ylim(-0.8, len(shown) - 0.2)
     axes.set_xlabel(f"{what}, mean and 90 % interval" if np.any(high > low) else what, color=INK)
     if len(shown) < total:
@@ -174,7 +175,8 @@ def training(post: xr.DataTree) -> Figure:
     for best in np.atleast_1d(group["best_epoch"].values if "best_epoch" in group else []):
         axes.axvline(float(best) + 1, color=LINE, linewidth=1.1, linestyle=(0, (4, 3)), zorder=0)
     axes.set_xlabel("epoch", color=INK)
-    axes.set_ylabel(str(group["held_out"].attrs.get("long_name", "loss")) if "held_out" in group else "loss", color=INK)
+    told = group["held_out"].attrs.get("long_name", "loss") if "held_out" in group else "loss"
+    axes.set_ylabel(drawable(told), color=INK, **VERBATIM)
     _legend(axes)
     return figure
 
@@ -188,21 +190,23 @@ def prediction(curves: xr.Dataset, *, legend: bool = True) -> Figure:
         What :func:`hamlearn.predict` returned.
     legend : bool
         Explain lines and bands in the first panel.
+
+    Raises
+    ------
+    HamlearnError
+        If it is no prediction.
     """
-    names = [str(name) for name, values in curves.data_vars.items() if tuple(values.dims) == ("beta", "quantity")]
-    if not names:
-        raise HamlearnError("nothing to draw: give what hl.predict returned, with observables over (beta, quantity).")
+    names = drawn(require(curves))
     rows = -(-len(names) // 2) if len(names) > 1 else 1
     figure, axes = _figure(4.2 if len(names) == 1 else 8.4, 0.3 + 2.45 * rows, rows, min(len(names), 2))
     panels = np.atleast_1d(axes).ravel()
     beta = curves["beta"].values
-    observed = json.loads(curves.attrs.get("observed_beta", "[]"))
     for panel, name in zip(panels, names, strict=False):
         part = {key: curves[name].sel(quantity=key).values for key in ("mean", "lower", "upper", "mc_error")}
-        for number, at in enumerate(observed):
-            panel.axvline(at, color=GREY, linewidth=1.1, linestyle=(0, (4, 3)), label="observed" if number == 0 else None)
+        for index, at in enumerate(observed(curves)):
+            panel.axvline(at, color=GREY, linewidth=1.1, linestyle=(0, (4, 3)), label="observed" if index == 0 else None)
         if np.any(part["upper"] > part["lower"]):  # one member has no spread: a line, not a band without a width
-            label = f"{float(curves.attrs.get('level', 0.9)):.0%} interval"
+            label = f"{number(curves, 'level', 0.9):.0%} interval"
             panel.fill_between(beta, part["lower"], part["upper"], color=BLUE, alpha=0.28, linewidth=0, label=label)
         panel.plot(beta, part["mean"], color=BLUE, linewidth=1.7, marker="o" if len(beta) == 1 else None)
         if np.any(part["mc_error"] > 0):
@@ -211,13 +215,13 @@ def prediction(curves: xr.Dataset, *, legend: bool = True) -> Figure:
             )
         unit = claims.unit(name)
         told = str(curves[name].attrs.get("long_name", name)).split(",")[0].replace("_", " ")
-        panel.set_ylabel(told + (f", {unit}" if unit else ""), color=INK)
+        panel.set_ylabel(drawable(told, 36) + (f", {unit}" if unit else ""), color=INK, **VERBATIM)
         panel.set_xlabel("inverse temperature β", color=INK)
     for panel in panels[len(names) :]:
         panel.set_visible(False)
     if legend:
         _legend(panels[0])
-    if legend and int(curves.attrs.get("hypothetical", 0)):
+    if legend and number(curves, "hypothetical", 0):
         figure.suptitle("hypothetical: the observed β was not declared", fontsize=9, color=RED)
     return figure
 
@@ -247,7 +251,7 @@ def checks(post: xr.DataTree) -> Figure:
             color=RED,
             ha="right" if z[row] > 0 else "left",
         )
-    axes.set_yticks(y, [str(name) for name in names], fontsize=7.5)
+    axes.set_yticks(y, [drawable(name) for name in names], fontsize=7.5, **VERBATIM)
     axes.set_ylim(-0.7, len(names) - 0.3)
     span = max(4.0, float(np.abs(x).max()) + 0.8)
     axes.set_xlim(-span, span)
@@ -273,7 +277,7 @@ def trace(post: xr.DataTree, worst: int = 4) -> Figure:
             colour = shades[chain % len(shades)]
             row[0].plot(theta[chain, :: max(1, draws // 500), k], color=colour, linewidth=0.6, alpha=0.8)
             row[1].stairs(np.histogram(ranks[chain], bins)[0], bins, color=colour, linewidth=1.3)
-        row[0].set_ylabel(names[k], color=INK, fontsize=8)
+        row[0].set_ylabel(drawable(names[k], 24), color=INK, fontsize=8, **VERBATIM)
         row[1].set_ylim(bottom=0)
     grid.ravel()[-2].set_xlabel("draw (thinned)", color=INK)
     grid.ravel()[-1].set_xlabel("rank among all draws", color=INK)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import functools
-import io
+import hashlib
 import os
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import xarray as xr
 
 from hamlearn import storage
-from hamlearn.diagnostics import arviz, claims, forecast, pages, plots, tables
+from hamlearn.diagnostics import arviz, claims, forecast, pages, plots, svg, tables
 from hamlearn.diagnostics.attach import attach
+from hamlearn.diagnostics.curves import drawn, require
+from hamlearn.diagnostics.foreign import readable
 from hamlearn.diagnostics.identifiability import identifiability
 from hamlearn.diagnostics.verdict import Verdict, verdict
 from hamlearn.errors import HamlearnError
@@ -21,9 +23,19 @@ from hamlearn.infer import tree
 
 if TYPE_CHECKING:
     from markupsafe import Markup
-    from matplotlib.figure import Figure
 
 HEADLINES = {"believe": "Believe it", "caution": "Use it with caution", "do not believe": "Do not believe it"}
+COLOURS = {plots.INK: "currentColor", plots.LINE: "var(--line)", plots.GROUND: "var(--paper)"}
+# Nothing runs, nothing is fetched, nothing is sent, and no style but the page's own sheet holds; pictures of pixels are in the page.
+POLICY = "default-src 'none'; style-src 'sha256-{}'; img-src data:; base-uri 'none'; form-action 'none'"
+
+
+class Drawn(NamedTuple):
+    """A figure of the page: what stands above it, its drawing, and what stands below it."""
+
+    heading: str
+    drawing: Markup
+    caption: str
 
 
 def report(post: xr.DataTree, path: str | os.PathLike[str], prediction: xr.Dataset | None = None, title: str | None = None) -> Path:
@@ -65,65 +77,87 @@ def report(post: xr.DataTree, path: str | os.PathLike[str], prediction: xr.Datas
     ...     hl.report(post, f"{folder}/report.html").stat().st_size > 10_000
     True
     """
+    if not isinstance(path, str | os.PathLike):
+        raise HamlearnError(f"the page needs a path to be written to, such as 'report.html'; got {path!r}.")
     target = Path(path)
-    if not target.parent.is_dir():  # before the work, not after it
-        raise HamlearnError(f"cannot write {target}: the folder {target.parent} does not exist.")
-    if "convergence" not in tree.record_of(post):
-        post = attach(post.copy(), check=False)  # the caller's posterior stays as it is
+    storage.require_writable(target, (target.suffix,))  # before the work, not after it
     page = render(post, prediction, title)
     return storage.write_atomically(target, lambda temporary: _write(temporary, page))
 
 
 def _write(path: Path, page: str) -> None:
-    path.write_text(page, encoding="utf-8")
+    path.write_text(page, encoding="utf-8", newline="\n")  # the policy holds the digest of these very bytes
 
 
 def render(post: xr.DataTree, prediction: xr.Dataset | None = None, title: str | None = None) -> str:
     """The page of :func:`report` as a string."""
+    if title is not None and not isinstance(title, str):
+        raise HamlearnError(f"the title of a page is a text; got {title!r}.")
+    if prediction is not None:
+        require(prediction)
+    try:
+        if "convergence" not in tree.record_of(post):
+            post = attach(post.copy(), check=False)  # the caller's posterior stays as it is
+        return _render(post, prediction, title)
+    except HamlearnError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise HamlearnError(
+            f"cannot make the page: this posterior is not as hamlearn.learn wrote it ({readable(repr(error), 300)}). Learn it again, or "
+            "take the file that hl.save wrote; if this is one, please report a bug."
+        ) from error
+
+
+def _render(post: xr.DataTree, prediction: xr.Dataset | None, title: str | None) -> str:
     from importlib.metadata import version
 
     record, found, page = tree.record_of(post), verdict(post), pages.page(post)
     curves, prediction_lead = forecast.curves_of(post, prediction)
-    columns = [[(one.heading, _draw(one)) for one in column] for column in (page.left, page.right)]
+    columns = [[_drawn(one) for one in column] for column in (page.left, page.right)]
     checks = tables.checks(post)
-    figures = {name: _draw(one) for name, one in _common(post, record, shown=bool(checks)).items()}
-    panels = [] if curves is None else _panels(curves)
+    figures = {name: _drawn(one) for name, one in _common(post, record, shown=bool(checks)).items()}
+    panels = [] if curves is None else [_drawn(one) for one in _panels(curves)]
     # Weights of networks have no meaning one by one, and energies of states are no parameters: then there is no table of
     # directions that the data leave open.
     weak = identifiability(post, directions=6) if claims.quantities(post)[0] == claims.PARAMETERS else None
     summary = arviz.summary(post)
     summary = summary[["mean"]] if claims.draws(post)[0] == 1 else summary  # one member has no spread
     shown = summary if len(summary) <= 500 else summary.loc[summary["mean"].abs().sort_values(ascending=False).index[:500]]
-    return _template().render(
-        title=title or page.title,
-        subtitle=page.subtitle,
-        columns=columns,
-        verdict=found,
-        headline=HEADLINES[found.level],
-        good=[reason for reason in found.reasons if reason.passed],
-        notes=[reason for reason in found.reasons if reason.severity == "note" and not reason.passed and not reason.advice],
-        bad=[reason for reason in found.reasons if reason.severity != "note"],
-        advice=_advice(found),
-        facts=claims.facts(post),
-        limits=tables.limits(record, found),
-        figures=figures,
-        panels=panels,
-        panels_caption="" if curves is None else forecast.caption(post, curves),
-        prediction_lead=prediction_lead,
-        prediction_table=None if curves is None else tables.predictions(curves),
-        check_lead=tables.check_lead(post),
-        checks=checks,
-        strengths=any(row["strength"] for row in checks),
-        convergence_lead=tables.convergence_lead(record),
-        convergence=tables.convergence(record),
-        identifiability_lead="" if weak is None else tables.identifiability_lead(weak),
-        weak=[] if weak is None else tables.weak(weak),
-        summary_heading=claims.quantities(post)[0],
-        summary_lead=_summary_lead(post, len(summary), len(shown)),
-        summary_table=tables.frame(shown),
-        provenance=tables.provenance(post),
-        reasons=[*record.get("reasons", []), record["calibration"]["note"]],
-        version=version("hamlearn"),
+    template, style, policy = _template()
+    return str(
+        template.render(
+            style=style,
+            policy=policy,
+            title=title or page.title,
+            subtitle=page.subtitle,
+            columns=columns,
+            verdict=found,
+            headline=HEADLINES[found.level],
+            good=[reason for reason in found.reasons if reason.passed],
+            notes=[reason for reason in found.reasons if reason.severity == "note" and not reason.passed and not reason.advice],
+            bad=[reason for reason in found.reasons if reason.severity != "note"],
+            advice=_advice(found),
+            facts=claims.facts(post),
+            limits=tables.limits(record, found),
+            figures=figures,
+            panels=panels,
+            panels_caption="" if curves is None else forecast.caption(post, curves),
+            prediction_lead=prediction_lead,
+            prediction_table=None if curves is None else tables.predictions(curves),
+            check_lead=tables.check_lead(post),
+            checks=checks,
+            strengths=any(row["strength"] for row in checks),
+            convergence_lead=tables.convergence_lead(record),
+            convergence=tables.convergence(record),
+            identifiability_lead="" if weak is None else tables.identifiability_lead(weak),
+            weak=[] if weak is None else tables.weak(weak),
+            summary_heading=claims.quantities(post)[0],
+            summary_lead=_summary_lead(post, len(summary), len(shown)),
+            summary_table=tables.frame(shown),
+            provenance=tables.provenance(post),
+            reasons=[*record.get("reasons", []), record["calibration"]["note"]],
+            version=version("hamlearn"),
+        )
     )
 
 
@@ -143,14 +177,15 @@ def _summary_lead(post: xr.DataTree, total: int, shown: int) -> str:
     return columns + less
 
 
-def _panels(curves: xr.Dataset) -> list[Markup]:
+def _panels(curves: xr.Dataset) -> list[pages.Section]:
     """One figure for every observable, so that a phone shows them below each other."""
     panels = []
-    for name in forecast.drawn(curves):
+    for index, name in enumerate(drawn(curves)):  # numbered: names are the user's
         mean = curves[name].sel(quantity="mean").values
         ends = f"from {mean[0]:.3g} at beta {float(curves['beta'][0]):.3g} to {mean[-1]:.3g} at beta {float(curves['beta'][-1]):.3g}"
         what = str(curves[name].attrs.get("long_name", name)).split(",")[0]
-        panels.append(_figure(f"prediction-{name}", plots.prediction(curves[[name]], legend=False), "", f"Predicted {what}, {ends}.", 480))
+        draw = functools.partial(plots.prediction, curves[[name]], legend=False)
+        panels.append(pages.Section("", f"prediction-{index}", draw, "", f"Predicted {what}, {ends}.", 480))
     return panels
 
 
@@ -168,36 +203,27 @@ def _common(post: xr.DataTree, record: dict[str, Any], *, shown: bool) -> dict[s
     return found
 
 
-def _draw(section: pages.Section) -> Markup:
-    return _figure(section.name, section.draw(), section.caption, section.alternative, section.width)
-
-
-def _figure(name: str, figure: Figure, caption: str, alternative: str, width: int) -> Markup:
-    """Inline SVG in the page's own colours, with a text alternative."""
-    import matplotlib as mpl
-    from markupsafe import Markup, escape
-
-    stream = io.StringIO()
-    # Fixed ids: the same posterior gives the same page, and the figures of one page do not share clip paths.
-    with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
-        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    svg = stream.getvalue()
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    svg = re.sub(r' xmlns:xlink="[^"]*"| xmlns="[^"]*"', "", svg).replace("xlink:href", "href")
-    svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
-    svg = re.sub(r'href="#([^"]+)"', rf'href="#{name}-\1"', svg)
-    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", svg)
-    svg = svg.replace(plots.INK, "currentColor").replace(plots.LINE, "var(--line)").replace(plots.GROUND, "var(--paper)")
-    label = str(escape(alternative))
-    svg = svg.replace("<svg", f'<svg role="img" aria-label="{label}" style="--width: {width}px"', 1)
-    below = Markup("<figcaption>{}</figcaption>").format(caption) if caption else ""
-    return Markup("<figure>{}{}</figure>").format(Markup(svg), below)
+def _drawn(section: pages.Section) -> Drawn:
+    drawing = svg.inline(section.draw, section.name, section.alternative, section.width, COLOURS)
+    return Drawn(section.heading, drawing, section.caption)
 
 
 @functools.cache
-def _template() -> Any:
+def _template() -> tuple[Any, Markup, Markup]:
+    """The template, its style sheet, and the policy that allows nothing else."""
     from jinja2 import Environment, PackageLoader
+    from markupsafe import Markup
 
-    # Autoescape everything: titles, site names and file names are the user's.
-    environment = Environment(loader=PackageLoader("hamlearn.diagnostics"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return environment.get_template("report.html")
+    # Everything is escaped: titles, names and notes are the user's, or a stranger's whose file was loaded.
+    environment = Environment(
+        loader=PackageLoader("hamlearn.diagnostics"), autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_readable
+    )
+    style = Markup((Path(__file__).parent / "templates" / "report.css").read_text(encoding="utf-8"))
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return environment.get_template("report.html"), style, Markup(POLICY.format(digest))
+
+
+def _readable(value: object) -> object:
+    from markupsafe import Markup
+
+    return value if isinstance(value, Markup) else readable(value)

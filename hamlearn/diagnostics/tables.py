@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from hamlearn.diagnostics import claims, wording
+from hamlearn.diagnostics.curves import drawn
 from hamlearn.diagnostics.verdict import CHECK, ESS, Verdict, rhat_limit
 from hamlearn.infer import tree
 from hamlearn.models import BoundCouplings
 
-if TYPE_CHECKING:
-    from markupsafe import Markup
+
+class Table(NamedTuple):
+    """Numbers as they are shown: the heading of the names, those of the columns, and a name and its values for every row."""
+
+    corner: str
+    columns: list[str]
+    rows: list[tuple[str, list[str]]]
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -236,11 +242,11 @@ def _seconds(record: dict[str, Any]) -> str:
     return f"{record['seconds']:.3g} s" + (f" (estimated {estimated:.3g} s)" if np.isfinite(estimated) else "")
 
 
-def predictions(curves: xr.Dataset) -> Markup:
+def predictions(curves: xr.Dataset) -> Table:
     """Every observable at every β as a table; intervals and simulation errors where there are any."""
     columns = {}
     for name, values in curves.data_vars.items():
-        if tuple(values.dims) == ("beta", "quantity"):
+        if name in drawn(curves):
             told = {quantity: values.sel(quantity=quantity).values for quantity in ("mean", "lower", "upper", "mc_error")}
             band, noisy = np.any(told["upper"] > told["lower"]), np.any(told["mc_error"] > 0)
             for quantity in ["mean", *(["lower", "upper"] if band else []), *(["mc_error"] if noisy else [])]:
@@ -254,9 +260,7 @@ def _column(name: str) -> str:
     return name.replace("_", " ") + (f" ({unit})" if unit else "")
 
 
-def frame(table: pd.DataFrame) -> Markup:
-    """A data frame as an HTML table; pandas escapes its labels."""
-    from markupsafe import Markup
-
-    html = table.to_html(border=0, float_format=lambda value: number(value, 4), na_rep="–", justify="left")
-    return Markup(html)
+def frame(table: pd.DataFrame) -> Table:
+    """A data frame as text."""
+    rows = [(str(name), [number(value, 4) for value in values]) for name, values in zip(table.index, table.to_numpy(float), strict=True)]
+    return Table(str(table.index.name or ""), [str(name) for name in table.columns], rows)

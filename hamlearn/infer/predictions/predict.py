@@ -198,6 +198,7 @@ def _curves(
         "members": min(result[name].attrs["draws_used"] for name in estimates),
         "shape": str(shape),
         "observed_beta": str(tree.trained_betas(post).tolist()),
+        "data_fingerprint": str(post.attrs["fingerprint"]),
         "hypothetical": int(not declared),
         "seed": seed,
     }

@@ -1,0 +1,178 @@
+"""No text of a posterior, a prediction or a caller becomes markup, and the page forbids what would run if one did."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from functools import cache
+
+import numpy as np
+import pytest
+import xarray as xr
+from markup import HOSTILE, Parsed, faults
+from posteriors import SQUARE, glass
+
+import hamlearn as hl
+from hamlearn.diagnostics import forecast, plots, svg
+from hamlearn.diagnostics.foreign import drawable, readable
+from hamlearn.diagnostics.report import render
+from hamlearn.errors import HamlearnError
+
+
+@cache
+def small() -> tuple[xr.DataTree, xr.Dataset]:
+    """A posterior of couplings with its checks, and two curves of it."""
+    post = hl.learn(glass(600), hl.models.Couplings(SQUARE), engine="laplace", seed=0)
+    return post, hl.predict(post, beta=[0.3, 0.5], observables=["energy", "entropy"], members=4)
+
+
+@cache
+def clean() -> str:
+    return render(*small())
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_a_variable_named_like_markup_stays_a_name(text):
+    post, curves = small()
+    named = curves.rename({"energy": text})
+    del named[text].attrs["long_name"]
+    assert faults(render(post, named[[text, "entropy"]], title=text), clean()) == []
+
+
+def test_the_page_allows_its_own_sheet_and_nothing_else():
+    page = clean()
+    parsed = Parsed(page)
+    inside = re.search(r"<style>(.*?)</style>", page, re.DOTALL)[1]
+    digest = base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
+    rules = dict(rule.strip().split(" ", 1) for rule in parsed.policy.split(";"))
+    assert rules == {
+        "default-src": "'none'",
+        "style-src": f"'sha256-{digest}'",
+        "img-src": "data:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    assert page.startswith("<!doctype html>") and page.index("Content-Security-Policy") < page.index("<style")
+    assert not any(name == "style" or name.startswith("on") for _, name in parsed.attributes)
+    assert parsed.elements["script"] == 0 and parsed.comments == [] and parsed.outside == []
+
+
+def test_pictures_keep_their_colours_without_inline_styles():
+    drawn = str(svg.inline(lambda: plots.forest_of(["a", "b"], np.array([[1.0, -1.0], [1.2, -0.8]])), "one", 'a "b"', 480, {}))
+    for colour in (plots.RED, plots.BLUE, plots.LINE):
+        assert f'="{colour}"' in drawn
+    assert 'aria-label="a &quot;b&quot;"' in drawn and "style" not in drawn and "metadata" not in drawn
+    pointed, ids = set(re.findall(r"#(one-\d+)", drawn)), re.findall(r' id="([^"]+)"', drawn)
+    assert pointed == set(ids) and len(ids) == len(set(ids)) > 5
+
+
+def test_what_is_not_known_to_be_safe_is_left_out_of_a_picture_and_said(caplog):
+    import matplotlib.figure
+
+    figure = matplotlib.figure.Figure()
+    axes = figure.subplots()
+    axes.plot([0, 1], gid='"><script>', url="javascript:1")
+    drawn = str(svg.inline(lambda: figure, "one", "", 480, {}))
+    assert "script" not in drawn and "element a" in caplog.text
+
+
+def test_a_session_that_wants_tex_gets_its_page_all_the_same():
+    import matplotlib as mpl
+
+    with mpl.rc_context({"text.usetex": True}):
+        assert render(*small()) == clean()
+
+
+@pytest.mark.parametrize(
+    "text, shown",
+    [
+        ("a\x00b", "a\ufffdb"),
+        ("a\u202eb\ud800", "a\ufffdb\ufffd"),
+        ("one\ntwo", "one two"),
+        ("βJ ≥ 0, naïve, 中", "βJ ≥ 0, naïve, 中"),
+        ("\U0001f468\u200d\U0001f469", "\U0001f468\u200d\U0001f469"),
+    ],
+)
+def test_what_no_page_can_hold_is_shown_as_such(text, shown):
+    assert readable(text) == shown
+
+
+def test_labels_are_one_short_line_of_known_glyphs():
+    assert drawable("a\n b") == "a b" and drawable("中β") == "?β"
+    assert drawable("x" * 10_000, 10) == "x" * 9 + "…" and len(readable("x" * 10_000)) <= 4000
+    assert drawable("$\\frac{$") == "$\\frac{$"  # whole: VERBATIM keeps it from becoming a formula
+
+
+def wrong_predictions() -> dict[str, tuple[object, str]]:
+    post, curves = small()
+    nowhere = curves.copy(deep=True)
+    nowhere["energy"][:] = np.nan
+    words = xr.Dataset({"energy": (("beta", "quantity"), np.full((2, 5), "a"))}, curves.coords, curves.attrs)
+    return {
+        "a posterior": (post, "got a posterior"),
+        "a DataTree": (xr.DataTree(), "got a DataTree"),
+        "microstates": (glass(), "got microstates"),
+        "an array": (np.zeros(3), "type ndarray"),
+        "a path": ("prediction.nc", "type str"),
+        "a Dataset of something": (xr.Dataset({"x": ("t", [1.0])}), "no observable over"),
+        "dims in another order": (curves.transpose("quantity", "beta"), "no observable over"),
+        "one temperature without its axis": (curves.isel(beta=0), "no observable over"),
+        "no coordinates": (curves.drop_vars("beta"), "no coordinates"),
+        "a quantity missing": (curves.sel(quantity=["mean", "sd"]), "each of mean"),
+        "nan": (nowhere, "nowhere finite"),
+        "infinite": (curves * np.inf, "somewhere infinite"),
+        "texts": (words, "no real numbers"),
+        "beta below zero": (curves.assign_coords(beta=[-1.0, 0.5]), "above zero"),
+        "names that are numbers": (curves.rename({"energy": 3, "entropy": 4}), "with a name"),
+        "too many": (curves[["energy"]].assign({f"e{k}": curves["energy"] for k in range(60)}), "at most 60"),
+        "a level that is none": (curves.assign_attrs(level="<b>"), "level must be a number"),
+        "a level beyond one": (curves.assign_attrs(level=3), "is a probability"),
+        "observed nowhere": (curves.assign_attrs(observed_beta="{}"), "list of numbers"),
+        "of other temperatures": (curves.assign_attrs(observed_beta="[0.7]"), "another posterior"),
+        "of other data": (curves.assign_attrs(data_fingerprint="0"), "another posterior"),
+    }
+
+
+def test_a_prediction_that_is_none_is_said_to_be_none(tmp_path):
+    post = small()[0]
+    for case, (given, words) in wrong_predictions().items():
+        with pytest.raises(HamlearnError, match=words) as raised:
+            hl.report(post, tmp_path / "report.html", prediction=given)
+        assert len(str(raised.value)) < 400 and not list(tmp_path.iterdir()), case
+
+
+def test_titles_and_places_that_are_no_text_are_said(tmp_path):
+    post, curves = small()
+    for title in (3, b"x", ["x"], object()):
+        with pytest.raises(HamlearnError, match="title of a page is a text"):
+            hl.report(post, tmp_path / "report.html", curves, title=title)
+    for place in (None, 3, b"report.html"):
+        with pytest.raises(HamlearnError, match="needs a path"):
+            hl.report(post, place, curves)
+    with pytest.raises(HamlearnError, match="prediction"):
+        plots.prediction(post)
+
+
+def test_a_refused_default_prediction_leaves_the_rest_of_the_page(monkeypatch, caplog):
+    post = small()[0]
+
+    def refuse(*_, **__):
+        raise HamlearnError("<i>not</i> here.")
+
+    def fail(*_, **__):
+        raise AttributeError("coupling_tables")
+
+    for what, told in ((refuse, "Nothing is predicted: &lt;i&gt;not&lt;/i&gt; here."), (fail, "it failed with AttributeError")):
+        monkeypatch.setattr(forecast.infer, "predict", what)
+        page = render(post)
+        assert told in page and "Couplings with their error bars" in page and "Predicted" not in page
+    assert "the default prediction of the page failed" in caplog.text
+
+
+def test_a_record_that_learn_did_not_write_is_one_sentence():
+    post = small()[0].copy()
+    for record in ("<b>", "[]", '{"likelihood": "exact"}'):
+        post.attrs["record"] = record
+        with pytest.raises(HamlearnError, match="this posterior is not as"):
+            render(post)
