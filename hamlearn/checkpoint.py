@@ -13,7 +13,6 @@ import logging
 import math
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextvars import ContextVar
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +21,7 @@ import numpy as np
 
 from hamlearn import storage
 from hamlearn.errors import HamlearnError
-from hamlearn.interrupts import uninterrupted
+from hamlearn.interrupts import opened, uninterrupted
 
 logger = logging.getLogger("hamlearn")
 Built = TypeVar("Built")
@@ -31,7 +30,6 @@ _FORMAT = 1
 _HEADER = "checkpoint"  # the member that holds what the file is, as JSON
 _LONGEST = 200  # characters of a field of the request that are kept; longer ones are told apart by their digest
 _LONGEST_NAME = 240  # bytes of a file's name
-_watched: ContextVar[list[Checkpoint] | None] = ContextVar("watched", default=None)
 
 
 class Checkpoint:
@@ -77,9 +75,7 @@ class Checkpoint:
         if not self.path.absolute().parent.is_dir():
             raise HamlearnError(f"cannot write checkpoints to {self.path}: its folder does not exist.")
         storage.require_writable(self.sibling, (self.sibling.suffix,))
-        watching = _watched.get()
-        if watching is not None:
-            watching.append(self)
+        opened(self)
 
     def load(self) -> dict[str, np.ndarray] | None:
         """What :meth:`save` was given last, or None if nothing is there that belongs to this run."""
@@ -194,17 +190,6 @@ class Checkpoint:
         told = "; ".join(f"{name}: {_clip(theirs.get(name))}, here {_clip(self.request.get(name))}" for name in names[:3])
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         return f"is the checkpoint of another {self.of} ({told}{more})"
-
-
-@contextlib.contextmanager
-def watched() -> Iterator[list[Checkpoint]]:
-    """The checkpoints that are opened inside: whoever keeps the result removes them then, and says where an interrupted run is."""
-    found: list[Checkpoint] = []
-    token = _watched.set(found)
-    try:
-        yield found
-    finally:
-        _watched.reset(token)
 
 
 def _there(path: Path) -> bool:

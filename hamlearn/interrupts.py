@@ -1,4 +1,7 @@
-"""Signals that arrive at a bad moment: while a file is written they wait until it is whole."""
+"""Interruptions: while a file is written they wait until it is whole, and whoever hears one can tell what is kept.
+
+Imports nothing heavy: the shell listens before anything else is loaded.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,35 @@ import contextlib
 import signal
 import threading
 from collections.abc import Iterator
+from contextvars import ContextVar
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hamlearn.checkpoint import Checkpoint
 
 _WAITING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 _PATIENCE = 3  # the signal that is not put off any more: something hangs
+
+_watched: ContextVar[list[Checkpoint] | None] = ContextVar("watched", default=None)
+
+
+@contextlib.contextmanager
+def watched() -> Iterator[list[Checkpoint]]:
+    """The checkpoints that are opened inside: whoever keeps the result removes them then, and says where an interrupted run is."""
+    found: list[Checkpoint] = []
+    token = _watched.set(found)
+    try:
+        yield found
+    finally:
+        _watched.reset(token)
+
+
+def opened(checkpoint: Checkpoint) -> None:
+    """Tell whoever watches."""
+    found = _watched.get()
+    if found is not None:
+        found.append(checkpoint)
 
 
 @contextlib.contextmanager

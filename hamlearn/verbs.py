@@ -25,6 +25,7 @@ def learn(
     seed: int = 0,
     *,
     check: bool = True,
+    checkpoint: str | PathLike[str] | None = None,
 ) -> xr.DataTree:
     """The posterior of a model's unknowns given microstates, with the verdict attached.
 
@@ -51,6 +52,11 @@ def learn(
         Seed of everything random.
     check : bool
         Compare the model with held-out data on statistics that were not fitted, for the verdict.
+    checkpoint : path, optional
+        File that fits which may take long (NUTS, Gibbs, training of neural densities) save themselves to, every few seconds and when they
+        are interrupted; others have nothing to save. The same call continues from it and gives what an uninterrupted one would
+        have given. It is not removed: do that when the posterior is saved. A file that belongs to another call, or is damaged,
+        is left alone with a warning, and this fit saves itself beside it.
 
     Returns
     -------
@@ -83,7 +89,7 @@ def learn(
                 f"learn takes microstates or a list of them; got {type(data).__name__}. Make them from an array or a file: "
                 "hl.microstates(array, space='spins', beta=...)."
             )
-    post = infer.learn(sets, model, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed)
+    post = infer.learn(sets, model, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed, checkpoint=checkpoint)
     if "streamed" in tree.record_of(post).get("training", {}):  # held-out data that a check can hold, of what may lie on disk
         sets = microstates.excerpt(sets, getattr(engine, "memory", infer.Training().memory))
     return diagnostics.attach(post, sets, check=check, seed=seed)

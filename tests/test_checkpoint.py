@@ -14,9 +14,9 @@ import pytest
 
 from hamlearn import checkpoint as module
 from hamlearn import storage
-from hamlearn.checkpoint import Checkpoint, watched
+from hamlearn.checkpoint import Checkpoint
 from hamlearn.errors import HamlearnError
-from hamlearn.interrupts import uninterrupted
+from hamlearn.interrupts import uninterrupted, watched
 
 REQUEST = {"seed": "1", "system": "x" * 5000}
 ARRAYS = {

@@ -14,10 +14,9 @@ from hamlearn import cli, storage
 def run(monkeypatch, capsys, *arguments):
     """Exit code, standard output and standard error of ``hamlearn arguments``, in this process."""
     monkeypatch.setattr(sys, "argv", ["hamlearn", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
+    code = cli.run()
     captured = capsys.readouterr()
-    return stop.value.code, captured.out, captured.err
+    return code, captured.out, captured.err
 
 
 def test_the_verbs_on_files(tmp_path, monkeypatch, capsys):
@@ -157,9 +156,12 @@ MISTAKES = {
     ),
     "options of another model": (
         ["learn", "bits.csv", "--space", "bits", "--model", "clusters", "--tie", "uniform", "-o", "p.nc"],
-        "describe couplings",
+        "--tie describes couplings; leave it out with --model clusters",
     ),
-    "neighbours of couplings": (["learn", "bits.csv", "--space", "bits", "--neighbour", "product", "-o", "p.nc"], "polynomial action"),
+    "neighbours of couplings": (
+        ["learn", "bits.csv", "--space", "bits", "--neighbour", "product", "-o", "p.nc"],
+        "describes polynomial-action",
+    ),
     "a neighbour term that is none": (
         ["learn", "bits.csv", "--space", "reals", "--model", "polynomial-action", "--neighbour", "products", "-o", "p.nc"],
         "Did you mean 'product'",

@@ -108,7 +108,8 @@ def test_a_posterior_and_its_predictions_do_not_feel_the_clock(spins):
 # What may look at the clock, and why: none of these decides a result.
 MAY_READ_THE_CLOCK = {
     "progress.py": "when a bar appears",
-    "cli.py": "how long the demo took, said at its end",
+    "cli/demo.py": "how long it took, said at its end",
+    "cli/signals.py": "whether two signals are one",
     "systems/sampling/loop.py": "when a checkpoint is written",
     "infer/kinds/dcl.py": "seconds in the record",
     "infer/kinds/actions.py": "seconds in the record",

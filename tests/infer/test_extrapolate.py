@@ -6,7 +6,7 @@ from gaussian_oracles import field, path
 from typer.testing import CliRunner
 
 import hamlearn as hl
-from hamlearn.cli import app
+from hamlearn.cli.verbs import app
 from hamlearn.infer import extrapolate, identity_weights, tree
 from hamlearn.infer.kinds import actions, extrapolated
 from hamlearn.systems import DoubleWell, JoinedAction, Path, exact

@@ -7,8 +7,10 @@ with the members of :class:`Kind`; a new one is a line in ``KINDS`` here and one
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 from collections.abc import Iterable
+from os import PathLike
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -35,7 +37,10 @@ class Kind(Protocol):
     """How the posteriors of one kind of model are made and read."""
 
     def learn(self, data: Any, model: Any, *, likelihood: str, engine: Any, calibrate: bool, seed: int) -> xr.DataTree:
-        """The posterior, as :func:`hamlearn.infer.tree.assemble` builds it."""
+        """The posterior, as :func:`hamlearn.infer.tree.assemble` builds it.
+
+        Kinds whose fits may take long take a keyword ``checkpoint``, a path to save themselves to.
+        """
         ...
 
     def members(self, post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None) -> list[System]:
@@ -69,6 +74,8 @@ def learn(
     engine: Any = "auto",
     calibrate: bool = True,
     seed: int = 0,
+    *,
+    checkpoint: str | PathLike[str] | None = None,
 ) -> xr.DataTree:
     """The posterior of a model's unknowns given microstates; a bare tree, without a verdict.
 
@@ -77,7 +84,10 @@ def learn(
     kind = getattr(model, "kind", None)
     if not isinstance(kind, str) or kind not in KINDS:
         raise HamlearnError(f"model must be one of hamlearn.models, such as hl.models.Couplings(...); got {type(model).__name__}.")
-    return named(kind).learn(data, model, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed)
+    found = named(kind)
+    can_save = "checkpoint" in inspect.signature(found.learn).parameters
+    saved = {"checkpoint": checkpoint} if can_save and checkpoint is not None else {}
+    return found.learn(data, model, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed, **saved)
 
 
 def available(post: xr.DataTree) -> int:

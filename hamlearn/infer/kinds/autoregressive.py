@@ -37,12 +37,20 @@ __all__ = ["assemble", "evaluators", "learn", "members", "parameters", "split"]
 
 
 def learn(
-    data: xr.Dataset | Iterable[xr.Dataset], model: Autoregressive | Flow, *, likelihood: str, engine: Any, calibrate: bool, seed: int
+    data: xr.Dataset | Iterable[xr.Dataset],
+    model: Autoregressive | Flow,
+    *,
+    likelihood: str,
+    engine: Any,
+    calibrate: bool,
+    seed: int,
+    checkpoint: Any = None,
 ) -> xr.DataTree:
     """Train `model.members` networks by maximum likelihood; see :func:`hamlearn.learn`.
 
     `likelihood` may be "auto" or "exact" (a density has no other), `engine` "auto", "training", "bayesian", a
-    :class:`hamlearn.infer.Training` or a :class:`hamlearn.infer.Bayesian`; `calibrate` has nothing to correct here.
+    :class:`hamlearn.infer.Training` or a :class:`hamlearn.infer.Bayesian`; `calibrate` has nothing to correct here. `checkpoint` is that
+    of the settings where these name none.
     """
     from hamlearn.infer.engines import torch_devices, torch_training
     from hamlearn.infer.engines.torch_checkpoint import Checkpoint
@@ -51,6 +59,7 @@ def learn(
 
     choice(likelihood, ("auto", "exact"), "likelihood (a density has its own)")
     settings: Training = as_settings(engine, Training, Bayesian)
+    settings = replace(settings, checkpoint=settings.checkpoint or checkpoint)
     sets = microstate_data.split_by_beta(data)
     space, shape = space_and_shape(sets)
     betas = len({float(part["beta"]) for part in sets})

@@ -1,0 +1,159 @@
+"""The verbs from a shell: ``hamlearn simulate | learn | predict | extrapolate | report | demo`` on files.
+
+A user's mistake is one line on standard error and exit code 2, never a traceback. An interrupted command (Ctrl-C, a polite kill, a
+closed terminal) says in one sentence what is kept and where, and exits with 128 and the signal's number. Everything heavy is imported
+inside the verbs, so that ``--help`` answers at once, and signals are listened to before anything is imported.
+
+* `signals`: what is heard, and how a command ends because of it;
+* `keeping`: targets that are tried before the work, results that are kept wherever they can be;
+* `options`: the text of options, read;
+* `verbs`, `demo`: the commands.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+from hamlearn.cli.signals import Listening
+
+FAULT = 70  # EX_SOFTWARE of sysexits.h: a fault of the program, not of its user
+
+
+def main() -> None:
+    """Entry point of the ``hamlearn`` command."""
+    code = run()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left that an interrupt could end sooner
+    sys.exit(code)
+
+
+def run() -> int:
+    """Carry out the command line; its exit code."""
+    _standard_streams()
+    with Listening() as listening:
+        code = 0
+        try:
+            code = _flushed(_said(listening))
+        except KeyboardInterrupt:
+            listening.leave()
+        if listening.first is not None:  # a library made something else of the interrupt
+            listening.leave()
+    return code
+
+
+def _said(listening: Listening) -> int:
+    """Exit code of the command line, with everything that goes wrong said in one line."""
+    from hamlearn.errors import HamlearnError
+
+    try:
+        return _command(listening)
+    except HamlearnError as error:
+        return stop(str(error))
+    except MemoryError:
+        return stop("out of memory; use fewer microstates, members or a smaller lattice.")
+    except Exception as mistake:
+        message = getattr(mistake, "format_message", None)  # the command line's own usage errors
+        if message is not None:
+            return stop(_usage(mistake, message()))
+        if isinstance(mistake, OSError) and mistake.errno == errno.EPIPE:
+            return 0  # whoever read the output has seen enough
+        return 1 if listening.first is not None else _fault(mistake)
+
+
+def _command(listening: Listening) -> int:
+    import logging
+
+    import typer
+
+    from hamlearn.cli.verbs import app
+    from hamlearn.interrupts import watched
+
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("hamlearn").setLevel(logging.INFO)
+    command = typer.main.get_command(app)
+    with watched() as checkpoints:
+        listening.work.checkpoints = checkpoints
+        try:
+            # Not command.main(), which makes an exit of every interrupt before anyone can say what is kept.
+            with command.make_context("hamlearn", sys.argv[1:], obj=listening.work) as context:
+                command.invoke(context)
+        except typer.Exit as end:
+            return int(end.exit_code)
+        except typer.Abort:
+            return 1
+    return 0
+
+
+def _usage(mistake: Any, message: str) -> str:
+    from hamlearn.errors import closest
+
+    name = getattr(mistake, "option_name", None)
+    if name is not None and hasattr(mistake, "possibilities"):
+        near = closest(name, mistake.possibilities or ())
+        return f"there is no option {name}." + (f" Did you mean {near}?" if near else " See --help.")
+    return message
+
+
+def _fault(error: BaseException) -> int:
+    """One line for what should not have happened, and the traceback in a file."""
+    import tempfile
+    import traceback
+
+    name, told = type(error).__name__, " ".join(str(error).split())
+    text = "".join(traceback.format_exception(error))
+    try:
+        handle, place = tempfile.mkstemp(prefix="hamlearn-traceback-", suffix=".txt")
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+        kept = f"Please report it with the command and {place}"
+    except OSError:
+        kept = "Please report it with the command"
+    return stop(f"internal error: {name}: {told}. {kept}", FAULT)
+
+
+def stop(message: str, code: int = 2) -> int:
+    """Say why a command ends, on one line, and return its exit code."""
+    from hamlearn.cli.signals import tell
+
+    tell(f"hamlearn: {' '.join(message.split())}")
+    return code
+
+
+def _standard_streams() -> None:
+    """Standard streams that are closed are opened to nowhere: the next file opened would take their place, and their text."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a beta on an ASCII terminal, a file name that is no UTF-8
+
+
+def _flushed(code: int) -> int:
+    """The exit code once standard output is out; one that nobody reads any more is no fault, one that cannot be written is."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        _to_nowhere()
+        if error.errno != errno.EPIPE:
+            return stop(f"standard output cannot be written ({error.strerror}); files are complete.")
+    except ValueError:  # closed
+        pass
+    return code
+
+
+def _to_nowhere() -> None:
+    """What is left in the buffer would fail again at the end of the process, noisily."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)

@@ -1,0 +1,160 @@
+"""The text of options, read: every mistake in it is one sentence."""
+
+from __future__ import annotations
+
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+from hamlearn import memory
+from hamlearn.errors import HamlearnError
+
+HIGHEST_POWER = 32
+LATTICES = ("square", "triangular", "honeycomb")
+_MOST_BETAS = 10_000
+_SITE = 64  # bytes that a site of a lattice takes at least, with its bonds
+
+
+def read_shape(text: str) -> tuple[int, ...]:
+    """Lattice extents from text such as ``8x8``."""
+    try:
+        extents = tuple(int(part) for part in text.lower().replace(",", "x").split("x"))
+    except ValueError as error:
+        raise HamlearnError(f"a shape is written like 8x8 or 16; got {text!r}.") from error
+    if min(extents) < 1:
+        raise HamlearnError(f"a shape is written like 8x8 or 16, every extent at least 1; got {text!r}.")
+    memory.require(_SITE * math.prod(extents), f"a lattice of {text} sites", "Give a smaller shape.")
+    return extents
+
+
+def read_betas(text: str) -> list[float]:
+    """Inverse temperatures from a number, a list, or ``start:stop:count``."""
+    import numpy as np
+
+    from hamlearn.arguments import require_number
+
+    try:
+        if ":" in text:
+            start, stop, count = text.split(":")
+            ends, steps = [float(start), float(stop)], int(count)
+        else:
+            ends, steps = [float(part) for part in text.split(",")], 0
+    except ValueError as error:
+        raise HamlearnError(f"beta is a number, a list 0.2,0.4, or start:stop:count such as 0.1:1.0:10; got {text!r}.") from error
+    if ":" in text and not 1 <= steps <= _MOST_BETAS:
+        raise HamlearnError(f"beta as start:stop:count takes a count from 1 to {_MOST_BETAS}; got {text!r}.")
+    for value in ends:
+        require_number(value, "beta (inverse temperature 1/T)", above=0)
+    return [float(value) for value in np.linspace(ends[0], ends[1], steps)] if steps else ends
+
+
+def read_powers(text: str) -> tuple[int, ...]:
+    """Powers of a field from text such as ``2,4``."""
+    try:
+        found = tuple(int(power) for power in text.split(","))
+    except ValueError as error:
+        raise HamlearnError(f"powers are written like 2,4; got {text!r}.") from error
+    if max(found) > HIGHEST_POWER:
+        raise HamlearnError(f"powers go up to {HIGHEST_POWER}: higher ones of ordinary fields are beyond any float; got {text!r}.")
+    return found
+
+
+def read_names(text: str | None) -> list[str] | None:
+    """Comma-separated names, or None."""
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise HamlearnError(f"--observables takes names separated by commas, such as energy,heat_capacity; got {text!r}.")
+    return names
+
+
+def read_column(text: str | None) -> int | str | None:
+    """A column's number or its name."""
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        return text
+
+
+def betas_of(text: str | None, files: list[Path]) -> list[float | None]:
+    """One inverse temperature for every file."""
+    betas: list[float | None] = [None] * len(files) if text is None else list(read_betas(text))
+    if len(betas) != len(files):
+        plural, several = "s" if len(files) > 1 else "", " each, in their order (repeat one that they share)" if len(files) > 1 else ""
+        raise HamlearnError(f"{len(files)} file{plural} need one beta{several}, such as --beta {_example(files)}; got {len(betas)}.")
+    return betas
+
+
+def _example(files: list[Path]) -> str:
+    return ",".join(f"{0.2 + 0.1 * k:g}" for k in range(min(len(files), 4))) + (",…" if len(files) > 4 else "")
+
+
+def require_own_options(context: Any, chosen: str, owners: dict[str, tuple[str, ...]], where: str) -> None:
+    """Refuse options that describe something else than what was chosen: they would be ignored.
+
+    Parameters
+    ----------
+    context : typer.Context
+        The command line.
+    chosen : str
+        A system or a model.
+    owners : dict
+        What each option (by its parameter's name) describes.
+    where : str
+        How the choice reads at the shell.
+    """
+    spelled = {parameter.name: parameter.opts[0] for parameter in context.command.params}
+    for name, described in owners.items():
+        source = context.get_parameter_source(name)
+        if chosen not in described and source is not None and source.name == "COMMANDLINE":
+            raise HamlearnError(f"{spelled[name]} describes {' and '.join(described)}; leave it out with {where}.")
+
+
+def require_lattice_options(graph: str, shape: str | None, *, open_boundaries: bool) -> None:
+    """Refuse what describes a lattice where none is named."""
+    if graph in LATTICES:
+        return
+    for option, given in (("--shape", shape is not None), ("--open", open_boundaries)):
+        if given:
+            raise HamlearnError(f"{option} describes the lattice of --graph {', '.join(LATTICES)}; leave it out with --graph {graph}.")
+
+
+def read_graph(name: str, data: Any, shape: str | None, periodic: bool) -> Any:
+    """What ``--graph`` names: None for all pairs, a lattice, or the bonds in a file."""
+    from hamlearn import storage
+    from hamlearn.systems import lattice
+
+    if name == "all":
+        return None
+    makers = dict(zip(LATTICES, (lattice.hypercubic, lattice.triangular, lattice.honeycomb), strict=True))
+    if name in makers:
+        extents = tuple(size for axis, size in data["state"].sizes.items() if axis not in ("beta", "chain", "draw"))
+        if not shape and len(extents) < 2:
+            raise HamlearnError(_no_extents(name, extents[0]))
+        return makers[name](read_shape(shape) if shape else extents, periodic=periodic)
+    if not Path(name).exists():
+        raise HamlearnError(f"--graph is all, {', '.join(makers)}, or a file of bonds; there is no file {name!r}.")
+    loaded = storage.read_states(name)
+    return loaded["state"] if isinstance(loaded, dict) else loaded["state"].values
+
+
+def _no_extents(graph: str, sites: int) -> str:
+    """What to say where a lattice is asked for and rows are flat: one extent would make a chain of it."""
+    cells, rest = divmod(sites, 2) if graph == "honeycomb" else (sites, 0)  # a honeycomb's unit cell holds two sites
+    rows = max((k for k in range(2, int(cells**0.5) + 1) if cells % k == 0), default=None)
+    example = f"--shape {rows}x{cells // rows}" if rows and not rest else "--shape with rows x columns, such as --shape 8x8"
+    chain = f", or --shape {sites} if the sites are a chain" if graph == "square" else ""
+    return f"--graph {graph} needs the lattice's extents, but the rows are flat ({sites} columns): add {example}{chain}."
+
+
+def warn_of_axes(sets: list[Any]) -> None:
+    """Say so where a table looks as if it had one site a row: what is learned from it then means nothing."""
+    for data in sets:
+        state = data["state"]
+        rows, sites = state.shape[0] * state.shape[1], state[0, 0].size if "beta" not in state.dims else 0
+        if state.ndim == 3 and "count" not in data and 5 * rows < sites:
+            logging.getLogger("hamlearn").warning(
+                "%d microstates of %d sites: every row is read as one microstate; if rows are sites, transpose the table", rows, sites
+            )

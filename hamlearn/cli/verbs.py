@@ -1,0 +1,267 @@
+"""The commands: what each takes, and what it does with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hamlearn.cli.keeping import PAGES, checkpoint_of, keep, require_target, say
+from hamlearn.cli.options import (
+    betas_of,
+    read_betas,
+    read_column,
+    read_graph,
+    read_names,
+    read_powers,
+    read_shape,
+    require_lattice_options,
+    require_own_options,
+    warn_of_axes,
+)
+from hamlearn.cli.signals import tell
+from hamlearn.cli.work import Work
+from hamlearn.errors import HamlearnError, choice
+
+SYSTEMS = ("ising", "edwards-anderson", "clock", "potts", "xy", "double-well", "scalar-field")
+OF_SYSTEMS = {
+    "q": ("clock", "potts"),
+    "coupling": ("ising", "clock", "potts", "xy"),
+    "field": ("ising", "edwards-anderson"),
+    "disorder": ("edwards-anderson",),
+    "lam": ("double-well", "scalar-field"),
+    "mu": ("double-well",),
+    "m2": ("scalar-field",),
+}
+DEFAULT_SHAPE = "8x8"
+MODELS = ("couplings", "clusters", "local-energy", "autoregressive", "dcl", "polynomial-action")
+OF_MODELS = {
+    **dict.fromkeys(("graph", "shape", "tie", "fields", "prior"), ("couplings",)),
+    "open_boundaries": ("couplings", "polynomial-action"),
+    "window": ("clusters", "local-energy"),
+    **dict.fromkeys(("powers", "neighbour"), ("polynomial-action",)),
+}
+
+app = typer.Typer(
+    name="hamlearn",
+    help="The interactions behind observed states, with error bars that cover.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Output = Annotated[Path, typer.Option("-o", "--output", help="Where the result goes.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0, max=2**31 - 1)]
+Betas = Annotated[str, typer.Option(help="Inverse temperatures: 0.5, a list 0.2,0.4, or start:stop:count.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    if version:
+        import hamlearn
+
+        typer.echo(hamlearn.__version__)
+        raise typer.Exit
+
+
+@app.command()
+def simulate(
+    context: typer.Context,
+    system: Annotated[str, typer.Argument(help="ising, edwards-anderson, clock, potts, xy, double-well or scalar-field.")],
+    output: Output,
+    shape: Annotated[str, typer.Option(help="Lattice extents, for example 8x8.")] = DEFAULT_SHAPE,
+    beta: Betas = "0.4",
+    draws: Annotated[int, typer.Option(help="Microstates per chain.", min=1)] = 1000,
+    chains: Annotated[int, typer.Option(help="Independent chains.", min=1)] = 4,
+    q: Annotated[int, typer.Option(help="States of a clock or Potts site.")] = 3,
+    coupling: Annotated[float, typer.Option("--J", help="Coupling of ising, clock, potts and xy.")] = 1.0,
+    field: Annotated[float, typer.Option("--h", help="Field on every Ising or glass spin.")] = 0.0,
+    disorder: Annotated[int, typer.Option(help="Seed of a glass's couplings.")] = 0,
+    lam: Annotated[float, typer.Option(help="Quartic strength of double-well (V = lam/4 (x² − mu²/lam)²) and scalar-field.")] = 4.0,
+    mu: Annotated[float, typer.Option(help="Of double-well: its minima are at ±mu/sqrt(lam).")] = 2.8,
+    m2: Annotated[float, typer.Option(help="Squared mass of scalar-field.")] = -4.0,
+    sampler: Annotated[
+        str, typer.Option(help="auto, exact, heat_bath, metropolis, wolff, swendsen_wang, tempering, hmc, kinks …")
+    ] = "auto",
+    seed: Seed = 0,
+) -> None:
+    """Draw microstates of a known system into a file; an interrupted run resumes when called again."""
+    import hamlearn as hl
+    from hamlearn import storage
+
+    work = context.ensure_object(Work)
+    require_own_options(context, choice(system, SYSTEMS, "system"), OF_SYSTEMS, f"a system {system}")
+    extents, betas = read_shape(shape), read_betas(beta)
+    if system == "double-well" and len(extents) > 1 and shape != DEFAULT_SHAPE:
+        raise HamlearnError(f"a path has one extent, its time slices: --shape {extents[0]}, not {shape}.")
+    require_target(output)
+    makers: dict[str, Any] = {
+        "ising": lambda: hl.systems.Ising(extents, J=coupling, h=field),
+        "edwards-anderson": lambda: hl.systems.EdwardsAnderson(extents, seed=disorder, h=field),
+        "clock": lambda: hl.systems.Clock(extents, q, J=coupling),
+        "potts": lambda: hl.systems.Potts(extents, q, J=coupling),
+        "xy": lambda: hl.systems.XY(extents, J=coupling),
+        "double-well": lambda: hl.systems.Path(extents[0], hl.systems.DoubleWell(lam, mu)),
+        "scalar-field": lambda: hl.systems.ScalarField(extents, m2=m2, lam=lam),
+    }
+    made = makers[system]()
+    data = hl.simulate(
+        made,
+        beta=betas if len(betas) > 1 else betas[0],
+        draws=draws,
+        chains=chains,
+        seed=seed,
+        sampler=sampler,
+        checkpoint=checkpoint_of(output),
+    )
+    keep(work, lambda path: storage.write_dataset(data, path), output)
+    facts = ", ".join(f"{key} {data.attrs[key]}" for key in ("sampler", "acceptance", "tau_int", "ess") if key in data.attrs)
+    say(f"{chains} chains of {draws} microstates: {facts}\n{output}")
+
+
+@app.command()
+def learn(
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(help="Microstates: .nc .zarr .npz .npy .csv .h5; several files enter jointly.")],
+    output: Output,
+    space: Annotated[str | None, typer.Option(help="spins (±1), bits (0/1), states (0 … q−1), angles or reals.")] = None,
+    beta: Annotated[
+        str | None, typer.Option(help="Inverse temperature of each file; undeclared, couplings come out as beta times J.")
+    ] = None,
+    graph: Annotated[str, typer.Option(help="all (every pair), square, triangular, honeycomb, or a file of bonds (.csv, .npy).")] = "all",
+    shape: Annotated[str | None, typer.Option(help="Lattice extents where the data are flat and --graph names a lattice: 8x8.")] = None,
+    open_boundaries: Annotated[bool, typer.Option("--open", help="No periodic boundaries.")] = False,
+    tie: Annotated[str, typer.Option(help="bond, uniform or distance.")] = "bond",
+    fields: Annotated[str, typer.Option(help="site, uniform or none.")] = "site",
+    prior: Annotated[str | None, typer.Option(help="normal, laplace, horseshoe or spike_slab.")] = None,
+    likelihood: Annotated[str, typer.Option(help="auto, exact, pseudo, screening, rise, logrise.")] = "auto",
+    engine: Annotated[str, typer.Option(help="auto, mle, map, laplace, nuts, gibbs.")] = "auto",
+    calibrate: Annotated[bool, typer.Option(help="Correct error bars so that they cover.")] = True,
+    check: Annotated[bool, typer.Option(help="Compare with held-out data for the verdict.")] = True,
+    counts: Annotated[str | None, typer.Option(help="Column of a table that holds counts: its name, or its number from 0.")] = None,
+    model: Annotated[str, typer.Option(help="couplings, clusters, local-energy, autoregressive, dcl or polynomial-action.")] = "couplings",
+    window: Annotated[int, typer.Option(help="Extent of the window of clusters and of a local energy.", min=1)] = 3,
+    powers: Annotated[str, typer.Option(help="Powers of the field in a polynomial action, comma-separated.")] = "2,4",
+    neighbour: Annotated[str, typer.Option(help="Neighbour term of a polynomial action: difference or product.")] = "difference",
+    seed: Seed = 0,
+) -> None:
+    """Learn interactions from observed microstates; by default couplings between all pairs, with fields."""
+    import hamlearn as hl
+
+    work = context.ensure_object(Work)
+    choice(model, MODELS, "--model")
+    require_own_options(context, model, OF_MODELS, f"--model {model}")
+    if model == "couplings":
+        require_lattice_options(graph, shape, open_boundaries=open_boundaries)
+    betas, column = betas_of(beta, files), read_column(counts)
+    require_target(output, inputs=[*files, Path(graph)])
+    data = [hl.microstates(file, space=space, beta=value, counts=column) for file, value in zip(files, betas, strict=True)]
+    makers: dict[str, Any] = {
+        "couplings": lambda: hl.models.Couplings(
+            read_graph(graph, data[0], shape, not open_boundaries), tie=tie, fields=None if fields == "none" else fields, prior=prior
+        ),
+        "clusters": lambda: hl.models.Clusters(window=window),
+        "local-energy": lambda: hl.models.LocalEnergy(window=window),
+        "autoregressive": lambda: hl.models.Autoregressive(),
+        "dcl": lambda: hl.models.DCL(),
+        "polynomial-action": lambda: hl.models.PolynomialAction(
+            powers=read_powers(powers), periodic=not open_boundaries, neighbour=neighbour
+        ),
+    }
+    warn_of_axes(data)
+    made = makers[model]()
+    post = hl.learn(
+        data, made, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed, check=check, checkpoint=checkpoint_of(output)
+    )
+    keep(work, lambda path: hl.save(post, path), output)
+    say(f"{hl.verdict(post)}\n{output}")
+
+
+@app.command()
+def predict(
+    context: typer.Context,
+    posterior: Annotated[Path, typer.Argument(help="A posterior that `hamlearn learn` wrote.")],
+    output: Output,
+    beta: Betas = "0.1:1.0:10",
+    shape: Annotated[str | None, typer.Option(help="Another lattice size, for tied parameters.")] = None,
+    observables: Annotated[str | None, typer.Option(help="Comma-separated; all but correlation by default.")] = None,
+    members: Annotated[int, typer.Option(help="Hamiltonians drawn from the posterior.", min=1)] = 64,
+    level: Annotated[float, typer.Option(help="Probability of the bands.")] = 0.9,
+    seed: Seed = 0,
+) -> None:
+    """Thermodynamics per site at other temperatures, with bands."""
+    import hamlearn as hl
+    from hamlearn import storage
+    from hamlearn.arguments import require_number
+
+    work = context.ensure_object(Work)
+    betas, names, extents = read_betas(beta), read_names(observables), None if shape is None else read_shape(shape)
+    require_number(level, "--level", above=0, below=1)
+    require_target(output, inputs=[posterior])
+    post = hl.load(posterior)
+    result = hl.predict(post, betas, shape=extents, observables=names, members=members, level=level, seed=seed)
+    keep(work, lambda path: storage.write_dataset(result, path), output)
+    shown = [name for name in result.data_vars if result[name].ndim == 2]
+    say("beta     " + "".join(f"{name!s:>34}" for name in shown))
+    for index, value in enumerate(result["beta"].values):
+        cells = [result[name].isel(beta=index).sel(quantity=["mean", "lower", "upper"]).values for name in shown]
+        say(f"{value:<9.4g}" + "".join(f"{f'{mean:.4f} [{low:.4f}, {high:.4f}]':>34}" for mean, low, high in cells))
+    if "warning" in result.attrs:
+        tell(f"warning: {result.attrs['warning']}")
+    say(output)
+
+
+@app.command()
+def extrapolate(
+    context: typer.Context,
+    posteriors: Annotated[list[Path], typer.Argument(help="Posteriors that `hamlearn learn` wrote, one a temperature.")],
+    output: Output,
+    beta: Annotated[float, typer.Option(help="The wanted inverse temperature.")],
+    fixed: Annotated[str, typer.Option(help="Of a path: sites (a = beta/N_tau) or spacing (N_tau = beta/a).")] = "sites",
+    seed: Seed = 0,
+) -> None:
+    """A posterior over actions at a temperature that was not observed, with a verdict on how far to trust it."""
+    import hamlearn as hl
+    from hamlearn.arguments import require_number
+
+    work = context.ensure_object(Work)
+    require_number(beta, "--beta", above=0)
+    require_target(output, inputs=posteriors)
+    post = hl.extrapolate([hl.load(file) for file in posteriors], beta, fixed=choice(fixed, ("sites", "spacing"), "--fixed"), seed=seed)
+    keep(work, lambda path: hl.save(post, path), output)
+    say(f"{hl.verdict(post)}\n{output}")
+
+
+@app.command()
+def report(
+    context: typer.Context,
+    posterior: Annotated[Path, typer.Argument(help="A posterior that `hamlearn learn` wrote.")],
+    output: Output,
+    prediction: Annotated[Path | None, typer.Option(help="A prediction that `hamlearn predict` wrote, to show.")] = None,
+) -> None:
+    """One self-contained HTML page: verdict, couplings, predictions, checks, provenance."""
+    import hamlearn as hl
+    from hamlearn import storage
+
+    work = context.ensure_object(Work)
+    require_target(output, PAGES, inputs=[posterior, *([] if prediction is None else [prediction])])
+    curve = None if prediction is None else storage.read_dataset(prediction)
+    if curve is not None and not {"beta", "quantity"} <= set(curve.dims):
+        raise HamlearnError(f"{prediction} holds no prediction; make one with `hamlearn predict`.")
+    post = hl.load(posterior)
+    keep(work, lambda path: hl.report(post, path, prediction=curve), output, quick=False)
+    say(output)
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.")] = Path("hamlearn-demo"),
+    seed: Seed = 0,
+) -> None:
+    """A glass nobody knows: simulate, learn, judge, predict, report; under a minute."""
+    from hamlearn.cli import demo as steps
+
+    steps.run(context.ensure_object(Work), folder, seed)
