@@ -10,6 +10,7 @@ import unicodedata
 from typing import Any
 
 LONGEST = 4000  # characters of one text on the page
+NAME = 160  # of a name or a heading there
 LABEL = 48  # characters of a label in a picture: longer ones leave no room for the picture
 VERBATIM: dict[str, Any] = {"parse_math": False, "usetex": False}  # of a matplotlib text that is not ours: no formula, no TeX
 _UNREADABLE = "\N{REPLACEMENT CHARACTER}"

@@ -15,7 +15,7 @@ from hamlearn import storage
 from hamlearn.diagnostics import arviz, claims, forecast, pages, plots, svg, tables
 from hamlearn.diagnostics.attach import attach
 from hamlearn.diagnostics.curves import drawn, require
-from hamlearn.diagnostics.foreign import readable
+from hamlearn.diagnostics.foreign import NAME, readable
 from hamlearn.diagnostics.identifiability import identifiability
 from hamlearn.diagnostics.verdict import Verdict, verdict
 from hamlearn.errors import HamlearnError
@@ -183,7 +183,7 @@ def _panels(curves: xr.Dataset) -> list[pages.Section]:
     for index, name in enumerate(drawn(curves)):  # numbered: names are the user's
         mean = curves[name].sel(quantity="mean").values
         ends = f"from {mean[0]:.3g} at beta {float(curves['beta'][0]):.3g} to {mean[-1]:.3g} at beta {float(curves['beta'][-1]):.3g}"
-        what = str(curves[name].attrs.get("long_name", name)).split(",")[0]
+        what = readable(curves[name].attrs.get("long_name", name), NAME).split(",")[0]
         draw = functools.partial(plots.prediction, curves[[name]], legend=False)
         panels.append(pages.Section("", f"prediction-{index}", draw, "", f"Predicted {what}, {ends}.", 480))
     return panels
@@ -218,6 +218,7 @@ def _template() -> tuple[Any, Markup, Markup]:
     environment = Environment(
         loader=PackageLoader("hamlearn.diagnostics"), autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_readable
     )
+    environment.filters["short"] = functools.partial(readable, limit=NAME)
     style = Markup((Path(__file__).parent / "templates" / "report.css").read_text(encoding="utf-8"))
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return environment.get_template("report.html"), style, Markup(POLICY.format(digest))

@@ -11,7 +11,9 @@ import xarray as xr
 
 from hamlearn.diagnostics import claims, wording
 from hamlearn.diagnostics.curves import drawn
+from hamlearn.diagnostics.foreign import NAME, readable
 from hamlearn.diagnostics.verdict import CHECK, ESS, Verdict, rhat_limit
+from hamlearn.errors import HamlearnError
 from hamlearn.infer import tree
 from hamlearn.models import BoundCouplings
 
@@ -101,6 +103,8 @@ def check_lead(post: xr.DataTree) -> str:
 
 def checks(post: xr.DataTree) -> list[dict[str, Any]]:
     """A row for every statistic, with its verdict in plain words."""
+    if "checks" in post and post["checks"].data_vars and "statistic" not in post["checks"].coords:
+        raise HamlearnError("this posterior's group 'checks' has no statistics: make it anew with hl.diagnostics.attach(post, data).")
     if "checks" not in post or not post["checks"].sizes.get("statistic", 0):
         return []
     table = post["checks"].to_dataset()
@@ -244,20 +248,20 @@ def _seconds(record: dict[str, Any]) -> str:
 
 def predictions(curves: xr.Dataset) -> Table:
     """Every observable at every β as a table; intervals and simulation errors where there are any."""
-    columns = {}
-    for name, values in curves.data_vars.items():
-        if name in drawn(curves):
-            told = {quantity: values.sel(quantity=quantity).values for quantity in ("mean", "lower", "upper", "mc_error")}
-            band, noisy = np.any(told["upper"] > told["lower"]), np.any(told["mc_error"] > 0)
-            for quantity in ["mean", *(["lower", "upper"] if band else []), *(["mc_error"] if noisy else [])]:
-                columns[f"{_column(str(name))}, {quantity.replace('_', ' ')}"] = told[quantity]
-    table = pd.DataFrame(columns, index=pd.Index([number(beta) for beta in curves["beta"].values], name="β"))
-    return frame(table)
+    columns, series = [], []  # no dictionary: two names may read alike
+    for name in drawn(curves):
+        told = {quantity: curves[name].sel(quantity=quantity).values for quantity in ("mean", "lower", "upper", "mc_error")}
+        band, noisy = np.any(told["upper"] > told["lower"]), np.any(told["mc_error"] > 0)
+        for quantity in ["mean", *(["lower", "upper"] if band else []), *(["mc_error"] if noisy else [])]:
+            columns.append(f"{_column(name)}, {quantity.replace('_', ' ')}")
+            series.append(told[quantity])
+    rows = [(number(beta), [number(one[index], 4) for one in series]) for index, beta in enumerate(curves["beta"].values)]
+    return Table("β", columns, rows)
 
 
 def _column(name: str) -> str:
     unit = claims.unit(name)
-    return name.replace("_", " ") + (f" ({unit})" if unit else "")
+    return readable(name, NAME - 40).replace("_", " ") + (f" ({unit})" if unit else "")
 
 
 def frame(table: pd.DataFrame) -> Table:

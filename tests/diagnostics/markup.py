@@ -69,7 +69,7 @@ def faults(page: str, clean: str) -> list[str]:
     """
     here, there = Parsed(page), Parsed(clean)
     found = [f"new element {tag}" for tag in here.elements.keys() - there.elements.keys()]
-    found += [f"new attribute {name} of {tag}" for tag, name in here.attributes.keys() - there.attributes.keys() if tag != "rect"]
+    found += [f"new attribute {name} of {tag}" for tag, name in here.attributes.keys() - there.attributes.keys()]
     found += [f"attribute {name} of {tag}" for tag, name in here.attributes if name.startswith("on") or name == "style"]
     found += [f"{here.elements[tag]} of {tag}" for tag in ONCE if here.elements[tag] != there.elements[tag]]
     found += [

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from functools import cache
+from collections import Counter
+from functools import cache, partial
 
 import numpy as np
 import pytest
 import xarray as xr
+from fields import injections, injections_of_data, outcome, pictures_once
 from markup import HOSTILE, Parsed, faults
 from posteriors import SQUARE, glass
 
@@ -32,12 +34,63 @@ def clean() -> str:
     return render(*small())
 
 
-@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-def test_a_variable_named_like_markup_stays_a_name(text):
+def everywhere() -> str:
+    """A page with every text as the name or long name of a prediction's variable, as a statistic, and all of them as the title."""
     post, curves = small()
-    named = curves.rename({"energy": text})
-    del named[text].attrs["long_name"]
-    assert faults(render(post, named[[text, "entropy"]], title=text), clean()) == []
+    post = post.copy()
+    table = post["checks"].to_dataset()
+    names = [*HOSTILE, *table["statistic"].values[len(HOSTILE) :]]
+    post["checks"] = xr.DataTree(table.assign_coords(statistic=("statistic", np.array(names, object))))
+    # A name is drawn where there is no long name.
+    energy = {text: curves["energy"].drop_attrs().assign_attrs({} if k % 2 else {"long_name": text}) for k, text in enumerate(HOSTILE)}
+    return render(post, curves.assign(energy), " ".join(HOSTILE))
+
+
+def test_pictures_and_tables_of_hostile_names_are_pictures_and_tables():
+    page = everywhere()
+    assert faults(page, clean()) == []
+    assert Parsed(page).elements["svg"] == Parsed(clean()).elements["svg"] + len(HOSTILE)
+    assert HOSTILE[0] in "".join(Parsed(page).text)  # the text itself is there to read
+
+
+def test_no_field_becomes_markup_or_ends_in_anything_but_a_page_or_a_sentence():
+    post, curves = small()
+    found, bad = Counter(), []
+    with pictures_once():
+        for one in injections(post, curves):
+            told = outcome(one.make, clean())
+            found[told] += 1
+            bad += [f"{one.where}: {one.text[:30]!r}: {told}"] if told not in ("page", "refused") else []
+    assert bad == []
+    assert found["page"] > 100 and found["refused"] > 50 and found.total() > 250  # the walk reached what it should
+
+
+def test_no_field_of_microstates_becomes_markup():
+    learn = partial(hl.learn, model=hl.models.Couplings(SQUARE), engine="laplace", check=False, calibrate=False, seed=0)
+    curves, bad = small()[1], []
+    with pictures_once():
+        plain = render(learn(glass(600)), curves)
+        for one in injections_of_data(glass(600), learn, curves):
+            told = outcome(one.make, plain)
+            bad += [f"{one.where}: {one.text[:30]!r}: {told}"] if told not in ("page", "refused") else []
+    assert bad == []
+
+
+def test_the_fuzz_sees_what_it_looks_for():
+    """Markup that came through, each kind in turn."""
+    for planted, told in (
+        ("<img src=x onerror=1>", "attribute onerror of img"),
+        ("<script>1</script>", "1 of script"),
+        ("<p style='color:red'>", "attribute style of p"),
+        ("<a href='//e.invalid'>", "refers to //e.invalid"),
+        ("<!-- note -->", "comment"),
+        ("<p id='x\"y'>", "id x"),
+        ("\u202e", "character 0x202e"),
+        ("50337", "a template ran"),
+    ):
+        page = clean().replace("</header>", f"{planted}</header>")
+        assert told in " ".join(faults(page, clean())), planted
+    assert "svg" in " ".join(faults(re.sub(r"<figure>.*?</figure>", "", clean(), count=1, flags=re.DOTALL), clean()))
 
 
 def test_the_page_allows_its_own_sheet_and_nothing_else():
