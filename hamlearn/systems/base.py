@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -176,8 +175,3 @@ def as_site_axes(states: Any, shape: tuple[int, ...]) -> Any:
     if states.ndim >= 1 and states.shape[-1] == n_sites:
         return states
     raise HamlearnError(f"expected states with site axes {tuple(shape)} last (or {n_sites} flat sites); got shape {tuple(states.shape)}.")
-
-
-def json_ready(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    """`mapping` with arrays turned into nested lists, so that it can be written as JSON."""
-    return {key: value.tolist() if isinstance(value, np.ndarray | np.generic) else value for key, value in mapping.items()}

@@ -27,7 +27,7 @@ def log_partition(system: Any, beta: Any) -> Any:
 
     Parameters
     ----------
-    system : Pairwise, QState, Path, XY or ScalarField
+    system : Pairwise, QState, Path, XY or Field
         A system that :func:`method` can treat. Paths and free fields use the plain measure Π dx, XY the measure
         Π dφ/2π.
     beta : float or array
@@ -62,7 +62,7 @@ def thermodynamics(system: Any, beta: Any) -> xr.Dataset:
 
     Parameters
     ----------
-    system : Pairwise, QState, Path, XY or ScalarField
+    system : Pairwise, QState, Path, XY or Field
         A system that :func:`method` can treat.
     beta : float or array (n,)
         Inverse temperatures, > 0.

@@ -142,7 +142,7 @@ def sample(system: Any, beta: float, draws: int, seed: int) -> np.ndarray:
 
     Parameters
     ----------
-    system : Pairwise, QState, Path or free ScalarField
+    system : Pairwise, QState, Path or free Field
         A system small enough for enumeration or the transfer matrix, a path, or a periodic field with ``lam=0``.
     beta : float
         Inverse temperature, > 0.
