@@ -334,12 +334,40 @@ def save(post: xr.DataTree | xr.Dataset, path: str | os.PathLike[str]) -> Path:
 
 
 def load(path: str | os.PathLike[str]) -> xr.DataTree:
-    """A posterior from a file that :func:`save` wrote, able to predict."""
-    if storage.existing(path).suffix not in (".nc", ".zarr"):
+    """A posterior from a file that :func:`save` wrote, able to predict.
+
+    Raises
+    ------
+    HamlearnError
+        If there is none, or it cannot be read, is damaged, or was written by a newer version.
+    """
+    target = storage.existing(path)
+    if target.suffix not in (".nc", ".zarr"):
         raise HamlearnError(f"{path} holds no hamlearn posterior: those are .nc or .zarr files; make one with hl.learn and hl.save.")
-    try:
-        return require_posterior(storage.read_tree(path))
-    except HamlearnError as error:
-        if "expected a posterior" in str(error):
-            raise HamlearnError(f"{path} holds no hamlearn posterior; make one with hl.learn and hl.save.") from error
-        raise
+    post = storage.read_tree(target)
+    if "posterior" not in post or "model" not in post.attrs:
+        raise HamlearnError(f"{path} holds no hamlearn posterior; make one with hl.learn and hl.save.")
+    with storage.readable(target):
+        try:
+            _require_sound(post)
+        except HamlearnError as error:
+            raise HamlearnError(f"cannot read {target}: {error}") from error
+    return post
+
+
+def _require_sound(post: xr.DataTree) -> None:
+    """Raise, whatever it takes, if what a posterior says of itself cannot be understood: here and not in the midst of a prediction."""
+    require_posterior(post)
+    sites, betas, record = site_shape(post), observed_betas(post), record_of(post)
+    if not isinstance(record, dict) or not {"likelihood", "engine"} <= set(record):
+        raise HamlearnError("its record of how it was made is none.")
+    if not all(isinstance(extent, int) and extent > 0 for extent in sites) or betas.ndim != 1 or not np.all(np.isfinite(betas)):
+        raise HamlearnError(f"its sites {sites} or temperatures {betas} are none.")
+    model, draws = model_of(post), post["posterior"].to_dataset()
+    space_of(post)
+    if not {"chain", "draw"} <= set(draws.dims):
+        raise HamlearnError(f"its draws have dims {tuple(draws.dims)}, without chain and draw.")
+    if model.to_dict()["kind"] == "couplings":
+        expected, found = bound_of(post).lattice.n_bonds, draws["J"].sizes["bond"]
+        if expected != found:
+            raise HamlearnError(f"it has couplings of {found} bonds, and its model {expected}.")

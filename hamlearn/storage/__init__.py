@@ -4,7 +4,8 @@ Everything is written beside its target and moved into place once complete, so t
 whole one and an existing file is not lost.
 """
 
-from hamlearn.storage.reading import READABLE, existing, open_dataset, read_dataset, read_states, read_tree
+from hamlearn.storage.guard import existing, readable
+from hamlearn.storage.reading import READABLE, open_dataset, read_dataset, read_states, read_tree
 from hamlearn.storage.results import write_dataset
 from hamlearn.storage.writing import require_writable, write_atomically
 
@@ -15,6 +16,7 @@ __all__ = [
     "read_dataset",
     "read_states",
     "read_tree",
+    "readable",
     "require_writable",
     "write_atomically",
     "write_dataset",

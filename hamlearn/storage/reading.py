@@ -2,61 +2,107 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import warnings
-import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
 import xarray as xr
 
 from hamlearn.errors import HamlearnError
+from hamlearn.storage import arrays, chunked, netcdf, tables
+from hamlearn.storage.guard import existing, readable
+from hamlearn.storage.manifest import Replaced
 
 READABLE = (".nc", ".zarr", ".npz", ".npy", ".csv", ".csv.gz", ".zip", ".h5", ".hdf5")
+
+Read = TypeVar("Read")
 
 
 def read_tree(path: str | os.PathLike[str]) -> xr.DataTree:
     """The DataTree in a .nc or .zarr file, loaded into memory."""
-    target = existing(path)
-    with _readable(target):
-        engine = "zarr" if target.suffix == ".zarr" else "h5netcdf"
-        options: dict[str, Any] = {"consolidated": False} if engine == "zarr" else {}
-        with xr.open_datatree(target, engine=engine, **options) as tree:
+
+    def read(source: Any, options: dict[str, Any]) -> xr.DataTree:
+        with xr.open_datatree(source, **options) as tree:
             return tree.load()
+
+    return _again(lambda: _opened(path, read))
 
 
 def read_dataset(path: str | os.PathLike[str]) -> xr.Dataset:
-    """The Dataset in a .nc or .zarr file, loaded into memory."""
-    target = existing(path)
-    with _readable(target):
-        engine = "zarr" if target.suffix == ".zarr" else "h5netcdf"
-        options: dict[str, Any] = {"consolidated": False} if engine == "zarr" else {}
-        with xr.open_dataset(target, engine=engine, **options) as dataset:
+    """The Dataset in a .nc or .zarr file, loaded into memory: microstates, or a prediction.
+
+    Parameters
+    ----------
+    path : str or path
+        What :func:`write_dataset`, or any other program, wrote.
+
+    Raises
+    ------
+    HamlearnError
+        If it cannot be read, or is not what hamlearn wrote though it says so.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from hamlearn.storage import write_dataset
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     read_dataset(write_dataset(xr.Dataset({"x": ("a", [1, 2])}), folder + "/x.zarr"))["x"].values
+    array([1, 2])
+    """
+
+    def read(source: Any, options: dict[str, Any]) -> xr.Dataset:
+        with xr.open_dataset(source, **options) as dataset:
             return dataset.load()
+
+    return _again(lambda: _opened(path, read))
 
 
 def open_dataset(path: str | os.PathLike[str], without: tuple[str, ...] = ()) -> xr.Dataset:
     """The Dataset in a .nc or .zarr file, its arrays left on disk and read, never kept, where they are indexed.
 
-    Coordinates of axes are held in memory; those called `without` are left out.
+    Coordinates of axes are held in memory; those called `without` are left out. What hamlearn wrote is compared with its digest:
+    a .nc file once, as a whole, and the chunks of a .zarr folder whenever they are read.
     """
     target = existing(path)
     if target.suffix not in (".nc", ".zarr"):
         raise HamlearnError(f"only .zarr and .nc files can be read piece by piece; got {target.name!r}. Load it with hl.microstates(...).")
-    with _readable(target):
+    read = lambda source, options: xr.open_dataset(source, cache=False, drop_variables=without, **options)
+    return _again(lambda: _opened(path, read, whole=False, without=without))
+
+
+def _opened(
+    path: str | os.PathLike[str],
+    read: Callable[[Any, dict[str, Any]], Read],
+    *,
+    whole: bool = True,
+    without: tuple[str, ...] = (),
+) -> Read:
+    """What `read` makes of a .nc or .zarr file that was looked at first."""
+    target = existing(path)
+    with readable(target):
         if target.suffix == ".zarr":
-            return xr.open_dataset(target, engine="zarr", consolidated=False, cache=False, drop_variables=without)
-        return xr.open_dataset(target, engine="h5netcdf", cache=False, drop_variables=without)
+            _require(target, folder=True)
+            return read(chunked.check(target, whole=whole, without=without), {"engine": "zarr", "consolidated": False})
+        _require(target, folder=False)
+        netcdf.check(target, whole=whole, without=without)
+        return read(target, {"engine": "h5netcdf"})
 
 
-def existing(path: str | os.PathLike[str]) -> Path:
-    """`path`, or an error if nothing is there."""
-    target = Path(path)
-    if not target.exists():
-        raise HamlearnError(f"no such file: {target}.")
-    return target
+def _again(read: Callable[[], Read]) -> Read:
+    """Read anew where a .zarr folder was replaced meanwhile; a few times, for its writer may be faster."""
+    for _ in range(5):
+        try:
+            return read()
+        except Replaced:
+            continue
+    return read()
+
+
+def _require(target: Path, *, folder: bool) -> None:
+    if target.is_dir() != folder:
+        is_one, needed = ("file", "folder") if folder else ("folder", "file")
+        raise HamlearnError(f"cannot read {target}: it is a {is_one}, and {target.suffix} data are a {needed}.")
 
 
 def read_states(path: str, count_column: int | str | None = None) -> xr.Dataset | dict[str, Any]:
@@ -70,33 +116,20 @@ def read_states(path: str, count_column: int | str | None = None) -> xr.Dataset 
         )
     if target.is_file() and target.stat().st_size == 0:
         raise HamlearnError(f"{target} is empty.")
-    with _readable(target):
-        if name.endswith((".nc", ".zarr")):
-            return _read_xarray(target)
+    if name.endswith((".nc", ".zarr")):
+        return _read_xarray(target)
+    _require(target, folder=False)
+    with readable(target):
         if name.endswith(".npy"):
-            return {"state": np.load(target, allow_pickle=False)}
+            return {"state": arrays.read_npy(target)}
         if name.endswith(".npz"):
-            with np.load(target, allow_pickle=False) as archive:
-                return _pick_state({key: archive[key] for key in archive.files}, target)
+            return arrays.read_npz(target)
         if name.endswith((".h5", ".hdf5")):
-            return _read_hdf5(target)
-        return _read_table(target, count_column)
+            return arrays.read_hdf5(target)
+        return tables.read_table(target, count_column)
 
 
-@contextlib.contextmanager
-def _readable(target: Path) -> Any:
-    """Turn every way in which a file can be broken into one error that names the file."""
-    try:
-        with warnings.catch_warnings():  # xarray's decoder adds a filter of its own, for good
-            yield
-    except HamlearnError:
-        raise
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise HamlearnError(f"cannot read {target}: {first}") from error
-
-
-_READERS = {"a posterior": "hl.load(path)", "a prediction": "xarray.open_dataset(path)"}
+_READERS = {"a posterior": "hl.load(path)", "a prediction": "hamlearn.storage.read_dataset(path)"}
 
 
 def _read_xarray(target: Path) -> xr.Dataset | dict[str, Any]:
@@ -108,77 +141,6 @@ def _read_xarray(target: Path) -> xr.Dataset | dict[str, Any]:
         raise HamlearnError(
             f"{target} holds {kind}, not microstates: give the data that it was made from, or read it with {_READERS[kind]}."
         )
-    return _pick_state({str(key): value.values for key, value in dataset.variables.items()}, target)
-
-
-def _read_hdf5(target: Path) -> dict[str, Any]:
-    import h5py
-
-    with h5py.File(target, "r") as file:
-        arrays = {key: file[key][()] for key in file if isinstance(file[key], h5py.Dataset)}
-    return _pick_state(arrays, target)
-
-
-def _read_table(target: Path, count_column: int | str | None) -> dict[str, Any]:
-    import pandas as pd
-
-    try:
-        first = pd.read_csv(target, header=None, nrows=1, comment="#").iloc[0]
-        header = 0 if any(isinstance(value, str) for value in first) else None
-        table = pd.read_csv(target, header=header, comment="#")
-    except pd.errors.EmptyDataError as error:
-        raise HamlearnError(f"{target} is empty.") from error
-    except pd.errors.ParserError as error:
-        raise HamlearnError(f"{target} is ragged: {str(error).strip()}. Every line needs the same number of columns.") from error
-    if table.empty:
-        raise HamlearnError(f"{target} is empty: it holds a header and no rows.")
-    missing = table.isna().to_numpy().any(1)
-    if missing.any():
-        where = f"row {int(missing.argmax()) + 1} of {len(table)}"
-        raise HamlearnError(f"{target} is ragged or has missing values (first in {where}); every line needs a number in every column.")
-    result: dict[str, Any] = {}
-    if count_column is None and header is not None and "count" in table.columns:
-        count_column = "count"
-    if count_column is not None:
-        number = isinstance(count_column, int)
-        if (number and not -table.shape[1] <= count_column < table.shape[1]) or (not number and count_column not in table.columns):
-            raise HamlearnError(f"{target} has no column {count_column!r} to take counts from; it has {table.shape[1]} columns.")
-        column = table.columns[count_column] if number else count_column
-        result["counts"] = table.pop(column).to_numpy()
-    words = [name for name, kind in table.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
-    if words:
-        column = table[words[0]]
-        value = str(column[pd.to_numeric(column, errors="coerce").isna()].iloc[0]).strip()
-        raise HamlearnError(f"{target} holds text in column {words[0]}, {value[:40]!r}; states must be numbers.{_separator(value)}")
-    return {"state": table.to_numpy(), **result}
-
-
-def _separator(value: str) -> str:
-    """A hint where a cell of text looks like several, separated by something else than commas."""
-    for sign, name in ((";", "semicolons"), ("\t", "tabs"), (" ", "blanks")):
-        if sign in value:
-            return f" Columns separated by {name}? Write commas, or pass np.loadtxt(path, delimiter={sign!r}) to hl.microstates."
-    return ""
-
-
-def _pick_state(arrays: dict[str, np.ndarray], target: Path) -> dict[str, Any]:
-    """The array called state (or the only one with two axes or more) and its companions."""
-    names: list[str] = [key for key in ("state", "states", "spins", "samples", "data") if key in arrays]
-    names = names or [key for key, value in arrays.items() if np.ndim(value) >= 2]
-    if len(names) != 1 and not (names and names[0] == "state"):
-        found = ", ".join(f"{key} {np.shape(value)}" for key, value in arrays.items()) or "nothing"
-        raise HamlearnError(
-            f"{target} needs one array called 'state'; found {found}. Load it yourself and pass the array to hl.microstates(array, ...)."
-        )
-    result: dict[str, Any] = {"state": arrays[names[0]]}
-    for key, aliases in {
-        "beta": ("beta",),
-        "counts": ("counts", "count"),
-        "weights": ("weights", "weight"),
-        "space": ("space",),
-        "q": ("q",),
-    }.items():
-        for alias in aliases:
-            if alias in arrays:
-                result[key] = arrays[alias].item() if np.ndim(arrays[alias]) == 0 else arrays[alias]
-    return result
+    found = {str(key): value for key, value in dataset.variables.items()}
+    entry = lambda value: arrays.Entry(value.shape, lambda: value.values)
+    return arrays.pick_state({key: entry(value) for key, value in found.items()}, target)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from hamlearn.errors import HamlearnError
 from hamlearn.storage.locks import locked
+from hamlearn.storage.manifest import require_ours
 
 LONGEST_NAME = 240  # bytes: file systems take 255, and a checkpoint's name is its result's and 15 more
 
@@ -156,3 +157,5 @@ def require_kind(target: Path) -> None:
         raise HamlearnError(f"cannot write {target}: it is a folder, and a {target.suffix} result is one file. Name another place.")
     if target.suffix == ".zarr" and os.path.exists(target) and not os.path.isdir(target):
         raise HamlearnError(f"cannot write {target}: it is a file, and a .zarr result is a folder. Name another place.")
+    if target.suffix == ".zarr":
+        require_ours(target)

@@ -1,0 +1,107 @@
+"""Arrays that users have: .npy, .npz and .h5 files, and which of their arrays are states."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+from hamlearn.errors import HamlearnError
+from hamlearn.storage import hdf5
+from hamlearn.storage.guard import require_array
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An array of a file that was not read yet: its shape, and how to read it."""
+
+    shape: tuple[int, ...]
+    load: Callable[[], np.ndarray]
+
+
+def read_npy(target: Path) -> np.ndarray:
+    """The array in a .npy file; a pickle in it is never loaded."""
+    with open(target, "rb") as file:
+        return _array(file, target.stat().st_size, str(target))
+
+
+def read_npz(target: Path) -> dict[str, Any]:
+    """States and their companions from a .npz file."""
+    with zipfile.ZipFile(target) as archive:
+        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist() if info.filename.endswith(".npy")}
+        if len(archive.namelist()) != len(set(archive.namelist())):
+            raise HamlearnError(f"cannot read {target}: two of its arrays have the same name.")
+
+        def entry(name: str, info: zipfile.ZipInfo) -> Entry:
+            where = f"{target}: {name}"
+            with archive.open(info) as file:
+                shape, _ = _header(file, info.file_size, where)
+
+            def load() -> np.ndarray:
+                with archive.open(info) as file:
+                    return _array(file, info.file_size, where)
+
+            return Entry(shape, load)
+
+        return pick_state({name: entry(name, info) for name, info in members.items()}, target)
+
+
+def read_hdf5(target: Path) -> dict[str, Any]:
+    """States and their companions from the top of an HDF5 file."""
+    import h5py
+
+    with h5py.File(target, "r") as file:
+        found = hdf5.entries(file, target)
+        load = lambda key: lambda: hdf5.load(found[key], key, target)
+        return pick_state({key: Entry(dataset.shape or (), load(key)) for key, dataset in found.items()}, target)
+
+
+def _header(file: IO[bytes], available: int, where: str) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type of an array in NumPy's format; an error if they are not those of the `available` bytes."""
+    version = npy.read_magic(file)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, kind = read(file)
+    if kind.hasobject:
+        raise HamlearnError(f"cannot read {where}: it holds Python objects (a pickle), which could run programs. Save numbers only.")
+    size = require_array(where, shape, kind.itemsize)
+    there = available - file.tell()
+    if size != there:
+        raise HamlearnError(f"cannot read {where}: shape {shape} of {kind} is {size} bytes, but {there} are there; the file is damaged.")
+    return shape, kind
+
+
+def _array(file: IO[bytes], available: int, where: str) -> np.ndarray:
+    start = file.tell()
+    _header(file, available, where)
+    file.seek(start)
+    return npy.read_array(file, allow_pickle=False)
+
+
+def pick_state(arrays: dict[str, Entry], target: Path) -> dict[str, Any]:
+    """The array called state (or the only one with two axes or more) and its companions."""
+    names: list[str] = [key for key in ("state", "states", "spins", "samples", "data") if key in arrays]
+    names = names or [key for key, entry in arrays.items() if len(entry.shape) >= 2]
+    if len(names) != 1 and not (names and names[0] == "state"):
+        found = ", ".join(f"{key} {entry.shape}" for key, entry in arrays.items()) or "nothing"
+        advice = "Load it yourself and pass the array to hl.microstates(array, ...)."
+        raise HamlearnError(f"{target} needs one array called 'state'; found {found[:300]}. {advice}")
+    result: dict[str, Any] = {"state": arrays[names[0]].load()}
+    for key, aliases in {
+        "beta": ("beta",),
+        "counts": ("counts", "count"),
+        "weights": ("weights", "weight"),
+        "space": ("space",),
+        "q": ("q",),
+    }.items():
+        for alias in aliases:
+            if alias in arrays:
+                value = arrays[alias].load()
+                single = math.prod(value.shape) == 1 and value.ndim == 0
+                result[key] = value.item() if single else value
+    return result

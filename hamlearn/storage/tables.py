@@ -1,0 +1,137 @@
+"""Tables of numbers as text: .csv, packed (.csv.gz) or in an archive (.zip)."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hamlearn import memory
+from hamlearn.errors import HamlearnError
+
+_PIECE = 1 << 20
+_GROWTH = 8  # bytes in memory for one of text: "1," becomes a number of 8 bytes, beside the text itself
+
+
+def read_table(target: Path, count_column: int | str | None) -> dict[str, Any]:
+    """States, and counts if a column is named, from a table with or without a header."""
+    import pandas as pd
+
+    text = _text(target)
+    try:
+        first = pd.read_csv(io.BytesIO(text), header=None, nrows=1, comment="#").iloc[0]
+        header = 0 if any(isinstance(value, str) for value in first) else None
+        table = pd.read_csv(io.BytesIO(text), header=header, comment="#")
+    except pd.errors.EmptyDataError as error:
+        raise HamlearnError(f"{target} is empty.") from error
+    except pd.errors.ParserError as error:
+        if "EOF inside string" in str(error):
+            raise HamlearnError(f"{target} opens a quotation mark that is never closed; remove it.") from error
+        raise HamlearnError(f"{target} is ragged: {str(error).strip()}. Every line needs the same number of columns.") from error
+    if header is not None:
+        names = [str(name).strip() for name in first]
+        if any(isinstance(name, str) and _is_complex(name) for name in first):
+            raise HamlearnError(f"{target} holds complex numbers; states must be real.")
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise HamlearnError(f"{target} has two columns called {twice!r}; give every column a name of its own, or none.")
+    if table.empty:
+        raise HamlearnError(f"{target} is empty: it holds a header and no rows.")
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes columns without a name for labels of rows
+        raise HamlearnError(f"{target} is ragged: its rows have more columns than its header has names.")
+    return _numbers(table, target, count_column, named=header is not None)
+
+
+def _numbers(table: Any, target: Path, count_column: int | str | None, *, named: bool) -> dict[str, Any]:
+    """The states and counts of a table."""
+    import pandas as pd
+
+    missing = table.isna().to_numpy().any(1)
+    if missing.any():
+        where = f"row {int(missing.argmax()) + 1} of {len(table)}"
+        raise HamlearnError(f"{target} is ragged or has missing values (first in {where}); every line needs a number in every column.")
+    result: dict[str, Any] = {}
+    if count_column is None and named and "count" in table.columns:
+        count_column = "count"
+    if count_column is not None:
+        number = isinstance(count_column, int)
+        if (number and not -table.shape[1] <= count_column < table.shape[1]) or (not number and count_column not in table.columns):
+            raise HamlearnError(f"{target} has no column {count_column!r} to take counts from; it has {table.shape[1]} columns.")
+        column = table.columns[count_column] if number else count_column
+        result["counts"] = table.pop(column).to_numpy()
+    words = [name for name, kind in table.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
+    if words:
+        column = table[words[0]]
+        text = column[pd.to_numeric(column, errors="coerce").isna()]
+        value = str((text if len(text) else column).iloc[0]).strip()
+        raise HamlearnError(f"{target} holds text in column {words[0]}, {value[:40]!r}; states must be numbers.{_separator(value)}")
+    states = table.to_numpy()
+    if states.dtype.kind == "f" and np.isinf(states).any():
+        column = table.columns[int(np.isinf(states).any(0).argmax())]
+        raise HamlearnError(f"{target} holds a number in column {column} that is infinite, or too large for a float.")
+    return {"state": states, **result}
+
+
+def _is_complex(word: str) -> bool:
+    try:
+        complex(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _separator(value: str) -> str:
+    """A hint where a cell of text looks like several, separated by something else than commas."""
+    for sign, name in ((";", "semicolons"), ("\t", "tabs"), (" ", "blanks")):
+        if sign in value:
+            return f" Columns separated by {name}? Write commas, or pass np.loadtxt(path, delimiter={sign!r}) to hl.microstates."
+    return ""
+
+
+def _text(target: Path) -> bytes:
+    """The bytes of a table, unpacked; an error if they are no text or more than memory holds."""
+    name = target.name.lower()
+    if name.endswith(".gz"):
+        with gzip.open(target) as file:
+            text = _all(file, target)
+    elif name.endswith(".zip"):
+        with zipfile.ZipFile(target) as archive:
+            members = [info for info in archive.infolist() if not info.is_dir()]
+            if len(members) != 1:
+                shown = ", ".join(info.filename for info in members[:5]) or "nothing"
+                raise HamlearnError(f"{target} must hold one table; it holds {len(members)} files ({shown[:200]}). Unpack one.")
+            with archive.open(members[0]) as file:
+                text = _all(file, target)
+    else:
+        with open(target, "rb") as file:
+            text = _all(file, target)
+    _require_text(text, target)
+    return text
+
+
+def _all(file: Any, target: Path) -> bytes:
+    """Everything in `file`, unless it unpacks to more than memory holds: that is noticed on the way."""
+    pieces, size = [], 0
+    while piece := file.read(_PIECE):
+        size += len(piece)
+        memory.require(_GROWTH * size, f"{target}, of {memory.words(size)} and more of text, would", "Cut it into smaller files.")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _require_text(text: bytes, target: Path) -> None:
+    if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise HamlearnError(f"cannot read {target}: it is text in UTF-16. Save it as UTF-8.")
+    if b"\0" in text:
+        raise HamlearnError(f"cannot read {target}: it holds bytes of value 0, so it is no text (or text in UTF-16: save it as UTF-8).")
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for start in range(0, len(text), _PIECE):
+            decoder.decode(text[start : start + _PIECE], final=start + _PIECE >= len(text))
+    except UnicodeDecodeError as error:
+        raise HamlearnError(f"cannot read {target}: it is not text in UTF-8 ({error.reason}). Save it as UTF-8.") from error
