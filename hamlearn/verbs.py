@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hamlearn import data as microstates
 from hamlearn import diagnostics, infer
-from hamlearn.errors import HamlearnError
+from hamlearn.arguments import require_flag
 from hamlearn.infer import tree
 
 if TYPE_CHECKING:
@@ -82,13 +82,9 @@ def learn(
     if isinstance(data, str | PathLike):
         streams = getattr(model, "kind", None) in ("autoregressive", "flow")
         sets = microstates.open_microstates(data) if streams else microstates.microstates(data)
-    elif not hasattr(data, "data_vars"):
-        sets = list(data) if isinstance(data, Iterable) else [data]
-        if not all(hasattr(item, "data_vars") for item in sets):
-            raise HamlearnError(
-                f"learn takes microstates or a list of them; got {type(data).__name__}. Make them from an array or a file: "
-                "hl.microstates(array, space='spins', beta=...)."
-            )
+    else:
+        sets = list(microstates.flattened(data))
+    require_flag(check, "check")
     post = infer.learn(sets, model, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed, checkpoint=checkpoint)
     if "streamed" in tree.record_of(post).get("training", {}):  # held-out data that a check can hold, of what may lie on disk
         sets = microstates.excerpt(sets, getattr(engine, "memory", infer.Training().memory))

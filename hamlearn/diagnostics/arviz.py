@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from hamlearn.infer import kinds, tree
+from hamlearn.infer.accepted import admit_posterior
 from hamlearn.statistics import first_largest
 
 SAMPLED = ("nuts", "gibbs")  # engines whose draws form Markov chains; the others draw independently from a normal
@@ -113,6 +114,7 @@ def summary(post: xr.DataTree, round_to: int | None = 4) -> pd.DataFrame:
     >>> summary(hl.infer.learn(data, model, engine="laplace")).shape
     (18, 7)
     """
+    post = admit_posterior(post)
     from arviz_stats.base import array_stats
 
     group = tree.require_posterior(post)["posterior"].to_dataset()

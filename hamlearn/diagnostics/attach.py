@@ -12,6 +12,7 @@ from hamlearn import data as microstates
 from hamlearn.diagnostics import arviz, comparison, densities, invariants, scores, signals, simulated
 from hamlearn.diagnostics.verdict import CHECK, Verdict, verdict
 from hamlearn.infer import kinds, records, tree
+from hamlearn.infer.accepted import admit_posterior
 
 MEMBERS = 8  # of a posterior, whose mean energy score tests look at: its error is a third of a member's
 
@@ -70,6 +71,7 @@ def _score_tests(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], tau
 
 def judge(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None = None, *, check: bool = True, seed: int = 0) -> Verdict:
     """:func:`attach`, then :func:`verdict`."""
+    post = admit_posterior(post)
     return verdict(attach(post, data, check=check, seed=seed))
 
 

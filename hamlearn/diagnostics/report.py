@@ -20,6 +20,7 @@ from hamlearn.diagnostics.identifiability import identifiability
 from hamlearn.diagnostics.verdict import Verdict, verdict
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import tree
+from hamlearn.infer.accepted import admit_posterior
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -95,6 +96,7 @@ def render(post: xr.DataTree, prediction: xr.Dataset | None = None, title: str |
         raise HamlearnError(f"the title of a page is a text; got {title!r}.")
     if prediction is not None:
         require(prediction)
+    admit_posterior(post)
     try:
         if "convergence" not in tree.record_of(post):
             post = attach(post.copy(), check=False)  # the caller's posterior stays as it is

@@ -15,6 +15,7 @@ import xarray as xr
 
 from hamlearn import data as microstates
 from hamlearn import infer
+from hamlearn.arguments import require_seed
 from hamlearn.diagnostics import halves, invariants, scores, weigh
 from hamlearn.diagnostics.features import bin_edges
 from hamlearn.diagnostics.weigh import Statistic
@@ -65,7 +66,7 @@ def check(
     Dataset
         As :func:`hamlearn.diagnostics.check` returns it.
     """
-    sets = microstates.split_by_beta(data)
+    sets, seed = microstates.split_by_beta(microstates.admit(data)), require_seed(seed)
     rng = np.random.default_rng(seed)
     if symmetric is None:
         space = space_from_name(sets[0].attrs["space"], int(sets[0].attrs["q"]))

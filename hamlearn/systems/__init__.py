@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-from hamlearn.errors import choice
+from hamlearn.arguments import shown
+from hamlearn.errors import HamlearnError, choice
 from hamlearn.systems import exact, lattice, observables, sampling
 from hamlearn.systems.base import ANGLES, REALS, SPINS, Space, System, space_from_name, states
 from hamlearn.systems.density import LearnedDensity, density_from_dict
@@ -50,7 +51,18 @@ def from_dict(description: dict[str, Any], *, potential: Callable[[Any], Any] | 
     >>> from_dict(Ising((2, 2)).to_dict())
     Ising(shape=(2, 2), 8 bonds)
     """
+    if not isinstance(description, dict):
+        raise HamlearnError(f"a system is described by a dictionary, as its to_dict() gives it; got {shown(description)}.")
     kind = choice(description.get("kind", ""), (*_READERS, *ParametricSystem.kinds), "kind of system")
+    try:
+        return _read(kind, description, potential)
+    except HamlearnError:
+        raise
+    except Exception as error:  # a description that was changed or damaged fails in as many ways as it has entries
+        raise HamlearnError(f"this description of a system cannot be read ({type(error).__name__}: {error}).") from error
+
+
+def _read(kind: str, description: dict[str, Any], potential: Callable[[Any], Any] | None) -> System:
     if kind == "path":
         return Path.from_dict(description, potential)
     if kind == "joined_action":

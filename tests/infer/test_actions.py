@@ -258,7 +258,8 @@ def test_action_of_couplings_is_beta_times_energy():
     post = learn(data, hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3))), engine="laplace")
     states = data["state"].values[0, :4]
     np.testing.assert_allclose(hl.action(post, states, 0.7, members=3), 0.7 * hl.energy(post, states, members=3))
-    two = learn([data, data.assign_coords(beta=0.4)], hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3))), engine="laplace")
+    backwards = data.isel(draw=slice(None, None, -1)).assign_coords(beta=0.4)
+    two = learn([data, backwards], hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3))), engine="laplace")
     with pytest.raises(hl.HamlearnError, match="several temperatures"):
         hl.action(two, states)
 

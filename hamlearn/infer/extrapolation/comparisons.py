@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from hamlearn import statistics
+from hamlearn.data import admit, admit_states
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.kinds import actions
 from hamlearn.infer.likelihoods.score import ScoreMatching
@@ -71,7 +72,7 @@ def compare_powers(
     if len(set(orders)) < 2:
         raise HamlearnError(f"give at least two different sets of powers to compare; got {candidates!r}.")
     models = [_with_powers(base, one) for one in orders]
-    bound, parts, scales, sets, _ = actions.bind(data, models[0])
+    bound, parts, scales, sets, _ = actions.bind(admit(data), models[0])
     losses: list[list[np.ndarray]] = []
     for one in models:
         family = one.bind(bound.space, bound.shape)
@@ -167,7 +168,8 @@ def compare_actions(post: xr.DataTree, states: Any, system: Any, beta: float, me
     >>> bool(hl.infer.compare_actions(post, states, path, 4.0).attrs["r2"] > 0.99)
     True
     """
-    values = states["state"].values if isinstance(states, xr.Dataset) else np.asarray(states)
+    found = admit_states(states, system.space)
+    values = found["state"].values if isinstance(found, xr.Dataset) else found
     flat = values.reshape(-1, *system.lattice.shape)
     learned = action(post, flat, beta, members, seed).values
     known = np.asarray(system.action(flat, beta))

@@ -99,7 +99,11 @@ def distill(
     settings = Training(epochs=60, batch=256, weight_decay=1e-6) if engine == "auto" else as_settings(engine, Training)
     if isinstance(energies, System):
         space, q = space or energies.space.name, (q or energies.space.q) if energies.space.name == "states" else q
-    data = states if isinstance(states, xr.Dataset) else microstate_data.microstates(states, space=space, beta=beta, q=q)
+    data = (
+        microstate_data.admit_one(states)
+        if isinstance(states, xr.Dataset)
+        else microstate_data.microstates(states, space=space, beta=beta, q=q)
+    )
     sets = microstate_data.split_by_beta(data)
     bound = model.bind(space_from_name(str(sets[0].attrs["space"]), int(sets[0].attrs["q"])), sets[0]["state"].shape[2:])
     values = np.concatenate([microstate_data.rows(part).reshape(-1, int(np.prod(bound.shape))) for part in sets])

@@ -14,6 +14,7 @@ import xarray as xr
 
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import kinds, tree
+from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.predictions import continuous
 from hamlearn.infer.predictions.agreement import TRUSTED, agreement
 from hamlearn.infer.predictions.centring import centred, refits
@@ -107,6 +108,7 @@ def predict(
     >>> dict(curve["energy"].sizes)
     {'beta': 2, 'quantity': 5}
     """
+    post = admit_posterior(post)
     betas = np.atleast_1d(check_beta(beta))
     _check_level(level)
     if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
