@@ -67,7 +67,12 @@ def report(post: xr.DataTree, path: str | os.PathLike[str], prediction: xr.Datas
     Raises
     ------
     HamlearnError
-        If it is no posterior or the place cannot be written.
+        If it is no posterior, the prediction is none or one of other data, the title is no text, or the place cannot be written.
+
+    Notes
+    -----
+    Whatever names and notes hold, they are shown as text: everything is escaped, pictures are copied shape by shape, and the page's
+    content security policy forbids scripts, requests, forms and every style but its own sheet.
 
     Examples
     --------
