@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 from hamlearn.diagnostics import claims, layout, plots, tables, wording
+from hamlearn.errors import HamlearnError
 from hamlearn.infer import kinds, tree
 
 if TYPE_CHECKING:
@@ -87,6 +88,12 @@ def _general(post: xr.DataTree) -> Page:
 
 def _couplings(post: xr.DataTree) -> Page:
     bound = tree.bound_of(post)
+    wanted = {"h": bound.model.fields is not None, "included": tree.record_of(post)["engine"]["name"] == "gibbs"}
+    lost = [name for name, there in wanted.items() if there and name not in post["posterior"]]
+    if lost:
+        raise HamlearnError(
+            f"this posterior has lost its variable {lost[0]!r}: the page would be silent on it. Take what hl.learn or hl.load gave."
+        )
     mean = layout.strengths(post)[0].mean((0, 1))
     span = f"{mean.min():.2f} to {mean.max():.2f}" if len(mean) else "none"
     counts = f"{bound.lattice.n_bonds} bonds on {bound.lattice.n_sites} sites, posterior means {span}"

@@ -242,3 +242,10 @@ def test_a_record_that_learn_did_not_write_is_one_sentence():
         post.attrs["record"] = record
         with pytest.raises(HamlearnError, match=r"the posterior.s (attribute|record)"):
             render(post)
+
+
+def test_a_posterior_that_lost_a_variable_is_not_reported_without_it():
+    post = small()[0].copy()
+    post["posterior"] = xr.DataTree(post["posterior"].to_dataset().rename({"h": "<b>"}))
+    with pytest.raises(HamlearnError, match="lost its variable 'h'"):
+        render(post)
