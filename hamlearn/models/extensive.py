@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from typing import Any, ClassVar
@@ -14,9 +14,8 @@ import numpy as np
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.models import dense
 from hamlearn.statistics import power
-from hamlearn.systems.base import Space, System, as_site_axes, space_from_name
+from hamlearn.systems.base import Space, System, as_site_axes
 from hamlearn.systems.lattice import Lattice, hypercubic
-from hamlearn.systems.parametric import ParametricSystem
 from hamlearn.systems.tiles import MAX_TABLE, Tiles, tile_sites
 
 Weights = dict[str, Any]
@@ -25,7 +24,7 @@ Weights = dict[str, Any]
 _ROWS = 4096  # tiles evaluated at once on a table
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Extensive:
     """E(σ) = Σ_t ε(σ in tile t): tiles of (focus + 2 context) sites along each axis, one function ε for all of them.
 
@@ -148,9 +147,9 @@ class Extensive:
         return BoundExtensive(self, space, tuple(int(size) for size in shape))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BoundExtensive:
-    """The networks of a model on the sites of some data; equal by content, so that another one like it compiles nothing.
+    """The networks of a model on the sites of some data.
 
     Attributes
     ----------
@@ -265,7 +264,7 @@ class BoundExtensive:
 
 
 @dataclass(frozen=True, eq=False)
-class ExtensiveEnergy(ParametricSystem, kind="extensive", structure=("bound",)):
+class ExtensiveEnergy:
     """An extensive network as a system, for tiles with too many states for a table: sampled by its energies.
 
     Attributes
@@ -278,12 +277,16 @@ class ExtensiveEnergy(ParametricSystem, kind="extensive", structure=("bound",)):
 
     bound: BoundExtensive
     weights: Weights
-    pure_jax: ClassVar[bool] = False  # stepped from Python, all chains in one call
 
     @property
     def space(self) -> Space:
         """Spins or states."""
         return self.bound.space
+
+    @property
+    def pure_jax(self) -> bool:
+        """Stepped from Python, all chains in one call."""
+        return False
 
     @cached_property
     def lattice(self) -> Lattice:
@@ -296,6 +299,10 @@ class ExtensiveEnergy(ParametricSystem, kind="extensive", structure=("bound",)):
         index = self.space.index(flat).reshape(-1, flat.shape[-1]).astype(np.int8)
         chunks = [self._energy(index[start : start + 2048]) for start in range(0, len(index), 2048)]
         return np.concatenate(chunks).reshape(flat.shape[:-1])
+
+    def action(self, states: Any, beta: float) -> np.ndarray:
+        """βH."""
+        return beta * self.energy(states)
 
     def change(self, states: Any, site: int, value: Any) -> np.ndarray:
         """Energy of states with `site` set to `value` less their own, from the tiles that see the site only.
@@ -324,15 +331,8 @@ class ExtensiveEnergy(ParametricSystem, kind="extensive", structure=("bound",)):
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready description."""
         weights = {name: np.asarray(value).tolist() for name, value in self.weights.items()}
-        space = {"space": self.space.name, "q": self.space.q}
-        return {"kind": self.kind, "model": self.bound.model.to_dict(), "shape": list(self.bound.shape), **space, "weights": weights}
-
-    @classmethod
-    def from_dict(cls, description: Mapping[str, Any]) -> ExtensiveEnergy:
-        """The energy that :meth:`to_dict` described."""
-        space = space_from_name(description["space"], description["q"])
-        bound = extensive_from_dict(description["model"]).bind(space, description["shape"])
-        return cls(bound, {name: np.asarray(value, np.float32) for name, value in description["weights"].items()})
+        model = self.bound.model.to_dict()
+        return {"kind": "extensive", "model": model, "shape": list(self.bound.shape), "space": self.space.name, "weights": weights}
 
     def __repr__(self) -> str:
         return f"ExtensiveEnergy(shape={self.bound.shape}, {self.bound.model!r})"

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.systems.parametric import Parametric
 
 
 @dataclass(frozen=True, eq=False)
-class DoubleWell(Parametric):
+class DoubleWell:
     """Double well V(x) = (λ/4)(x² − μ²/λ)²: minima at ±μ/√λ, barrier V(0) = μ⁴/(4λ).
 
     Parameters
@@ -64,7 +63,7 @@ class DoubleWell(Parametric):
 
 
 @dataclass(frozen=True, eq=False, init=False)
-class Polynomial(Parametric):
+class Polynomial:
     """Polynomial potential V(x) = c₁ x + c₂ x² + …: the list starts at x¹, for a constant changes nothing.
 
     Parameters
