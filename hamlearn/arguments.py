@@ -64,11 +64,12 @@ def require_whole(value: Any, name: str, least: int = 1, most: int | None = None
     >>> require_whole(1e3, "draws")
     Traceback (most recent call last):
         ...
-    hamlearn.errors.HamlearnError: draws must be a whole number of at least 1; got 1000.0.
+    hamlearn.errors.HamlearnError: draws must be a positive whole number; got 1000.0.
     """
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least or (most is not None and value > most):
-        bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
-        raise HamlearnError(f"{name} must be a whole number {bounds}{also}; got {shown(value)}.")
+        kind = "positive whole number" if least == 1 and most is None else "whole number"
+        bounds = "" if kind != "whole number" else f" of at least {least}" if most is None else f" from {least} to {most}"
+        raise HamlearnError(f"{name} must be a {kind}{bounds}{also}; got {shown(value)}.")
     return int(value)
 
 
@@ -110,10 +111,69 @@ def require_number(
     return number
 
 
+LARGEST_BETA = 1e290  # beyond it (and below its inverse) temperatures, or energies times β, leave the range of a float
+
+
+def require_beta(beta: Any, name: str = "beta") -> np.ndarray:
+    """Inverse temperatures as a float64 array without axes, or with one.
+
+    Parameters
+    ----------
+    beta : float or array (n_beta,)
+        Real numbers; text, truth values and missing ones are none.
+    name : str
+        What the message calls it.
+
+    Raises
+    ------
+    HamlearnError
+        If there is none, they have more than one axis, or one is not a finite number above zero whose inverse a float holds.
+
+    Examples
+    --------
+    >>> require_beta([0.5, 1])
+    array([0.5, 1. ])
+    """
+    what = f"{name} (inverse temperature 1/T)"
+    try:
+        given = np.asarray(beta)
+        if given.dtype.kind not in "iuf" or np.ma.is_masked(beta):
+            raise TypeError
+        array = given.astype(np.float64)
+    except Exception:  # whatever a stranger's conversion raises: it is no number
+        raise HamlearnError(f"{what} must be a number or a list of numbers; got {shown(beta)}.") from None
+    if array.ndim > 1:
+        raise HamlearnError(f"{what} must be a number or a one-dimensional array; got shape {array.shape}.")
+    if array.size == 0 or not np.all(np.isfinite(array)) or np.any(array <= 0):
+        raise HamlearnError(f"{what} must be finite and > 0; got {shown(beta)}.")
+    if np.any(array < 1 / LARGEST_BETA) or np.any(array > LARGEST_BETA):
+        raise HamlearnError(f"{what} must lie between {1 / LARGEST_BETA:g} and {LARGEST_BETA:g}; got {shown(beta)}.")
+    return array
+
+
+def require_flag(value: Any, name: str) -> bool:
+    """`value` if it is True or False: text such as "no" would count as true.
+
+    Raises
+    ------
+    HamlearnError
+        If it is anything else.
+
+    Examples
+    --------
+    >>> require_flag(False, "check")
+    False
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise HamlearnError(f"{name} must be True or False; got {shown(value)}.")
+    return bool(value)
+
+
 def shown(value: Any, length: int = 80) -> str:
     """A value in a message: its repr, cut where it is long, and one line; its type's name where even that fails."""
     try:
-        text = " ".join(repr(value).split())
+        plain = value.item() if isinstance(value, np.ndarray | np.generic) and value.ndim == 0 else value
+        text = " ".join(repr(plain).split())
     except Exception:  # whatever a stranger's repr raises, the message about its argument must come
         return f"a {type(value).__name__}"
     return text if len(text) <= length else f"{text[: length - 1]}… (a {type(value).__name__})"

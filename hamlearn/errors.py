@@ -26,7 +26,7 @@ class HamlearnError(ValueError):
 def choice(value: str, allowed: Iterable[str], what: str) -> str:
     """Return `value` if it is one of `allowed`, else raise an error that names the nearest allowed word."""
     words = list(allowed)
-    if value in words:
+    if isinstance(value, str) and value in words:
         return value
     near = closest(str(value), words)
     hint = f" Did you mean {near!r}?" if near else ""

@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from hamlearn import data as microstates
 from hamlearn import diagnostics, infer
-from hamlearn.errors import HamlearnError
+from hamlearn.arguments import require_flag
 from hamlearn.infer import tree
-from hamlearn.processes import verb
 
 if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
 
-@verb
 def learn(
     data: xr.Dataset | Iterable[xr.Dataset] | str | PathLike[str],
     model: Any,
@@ -84,20 +82,15 @@ def learn(
     if isinstance(data, str | PathLike):
         streams = getattr(model, "kind", None) in ("autoregressive", "flow")
         sets = microstates.open_microstates(data) if streams else microstates.microstates(data)
-    elif not hasattr(data, "data_vars"):
-        sets = list(data) if isinstance(data, Iterable) else [data]
-        if not all(hasattr(item, "data_vars") for item in sets):
-            raise HamlearnError(
-                f"learn takes microstates or a list of them; got {type(data).__name__}. Make them from an array or a file: "
-                "hl.microstates(array, space='spins', beta=...)."
-            )
+    else:
+        sets = list(microstates.flattened(data))
+    require_flag(check, "check")
     post = infer.learn(sets, model, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed, checkpoint=checkpoint)
     if "streamed" in tree.record_of(post).get("training", {}):  # held-out data that a check can hold, of what may lie on disk
         sets = microstates.excerpt(sets, getattr(engine, "memory", infer.Training().memory))
     return diagnostics.attach(post, sets, check=check, seed=seed)
 
 
-@verb
 def extrapolate(posts: xr.DataTree | Sequence[xr.DataTree], beta: float, *, fixed: str = "sites", seed: int = 0) -> xr.DataTree:
     """A posterior over actions at an inverse temperature that was not observed, with a verdict on how far it may be trusted.
 
@@ -141,7 +134,6 @@ def extrapolate(posts: xr.DataTree | Sequence[xr.DataTree], beta: float, *, fixe
     return diagnostics.attach(infer.extrapolate(posts, beta, fixed=fixed, seed=seed))
 
 
-@verb
 def predict(
     post: xr.DataTree,
     beta: float | Sequence[float] | np.ndarray,

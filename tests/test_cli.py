@@ -1,7 +1,10 @@
 """The shell: the verbs on files, and one line with exit code 2 for every user's mistake."""
 
+import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ import xarray as xr
 
 import hamlearn as hl
 from hamlearn import cli, storage
+from hamlearn.infer import tree
 
 
 def run(monkeypatch, capsys, *arguments):
@@ -92,24 +96,252 @@ def test_flat_rows_on_a_named_lattice(shape, bonds, tmp_path, monkeypatch, capsy
     assert hl.load(tmp_path / "p.nc")["posterior"].sizes["bond"] == bonds
 
 
-def test_a_disk_that_fills_up_loses_nothing(tmp_path, monkeypatch, capsys):
-    generator = np.random.default_rng(0)
-    np.savetxt(tmp_path / "votes.csv", generator.choice([-1, 1], (200, 3)), fmt="%d", delimiter=",")
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A folder with microstates, two posteriors and a prediction, small ones."""
+    folder = tmp_path_factory.mktemp("files")
+    data = hl.simulate(hl.systems.Ising((3, 3)), beta=0.4, draws=200, chains=2, seed=0)
+    model = hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3)), tie="uniform", fields=None)
+    post = hl.learn(data, model, engine="laplace", check=False)
+    hl.save(post, folder / "p.nc")
+    storage.write_dataset(data, folder / "d.nc")
+    storage.write_dataset(hl.predict(post, [0.2, 0.4], members=4), folder / "c.nc")
+    np.save(folder / "bonds.npy", np.array([[0, 1], [1, 2]]))
+    np.save(folder / "far.npy", np.array([[0, 99]]))
+    (folder / "damaged.npy").write_bytes(b"\x93NUMPY\x01\x00junk")
+    (folder / "folder").mkdir()
+    return folder
+
+
+RESULTS = {
+    "simulate": (("simulate", "ising", "--shape", "16x16", "--draws", "200", "--sampler", "heat_bath", "--beta", "0.3"), "o.nc"),
+    "learn": (("learn", "d.nc", "--engine", "laplace", "--no-check"), "o.nc"),
+    "predict": (("predict", "p.nc", "--members", "4", "--beta", "0.1:0.5:400"), "o.nc"),
+    "extrapolate": (("extrapolate", "p.nc", "--beta", "0.5"), "o.nc"),
+    "report": (("report", "p.nc"), "o.html"),
+}
+
+
+@pytest.fixture(scope="module")
+def small_disk(tmp_path_factory):
+    """A real disk with room for almost nothing."""
+    place = tmp_path_factory.mktemp("disk")
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40k", "tmpfs", str(place)], capture_output=True, text=True, check=False)
+    if made.returncode:
+        pytest.skip(f"this machine does not allow a small disk to be mounted: {made.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.parametrize("verb", RESULTS)
+def test_a_full_disk_loses_no_result(verb, files, small_disk, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(files)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for path in small_disk.iterdir():
+        path.unlink()
+    arguments, name = RESULTS[verb]
+    code, _, err = run(monkeypatch, capsys, *arguments, "-o", small_disk / name)
+    (line,) = [line for line in err.splitlines() if line.startswith("hamlearn:")]
+    assert code == 2 and "No space left" in line and "in memory" not in line
+    kept = Path(line.split("kept in ")[1].rstrip("."))
+    assert kept.parent.parent == tmp_path and kept.name == name
+    if verb == "report":
+        assert kept.read_text(encoding="utf-8").startswith("<!")
+    else:
+        whole = hl.load(kept) if verb in ("learn", "extrapolate") else storage.read_dataset(kept)
+        assert len(whole.data_vars) or len(whole.children)
+    assert [path.name for path in small_disk.iterdir() if "checkpoint" not in path.name] == []
+
+
+def test_a_result_is_kept_in_the_next_place_that_takes_it(files, tmp_path, monkeypatch, capsys):
     whole = storage.write_dataset
 
     def full(data, path):
-        if str(path).startswith(str(tmp_path / "p.nc")):
+        if "here" not in str(path):
             raise hl.HamlearnError(f"cannot write {path}: No space left on device.")
         return whole(data, path)
 
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "not"))
     monkeypatch.setattr(storage, "write_dataset", full)
-    code, _, err = run(monkeypatch, capsys, "learn", tmp_path / "votes.csv", "--space", "spins", "--engine", "mle", "-o", tmp_path / "p.nc")
-    assert code == 2
-    kept = err.split("kept in ")[1].strip().rstrip(".")
-    assert hl.load(kept)["posterior"].sizes["bond"] == 3
+    code, _, err = run(monkeypatch, capsys, "predict", files / "p.nc", "--members", "4", "--beta", "0.3", "-o", tmp_path / "o.nc")
+    assert code == 2 and f"It was kept in {tmp_path / 'here'}" in err
+    assert storage.read_dataset(err.split("kept in ")[1].strip().rstrip("."))["energy"].shape == (1, 5)
+    monkeypatch.setattr(storage, "write_dataset", lambda data, path: full(data, tmp_path / "o.nc"))
+    code, _, err = run(monkeypatch, capsys, "predict", files / "p.nc", "--members", "4", "--beta", "0.3", "-o", tmp_path / "o.nc")
+    assert code == 2 and "No space left" in err and "kept in" not in err
+
+
+TARGETS = {
+    "simulate": ("simulate", "ising", "--shape", "3x3", "--draws", "5"),
+    "learn": ("learn", "d.nc", "--engine", "laplace"),
+    "predict": ("predict", "p.nc"),
+    "extrapolate": ("extrapolate", "p.nc", "--beta", "0.5"),
+    "report": ("report", "p.nc", "--prediction", "c.nc"),
+    "demo": ("demo",),
+}
+BAD_TARGETS = ("", "nowhere/o.{}", "folder", ".{}", "{}", "o.txt", "n" * 300 + ".{}", "p.nc/o.{}")
+
+
+@pytest.mark.parametrize("verb", TARGETS)
+def test_targets_are_tried_before_any_work(verb, files, monkeypatch, capsys):
+    """No verb loads anything before it knows that its result can be written: the worker functions are mines."""
+
+    def mine(*_, **__):
+        raise AssertionError("work began")
+
+    for name in ("simulate", "learn", "predict", "extrapolate", "report", "load", "microstates"):
+        monkeypatch.setattr(hl, name, mine, raising=False)
+    monkeypatch.chdir(files)
+    ending = "html" if verb == "report" else "nc"
+    targets = ("", "p.nc", "p.nc/demo") if verb == "demo" else tuple(target.format(ending) for target in BAD_TARGETS)
+    for target in targets:
+        code, out, err = run(monkeypatch, capsys, *TARGETS[verb], "-o", target)
+        assert code == 2 and out == "" and err.count("hamlearn: ") == 1, (target, err)
+    for read in [word for word in TARGETS[verb] if word.endswith(".nc")]:
+        if verb != "report":  # whose output cannot be called so
+            code, _, err = run(monkeypatch, capsys, *TARGETS[verb], "-o", f"./folder/../{read}")
+            assert code == 2 and "both read and written" in err
+
+
+def test_the_demo_says_what_it_replaces_and_leaves_the_rest(tmp_path, monkeypatch, capsys):
+    (tmp_path / "posterior.nc").write_text("somebody's")
+    (tmp_path / "notes.txt").write_text("somebody's")
+    monkeypatch.setattr(hl, "simulate", lambda *_, **__: (_ for _ in ()).throw(hl.HamlearnError("enough")))
+    code, out, _ = run(monkeypatch, capsys, "demo", "-o", tmp_path)
+    assert code == 2 and "replacing posterior.nc in" in out and "left alone" in out
+    assert (tmp_path / "posterior.nc").read_text() == (tmp_path / "notes.txt").read_text() == "somebody's"
+
+
+def test_a_checkpoint_goes_only_when_the_result_is_safe(tmp_path, monkeypatch, capsys, caplog):
+    common = ("simulate", "ising", "--shape", "3x3", "--draws", "20", "--sampler", "heat_bath", "-o", tmp_path / "o.nc")
+    whole = storage.write_dataset
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "write_dataset", lambda *_: (_ for _ in ()).throw(MemoryError))
+        code, _, err = run(patch, capsys, *common)
+        assert code == 2 and "out of memory" in err and [path.name for path in tmp_path.iterdir()] == ["o.nc.checkpoint.npz"]
+    seen = []
+    monkeypatch.setattr(storage, "write_dataset", lambda data, path: seen.append(len(list(tmp_path.glob("*.npz")))) or whole(data, path))
+    code, _, err = run(monkeypatch, capsys, *common)
+    assert code == 0 and seen == [1] and [path.name for path in tmp_path.iterdir()] == ["o.nc"] and "continuing from" in caplog.text
+
+
+def test_a_training_at_the_shell_continues_from_its_checkpoint(files, tmp_path, monkeypatch, capsys, caplog):
+    from hamlearn.infer.engines import torch_training
+
+    original, calls = torch_training._epoch, []
+
+    def fails(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise MemoryError
+        return original(*arguments)
+
+    small = hl.models.Autoregressive(hidden=4)
+    monkeypatch.setattr(hl.models, "Autoregressive", lambda: small)
+    monkeypatch.setattr(torch_training, "_epoch", fails)
+    arguments = ("learn", files / "d.nc", "--model", "autoregressive", "--no-check", "-o", tmp_path / "o.nc")
+    code, *_ = run(monkeypatch, capsys, *arguments)
+    assert code == 2 and [path.name for path in tmp_path.iterdir()] == ["o.nc.checkpoint.npz"]
+    code, *_ = run(monkeypatch, capsys, *arguments)
+    assert code == 0 and "continuing from" in caplog.text and [path.name for path in tmp_path.iterdir()] == ["o.nc"]
+    assert tree.record_of(hl.load(tmp_path / "o.nc"))["engine"]["checkpoint"] is None
+
+
+# -- streams, and what should never happen --------------------------------------------------------------------------------
+
+
+def shell(folder, script, **options):
+    """A real shell, with ``hamlearn`` being this one."""
+    command = f'hamlearn() {{ "{sys.executable}" -m hamlearn "$@"; }}\n{script}'
+    return subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, timeout=120, check=False, **options)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a POSIX shell")
+def test_streams_that_are_closed_or_full(files):
+    script = (
+        "hamlearn simulate --help | head -1; echo ${PIPESTATUS[0]}\n"  # a reader that leaves
+        "hamlearn simulate --help > /dev/full; echo $?\n"
+        "hamlearn simulate isng -o o.nc 2> /dev/full; echo $?\n"
+        "hamlearn simulate isng -o o.nc <&- >&- 2>&-; echo $?\n"
+    )
+    found = shell(files, script)
+    assert [line for line in found.stdout.splitlines() if line.isdigit()] == ["0", "2", "2", "2"], found
+    assert found.stderr.splitlines() == ["hamlearn: standard output cannot be written (No space left on device); files are complete."]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file descriptors of POSIX systems")
+def test_a_result_is_whole_though_nobody_reads_the_table_and_no_stream_is_open(files, tmp_path):
+    found = shell(
+        files,
+        f"hamlearn predict p.nc --members 4 --beta 0.1:0.4:4 -o {tmp_path}/o.nc | true; echo ${{PIPESTATUS[0]}}\n"
+        f"hamlearn simulate ising --shape 3x3 --draws 5 -o $'{tmp_path}/\\xff.nc' <&- >&- 2>&-; echo $?\n",
+    )
+    assert found.stdout.split() == ["0", "0"] and "Traceback" not in found.stderr
+    assert storage.read_dataset(tmp_path / "o.nc").sizes["beta"] == 4
+    (other,) = [path for path in os.listdir(os.fsencode(tmp_path)) if path != b"o.nc"]
+    assert other == b"\xff.nc" and hl.microstates(tmp_path / os.fsdecode(other)).sizes["draw"] == 5
+
+
+def test_a_fault_of_our_own_is_one_line_and_its_traceback_is_kept(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(hl, "simulate", lambda *_, **__: 1 / 0)
+    code, _, err = run(monkeypatch, capsys, "simulate", "ising", "-o", tmp_path / "o.nc")
+    (line,) = err.splitlines()
+    assert code == 70 and line.startswith("hamlearn: internal error: ZeroDivisionError: division by zero. Please report it")
+    (kept,) = tmp_path.glob("hamlearn-traceback-*.txt")
+    assert str(kept) in line and "1 / 0" in kept.read_text(encoding="utf-8")
 
 
 MISTAKES = {
+    "no temperatures": (["predict", "bits.csv", "--beta", "0.1:1:0", "-o", "c.nc"], "count from 1"),
+    "too many temperatures": (["predict", "bits.csv", "--beta", "0.1:1:1000000000", "-o", "c.nc"], "count from 1"),
+    "beta that is no number": (["simulate", "ising", "--beta", "nan", "-o", "d.nc"], "finite number > 0"),
+    "a range from nowhere": (["simulate", "ising", "--beta", "0.1:inf:3", "-o", "d.nc"], "finite number > 0"),
+    "a seed of a float": (["simulate", "ising", "--seed", "1.5", "-o", "d.nc"], "seed"),
+    "an empty argument": (["learn", "bits.csv", "--space", "", "-o", "p.nc"], "an argument is empty, after '--space'"),
+    "an empty option": (["learn", "bits.csv", "--tie=", "-o", "p.nc"], "an argument is empty"),
+    "no site": (["simulate", "ising", "--shape", "0x0", "-o", "d.nc"], "every extent at least 1"),
+    "half a shape": (["simulate", "ising", "--shape", "8x", "-o", "d.nc"], "8x8"),
+    "an extent below zero": (["simulate", "ising", "--shape", "-3", "-o", "d.nc"], "at least 1"),
+    "a lattice beyond any memory": (["simulate", "ising", "--shape", "1000000x1000000", "-o", "d.nc"], "smaller shape"),
+    "draws beyond any memory": (["simulate", "ising", "--draws", "1000000000000", "-o", "d.nc"], "memory"),
+    "no draws": (["simulate", "ising", "--draws", "0", "-o", "d.nc"], "--draws"),
+    "no chains": (["simulate", "ising", "--chains", "0", "-o", "d.nc"], "--chains"),
+    "no members": (["predict", "bits.csv", "--members", "0", "-o", "c.nc"], "--members"),
+    "too many members": (["predict", "bits.csv", "--members", "1000000000", "-o", "c.nc"], "--members"),
+    "a level of all": (["predict", "bits.csv", "--level", "1", "-o", "c.nc"], "--level"),
+    "a level that is no number": (["predict", "bits.csv", "--level", "nan", "-o", "c.nc"], "--level"),
+    "no observable": (["predict", "bits.csv", "--observables", "energy,", "-o", "c.nc"], "--observables"),
+    "an unknown observable": (["predict", "p.nc", "--observables", "enrgy", "-o", "c.nc"], "energy"),
+    "one state": (["simulate", "potts", "--q", "1", "-o", "d.nc"], "q"),
+    "a potential that is none": (["simulate", "double-well", "--mu", "nan", "-o", "d.nc"], "mu"),
+    "a mass that is none": (["simulate", "scalar-field", "--m2", "nan", "-o", "d.nc"], "m2"),
+    "states of a system without any": (["simulate", "ising", "--q", "3", "-o", "d.nc"], "--q describes clock and potts"),
+    "a path with two extents": (["simulate", "double-well", "--shape", "8x9", "-o", "d.nc"], "--shape 8, not 8x9"),
+    "a window of couplings": (["learn", "bits.csv", "--window", "2", "-o", "p.nc"], "--window describes clusters and local-energy"),
+    "a shape of every pair": (["learn", "bits.csv", "--shape", "3", "-o", "p.nc"], "--shape describes the lattice of --graph square"),
+    "open boundaries of every pair": (["learn", "bits.csv", "--open", "-o", "p.nc"], "--open describes the lattice"),
+    "no window": (["learn", "bits.csv", "--model", "clusters", "--window", "0", "-o", "p.nc"], "--window"),
+    "an odd power": (
+        ["learn", "bits.csv", "--space", "reals", "--model", "polynomial-action", "--powers", "3", "-o", "p.nc"],
+        "must be even",
+    ),
+    "counts by a sign": (["learn", "bits.csv", "--space", "bits", "--counts", "--5", "-o", "p.nc"], "column"),
+    "a folder as data": (["learn", "folder", "-o", "p.nc"], "folder"),
+    "bonds out of range": (["learn", "d.nc", "--graph", "far.npy", "-o", "o.nc"], "99|site"),
+    "damaged bonds": (["learn", "d.nc", "--graph", "damaged.npy", "-o", "o.nc"], "cannot read"),
+    "a folder of bonds": (["learn", "d.nc", "--graph", "folder", "-o", "o.nc"], "folder|known endings"),
+    "an unknown tie": (["learn", "d.nc", "--tie", "uniforn", "-o", "o.nc"], "uniform"),
+    "a posterior as a prediction": (["report", "p.nc", "--prediction", "p.nc", "-o", "r.html"], "prediction"),
+    "microstates as a prediction": (["report", "p.nc", "--prediction", "d.nc", "-o", "r.html"], "prediction"),
+    "a table as a prediction": (["report", "p.nc", "--prediction", "bits.csv", "-o", "r.html"], "prediction|cannot read|\\.nc"),
+    "what is read is written": (["predict", "p.nc", "-o", "p.nc"], "both read and written"),
+    "a pipe as a target": (["predict", "p.nc", "-o", "pipe.nc"], "pipe"),
+    "a temperature to extrapolate to": (["extrapolate", "p.nc", "--beta", "nan", "-o", "e.nc"], "--beta"),
+    "what is fixed": (["extrapolate", "p.nc", "--beta", "0.5", "--fixed", "site", "-o", "e.nc"], "Did you mean 'sites'"),
     "one beta for two files": (
         ["learn", "bits.csv", "frozen.csv", "--space", "bits", "--beta", "0.3", "-o", "p.nc"],
         r"2 files need one beta each, in their order.*such as --beta 0\.2,0\.3; got 1",
@@ -181,8 +413,14 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_mistakes_are_one_line_and_exit_2(name, tmp_path, monkeypatch, capsys):
+def test_mistakes_are_one_line_and_exit_2(name, files, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    for there in files.iterdir():
+        (tmp_path / there.name).symlink_to(there)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo("pipe.nc")
+    elif name == "a pipe as a target":
+        pytest.skip("no named pipes on this system")
     bits = np.random.default_rng(1).integers(0, 2, (50, 3))
     np.savetxt("bits.csv", bits, fmt="%d", delimiter=",")
     np.save("bits.npy", bits)
@@ -198,8 +436,6 @@ def test_mistakes_are_one_line_and_exit_2(name, tmp_path, monkeypatch, capsys):
     assert code == 2
     assert len(lines) == 1
     assert "Traceback" not in err
-    import re
-
     assert re.search(message, lines[0]), lines[0]
 
 

@@ -19,8 +19,9 @@ import sys
 import threading
 from typing import Any
 
-from hamlearn.cli.signals import Listening
+from hamlearn.cli.signals import Listening, tell, to_nowhere
 
+_OF_STREAMS = (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF)
 FAULT = 70  # EX_SOFTWARE of sysexits.h: a fault of the program, not of its user
 
 
@@ -60,8 +61,8 @@ def _said(listening: Listening) -> int:
         message = getattr(mistake, "format_message", None)  # the command line's own usage errors
         if message is not None:
             return stop(_usage(mistake, message()))
-        if isinstance(mistake, OSError) and mistake.errno == errno.EPIPE:
-            return 0  # whoever read the output has seen enough
+        if isinstance(mistake, OSError) and mistake.filename is None and mistake.errno in _OF_STREAMS:
+            return _unwritten(mistake)
         return 1 if listening.first is not None else _fault(mistake)
 
 
@@ -75,6 +76,7 @@ def _command(listening: Listening) -> int:
 
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("hamlearn").setLevel(logging.INFO)
+    _refuse_empty(sys.argv[1:])
     command = typer.main.get_command(app)
     with watched() as checkpoints:
         listening.work.checkpoints = checkpoints
@@ -87,6 +89,15 @@ def _command(listening: Listening) -> int:
         except typer.Abort:
             return 1
     return 0
+
+
+def _refuse_empty(arguments: list[str]) -> None:
+    """No argument of any verb is empty: what is was a variable of the shell that is not set."""
+    from hamlearn.errors import HamlearnError
+
+    for before, one in zip(["hamlearn", *arguments], arguments, strict=False):
+        if not one.strip() or (one.startswith("--") and one.endswith("=")):
+            raise HamlearnError(f"an argument is empty, after {before!r}: a variable of the shell that is not set?")
 
 
 def _usage(mistake: Any, message: str) -> str:
@@ -118,8 +129,6 @@ def _fault(error: BaseException) -> int:
 
 def stop(message: str, code: int = 2) -> int:
     """Say why a command ends, on one line, and return its exit code."""
-    from hamlearn.cli.signals import tell
-
     tell(f"hamlearn: {' '.join(message.split())}")
     return code
 
@@ -144,16 +153,15 @@ def _flushed(code: int) -> int:
     try:
         sys.stdout.flush()
     except OSError as error:
-        _to_nowhere()
-        if error.errno != errno.EPIPE:
-            return stop(f"standard output cannot be written ({error.strerror}); files are complete.")
+        return _unwritten(error) or code
     except ValueError:  # closed
         pass
     return code
 
 
-def _to_nowhere() -> None:
-    """What is left in the buffer would fail again at the end of the process, noisily."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.close(nowhere)
+def _unwritten(error: OSError) -> int:
+    """Exit code where standard output takes no more: its reader may leave, but a full disk is said."""
+    to_nowhere(1)
+    if error.errno == errno.EPIPE:
+        return 0
+    return stop(f"standard output cannot be written ({error.strerror}); files are complete.")

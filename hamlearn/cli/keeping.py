@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from hamlearn.cli.signals import tell, to_nowhere
 from hamlearn.cli.work import Work
 from hamlearn.errors import HamlearnError
 from hamlearn.interrupts import uninterrupted
@@ -26,6 +29,8 @@ def require_target(output: Path, endings: tuple[str, ...] = RESULTS, inputs: Seq
     from hamlearn import storage  # xarray: too heavy for --help
 
     storage.require_writable(output, endings)
+    if output.exists() and not (output.is_file() or output.is_dir()):
+        raise HamlearnError(f"{output} is a pipe or a device, which a result would replace; name a file.")
 
 
 def checkpoint_of(output: Path) -> Path:
@@ -103,17 +108,10 @@ def _inside(output: Path, given: Path) -> bool:
 
 def say(text: Any) -> None:
     """Print on standard output. The result is safe by then: nothing that happens to the output may end the command."""
-    import errno
-    import sys
-
-    from hamlearn.cli.signals import tell
-
     try:
         print(text, flush=True)
     except OSError as error:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 1)
-        os.close(nowhere)
+        to_nowhere(1)
         if error.errno != errno.EPIPE:
             tell(f"standard output cannot be written ({error.strerror}); files are complete")
     except ValueError:  # closed

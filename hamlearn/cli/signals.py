@@ -136,7 +136,12 @@ def tell(line: str) -> None:
     try:
         print(line, file=sys.stderr, flush=True)
     except (OSError, ValueError):
-        with contextlib.suppress(OSError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, 2)  # so that the rest of its buffer fails no second time
-            os.close(nowhere)
+        to_nowhere(2)
+
+
+def to_nowhere(stream: int) -> None:
+    """Send a standard stream to nowhere: what is left in its buffer would fail again at the end of the process, noisily."""
+    with contextlib.suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream)
+        os.close(nowhere)

@@ -78,7 +78,7 @@ def simulate(
     q: Annotated[int, typer.Option(help="States of a clock or Potts site.")] = 3,
     coupling: Annotated[float, typer.Option("--J", help="Coupling of ising, clock, potts and xy.")] = 1.0,
     field: Annotated[float, typer.Option("--h", help="Field on every Ising or glass spin.")] = 0.0,
-    disorder: Annotated[int, typer.Option(help="Seed of a glass's couplings.")] = 0,
+    disorder: Annotated[int, typer.Option(help="Seed of a glass's couplings.", min=0, max=2**31 - 1)] = 0,
     lam: Annotated[float, typer.Option(help="Quartic strength of double-well (V = lam/4 (x² − mu²/lam)²) and scalar-field.")] = 4.0,
     mu: Annotated[float, typer.Option(help="Of double-well: its minima are at ±mu/sqrt(lam).")] = 2.8,
     m2: Annotated[float, typer.Option(help="Squared mass of scalar-field.")] = -4.0,
@@ -187,7 +187,7 @@ def predict(
     beta: Betas = "0.1:1.0:10",
     shape: Annotated[str | None, typer.Option(help="Another lattice size, for tied parameters.")] = None,
     observables: Annotated[str | None, typer.Option(help="Comma-separated; all but correlation by default.")] = None,
-    members: Annotated[int, typer.Option(help="Hamiltonians drawn from the posterior.", min=1)] = 64,
+    members: Annotated[int, typer.Option(help="Hamiltonians drawn from the posterior.", min=1, max=100_000)] = 64,
     level: Annotated[float, typer.Option(help="Probability of the bands.")] = 0.9,
     seed: Seed = 0,
 ) -> None:

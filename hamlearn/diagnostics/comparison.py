@@ -13,19 +13,18 @@ import numpy as np
 import xarray as xr
 
 from hamlearn import data as microstates
+from hamlearn.arguments import require_seed, require_whole
 from hamlearn.diagnostics import halves, invariants, scores, weigh
 from hamlearn.diagnostics.features import Features
 from hamlearn.diagnostics.predictions import Prediction, predicted, refit
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import records, tree
 from hamlearn.models import Couplings
-from hamlearn.processes import verb
 from hamlearn.systems.base import Space, space_from_name
 
 MAX_PARAMETERS = 3000
 
 
-@verb
 def check(
     data: xr.Dataset | Iterable[xr.Dataset],
     model: Couplings,
@@ -91,9 +90,8 @@ def check(
     >>> table.attrs["decision"]
     'agrees'
     """
-    if members < 2:
-        raise HamlearnError(f"members must be at least 2 to show a spread; got {members!r}.")
-    sets = microstates.split_by_beta(data)
+    members, seed = require_whole(members, "members", 2), require_seed(seed)
+    sets = microstates.split_by_beta(microstates.admit(data))
     found = _scores(sets, model, tau, seed)
     compared = _held_out(sets, model, likelihood, members, tau, seed)
     skipped = found.left_out

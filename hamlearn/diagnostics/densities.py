@@ -162,7 +162,7 @@ def check(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], seed: int 
     Dataset
         As :func:`hamlearn.diagnostics.check` returns it.
     """
-    sets, rng = microstates.split_by_beta(data), np.random.default_rng(seed)
+    sets, rng = microstates.split_by_beta(microstates.admit(data)), np.random.default_rng(seed)
     share = float(tree.record_of(post)["engine"]["heldout"])
     densities, system = autoregressive.evaluators(post), kinds.of(post).members(post, 1, 0, None)[0]
     elements = sum(one.elements for one in densities)

@@ -8,11 +8,10 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.infer import kinds, tree
-from hamlearn.processes import verb
+from hamlearn.infer.accepted import admit_posterior
 from hamlearn.statistics import descending, first_largest
 
 
-@verb
 def identifiability(post: xr.DataTree, directions: int = 10) -> xr.Dataset:
     """The least and best determined directions of a posterior, and what no data could determine.
 
@@ -42,6 +41,7 @@ def identifiability(post: xr.DataTree, directions: int = 10) -> xr.Dataset:
     >>> table.sizes["direction"], table.attrs["gauge"]
     (27, 'none: every parameter of the family changes the distribution')
     """
+    post = admit_posterior(post)
     (labels, theta), record = kinds.of(post).parameters(post), tree.record_of(post)
     n_params = len(labels)
     flat = theta.reshape(-1, n_params)

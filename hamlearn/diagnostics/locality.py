@@ -8,19 +8,18 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from hamlearn.data import admit_states
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import kinds
 from hamlearn.infer.kinds import extensive
 from hamlearn.infer.training import Training
 from hamlearn.models.extensive import Extensive
-from hamlearn.processes import verb
 from hamlearn.systems.base import System, as_site_axes
 
 _STATES = 4000  # least squares of the pairs of a 5×5 tile has some 300 unknowns
 _MEMBERS = 16
 
 
-@verb
 def locality(
     system_or_post: Any,
     states: Any = None,
@@ -92,7 +91,8 @@ def locality(
         index = np.random.default_rng(seed).integers(space.q, size=(_STATES, *shape))
         rows = space.from_index(index)
     else:
-        array = np.asarray(states["state"].values if isinstance(states, xr.Dataset) else states)
+        given = admit_states(states, space)
+        array = given["state"].values if isinstance(given, xr.Dataset) else given
         rows = as_site_axes(array, shape).reshape(-1, *shape)
     energies = np.stack([np.asarray(system.energy(rows), float) for system in systems])
     energies -= energies.mean(1, keepdims=True)  # of each member up to a constant

@@ -17,6 +17,7 @@ from hamlearn.diagnostics.foreign import VERBATIM, drawable
 from hamlearn.diagnostics.layout import strengths
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import kinds, tree
+from hamlearn.infer.accepted import admit_posterior
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,6 +44,7 @@ def lattice(post: xr.DataTree) -> Figure:
     >>> hl.diagnostics.plots.lattice(post)
     <Figure size 500x450 with 2 Axes>
     """
+    post = admit_posterior(post)
     bound = tree.bound_of(post)
     values, what = strengths(post)
     flat = values.reshape(-1, values.shape[-1])
@@ -113,6 +115,7 @@ def forest(post: xr.DataTree, parameter: str = "J", strongest: int = STRONGEST) 
     strongest : int
         How many to show where there are more than half as many again.
     """
+    post = admit_posterior(post)
     labels, draws = layout.rows(post, parameter)
     if not labels:
         raise HamlearnError(f"this posterior has no {parameter!r}.")
@@ -143,7 +146,7 @@ def forest_of(labels: list[str], draws: np.ndarray, what: str = "parameter", str
 
 def inclusion(post: xr.DataTree) -> Figure:
     """Posterior probability of every bond to exist, the surest first; only for sparse posteriors."""
-    if "included" not in tree.require_posterior(post)["posterior"]:
+    if "included" not in admit_posterior(post)["posterior"]:
         raise HamlearnError("only sparse posteriors know which bonds exist: learn with Couplings(..., prior='spike_slab').")
     what = "bond" if kinds.kind_name(post) == "couplings" else "term"
     probability = np.sort(layout.posterior_values(post, "included").mean((0, 1)))[::-1]
@@ -162,6 +165,7 @@ def inclusion(post: xr.DataTree) -> Figure:
 
 def training(post: xr.DataTree) -> Figure:
     """Loss against epoch, of the data trained on and of data held out, every member a line."""
+    post = admit_posterior(post)
     if "training" not in post:
         raise HamlearnError("this posterior was not trained: only neural models have training curves.")
     group = post["training"].to_dataset()
@@ -228,6 +232,7 @@ def prediction(curves: xr.Dataset, *, legend: bool = True) -> Figure:
 
 def checks(post: xr.DataTree) -> Figure:
     """How far every statistic that was not fitted lies from its prediction, in standard deviations."""
+    post = admit_posterior(post)
     if "checks" not in post or not post["checks"].sizes.get("statistic", 0):
         raise HamlearnError("this posterior holds no predictive checks: call hl.diagnostics.attach(post, data) with enough data.")
     table = post["checks"].to_dataset()
@@ -264,6 +269,7 @@ def trace(post: xr.DataTree, worst: int = 4) -> Figure:
 
     Chains that sample the same distribution have flat rank histograms.
     """
+    post = admit_posterior(post)
     names, theta = kinds.of(post).parameters(post)
     spread = theta.mean(1).std(0) / np.maximum(theta.std((0, 1)), 1e-300)
     chosen = np.argsort(-spread, kind="stable")[:worst]

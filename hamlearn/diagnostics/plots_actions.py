@@ -8,11 +8,12 @@ import numpy as np
 import xarray as xr
 
 from hamlearn import infer
+from hamlearn.data import admit_states
 from hamlearn.diagnostics.plots import BLUE, GREY, INK, RED, _figure, _legend
 from hamlearn.errors import HamlearnError
-from hamlearn.processes import verb
+from hamlearn.infer.accepted import admit_posterior
 from hamlearn.systems import exact
-from hamlearn.systems.base import check_beta
+from hamlearn.systems.base import REALS, check_beta
 from hamlearn.systems.observables import kinks, position_density
 from hamlearn.systems.path import Path
 
@@ -23,7 +24,6 @@ _SHOWN = 300  # paths in the scatter
 _BINS = 48
 
 
-@verb
 def compare_paths(post: xr.DataTree, paths: Any, beta: Any, system: Any = None, members: int = 32, seed: int = 0) -> Figure:
     """A learned or extrapolated action on held-out paths: four panels for every temperature.
 
@@ -63,6 +63,7 @@ def compare_paths(post: xr.DataTree, paths: Any, beta: Any, system: Any = None, 
     >>> compare_paths(post, [test, cold], [5.0, 10.0], well, members=8)
     <Figure size 1560x600 with 8 Axes>
     """
+    post = admit_posterior(post)
     betas = np.atleast_1d(check_beta(beta))
     several = [paths] if np.ndim(beta) == 0 else list(paths)
     if len(several) != len(betas):
@@ -72,7 +73,8 @@ def compare_paths(post: xr.DataTree, paths: Any, beta: Any, system: Any = None, 
     grid = (2, 2) if len(betas) == 1 else (len(betas), 4)
     figure, axes = _figure(*((8.4, 6.2) if len(betas) == 1 else (15.6, 3.0 * len(betas))), *grid)
     for row, one, at in zip(axes.reshape(len(betas), 4), several, betas.tolist(), strict=True):
-        values = np.asarray(one["state"].values if isinstance(one, xr.Dataset) else one, float)
+        given = admit_states(one, REALS)
+        values = np.asarray(given["state"].values if isinstance(given, xr.Dataset) else given, float)
         _row(row, post, values.reshape(-1, values.shape[-1]), at, system, members, seed)
     return figure
 

@@ -20,7 +20,7 @@ from hamlearn.diagnostics.identifiability import identifiability
 from hamlearn.diagnostics.verdict import Verdict, verdict
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import tree
-from hamlearn.processes import alone, verb
+from hamlearn.infer.accepted import admit_posterior
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -39,7 +39,6 @@ class Drawn(NamedTuple):
     caption: str
 
 
-@verb
 def report(post: xr.DataTree, path: str | os.PathLike[str], prediction: xr.Dataset | None = None, title: str | None = None) -> Path:
     """Write one self-contained HTML page that opens offline.
 
@@ -68,7 +67,12 @@ def report(post: xr.DataTree, path: str | os.PathLike[str], prediction: xr.Datas
     Raises
     ------
     HamlearnError
-        If it is no posterior or the place cannot be written.
+        If it is no posterior, the prediction is none or one of other data, the title is no text, or the place cannot be written.
+
+    Notes
+    -----
+    Whatever names and notes hold, they are shown as text: everything is escaped, pictures are copied shape by shape, and the page's
+    content security policy forbids scripts, requests, forms and every style but its own sheet.
 
     Examples
     --------
@@ -91,13 +95,13 @@ def _write(path: Path, page: str) -> None:
     path.write_text(page, encoding="utf-8", newline="\n")  # the policy holds the digest of these very bytes
 
 
-@alone()
 def render(post: xr.DataTree, prediction: xr.Dataset | None = None, title: str | None = None) -> str:
     """The page of :func:`report` as a string."""
     if title is not None and not isinstance(title, str):
         raise HamlearnError(f"the title of a page is a text; got {title!r}.")
     if prediction is not None:
         require(prediction)
+    admit_posterior(post)
     try:
         if "convergence" not in tree.record_of(post):
             post = attach(post.copy(), check=False)  # the caller's posterior stays as it is

@@ -15,6 +15,7 @@ import xarray as xr
 
 from hamlearn import data as microstates
 from hamlearn import infer
+from hamlearn.arguments import require_seed
 from hamlearn.diagnostics import halves, invariants, scores, weigh
 from hamlearn.diagnostics.features import bin_edges
 from hamlearn.diagnostics.weigh import Statistic
@@ -22,7 +23,7 @@ from hamlearn.errors import HamlearnError
 from hamlearn.infer import kinds
 from hamlearn.systems import exact, sampling
 from hamlearn.systems.base import space_from_name
-from hamlearn.systems.ranged import stack_of
+from hamlearn.systems.sampling.stacks import simulate_stack, stackable
 
 MEMBERS = 48  # their scatter is the uncertainty of a prediction, known to 10 %
 _DRAWS = 24_576  # microstates of all members together
@@ -65,7 +66,7 @@ def check(
     Dataset
         As :func:`hamlearn.diagnostics.check` returns it.
     """
-    sets = microstates.split_by_beta(data)
+    sets, seed = microstates.split_by_beta(microstates.admit(data)), require_seed(seed)
     rng = np.random.default_rng(seed)
     if symmetric is None:
         space = space_from_name(sets[0].attrs["space"], int(sets[0].attrs["q"]))
@@ -152,14 +153,11 @@ def _prediction_noise(columns: np.ndarray, moved: np.ndarray, rng: np.random.Gen
 
 def _draws(systems: list[Any], beta: float, fitted: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
     """Microstates of every member; fields share one compiled simulation."""
-    stack = stack_of(systems, [beta])
-    if stack is None:
+    if systems[0].space.name != "reals" or exact.method(systems[0]) == "operator" or not stackable(systems):
         return [_draw(system, beta, fitted, rng) for system in systems]
-    seed = int(rng.integers(2**31))
-    entries = np.arange(1.0, len(systems) + 1)
-    draws = _DRAWS // MEMBERS // _CHAINS
-    found = sampling.simulate(stack, beta=entries, draws=draws, chains=_CHAINS, seed=seed, sampler="hmc", thin=2, progress=False)
-    return [values.reshape(-1, *fitted.shape[1:]) for values in found["state"].values]
+    seed, draws = int(rng.integers(2**31)), _DRAWS // MEMBERS // _CHAINS
+    found = simulate_stack(systems, beta, draws=draws, chains=_CHAINS, seed=seed, thin=2)
+    return [values.reshape(-1, *fitted.shape[1:]) for values in found]
 
 
 def _draw(system: Any, beta: float, fitted: np.ndarray, rng: np.random.Generator) -> np.ndarray:

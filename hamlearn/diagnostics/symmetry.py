@@ -9,9 +9,9 @@ import numpy as np
 import scipy.stats
 import xarray as xr
 
+from hamlearn.data import admit_states
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import kinds
-from hamlearn.processes import verb
 from hamlearn.systems.base import Space, System, as_site_axes
 
 PROBES = ("z2", "internal", "translation", "rotation", "reflection", "mirror")
@@ -21,7 +21,6 @@ _TURN = 2 * np.pi
 Transform = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
-@verb
 def symmetry(
     system_or_post: Any,
     states: Any,
@@ -87,7 +86,8 @@ def symmetry(
     else:
         systems = [system_or_post] if single else list(system_or_post)
     first = systems[0]
-    array = np.asarray(states["state"].values if isinstance(states, xr.Dataset) else states)
+    given = admit_states(states, first.space)
+    array = given["state"].values if isinstance(given, xr.Dataset) else given
     shape = tuple(first.lattice.shape)
     rows = as_site_axes(array, shape).reshape(-1, *shape)
     if len(rows) < 2:

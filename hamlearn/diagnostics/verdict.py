@@ -17,7 +17,7 @@ import xarray as xr
 from hamlearn.diagnostics import wording
 from hamlearn.diagnostics.scores import words
 from hamlearn.infer import tree
-from hamlearn.processes import verb
+from hamlearn.infer.accepted import admit_posterior
 
 LEVELS = ("believe", "caution", "do not believe")
 RHAT, RHAT_SERIOUS = 1.01, 1.05  # Vehtari et al. 2021, see rhat_limit; beyond the second the chains sample different things
@@ -101,7 +101,6 @@ class Verdict:
         return f'<div><b style="color:{colour}">{self.level.capitalize()}.</b> {html.escape(self.summary)}<ul>{rows}</ul></div>'
 
 
-@verb
 def verdict(post: xr.DataTree) -> Verdict:
     """Weigh what was recorded with a posterior.
 
@@ -129,6 +128,7 @@ def verdict(post: xr.DataTree) -> Verdict:
     >>> hl.verdict(hl.learn(data, hl.models.Couplings(glass.lattice), engine="laplace", seed=0)).level
     'believe'
     """
+    post = admit_posterior(post)
     record, attrs = tree.record_of(post), post.attrs
     return judge_record(record, beta_declared=bool(int(attrs.get("beta_declared", 1))))
 

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from hamlearn.arguments import require_seed, require_whole
+from hamlearn.data import admit_states
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import kinds, tree
-from hamlearn.processes import verb
-from hamlearn.systems.base import System, as_site_axes, check_beta
+from hamlearn.infer.accepted import admit_posterior
+from hamlearn.systems.base import System, as_site_axes, one_beta
 
 
-@verb
 def members(post: xr.DataTree, n: int, seed: int = 0) -> list[System]:
     """`n` Hamiltonians drawn from the posterior, or the networks of an ensemble that has fewer: repeated, they would look like draws.
 
@@ -34,10 +35,10 @@ def members(post: xr.DataTree, n: int, seed: int = 0) -> list[System]:
     >>> hl.members(post, 3)[0]
     Learned(shape=(3, 3), 18 bonds)
     """
-    return kinds.of(post).members(post, distinct(post, n), seed, None)
+    post = admit_posterior(post)
+    return kinds.of(post).members(post, distinct(post, n), require_seed(seed), None)
 
 
-@verb
 def energy(post: xr.DataTree, states: Any, members: int = 64, seed: int = 0) -> xr.DataArray:
     """Energies of given states under Hamiltonians drawn from the posterior.
 
@@ -57,13 +58,13 @@ def energy(post: xr.DataTree, states: Any, members: int = 64, seed: int = 0) -> 
     DataArray
         Dims ``(member, *leading axes)``, in units of energy (of temperature where β was undeclared).
     """
-    systems = kinds.of(post).members(post, distinct(post, members), seed, None)
+    post = admit_posterior(post)
+    systems = kinds.of(post).members(post, distinct(post, members), require_seed(seed), None)
     array, dims = site_states(systems[0], tree.numbered(post, states))
     values = np.stack([np.asarray(system.energy(array)) for system in systems])
     return over_members(values, dims, "energy")
 
 
-@verb
 def action(post: xr.DataTree, states: Any, beta: float | None = None, members: int = 64, seed: int = 0) -> xr.DataArray:
     """Actions −ln p + constant of given states at inverse temperature β, under Hamiltonians drawn from the posterior.
 
@@ -95,11 +96,12 @@ def action(post: xr.DataTree, states: Any, beta: float | None = None, members: i
     >>> hl.action(post, data["state"][0, :3].values, beta=8.0, members=10).sizes
     Frozen({'member': 10, 'axis_0': 3})
     """
+    post = admit_posterior(post)
     observed = np.unique(tree.observed_betas(post))
     if beta is None and len(observed) > 1:
         raise HamlearnError(f"the posterior was learned at several temperatures {observed.tolist()}: name the one you mean, beta=...")
-    at = float(check_beta(observed[0] if beta is None else beta))
-    kind, members = kinds.of(post), distinct(post, members)
+    at = one_beta(observed[0] if beta is None else beta)
+    kind, members, seed = kinds.of(post), distinct(post, members), require_seed(seed)
     if (own := getattr(kind, "action", None)) is not None:
         array, dims = site_states(kind.bound_of(post), tree.numbered(post, states))  # type: ignore[attr-defined]
         return over_members(own(post, array, at, members, seed), dims, "action")
@@ -110,25 +112,23 @@ def action(post: xr.DataTree, states: Any, beta: float | None = None, members: i
 
 def distinct(post: xr.DataTree, n: int) -> int:
     """As many members as were asked for, or as there are networks; an action joined from ensembles has those of the smallest."""
-    sources = [child for name, child in post.children.items() if name.startswith("source_")]
+    n = require_whole(n, "the number of members")
+    sources = [child for name, child in tree.require_posterior(post).children.items() if name.startswith("source_")]
     if sources:
         return min(distinct(source, n) for source in sources)
-    if kinds.kind_name(post) in ("autoregressive", "flow") and isinstance(n, int | np.integer):
-        return min(int(n), int(post["weights"].sizes["member"]))
+    if kinds.kind_name(post) in ("autoregressive", "flow"):
+        return min(n, int(post["weights"].sizes["member"]))
     return n
 
 
 def site_states(system: System, states: Any) -> tuple[np.ndarray, tuple[str, ...]]:
     """States ``(..., *lattice.shape)`` of a system, checked, and the names of their leading axes."""
     dims: tuple[str, ...] = ()
-    if isinstance(states, xr.Dataset):
-        dims = tuple(str(name) for name in states["state"].dims if name in ("beta", "chain", "draw"))
-        states = states["state"].values
-    array, space, shape = np.asarray(states), system.space, tuple(system.lattice.shape)
-    if space.q:
-        outside = np.setdiff1d(array, space.values)
-        if outside.size:
-            raise HamlearnError(f"states must hold {space.name} {space.values.tolist()}; found {outside[:3].tolist()}.")
+    found, shape = admit_states(states, system.space), tuple(system.lattice.shape)
+    if isinstance(found, xr.Dataset):
+        dims = tuple(str(name) for name in found["state"].dims if name in ("beta", "chain", "draw"))
+        found = found["state"].values
+    array = np.asarray(found)
     flat = as_site_axes(array, shape)
     lead = flat.shape[:-1]
     names = dims if len(dims) == len(lead) else tuple(f"axis_{index}" for index in range(len(lead)))

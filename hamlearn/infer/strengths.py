@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from hamlearn.infer import tree
-from hamlearn.processes import verb
+from hamlearn.errors import HamlearnError
+from hamlearn.infer.accepted import admit_posterior
 from hamlearn.systems.potts import zero_sum
 
 
-@verb
 def interaction_strength(post: xr.DataTree, *, ignore_state: int | None = None, average_product_correction: bool = False) -> xr.DataArray:
     """Strength of every bond at the optimum: abs J, or the Frobenius norm of a zero-sum coupling table.
 
@@ -36,7 +35,10 @@ def interaction_strength(post: xr.DataTree, *, ignore_state: int | None = None, 
     >>> hl.infer.interaction_strength(hl.infer.learn(data, hl.models.Couplings(None), engine="map")).dims
     ('bond',)
     """
-    J = tree.require_posterior(post)["point"]["J"]
+    post = admit_posterior(post)
+    J = post["point"].to_dataset().get("J")
+    if J is None:
+        raise HamlearnError("interaction strengths are those of couplings J; this posterior has none.")
     values = np.asarray(J.values)
     if values.ndim == 3:
         kept = np.delete(np.arange(values.shape[1]), [] if ignore_state is None else [ignore_state])

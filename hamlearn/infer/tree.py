@@ -21,11 +21,10 @@ import xarray as xr
 from hamlearn import models, storage
 from hamlearn.data import fingerprint, multiplicity, recoded
 from hamlearn.errors import HamlearnError
+from hamlearn.infer.accepted import SCHEMA, read_json, require_posterior
 from hamlearn.infer.records import Part, flat
 from hamlearn.models import BoundCouplings
 from hamlearn.systems.base import Space, space_from_name
-
-SCHEMA = 1
 
 
 def build(
@@ -246,7 +245,8 @@ def _observed_angles(bound: BoundCouplings, parts: list[Part]) -> xr.Dataset:
 
 def record_of(post: xr.DataTree) -> dict[str, Any]:
     """What `learn` wrote down about how the posterior was made."""
-    return json.loads(require_posterior(post).attrs["record"])
+    found: dict[str, Any] = read_json(require_posterior(post), "record", dict)
+    return found
 
 
 def with_record(post: xr.DataTree, **additions: Any) -> xr.DataTree:
@@ -255,23 +255,9 @@ def with_record(post: xr.DataTree, **additions: Any) -> xr.DataTree:
     return post
 
 
-def require_posterior(post: Any) -> xr.DataTree:
-    """`post` if it is a posterior of this library and not newer than it, else an error."""
-    if not isinstance(post, xr.DataTree) or "posterior" not in post or "model" not in post.attrs:
-        raise HamlearnError(
-            f"expected a posterior as hl.learn returns it (a DataTree with a group 'posterior'); got {type(post).__name__}."
-        )
-    version = int(post.attrs.get("schema_version", 0))
-    if version > SCHEMA:
-        raise HamlearnError(
-            f"this posterior was written by a newer hamlearn (schema {version}, this reads {SCHEMA}); upgrade hamlearn to read it."
-        )
-    return post
-
-
 def model_of(post: xr.DataTree) -> Any:
     """The model a posterior belongs to."""
-    return models.from_dict(json.loads(require_posterior(post).attrs["model"]))
+    return models.from_dict(read_json(require_posterior(post), "model", dict))
 
 
 def space_of(post: xr.DataTree) -> Space:
@@ -290,7 +276,7 @@ def numbered(post: xr.DataTree, states: Any) -> Any:
 
 def site_shape(post: xr.DataTree) -> tuple[int, ...]:
     """Extents of the site axes of the microstates a posterior was learned from."""
-    return tuple(json.loads(require_posterior(post).attrs["site_shape"]))
+    return tuple(read_json(require_posterior(post), "site_shape", list))
 
 
 def bound_of(post: xr.DataTree) -> BoundCouplings:
@@ -303,12 +289,18 @@ def bound_of(post: xr.DataTree) -> BoundCouplings:
 def theta_draws(post: xr.DataTree) -> np.ndarray:
     """Draws of θ, shape ``(chain, draw, n_params)``."""
     group = require_posterior(post)["posterior"].to_dataset()
-    return bound_of(post).from_values(group["J"].values, group["h"].values if "h" in group else None)
+    bound = bound_of(post)
+    wanted = {"J": bound.lattice.n_bonds} | ({} if bound.model.fields is None else {"h": bound.lattice.n_sites})
+    for name, size in wanted.items():
+        if name not in group or group[name].ndim < 3 or group[name].shape[2] != size:
+            found = f"of shape {group[name].shape}" if name in group else "missing"
+            raise HamlearnError(f"{name!r} of the posterior should have {size} entries a draw, as its model has; it is {found}.")
+    return bound.from_values(group["J"].values, group["h"].values if "h" in group else None)
 
 
 def observed_betas(post: xr.DataTree) -> np.ndarray:
     """Inverse temperatures the posterior was learned at."""
-    return np.array(json.loads(require_posterior(post).attrs["beta"]))
+    return np.array(read_json(require_posterior(post), "beta", list))
 
 
 def trained_betas(post: xr.DataTree) -> np.ndarray:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hamlearn.errors import choice
+from hamlearn.arguments import shown
+from hamlearn.errors import HamlearnError, choice
 from hamlearn.models.actions import BoundAction, Flat, PolynomialAction, polynomial_action_from_dict
 from hamlearn.models.autoregressive import Autoregressive, autoregressive_from_dict
 from hamlearn.models.clusters import BoundClusters, Clusters, clusters_from_dict
@@ -32,7 +33,15 @@ _READERS: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 def from_dict(description: dict[str, Any]) -> Any:
     """The model that its ``to_dict`` described."""
-    return _READERS[choice(description.get("kind", ""), _READERS, "kind of model")](description)
+    if not isinstance(description, dict):
+        raise HamlearnError(f"a model is described by a dictionary, as its to_dict() gives it; got {shown(description)}.")
+    read = _READERS[choice(description.get("kind", ""), _READERS, "kind of model")]
+    try:
+        return read(description)
+    except HamlearnError:
+        raise
+    except Exception as error:  # a description that was changed or damaged fails in as many ways as it has entries
+        raise HamlearnError(f"this description of a model cannot be read ({type(error).__name__}: {error}).") from error
 
 
 __all__ = [

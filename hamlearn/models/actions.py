@@ -18,10 +18,10 @@ from hamlearn.models.priors import Normal, prior_from_dict, prior_to_dict
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import Space, System
 from hamlearn.systems.confinement import COUPLINGS, lowest_curvature
+from hamlearn.systems.field import Field
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.path import Path
 from hamlearn.systems.potentials import Polynomial
-from hamlearn.systems.scalar import ScalarField
 
 FAMILIES = ("auto", "path", "field")
 
@@ -77,7 +77,7 @@ class PolynomialAction:
     periodic : bool
         Whether the boundaries wrap around.
     neighbour : {"difference", "product"}
-        Form of the neighbour terms, with the signs of :class:`~hamlearn.systems.ScalarField`. On a periodic lattice the
+        Form of the neighbour terms, with the signs of :func:`~hamlearn.systems.ScalarField`. On a periodic lattice the
         two are one family where 2 is among the powers. On an open one they are not: differences give sites at the
         boundary another φ², so where the on-site terms are the same everywhere take "product". Fields only; one site
         axis is then a chain of a field, not imaginary time.
@@ -399,24 +399,15 @@ class BoundAction:
         extents = self.shape if shape is None else tuple(shape)
         coefficients = np.zeros(powers[-1])
         coefficients[np.array(powers) - 1] = full[model.range :]
-        if model.range > 1:
-            from hamlearn.systems.ranged import RangedField
-
-            path = self.family == "path"
-            width = (a if a is not None else model.a) if path else None
-            form = model.neighbour
-            return RangedField(extents, full[: model.range].tolist(), coefficients.tolist(), path, width, model.periodic, form)
-        if self.family == "path":
+        path = self.family == "path"
+        if path and model.range == 1:
             if model.kinetic is False:
                 raise HamlearnError("a path without a kinetic term is a set of independent sites; it is evaluated, not simulated.")
             width = a if a is not None else model.a
             return Path(int(extents[0]), Polynomial(coefficients), float(full[0]), width, model.periodic)
-        if set(powers) <= {2, 4} and full[0] == 1.0:
-            quartic = coefficients[3] if len(coefficients) > 3 else 0.0
-            return ScalarField(extents, float(2 * coefficients[1]), float(quartic), model.periodic, model.neighbour)
-        from hamlearn.systems.polynomial import PolynomialField
-
-        return PolynomialField(extents, coefficients, float(full[0]), periodic=model.periodic, coupling=model.neighbour)
+        width = (a if a is not None else model.a) if path else None
+        form: dict[str, Any] = {"periodic": model.periodic, "coupling": model.neighbour, "path": path, "a": width}
+        return Field(extents, full[: model.range], coefficients, name="Learned", **form)
 
     def from_values(self, kinetic: np.ndarray | None, c: np.ndarray) -> np.ndarray:
         """θ ``(..., n_params)`` from the variables of a posterior."""

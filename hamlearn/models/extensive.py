@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from typing import Any, ClassVar
@@ -14,8 +14,9 @@ import numpy as np
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.models import dense
 from hamlearn.statistics import power
-from hamlearn.systems.base import Space, System, as_site_axes
+from hamlearn.systems.base import Space, System, as_site_axes, space_from_name
 from hamlearn.systems.lattice import Lattice, hypercubic
+from hamlearn.systems.parametric import ParametricSystem
 from hamlearn.systems.tiles import MAX_TABLE, Tiles, tile_sites
 
 Weights = dict[str, Any]
@@ -24,7 +25,7 @@ Weights = dict[str, Any]
 _ROWS = 4096  # tiles evaluated at once on a table
 
 
-@dataclass(frozen=True, eq=False, init=False)
+@dataclass(frozen=True, init=False)
 class Extensive:
     """E(σ) = Σ_t ε(σ in tile t): tiles of (focus + 2 context) sites along each axis, one function ε for all of them.
 
@@ -147,9 +148,9 @@ class Extensive:
         return BoundExtensive(self, space, tuple(int(size) for size in shape))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class BoundExtensive:
-    """The networks of a model on the sites of some data.
+    """The networks of a model on the sites of some data; equal by content, so that another one like it compiles nothing.
 
     Attributes
     ----------
@@ -264,7 +265,7 @@ class BoundExtensive:
 
 
 @dataclass(frozen=True, eq=False)
-class ExtensiveEnergy:
+class ExtensiveEnergy(ParametricSystem, kind="extensive", structure=("bound",)):
     """An extensive network as a system, for tiles with too many states for a table: sampled by its energies.
 
     Attributes
@@ -277,16 +278,12 @@ class ExtensiveEnergy:
 
     bound: BoundExtensive
     weights: Weights
+    pure_jax: ClassVar[bool] = False  # stepped from Python, all chains in one call
 
     @property
     def space(self) -> Space:
         """Spins or states."""
         return self.bound.space
-
-    @property
-    def pure_jax(self) -> bool:
-        """Stepped from Python, all chains in one call."""
-        return False
 
     @cached_property
     def lattice(self) -> Lattice:
@@ -299,10 +296,6 @@ class ExtensiveEnergy:
         index = self.space.index(flat).reshape(-1, flat.shape[-1]).astype(np.int8)
         chunks = [self._energy(index[start : start + 2048]) for start in range(0, len(index), 2048)]
         return np.concatenate(chunks).reshape(flat.shape[:-1])
-
-    def action(self, states: Any, beta: float) -> np.ndarray:
-        """βH."""
-        return beta * self.energy(states)
 
     def change(self, states: Any, site: int, value: Any) -> np.ndarray:
         """Energy of states with `site` set to `value` less their own, from the tiles that see the site only.
@@ -331,8 +324,15 @@ class ExtensiveEnergy:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready description."""
         weights = {name: np.asarray(value).tolist() for name, value in self.weights.items()}
-        model = self.bound.model.to_dict()
-        return {"kind": "extensive", "model": model, "shape": list(self.bound.shape), "space": self.space.name, "weights": weights}
+        space = {"space": self.space.name, "q": self.space.q}
+        return {"kind": self.kind, "model": self.bound.model.to_dict(), "shape": list(self.bound.shape), **space, "weights": weights}
+
+    @classmethod
+    def from_dict(cls, description: Mapping[str, Any]) -> ExtensiveEnergy:
+        """The energy that :meth:`to_dict` described."""
+        space = space_from_name(description["space"], description["q"])
+        bound = extensive_from_dict(description["model"]).bind(space, description["shape"])
+        return cls(bound, {name: np.asarray(value, np.float32) for name, value in description["weights"].items()})
 
     def __repr__(self) -> str:
         return f"ExtensiveEnergy(shape={self.bound.shape}, {self.bound.model!r})"

@@ -7,35 +7,27 @@ Constructors of systems, lattices (:mod:`hamlearn.systems.lattice`), oracles wit
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
-from hamlearn.errors import choice
+from hamlearn.arguments import shown
+from hamlearn.errors import HamlearnError, choice
 from hamlearn.systems import exact, lattice, observables, sampling
 from hamlearn.systems.base import ANGLES, REALS, SPINS, Space, System, space_from_name, states
 from hamlearn.systems.density import LearnedDensity, density_from_dict
+from hamlearn.systems.field import OF_0_1, Field, PolynomialField, RangedField, ScalarField
 from hamlearn.systems.lattice import Lattice
-from hamlearn.systems.pairwise import EdwardsAnderson, Ising, Pairwise, SherringtonKirkpatrick, WeakStrong, pairwise_from_dict
-from hamlearn.systems.path import Path, path_from_dict
-from hamlearn.systems.polynomial import PolynomialField, polynomial_field_from_dict
+from hamlearn.systems.pairwise import EdwardsAnderson, Ising, Pairwise, SherringtonKirkpatrick, WeakStrong
+from hamlearn.systems.parametric import ParametricSystem
+from hamlearn.systems.path import Path
 from hamlearn.systems.potentials import DoubleWell, Polynomial
-from hamlearn.systems.potts import Clock, Potts, QState, qstate_from_dict, zero_sum
-from hamlearn.systems.ranged import RangedField, ranged_field_from_dict
-from hamlearn.systems.scalar import ScalarField, scalar_from_dict
-from hamlearn.systems.tiles import Tiles, tiles_from_dict
+from hamlearn.systems.potts import Clock, Potts, QState, zero_sum
+from hamlearn.systems.tiles import Tiles
 from hamlearn.systems.weighted import JoinedAction
-from hamlearn.systems.xy import XY, xy_from_dict
+from hamlearn.systems.xy import XY
 
 _READERS: dict[str, Callable[[dict[str, Any]], System]] = {
     "density": density_from_dict,
-    "pairwise": pairwise_from_dict,
-    "joined_action": lambda found: JoinedAction([from_dict(part) for part in found["parts"]], found["betas"]),
-    "path": path_from_dict,
-    "polynomial_field": polynomial_field_from_dict,
-    "qstate": qstate_from_dict,
-    "ranged_field": ranged_field_from_dict,
-    "scalar": scalar_from_dict,
-    "tiles": tiles_from_dict,
-    "xy": xy_from_dict,
+    **OF_0_1,
 }
 
 
@@ -59,8 +51,25 @@ def from_dict(description: dict[str, Any], *, potential: Callable[[Any], Any] | 
     >>> from_dict(Ising((2, 2)).to_dict())
     Ising(shape=(2, 2), 8 bonds)
     """
-    kind = choice(description.get("kind", ""), _READERS, "kind of system")
-    return path_from_dict(description, potential) if kind == "path" else _READERS[kind](description)
+    if not isinstance(description, dict):
+        raise HamlearnError(f"a system is described by a dictionary, as its to_dict() gives it; got {shown(description)}.")
+    kind = choice(description.get("kind", ""), (*_READERS, *ParametricSystem.kinds), "kind of system")
+    try:
+        return _read(kind, description, potential)
+    except HamlearnError:
+        raise
+    except Exception as error:  # a description that was changed or damaged fails in as many ways as it has entries
+        raise HamlearnError(f"this description of a system cannot be read ({type(error).__name__}: {error}).") from error
+
+
+def _read(kind: str, description: dict[str, Any], potential: Callable[[Any], Any] | None) -> System:
+    if kind == "path":
+        return Path.from_dict(description, potential)
+    if kind == "joined_action":
+        return JoinedAction([from_dict(part, potential=potential) for part in description["parts"]], description["betas"])
+    if kind in _READERS:
+        return _READERS[kind](description)
+    return cast("System", ParametricSystem.kinds[kind].from_dict(description))
 
 
 __all__ = [
@@ -71,11 +80,13 @@ __all__ = [
     "Clock",
     "DoubleWell",
     "EdwardsAnderson",
+    "Field",
     "Ising",
     "JoinedAction",
     "Lattice",
     "LearnedDensity",
     "Pairwise",
+    "ParametricSystem",
     "Path",
     "Polynomial",
     "PolynomialField",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from array_api_compat import array_namespace
 
+from hamlearn.arguments import require_beta, require_whole, shown
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.systems.lattice import Lattice
 
@@ -78,7 +78,7 @@ REALS = Space("reals", 0)
 
 def states(q: int) -> Space:
     """The space {0 … q−1}."""
-    if not 2 <= int(q) <= 127:
+    if not 2 <= require_whole(q, "q") <= 127:
         raise HamlearnError(f"states need 2 <= q <= 127; got q={q}.")
     return Space("states", int(q))
 
@@ -136,29 +136,32 @@ class System(Protocol):
 def broadcast_parameter(value: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
     """`value` as a finite float64 array of `shape`, scalars broadcast."""
     try:
-        array = np.broadcast_to(np.asarray(value, dtype=np.float64), shape).copy()
-    except (ValueError, TypeError) as error:
-        raise HamlearnError(f"{what} must be a number or an array of shape {shape}; got shape {np.shape(value)}.") from error
+        given = np.asarray(value)
+        if given.dtype.kind not in "iuf" or np.ma.is_masked(value):
+            raise TypeError
+    except Exception:  # whatever a stranger's conversion raises: it is no number
+        raise HamlearnError(f"{what} must be a number or an array of shape {shape}; got {shown(value)}.") from None
+    try:
+        array = np.broadcast_to(given.astype(np.float64), shape).copy()
+    except ValueError:
+        raise HamlearnError(f"{what} must be a number or an array of shape {shape}; got shape {given.shape}.") from None
     if not np.all(np.isfinite(array)):
         raise HamlearnError(f"{what} must be finite; {np.sum(~np.isfinite(array))} of {array.size} values are not.")
     array.setflags(write=False)
     return array
 
 
-LARGEST_BETA = 1e290  # beyond it (and below its inverse) temperatures, or energies times β, leave the range of a float
-
-
 def check_beta(beta: Any) -> np.ndarray:
-    """`beta` as a float64 array, every value finite, positive and with an inverse that a float holds."""
-    try:
-        array = np.asarray(beta, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise HamlearnError(f"beta (inverse temperature 1/T) must be a number or several; got {beta!r}.") from None
-    if array.size == 0 or not np.all(np.isfinite(array)) or np.any(array <= 0):
-        raise HamlearnError(f"beta (inverse temperature 1/T) must be finite and > 0; got {beta!r}.")
-    if np.any(array < 1 / LARGEST_BETA) or np.any(array > LARGEST_BETA):
-        raise HamlearnError(f"beta (inverse temperature 1/T) must lie between {1 / LARGEST_BETA:g} and {LARGEST_BETA:g}; got {beta!r}.")
-    return array
+    """`beta` as a float64 array of at most one axis, every value finite, positive and with an inverse that a float holds."""
+    return require_beta(beta)
+
+
+def one_beta(beta: Any) -> float:
+    """`beta` as one number, checked as :func:`check_beta` does it."""
+    found = check_beta(beta)
+    if found.ndim:
+        raise HamlearnError(f"one beta at a time is asked for here; got {shown(beta)}.")
+    return float(found)
 
 
 def as_reals(states: Any) -> tuple[Any, Any]:
@@ -176,8 +179,3 @@ def as_site_axes(states: Any, shape: tuple[int, ...]) -> Any:
     if states.ndim >= 1 and states.shape[-1] == n_sites:
         return states
     raise HamlearnError(f"expected states with site axes {tuple(shape)} last (or {n_sites} flat sites); got shape {tuple(states.shape)}.")
-
-
-def json_ready(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    """`mapping` with arrays turned into nested lists, so that it can be written as JSON."""
-    return {key: value.tolist() if isinstance(value, np.ndarray | np.generic) else value for key, value in mapping.items()}

@@ -7,6 +7,7 @@ that the formulas of the torus (and the row transfer matrix) hold at every exten
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -53,6 +54,19 @@ class Lattice:
     periodic: bool = False
     positions: np.ndarray | None = field(default=None, repr=False)
     periods: np.ndarray | None = field(default=None, repr=False)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Lattice) and self._content == other._content)
+
+    def __hash__(self) -> int:
+        return hash(self._content)
+
+    @cached_property
+    def _content(self) -> tuple[Any, ...]:
+        """What makes two lattices one: everything they are made of."""
+        arrays = (np.asarray(self.bonds, np.int64), self.positions, self.periods)
+        digests = tuple(None if one is None else hashlib.sha256(np.ascontiguousarray(one).tobytes()).digest() for one in arrays)
+        return (tuple(int(size) for size in self.shape), self.kind, bool(self.periodic), *digests)
 
     @property
     def n_sites(self) -> int:

@@ -5,7 +5,7 @@ H(σ) = −Σ_b J_b σ_i σ_j − Σ_i h_i σ_i, each bond b = (i, j) once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +14,13 @@ from array_api_compat import array_namespace
 
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.systems import lattice as lattices
-from hamlearn.systems.base import SPINS, Space, as_site_axes, broadcast_parameter, json_ready
+from hamlearn.systems.base import SPINS, Space, as_site_axes, broadcast_parameter
 from hamlearn.systems.lattice import Lattice
+from hamlearn.systems.parametric import ParametricSystem, parameter
 
 
 @dataclass(frozen=True, eq=False, init=False)
-class Pairwise:
+class Pairwise(ParametricSystem, kind="pairwise"):
     """Pairwise ±1 spins on any graph: H = −Σ J_ij σ_i σ_j − Σ h_i σ_i.
 
     Parameters
@@ -65,11 +66,6 @@ class Pairwise:
         """±1 spins."""
         return SPINS
 
-    @property
-    def pure_jax(self) -> bool:
-        """The jitted samplers may step it."""
-        return True
-
     def energy(self, states: Any) -> Any:
         """Energy of spins ``(..., *lattice.shape)`` (or flat ``(..., n_sites)``), shape ``(...)``.
 
@@ -78,15 +74,11 @@ class Pairwise:
         states = np.asarray(states) if isinstance(states, list | tuple) else states
         xp = array_namespace(states)
         spins = as_site_axes(states, self.lattice.shape)
-        real = spins.dtype if xp.isdtype(spins.dtype, "real floating") else xp.asarray(np.array(self.J)).dtype
+        real = spins.dtype if xp.isdtype(spins.dtype, "real floating") else parameter(xp, self.J).dtype
         spins = xp.astype(spins, real)
         ends = [xp.take(spins, xp.asarray(self.lattice.bonds[:, end]), axis=-1) for end in (0, 1)]
-        pairs = (ends[0] * ends[1]) @ xp.asarray(np.array(self.J), dtype=real)  # a copy: torch refuses read-only arrays
-        return -pairs - spins @ xp.asarray(np.array(self.h), dtype=real)
-
-    def action(self, states: Any, beta: float) -> Any:
-        """βH."""
-        return beta * self.energy(states)
+        pairs = (ends[0] * ends[1]) @ parameter(xp, self.J, real)
+        return -pairs - spins @ parameter(xp, self.h, real)
 
     def coupling_tables(self) -> np.ndarray:
         """−energy of every bond for every pair of states, shape ``(n_bonds, 2, 2)`` in the order −1, +1."""
@@ -96,17 +88,13 @@ class Pairwise:
         """−energy of every site for every state, shape ``(n_sites, 2)``."""
         return self.h[:, None] * np.array([-1.0, 1.0])
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready description."""
-        return json_ready({"kind": "pairwise", "name": self.name, "lattice": self.lattice.to_dict(), "J": self.J, "h": self.h})
+    @classmethod
+    def from_dict(cls, description: Mapping[str, Any]) -> Pairwise:
+        """The system that :meth:`to_dict` described."""
+        return cls(lattices.from_dict(description["lattice"]), description["J"], description["h"], name=description["name"])
 
     def __repr__(self) -> str:
         return f"{self.name}(shape={self.lattice.shape}, {self.lattice.n_bonds} bonds)"
-
-
-def pairwise_from_dict(description: dict[str, Any]) -> Pairwise:
-    """The system that :meth:`Pairwise.to_dict` described."""
-    return Pairwise(lattices.from_dict(description["lattice"]), description["J"], description["h"], name=description["name"])
 
 
 def Ising(shape: int | Sequence[int] | Lattice, J: Any = 1.0, h: Any = 0.0, *, periodic: bool = True) -> Pairwise:

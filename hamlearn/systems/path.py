@@ -19,11 +19,12 @@ from hamlearn.errors import HamlearnError
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import REALS, Space, as_reals, check_beta
 from hamlearn.systems.lattice import Lattice
+from hamlearn.systems.parametric import ParametricSystem
 from hamlearn.systems.potentials import Potential, potential_from_dict, potential_name, potential_to_dict
 
 
 @dataclass(frozen=True, eq=False)
-class Path:
+class Path(ParametricSystem, kind="path", structure=("n_tau", "periodic")):
     """Imaginary-time paths x_0 … x_{N_τ−1}: S = Σ [κ (Δx)²/(2a) + a V(x)].
 
     Parameters
@@ -95,7 +96,7 @@ class Path:
         return REALS
 
     @cached_property
-    def pure_jax(self) -> bool:
+    def pure_jax(self) -> bool:  # type: ignore[override]
         """Whether JAX can trace the potential, so that the jitted samplers may step it."""
         try:
             jax.eval_shape(self.potential, jnp.zeros(3))
@@ -160,6 +161,12 @@ class Path:
             "periodic": bool(self.periodic),
         }
 
+    @classmethod
+    def from_dict(cls, description: Mapping[str, Any], potential: Potential | None = None) -> Path:
+        """The path that :meth:`to_dict` described; a `potential` that was a function is given again."""
+        given = {key: description[key] for key in ("kinetic", "a", "periodic")}
+        return cls(description["n_tau"], potential_from_dict(description["potential"], potential), **given)
+
     def _paths(self, states: Any) -> tuple[Any, Any]:
         xp, states = as_reals(states)
         if states.ndim < 1 or states.shape[-1] != self.n_tau:
@@ -169,12 +176,6 @@ class Path:
     def __repr__(self) -> str:
         width = "" if self.a is None else f", a={self.a}"
         return f"Path(n_tau={self.n_tau}, {potential_name(self.potential)}, kinetic={self.kinetic}{width})"
-
-
-def path_from_dict(description: Mapping[str, Any], potential: Potential | None = None) -> Path:
-    """The path that :meth:`Path.to_dict` described; a `potential` that was a function is given again."""
-    potential = potential_from_dict(description["potential"], potential)
-    return Path(description["n_tau"], potential, description["kinetic"], description["a"], description["periodic"])
 
 
 def one_temperature(beta: Any) -> float:

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from hamlearn.errors import HamlearnError, choice
+from hamlearn.systems.parametric import Parametric
 
 
 @dataclass(frozen=True, eq=False)
-class DoubleWell:
+class DoubleWell(Parametric):
     """Double well V(x) = (λ/4)(x² − μ²/λ)²: minima at ±μ/√λ, barrier V(0) = μ⁴/(4λ).
 
     Parameters
@@ -63,7 +64,7 @@ class DoubleWell:
 
 
 @dataclass(frozen=True, eq=False, init=False)
-class Polynomial:
+class Polynomial(Parametric):
     """Polynomial potential V(x) = c₁ x + c₂ x² + …: the list starts at x¹, for a constant changes nothing.
 
     Parameters

@@ -6,7 +6,7 @@ general couplings T is any table, identified by data only up to gauge; the zero-
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,10 @@ from array_api_compat import array_namespace
 
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.systems import lattice as lattices
-from hamlearn.systems.base import Space, as_site_axes, broadcast_parameter, json_ready
+from hamlearn.systems.base import Space, as_site_axes, broadcast_parameter
 from hamlearn.systems.base import states as states_space
 from hamlearn.systems.lattice import Lattice
+from hamlearn.systems.parametric import ParametricSystem, parameter
 
 
 def clock_table(q: int) -> np.ndarray:
@@ -27,7 +28,7 @@ def clock_table(q: int) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False, init=False)
-class QState:
+class QState(ParametricSystem, kind="qstate", structure=("q", "interaction")):
     """Pairwise interactions of q-state sites; built by :func:`Clock` and :func:`Potts`.
 
     Parameters
@@ -80,11 +81,6 @@ class QState:
         """The states 0 … q−1."""
         return states_space(self.q)
 
-    @property
-    def pure_jax(self) -> bool:
-        """The jitted samplers may step it."""
-        return True
-
     def coupling_tables(self) -> np.ndarray:
         """−energy of every bond for every pair of states, shape ``(n_bonds, q, q)``."""
         if self.interaction == "general":
@@ -103,31 +99,19 @@ class QState:
             as_site_axes(states, self.lattice.shape), xp.int64 if xp.__name__.startswith(("numpy", "array_api_compat.numpy")) else xp.int32
         )
         ends = [xp.take(flat, xp.asarray(self.lattice.bonds[:, end]), axis=-1) for end in (0, 1)]
-        tables, fields = (
-            xp.asarray(np.array(self.coupling_tables())),
-            xp.asarray(np.array(self.field_tables())),
-        )  # copies: torch refuses read-only arrays
+        tables, fields = parameter(xp, self.coupling_tables()), parameter(xp, self.field_tables())
         pairs = tables[xp.arange(self.lattice.n_bonds), ends[0], ends[1]]
         singles = fields[xp.arange(self.lattice.n_sites), flat]
         return -xp.sum(pairs, axis=-1) - xp.sum(singles, axis=-1)
 
-    def action(self, states: Any, beta: float) -> Any:
-        """βH."""
-        return beta * self.energy(states)
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready description."""
-        keys = ("q", "J", "h", "interaction", "name")
-        return json_ready({"kind": "qstate", "lattice": self.lattice.to_dict(), **{key: getattr(self, key) for key in keys}})
+    @classmethod
+    def from_dict(cls, description: Mapping[str, Any]) -> QState:
+        """The system that :meth:`to_dict` described."""
+        given = {key: description[key] for key in ("q", "J", "h", "interaction", "name")}
+        return cls(lattices.from_dict(description["lattice"]), **given)
 
     def __repr__(self) -> str:
         return f"{self.name}(shape={self.lattice.shape}, q={self.q}, {self.lattice.n_bonds} bonds)"
-
-
-def qstate_from_dict(description: dict[str, Any]) -> QState:
-    """The system that :meth:`QState.to_dict` described."""
-    keys = ("q", "J", "h", "interaction", "name")
-    return QState(lattices.from_dict(description["lattice"]), **{key: description[key] for key in keys})
 
 
 def Clock(shape: int | Sequence[int] | Lattice, q: int, J: Any = 1.0, h: Any = 0.0, *, periodic: bool = True) -> QState:

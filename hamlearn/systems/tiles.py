@@ -6,7 +6,7 @@ local energies. The table replaces the formula, so a Monte-Carlo step costs the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,13 +18,14 @@ from hamlearn.errors import HamlearnError
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import SPINS, Space, as_site_axes, space_from_name
 from hamlearn.systems.lattice import Lattice
+from hamlearn.systems.parametric import ParametricSystem, parameter
 
 MAX_TABLE = 2**20
 """Largest number of states of one window: 20 spins, 12 three-state sites."""
 
 
 @dataclass(frozen=True, eq=False, init=False)
-class Tiles:
+class Tiles(ParametricSystem, kind="tiles", structure=("window", "stride")):
     """Energy as a sum over tiles: H(σ) = Σ_t E_t[code of the states in tile t].
 
     A tile is a window of the lattice (its extents per axis) anchored at a site; it reaches from there in the direction
@@ -111,11 +112,6 @@ class Tiles:
             object.__setattr__(self, key, value)
 
     @property
-    def pure_jax(self) -> bool:
-        """The parameters are arrays."""
-        return True
-
-    @property
     def shared(self) -> bool:
         """Whether all tiles have one table."""
         return self.tables.ndim == 1
@@ -146,12 +142,8 @@ class Tiles:
             codes = codes + xp.take(digits, xp.asarray(self.tile_sites[:, k].copy()), axis=-1) * int(self.places[k])
         if not self.shared:
             codes = codes + xp.asarray(np.arange(tiles, dtype=np.int32) * self.tables.shape[1])
-        values = xp.take(xp.asarray(self.tables.ravel().copy()), xp.reshape(codes, (-1,)), axis=0)
+        values = xp.take(parameter(xp, self.tables.ravel()), xp.reshape(codes, (-1,)), axis=0)
         return xp.sum(xp.reshape(values, (*lead, tiles)), axis=-1)
-
-    def action(self, states: Any, beta: float) -> Any:
-        """βH."""
-        return beta * self.energy(states)
 
     def resized(self, shape: Sequence[int]) -> Tiles:
         """The same energy on a periodic lattice of other extents.
@@ -178,16 +170,16 @@ class Tiles:
             "q": self.space.q,
         }
 
+    @classmethod
+    def from_dict(cls, description: Mapping[str, Any]) -> Tiles:
+        """The system that :meth:`to_dict` described."""
+        space = space_from_name(description["space"], description["q"])
+        shape, window, stride = (tuple(description[key]) for key in ("shape", "window", "stride"))
+        return cls(shape, window, description["tables"], stride, space, name=description["name"])
+
     def __repr__(self) -> str:
         window = "x".join(map(str, self.window))
         return f"{self.name}(shape={self.lattice.shape}, {window} tiles{'' if self.shared else ', one table each'})"
-
-
-def tiles_from_dict(description: dict[str, Any]) -> Tiles:
-    """The system that :meth:`Tiles.to_dict` described."""
-    space = space_from_name(description["space"], description["q"])
-    shape, window, stride = (tuple(description[key]) for key in ("shape", "window", "stride"))
-    return Tiles(shape, window, description["tables"], stride, space, name=description["name"])
 
 
 def tile_sites(shape: tuple[int, ...], window: tuple[int, ...], stride: tuple[int, ...]) -> np.ndarray:

@@ -12,10 +12,11 @@ import numpy as np
 from hamlearn.errors import HamlearnError
 from hamlearn.systems.base import Space, System
 from hamlearn.systems.lattice import Lattice
+from hamlearn.systems.parametric import ParametricSystem
 
 
 @dataclass(frozen=True, eq=False, init=False)
-class JoinedAction:
+class JoinedAction(ParametricSystem, kind="joined_action", structure=("betas",)):
     """S_β = K/β + βV with K and V from the actions of several systems, each at its own temperature.
 
     Parameters
@@ -65,7 +66,7 @@ class JoinedAction:
         return self.parts[0].space
 
     @property
-    def pure_jax(self) -> bool:
+    def pure_jax(self) -> bool:  # type: ignore[override]
         """Whether every part may be stepped by the jitted samplers."""
         return all(part.pure_jax for part in self.parts)
 
@@ -97,10 +98,6 @@ class JoinedAction:
         for action, (kinetic, potential) in zip(self._parts(states), self.split.T.tolist(), strict=True):
             total = total + (kinetic / beta + potential * beta) * action  # β may be traced by JAX
         return total
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready description."""
-        return {"kind": "joined_action", "parts": [part.to_dict() for part in self.parts], "betas": list(self.betas)}
 
     def __repr__(self) -> str:
         return f"JoinedAction({', '.join(f'beta={beta:g}' for beta in self.betas)}, shape={tuple(self.lattice.shape)})"

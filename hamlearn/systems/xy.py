@@ -13,12 +13,13 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from hamlearn.systems import lattice as lattices
-from hamlearn.systems.base import ANGLES, Space, as_site_axes, broadcast_parameter, json_ready
+from hamlearn.systems.base import ANGLES, Space, as_site_axes, broadcast_parameter
 from hamlearn.systems.lattice import Lattice
+from hamlearn.systems.parametric import ParametricSystem, parameter
 
 
 @dataclass(frozen=True, eq=False, init=False)
-class XY:
+class XY(ParametricSystem, kind="xy"):
     """XY model on a hypercubic lattice (or any lattice given): H = −Σ J cos(φ_i − φ_j) − Σ h cos φ_i.
 
     Parameters
@@ -68,11 +69,6 @@ class XY:
         """Angles in [0, 2π)."""
         return ANGLES
 
-    @property
-    def pure_jax(self) -> bool:
-        """The jitted samplers may step it."""
-        return True
-
     def energy(self, states: Any) -> Any:
         """Energy of angles ``(..., *lattice.shape)`` (or flat ``(..., n_sites)``), shape ``(...)``.
 
@@ -81,24 +77,16 @@ class XY:
         states = np.asarray(states) if isinstance(states, list | tuple) else states
         xp = array_namespace(states)
         angles = as_site_axes(states, self.lattice.shape)
-        real = angles.dtype if xp.isdtype(angles.dtype, "real floating") else xp.asarray(np.array(self.J)).dtype
+        real = angles.dtype if xp.isdtype(angles.dtype, "real floating") else parameter(xp, self.J).dtype
         angles = xp.astype(angles, real)
         ends = [xp.take(angles, xp.asarray(self.lattice.bonds[:, end].copy()), axis=-1) for end in (0, 1)]
-        pairs = xp.cos(ends[0] - ends[1]) @ xp.asarray(np.array(self.J), dtype=real)  # a copy: torch refuses read-only arrays
-        return -pairs - xp.cos(angles) @ xp.asarray(np.array(self.h), dtype=real)
+        pairs = xp.cos(ends[0] - ends[1]) @ parameter(xp, self.J, real)
+        return -pairs - xp.cos(angles) @ parameter(xp, self.h, real)
 
-    def action(self, states: Any, beta: float) -> Any:
-        """βH."""
-        return beta * self.energy(states)
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready description."""
-        return json_ready({"kind": "xy", "name": self.name, "lattice": self.lattice.to_dict(), "J": self.J, "h": self.h})
+    @classmethod
+    def from_dict(cls, description: Mapping[str, Any]) -> XY:
+        """The system that :meth:`to_dict` described."""
+        return cls(lattices.from_dict(description["lattice"]), description["J"], description["h"], name=description["name"])
 
     def __repr__(self) -> str:
         return f"{self.name}(shape={self.lattice.shape}, {self.lattice.n_bonds} bonds)"
-
-
-def xy_from_dict(description: Mapping[str, Any]) -> XY:
-    """The system that :meth:`XY.to_dict` described."""
-    return XY(lattices.from_dict(description["lattice"]), description["J"], description["h"], name=description["name"])

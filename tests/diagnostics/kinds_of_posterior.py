@@ -87,41 +87,6 @@ def _runaway() -> xr.DataTree:
     return LEARN(hl.microstates(fields, space="reals", beta=1.0), hl.models.PolynomialAction((2, 4, 6)), check=False)
 
 
-def _dcl() -> xr.DataTree:
-    model = hl.models.DCL(hl.models.Autoregressive(hidden=(8,)), hl.models.Extensive(1, 1, (2,)), members=4, labels=400, draws=600)
-    return LEARN(ising(), model, engine=TRAINING, check=False)
-
-
-def _flow() -> xr.DataTree:
-    return LEARN(
-        hl.microstates(paths()["state"].values[0], space="reals", beta=5.0), hl.models.Flow("affine", layers=2, hidden=4), engine=TRAINING
-    )
-
-
-def _coarse() -> xr.DataTree:
-    """Networks of the Ising model, which classical predictions reweight."""
-    return LEARN(ising(), hl.models.Autoregressive(hidden=(8,), members=2), engine=TRAINING)
-
-
-def _late() -> xr.DataTree:
-    return hl.learn(glass(), hl.models.Couplings(SQUARE), engine="laplace", check=False, calibrate=False, seed=0)
-
-
-def _nuts() -> xr.DataTree:
-    return LEARN(drawn(hl.systems.Ising(SQUARE), 0.3, 1500, 0), TIED, engine=hl.infer.NUTS(draws=100, chains=2, warmup=100), check=False)
-
-
-def _sparse() -> xr.DataTree:
-    model = hl.models.Couplings(None, prior="spike_slab", fields=None)
-    return LEARN(glass(), model, likelihood="pseudo", engine=hl.infer.Gibbs(draws=100, chains=2, warmup=100), check=False)
-
-
-def _runaway() -> xr.DataTree:
-    """Gaussian fields, whose fourth power has no strength: most draws confine nothing."""
-    fields = np.random.default_rng(0).normal(size=(400, 3, 3))
-    return LEARN(hl.microstates(fields, space="reals", beta=1.0), hl.models.PolynomialAction((2, 4, 6)), check=False)
-
-
 def _action(hidden: int) -> Callable[[], xr.DataTree]:
     model = hl.models.Autoregressive(hidden=(hidden,))
     return lambda: hl.infer.approximate(TORUS, 0.3, model, engine=hl.infer.Variational(steps=5), seed=0)

@@ -130,6 +130,19 @@ def test_what_is_not_known_to_be_safe_is_left_out_of_a_picture_and_said(caplog):
     assert "script" not in drawn and "element a" in caplog.text
 
 
+def test_pictures_of_their_own_make_no_formula_of_a_name(tmp_path):
+    """Outside a page matplotlib's own settings hold, in which dollars begin a formula."""
+    curves, text = small()[1], "$\\frac{$ \U0001f600\u4e2d"
+    energy = curves["energy"].drop_attrs()
+    for index, figure in enumerate(
+        (
+            plots.prediction(xr.Dataset({text: energy}, attrs=curves.attrs)),
+            plots.forest_of([text, "b"], np.array([[1.0, -1.0], [1.2, -0.8]])),
+        )
+    ):
+        figure.savefig(tmp_path / f"{index}.png", dpi=30)
+
+
 def test_a_session_that_wants_tex_gets_its_page_all_the_same():
     import matplotlib as mpl
 
@@ -227,7 +240,7 @@ def test_a_record_that_learn_did_not_write_is_one_sentence():
     post = small()[0].copy()
     for record in ("<b>", "[]", '{"likelihood": "exact"}'):
         post.attrs["record"] = record
-        with pytest.raises(HamlearnError, match="this posterior is not as"):
+        with pytest.raises(HamlearnError, match=r"the posterior.s (attribute|record)"):
             render(post)
 
 

@@ -482,7 +482,7 @@ MISTAKES = {
     "another temperature": (lambda: hl.sample(posterior(), 5, beta=0.9), "knows one temperature"),
     "another system": (lambda: hl.estimate(posterior(), hl.systems.Ising((4, 4))), r"on sites \(3, 3\)"),
     "no draws": (lambda: hl.sample(posterior(), 0), "positive whole number"),
-    "bits": (lambda: hl.log_prob(posterior(), np.zeros((3, 3))), "states must hold spins"),
+    "bits": (lambda: hl.log_prob(posterior(), np.zeros((3, 3))), "allows the values -1 and 1"),
     "conditioned": (lambda: hl.approximate(ISING, 0.3, hl.models.Autoregressive(condition="beta")), "without condition"),
     "no density": (
         lambda: hl.log_prob(hl.learn(ising_data(200), hl.models.Couplings(ISING.lattice), engine="laplace", check=False), every_state()),

@@ -101,7 +101,7 @@ def test_memory_is_bounded(tmp_path, monkeypatch):
     data.to_zarr(tmp_path / "states.zarr", zarr_format=2, consolidated=False, encoding={"state": {"chunks": (1, 1000, 16)}})
     assert data["state"].nbytes > 12 * memory
     del data, states
-    monkeypatch.setattr(microstate_data, "_PIECE", 100_000)  # a digest reads 16 MB at once, whatever the data
+    monkeypatch.setattr(microstate_data.validation, "PIECE", 100_000)  # a digest reads 16 MB at once, whatever the data
     engine = Training(epochs=1, batch=5000, memory=memory)
     beforehand = hl.simulate(ISING, beta=0.4, draws=50, seed=0)
     hl.infer.learn(beforehand, SMALL, engine=engine)  # imports

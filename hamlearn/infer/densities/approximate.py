@@ -12,19 +12,18 @@ import numpy as np
 import xarray as xr
 
 from hamlearn import data as microstate_data
+from hamlearn.arguments import require_seed, shown
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import tree
 from hamlearn.infer.kinds import autoregressive
 from hamlearn.infer.training import Variational, as_settings, recorded
 from hamlearn.models import Autoregressive, Flow
-from hamlearn.processes import verb
 from hamlearn.systems import lattice as lattices
-from hamlearn.systems.base import System, check_beta
+from hamlearn.systems.base import System, one_beta
 
 _JUDGED_ON = 4096  # draws that say how good the density is
 
 
-@verb
 def approximate(
     system: System, beta: float, model: Autoregressive | Flow | None = None, engine: Any = "auto", seed: int = 0
 ) -> xr.DataTree:
@@ -79,7 +78,9 @@ def approximate(
 
     model = Autoregressive() if model is None else model
     settings: Variational = as_settings(engine, Variational)
-    at = float(check_beta(beta))
+    at, seed = one_beta(beta), require_seed(seed)
+    if not isinstance(system, System):
+        raise HamlearnError(f"approximate needs a system, such as hl.systems.Ising((4, 4)); got {shown(system)}.")
     if not isinstance(model, Autoregressive | Flow) or model.condition is not None:
         raise HamlearnError(
             f"approximate needs a density of one temperature, hl.models.Autoregressive(...) without condition or Flow(...); got {model!r}."

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from hamlearn import data as microstate_data
-from hamlearn import statistics
-from hamlearn.errors import HamlearnError, choice
+from hamlearn import memory, statistics
+from hamlearn.arguments import require_seed, require_whole
+from hamlearn.errors import choice
+from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.kinds import autoregressive
-from hamlearn.processes import verb
 from hamlearn.progress import track
-from hamlearn.systems.base import System, check_beta
+from hamlearn.systems.base import System, one_beta
 from hamlearn.systems.sampling.energies import energies
 
 METHODS = ("independence", "suffix")
 _BURN_IN = 10  # draws of every chain that are discarded: chains start from the density itself
 
 
-@verb
 def correct(
     post: xr.DataTree,
     system: System,
@@ -75,12 +76,13 @@ def correct(
     >>> chain.state.shape, bool(chain.attrs["acceptance"] > 0.5)
     ((4, 50, 3, 3), True)
     """
+    post = admit_posterior(post)
     one = autoregressive.evaluators(post)[0]
     autoregressive.require_same_sites(one, system)
-    for name, value in (("draws", draws), ("chains", chains)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise HamlearnError(f"{name} must be a positive whole number; got {value!r}.")
-    at = float(check_beta(one.beta if beta is None else beta))
+    draws, chains, seed = require_whole(draws, "draws"), require_whole(chains, "chains"), require_seed(seed)
+    cells = (draws + _BURN_IN) * chains * math.prod(one.shape)
+    memory.require(8 * cells, f"{chains} chains of {draws} draws of {math.prod(one.shape)} sites", "Ask for fewer draws.")
+    at = one_beta(one.beta if beta is None else beta)
     run = _independence if choice(method, METHODS, "method") == "independence" else _suffix
     states, acceptance = run(one, system, at, draws + _BURN_IN, chains, np.random.default_rng(seed))
     states = states[:, _BURN_IN:]

@@ -6,6 +6,7 @@ cannot see what q leaves out; draws of p can, and both together tell.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,15 +14,16 @@ import numpy as np
 import scipy.special
 import xarray as xr
 
-from hamlearn import statistics
+from hamlearn import memory, statistics
+from hamlearn.arguments import require_seed, require_whole
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import slowness, tree
+from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.kinds import autoregressive
 from hamlearn.infer.members import site_states
 from hamlearn.infer.prepared import shown
-from hamlearn.processes import verb
 from hamlearn.systems import exact
-from hamlearn.systems.base import check_beta
+from hamlearn.systems.base import one_beta
 
 _REPLICATES = 400  # bootstrap: an error to 4 %
 _FEWEST = 20  # draws of a chain below which autocorrelation is not looked for
@@ -41,7 +43,6 @@ LONG_NAMES = {
 }
 
 
-@verb
 def estimate(
     post: xr.DataTree,
     system: Any = None,
@@ -105,8 +106,10 @@ def estimate(
     >>> bool(abs(z[0]) < 4)
     True
     """
+    post = admit_posterior(post)
     found = autoregressive.evaluators(post)
-    at = float(check_beta(found[0].beta if beta is None else beta))
+    at, n, seed = one_beta(found[0].beta if beta is None else beta), require_whole(n, "n, the number of draws,", 2), require_seed(seed)
+    memory.require(8 * n * math.prod(found[0].shape), f"{n} draws of {math.prod(found[0].shape)} sites", "Ask for fewer draws, n=.")
     rng = np.random.default_rng(seed)
     seeds = rng.integers(2**32, size=len(found) + 1)
     target = _target(found[0], system, at, n, states, int(seeds[-1]), tau)

@@ -9,10 +9,8 @@ import xarray as xr
 
 from hamlearn import data as microstate_data
 from hamlearn.errors import HamlearnError
-from hamlearn.processes import verb
 
 
-@verb
 def overlap(train: xr.Dataset | Iterable[xr.Dataset], test: xr.Dataset | Iterable[xr.Dataset]) -> float:
     """Share of the test microstates (by count or weight) that also occur in the training set.
 
@@ -42,7 +40,7 @@ def overlap(train: xr.Dataset | Iterable[xr.Dataset], test: xr.Dataset | Iterabl
     >>> overlap(first, second)
     1.0
     """
-    sets = [microstate_data.split_by_beta(one) for one in (train, test)]
+    sets = [microstate_data.split_by_beta(microstate_data.admit(one)) for one in (train, test)]
     if microstate_data.fingerprint(sets[0]) == microstate_data.fingerprint(sets[1]):
         raise HamlearnError("the test set is the training set itself: hold out chains or blocks of draws, or simulate another one.")
     rows, weights = [], []

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from hamlearn import data as microstate_data
+from hamlearn import memory
+from hamlearn.arguments import require_seed, require_whole
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import tree
+from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.kinds import autoregressive
 from hamlearn.infer.members import over_members, site_states
-from hamlearn.processes import verb
 from hamlearn.systems import lattice as lattices
-from hamlearn.systems.base import check_beta
+from hamlearn.systems.base import one_beta
 
 
-@verb
 def log_prob(post: xr.DataTree, states: Any, beta: float | None = None) -> xr.DataArray:
     """Log-probability of given microstates under every network of a posterior, normalised.
 
@@ -50,17 +52,17 @@ def log_prob(post: xr.DataTree, states: Any, beta: float | None = None) -> xr.Da
     >>> float(np.exp(hl.log_prob(post, every.reshape(16, 2, 2))).sum("axis_0")[0])
     1.0
     """
+    post = admit_posterior(post)
     found = autoregressive.evaluators(post)
     system = autoregressive.members(post, 1, 0)[0]
     array, dims = site_states(system, tree.numbered(post, states))
-    at: Any = None if beta is None else float(check_beta(beta))
+    at: Any = None if beta is None else one_beta(beta)
     if at is None and found[0].conditioned and isinstance(states, xr.Dataset):
         at = np.asarray(states["beta"].values)
         at = at.reshape(at.shape + (1,) * (array.ndim - len(system.lattice.shape) - at.ndim))
     return over_members(np.stack([one.log_prob(array, at) for one in found]), dims, "log_prob")
 
 
-@verb
 def sample(post: xr.DataTree, n: int, seed: int = 0, beta: float | None = None) -> xr.Dataset:
     """Independent microstates drawn from the networks of a posterior.
 
@@ -88,17 +90,19 @@ def sample(post: xr.DataTree, n: int, seed: int = 0, beta: float | None = None) 
     >>> dict(hl.sample(post, 100)["state"].sizes)
     {'chain': 1, 'draw': 100, 'x0': 2, 'x1': 2}
     """
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-        raise HamlearnError(f"the number of microstates must be a positive whole number; got {n!r}.")
+    post = admit_posterior(post)
+    n, seed = require_whole(n, "the number of microstates"), require_seed(seed)
     found = autoregressive.evaluators(post)
     if beta is not None and not found[0].conditioned:
         raise HamlearnError(
             "this density knows one temperature; for another, learn with Autoregressive(condition='beta') "
             "or weight its draws: hl.estimate(...)."
         )
+    cells = len(found) * n * math.prod(found[0].shape)
+    memory.require(8 * cells, f"{n} microstates of {math.prod(found[0].shape)} sites from {len(found)} networks", "Ask for fewer at once.")
     seeds = np.random.SeedSequence(int(seed)).generate_state(len(found))
     states = np.stack([one.sample(int(n), int(start), beta) for one, start in zip(found, seeds, strict=True)])
     attrs = {"sampler": tree.model_of(post).kind, "seed": int(seed), "independent": 1, "tau_int": 1.0, "ess": float(states.shape[0] * n)}
     attrs |= {"model": json.dumps(tree.model_of(post).to_dict()), "beta_declared": int(post.attrs["beta_declared"])}
-    at = found[0].beta if beta is None else float(check_beta(beta))
+    at = found[0].beta if beta is None else one_beta(beta)
     return microstate_data.build(states, beta=at, space=found[0].space, lattice=lattices.hypercubic(tree.site_shape(post)), attrs=attrs)

@@ -32,7 +32,6 @@ from hamlearn.models.autoregressive.local import Local
 from hamlearn.models.autoregressive.made import Made
 from hamlearn.models.autoregressive.pixelcnn import PixelCNN
 from hamlearn.models.autoregressive.symmetrised import Symmetrised
-from hamlearn.processes import alone
 from hamlearn.progress import track
 
 _WIDE = 10.0  # prior standard deviation of log odds that nothing shrinks: biases and the linear part
@@ -104,7 +103,6 @@ class _Block:
         return self.root.T @ slope if self.root.dim() == 2 else self.root * slope
 
 
-@alone()
 def posterior(
     density: Symmetrised,
     train: Rows,

@@ -9,19 +9,18 @@ import numpy as np
 import xarray as xr
 
 from hamlearn import statistics
+from hamlearn.data import admit, admit_states
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.kinds import actions
 from hamlearn.infer.likelihoods.score import ScoreMatching
 from hamlearn.infer.members import action
 from hamlearn.infer.records import Part
 from hamlearn.models.actions import PolynomialAction
-from hamlearn.processes import verb
 
 _FOLDS = 5
 _SURE = 2.0  # standard errors by which a simpler model may lie behind the best and still be chosen
 
 
-@verb
 def compare_powers(
     data: xr.Dataset | Iterable[xr.Dataset],
     candidates: Sequence[Sequence[int]],
@@ -73,7 +72,7 @@ def compare_powers(
     if len(set(orders)) < 2:
         raise HamlearnError(f"give at least two different sets of powers to compare; got {candidates!r}.")
     models = [_with_powers(base, one) for one in orders]
-    bound, parts, scales, sets, _ = actions.bind(data, models[0])
+    bound, parts, scales, sets, _ = actions.bind(admit(data), models[0])
     losses: list[list[np.ndarray]] = []
     for one in models:
         family = one.bind(bound.space, bound.shape)
@@ -135,7 +134,6 @@ def row_losses(bound: Any, theta: np.ndarray, states: np.ndarray, scale: Any) ->
     return 0.5 * (pull**2).sum(1) - bound.laplacians(x, scale) @ full
 
 
-@verb
 def compare_actions(post: xr.DataTree, states: Any, system: Any, beta: float, members: int = 64, seed: int = 0) -> xr.Dataset:
     """How close a learned (or extrapolated) action comes to a known one, on states drawn from the known one.
 
@@ -170,7 +168,8 @@ def compare_actions(post: xr.DataTree, states: Any, system: Any, beta: float, me
     >>> bool(hl.infer.compare_actions(post, states, path, 4.0).attrs["r2"] > 0.99)
     True
     """
-    values = states["state"].values if isinstance(states, xr.Dataset) else np.asarray(states)
+    found = admit_states(states, system.space)
+    values = found["state"].values if isinstance(found, xr.Dataset) else found
     flat = values.reshape(-1, *system.lattice.shape)
     learned = action(post, flat, beta, members, seed).values
     known = np.asarray(system.action(flat, beta))

@@ -14,20 +14,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from hamlearn.arguments import require_seed, shown
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import kinds, tree
+from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.extrapolation.support import SHOWN, longest_links
 from hamlearn.infer.kinds import actions
 from hamlearn.infer.settings import LaplaceApproximation
 from hamlearn.models import Normal
-from hamlearn.processes import verb
 from hamlearn.systems import exact
 from hamlearn.systems.base import check_beta
 from hamlearn.systems.path import Path
@@ -77,21 +78,20 @@ def identity_weights(betas: Sequence[float], beta: float, variances: Sequence[fl
     return np.array([1 / beta, beta]) @ np.linalg.solve(normal, design.T * weight)
 
 
-@verb
 def extrapolate(posts: xr.DataTree | Sequence[xr.DataTree], beta: float, *, fixed: str = "sites", seed: int = 0) -> xr.DataTree:
     """A posterior over actions at another inverse temperature; a bare tree, without a verdict.
 
     See :func:`hamlearn.extrapolate`, which adds the verdict.
     """
-    given = [posts] if isinstance(posts, xr.DataTree) else list(posts)
-    if not given:
+    several = isinstance(posts, Iterable) and not isinstance(posts, xr.DataTree | xr.Dataset | str | Mapping)
+    every: list[Any] = list(posts) if several else [posts]
+    if not every:
         raise HamlearnError("no posterior given: extrapolate needs at least one.")
-    for post in given:
-        tree.require_posterior(post)
+    given = [admit_posterior(post) for post in every]
     choice(fixed, FIXED, "fixed")
-    target = check_beta(beta)
+    target, seed = check_beta(beta), require_seed(seed)
     if target.ndim:
-        raise HamlearnError(f"one beta at a time: call extrapolate once for each; got {np.asarray(beta).tolist()}.")
+        raise HamlearnError(f"one beta at a time: call extrapolate once for each; got {shown(beta)}.")
     names = sorted({kinds.kind_name(post) for post in given})
     if len(names) > 1:
         raise HamlearnError(f"these posteriors are of different kinds ({', '.join(names)}); their actions cannot be joined.")

@@ -16,9 +16,10 @@ from typing import Any, Protocol, cast
 import numpy as np
 import xarray as xr
 
-from hamlearn.errors import HamlearnError
+from hamlearn.arguments import require_flag, require_seed, require_whole, shown
+from hamlearn.data import admit
+from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import tree
-from hamlearn.processes import verb
 from hamlearn.systems.base import System
 
 KINDS = {
@@ -55,7 +56,7 @@ class Kind(Protocol):
 
 def named(kind: str) -> Kind:
     """The kind of that name."""
-    return cast("Kind", importlib.import_module(KINDS[kind]))
+    return cast("Kind", importlib.import_module(KINDS[choice(kind, KINDS, "kind of model")]))
 
 
 def kind_name(post: xr.DataTree) -> str:
@@ -68,7 +69,6 @@ def of(post: xr.DataTree) -> Kind:
     return named(kind_name(post))
 
 
-@verb
 def learn(
     data: xr.Dataset | Iterable[xr.Dataset],
     model: Any,
@@ -84,12 +84,15 @@ def learn(
     See :func:`hamlearn.learn`, which adds the verdict.
     """
     kind = getattr(model, "kind", None)
+    if isinstance(model, type):
+        raise HamlearnError(f"model is the class {model.__name__}; give a model, such as hl.models.{model.__name__}(...).")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise HamlearnError(f"model must be one of hamlearn.models, such as hl.models.Couplings(...); got {type(model).__name__}.")
-    found = named(kind)
+        raise HamlearnError(f"model must be one of hamlearn.models, such as hl.models.Couplings(...); got {shown(model)}.")
+    require_flag(calibrate, "calibrate")
+    seed, found = require_seed(seed), named(kind)
     can_save = "checkpoint" in inspect.signature(found.learn).parameters
     saved = {"checkpoint": checkpoint} if can_save and checkpoint is not None else {}
-    return found.learn(data, model, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed, **saved)
+    return found.learn(admit(data), model, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed, **saved)
 
 
 def available(post: xr.DataTree) -> int:
@@ -104,7 +107,6 @@ def available(post: xr.DataTree) -> int:
 
 def spread(draws: np.ndarray, n: int, seed: int) -> np.ndarray:
     """`n` of the draws ``(chain, draw, ...)``, spread over chains, shape ``(n, ...)``; without replacement if there are enough."""
-    if not (isinstance(n, int | np.integer) and n >= 1):
-        raise HamlearnError(f"the number of members must be a positive whole number; got {n!r}.")
+    n = require_whole(n, "the number of members")
     flat = draws.reshape(-1, *draws.shape[2:])
     return flat[np.random.default_rng(seed).choice(len(flat), size=n, replace=n > len(flat))]

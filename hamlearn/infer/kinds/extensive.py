@@ -20,7 +20,6 @@ from hamlearn.errors import HamlearnError
 from hamlearn.infer import kinds, tree
 from hamlearn.infer.training import Training, as_settings
 from hamlearn.models.extensive import BoundExtensive, Extensive, Weights
-from hamlearn.processes import verb
 from hamlearn.systems.base import System, space_from_name
 
 logger = logging.getLogger("hamlearn")
@@ -37,7 +36,6 @@ def learn(data: Any, model: Extensive, *, likelihood: str, engine: Any, calibrat
     )
 
 
-@verb
 def distill(
     states: Any,
     energies: Any,
@@ -101,7 +99,11 @@ def distill(
     settings = Training(epochs=60, batch=256, weight_decay=1e-6) if engine == "auto" else as_settings(engine, Training)
     if isinstance(energies, System):
         space, q = space or energies.space.name, (q or energies.space.q) if energies.space.name == "states" else q
-    data = states if isinstance(states, xr.Dataset) else microstate_data.microstates(states, space=space, beta=beta, q=q)
+    data = (
+        microstate_data.admit_one(states)
+        if isinstance(states, xr.Dataset)
+        else microstate_data.microstates(states, space=space, beta=beta, q=q)
+    )
     sets = microstate_data.split_by_beta(data)
     bound = model.bind(space_from_name(str(sets[0].attrs["space"]), int(sets[0].attrs["q"])), sets[0]["state"].shape[2:])
     values = np.concatenate([microstate_data.rows(part).reshape(-1, int(np.prod(bound.shape))) for part in sets])
@@ -256,7 +258,6 @@ def outputs(post: xr.DataTree, states: np.ndarray) -> np.ndarray:
     return np.stack([jax_training.predicted(bound, weights_of(post, member), index) for member in range(post["weights"].sizes["member"])])
 
 
-@verb
 def locality(
     states: Any,
     energies: Any,

@@ -19,8 +19,8 @@ from hamlearn.systems import exact, observables
 from hamlearn.systems.density import LearnedDensity
 from hamlearn.systems.exact.work import operations
 from hamlearn.systems.path import Path
-from hamlearn.systems.ranged import FieldStack, RangedStack, stack_of
 from hamlearn.systems.sampling import simulate
+from hamlearn.systems.sampling.stacks import simulate_stack, stackable
 from hamlearn.systems.weighted import JoinedAction
 from hamlearn.systems.xy import XY
 
@@ -183,11 +183,9 @@ def _simulated(
     rows: list[list[dict[str, np.ndarray]]] = []
     if all(isinstance(system, LearnedDensity) for system in systems):
         return direct(systems, betas, names, seed, _observed)
-    stack = stack_of(systems, betas.tolist())
-    if stack is not None:
-        used, states = _stacked(stack, len(systems) * len(betas), seed)
-        for m, system in enumerate(systems):
-            here = states[m * len(betas) : (m + 1) * len(betas)]
+    if systems[0].space.name == "reals" and stackable(systems):
+        used, states = "hmc", simulate_stack(systems, betas, draws=_DRAWS, chains=_CHAINS, seed=seed)
+        for system, here in zip(systems, states, strict=True):
             rows.append([{name: _observed(name, system, x, float(beta)) for name in names} for x, beta in zip(here, betas, strict=True)])
     else:
         with track(members, "simulating members") as bar:
@@ -204,22 +202,6 @@ def _simulated(
         array = np.array([[one[name] for one in row] for row in rows])
         result[name] = Estimates(array[..., 0], array[..., 1], method)
     return result
-
-
-def _stacked(stack: FieldStack | RangedStack, count: int, seed: int) -> tuple[str, np.ndarray]:
-    """States ``(member and beta, chain, draw, *sites)`` of all members at all temperatures from one compiled run."""
-    entries = np.arange(1.0, count + 1)
-    data = simulate(
-        stack,
-        beta=entries if len(entries) > 1 else 1.0,
-        draws=_DRAWS,
-        chains=_CHAINS,
-        seed=seed,
-        sampler="hmc",
-        progress=False,
-    )
-    states = data["state"].values
-    return "hmc", states if len(entries) > 1 else states[None]
 
 
 def _observed(name: str, system: Any, states: np.ndarray, beta: float) -> np.ndarray:

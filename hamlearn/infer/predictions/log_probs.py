@@ -9,17 +9,16 @@ import scipy.stats
 import xarray as xr
 
 from hamlearn.errors import HamlearnError
+from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.densities.recalibration import recalibration
 from hamlearn.infer.kinds import autoregressive
 from hamlearn.infer.members import site_states
 from hamlearn.infer.predictions.thermodynamics import Estimates
 from hamlearn.infer.predictions.widening import widened
-from hamlearn.processes import verb
 
 _DRAWS = 8192  # of every network, that its recalibration is fitted and normalised on
 
 
-@verb
 def log_prob_band(post: xr.DataTree, states: Any, level: float = 0.9, seed: int = 0) -> xr.Dataset:
     """Ln p of microstates with an interval, from the networks of an ensemble.
 
@@ -55,6 +54,7 @@ def log_prob_band(post: xr.DataTree, states: Any, level: float = 0.9, seed: int 
     >>> bool((band["lower"] < band["upper"]).all())
     True
     """
+    post = admit_posterior(post)
     networks = autoregressive.evaluators(post)
     if not 0 < level < 1:
         raise HamlearnError(f"level is the probability of the interval, between 0 and 1; got {level!r}.")

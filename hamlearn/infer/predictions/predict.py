@@ -14,6 +14,7 @@ import xarray as xr
 
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import kinds, tree
+from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.predictions import continuous
 from hamlearn.infer.predictions.agreement import TRUSTED, agreement
 from hamlearn.infer.predictions.centring import centred, refits
@@ -21,7 +22,6 @@ from hamlearn.infer.predictions.intervals import band
 from hamlearn.infer.predictions.reweight import from_density
 from hamlearn.infer.predictions.thermodynamics import Estimates, estimate
 from hamlearn.infer.predictions.widening import widened
-from hamlearn.processes import verb
 from hamlearn.systems.base import check_beta
 from hamlearn.systems.density import LearnedDensity
 from hamlearn.systems.pairwise import Pairwise
@@ -41,7 +41,6 @@ LONG_NAMES = {
 }
 
 
-@verb
 def predict(
     post: xr.DataTree,
     beta: float | Sequence[float] | np.ndarray,
@@ -109,6 +108,7 @@ def predict(
     >>> dict(curve["energy"].sizes)
     {'beta': 2, 'quantity': 5}
     """
+    post = admit_posterior(post)
     betas = np.atleast_1d(check_beta(beta))
     _check_level(level)
     if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:

@@ -1,4 +1,4 @@
-"""The free scalar field (λ = 0) in closed form: a Gaussian."""
+"""Free fields, of neighbour terms at any distances, in closed form: a Gaussian."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import xarray as xr
 
 from hamlearn.errors import HamlearnError
 from hamlearn.systems.base import check_beta
+from hamlearn.systems.field import Field
 from hamlearn.systems.lattice import Lattice
-from hamlearn.systems.scalar import ScalarField
 
 _BETA = {"long_name": "inverse temperature", "units": "1/action"}
 
 
 def applies(system: Any) -> bool:
     """Whether a system is a free field on a periodic hypercubic lattice."""
-    if not isinstance(system, ScalarField):
+    if not isinstance(system, Field):
         return False
     lattice: Lattice = system.lattice
-    return system.lam == 0 and lattice.kind == "hypercubic" and lattice.periodic
+    return system.free and not system.path and lattice.kind == "hypercubic" and lattice.periodic
 
 
-def modes(field: ScalarField) -> np.ndarray:
+def modes(field: Field) -> np.ndarray:
     """Eigenvalue of the quadratic form for every momentum, shape ``lattice.shape``.
 
-    m² + Σ_μ 2(1 − cos k_μ) for ``coupling="difference"``, m² − Σ_μ 2 cos k_μ for "product", with k = 2πn/L. Axes of extent 1
-    have no bonds and contribute nothing.
+    2c₂ + Σ_μ Σ_r 2κ_r (1 − cos r k_μ) for ``coupling="difference"``, 2c₂ − Σ_μ Σ_r 2κ_r cos r k_μ for "product", with k = 2πn/L and
+    2c₂ = m². Axes of extent 1 have no bonds and contribute nothing.
 
     Raises
     ------
@@ -41,17 +41,17 @@ def modes(field: ScalarField) -> np.ndarray:
     array([1., 3., 5., 3.])
     """
     if not applies(field):
-        raise HamlearnError(f"the closed form needs a free field, lam=0, on a periodic hypercubic lattice; got {field!r}.")
-    result = np.full(field.lattice.shape, float(field.m2))
+        raise HamlearnError(f"the closed form needs a free field (lam=0, no power but φ²) on a periodic hypercubic lattice; got {field!r}.")
+    result = np.full(field.lattice.shape, 2.0 * field.potential.c[1])
     for axis, extent in enumerate(field.lattice.shape):
         if extent > 1:
-            cosine = np.cos(2 * np.pi * np.arange(extent) / extent)
-            term = 2 * (1 - cosine) if field.coupling == "difference" else -2 * cosine
+            cosines = np.cos(2 * np.pi * np.outer(np.arange(1, len(field.kinetic) + 1), np.arange(extent)) / extent)
+            term = field.kinetic @ (2 * (1 - cosines) if field.coupling == "difference" else -2 * cosines)
             result = result + term.reshape([-1 if k == axis else 1 for k in range(result.ndim)])
     return result
 
 
-def propagator(field: ScalarField, beta: float = 1.0) -> np.ndarray:
+def propagator(field: Field, beta: float = 1.0) -> np.ndarray:
     """⟨φ_0 φ_x⟩ of a free field for every site x, shape ``lattice.shape``: (1/N) Σ_k e^{ikx}/(β ω_k).
 
     Examples
@@ -63,7 +63,7 @@ def propagator(field: ScalarField, beta: float = 1.0) -> np.ndarray:
     return np.fft.ifftn(1 / (float(check_beta(beta)) * modes(field))).real
 
 
-def log_partition(field: ScalarField, beta: Any) -> Any:
+def log_partition(field: Field, beta: Any) -> Any:
     """Log Z = ½ Σ_k log(2π/(β ω_k)) with the plain measure Π dφ."""
     points = check_beta(beta)
     logs = np.log(modes(field))
@@ -71,7 +71,7 @@ def log_partition(field: ScalarField, beta: Any) -> Any:
     return float(found) if points.ndim == 0 else found
 
 
-def thermodynamics(field: ScalarField, beta: Any) -> xr.Dataset:
+def thermodynamics(field: Field, beta: Any) -> xr.Dataset:
     """Energy S/N, heat capacity, entropy and free energy per site, and ⟨φ²⟩, of a free field at weight exp(−βS)."""
     points = np.atleast_1d(check_beta(beta))
     n, value = field.lattice.n_sites, np.atleast_1d(log_partition(field, points))
@@ -86,7 +86,7 @@ def thermodynamics(field: ScalarField, beta: Any) -> xr.Dataset:
     return xr.Dataset(data, {"beta": ("beta", points, _BETA)}, {"method": "closed form"})
 
 
-def sample(field: ScalarField, beta: float, draws: int, generator: np.random.Generator) -> np.ndarray:
+def sample(field: Field, beta: float, draws: int, generator: np.random.Generator) -> np.ndarray:
     """Independent fields ``(draws, *lattice.shape)``: white noise divided by √(β ω_k)."""
     axes = tuple(range(1, 1 + len(field.lattice.shape)))
     noise = np.fft.fftn(generator.normal(size=(draws, *field.lattice.shape)), axes=axes)

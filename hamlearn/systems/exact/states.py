@@ -11,7 +11,6 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.errors import HamlearnError
-from hamlearn.processes import verb
 from hamlearn.systems.base import Space, check_beta
 from hamlearn.systems.exact import enumeration, free, rings, transfer
 from hamlearn.systems.exact.averages import BETA_ATTRIBUTES
@@ -28,7 +27,6 @@ from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.path import Path
 
 
-@verb
 def state_energies(system: Any) -> np.ndarray:
     """Energy of every state, shape ``(q**n_sites,)``, in the order of :func:`all_states`.
 
@@ -55,7 +53,6 @@ def state_energies(system: Any) -> np.ndarray:
     return enumeration.evaluate(system)
 
 
-@verb
 def distribution(system: Any, beta: float) -> tuple[np.ndarray, np.ndarray]:
     """Every state and its exact probability.
 
@@ -90,7 +87,6 @@ def distribution(system: Any, beta: float) -> tuple[np.ndarray, np.ndarray]:
     return system.space.from_index(states), weights / weights.sum()
 
 
-@verb
 def moments(system: Any, beta: Any) -> xr.Dataset:
     """Exact moments of the magnetization per site m = Σ σ_i / N, by enumeration.
 
@@ -137,7 +133,6 @@ def moments(system: Any, beta: Any) -> xr.Dataset:
     return xr.Dataset(data, {"beta": ("beta", points, BETA_ATTRIBUTES)}, {"method": "enumeration"})
 
 
-@verb
 def sample(system: Any, beta: float, draws: int, seed: int) -> np.ndarray:
     """Independent samples from the exact Boltzmann distribution.
 
@@ -147,7 +142,7 @@ def sample(system: Any, beta: float, draws: int, seed: int) -> np.ndarray:
 
     Parameters
     ----------
-    system : Pairwise, QState, Path or free ScalarField
+    system : Pairwise, QState, Path or free Field
         A system small enough for enumeration or the transfer matrix, a path, or a periodic field with ``lam=0``.
     beta : float
         Inverse temperature, > 0.

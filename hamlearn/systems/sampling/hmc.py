@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from hamlearn.systems.parametric import as_argument, from_argument
 from hamlearn.systems.sampling import kinks, local
 
 TARGET = 0.8
@@ -63,15 +64,27 @@ class State(NamedTuple):
     heading: Any
 
 
+class Form(NamedTuple):
+    """What a trajectory is made of: what is compiled in."""
+
+    signs: bool
+    ladder: bool
+    even: bool
+    stacked: bool
+
+
 class HMCEngine:
     """All chains at all temperatures of one system, as the loop steps them.
+
+    The system is an argument of the compiled code: another one of the same structure compiles nothing.
 
     Parameters
     ----------
     system : System
-        With a continuous space and an ``action`` that JAX can trace and differentiate.
+        With a continuous space and an ``action`` that JAX can trace and differentiate; or many of one structure, each at its own
+        temperature (:func:`hamlearn.systems.parametric.stacked`).
     betas : array (n_beta,)
-        Inverse temperatures.
+        Inverse temperatures, one for each of a stack.
     chains : int
         Chains at each.
     adapt : int
@@ -80,10 +93,27 @@ class HMCEngine:
         Redraw the signs of a path after every trajectory (:mod:`.kinks`).
     ladder : bool
         Exchange microstates between neighbouring temperatures, which then must be in order.
+    even : bool, optional
+        Whether x → −x is a symmetry of the action; by default what the system says.
+    stacked : bool
+        Whether `system` is a stack.
     """
 
-    def __init__(self, system: Any, betas: np.ndarray, chains: int, adapt: int, *, signs: bool = False, ladder: bool = False) -> None:
-        self.system, self.adapt, self.signs, self.ladder = system, int(adapt), signs, ladder
+    def __init__(
+        self,
+        system: Any,
+        betas: np.ndarray,
+        chains: int,
+        adapt: int,
+        *,
+        signs: bool = False,
+        ladder: bool = False,
+        even: bool | None = None,
+        stacked: bool = False,
+    ) -> None:
+        self.system, self.adapt = as_argument(system), int(adapt)
+        even = bool(getattr(system, "even", False)) if even is None else even
+        self.form = Form(signs, ladder, even, stacked)
         self.betas = np.asarray(betas, np.float64)
         self.lead: tuple[int, ...] = (len(self.betas), chains)
         self.n_sites = system.lattice.n_sites
@@ -101,9 +131,7 @@ class HMCEngine:
     def advance(self, state: State, draws: int, thin: int) -> tuple[State, np.ndarray, dict[str, Any]]:
         """`draws` × `thin` trajectories: new state, states ``(draws, n_beta, chains, n_sites)``, sums over trajectories."""
         with jax.enable_x64(True):
-            new, total, buffer = _advance(
-                state, self.betas, self.adapt, draws, thin, system=self.system, signs=self.signs, ladder=self.ladder, capacity=self.capacity
-            )
+            new, total, buffer = _advance(state, self.system, self.betas, self.adapt, draws, thin, form=self.form, capacity=self.capacity)
             info = {name: np.asarray(value) for name, value in total.items()}
             return State(*(np.asarray(leaf) for leaf in new)), np.asarray(buffer[:draws]), info
 
@@ -112,9 +140,9 @@ class HMCEngine:
         return state
 
 
-@functools.partial(jax.jit, static_argnames=("system", "signs", "ladder", "capacity"))
-def _advance(state: State, betas: Any, adapt: Any, draws: Any, thin: Any, *, system: Any, signs: bool, ladder: bool, capacity: int) -> Any:
-    step = functools.partial(_trajectory, betas=betas, adapt=adapt, system=system, signs=signs, ladder=ladder)
+@functools.partial(jax.jit, static_argnames=("form", "capacity"))
+def _advance(state: State, system: Any, betas: Any, adapt: Any, draws: Any, thin: Any, *, form: Form, capacity: int) -> Any:
+    step = functools.partial(_trajectory, betas=betas, adapt=adapt, system=from_argument(system), form=form)
 
     def one_step(_: Any, carry: Any) -> Any:
         state, total = carry
@@ -131,7 +159,7 @@ def _advance(state: State, betas: Any, adapt: Any, draws: Any, thin: Any, *, sys
     return lax.fori_loop(0, draws, one_draw, (state, total, buffer))
 
 
-def _trajectory(state: State, *, betas: Any, adapt: Any, system: Any, signs: bool, ladder: bool) -> tuple[State, Any]:
+def _trajectory(state: State, *, betas: Any, adapt: Any, system: Any, form: Form) -> tuple[State, Any]:
     """One trajectory of all chains, and of a ladder one round of exchanges; information is a dictionary of numbers."""
     modes, sites = _transforms(system.lattice)
     shape = system.lattice.shape
@@ -139,6 +167,8 @@ def _trajectory(state: State, *, betas: Any, adapt: Any, system: Any, signs: boo
     def action(values: Any) -> Any:
         """(n_beta, chains)."""
         shaped = values.reshape((*values.shape[:2], *shape))
+        if form.stacked:
+            return jax.vmap(lambda one, x, beta: one.action(x, beta))(system, shaped, betas)
         return jax.vmap(system.action)(shaped, betas)
 
     gradient = jax.grad(lambda values: jnp.sum(action(values)))
@@ -182,9 +212,9 @@ def _trajectory(state: State, *, betas: Any, adapt: Any, system: Any, signs: boo
     if system.space.name == "angles":
         values = jnp.mod(values, _TURN)
         values = jnp.where(values >= _TURN, 0.0, values)
-    if signs:
+    if form.signs:
         values = kinks.redraw_signs(uniform[2, ..., :-1], values, betas, system)
-    elif getattr(system, "even", False):
+    elif form.even:
         # x → −x is a symmetry: either sign with probability ½.
         values = values * jnp.where(uniform[2, ..., -1:] < 0.5, 1.0, -1.0)
 
@@ -192,7 +222,7 @@ def _trajectory(state: State, *, betas: Any, adapt: Any, system: Any, signs: boo
     pace = 1.5 / jnp.sqrt(state.done + 2.0)
     log_step = jnp.where(adapting, jnp.clip(state.log_step + pace * (rate - TARGET), -12.0, 0.7), state.log_step)
     info, heading = {"acceptance": jnp.mean(accepted), "steps": steps}, state.heading
-    if ladder:
+    if form.ladder:
         # Of these uniform numbers only the very first is used above, and there is one pair fewer than there are rungs.
         values, heading, swaps = _exchange(uniform[0, 1:, :, -1], values, heading, state.done, action)
         info |= swaps

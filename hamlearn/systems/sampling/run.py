@@ -12,7 +12,6 @@ import xarray as xr
 from hamlearn import data, statistics
 from hamlearn.checkpoint import Checkpoint
 from hamlearn.errors import HamlearnError
-from hamlearn.processes import verb
 from hamlearn.systems.base import System
 from hamlearn.systems.pairwise import Pairwise
 from hamlearn.systems.potts import QState
@@ -26,7 +25,6 @@ from hamlearn.systems.tiles import Tiles
 Arrange = Callable[[np.ndarray], np.ndarray]  # states as an engine returns them to (beta, chain, draw, n_sites)
 
 
-@verb
 def simulate(
     system: System,
     beta: Any,
@@ -115,7 +113,7 @@ def simulate(
         saver = None if checkpoint is None else Checkpoint(checkpoint, identity(request.identity(chosen)), of="simulation")
         states, report = _chains(request, chosen, saver, progress)
     if system.space.continuous:
-        _refuse_stuck(system, states, float(report["acceptance"]))
+        refuse_stuck(system, states, float(report["acceptance"]))
     attrs = {"sampler": chosen, "sampler_choice": why, "seed": int(seed), **report}
     attrs |= _quality(system, states, independent=chosen == "exact", several=request.several)
     attrs["system"] = json.dumps(_description(system))
@@ -124,7 +122,7 @@ def simulate(
     return data.build(states, beta=request.betas, space=system.space, lattice=system.lattice, attrs=attrs)
 
 
-def _refuse_stuck(system: System, states: np.ndarray, acceptance: float) -> None:
+def refuse_stuck(system: System, states: np.ndarray, acceptance: float) -> None:
     """An error where angles or fields never moved, or went where no float holds their energy: such draws are none."""
     with np.errstate(all="ignore"):
         finite = bool(np.all(np.isfinite(states)) and np.all(np.isfinite(energies(system, states))))

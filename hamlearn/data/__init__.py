@@ -1,0 +1,38 @@
+"""Microstates, the one data type that crosses rooms.
+
+An :class:`xarray.Dataset` whose variable ``state`` has dims ``(chain, draw, *site dims)`` (a leading ``beta`` where
+several temperatures were observed), the inverse temperature as coordinate ``beta``, and what is known of its origin
+in attributes. Histograms carry ``count`` (how often a row was seen) or ``weight`` over ``(chain, draw)``.
+
+Whatever comes in is checked by the same code: arrays, tables and files when microstates are made of them
+(:func:`microstates`), Datasets at the door of every verb (:func:`admit`), whoever wrote or changed them.
+"""
+
+from hamlearn.data.codes import codes_of, recoded
+from hamlearn.data.making import build, microstates
+from hamlearn.data.reading import excerpt, fingerprint, multiplicity, on_disk, open_microstates, rows, split_by_beta
+from hamlearn.data.validation import SCHEMA, admit, admit_one, admit_states, flattened, validate
+from hamlearn.data.values import CONTINUOUS, SPACES, TURN
+
+__all__ = [
+    "CONTINUOUS",
+    "SCHEMA",
+    "SPACES",
+    "TURN",
+    "admit",
+    "admit_one",
+    "admit_states",
+    "build",
+    "codes_of",
+    "excerpt",
+    "fingerprint",
+    "flattened",
+    "microstates",
+    "multiplicity",
+    "on_disk",
+    "open_microstates",
+    "recoded",
+    "rows",
+    "split_by_beta",
+    "validate",
+]

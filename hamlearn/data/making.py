@@ -1,0 +1,205 @@
+"""Microstates made: of what a user has, and of what a sampler drew."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from os import PathLike, fspath
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from hamlearn import storage
+from hamlearn.arguments import require_beta, require_flag, shown
+from hamlearn.data.arrays import LEADING, as_array, name_axes, own_beta, own_dims
+from hamlearn.data.codes import without_gaps
+from hamlearn.data.validation import SCHEMA, admit_one, refuse_copied_chains
+from hamlearn.data.values import CONTINUOUS, SPACES, per_row, refuse_repeated_end, to_stored
+from hamlearn.errors import HamlearnError, choice
+
+
+def microstates(
+    source: Any,
+    space: str | None = None,
+    beta: float | Sequence[float] | None = None,
+    dims: Sequence[str] | None = None,
+    counts: Any = None,
+    weights: Any = None,
+    *,
+    q: int | None = None,
+    wrap: bool = False,
+) -> xr.Dataset:
+    """Observed microstates from an array or a file, validated.
+
+    Parameters
+    ----------
+    source : array-like, path, or Dataset
+        The states. Axis 0 is the draw, all other axes are sites, one chain, unless `dims` says otherwise. A path may
+        end in .nc, .zarr, .npz, .npy, .csv (also .csv.gz or zipped), .h5.
+    space : {"spins", "bits", "states", "angles", "reals"}
+        What the numbers mean: ±1 spins (the default), 0/1 bits (stored as spins, 1 is up), states 0 … q−1, angles in
+        radians in [0, 2π), or real numbers (paths, fields). A file written by hamlearn knows its own.
+    beta : float or sequence of float, optional
+        Inverse temperature(s) of the observation. Undeclared, couplings come out as βJ (β is recorded as 1) and
+        predictions elsewhere are marked hypothetical.
+    dims : sequence of str, optional
+        Names of the axes, with "beta", "chain" and "draw" for the leading ones and any name for site axes.
+    counts : array, int or str, optional
+        How often every row was observed; for a table file the number or name of the column that holds it.
+    weights : array, optional
+        Statistical weight of every row (sequence reweighting); the sum of weights is the effective sample size.
+    q : int, optional
+        Number of states for ``space="states"``. By default the states are the codes that occur: a code that is never observed is
+        no state, so 1 … 5 or 0, 2, 5 become 0 … 4 or 0 … 2, in their order, and the attribute ``codes`` keeps what they were.
+        Declare `q` where codes mean themselves (a clock's angles) or unobserved states exist.
+    wrap : bool
+        For ``space="angles"``: angles outside [0, 2π) are meant, and are reduced to it. Without it they are an error,
+        for they are more often degrees or another convention than angles that wound around.
+
+    Returns
+    -------
+    Dataset
+        Variable ``state`` ``(chain, draw, *sites)``: int8 for discrete spaces; float32 stays float32 and everything
+        else becomes float64 for angles and reals.
+
+    Raises
+    ------
+    HamlearnError
+        If values lie outside the space, are NaN or infinite, the array is empty or ragged, shapes disagree, β ≤ 0,
+        chains are copies of each other, or a periodic path repeats its first slice at its end.
+
+    Examples
+    --------
+    >>> import hamlearn as hl
+    >>> data = hl.microstates([[1, -1, 1], [1, 1, 1]], space="spins", beta=0.5)
+    >>> dict(data["state"].sizes)
+    {'chain': 1, 'draw': 2, 'site': 3}
+    """
+    given = {"space": space, "beta": beta, "dims": dims, "counts": counts, "weights": weights, "q": q}
+    given["wrap"] = True if wrap else None
+    if isinstance(source, xr.DataTree):
+        raise HamlearnError("this is a posterior or another tree of results, not microstates: give the data that it was learned from.")
+    require_flag(wrap, "wrap")
+    if isinstance(source, str | PathLike):
+        loaded = storage.read_states(fspath(source), count_column=counts if isinstance(counts, int | str) else None)
+        if isinstance(loaded, xr.Dataset):
+            return _already_said(admit_one(loaded), given)
+        source, space, beta, counts, weights, q = _with_what_a_file_says(loaded, fspath(source), space, beta, counts, weights, q)
+    if isinstance(source, xr.Dataset):
+        return _already_said(admit_one(source), given)
+    if isinstance(counts, str):
+        raise HamlearnError(
+            f"counts={counts!r} names a column of a table file; for an array give the counts themselves, one per microstate."
+        )
+    if isinstance(source, xr.DataArray):
+        dims, beta, source = own_dims(source, dims), own_beta(source, beta), source.values
+    array, names = name_axes(as_array(source), dims)
+    space = choice("spins" if space is None else space, SPACES, "space")
+    if wrap and space != "angles":
+        raise HamlearnError(f"wrap=True reduces angles to [0, 2π); it means nothing for space={space!r}, so leave it out.")
+    values, name, size = to_stored(array, space, q, wrap=wrap)
+    values = values.copy() if np.shares_memory(values, array) else values  # a later change of the array is no change of the data
+    if space in CONTINUOUS:
+        refuse_repeated_end(values, [axis for axis, label in enumerate(names) if label not in LEADING])
+    site_dims = [axis for axis in names if axis not in LEADING]
+    if dims is None:
+        site_dims = ["site"] if len(site_dims) == 1 else [f"x{index}" for index in range(len(site_dims))]
+    attrs: dict[str, Any] = {"source_space": space, "beta_declared": int(beta is not None)}
+    if name == "states" and q is None:
+        values, codes = without_gaps(values)
+        attrs |= {} if codes is None else {"codes": json.dumps(codes)}
+    made = _assemble(
+        values, beta=1.0 if beta is None else beta, name=name, q=size, site_dims=site_dims, attrs=attrs, counts=counts, weights=weights
+    )
+    refuse_copied_chains([made])
+    return made
+
+
+def _with_what_a_file_says(loaded: dict[str, Any], path: str, space: Any, beta: Any, counts: Any, weights: Any, q: Any) -> tuple[Any, ...]:
+    """States of a file that a stranger wrote, with what it says of them; what is said by hand counts for more."""
+    column = isinstance(counts, int | str) and counts is not None
+    if column and ("counts" not in loaded or path.lower().endswith((".npz", ".npy", ".h5", ".hdf5", ".nc"))):
+        raise HamlearnError(f"counts={counts!r} names a column of a table (.csv); {path} has no such column.")
+    said = lambda value, name: loaded.get(name) if value is None else value
+    space, q = said(space, "space"), said(q, "q")
+    return (
+        loaded["state"],
+        space if space is None or isinstance(space, str) else str(space),
+        said(beta, "beta"),
+        said(None if column else counts, "counts"),
+        said(weights, "weights"),
+        int(q) if isinstance(q, np.generic | np.ndarray) and np.ndim(q) == 0 and np.asarray(q).dtype.kind in "iu" else q,
+    )
+
+
+def build(
+    state: np.ndarray,
+    *,
+    beta: float | np.ndarray,
+    space: Any,
+    lattice: Any = None,
+    attrs: dict[str, Any] | None = None,
+    counts: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+) -> xr.Dataset:
+    """Microstates from an array that a sampler made: ``(chain, draw, *sites)`` or ``(beta, chain, draw, *sites)``.
+
+    `space` and `lattice` are a system's; the values are trusted, shapes are not.
+    """
+    lead = 2 + np.ndim(beta)
+    state = state.reshape((*state.shape[:lead], *lattice.shape)) if lattice is not None else state
+    site_dims = (
+        list(lattice.site_dims)
+        if lattice is not None
+        else (["site"] if state.ndim == lead + 1 else [f"x{i}" for i in range(state.ndim - lead)])
+    )
+    given = {"source_space": space.name, "beta_declared": 1, **(attrs or {})}
+    return _assemble(state, beta=beta, name=space.name, q=space.q, site_dims=site_dims, attrs=given, counts=counts, weights=weights)
+
+
+def _already_said(data: xr.Dataset, given: dict[str, Any]) -> xr.Dataset:
+    """`data`, unless an argument contradicts what it says of itself: it would be ignored otherwise."""
+    known = {"space": (data.attrs["space"], data.attrs.get("source_space")), "q": (data.attrs["q"],)}
+    for name, value in given.items():
+        agrees = np.array_equal(value, data["beta"]) if name == "beta" else any(np.array_equal(value, one) for one in known.get(name, ()))
+        if value is not None and not agrees:
+            said = f"space={data.attrs['space']!r}, q={data.attrs['q']}, beta={data['beta'].values.tolist()}"
+            raise HamlearnError(
+                f"these microstates already say what they are ({said}), so {name}={shown(value)} would be ignored; leave it out."
+            )
+    return data
+
+
+def _assemble(
+    values: np.ndarray,
+    *,
+    beta: Any,
+    name: str,
+    q: int,
+    site_dims: list[str],
+    attrs: dict[str, Any],
+    counts: Any,
+    weights: Any,
+) -> xr.Dataset:
+    temperatures = require_beta(beta)
+    lead = ["beta", "chain", "draw"] if temperatures.ndim else ["chain", "draw"]
+    if values.ndim != len(lead) + len(site_dims) or (temperatures.ndim and len(temperatures) != values.shape[0]):
+        if temperatures.ndim:
+            raise HamlearnError(
+                f"several beta need a leading 'beta' axis of that length: dims=('beta', 'chain', 'draw', ...); got shape {values.shape}."
+            )
+        raise HamlearnError("a 'beta' axis needs the list of its temperatures: beta=[...].")
+    if counts is not None and weights is not None:
+        raise HamlearnError("give counts= (how often a row was seen) or weights=, not both.")
+    shape = values.shape[: len(lead)]
+    coords: dict[str, Any] = {"beta": ("beta", temperatures) if temperatures.ndim else float(temperatures)}
+    coords |= {axis: np.arange(size) for axis, size in zip(lead[-2:], shape[-2:], strict=True)}
+    dataset = xr.Dataset({"state": ((*lead, *site_dims), values)}, coords=coords)
+    for label, given in (("count", counts), ("weight", weights)):
+        if given is not None:
+            dataset[label] = (lead, per_row(given, shape, label + "s"))
+    if counts is not None:
+        attrs = {**attrs, "independent": 1}  # a histogram has lost the order of its draws
+    dataset.attrs = {"space": name, "q": q, "schema_version": SCHEMA, **attrs}
+    return dataset
