@@ -56,6 +56,7 @@ def read_hdf5(target: Path) -> dict[str, Any]:
     """States and their companions from the top of an HDF5 file."""
     import h5py
 
+    hdf5.require_finite(target)
     with h5py.File(target, "r") as file:
         found = hdf5.entries(file, target)
         load = lambda key: lambda: hdf5.load(found[key], key, target)

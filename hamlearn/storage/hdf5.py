@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -36,6 +37,43 @@ def inspect(file: Any, target: Path, *, whole: bool = True, without: tuple[str, 
         size = require_array(f"{target}: {name}", dataset.shape or (), dataset.dtype.itemsize, dataset.chunks, whole=loaded)
         total += size if loaded else 0
     memory.require(total, f"the arrays of {target} would together", "Cut it into smaller files.")
+
+
+def require_finite(target: Path) -> None:
+    """Raise if HDF5 would never return from a damaged file: free space of size 0 in a heap of text is an endless loop to it."""
+    piece, overlap = 1 << 22, 3
+    with open(target, "rb") as file:
+        size, start = file.seek(0, os.SEEK_END), 0
+        while start < size:
+            file.seek(start)
+            content = file.read(piece + overlap)
+            at = content.find(_HEAP)
+            while 0 <= at < piece:
+                file.seek(start + at)
+                if _endless(file, size - start - at):
+                    raise HamlearnError(f"cannot read {target}: it is damaged (a heap of free space without size). Restore a copy.")
+                at = content.find(_HEAP, at + 1)
+            start += piece
+
+
+_HEAP = b"GCOL"
+
+
+def _endless(file: IO[bytes], left: int) -> bool:
+    """Whether the heap at which `file` stands, with `left` bytes to the file's end, has no end."""
+    header = file.read(16)
+    if len(header) < 16 or header[4:8] != b"\1\0\0\0":
+        return False
+    size = int.from_bytes(header[8:], "little")
+    if not 16 < size <= min(left, 1 << 28):
+        return False  # not a heap, or one that HDF5 refuses
+    heap, at = file.read(size - 16), 0
+    while at + 16 <= len(heap):
+        number, length = int.from_bytes(heap[at : at + 2], "little"), int.from_bytes(heap[at + 8 : at + 16], "little")
+        if number == 0 and length == 0:
+            return True
+        at += 16 + (length + 7) // 8 * 8 if number else length
+    return False
 
 
 def require_own(dataset: Any, name: str, target: Path) -> None:

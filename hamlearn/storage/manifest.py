@@ -118,6 +118,10 @@ def require_ours(target: Path) -> tuple[str, ...]:
     """
     if not os.path.isdir(target):
         return ()
+    try:
+        read(target)  # what a newer version wrote is not replaced
+    except Damaged:
+        pass
     names = sorted(os.listdir(target), reverse=True)
     versions = [name for name in names if VERSION.fullmatch(name)]
     legacy = _legacy(target, names)
