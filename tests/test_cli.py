@@ -296,6 +296,7 @@ def test_a_fault_of_our_own_is_one_line_and_its_traceback_is_kept(tmp_path, monk
 
 
 MISTAKES = {
+    "the same data twice": (["learn", "bits.csv", "./bits.csv", "--space", "bits", "-o", "p.nc"], "given twice"),
     "no temperatures": (["predict", "bits.csv", "--beta", "0.1:1:0", "-o", "c.nc"], "count from 1"),
     "too many temperatures": (["predict", "bits.csv", "--beta", "0.1:1:1000000000", "-o", "c.nc"], "count from 1"),
     "beta that is no number": (["simulate", "ising", "--beta", "nan", "-o", "d.nc"], "finite number > 0"),

@@ -82,6 +82,11 @@ MOMENTS = {
         "def fails(*a, **k):\n    try:\n        signal.raise_signal(signal.SIGINT)\n        list(range(9))\n    except KeyboardInterrupt:\n"
         "        raise RuntimeError('broken')\nloop.run = fails"
     ),
+    "while compiled code is imported, where an exception would abort the process": (
+        "from importlib.machinery import ExtensionFileLoader\nclass Loader(ExtensionFileLoader):\n    def exec_module(self, module):\n"
+        "        signal.raise_signal(signal.SIGINT)\n        list(range(9))\n"
+        "def loads(*a, **k):\n    try: Loader('x', 'x').exec_module(None)\n    finally: print('unwound', flush=True)\nloop.run = loads"
+    ),
     # The main thread waits for a lock that it holds, in C and without Python's lock, as compiled code would work.
     "in compiled code that hears nothing": (
         "import ctypes, threading\nfrom hamlearn.cli import signals\nsignals._DEAF_S = 0.3\ndef deaf(*a, **k):\n"

@@ -53,17 +53,19 @@ def _said(listening: Listening) -> int:
 
     try:
         return _command(listening)
-    except HamlearnError as error:
-        return stop(str(error))
-    except MemoryError:
-        return stop("out of memory; use fewer microstates, members or a smaller lattice.")
     except Exception as mistake:
+        if listening.first is not None:  # what a library made of the interrupt
+            return 1
+        if isinstance(mistake, HamlearnError):
+            return stop(str(mistake))
+        if isinstance(mistake, MemoryError):
+            return stop("out of memory; use fewer microstates, members or a smaller lattice.")
         message = getattr(mistake, "format_message", None)  # the command line's own usage errors
         if message is not None:
             return stop(_usage(mistake, message()))
         if isinstance(mistake, OSError) and mistake.filename is None and mistake.errno in _OF_STREAMS:
             return _unwritten(mistake)
-        return 1 if listening.first is not None else _fault(mistake)
+        return _fault(mistake)
 
 
 def _command(listening: Listening) -> int:

@@ -87,6 +87,13 @@ def betas_of(text: str | None, files: list[Path]) -> list[float | None]:
     return betas
 
 
+def require_different(files: list[Path]) -> None:
+    """Refuse a file that is given twice: its microstates would count twice."""
+    for index, file in enumerate(files):
+        if any(file.absolute() == other.absolute() for other in files[:index]):
+            raise HamlearnError(f"{file} is given twice, and its microstates would count twice; give every file once.")
+
+
 def _example(files: list[Path]) -> str:
     return ",".join(f"{0.2 + 0.1 * k:g}" for k in range(min(len(files), 4))) + (",…" if len(files) > 4 else "")
 

@@ -1,8 +1,10 @@
 """What a command does when it is told to stop: leave with a true sentence, at once where the libraries below do not answer.
 
-The signals are SIGINT (Ctrl-C), SIGTERM and SIGHUP; one that the caller has set to be ignored stays ignored (``nohup``). The first one
-raises :class:`Stopped`, a KeyboardInterrupt, in the main thread, so that loops save themselves on its way. The process then ends without
-the interpreter's teardown, in which threads of compiled libraries that are still at work have crashed it.
+The signals are SIGINT (Ctrl-C), SIGTERM and SIGHUP; one that the caller has set to be ignored stays ignored (``nohup``). Where a run
+that saves itself is under way, the first one raises :class:`Stopped`, a KeyboardInterrupt, in the main thread, and the run saves itself on
+its way. Anywhere else nothing would be gained by it, and much is lost where it falls into a callback of compiled code: measured, the
+start of a C++ module aborts, and the collector's callbacks swallow it. The command then ends in the handler. In every case the process
+ends without the interpreter's teardown, in which threads of compiled libraries that are still at work have crashed it.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import signal
 import sys
 import threading
 import time
+from importlib.machinery import ExtensionFileLoader
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self
 
@@ -49,6 +52,7 @@ class Listening:
         self._before: dict[int, Any] = {}
         self._wakeup, self._pipe = -1, (-1, -1)
         self._hook: Any = None
+        self._ending = threading.Lock()
         self._handler = self._heard  # one object: a bound method is a new one every time
 
     def __enter__(self) -> Self:
@@ -76,15 +80,18 @@ class Listening:
 
     def leave(self) -> NoReturn:
         """Say what is kept and end the process."""
-        for number in self._before:
-            signal.signal(number, signal.SIG_IGN)  # nothing interrupts the sentence
         self._end(self.first or signal.SIGINT)
+        while True:  # the watch has begun to say it
+            time.sleep(1.0)
 
-    def _heard(self, number: int, _frame: FrameType | None) -> None:
+    def _heard(self, number: int, frame: FrameType | None) -> None:
         """The handler, in the main thread."""
         self._calls += 1
         if self.first is None:
             self.first = number
+        if not self.work.saves_itself() or _is_loading(frame):
+            self._end(self.first)
+            return
         now = time.monotonic()
         if now - self._raised >= _AGAIN_S:
             self._raised = now
@@ -124,11 +131,24 @@ class Listening:
                 os.kill(os.getpid(), number)
             os.close(pipe)
 
-    def _end(self, number: int) -> NoReturn:
-        tell(f"hamlearn: {WORDS[signal.Signals(number).name]}; {self.work.sentence()}")
-        with contextlib.suppress(Exception):
-            sys.stdout.flush()
+    def _end(self, number: int) -> None:
+        """Say what is kept and end the process, once; past Python's buffers, which the interrupted code may be holding."""
+        if not self._ending.acquire(blocking=False):
+            return
+        cursor = "\x1b[?25h" if os.isatty(2) else ""  # a progress bar hides it
+        line = f"{cursor}hamlearn: {WORDS[signal.Signals(number).name]}; {self.work.sentence()}\n"
+        with contextlib.suppress(OSError):
+            os.write(2, line.encode(errors="backslashreplace"))
         os._exit(128 + number)
+
+
+def _is_loading(frame: FrameType | None) -> bool:
+    """Whether compiled code is being imported further up."""
+    while frame is not None:
+        if frame.f_code.co_name in ("create_module", "exec_module") and isinstance(frame.f_locals.get("self"), ExtensionFileLoader):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def tell(line: str) -> None:

@@ -16,6 +16,7 @@ from hamlearn.cli.options import (
     read_names,
     read_powers,
     read_shape,
+    require_different,
     require_lattice_options,
     require_own_options,
     warn_of_axes,
@@ -156,6 +157,7 @@ def learn(
     if model == "couplings":
         require_lattice_options(graph, shape, open_boundaries=open_boundaries)
     betas, column = betas_of(beta, files), read_column(counts)
+    require_different(files)
     require_target(output, inputs=[*files, Path(graph)])
     data = [hl.microstates(file, space=space, beta=value, counts=column) for file, value in zip(files, betas, strict=True)]
     makers: dict[str, Any] = {

@@ -28,6 +28,10 @@ class Work:
     written: list[Path] = field(default_factory=list)
     wanted: int = 1
 
+    def saves_itself(self) -> bool:
+        """Whether a run is under way that an interrupt makes save itself."""
+        return bool(self.checkpoints) and not self.written
+
     def sentence(self) -> str:
         """What is kept, and what running the command again does.
 

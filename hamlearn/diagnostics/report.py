@@ -21,6 +21,7 @@ from hamlearn.diagnostics.verdict import Verdict, verdict
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import tree
 from hamlearn.infer.accepted import admit_posterior
+from hamlearn.interrupts import uninterrupted
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -88,7 +89,8 @@ def report(post: xr.DataTree, path: str | os.PathLike[str], prediction: xr.Datas
     target = Path(path)
     storage.require_writable(target, (target.suffix,))  # before the work, not after it
     page = render(post, prediction, title)
-    return storage.write_atomically(target, lambda temporary: _write(temporary, page))
+    with uninterrupted():
+        return storage.write_atomically(target, lambda temporary: _write(temporary, page))
 
 
 def _write(path: Path, page: str) -> None:
