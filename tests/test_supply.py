@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import hamlearn as hl
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -47,6 +49,10 @@ def test_everything_that_the_project_asks_for_is_locked():
     asked += [one for name, extra in extras.items() if name != "cuda" for one in extra]  # CUDA libraries follow the driver
     missing = {normal(re.split(r"[\s<>=\[!~;]", one)[0]) for one in asked} - set(lock())
     assert not missing
+
+
+def test_the_version_is_written_in_two_places_alike():
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == hl.__version__
 
 
 def advisories():
