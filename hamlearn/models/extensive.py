@@ -216,7 +216,9 @@ class BoundExtensive:
     def shown(self, index: Any) -> Any:
         """What tiles of states (as value indices) ``(batch, n_sites)`` are shown, ``(batch, tile, inputs)``."""
         table = jnp.asarray(dense.contrasts(self.space), jnp.float32)
-        return table[index][:, self.tile_sites].reshape(len(index), len(self.tile_sites), -1)
+        return jnp.take(jnp.take(table, index, axis=0), jnp.asarray(self.tile_sites, jnp.int32), axis=1).reshape(
+            len(index), len(self.tile_sites), -1
+        )
 
     def local(self, weights: Weights, shown: Any) -> Any:
         """ε of what tiles are shown, ``(batch, tile, inputs)``, shape ``(batch, tile, outputs)``."""
@@ -278,7 +280,6 @@ class ExtensiveEnergy(ParametricSystem, kind="extensive", structure=("bound",)):
 
     bound: BoundExtensive
     weights: Weights
-    pure_jax: ClassVar[bool] = False  # stepped from Python, all chains in one call
 
     @property
     def space(self) -> Space:
@@ -290,10 +291,13 @@ class ExtensiveEnergy(ParametricSystem, kind="extensive", structure=("bound",)):
         """Periodic and hypercubic."""
         return hypercubic(self.bound.shape)
 
-    def energy(self, states: Any) -> np.ndarray:
-        """Energy of states ``(..., *lattice.shape)``, shape ``(...)``; of mean near zero only after training."""
-        flat = as_site_axes(np.asarray(states), self.bound.shape)
-        index = self.space.index(flat).reshape(-1, flat.shape[-1]).astype(np.int8)
+    def energy(self, states: Any) -> Any:
+        """Energy of states ``(..., *lattice.shape)``, shape ``(...)``; of mean near zero only after training. NumPy or JAX."""
+        flat = as_site_axes(states if isinstance(states, jax.Array) else np.asarray(states), self.bound.shape)
+        index = self.space.index(flat).reshape(-1, flat.shape[-1])
+        if isinstance(flat, jax.Array):
+            return self.bound.outputs(self.weights, index.astype(jnp.int32))[:, 0].reshape(flat.shape[:-1])
+        index = index.astype(np.int8)
         chunks = [self._energy(index[start : start + 2048]) for start in range(0, len(index), 2048)]
         return np.concatenate(chunks).reshape(flat.shape[:-1])
 

@@ -55,10 +55,11 @@ class Space:
         self._require_discrete("a list of values")
         return np.array([-1, 1], np.int8) if self.name == "spins" else np.arange(self.q, dtype=np.int8)
 
-    def index(self, states: np.ndarray) -> np.ndarray:
+    def index(self, states: Any) -> Any:
         """Index of each state in :attr:`values` (what tables are indexed with)."""
         self._require_discrete("indices into a table")
-        return (np.asarray(states) + 1) // 2 if self.name == "spins" else np.asarray(states)
+        states = np.asarray(states) if isinstance(states, list | tuple) else states
+        return (states + 1) // 2 if self.name == "spins" else states
 
     def from_index(self, index: np.ndarray) -> np.ndarray:
         """Inverse of :meth:`index`."""

@@ -15,6 +15,7 @@ from contracts.worlds import NOT_WRITTEN, NUMPY_ONLY, SYSTEMS, microstates_of
 import hamlearn as hl
 from hamlearn import statistics
 from hamlearn.systems import System, from_dict
+from hamlearn.systems.sampling import simulate_systems
 from statistics_budget import assert_within
 
 WRITTEN = [name for name in SYSTEMS if name not in NOT_WRITTEN]
@@ -111,6 +112,19 @@ def test_a_sampler_agrees_with_what_is_known_exactly(name):
     ess = series.size / max(1.0, float(np.max(statistics.integrated_autocorrelation_time(series))))
     error = series.std() / np.sqrt(ess)
     assert_within(series.mean(), truth, error, name)
+
+
+@pytest.mark.parametrize("name", ["extensive energy", "a user's own", "tiles"])
+def test_members_known_by_their_energies_are_simulated_together(name):
+    """Two members, two temperatures, exchanges where JAX can trace them: each against all states."""
+    system, betas = SYSTEMS[name](), np.array([0.3, 0.6])
+    states = simulate_systems([system, system], betas, draws=400, chains=2, seed=3, sampler="tempering", burn_in=100, thin=2)
+    assert states.shape == (2, 2, 2, 400, *system.lattice.shape)
+    energy = np.asarray(system.energy(states.reshape(-1, *system.lattice.shape)), float).reshape(states.shape[:4])
+    for k, beta in enumerate(betas):
+        series = energy[:, k].reshape(4, -1) / system.lattice.n_sites
+        ess = series.size / max(1.0, float(np.max(statistics.integrated_autocorrelation_time(series))))
+        assert_within(series.mean(), _known(system, beta), series.std() / np.sqrt(ess), f"{name} at {beta}")
 
 
 def _known(system, beta):

@@ -26,6 +26,7 @@ _MOST_UPDATES = 2e9  # of single sites in one run, when more draws are needed: a
 _MOST_CLUSTER_UPDATES = 2e8  # of single sites by cluster moves: about ten seconds
 _LEAST_SHARE = 0.2  # of the draws, that reweighting must leave
 _BURN_IN, _THIN = 400, 5
+_RANDOM = 2048  # states that tell how far the energies of infinite temperature scatter
 
 
 @dataclass(frozen=True)
@@ -322,6 +323,10 @@ def _ladder(systems: Sequence[Any], betas: np.ndarray) -> np.ndarray:
     for system in systems[:8]:
         if isinstance(system, Tiles):
             variances.append(free_variance(system))
+            continue
+        if not hasattr(system, "coupling_tables"):  # known by its energies alone: their variance over random states
+            states = system.space.values[np.random.default_rng(0).integers(system.space.q, size=(_RANDOM, *system.lattice.shape))]
+            variances.append(float(np.var(np.asarray(system.energy(states), float))))
             continue
         tables = system.coupling_tables()
         tables = tables - tables.mean(-1, keepdims=True) - tables.mean(-2, keepdims=True) + tables.mean((-1, -2), keepdims=True)

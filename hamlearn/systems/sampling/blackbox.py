@@ -6,6 +6,7 @@ n_sites calls, so this is the sampler of last resort, and the one that works for
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,14 @@ class State(NamedTuple):
 
     The random numbers of a sweep depend on those two alone, so a run can be resumed from any sweep.
     """
+
+    values: np.ndarray
+    seed: np.ndarray
+    sweep: np.ndarray
+
+
+class Members(NamedTuple):
+    """States of several black boxes: values ``(member, chains, n_sites)``, their seeds, and the number of the sweep."""
 
     values: np.ndarray
     seed: np.ndarray
@@ -93,3 +102,42 @@ class BlackBoxEngine:
         for beta, members in self.groups:
             result[members] = np.asarray(self.system.action(states[members], beta))
         return result
+
+
+class BlackBoxMembers:
+    """Several black boxes, each with its own chains: an engine with an axis of members, without exchanges.
+
+    Parameters
+    ----------
+    systems : sequence of System
+    betas : array (member, ...)
+        Inverse temperatures of the chains of every member.
+    """
+
+    capacity = 256
+
+    def __init__(self, systems: Sequence[System], betas: np.ndarray) -> None:
+        self.engines = [BlackBoxEngine(system, np.ravel(row)) for system, row in zip(systems, betas, strict=True)]
+        self.lead = betas.shape
+        self.updates_per_step = sum(engine.updates_per_step for engine in self.engines)
+
+    def init(self, values: np.ndarray, seed: np.random.SeedSequence) -> Members:
+        """State from values ``(*lead, n_sites)``."""
+        seeds = seed.spawn(len(self.engines))
+        flat = values.reshape(self.lead[0], -1, values.shape[-1])
+        states = [engine.init(one, own) for engine, one, own in zip(self.engines, flat, seeds, strict=True)]
+        return Members(np.stack([one.values for one in states]), np.stack([one.seed for one in states]), states[0].sweep)
+
+    def advance(self, state: Members, draws: int, thin: int) -> tuple[Members, np.ndarray, dict[str, Any]]:
+        """`draws` × `thin` sweeps of all: new state, states ``(draws, *lead, n_sites)``, and sums over sweeps."""
+        found = [
+            engine.advance(State(values, seed, state.sweep), draws, thin)
+            for engine, values, seed in zip(self.engines, state.values, state.seed, strict=True)
+        ]
+        new = Members(np.stack([one.values for one, *_ in found]), state.seed, found[0][0].sweep)
+        states = np.stack([states for _, states, _ in found], 1)
+        return new, states.reshape(draws, *self.lead, -1), {"acceptance": float(np.mean([info["acceptance"] for *_, info in found]))}
+
+    def tune(self, state: Members, info: dict[str, Any]) -> Members:
+        """Nothing to tune."""
+        return state

@@ -11,8 +11,11 @@ from hamlearn.errors import HamlearnError, choice
 from hamlearn.systems.base import Space, check_beta
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.pairwise import Pairwise
+from hamlearn.systems.parametric import stacked
 from hamlearn.systems.potts import QState
 from hamlearn.systems.sampling import loop, vectorised
+from hamlearn.systems.sampling.blackbox import BlackBoxMembers
+from hamlearn.systems.sampling.metropolis import MetropolisEngine
 from hamlearn.systems.sampling.request import check_integers
 from hamlearn.systems.sampling.tiles import TileEngine
 from hamlearn.systems.tiles import Tiles
@@ -118,10 +121,11 @@ def simulate_systems(
 
     Parameters
     ----------
-    systems : sequence of Pairwise, QState or Tiles
+    systems : sequence of System
         Members, such as those of a posterior; they differ in their parameters only.
     beta, draws, chains, seed, sampler, burn_in, thin, start, observe, progress
-        As for :func:`simulate_members`; tiles know "heat_bath" and "tempering".
+        As for :func:`simulate_members`; tiles know "heat_bath" and "tempering". Systems known by their energies alone make
+        Metropolis moves whichever is asked for; those that JAX cannot trace exchange nothing.
 
     Returns
     -------
@@ -130,7 +134,7 @@ def simulate_systems(
     Raises
     ------
     HamlearnError
-        If the systems are of different kinds, lattices or windows, or of a kind that is stepped one by one.
+        If the systems are of different kinds, lattices or windows, or continuous.
 
     Examples
     --------
@@ -153,11 +157,23 @@ def simulate_systems(
         }
         return simulate_members(first.lattice, first.space, arrays, beta, **options)
     if not isinstance(first, Tiles):
-        raise HamlearnError(f"{first!r} cannot be simulated together with other members; use hl.simulate for each.")
+        return _simulate(_known_by_energies(systems, sampler), first.lattice, first.space, len(systems), beta, **options)
     choice(sampler, ("heat_bath", "tempering"), "sampler of tiles")
     if any((one.window, one.stride, one.tables.shape) != (first.window, first.stride, first.tables.shape) for one in systems):
         raise HamlearnError("members that are simulated together must have tiles of one window and stride.")
     return _simulate(lambda rungs: TileEngine(systems, rungs), first.lattice, first.space, len(systems), beta, **options)
+
+
+def _known_by_energies(systems: Sequence[Any], sampler: str) -> Callable[[np.ndarray], loop.Engine]:
+    """What makes an engine of Metropolis moves, compiled where JAX can trace all systems as one."""
+    first = systems[0]
+    if first.space.continuous:
+        raise HamlearnError(f"{first!r} is continuous: members are simulated together by hybrid Monte Carlo (systems.sampling.stacks).")
+    stack = stacked(systems) if all(one.pure_jax for one in systems) else None
+    if stack is None:
+        return lambda rungs: BlackBoxMembers(systems, rungs)
+    ladder = sampler == "tempering"
+    return lambda rungs: MetropolisEngine(stack, rungs, first.space, first.lattice, stacked=True, ladder=ladder)
 
 
 def _simulate(

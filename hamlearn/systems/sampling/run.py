@@ -18,6 +18,7 @@ from hamlearn.systems.potts import QState
 from hamlearn.systems.sampling import blackbox, cluster, continuous, loop, vectorised
 from hamlearn.systems.sampling.checkpoint import request as identity
 from hamlearn.systems.sampling.energies import energies, order_parameters
+from hamlearn.systems.sampling.metropolis import MetropolisEngine
 from hamlearn.systems.sampling.request import Request
 from hamlearn.systems.sampling.tiles import TileEngine
 from hamlearn.systems.tiles import Tiles
@@ -195,6 +196,8 @@ def _plain_engine(request: Request, sampler: str, seed: np.random.SeedSequence) 
     if isinstance(system, Tiles) and sampler == "heat_bath":
         return TileEngine([system], flat[None]), values[None], arrange
     if not isinstance(system, Pairwise | QState):
+        if system.pure_jax:
+            return MetropolisEngine(system, flat, system.space, system.lattice), values, arrange
         return blackbox.BlackBoxEngine(system, flat), values, arrange
     if sampler in ("wolff", "swendsen_wang"):
         return cluster.ClusterEngine(system, flat, sampler == "wolff"), values, arrange
