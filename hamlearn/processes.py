@@ -9,11 +9,16 @@ while it inherits their locks: there every verb refuses to start, where it would
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import ParamSpec, TypeVar
 
 from hamlearn.errors import HamlearnError
+
+Asked = ParamSpec("Asked")
+Answer = TypeVar("Answer")
 
 
 class _Here:
@@ -39,7 +44,7 @@ def alone() -> Iterator[None]:
 
 
 def require_not_forked() -> None:
-    """Refuse to work in a child that was forked after hamlearn had been used; every verb begins with it.
+    """Refuse to work in a child that was forked after hamlearn had been used; every :func:`verb` begins with it.
 
     Raises
     ------
@@ -59,6 +64,26 @@ def require_not_forked() -> None:
     _Here.used = True
 
 
+def verb(function: Callable[Asked, Answer]) -> Callable[Asked, Answer]:
+    """What a user calls: it begins with :func:`require_not_forked`.
+
+    Examples
+    --------
+    >>> @verb
+    ... def add(a, b):
+    ...     return a + b
+    >>> add(1, 2)
+    3
+    """
+
+    @functools.wraps(function)
+    def checked(*arguments: Asked.args, **options: Asked.kwargs) -> Answer:
+        require_not_forked()
+        return function(*arguments, **options)
+
+    return checked
+
+
 def _in_child() -> None:
     _Here.lock = threading.RLock()  # the thread that held the old one does not exist here
     _Here.forked = _Here.forked or _Here.used
@@ -67,4 +92,4 @@ def _in_child() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_in_child)
 
-__all__ = ["alone", "require_not_forked"]
+__all__ = ["alone", "require_not_forked", "verb"]

@@ -10,12 +10,14 @@ from hamlearn import data as microstates
 from hamlearn import diagnostics, infer
 from hamlearn.arguments import require_flag
 from hamlearn.infer import tree
+from hamlearn.processes import verb
 
 if TYPE_CHECKING:
     import numpy as np
     import xarray as xr
 
 
+@verb
 def learn(
     data: xr.Dataset | Iterable[xr.Dataset] | str | PathLike[str],
     model: Any,
@@ -91,6 +93,7 @@ def learn(
     return diagnostics.attach(post, sets, check=check, seed=seed)
 
 
+@verb
 def extrapolate(posts: xr.DataTree | Sequence[xr.DataTree], beta: float, *, fixed: str = "sites", seed: int = 0) -> xr.DataTree:
     """A posterior over actions at an inverse temperature that was not observed, with a verdict on how far it may be trusted.
 
@@ -134,6 +137,7 @@ def extrapolate(posts: xr.DataTree | Sequence[xr.DataTree], beta: float, *, fixe
     return diagnostics.attach(infer.extrapolate(posts, beta, fixed=fixed, seed=seed))
 
 
+@verb
 def predict(
     post: xr.DataTree,
     beta: float | Sequence[float] | np.ndarray,

@@ -111,6 +111,8 @@ MAY_READ_THE_CLOCK = {
     "cli/demo.py": "how long it took, said at its end",
     "cli/signals.py": "whether two signals are one",
     "systems/sampling/loop.py": "when a checkpoint is written",
+    "infer/engines/numpyro.py": "when a checkpoint is written",
+    "infer/engines/gibbs/runs.py": "when a checkpoint is written",
     "infer/kinds/dcl.py": "seconds in the record",
     "infer/kinds/actions.py": "seconds in the record",
     "infer/kinds/clusters.py": "seconds in the record",

@@ -13,6 +13,7 @@ import xarray as xr
 
 from hamlearn.infer import kinds, tree
 from hamlearn.infer.accepted import admit_posterior
+from hamlearn.processes import verb
 from hamlearn.statistics import first_largest
 
 SAMPLED = ("nuts", "gibbs")  # engines whose draws form Markov chains; the others draw independently from a normal
@@ -21,6 +22,7 @@ TAILS = (0.05, 0.95)  # the quantiles whose effective sample size is the tail's
 MAX_TREE_DEPTH = 10  # NumPyro's default: trajectories of 2**10 − 1 steps were cut short
 
 
+@verb
 def convergence(post: xr.DataTree) -> dict[str, Any]:
     """R̂, effective sample sizes, Monte Carlo errors, divergences and saturated trees of a posterior.
 
@@ -88,6 +90,7 @@ def sampled(post: xr.DataTree) -> bool:
     return tree.record_of(post)["engine"]["name"] in SAMPLED
 
 
+@verb
 def summary(post: xr.DataTree, round_to: int | None = 4) -> pd.DataFrame:
     """One row per coupling and field: mean, sd, equal-tailed 90 % interval, ESS, R̂.
 

@@ -13,10 +13,12 @@ from hamlearn.diagnostics import arviz, comparison, densities, invariants, score
 from hamlearn.diagnostics.verdict import CHECK, Verdict, verdict
 from hamlearn.infer import kinds, records, tree
 from hamlearn.infer.accepted import admit_posterior
+from hamlearn.processes import verb
 
 MEMBERS = 8  # of a posterior, whose mean energy score tests look at: its error is a third of a member's
 
 
+@verb
 def attach(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None = None, *, check: bool = True, seed: int = 0) -> xr.DataTree:
     """Judge a posterior and record the judgement with it; `learn` does this.
 
@@ -69,6 +71,7 @@ def _score_tests(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], tau
     return scores.energies(members, [records.as_part(one, members[0].space) for one in sets], tau, seed)
 
 
+@verb
 def judge(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None = None, *, check: bool = True, seed: int = 0) -> Verdict:
     """:func:`attach`, then :func:`verdict`."""
     post = admit_posterior(post)

@@ -15,6 +15,7 @@ import numpy as np
 import scipy.stats
 
 from hamlearn.errors import HamlearnError
+from hamlearn.processes import verb
 from hamlearn.progress import track
 
 
@@ -75,6 +76,7 @@ class Ranks:
         return f"SBC over {len(self.ranks)} data sets, {self.ranks.shape[1]} parameters: overall p = {self.overall_p:.3g}"
 
 
+@verb
 def coverage(
     simulate_and_learn: Callable[[int], tuple[Any, Any]], n: int, level: float = 0.9, *, executor: Executor | None = None
 ) -> Coverage:
@@ -115,6 +117,7 @@ def coverage(
     return Coverage(level, fractions, float(fractions.mean()), float(fractions.std(ddof=1) / np.sqrt(n)))
 
 
+@verb
 def sbc(
     draw_truth: Callable[[np.random.Generator], Any],
     simulate: Callable[[Any, int], Any],

@@ -20,11 +20,13 @@ from hamlearn.diagnostics.predictions import Prediction, predicted, refit
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import records, tree
 from hamlearn.models import Couplings
+from hamlearn.processes import verb
 from hamlearn.systems.base import Space, space_from_name
 
 MAX_PARAMETERS = 3000
 
 
+@verb
 def check(
     data: xr.Dataset | Iterable[xr.Dataset],
     model: Couplings,

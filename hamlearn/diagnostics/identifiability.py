@@ -9,9 +9,11 @@ import xarray as xr
 
 from hamlearn.infer import kinds, tree
 from hamlearn.infer.accepted import admit_posterior
+from hamlearn.processes import verb
 from hamlearn.statistics import descending, first_largest
 
 
+@verb
 def identifiability(post: xr.DataTree, directions: int = 10) -> xr.Dataset:
     """The least and best determined directions of a posterior, and what no data could determine.
 

@@ -14,12 +14,14 @@ from hamlearn.infer import kinds
 from hamlearn.infer.kinds import extensive
 from hamlearn.infer.training import Training
 from hamlearn.models.extensive import Extensive
+from hamlearn.processes import verb
 from hamlearn.systems.base import System, as_site_axes
 
 _STATES = 4000  # least squares of the pairs of a 5×5 tile has some 300 unknowns
 _MEMBERS = 16
 
 
+@verb
 def locality(
     system_or_post: Any,
     states: Any = None,

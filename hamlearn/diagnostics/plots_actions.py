@@ -12,6 +12,7 @@ from hamlearn.data import admit_states
 from hamlearn.diagnostics.plots import BLUE, GREY, INK, RED, _figure, _legend
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.accepted import admit_posterior
+from hamlearn.processes import verb
 from hamlearn.systems import exact
 from hamlearn.systems.base import REALS, check_beta
 from hamlearn.systems.observables import kinks, position_density
@@ -24,6 +25,7 @@ _SHOWN = 300  # paths in the scatter
 _BINS = 48
 
 
+@verb
 def compare_paths(post: xr.DataTree, paths: Any, beta: Any, system: Any = None, members: int = 32, seed: int = 0) -> Figure:
     """A learned or extrapolated action on held-out paths: four panels for every temperature.
 

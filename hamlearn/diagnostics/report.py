@@ -22,6 +22,7 @@ from hamlearn.errors import HamlearnError
 from hamlearn.infer import tree
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.interrupts import uninterrupted
+from hamlearn.processes import alone, verb
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -40,6 +41,7 @@ class Drawn(NamedTuple):
     caption: str
 
 
+@verb
 def report(post: xr.DataTree, path: str | os.PathLike[str], prediction: xr.Dataset | None = None, title: str | None = None) -> Path:
     """Write one self-contained HTML page that opens offline.
 
@@ -97,6 +99,7 @@ def _write(path: Path, page: str) -> None:
     path.write_text(page, encoding="utf-8", newline="\n")  # the policy holds the digest of these very bytes
 
 
+@alone()
 def render(post: xr.DataTree, prediction: xr.Dataset | None = None, title: str | None = None) -> str:
     """The page of :func:`report` as a string."""
     if title is not None and not isinstance(title, str):

@@ -12,6 +12,7 @@ import xarray as xr
 from hamlearn.data import admit_states
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import kinds
+from hamlearn.processes import verb
 from hamlearn.systems.base import Space, System, as_site_axes
 
 PROBES = ("z2", "internal", "translation", "rotation", "reflection", "mirror")
@@ -21,6 +22,7 @@ _TURN = 2 * np.pi
 Transform = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
+@verb
 def symmetry(
     system_or_post: Any,
     states: Any,

@@ -18,6 +18,7 @@ from hamlearn.diagnostics import wording
 from hamlearn.diagnostics.scores import words
 from hamlearn.infer import tree
 from hamlearn.infer.accepted import admit_posterior
+from hamlearn.processes import verb
 
 LEVELS = ("believe", "caution", "do not believe")
 RHAT, RHAT_SERIOUS = 1.01, 1.05  # Vehtari et al. 2021, see rhat_limit; beyond the second the chains sample different things
@@ -101,6 +102,7 @@ class Verdict:
         return f'<div><b style="color:{colour}">{self.level.capitalize()}.</b> {html.escape(self.summary)}<ul>{rows}</ul></div>'
 
 
+@verb
 def verdict(post: xr.DataTree) -> Verdict:
     """Weigh what was recorded with a posterior.
 

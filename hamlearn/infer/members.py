@@ -12,9 +12,11 @@ from hamlearn.data import admit_states
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import kinds, tree
 from hamlearn.infer.accepted import admit_posterior
+from hamlearn.processes import verb
 from hamlearn.systems.base import System, as_site_axes, one_beta
 
 
+@verb
 def members(post: xr.DataTree, n: int, seed: int = 0) -> list[System]:
     """`n` Hamiltonians drawn from the posterior, or the networks of an ensemble that has fewer: repeated, they would look like draws.
 
@@ -39,6 +41,7 @@ def members(post: xr.DataTree, n: int, seed: int = 0) -> list[System]:
     return kinds.of(post).members(post, distinct(post, n), require_seed(seed), None)
 
 
+@verb
 def energy(post: xr.DataTree, states: Any, members: int = 64, seed: int = 0) -> xr.DataArray:
     """Energies of given states under Hamiltonians drawn from the posterior.
 
@@ -65,6 +68,7 @@ def energy(post: xr.DataTree, states: Any, members: int = 64, seed: int = 0) -> 
     return over_members(values, dims, "energy")
 
 
+@verb
 def action(post: xr.DataTree, states: Any, beta: float | None = None, members: int = 64, seed: int = 0) -> xr.DataArray:
     """Actions −ln p + constant of given states at inverse temperature β, under Hamiltonians drawn from the posterior.
 

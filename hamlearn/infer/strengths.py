@@ -7,9 +7,11 @@ import xarray as xr
 
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.accepted import admit_posterior
+from hamlearn.processes import verb
 from hamlearn.systems.potts import zero_sum
 
 
+@verb
 def interaction_strength(post: xr.DataTree, *, ignore_state: int | None = None, average_product_correction: bool = False) -> xr.DataArray:
     """Strength of every bond at the optimum: abs J, or the Frobenius norm of a zero-sum coupling table.
 

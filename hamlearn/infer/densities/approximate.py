@@ -18,12 +18,14 @@ from hamlearn.infer import tree
 from hamlearn.infer.kinds import autoregressive
 from hamlearn.infer.training import Variational, as_settings, recorded
 from hamlearn.models import Autoregressive, Flow
+from hamlearn.processes import verb
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import System, one_beta
 
 _JUDGED_ON = 4096  # draws that say how good the density is
 
 
+@verb
 def approximate(
     system: System, beta: float, model: Autoregressive | Flow | None = None, engine: Any = "auto", seed: int = 0
 ) -> xr.DataTree:

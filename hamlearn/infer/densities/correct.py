@@ -15,6 +15,7 @@ from hamlearn.arguments import require_seed, require_whole
 from hamlearn.errors import choice
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.kinds import autoregressive
+from hamlearn.processes import verb
 from hamlearn.progress import track
 from hamlearn.systems.base import System, one_beta
 from hamlearn.systems.sampling.energies import energies
@@ -23,6 +24,7 @@ METHODS = ("independence", "suffix")
 _BURN_IN = 10  # draws of every chain that are discarded: chains start from the density itself
 
 
+@verb
 def correct(
     post: xr.DataTree,
     system: System,

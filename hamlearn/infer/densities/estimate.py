@@ -22,6 +22,7 @@ from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.kinds import autoregressive
 from hamlearn.infer.members import site_states
 from hamlearn.infer.prepared import shown
+from hamlearn.processes import verb
 from hamlearn.systems import exact
 from hamlearn.systems.base import one_beta
 
@@ -43,6 +44,7 @@ LONG_NAMES = {
 }
 
 
+@verb
 def estimate(
     post: xr.DataTree,
     system: Any = None,

@@ -9,8 +9,10 @@ import xarray as xr
 
 from hamlearn import data as microstate_data
 from hamlearn.errors import HamlearnError
+from hamlearn.processes import verb
 
 
+@verb
 def overlap(train: xr.Dataset | Iterable[xr.Dataset], test: xr.Dataset | Iterable[xr.Dataset]) -> float:
     """Share of the test microstates (by count or weight) that also occur in the training set.
 

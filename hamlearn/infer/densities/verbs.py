@@ -17,10 +17,12 @@ from hamlearn.infer import tree
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.kinds import autoregressive
 from hamlearn.infer.members import over_members, site_states
+from hamlearn.processes import verb
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import one_beta
 
 
+@verb
 def log_prob(post: xr.DataTree, states: Any, beta: float | None = None) -> xr.DataArray:
     """Log-probability of given microstates under every network of a posterior, normalised.
 
@@ -63,6 +65,7 @@ def log_prob(post: xr.DataTree, states: Any, beta: float | None = None) -> xr.Da
     return over_members(np.stack([one.log_prob(array, at) for one in found]), dims, "log_prob")
 
 
+@verb
 def sample(post: xr.DataTree, n: int, seed: int = 0, beta: float | None = None) -> xr.Dataset:
     """Independent microstates drawn from the networks of a posterior.
 

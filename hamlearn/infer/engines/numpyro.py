@@ -2,26 +2,48 @@
 
 The model is an ordinary NumPyro model: prior sample sites and one factor. Everything is double precision inside a
 context: in single precision the likelihood of 10⁶ microstates loses all its digits and NUTS never moves.
+
+Transitions run in chunks of one compiled function, which is given how many to make: draws do not depend on where chunks end,
+so an interrupted run that continues from a checkpoint returns what it would have returned, to the last bit.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from os import PathLike
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
-from numpyro.infer import MCMC, init_to_value
 from numpyro.infer import NUTS as Kernel
+from numpyro.infer import init_to_value
 
+from hamlearn.checkpoint import Checkpoint
 from hamlearn.infer.calibrate import Calibration
 from hamlearn.infer.likelihoods import Likelihood
 from hamlearn.infer.settings import NUTS
 from hamlearn.models import Horseshoe
+from hamlearn.processes import alone
+from hamlearn.progress import track
+
+_CHUNK = 50  # transitions of a chunk at most
+_WORK = 5e8  # operations of all chains in a chunk, about a second
+_SAVE_EVERY_S = 5.0
+# What is kept of every transition: names in the posterior, and where NumPyro's state has it.
+_KEPT = {
+    "diverging": "diverging",
+    "n_steps": "num_steps",
+    "acceptance_rate": "accept_prob",
+    "energy": "energy",
+    "step_size": "adapt_state.step_size",
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +89,15 @@ def _initial(likelihood: Likelihood, theta: np.ndarray) -> dict[str, Any]:
     return values
 
 
-def run(likelihood: Likelihood, centre: np.ndarray, calibration: Calibration, settings: NUTS, seed: int, covariance: np.ndarray) -> Samples:
+def run(
+    likelihood: Likelihood,
+    centre: np.ndarray,
+    calibration: Calibration,
+    settings: NUTS,
+    seed: int,
+    covariance: np.ndarray,
+    checkpoint: str | PathLike[str] | None = None,
+) -> Samples:
     """NUTS draws from the calibrated likelihood times the priors.
 
     Parameters
@@ -80,36 +110,171 @@ def run(likelihood: Likelihood, centre: np.ndarray, calibration: Calibration, se
     seed : int
     covariance : array (n_params, n_params)
         Covariance of the normal approximation: the inverse mass matrix.
+    checkpoint : path, optional
+        Where to continue from and to save to: after the first chunk, every few seconds, where it is interrupted, and at the end. Whoever
+        has made the result safe removes it.
     """
     transform = calibration.linear_map() if calibration.adjusted else None
-    plain = not isinstance(likelihood.bound.model.prior, Horseshoe)
     with jax.enable_x64(True):
         function, arrays = model(likelihood, centre, transform)
-        data = jax.tree.map(jnp.asarray, arrays)
-        sites = tuple(name for name, size in (("J", likelihood.bound.n_coupling_params), ("h", likelihood.bound.n_field_params)) if size)
-        kernel = Kernel(
-            function,
-            init_strategy=init_to_value(values=jax.tree.map(jnp.asarray, _initial(likelihood, centre))),
-            target_accept_prob=settings.target_accept,
-            dense_mass=[sites] if plain else False,
-            inverse_mass_matrix={sites: jnp.asarray(covariance)} if plain else None,
-            adapt_mass_matrix=not plain,
-        )
-        sampler = MCMC(
-            kernel,
-            num_warmup=settings.warmup,
-            num_samples=settings.draws,
-            num_chains=settings.chains,
-            chain_method="vectorized",
-            progress_bar=sys.stderr.isatty(),
-        )
-        fields = ("diverging", "num_steps", "accept_prob", "energy", "adapt_state.step_size")
-        initial = _scattered(likelihood, centre, covariance, settings.chains, seed) if plain else None
-        sampler.run(jax.random.key(seed), data, init_params=initial, extra_fields=fields)
-        theta = np.asarray(sampler.get_samples(group_by_chain=True)["theta"])
-        extra = {key: np.asarray(value) for key, value in sampler.get_extra_fields(group_by_chain=True).items()}
-    names = {"num_steps": "n_steps", "accept_prob": "acceptance_rate", "adapt_state.step_size": "step_size"}
-    return Samples(theta, {names.get(key, key): value for key, value in extra.items()})
+        with alone():  # NumPyro's handlers are one stack per process; compiled code needs them no more
+            advance, state = _compiled(function, jax.tree.map(jnp.asarray, arrays), likelihood, centre, settings, seed, covariance)
+        file = None
+        if checkpoint is not None:
+            asked = _request(likelihood, settings, seed, [*jax.tree.leaves(arrays), centre, covariance, transform])
+            file = Checkpoint(checkpoint, asked, of="sampling of a posterior by NUTS")
+        kept = _sample(advance, _Run(state), settings, _gradients(likelihood, settings), file).kept
+    joined = {name: np.ascontiguousarray(np.concatenate(chunks).swapaxes(0, 1)) for name, chunks in kept.items()}
+    return Samples(joined.pop("theta"), joined)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """How far a run is.
+
+    Attributes
+    ----------
+    state : HMCState
+        NumPyro's, of all chains.
+    done : int
+        Transitions made, warm-up and draws.
+    kept : dict of lists of arrays (draw, chain, ...)
+        Chunk by chunk, after the warm-up.
+    """
+
+    state: Any
+    done: int = 0
+    kept: dict[str, list[np.ndarray]] = field(default_factory=dict)
+
+
+def _compiled(
+    function: Callable[..., None], data: Any, likelihood: Likelihood, centre: np.ndarray, settings: NUTS, seed: int, covariance: np.ndarray
+) -> tuple[Callable[[Any, int, int], Any], Any]:
+    """A compiled ``advance(state, most transitions, most gradients)`` and the state that it starts from."""
+    plain = not isinstance(likelihood.bound.model.prior, Horseshoe)
+    sites = tuple(name for name, size in (("J", likelihood.bound.n_coupling_params), ("h", likelihood.bound.n_field_params)) if size)
+    kernel = Kernel(
+        function,
+        init_strategy=init_to_value(values=jax.tree.map(jnp.asarray, _initial(likelihood, centre))),
+        target_accept_prob=settings.target_accept,
+        dense_mass=[sites] if plain else False,
+        inverse_mass_matrix={sites: jnp.asarray(covariance)} if plain else None,
+        adapt_mass_matrix=not plain,
+    )
+    start = _scattered(likelihood, centre, covariance, settings.chains, seed) if plain else None
+    key = jax.random.key(seed)
+    keys = jax.random.split(key, settings.chains) if settings.chains > 1 else key[None]
+    state = kernel.init(keys, settings.warmup, start, model_args=(data,), model_kwargs={})
+    state = _from_arrays(_as_arrays(state), state)  # NumPy's types, which a resumed run has too
+    constrain = jax.vmap(kernel.postprocess_fn((data,), {}))
+
+    def observed(state: Any) -> dict[str, jax.Array]:
+        found = {name: _attribute(state, where) for name, where in _KEPT.items()}
+        return {"theta": constrain(state.z)["theta"], **found}
+
+    def advance(state: Any, data: Any, most: jax.Array, gradients: jax.Array) -> Any:
+        def one(carry: Any) -> Any:
+            index, spent, state, kept = carry
+            state = kernel.sample(state, (data,), {})
+            kept = {name: kept[name].at[index].set(value) for name, value in observed(state).items()}
+            return index + 1, spent + state.num_steps.max(), state, kept
+
+        room = {name: jnp.zeros((_CHUNK, *one.shape), one.dtype) for name, one in jax.eval_shape(observed, state).items()}
+        index, _, state, kept = jax.lax.while_loop(lambda at: (at[0] < most) & (at[1] < gradients), one, (0, 0, state, room))
+        return index, state, kept
+
+    whole = jnp.asarray(0)
+    program = jax.jit(advance).lower(state, data, whole, whole).compile()
+    return lambda state, most, gradients: program(state, data, jnp.asarray(most), jnp.asarray(gradients)), state
+
+
+def _sample(advance: Callable[[Any, int, int], Any], at: _Run, settings: NUTS, gradients: int, file: Checkpoint | None) -> _Run:
+    """All transitions, chunk by chunk."""
+    total, fresh = settings.warmup + settings.draws, at
+    found = file.restore(lambda arrays: _resumed(arrays, fresh.state)) if file is not None else None
+    at = fresh if found is None else found
+    last, safe = -math.inf, found is not None  # safe: the file holds all that is done
+    with track(total, "sampling the posterior") as bar:
+        bar.advance(at.done)
+        try:
+            while at.done < total:
+                at, safe = _chunk(advance, at, settings, gradients), False
+                bar.advance(at.done - bar.done)
+                if file is not None and (at.done == total or time.monotonic() - last > _SAVE_EVERY_S):
+                    file.save(_saved(at))
+                    last, safe = time.monotonic(), True
+        except KeyboardInterrupt:
+            if file is not None and not safe:
+                file.save(_saved(at))
+            raise
+    return at
+
+
+def _chunk(advance: Callable[[Any, int, int], Any], at: _Run, settings: NUTS, gradients: int) -> _Run:
+    left = settings.warmup - at.done if at.done < settings.warmup else settings.warmup + settings.draws - at.done
+    made, state, kept = advance(at.state, min(_CHUNK, left), gradients)
+    count = int(made)  # waits for it
+    if at.done < settings.warmup:
+        return _Run(state, at.done + count)
+    chunks = {name: [*at.kept.get(name, []), np.asarray(value)[:count]] for name, value in kept.items()}
+    return _Run(state, at.done + count, chunks)
+
+
+def _gradients(likelihood: Likelihood, settings: NUTS) -> int:
+    """Gradients of a chunk: few where one takes long, so that little is lost."""
+    operations = float(getattr(likelihood, "operations", 1e5))
+    return int(min(max(_WORK / (operations * settings.chains), 1), 1e6))
+
+
+def _request(likelihood: Likelihood, settings: NUTS, seed: int, arrays: list[Any]) -> dict[str, str]:
+    """Everything that determines the draws, each by name; the data and what was computed from them as one digest."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        values = np.asarray([] if array is None else array)
+        digest.update(f"{values.dtype.str} {values.shape} ".encode() + np.ascontiguousarray(values).tobytes())
+    return {
+        "model": json.dumps(likelihood.bound.model.to_dict(), sort_keys=True),
+        "likelihood": likelihood.name,
+        "engine": repr(settings),
+        "seed": str(seed),
+        "data": digest.hexdigest(),
+    }
+
+
+def _saved(at: _Run) -> dict[str, np.ndarray]:
+    kept = {f"kept_{name}": np.concatenate(chunks) for name, chunks in at.kept.items()}
+    return {"done": np.asarray(at.done), **_as_arrays(at.state), **kept}
+
+
+def _resumed(arrays: Mapping[str, np.ndarray], like: Any) -> _Run:
+    kept = {name.removeprefix("kept_"): [array] for name, array in arrays.items() if name.startswith("kept_")}
+    return _Run(_from_arrays(arrays, like), int(arrays["done"]), kept)
+
+
+def _as_arrays(state: Any) -> dict[str, np.ndarray]:
+    """NumPyro's state, leaf by leaf; keys by their data."""
+    leaves = jax.tree.leaves(state)
+    return {f"state_{k}": np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf) for k, leaf in enumerate(leaves)}
+
+
+def _from_arrays(arrays: Mapping[str, np.ndarray], like: Any) -> Any:
+    """The same, of the structure of `like`."""
+    leaves, structure = jax.tree.flatten(like)
+    found = [jnp.asarray(arrays[f"state_{k}"]) for k in range(len(leaves))]
+    found = [jax.random.wrap_key_data(new) if _is_key(leaf) else new for new, leaf in zip(found, leaves, strict=True)]
+    if [(new.shape, new.dtype) for new in found] != [(leaf.shape, leaf.dtype) for leaf in leaves]:
+        raise ValueError("its arrays are not of this run's shapes")
+    return jax.tree.unflatten(structure, found)
+
+
+def _is_key(leaf: Any) -> bool:
+    return bool(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key))
+
+
+def _attribute(state: Any, where: str) -> Any:
+    for name in where.split("."):
+        state = getattr(state, name)
+    return state
 
 
 def _scattered(likelihood: Likelihood, centre: np.ndarray, covariance: np.ndarray, chains: int, seed: int) -> dict[str, Any]:
@@ -117,7 +282,6 @@ def _scattered(likelihood: Likelihood, centre: np.ndarray, covariance: np.ndarra
     n = likelihood.bound.n_coupling_params
     root = np.linalg.cholesky((covariance + covariance.T) / 2 + 1e-12 * np.trace(covariance) / len(centre) * np.eye(len(centre)))
     points = centre + 1.5 * np.random.default_rng(seed).normal(size=(chains, len(centre))) @ root.T
-    points = points if chains > 1 else points[0]
     parts = {"J": points[..., :n], "h": points[..., n:]}
     return {key: jnp.asarray(value) for key, value in parts.items() if value.shape[-1]}
 

@@ -32,6 +32,7 @@ from hamlearn.models.autoregressive.local import Local
 from hamlearn.models.autoregressive.made import Made
 from hamlearn.models.autoregressive.pixelcnn import PixelCNN
 from hamlearn.models.autoregressive.symmetrised import Symmetrised
+from hamlearn.processes import alone
 from hamlearn.progress import track
 
 _WIDE = 10.0  # prior standard deviation of log odds that nothing shrinks: biases and the linear part
@@ -103,6 +104,7 @@ class _Block:
         return self.root.T @ slope if self.root.dim() == 2 else self.root * slope
 
 
+@alone()
 def posterior(
     density: Symmetrised,
     train: Rows,

@@ -24,6 +24,7 @@ from hamlearn.infer.training import Training
 from hamlearn.models.autoregressive.build import with_weights
 from hamlearn.models.autoregressive.symmetrised import Symmetrised
 from hamlearn.models.autoregressive.symmetry import permutations
+from hamlearn.processes import alone
 from hamlearn.progress import track
 
 _AT_ONCE = 4096  # held-out states evaluated in one go
@@ -75,6 +76,7 @@ class History:
         return self.stopped == "diverged"
 
 
+@alone()
 def fit(
     density: Symmetrised,
     train: Rows,

@@ -26,6 +26,7 @@ from hamlearn.infer.engines.torch_training import History, threads
 from hamlearn.infer.training import Variational
 from hamlearn.models.autoregressive.build import with_weights
 from hamlearn.models.autoregressive.symmetrised import Symmetrised
+from hamlearn.processes import alone
 from hamlearn.progress import track
 from hamlearn.systems.base import Space, System
 from hamlearn.systems.pairwise import Pairwise
@@ -33,6 +34,7 @@ from hamlearn.systems.pairwise import Pairwise
 _RECORD_EVERY = 50  # steps
 
 
+@alone()
 def fit(
     density: Symmetrised,
     system: System,

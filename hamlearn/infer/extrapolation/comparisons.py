@@ -16,11 +16,13 @@ from hamlearn.infer.likelihoods.score import ScoreMatching
 from hamlearn.infer.members import action
 from hamlearn.infer.records import Part
 from hamlearn.models.actions import PolynomialAction
+from hamlearn.processes import verb
 
 _FOLDS = 5
 _SURE = 2.0  # standard errors by which a simpler model may lie behind the best and still be chosen
 
 
+@verb
 def compare_powers(
     data: xr.Dataset | Iterable[xr.Dataset],
     candidates: Sequence[Sequence[int]],
@@ -134,6 +136,7 @@ def row_losses(bound: Any, theta: np.ndarray, states: np.ndarray, scale: Any) ->
     return 0.5 * (pull**2).sum(1) - bound.laplacians(x, scale) @ full
 
 
+@verb
 def compare_actions(post: xr.DataTree, states: Any, system: Any, beta: float, members: int = 64, seed: int = 0) -> xr.Dataset:
     """How close a learned (or extrapolated) action comes to a known one, on states drawn from the known one.
 

@@ -29,6 +29,7 @@ from hamlearn.infer.extrapolation.support import SHOWN, longest_links
 from hamlearn.infer.kinds import actions
 from hamlearn.infer.settings import LaplaceApproximation
 from hamlearn.models import Normal
+from hamlearn.processes import verb
 from hamlearn.systems import exact
 from hamlearn.systems.base import check_beta
 from hamlearn.systems.path import Path
@@ -78,6 +79,7 @@ def identity_weights(betas: Sequence[float], beta: float, variances: Sequence[fl
     return np.array([1 / beta, beta]) @ np.linalg.solve(normal, design.T * weight)
 
 
+@verb
 def extrapolate(posts: xr.DataTree | Sequence[xr.DataTree], beta: float, *, fixed: str = "sites", seed: int = 0) -> xr.DataTree:
     """A posterior over actions at another inverse temperature; a bare tree, without a verdict.
 

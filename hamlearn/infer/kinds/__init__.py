@@ -20,6 +20,7 @@ from hamlearn.arguments import require_flag, require_seed, require_whole, shown
 from hamlearn.data import admit
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import tree
+from hamlearn.processes import verb
 from hamlearn.systems.base import System
 
 KINDS = {
@@ -69,6 +70,7 @@ def of(post: xr.DataTree) -> Kind:
     return named(kind_name(post))
 
 
+@verb
 def learn(
     data: xr.Dataset | Iterable[xr.Dataset],
     model: Any,

@@ -41,6 +41,8 @@ def learn(
     engine: str | Engine = "auto",
     calibrate: bool = True,
     seed: int = 0,
+    *,
+    checkpoint: Any = None,
 ) -> xr.DataTree:
     """The posterior of the coefficients given paths or fields; a bare tree, without a verdict.
 
@@ -62,7 +64,7 @@ def learn(
         fit = _maximum(name, bound, parts, scales, matched, wanted=calibrate)
     mean, root = _with_prior(fit, bound, settings)
     if isinstance(settings, NUTS):
-        theta, stats = _nuts(fit, bound, settings, seed, root)
+        theta, stats = _nuts(fit, bound, settings, seed, root, checkpoint)
     else:
         theta = _normal_draws(mean, root, fit.calibration.degrees, settings, seed)
     for reason in reasons:
@@ -307,7 +309,9 @@ def _normal_draws(mean: np.ndarray, root: np.ndarray, degrees: float, engine: En
     return mean + deviation
 
 
-def _nuts(fit: Fit, bound: BoundAction, engine: NUTS, seed: int, root: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def _nuts(
+    fit: Fit, bound: BoundAction, engine: NUTS, seed: int, root: np.ndarray, checkpoint: Any
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     from hamlearn.infer.engines import numpyro
 
     score = fit.calibration.score
@@ -315,7 +319,7 @@ def _nuts(fit: Fit, bound: BoundAction, engine: NUTS, seed: int, root: np.ndarra
         raise HamlearnError(
             f"calibrated NUTS needs at least {2 * bound.n_params} independent batches; the data give {score.batches}. Use engine='laplace'."
         )
-    samples = numpyro.run(fit.likelihood, fit.theta, fit.calibration, engine, seed, root @ root.T)
+    samples = numpyro.run(fit.likelihood, fit.theta, fit.calibration, engine, seed, root @ root.T, checkpoint)
     return samples.theta, samples.stats
 
 

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,8 @@ def learn(
     engine: str | Engine = "auto",
     calibrate: bool = True,
     seed: int = 0,
+    *,
+    checkpoint: str | PathLike[str] | None = None,
 ) -> xr.DataTree:
     """The posterior of a model's unknowns given microstates; a bare tree, without a verdict.
 
@@ -67,7 +70,7 @@ def learn(
     stated = [] if prepared.engine.name == "mle" else _priors(model, bound, parts)
     for reason in stated:
         logger.info("  %s", reason)
-    result = _infer(prepared, calibrate=calibrate, seed=seed, frozen=frozen)
+    result = _infer(prepared, calibrate=calibrate, seed=seed, frozen=frozen, checkpoint=checkpoint)
     used, reasons = result["record"].pop("engine_used"), [*prepared.reasons, *stated]
     if "fallback" in result["record"]:
         reasons.append(result["record"].pop("fallback"))
@@ -131,7 +134,7 @@ def _refuse_hopeless(bound: BoundCouplings, parts: list[Part], frozen: np.ndarra
         )
 
 
-def _infer(prepared: Choice, *, calibrate: bool, seed: int, frozen: np.ndarray) -> dict[str, Any]:
+def _infer(prepared: Choice, *, calibrate: bool, seed: int, frozen: np.ndarray, checkpoint: str | PathLike[str] | None) -> dict[str, Any]:
     engine, prior = prepared.engine, prepared.likelihood.bound.model.prior
     if isinstance(prepared.likelihood, OneHotLikelihood | RowLikelihood) and isinstance(engine, MAP):
         if isinstance(prepared.likelihood, OneHotLikelihood) or prepared.likelihood.bound.n_params > large.LIMIT:
@@ -155,7 +158,8 @@ def _infer(prepared: Choice, *, calibrate: bool, seed: int, frozen: np.ndarray) 
         )
     if isinstance(engine, Gibbs):
         assert isinstance(prior, SpikeSlab)
-        return _sparse(likelihood, best if usable else maximise(likelihood, Normal()), prior, engine, calibrate, seed, spectrum)
+        best = best if usable else maximise(likelihood, Normal())
+        return _sparse(likelihood, best, prior, engine, calibrate, seed, spectrum, checkpoint)
     normal_prior = prior if isinstance(prior, Normal) else Normal()
     centre = best if usable else maximise(likelihood, normal_prior)
     # Multiplying a calibrated likelihood by a prior inverts J, which takes two batches a parameter.
@@ -167,14 +171,21 @@ def _infer(prepared: Choice, *, calibrate: bool, seed: int, frozen: np.ndarray) 
         engine = LaplaceApproximation(engine.draws, engine.chains)
         record["fallback"] = "engine laplace instead of nuts: too few independent batches of autocorrelated draws for a calibrated NUTS"
     if isinstance(engine, NUTS):
-        return _sample(likelihood, centre, calibration, engine, seed, root, record)
+        return _sample(likelihood, centre, calibration, engine, seed, root, record, checkpoint)
     record["engine_used"] = engine
     record["prior_share"] = ((root**2).sum(1) * _penalty(likelihood.bound, normal_prior)).tolist() if engine.name != "mle" else []
     return {"theta": _normal_draws(mean, root, calibration.degrees, engine, seed), "point": mean, "record": record}
 
 
 def _sample(
-    likelihood: Likelihood, centre: Optimum, calibration: Calibration, engine: NUTS, seed: int, root: np.ndarray, record: dict[str, Any]
+    likelihood: Likelihood,
+    centre: Optimum,
+    calibration: Calibration,
+    engine: NUTS,
+    seed: int,
+    root: np.ndarray,
+    record: dict[str, Any],
+    checkpoint: str | PathLike[str] | None,
 ) -> dict[str, Any]:
     from hamlearn.infer.engines import numpyro
 
@@ -185,7 +196,7 @@ def _sample(
             f"calibrated NUTS needs at least {2 * p} independent batches for {p} parameters; the data give {score.batches} "
             f"(autocorrelation time {score.tau:.3g} draws). Use engine='laplace', tie parameters, or more data."
         )
-    samples = numpyro.run(likelihood, centre.theta, calibration, engine, seed, root @ root.T)
+    samples = numpyro.run(likelihood, centre.theta, calibration, engine, seed, root @ root.T, checkpoint)
     flat = samples.theta.reshape(-1, p)
     prior = likelihood.bound.model.prior
     n = likelihood.bound.n_coupling_params
@@ -197,7 +208,14 @@ def _sample(
 
 
 def _sparse(
-    likelihood: Likelihood, best: Optimum, prior: SpikeSlab, engine: Gibbs, calibrate: bool, seed: int, spectrum: _Spectrum
+    likelihood: Likelihood,
+    best: Optimum,
+    prior: SpikeSlab,
+    engine: Gibbs,
+    calibrate: bool,
+    seed: int,
+    spectrum: _Spectrum,
+    checkpoint: str | PathLike[str] | None,
 ) -> dict[str, Any]:
     wanted = calibrate and not (not likelihood.composite and all(part.independent for part in likelihood.parts))
     # Where data are nearly frozen the maximum of the likelihood is far out, and its curvature means nothing elsewhere.
@@ -212,6 +230,7 @@ def _sparse(
         burn_in=engine.warmup,
         thin=engine.thin,
         seed=seed,
+        checkpoint=checkpoint,
     )
     note = (
         "exact likelihood of independent draws: no correction needed"

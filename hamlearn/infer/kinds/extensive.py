@@ -20,6 +20,7 @@ from hamlearn.errors import HamlearnError
 from hamlearn.infer import kinds, tree
 from hamlearn.infer.training import Training, as_settings
 from hamlearn.models.extensive import BoundExtensive, Extensive, Weights
+from hamlearn.processes import verb
 from hamlearn.systems.base import System, space_from_name
 
 logger = logging.getLogger("hamlearn")
@@ -36,6 +37,7 @@ def learn(data: Any, model: Extensive, *, likelihood: str, engine: Any, calibrat
     )
 
 
+@verb
 def distill(
     states: Any,
     energies: Any,
@@ -258,6 +260,7 @@ def outputs(post: xr.DataTree, states: np.ndarray) -> np.ndarray:
     return np.stack([jax_training.predicted(bound, weights_of(post, member), index) for member in range(post["weights"].sizes["member"])])
 
 
+@verb
 def locality(
     states: Any,
     energies: Any,

@@ -15,10 +15,12 @@ from hamlearn.infer.kinds import autoregressive
 from hamlearn.infer.members import site_states
 from hamlearn.infer.predictions.thermodynamics import Estimates
 from hamlearn.infer.predictions.widening import widened
+from hamlearn.processes import verb
 
 _DRAWS = 8192  # of every network, that its recalibration is fitted and normalised on
 
 
+@verb
 def log_prob_band(post: xr.DataTree, states: Any, level: float = 0.9, seed: int = 0) -> xr.Dataset:
     """Ln p of microstates with an interval, from the networks of an ensemble.
 

@@ -22,6 +22,7 @@ from hamlearn.infer.predictions.intervals import band
 from hamlearn.infer.predictions.reweight import from_density
 from hamlearn.infer.predictions.thermodynamics import Estimates, estimate
 from hamlearn.infer.predictions.widening import widened
+from hamlearn.processes import verb
 from hamlearn.systems.base import check_beta
 from hamlearn.systems.density import LearnedDensity
 from hamlearn.systems.pairwise import Pairwise
@@ -41,6 +42,7 @@ LONG_NAMES = {
 }
 
 
+@verb
 def predict(
     post: xr.DataTree,
     beta: float | Sequence[float] | np.ndarray,

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.errors import HamlearnError
+from hamlearn.processes import verb
 from hamlearn.systems.base import check_beta
 from hamlearn.systems.exact import enumeration, free, kaufman, path, xy
 from hamlearn.systems.exact.methods import evaluated, lattice_method, require, require_general, tables_of
@@ -22,6 +23,7 @@ _CONTINUOUS: dict[Any, Any] = {"operator": path, "characters": xy, "gaussian": f
 BETA_ATTRIBUTES = {"long_name": "inverse temperature", "units": "1/energy"}
 
 
+@verb
 def log_partition(system: Any, beta: Any) -> Any:
     """Exact log Z.
 
@@ -57,6 +59,7 @@ def log_partition(system: Any, beta: Any) -> Any:
     return float(result) if np.ndim(beta) == 0 else result
 
 
+@verb
 def thermodynamics(system: Any, beta: Any) -> xr.Dataset:
     """Exact energy, heat capacity, entropy and free energy per site.
 
@@ -109,6 +112,7 @@ def thermodynamics(system: Any, beta: Any) -> xr.Dataset:
     return xr.Dataset(data, {"beta": ("beta", points, BETA_ATTRIBUTES)}, {"method": require(system)})
 
 
+@verb
 def expectations(system: Any, beta: Any) -> xr.Dataset:
     """Exact single-site and bond expectations: the gradients of log Z.
 

@@ -13,6 +13,7 @@ import numpy as np
 from jax import lax
 
 from hamlearn.errors import choice
+from hamlearn.processes import verb
 from hamlearn.systems.exact import enumeration, transfer
 from hamlearn.systems.exact.methods import (
     General,
@@ -29,6 +30,7 @@ from hamlearn.systems.lattice import Lattice
 Arithmetic = Literal["auto", "linear", "log"]
 
 
+@verb
 def log_partition_function(
     lattice: Lattice, q: int = 2, method: General | None = None, *, arithmetic: Arithmetic = "auto"
 ) -> Callable[[Any, Any], jax.Array]:
@@ -149,6 +151,7 @@ def two_derivatives(function: Callable[[Any], jax.Array], x: Any) -> tuple[jax.A
     return value, slope, curvature
 
 
+@verb
 def energy_range(system: Any) -> float:
     """Range of energies by which the transfer matrix picks its arithmetic: linear while β × it is below 600.
 

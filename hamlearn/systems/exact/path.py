@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.errors import HamlearnError
+from hamlearn.processes import verb
 from hamlearn.systems.base import check_beta
 from hamlearn.systems.path import Path, one_temperature
 
@@ -142,6 +143,7 @@ class TransferOperator:
         return np.einsum("tm,ml,tl->t", left, element, right, optimize=True) / np.sum(self.eigenvalues**n)
 
 
+@verb
 def transfer_operator(path: Path, beta: float) -> TransferOperator:
     """The transfer operator of a path on a grid that is fine and wide enough for log Z to 1e-11.
 

@@ -10,11 +10,13 @@ import xarray as xr
 from scipy.linalg import eigh_tridiagonal
 
 from hamlearn.errors import HamlearnError
+from hamlearn.processes import verb
 from hamlearn.systems.exact.path import confined
 from hamlearn.systems.path import Path
 from hamlearn.systems.potentials import Potential
 
 
+@verb
 def schroedinger(potential: Potential, kinetic: float = 1.0, levels: int = 8, points: int = 2000) -> xr.Dataset:
     """Lowest energies and wave functions of H = −(1/2κ) d²/dx² + V(x).
 

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.errors import HamlearnError
+from hamlearn.processes import verb
 from hamlearn.systems.base import Space, check_beta
 from hamlearn.systems.exact import enumeration, free, rings, transfer
 from hamlearn.systems.exact.averages import BETA_ATTRIBUTES
@@ -27,6 +28,7 @@ from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.path import Path
 
 
+@verb
 def state_energies(system: Any) -> np.ndarray:
     """Energy of every state, shape ``(q**n_sites,)``, in the order of :func:`all_states`.
 
@@ -53,6 +55,7 @@ def state_energies(system: Any) -> np.ndarray:
     return enumeration.evaluate(system)
 
 
+@verb
 def distribution(system: Any, beta: float) -> tuple[np.ndarray, np.ndarray]:
     """Every state and its exact probability.
 
@@ -87,6 +90,7 @@ def distribution(system: Any, beta: float) -> tuple[np.ndarray, np.ndarray]:
     return system.space.from_index(states), weights / weights.sum()
 
 
+@verb
 def moments(system: Any, beta: Any) -> xr.Dataset:
     """Exact moments of the magnetization per site m = Σ σ_i / N, by enumeration.
 
@@ -133,6 +137,7 @@ def moments(system: Any, beta: Any) -> xr.Dataset:
     return xr.Dataset(data, {"beta": ("beta", points, BETA_ATTRIBUTES)}, {"method": "enumeration"})
 
 
+@verb
 def sample(system: Any, beta: float, draws: int, seed: int) -> np.ndarray:
     """Independent samples from the exact Boltzmann distribution.
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hamlearn.errors import HamlearnError, choice
+from hamlearn.processes import verb
 from hamlearn.systems.base import Space, check_beta
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.pairwise import Pairwise
@@ -23,6 +24,7 @@ from hamlearn.systems.tiles import Tiles
 Observe = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
+@verb
 def simulate_members(
     lattice: Lattice,
     space: Space,
@@ -103,6 +105,7 @@ def simulate_members(
     return _simulate(engine_of, lattice, space, len(arrays[0]), beta, draws, chains, seed, sampler, burn_in, thin, start, observe, progress)
 
 
+@verb
 def simulate_systems(
     systems: Sequence[Any],
     beta: Any,

@@ -12,6 +12,7 @@ import xarray as xr
 from hamlearn import data, statistics
 from hamlearn.checkpoint import Checkpoint
 from hamlearn.errors import HamlearnError
+from hamlearn.processes import verb
 from hamlearn.systems.base import System
 from hamlearn.systems.pairwise import Pairwise
 from hamlearn.systems.potts import QState
@@ -26,6 +27,7 @@ from hamlearn.systems.tiles import Tiles
 Arrange = Callable[[np.ndarray], np.ndarray]  # states as an engine returns them to (beta, chain, draw, n_sites)
 
 
+@verb
 def simulate(
     system: System,
     beta: Any,

@@ -8,17 +8,19 @@ half-Cauchy scales by the inverse-gamma mixture of Makalic & Schmidt 2016).
 * `surrogate`: the normal likelihood;
 * `search`: where to expand it and where the chains start;
 * `threshold`: how strong a coupling has to be to be seen;
-* `chain`: one chain; `collapsed`: its moves that integrate the strengths out.
+* `runs`: chains in chunks, and their checkpoint; `chain`: sweeps of one; `collapsed`: its moves that integrate the strengths out.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os import PathLike
 
 import numpy as np
 
 from hamlearn.infer.calibrate import ScoreCovariance
-from hamlearn.infer.engines.gibbs.search import run_chain, search, spacing
+from hamlearn.infer.engines.gibbs.runs import Plan, opened, sample
+from hamlearn.infer.engines.gibbs.search import search, spacing
 from hamlearn.infer.engines.gibbs.surrogate import Surrogate, surrogate
 from hamlearn.infer.engines.gibbs.threshold import detectable
 from hamlearn.infer.likelihoods import Likelihood
@@ -74,22 +76,25 @@ def spike_slab(
     burn_in: int,
     seed: int,
     thin: int = 1,
+    checkpoint: str | PathLike[str] | None = None,
 ) -> SpikeSlabDraws:
     """Draws from the spike-and-slab posterior; the surrogate is expanded around the graph of largest evidence.
 
     Expanding around the sparse estimate instead of the unpenalised one takes the noise of thousands of absent
     couplings out of H and J. Chains start at the graphs that a search found, as often as their evidence says.
+
+    `checkpoint` is a file that the chains save themselves to; a run that continues from it repeats the search, which is found again.
     """
     found = search(likelihood, start, prior, calibrated=calibrated, seed=seed)
-    every = spacing(likelihood.bound.n_coupling_params)
-    settings = {"draws": draws, "burn_in": burn_in, "thin": thin, "every": every}
-    begin, runs = found.starts(chains, seed), []
+    modes = found.starts(chains, seed)
+    begin = [(mode.theta, mode.hyper) for mode in modes]
+    plan = Plan(draws, burn_in, thin, spacing(likelihood.bound.n_coupling_params))
+    file = None if checkpoint is None else opened(checkpoint, found.normal, prior, likelihood, begin, plan, seed)
+    seeds = [[seed, 0, chain] for chain in range(chains)]
     with track(chains, "sampling which bonds exist") as bar:
-        for chain, mode in enumerate(begin):
-            runs.append(run_chain(likelihood, found.normal, prior, mode.theta, mode.hyper, seed=[seed, 0, chain], **settings))
-            bar.advance()
-    theta, included, hyper = (np.stack([run[part] for run in runs]) for part in range(3))
-    evidence = np.array([found.evidence[found.modes.index(mode)] for mode in begin])
+        runs = sample(likelihood, found.normal, prior, begin, plan, seeds, checkpoint=file, finished=bar.advance)
+    theta, included, hyper = (np.stack([getattr(run, part) for run in runs]) for part in ("theta", "included", "hyper"))
+    evidence = np.array([found.evidence[found.modes.index(mode)] for mode in modes])
     normal = found.normal
     least = detectable(normal, included.mean((0, 1)), np.median(hyper, (0, 1)))
     return SpikeSlabDraws(theta, included, hyper, normal.score, normal.shrinkage, found.rounds, found.found, evidence, least)

@@ -1,6 +1,6 @@
 """One chain of the spike-and-slab posterior on a normal likelihood: couplings one by one, collapsed sweeps, hyperparameters."""
 
-# ruff: noqa: NPY002 (compiled code: numba has its own generator behind np.random, seeded in chain.run)
+# ruff: noqa: NPY002 (compiled code: numba has its own generator behind np.random, seeded in chain.advance)
 from __future__ import annotations
 
 import numpy as np
@@ -75,25 +75,27 @@ def switch(strengths, centre, width2, slab, odds):  # type: ignore[no-untyped-de
 
 
 @compiled()
-def run(  # type: ignore[no-untyped-def]
-    precision, linear, n_couplings, field_precision, slab, inclusion, common, theta, begin, draws, burn_in, thin, every, seed
+def advance(  # type: ignore[no-untyped-def]
+    precision, linear, n_couplings, field_precision, slab, inclusion, common, theta, sign, numbers, first, last, burn_in, thin, every, seed
 ):
-    """One chain from θ and hyperparameters `begin` (π, s, μ); every so many sweeps a collapsed one.
+    """Sweeps `first` to `last` of one chain from θ, signs and `numbers` (π, s², μ); every so many sweeps a collapsed one.
 
-    θ and the residual linear − precision·θ are kept in step so that a coupling at zero costs O(1).
+    θ and the residual linear − precision·θ are kept in step so that a coupling at zero costs O(1). Returns the new θ, signs and numbers,
+    and of every draw θ, what is in, and π, s, μ.
     """
-    np.random.seed(seed)  # numba's own generator, not NumPy's
+    np.random.seed(seed)  # numba's own generator of this thread, not NumPy's
     p = len(theta)
+    theta, sign = theta.copy(), sign.copy()
+    probability, width2, centre = numbers
     residual = linear - precision @ theta
+    before = max(first - burn_in, 0) // thin
+    draws = max(last - burn_in, 0) // thin - before
     kept = np.zeros((draws, p))
     signs = np.zeros((draws, n_couplings), np.int8)
     hyper = np.zeros((draws, 3))
-    sign = np.sign(theta[:n_couplings])
-    probability = begin[0] if inclusion < 0 else inclusion
-    width2, auxiliary, centre = begin[1] ** 2, 1.0, begin[2]
     strengths = np.zeros(n_couplings)
     free = np.ones(n_couplings, np.bool_)
-    for step in range(burn_in + draws * thin):
+    for step in range(first, last):
         tau = 1.0 / width2
         odds = np.log(probability) - np.log1p(-probability)
         for k in range(p):
@@ -149,9 +151,9 @@ def run(  # type: ignore[no-untyped-def]
         if step % 64 == 63:
             residual = linear - precision @ theta  # rounding of many small updates must not pile up
         if step >= burn_in and (step - burn_in) % thin == thin - 1:
-            draw = (step - burn_in) // thin
+            draw = (step - burn_in) // thin - before
             kept[draw] = theta
             for k in range(n_couplings):
                 signs[draw, k] = sign[k] != 0.0
             hyper[draw] = probability, np.sqrt(width2), centre
-    return kept, signs, hyper, sign
+    return theta, sign, np.array([probability, width2, centre]), kept, signs, hyper

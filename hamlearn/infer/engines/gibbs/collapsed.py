@@ -7,7 +7,7 @@ which the evidence for every single change is read off in O(1). A second move ta
 at any place, with the probability of each place given all others.
 """
 
-# ruff: noqa: NPY002 (compiled code: numba has its own generator behind np.random, seeded in chain.run)
+# ruff: noqa: NPY002 (compiled code: numba has its own generator behind np.random, seeded in chain.advance)
 from __future__ import annotations
 
 import numpy as np

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.linalg
 import scipy.special
 
-from hamlearn.infer.engines.gibbs import chain as one_chain
+from hamlearn.infer.engines.gibbs.runs import Plan, sample
 from hamlearn.infer.engines.gibbs.surrogate import Surrogate, surrogate
 from hamlearn.infer.likelihoods import Likelihood
 from hamlearn.models import SpikeSlab
@@ -69,45 +69,6 @@ def spacing(n_couplings: int) -> int:
     return 5 * max(1, n_couplings // 100)
 
 
-def run_chain(
-    likelihood: Likelihood,
-    normal: Surrogate,
-    prior: SpikeSlab,
-    theta: np.ndarray,
-    hyper: np.ndarray,
-    *,
-    draws: int,
-    burn_in: int,
-    thin: int,
-    every: int,
-    seed: list[int],
-) -> tuple[np.ndarray, ...]:
-    """Draws of θ, of what is in and of the hyperparameters of one chain, and its last signs."""
-    bound = likelihood.bound
-    begin = np.array(hyper, float)
-    if prior.common == 1 and begin[2] == 0:
-        begin[2] = max(float(np.abs(theta[: bound.n_coupling_params]).max(initial=0.0)), 1e-3 * prior.slab)
-    elif prior.common == 0:
-        begin[2] = 0.0
-    result = one_chain.run(
-        normal.precision,
-        normal.precision @ normal.centre,
-        bound.n_coupling_params,
-        bound.model.field_prior.scale**-2.0,
-        prior.slab,
-        -1.0 if prior.inclusion is None else prior.inclusion,
-        float(prior.common),
-        theta.copy(),
-        begin,
-        draws,
-        burn_in,
-        thin,
-        every,
-        int(np.random.SeedSequence(seed).generate_state(1)[0]),
-    )
-    return tuple(np.asarray(part) for part in result)
-
-
 def search(likelihood: Likelihood, start: np.ndarray, prior: SpikeSlab, *, calibrated: bool, seed: int) -> Search:
     """The surrogate and the modes to sample from; `start` is the first point to expand around."""
     n = likelihood.bound.n_coupling_params
@@ -127,9 +88,9 @@ def search(likelihood: Likelihood, start: np.ndarray, prior: SpikeSlab, *, calib
             worst = np.inf
             for chain in range(_CHAINS):
                 theta = (start, empty)[chain % 2] if best is None or chain else best.theta
-                settings = {"draws": sweeps, "burn_in": sweeps, "thin": 1, "every": max(1, spacing(n) // 5)}
-                draws = run_chain(likelihood, normal, prior, theta, wide, seed=[seed, 1, rounds, chain], **settings)
-                fitted = refit(likelihood, normal, prior, _median_graph(draws[0], draws[1]), draws[2][-1])
+                plan = Plan(draws=sweeps, burn_in=sweeps, thin=1, every=max(1, spacing(n) // 5))
+                found = sample(likelihood, normal, prior, [(theta, wide)], plan, [[seed, 1, rounds, chain]])[0]
+                fitted = refit(likelihood, normal, prior, _median_graph(found.theta, found.included), found.hyper[-1])
                 key = (fitted.theta[:n] != 0).tobytes()
                 if key not in modes or evidence(fitted) > evidence(modes[key]):
                     modes[key] = fitted
