@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from numbers import Real
+from os import PathLike, fspath
 from typing import Any
 
 import numpy as np
@@ -114,8 +116,8 @@ def require_number(
 LARGEST_BETA = 1e290  # beyond it (and below its inverse) temperatures, or energies times β, leave the range of a float
 
 
-def require_beta(beta: Any, name: str = "beta") -> np.ndarray:
-    """Inverse temperatures as a float64 array without axes, or with one.
+def require_beta(beta: Any, name: str = "beta", axes: int | None = 1) -> np.ndarray:
+    """Inverse temperatures as a float64 array, without axes or with one unless more are meant.
 
     Parameters
     ----------
@@ -123,11 +125,13 @@ def require_beta(beta: Any, name: str = "beta") -> np.ndarray:
         Real numbers; text, truth values and missing ones are none.
     name : str
         What the message calls it.
+    axes : int or None
+        Most axes; None: any.
 
     Raises
     ------
     HamlearnError
-        If there is none, they have more than one axis, or one is not a finite number above zero whose inverse a float holds.
+        If there is none, they have more axes, or one is not a finite number above zero whose inverse a float holds.
 
     Examples
     --------
@@ -142,13 +146,50 @@ def require_beta(beta: Any, name: str = "beta") -> np.ndarray:
         array = given.astype(np.float64)
     except Exception:  # whatever a stranger's conversion raises: it is no number
         raise HamlearnError(f"{what} must be a number or a list of numbers; got {shown(beta)}.") from None
-    if array.ndim > 1:
+    if axes is not None and array.ndim > axes:
         raise HamlearnError(f"{what} must be a number or a one-dimensional array; got shape {array.shape}.")
     if array.size == 0 or not np.all(np.isfinite(array)) or np.any(array <= 0):
         raise HamlearnError(f"{what} must be finite and > 0; got {shown(beta)}.")
     if np.any(array < 1 / LARGEST_BETA) or np.any(array > LARGEST_BETA):
         raise HamlearnError(f"{what} must lie between {1 / LARGEST_BETA:g} and {LARGEST_BETA:g}; got {shown(beta)}.")
     return array
+
+
+def require_words(value: Any, name: str) -> tuple[Any, ...]:
+    """One word or several, as a tuple; which words are allowed is asked by whoever knows them.
+
+    Examples
+    --------
+    >>> require_words("z2", "symmetry"), require_words(["z2", "point"], "symmetry")
+    (('z2',), ('z2', 'point'))
+    """
+    return (value,) if isinstance(value, str) else sequence_of(value, name)
+
+
+def sequence_of(value: Any, name: str) -> tuple[Any, ...]:
+    """The items of a sequence; an error for text, numbers, mappings and whatever else is none.
+
+    Examples
+    --------
+    >>> sequence_of([4, 4], "hidden")
+    (4, 4)
+    """
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise HamlearnError(f"{name} must be a sequence; got {shown(value)}.")
+    return tuple(value)
+
+
+def require_path(value: Any, name: str = "path") -> str | PathLike[str]:
+    """`value` if it can name a file: text or a path.
+
+    Examples
+    --------
+    >>> require_path("post.nc")
+    'post.nc'
+    """
+    if not isinstance(value, str | PathLike) or not isinstance(fspath(value), str):
+        raise HamlearnError(f"{name} must be the path of a file, as text or a pathlib.Path; got {shown(value)}.")
+    return value
 
 
 def require_flag(value: Any, name: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from hamlearn.arguments import require_seed
 from hamlearn.data import admit_states
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import kinds
@@ -82,6 +83,7 @@ def locality(
     >>> (found["relative_error"].values > 0.01).tolist()
     [True, False]
     """
+    seed = require_seed(seed)
     if isinstance(system_or_post, xr.DataTree):
         systems: list[System] = kinds.of(system_or_post).members(system_or_post, members, seed, None)
     else:

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.stats
 import xarray as xr
 
+from hamlearn.arguments import require_seed
 from hamlearn.data import admit_states
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import kinds
@@ -82,7 +83,7 @@ def symmetry(
     >>> found["p_value"].sel(probe=["z2", "translation"]).values
     array([0., 1.])
     """
-    single = isinstance(system_or_post, System)
+    seed, single = require_seed(seed), isinstance(system_or_post, System)
     if isinstance(system_or_post, xr.DataTree):
         systems: list[System] = kinds.of(system_or_post).members(system_or_post, members, seed, None)
     else:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, cast
 
+from hamlearn import memory
+from hamlearn.arguments import require_number, require_whole, shown
 from hamlearn.errors import HamlearnError, choice
 
 
@@ -15,8 +17,14 @@ class _Draws:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if name in ("draws", "chains", "warmup", "thin") and not (isinstance(value, int) and value >= 1):
-                raise HamlearnError(f"{type(self).__name__}: {name} must be a positive whole number; got {value!r}.")
+            if name in ("draws", "chains", "warmup", "thin"):
+                object.__setattr__(self, name, require_whole(value, f"{type(self).__name__}: {name}"))
+        require_memory(self, 1)
+        for name, value in asdict(self).items():
+            if name in ("warmup", "thin"):
+                require_whole(value, f"{type(self).__name__}: {name}", most=2**31 - 1)  # compiled loops count in 32 bits
+        if isinstance(self, NUTS):
+            require_number(self.target_accept, "NUTS: target_accept, a probability,", above=0, below=1)
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,13 @@ class Gibbs(_Draws):
     name: ClassVar[str] = "gibbs"
 
 
+def require_memory(engine: Any, n_params: int) -> None:
+    """Raise unless the draws of an engine fit into memory, before any is made."""
+    size = 16 * engine.draws * engine.chains * int(n_params)
+    what = f"{engine.draws} draws of {engine.chains} chains of {n_params} parameters"
+    memory.require(size, what, "Ask for fewer draws.")
+
+
 Engine = MLE | MAP | LaplaceApproximation | NUTS | Gibbs
 ENGINES: dict[str, type[Engine]] = {"mle": MLE, "map": MAP, "laplace": LaplaceApproximation, "nuts": NUTS, "gibbs": Gibbs}
 
@@ -89,6 +104,7 @@ def as_engine(engine: Any) -> Engine | None:
         return None if name == "auto" else ENGINES[name]()
     if not isinstance(engine, tuple(ENGINES.values())):
         raise HamlearnError(
-            f"engine must be 'auto', one of {', '.join(map(repr, ENGINES))}, or settings such as hl.infer.NUTS(draws=500); got {engine!r}."
+            f"engine must be 'auto', one of {', '.join(map(repr, ENGINES))}, or settings such as hl.infer.NUTS(draws=500); "
+            f"got {shown(engine)}."
         )
     return cast("Engine", engine)

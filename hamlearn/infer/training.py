@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar
 
+from hamlearn.arguments import require_number, require_whole, require_words, shown
 from hamlearn.errors import HamlearnError, choice
 
 
@@ -78,11 +80,11 @@ class Training:
         _check(self, ("epochs", "batch", "patience", "memory"), ("learning_rate",))
         choice(self.device, ("auto", "cpu", "cuda"), "device")
         choice(self.precision, ("float32", "bfloat16"), "precision")
-        object.__setattr__(self, "augment", (self.augment,) if isinstance(self.augment, str) else tuple(self.augment))
+        object.__setattr__(self, "augment", require_words(self.augment, "Training: augment"))
         for name in self.augment:
             choice(name, ("translation", "point"), "augment")
-        if not 0 < self.heldout < 1:
-            raise HamlearnError(f"Training: heldout is a share of the data between 0 and 1; got {self.heldout!r}.")
+        require_number(self.heldout, "Training: heldout, a share of the data,", above=0, below=1)
+        require_number(self.weight_decay, "Training: weight_decay", least=0)
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ class Bayesian(Training):
         steps, rate = {"last_layer": (500, 3e-3), "low_rank": (2000, 3e-2)}[choice(self.guide, ("last_layer", "low_rank"), "guide")]
         object.__setattr__(self, "steps", steps if self.steps is None else self.steps)
         object.__setattr__(self, "guide_rate", rate if self.guide_rate is None else self.guide_rate)
-        _check(self, ("draws", "rank", "steps"), ("guide_rate", "prior_scale"))
+        _check(self, ("draws", "rank", "steps"), ())
 
 
 @dataclass(frozen=True)
@@ -196,8 +198,7 @@ class Variational:
         choice(self.device, ("cpu", "cuda", "auto"), "device")
         if self.batch < 2:
             raise HamlearnError(f"Variational: the leave-one-out baseline needs batch >= 2; got {self.batch}.")
-        if not 0 <= self.anneal < 1:
-            raise HamlearnError(f"Variational: anneal is a share of the steps, from 0 to below 1; got {self.anneal!r}.")
+        require_number(self.anneal, "Variational: anneal, a share of the steps,", least=0, below=1)
 
 
 def as_settings(engine: Any, *kinds: type[Any]) -> Any:
@@ -208,8 +209,8 @@ def as_settings(engine: Any, *kinds: type[Any]) -> Any:
         if type(engine) is kind or (isinstance(engine, str) and engine == kind.name):
             return kind() if isinstance(engine, str) else engine
     names = ", ".join(repr(kind.name) for kind in kinds)
-    shown = " or ".join(f"hl.infer.{kind.__name__}(...)" for kind in kinds)
-    raise HamlearnError(f"engine must be 'auto', {names}, or settings such as {shown}; got {engine!r}.")
+    examples = " or ".join(f"hl.infer.{kind.__name__}(...)" for kind in kinds)
+    raise HamlearnError(f"engine must be 'auto', {names}, or settings such as {examples}; got {shown(engine)}.")
 
 
 def recorded(settings: Any) -> dict[str, Any]:
@@ -219,11 +220,15 @@ def recorded(settings: Any) -> dict[str, Any]:
 
 
 def _check(settings: Any, whole: tuple[str, ...], positive: tuple[str, ...]) -> None:
+    what: str = type(settings).__name__
     for name in whole:
-        value = getattr(settings, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise HamlearnError(f"{type(settings).__name__}: {name} must be a positive whole number; got {value!r}.")
-    for name in (*positive, "seconds", "threads"):
-        value = getattr(settings, name)
-        if value is not None and not value > 0:
-            raise HamlearnError(f"{type(settings).__name__}: {name} must be positive; got {value!r}.")
+        object.__setattr__(settings, name, require_whole(getattr(settings, name), f"{what}: {name}"))
+    for name in positive:
+        require_number(getattr(settings, name), f"{what}: {name}", above=0)
+    for name in ("seconds", "prior_scale", "guide_rate"):  # left out, or a number
+        if getattr(settings, name, None) is not None:
+            require_number(getattr(settings, name), f"{what}: {name}", above=0)
+    if settings.threads is not None:
+        require_whole(settings.threads, f"{what}: threads")
+    if not (settings.checkpoint is None or isinstance(settings.checkpoint, str | PathLike)):
+        raise HamlearnError(f"{what}: checkpoint is the path of a file; got {shown(settings.checkpoint)}.")

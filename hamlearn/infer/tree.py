@@ -19,6 +19,7 @@ import numpy as np
 import xarray as xr
 
 from hamlearn import models, storage
+from hamlearn.arguments import require_path
 from hamlearn.data import fingerprint, multiplicity, recoded
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.accepted import SCHEMA, read_json, require_posterior
@@ -320,6 +321,7 @@ def save(post: xr.DataTree | xr.Dataset, path: str | os.PathLike[str]) -> Path:
         If it is neither, the ending is not known, or the place cannot be written; the posterior in memory
         survives and an existing file stays as it was.
     """
+    require_path(path)
     if isinstance(post, xr.Dataset) and "state" in post:
         return storage.write_dataset(post, path)
     return storage.write_dataset(require_posterior(post), path)
@@ -333,7 +335,7 @@ def load(path: str | os.PathLike[str]) -> xr.DataTree:
     HamlearnError
         If there is none, or it cannot be read, is damaged, or was written by a newer version.
     """
-    target = storage.existing(path)
+    target = storage.existing(require_path(path))
     if target.suffix not in (".nc", ".zarr"):
         raise HamlearnError(f"{path} holds no hamlearn posterior: those are .nc or .zarr files; make one with hl.learn and hl.save.")
     post = storage.read_tree(target)

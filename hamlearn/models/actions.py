@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from hamlearn.arguments import shown
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.models.priors import Normal, prior_from_dict, prior_to_dict
 from hamlearn.systems import lattice as lattices
@@ -199,7 +200,7 @@ def percent(share: float) -> str:
 
 
 def _positive(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and bool(np.isfinite(value)) and float(value) > 0
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and bool(np.isfinite(value)) and float(value) > 0
 
 
 def _known(kinetic: Any, neighbour: str) -> bool:
@@ -210,14 +211,18 @@ def _known(kinetic: Any, neighbour: str) -> bool:
 
 
 def _powers(powers: Any) -> tuple[int, ...]:
+    if not isinstance(powers, Sequence | np.ndarray) or isinstance(powers, str) or any(isinstance(one, bool) for one in powers):
+        raise HamlearnError(f"powers must be whole numbers >= 1, such as (2, 4); got {shown(powers)}.")
     values = np.atleast_1d(powers)
     if values.ndim != 1 or not values.size or not np.issubdtype(values.dtype, np.integer) or np.any(values < 1):
         raise HamlearnError(f"powers must be whole numbers >= 1, such as (2, 4); got {powers!r}.")
     orders = tuple(sorted(int(value) for value in values))
     if len(set(orders)) < len(orders):
-        raise HamlearnError(f"each power may appear once; got {powers!r}.")
+        raise HamlearnError(f"each of the powers may appear once; got {powers!r}.")
     if orders[-1] % 2:
-        raise HamlearnError(f"the largest power must be even, or the field runs away to infinity; got {powers!r}. Add {orders[-1] + 1}.")
+        raise HamlearnError(
+            f"the largest of the powers must be even, or the field runs away to infinity; got {powers!r}. Add {orders[-1] + 1}."
+        )
     return orders
 
 

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from hamlearn.arguments import require_number, require_whole
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import Space, System
@@ -85,15 +86,15 @@ class Clusters:
         array = np.atleast_1d(window)
         if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer) or np.any(array < 1) or np.prod(array) > MOST_WINDOW_SITES:
             raise HamlearnError(f"window must be positive whole numbers with at most {MOST_WINDOW_SITES} sites in all; got {window!r}.")
-        if order is not None and (not isinstance(order, int | np.integer) or order < 1):
-            raise HamlearnError(f"order (most spins in a term) must be a positive whole number or None; got {order!r}.")
-        for what, value in (("slab", slab), ("expected", expected)):
-            if not 0 < value < np.inf:
-                raise HamlearnError(f"{what} must be finite and > 0; got {value!r}.")
+        if order is not None:
+            require_whole(order, "order (most spins in a term)", also=", or None")
+        require_number(slab, "slab", above=0)
+        require_number(expected, "expected", above=0)
         object.__setattr__(self, "window", int(array[0]) if len(array) == 1 else tuple(int(one) for one in array))
         object.__setattr__(self, "tie", choice(tie, ("translation", "site"), "tie"))
         object.__setattr__(self, "order", None if order is None else int(order))
-        object.__setattr__(self, "prior", choice(prior.replace("-", "_"), ("spike_slab",), "prior of Clusters"))
+        word = prior.replace("-", "_") if isinstance(prior, str) else prior
+        object.__setattr__(self, "prior", choice(word, ("spike_slab",), "prior of Clusters"))
         object.__setattr__(self, "slab", float(slab))
         object.__setattr__(self, "expected", float(expected))
 

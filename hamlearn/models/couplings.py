@@ -86,7 +86,7 @@ class Couplings:
             choice(fields, ("site", "uniform"), "fields (or None)")
         object.__setattr__(self, "fields", fields)
         object.__setattr__(self, "prior", as_prior(prior))
-        object.__setattr__(self, "field_prior", field_prior or DEFAULT)
+        object.__setattr__(self, "field_prior", DEFAULT if field_prior is None else field_prior)
         object.__setattr__(self, "interaction", choice(interaction, INTERACTIONS, "interaction"))
         if not isinstance(self.field_prior, Normal):
             raise HamlearnError(f"field_prior must be a Normal prior; got {self.field_prior!r}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
+from hamlearn.arguments import shown
 from hamlearn.errors import HamlearnError
 from hamlearn.models.autoregressive import Autoregressive, autoregressive_from_dict
 from hamlearn.models.extensive import Extensive, extensive_from_dict
@@ -78,9 +79,12 @@ class DCL:
         consistent: bool = True,
     ) -> None:
         energy = Extensive(1, 1, (32, 32), activation="silu") if extensive is None else extensive
-        density = (
-            Autoregressive("made", symmetry=() if energy.site_aware else ("translation",)) if autoregressive is None else autoregressive
-        )
+        plain = () if getattr(energy, "site_aware", False) else ("translation",)
+        density = Autoregressive("made", symmetry=plain) if autoregressive is None else autoregressive
+        if not isinstance(density, Autoregressive):
+            raise HamlearnError(f"autoregressive must be hl.models.Autoregressive(...) or None; got {shown(density)}.")
+        if not isinstance(energy, Extensive):
+            raise HamlearnError(f"extensive must be hl.models.Extensive(...) or None; got {shown(energy)}.")
         counts: dict[str, tuple[Any, int]] = {"members": (members, 1), "labels": (labels, 100), "draws": (draws, 100)}
         for name, (count, least) in counts.items():
             if isinstance(count, bool) or not isinstance(count, int) or count < least:

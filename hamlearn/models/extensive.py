@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hamlearn.arguments import require_whole, require_words, shown
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.models import dense
 from hamlearn.statistics import power
@@ -102,13 +103,14 @@ class Extensive:
         outputs: int = 1,
         pairs: bool = True,
     ) -> None:
-        numbers: dict[str, Any] = {"focus": focus, "hidden": hidden, "members": members, "outputs": outputs, "context + 1": context + 1}
-        for name, value in numbers.items():
-            array = np.atleast_1d(value)
-            if not len(array) or not np.issubdtype(array.dtype, np.integer) or np.any(array < 1):
-                raise HamlearnError(f"{name} must be positive whole numbers; got {value!r}.")
+        for name, number in {"focus": focus, "members": members, "outputs": outputs}.items():
+            require_whole(number, name)
+        require_whole(context, "context", 0)
+        array = np.atleast_1d(hidden)
+        if not len(array) or not np.issubdtype(array.dtype, np.integer) or np.any(array < 1):
+            raise HamlearnError(f"hidden must be positive whole numbers; got {shown(hidden)}.")
         choice(activation, dense.ACTIVATIONS, "activation")
-        names = (symmetry,) if isinstance(symmetry, str) else tuple(symmetry)
+        names = require_words(symmetry, "symmetry")
         symmetries = tuple(choice(name, ("z2",), "symmetry") for name in names)
         widths = tuple(int(one) for one in np.atleast_1d(hidden))
         found = (int(focus), int(context), widths, int(members), activation, bool(site_aware), symmetries, int(outputs), bool(pairs))

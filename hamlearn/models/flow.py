@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
+from hamlearn.arguments import require_number, require_whole, require_words, sequence_of
 from hamlearn.errors import HamlearnError, choice
 
 TRANSFORMS = ("spline", "affine", "continuous")
@@ -102,11 +102,11 @@ class Flow:
         bound: float = 5.0,
         condition: str | None = None,
     ) -> None:
-        plain = HIDDEN.get(transform, (64, 64))
-        widths = plain if hidden is None else (hidden,) if isinstance(hidden, int) else tuple(hidden)
+        plain = HIDDEN.get(choice(transform, TRANSFORMS, "transform"), (64, 64))
+        widths = plain if hidden is None else (hidden,) if isinstance(hidden, int) else sequence_of(hidden, "hidden")
         if transform == "continuous" and isinstance(hidden, int):
             widths = (hidden, plain[1])
-        names = (symmetry,) if isinstance(symmetry, str) else tuple(symmetry)
+        names = require_words(symmetry, "symmetry")
         values: dict[str, Any] = {
             "transform": choice(transform, TRANSFORMS, "transform"),
             "structure": choice(structure, LAYERS, "structure"),
@@ -116,15 +116,13 @@ class Flow:
             "symmetry": tuple(choice(name, SYMMETRIES, "symmetry") for name in names),
             "members": _positive(members, "members"),
             "bins": _positive(bins, "bins"),
-            "bound": float(bound),
+            "bound": require_number(bound, "bound", above=0),
             "condition": condition if condition is None else choice(condition, ("beta",), "condition (or None)"),
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
         if not self.hidden:
             raise HamlearnError("hidden needs one or more widths, such as (64, 64).")
-        if not (math.isfinite(self.bound) and self.bound > 0):
-            raise HamlearnError(f"bound must be a positive number; got {bound!r}.")
         if not 2 <= self.bins <= 500:
             raise HamlearnError(f"a spline needs 2 to 500 bins; got {self.bins}.")
         if transform == "continuous" and (structure, network) != ("coupling", "dense"):
@@ -157,6 +155,4 @@ def flow_from_dict(description: dict[str, Any]) -> Flow:
 
 
 def _positive(value: Any, what: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise HamlearnError(f"{what} must be a positive whole number; got {value!r}.")
-    return value
+    return require_whole(value, what)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 import numpy as np
 
+from hamlearn.arguments import require_number, require_whole, shown
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.models import dense
 from hamlearn.systems.base import Space
@@ -77,15 +78,19 @@ class LocalEnergy:
         decay: str | float | None = "auto",
         activation: str = "silu",
     ) -> None:
-        extents = window if isinstance(window, int) else tuple(int(one) for one in window)
-        numbers = {"window": np.atleast_1d(extents), "hidden": np.atleast_1d(hidden), "members": np.atleast_1d(members)}
+        numbers = {
+            "window": np.atleast_1d(window),
+            "hidden": np.atleast_1d(hidden),
+            "members": np.array([require_whole(members, "members")]),
+        }
         for name, values in numbers.items():
             if not len(values) or not np.issubdtype(values.dtype, np.integer) or np.any(values < 1):
-                raise HamlearnError(f"{name} must be positive whole numbers; got {values.tolist()}.")
+                raise HamlearnError(f"{name} must be positive whole numbers; got {shown(values.tolist())}.")
+        extents = int(window) if isinstance(window, int | np.integer) else tuple(int(one) for one in window)
         if isinstance(decay, str):
             choice(decay, ("auto",), "decay (or a number, or None)")
-        elif decay is not None and not (np.isfinite(decay) and decay > 0):
-            raise HamlearnError(f"decay weighs the squares of the weights and must be finite and > 0 (None: no network); got {decay!r}.")
+        elif decay is not None:
+            require_number(decay, "decay, which weighs the squares of the weights,", above=0, also=" (None: no network)")
         choice(activation, dense.ACTIVATIONS, "activation")
         found = (extents, tuple(int(one) for one in np.atleast_1d(hidden)), int(members), decay, activation)
         for field, value in zip(fields(self), found, strict=True):

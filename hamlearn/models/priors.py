@@ -8,13 +8,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from hamlearn.arguments import require_number
 from hamlearn.errors import HamlearnError, choice
 
 
 def _positive(prior: Any) -> None:
     for name, value in asdict(prior).items():
-        if name not in ("unit", "widens") and not (np.isfinite(value) and value > 0):
-            raise HamlearnError(f"{type(prior).__name__} prior: {name} must be finite and > 0; got {value!r}.")
+        if name not in ("unit", "widens"):
+            require_number(value, f"{type(prior).__name__} prior: {name}", above=0)
 
 
 @dataclass(frozen=True)
@@ -170,10 +171,12 @@ class SpikeSlab:
     name: ClassVar[str] = "spike_slab"
 
     def __post_init__(self) -> None:
-        if not 0 < self.slab < np.inf or (self.inclusion is not None and not 0 < self.inclusion < 1) or not 0 <= self.common <= 1:
-            raise HamlearnError(
-                f"SpikeSlab prior: slab must be finite and > 0, inclusion between 0 and 1, common from 0 to 1; got {self!r}."
-            )
+        require_number(self.slab, "SpikeSlab prior: slab", above=0)
+        if self.inclusion is not None:
+            require_number(self.inclusion, "SpikeSlab prior: inclusion, a probability,", above=0, below=1)
+        common = require_number(float(self.common) if isinstance(self.common, bool) else self.common, "SpikeSlab prior: common", least=0)
+        if common > 1:
+            raise HamlearnError(f"SpikeSlab prior: common is a probability from 0 to 1; got {self.common!r}.")
 
     def draw(self, size: int, generator: np.random.Generator) -> np.ndarray:
         """`size` couplings drawn from the prior."""

@@ -134,8 +134,8 @@ class System(Protocol):
         ...
 
 
-def broadcast_parameter(value: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
-    """`value` as a finite float64 array of `shape`, scalars broadcast."""
+def broadcast_parameter(value: Any, shape: tuple[int, ...], what: str, *, flat: bool = False) -> np.ndarray:
+    """`value` as a finite float64 array of `shape`, scalars broadcast; `flat`: of any axes, taken one after the other."""
     try:
         given = np.asarray(value)
         if given.dtype.kind not in "iuf" or np.ma.is_masked(value):
@@ -143,7 +143,7 @@ def broadcast_parameter(value: Any, shape: tuple[int, ...], what: str) -> np.nda
     except Exception:  # whatever a stranger's conversion raises: it is no number
         raise HamlearnError(f"{what} must be a number or an array of shape {shape}; got {shown(value)}.") from None
     try:
-        array = np.broadcast_to(given.astype(np.float64), shape).copy()
+        array = np.broadcast_to((given.reshape(-1) if flat and given.ndim > 1 else given).astype(np.float64), shape).copy()
     except ValueError:
         raise HamlearnError(f"{what} must be a number or an array of shape {shape}; got shape {given.shape}.") from None
     if not np.all(np.isfinite(array)):
@@ -153,8 +153,8 @@ def broadcast_parameter(value: Any, shape: tuple[int, ...], what: str) -> np.nda
 
 
 def check_beta(beta: Any) -> np.ndarray:
-    """`beta` as a float64 array of at most one axis, every value finite, positive and with an inverse that a float holds."""
-    return require_beta(beta)
+    """`beta` as a float64 array, every value finite, positive and with an inverse that a float holds."""
+    return require_beta(beta, axes=None)
 
 
 def one_beta(beta: Any) -> float:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from hamlearn.arguments import require_number
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import REALS, Space, as_reals, as_site_axes
@@ -216,7 +217,10 @@ def _coefficient(potential: Polynomial, power: int) -> float:
 
 def _strengths(kinetic: Any, lattice: Lattice) -> np.ndarray:
     try:
-        found = np.atleast_1d(np.asarray(kinetic, float))
+        given = np.atleast_1d(np.asarray(kinetic))
+        if given.dtype.kind not in "iuf":
+            raise TypeError
+        found = given.astype(float)
     except (TypeError, ValueError):
         raise HamlearnError(f"kinetic must be a finite number, or several; got {kinetic!r}.") from None
     if found.ndim != 1 or not found.size or not np.all(np.isfinite(found)):
@@ -267,9 +271,8 @@ def ScalarField(shape: int | Sequence[int] | Lattice, m2: float, lam: float, per
     >>> float(field.energy(np.ones((4, 4))))  # 16 (½ + ½)
     16.0
     """
-    for name, value in (("m2", m2), ("lam", lam)):
-        if isinstance(value, bool | str) or not np.isscalar(value) or not np.isfinite(value):
-            raise HamlearnError(f"{name} must be one finite number; got {value!r}.")
+    require_number(m2, "m2")
+    require_number(lam, "lam")
     if lam < 0:
         raise HamlearnError(f"lam must be >= 0, otherwise the field runs away to infinity; got lam={lam!r}.")
     c = [0.0, 0.5 * float(m2), *([0.0, float(lam)] if lam else [])]
@@ -318,7 +321,7 @@ def RangedField(
     >>> RangedField((6,), [1.0, -0.2], [0, 0.5])
     RangedField(shape=(6,), kinetic=[1.0, -0.2], c=(0.0, 0.5))
     """
-    return Field(tuple(shape), kinetic, c, periodic=periodic, coupling=coupling, path=path, a=a, name="RangedField")
+    return Field(shape, kinetic, c, periodic=periodic, coupling=coupling, path=path, a=a, name="RangedField")
 
 
 def _of_0_1(description: Mapping[str, Any]) -> Field:

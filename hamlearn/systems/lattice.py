@@ -8,7 +8,8 @@ that the formulas of the torus (and the row transfer matrix) hold at every exten
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,6 +17,8 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
+from hamlearn import memory
+from hamlearn.arguments import require_whole, shown
 from hamlearn.errors import HamlearnError
 
 
@@ -224,8 +227,9 @@ def triangular(shape: Sequence[int], *, periodic: bool = True) -> Lattice:
 
 def honeycomb(shape: Sequence[int], *, periodic: bool = True) -> Lattice:
     """Honeycomb lattice of ``shape = (rows, columns)`` unit cells of two sites: site axes ``(rows, columns, 2)``."""
-    cells = _extents(shape)[:2]
-    if len(np.atleast_1d(shape)) not in (2, 3) or (len(np.atleast_1d(shape)) == 3 and shape[2] != 2):
+    given = _extents(shape)
+    cells = given[:2]
+    if len(given) not in (2, 3) or (len(given) == 3 and given[2] != 2):
         raise HamlearnError(f"a honeycomb lattice has two extents (its sites two axes and the sublattice); got shape {shape!r}.")
     sites = np.arange(np.prod(cells) * 2).reshape((*cells, 2))
     bonds = []
@@ -242,9 +246,9 @@ def honeycomb(shape: Sequence[int], *, periodic: bool = True) -> Lattice:
 
 def complete(n_sites: int) -> Lattice:
     """All pairs of `n_sites` sites, in the order of ``np.triu_indices(n_sites, 1)``."""
-    if int(n_sites) < 2:
-        raise HamlearnError(f"a complete graph needs at least 2 sites; got {n_sites}.")
-    return Lattice((int(n_sites),), np.stack(np.triu_indices(int(n_sites), 1), 1), "complete")
+    n_sites = require_whole(n_sites, "the number of sites of a complete graph", 2)
+    memory.require(n_sites**2 * 33, f"all pairs of {n_sites} sites", "Give the pairs that interact: hl.systems.lattice.graph(bonds).")
+    return Lattice((n_sites,), np.stack(np.triu_indices(n_sites, 1), 1), "complete")
 
 
 def graph(bonds: Any, n_sites: int | None = None) -> Lattice:
@@ -262,14 +266,18 @@ def graph(bonds: Any, n_sites: int | None = None) -> Lattice:
     HamlearnError
         If a bond is out of range, joins a site to itself, or appears twice.
     """
-    array = np.asarray(bonds)
+    try:
+        array = np.asarray(bonds)
+    except ValueError:
+        raise HamlearnError("bonds must be pairs of sites, an integer array of shape (n_bonds, 2); these are ragged.") from None
     if array.ndim != 2 or array.shape[1:] != (2,) or array.size == 0:
         raise HamlearnError(f"bonds must be a non-empty integer array of shape (n_bonds, 2); got shape {array.shape}.")
     if not np.issubdtype(array.dtype, np.integer):
-        if not np.issubdtype(array.dtype, np.number) or not np.all(array == np.floor(array)):
+        if array.dtype.kind != "f" or not np.all(array == np.floor(array)) or np.any(np.abs(array) >= 2**53):
             raise HamlearnError("bonds must hold integers (site indices from 0).")
         array = array.astype(int)
-    count = int(array.max()) + 1 if n_sites is None else int(n_sites)
+    count = max(int(array.max()) + 1, 1) if n_sites is None else require_whole(n_sites, "n_sites, the number of sites,")
+    memory.require(32 * count, f"a graph of {count} sites", "Number the sites from 0 without gaps.")
     outside = np.flatnonzero((array < 0).any(1) | (array >= count).any(1))
     if outside.size:
         raise HamlearnError(
@@ -290,10 +298,15 @@ def as_lattice(bonds: Lattice | Any, n_sites: int | None = None) -> Lattice:
 
 
 def _extents(shape: int | Sequence[int]) -> tuple[int, ...]:
-    extents = np.atleast_1d(shape)
-    if extents.ndim != 1 or not extents.size or not np.issubdtype(extents.dtype, np.integer) or np.any(extents < 1):
-        raise HamlearnError(f"lattice extents must be positive integers; got shape {shape!r}.")
-    return tuple(int(extent) for extent in extents)
+    """Extents as positive Python integers, of a lattice that fits into memory."""
+    shape = shape.tolist() if isinstance(shape, np.ndarray | np.generic) else shape
+    given = shape if isinstance(shape, Iterable) and not isinstance(shape, str | bytes | Mapping) else [shape]
+    extents = list(given)
+    if not extents or any(isinstance(one, bool) or not isinstance(one, int | np.integer) or one < 1 for one in extents):
+        raise HamlearnError(f"lattice extents must be positive integers; got shape {shown(shape)}.")
+    found = tuple(int(extent) for extent in extents)
+    memory.require(math.prod(found) * (40 * len(found) + 8), f"sites and bonds of a lattice of extents {found}", "Ask for a smaller one.")
+    return found
 
 
 def _shifted(sites: np.ndarray, step: np.ndarray, periodic: bool, origin: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:

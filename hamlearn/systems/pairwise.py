@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
+from hamlearn.arguments import require_seed
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import SPINS, Space, as_site_axes, broadcast_parameter
@@ -58,7 +59,7 @@ class Pairwise(ParametricSystem, kind="pairwise"):
         lattice = lattices.as_lattice(bonds, n_sites)
         object.__setattr__(self, "lattice", lattice)
         object.__setattr__(self, "J", broadcast_parameter(J, (lattice.n_bonds,), "J"))
-        object.__setattr__(self, "h", broadcast_parameter(np.reshape(h, -1) if np.ndim(h) > 1 else h, (lattice.n_sites,), "h"))
+        object.__setattr__(self, "h", broadcast_parameter(h, (lattice.n_sites,), "h", flat=True))
         object.__setattr__(self, "name", name)
 
     @property
@@ -140,7 +141,7 @@ def EdwardsAnderson(
     """
     choice(disorder, ("gaussian", "pm1"), "disorder")
     lattice = shape if isinstance(shape, Lattice) else lattices.hypercubic(shape, periodic=periodic)
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(require_seed(seed))
     J = generator.normal(size=lattice.n_bonds) if disorder == "gaussian" else generator.choice([-1.0, 1.0], lattice.n_bonds)
     return Pairwise(lattice, J, h, name="EdwardsAnderson")
 
@@ -148,7 +149,7 @@ def EdwardsAnderson(
 def SherringtonKirkpatrick(n_sites: int, seed: int = 0, *, h: Any = 0.0) -> Pairwise:
     """Sherrington–Kirkpatrick glass: all pairs, J_ij ~ N(0, 1/n_sites)."""
     lattice = lattices.complete(n_sites)
-    J = np.random.default_rng(seed).normal(size=lattice.n_bonds) / np.sqrt(n_sites)
+    J = np.random.default_rng(require_seed(seed)).normal(size=lattice.n_bonds) / np.sqrt(n_sites)
     return Pairwise(lattice, J, h, name="SherringtonKirkpatrick")
 
 

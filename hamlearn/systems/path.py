@@ -15,6 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hamlearn import memory
+from hamlearn.arguments import require_number
 from hamlearn.errors import HamlearnError
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import REALS, Space, as_reals, check_beta
@@ -73,12 +75,12 @@ class Path(ParametricSystem, kind="path", structure=("n_tau", "periodic")):
             raise HamlearnError(
                 f"potential must be DoubleWell(lam, mu), Polynomial([c1, c2, ...]) or a function V(x); got {self.potential!r}."
             )
-        for name, value in (("kinetic", self.kinetic), ("a", 1.0 if self.a is None else self.a)):
-            if not np.isscalar(value) or not np.isfinite(value) or value <= 0:  # type: ignore[operator]
-                raise HamlearnError(f"{name} must be one finite number > 0; got {value!r}.")
+        require_number(self.kinetic, "kinetic", above=0)
+        require_number(1.0 if self.a is None else self.a, "a", above=0)
+        memory.require(48 * int(self.n_tau), f"n_tau = {self.n_tau} time slices", "Ask for fewer.")
         try:
             found = np.shape(np.asarray(self.potential(np.linspace(-1.0, 1.0, 6).reshape(2, 3)), float))
-        except (TypeError, ValueError) as error:
+        except Exception as error:  # a user's function fails as it likes
             raise HamlearnError(
                 f"the potential {potential_name(self.potential)!r} must map arrays x to V(x); it failed: {error}"
             ) from error

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from hamlearn.arguments import require_number
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.systems.parametric import Parametric
 
@@ -41,8 +42,8 @@ class DoubleWell(Parametric):
     mu: float
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.lam) and np.isfinite(self.mu) and self.lam > 0):
-            raise HamlearnError(f"DoubleWell needs finite lam > 0 and mu; got lam={self.lam!r}, mu={self.mu!r}.")
+        require_number(self.lam, "lam of a DoubleWell", above=0)
+        require_number(self.mu, "mu of a DoubleWell")
 
     def __call__(self, x: Any) -> Any:
         """V at every x."""
@@ -89,7 +90,10 @@ class Polynomial(Parametric):
 
     def __init__(self, c: Any) -> None:
         try:
-            values = np.asarray(c, dtype=float)
+            values = np.asarray(c)
+            if values.dtype.kind not in "iuf":
+                raise TypeError
+            values = values.astype(float)
         except (TypeError, ValueError) as error:
             raise HamlearnError(f"Polynomial needs a list of numbers, the coefficients of x, x², …; got {c!r}.") from error
         if values.ndim != 1 or not values.size or not np.all(np.isfinite(values)):

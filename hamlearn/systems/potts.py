@@ -66,11 +66,11 @@ class QState(ParametricSystem, kind="qstate", structure=("q", "interaction")):
         n_sites: int | None = None,
         name: str = "QState",
     ) -> None:
-        lattice = lattices.as_lattice(bonds, n_sites)
+        lattice, q = lattices.as_lattice(bonds, n_sites), states_space(q).q
         general = choice(interaction, ("clock", "potts", "general"), "interaction") == "general"
         shape = (lattice.n_bonds, q, q) if general else (lattice.n_bonds,)
         object.__setattr__(self, "lattice", lattice)
-        object.__setattr__(self, "q", states_space(q).q)
+        object.__setattr__(self, "q", q)
         object.__setattr__(self, "J", broadcast_parameter(J, shape, "J"))
         object.__setattr__(self, "h", broadcast_parameter(h, (lattice.n_sites, q), "h"))
         object.__setattr__(self, "interaction", interaction)

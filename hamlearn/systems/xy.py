@@ -58,10 +58,10 @@ class XY(ParametricSystem, kind="xy"):
         if isinstance(shape, Lattice):
             lattice = shape
         else:
-            lattice = lattices.graph(shape) if np.ndim(shape) == 2 else lattices.hypercubic(shape, periodic=periodic)
+            lattice = lattices.graph(shape) if _is_table(shape) else lattices.hypercubic(shape, periodic=periodic)
         object.__setattr__(self, "lattice", lattice)
         object.__setattr__(self, "J", broadcast_parameter(J, (lattice.n_bonds,), "J"))
-        object.__setattr__(self, "h", broadcast_parameter(np.reshape(h, -1) if np.ndim(h) > 1 else h, (lattice.n_sites,), "h"))
+        object.__setattr__(self, "h", broadcast_parameter(h, (lattice.n_sites,), "h", flat=True))
         object.__setattr__(self, "name", name)
 
     @property
@@ -90,3 +90,11 @@ class XY(ParametricSystem, kind="xy"):
 
     def __repr__(self) -> str:
         return f"{self.name}(shape={self.lattice.shape}, {self.lattice.n_bonds} bonds)"
+
+
+def _is_table(bonds: Any) -> bool:
+    """Whether it has the two axes of a list of bonds."""
+    try:
+        return np.ndim(bonds) == 2
+    except ValueError:  # ragged: refused as extents
+        return False

@@ -138,7 +138,7 @@ def test_a_flow_has_a_posterior_of_all_its_weights():
 MISTAKES = {
     "guide": (lambda: Bayesian(guide="all"), "guide must be one of"),
     "draws": (lambda: Bayesian(draws=0), "draws must be a positive whole number"),
-    "prior": (lambda: Bayesian(prior_scale=-1.0), "prior_scale must be positive"),
+    "prior": (lambda: Bayesian(prior_scale=-1.0), "prior_scale must be a finite number > 0"),
     "too large": (
         lambda: hl.infer.learn(
             hl.simulate(hl.systems.Ising((12, 12)), beta=0.1, draws=30, seed=0),

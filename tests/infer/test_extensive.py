@@ -154,7 +154,7 @@ def test_a_tile_with_too_many_states_is_sampled_by_its_energies():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: hl.models.Extensive(focus=0), "focus must be positive"),
+        (lambda: hl.models.Extensive(focus=0), "focus must be a positive"),
         (lambda: hl.models.Extensive(context=-1), "context"),
         (lambda: hl.models.Extensive(symmetry="z3"), "must be one of 'z2'"),
         (lambda: hl.models.Extensive().bind(SPINS, (5, 5)), "multiples of 2"),

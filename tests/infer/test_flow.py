@@ -173,7 +173,7 @@ MISTAKES = {
     "space": (lambda: hl.approximate(hl.systems.Ising((2, 2)), 0.3, hl.models.Flow()), "density of reals"),
     "one site": (lambda: build(hl.models.Flow(), REALS, (1,)), "two sites"),
     "transform": (lambda: hl.models.Flow("planar"), "transform"),
-    "bound": (lambda: hl.models.Flow(bound=-1.0), "bound must be a positive number"),
+    "bound": (lambda: hl.models.Flow(bound=-1.0), "bound must be a finite number > 0"),
     "bins": (lambda: hl.models.Flow(bins=1), "2 to 500 bins"),
     "widths": (lambda: hl.models.Flow(structure="autoregressive", hidden=(8, 16)), "equal widths"),
     "network": (lambda: hl.models.Flow(structure="autoregressive", network="convolution"), "for couplings"),

@@ -205,7 +205,7 @@ def test_description_round_trip():
     ("make", "message"),
     [
         (lambda: hl.models.LocalEnergy(window=0), "window must be positive whole numbers"),
-        (lambda: hl.models.LocalEnergy(decay=-1.0), "finite and > 0"),
+        (lambda: hl.models.LocalEnergy(decay=-1.0), "finite number > 0"),
         (lambda: hl.models.LocalEnergy(activation="siluu"), "Did you mean 'silu'"),
         (lambda: hl.models.LocalEnergy(5).bind(SPINS, (4, 4)), "does not fit"),
         (lambda: hl.models.LocalEnergy(4).bind(SPINS, (8, 8)), r"2\*\*16 states"),

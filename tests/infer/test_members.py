@@ -149,7 +149,7 @@ MISTAKES = {
     "half a member": (lambda post: members(post, 1.5), "positive whole number; got 1.5"),
     "bits": (lambda post: energy(post, np.zeros((3, 3))), r"space=.spins. allows the values -1 and 1; found 0"),
     "another shape": (lambda post: energy(post, np.ones((4, 4))), r"expected states with site axes \(3, 3\) last"),
-    "not a posterior": (lambda post: members(SPINS, 3), "expected a posterior as hl.learn returns it .* got Dataset"),
+    "not a posterior": (lambda post: members(SPINS, 3), "expected a posterior as hl.learn returns it .* got a Dataset"),
     "another tree": (lambda post: members(xr.DataTree(), 3), "expected a posterior"),
     "saving something else": (lambda post: tree.save(xr.Dataset(), "x.nc"), "expected a posterior"),
 }

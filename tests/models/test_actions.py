@@ -153,7 +153,7 @@ def test_scales():
 
 
 MISTAKES = {
-    "odd": (lambda: hl.models.PolynomialAction((2, 3)), "largest power must be even"),
+    "odd": (lambda: hl.models.PolynomialAction((2, 3)), "largest of the powers must be even"),
     "repeated": (lambda: hl.models.PolynomialAction((2, 2)), "may appear once"),
     "zero": (lambda: hl.models.PolynomialAction((0, 2)), "whole numbers >= 1"),
     "negative mass": (lambda: hl.models.PolynomialAction(kinetic=-1.0), "kinetic is True"),

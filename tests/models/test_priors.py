@@ -125,14 +125,14 @@ def test_spike_slab_couplings_of_one_draw_share_a_magnitude():
 
 
 MISTAKES = {
-    "negative scale": (lambda: Normal(-1.0), "Normal prior: scale must be finite and > 0; got -1.0"),
-    "infinite scale": (lambda: Laplace(np.inf), "Laplace prior: scale must be finite and > 0"),
-    "zero slab": (lambda: Horseshoe(0.1, 0.0), "Horseshoe prior: slab must be finite and > 0"),
-    "NaN": (lambda: Horseshoe(np.nan), "Horseshoe prior: global_scale must be finite"),
-    "slab": (lambda: SpikeSlab(0.0), "SpikeSlab prior: slab must be finite and > 0"),
+    "negative scale": (lambda: Normal(-1.0), "Normal prior: scale must be a finite number > 0; got -1.0"),
+    "infinite scale": (lambda: Laplace(np.inf), "Laplace prior: scale must be a finite number > 0"),
+    "zero slab": (lambda: Horseshoe(0.1, 0.0), "Horseshoe prior: slab must be a finite number > 0"),
+    "NaN": (lambda: Horseshoe(np.nan), "Horseshoe prior: global_scale must be a finite"),
+    "slab": (lambda: SpikeSlab(0.0), "SpikeSlab prior: slab must be a finite number > 0"),
     "infinite slab": (lambda: SpikeSlab(np.inf), "SpikeSlab prior: slab must be"),
-    "impossible share": (lambda: SpikeSlab(common=1.5), "common from 0 to 1"),
-    "certain inclusion": (lambda: SpikeSlab(inclusion=1.0), "inclusion between 0 and 1"),
+    "impossible share": (lambda: SpikeSlab(common=1.5), "common is a probability from 0 to 1"),
+    "certain inclusion": (lambda: SpikeSlab(inclusion=1.0), "inclusion, a probability"),
     "unknown": (lambda: prior_from_dict({"name": "norma"}), "Did you mean 'normal'"),
 }
 

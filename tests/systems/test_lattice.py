@@ -244,7 +244,7 @@ MISTAKES = {
     "triangular strip": (lambda: lattice.triangular((1, 3)), "two extents of at least 2"),
     "honeycomb chain": (lambda: lattice.honeycomb(5), "honeycomb lattice has two extents"),
     "honeycomb of three": (lambda: lattice.honeycomb((3, 3, 3)), "honeycomb lattice has two extents"),
-    "complete of one": (lambda: lattice.complete(1), "at least 2 sites"),
+    "complete of one": (lambda: lattice.complete(1), "sites .* at least 2"),
 }
 
 

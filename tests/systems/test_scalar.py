@@ -93,7 +93,7 @@ def test_mistakes_are_named():
         (lambda: ScalarField((4, 4), m2=1.0, lam=-0.1), "lam must be >= 0"),
         (lambda: ScalarField((4, 4), m2=0.0, lam=0.0), "quadratic form must be positive"),
         (lambda: ScalarField((40, 40), m2=0.0, lam=0.0), "quadratic form must be positive"),
-        (lambda: ScalarField((4, 4), m2=np.inf, lam=1.0), "m2 must be one finite number"),
+        (lambda: ScalarField((4, 4), m2=np.inf, lam=1.0), "m2 must be a finite number"),
         (lambda: ScalarField((4, 4), m2=1.0, lam=1.0, coupling="diference"), "Did you mean 'difference'"),
         (lambda: ScalarField((4, 4), m2=1.0, lam=1.0).energy(np.zeros(5)), "site axes"),
         (lambda: exact.propagator(ScalarField((4, 4), m2=1.0, lam=1.0)), "free field"),

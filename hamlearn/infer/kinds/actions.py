@@ -21,7 +21,7 @@ from hamlearn.infer.likelihoods.ring import RingLikelihood
 from hamlearn.infer.likelihoods.score import ScoreMatching
 from hamlearn.infer.likelihoods.sites import SiteConditionals
 from hamlearn.infer.records import Part
-from hamlearn.infer.settings import NUTS, Engine, Gibbs, LaplaceApproximation, as_engine
+from hamlearn.infer.settings import NUTS, Engine, Gibbs, LaplaceApproximation, as_engine, require_memory
 from hamlearn.models import Normal
 from hamlearn.models.actions import BoundAction, PolynomialAction, Scales, percent
 from hamlearn.systems.base import System, space_from_name
@@ -57,6 +57,7 @@ def learn(
     matched = score_matching(bound, parts, scales, wanted=calibrate)
     name, excess = _choose(likelihood, bound, parts, scales, matched, reasons)
     settings = _engine(settings, name, reasons)
+    require_memory(settings, bound.n_params)
     stats: dict[str, np.ndarray] | None = None
     if name == "score":
         fit = matched

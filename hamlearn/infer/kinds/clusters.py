@@ -27,7 +27,7 @@ from hamlearn.infer.likelihoods.exact import ExactLikelihood
 from hamlearn.infer.likelihoods.terms import TermLikelihood
 from hamlearn.infer.optimum import maximise
 from hamlearn.infer.records import Part
-from hamlearn.infer.settings import Gibbs, as_engine
+from hamlearn.infer.settings import Gibbs, as_engine, require_memory
 from hamlearn.infer.thinning import thinned
 from hamlearn.models import BoundClusters, BoundCouplings, Clusters, Couplings
 from hamlearn.statistics import descending, first_largest
@@ -65,6 +65,7 @@ def learn(
         raise HamlearnError(f"Clusters are learned by engine='gibbs' (or 'auto'): the prior is spike-and-slab; got {settings.name!r}.")
     started = time.perf_counter()
     bound, parts, sets = _bind(data, model)
+    require_memory(settings, bound.n_params)
     parts, stride = thinned(parts)
     reasons = [] if stride == 1 else [f"one draw in {stride} used: those between hardly differ from them"]
     options = {

@@ -22,7 +22,7 @@ from hamlearn.infer.likelihoods import NAMES, Likelihood, OneHotLikelihood, RowL
 from hamlearn.infer.optimum import Optimum, maximise
 from hamlearn.infer.records import Part, bind, frozen_sites, mean_beta
 from hamlearn.infer.scales import widened
-from hamlearn.infer.settings import MAP, NUTS, Engine, Gibbs, LaplaceApproximation, as_engine
+from hamlearn.infer.settings import MAP, NUTS, Engine, Gibbs, LaplaceApproximation, as_engine, require_memory
 from hamlearn.models import BoundCouplings, Couplings, Normal, SpikeSlab
 from hamlearn.statistics import first_largest, leading
 from hamlearn.systems.base import System
@@ -62,6 +62,8 @@ def learn(
     )
     for reason in prepared.reasons:
         logger.info("  %s", reason)
+    if bound.n_params <= large.LIMIT:  # beyond it fewer draws are kept
+        require_memory(prepared.engine, bound.n_params)
     _refuse_hopeless(bound, parts, frozen, prepared.engine)
     started = time.perf_counter()
     if prepared.engine.name != "mle" and bound.n_params <= large.LIMIT and not isinstance(prepared.likelihood, OneHotLikelihood):

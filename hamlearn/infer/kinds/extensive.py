@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 
 from hamlearn import data as microstate_data
+from hamlearn.arguments import require_seed
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import kinds, tree
 from hamlearn.infer.training import Training, as_settings
@@ -96,7 +97,7 @@ def distill(
     >>> hl.members(post, 1)[0].energy(states[:3]).shape
     (3,)
     """
-    started = time.perf_counter()
+    started, seed = time.perf_counter(), require_seed(seed)
     model = Extensive() if model is None else model
     settings = Training(epochs=60, batch=256, weight_decay=1e-6) if engine == "auto" else as_settings(engine, Training)
     if isinstance(energies, System):

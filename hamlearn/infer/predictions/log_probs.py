@@ -8,6 +8,7 @@ import numpy as np
 import scipy.stats
 import xarray as xr
 
+from hamlearn.arguments import require_number, require_seed
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.densities.recalibration import recalibration
@@ -57,9 +58,9 @@ def log_prob_band(post: xr.DataTree, states: Any, level: float = 0.9, seed: int 
     True
     """
     post = admit_posterior(post)
+    seed = require_seed(seed)
     networks = autoregressive.evaluators(post)
-    if not 0 < level < 1:
-        raise HamlearnError(f"level is the probability of the interval, between 0 and 1; got {level!r}.")
+    require_number(level, "level, the probability of the interval,", above=0, below=1)
     if len(networks) < 2 or networks[0].conditioned:
         raise HamlearnError(
             "an interval of ln p needs an ensemble of networks of one temperature, Autoregressive(..., members=4): "

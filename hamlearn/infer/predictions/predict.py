@@ -6,12 +6,15 @@ members in one compiled call. The spread between members is the posterior's; the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from hamlearn import memory
+from hamlearn.arguments import require_beta, require_number, require_seed, require_whole, sequence_of
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import kinds, tree
 from hamlearn.infer.accepted import admit_posterior
@@ -23,7 +26,6 @@ from hamlearn.infer.predictions.reweight import from_density
 from hamlearn.infer.predictions.thermodynamics import Estimates, estimate
 from hamlearn.infer.predictions.widening import widened
 from hamlearn.processes import verb
-from hamlearn.systems.base import check_beta
 from hamlearn.systems.density import LearnedDensity
 from hamlearn.systems.pairwise import Pairwise
 from hamlearn.systems.potts import QState
@@ -111,17 +113,19 @@ def predict(
     {'beta': 2, 'quantity': 5}
     """
     post = admit_posterior(post)
-    betas = np.atleast_1d(check_beta(beta))
+    betas = np.atleast_1d(require_beta(beta))
     _check_level(level)
-    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
-        raise HamlearnError(f"seed must be a whole number from 0 to 2**63 - 1; got {seed!r}.")
+    seed, observables = require_seed(seed), _names(observables)
+    extents = None if shape is None else _shape(shape)
     asked, members = members, _existing(post, members)
     if tree.space_of(post).continuous:
-        return _continuous(post, betas, shape, observables, members, level, seed, fixed).assign_attrs(members_asked=asked)
+        return _continuous(post, betas, extents, observables, members, level, seed, fixed).assign_attrs(members_asked=asked)
+    choice(fixed, ("sites", "spacing"), "fixed")
     if fixed != "sites":
         raise HamlearnError("fixed='spacing' is for imaginary-time paths; lattices keep their sites at every temperature.")
+    numbers = 8 * len(betas) * members * len(OBSERVABLES) * 8
+    memory.require(numbers, f"predictions of {members} members at {len(betas)} values of beta", "Ask for fewer at once.")
     wanted = [choice(name, OBSERVABLES, "observable") for name in (OBSERVABLES[:-1] if observables is None else observables)]
-    extents = None if shape is None else tuple(int(extent) for extent in np.atleast_1d(shape))
     systems = kinds.of(post).members(post, members, seed, extents)
     estimates: dict[str, Estimates] = {}
     densities = [system for system in systems if isinstance(system, LearnedDensity)]
@@ -160,23 +164,41 @@ def _with_share(result: xr.Dataset, share: np.ndarray) -> xr.Dataset:
 
 
 def _check_level(level: float) -> None:
-    if not 0 < level < 1:
-        raise HamlearnError(f"level is the probability of the interval, between 0 and 1; got {level!r}.")
+    require_number(level, "level, the probability of the interval,", above=0, below=1)
+
+
+def _names(observables: Any) -> list[Any] | None:
+    """Names of observables, none of which are looked up yet."""
+    if observables is None:
+        return None
+    if isinstance(observables, str):
+        raise HamlearnError(f"observables must be a list of names, such as [{observables!r}]; got the text {observables!r}.")
+    found = list(sequence_of(observables, "observables"))
+    if not found:
+        raise HamlearnError("observables must name at least one observable; leave it out for all of them.")
+    return found
+
+
+def _shape(shape: Any) -> tuple[int, ...]:
+    """Extents of another lattice."""
+    given = [shape] if isinstance(shape, int | np.integer) else sequence_of(shape, "shape")
+    extents = tuple(require_whole(extent, "an extent of shape") for extent in given)
+    if not extents:
+        raise HamlearnError("shape must hold at least one extent; leave it out for the lattice that was learned on.")
+    memory.require(48 * math.prod(extents), f"a lattice of shape {extents}", "Ask for a smaller one.")
+    return extents
 
 
 def _existing(post: xr.DataTree, members: int) -> int:
     """As many members as were asked for, or as there are: one that is repeated tells nothing new."""
-    if isinstance(members, bool) or not (isinstance(members, int | np.integer) and members >= 1):
-        raise HamlearnError(f"the number of members must be a positive whole number; got {members!r}.")
-    return min(int(members), kinds.available(post))
+    return min(require_whole(members, "the number of members"), kinds.available(post))
 
 
 def _continuous(
     post: xr.DataTree, betas: np.ndarray, shape: Any, observables: Sequence[str] | None, members: int, level: float, seed: int, fixed: str
 ) -> xr.Dataset:
     """Predictions of angles, paths and fields."""
-    extents = None if shape is None else tuple(int(extent) for extent in np.atleast_1d(shape))
-    found, sites = continuous.estimates(post, betas, extents, observables, members, seed, fixed)
+    found, sites = continuous.estimates(post, betas, shape, observables, members, seed, fixed)
     return _curves(post, betas, found, sites, continuous.LONG_NAMES, level, seed)
 
 

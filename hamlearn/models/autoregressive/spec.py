@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from hamlearn.arguments import require_whole, require_words, sequence_of
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.systems.base import Space
 
@@ -108,9 +109,9 @@ class Autoregressive:
         condition: str | None = None,
         charge: int | None = None,
     ) -> None:
-        names = (symmetry,) if isinstance(symmetry, str) else tuple(symmetry)
+        names = require_words(symmetry, "symmetry")
         width, layers = DEFAULTS[choice(network, (*NETWORKS, *CHAINS), "network")]
-        widths = (width,) * layers if hidden is None else (hidden,) * layers if isinstance(hidden, int) else tuple(hidden)
+        widths = (width,) * layers if hidden is None else (hidden,) * layers if isinstance(hidden, int) else sequence_of(hidden, "hidden")
         values: dict[str, Any] = {
             "network": network,
             "order": choice(order, ORDERS, "order"),
@@ -120,7 +121,7 @@ class Autoregressive:
             "conditional": choice(conditional, ("auto", *(name for names in CONDITIONALS.values() for name in names)), "conditional"),
             "components": _positive(components, "components"),
             "condition": condition if condition is None else choice(condition, ("beta",), "condition (or None)"),
-            "charge": charge if charge is None else int(charge),
+            "charge": charge if charge is None else require_whole(charge, "charge", -(10**9), 10**9, " (or None)"),
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -166,6 +167,4 @@ def autoregressive_from_dict(description: dict[str, Any]) -> Autoregressive:
 
 
 def _positive(value: Any, what: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise HamlearnError(f"{what} must be a positive whole number; got {value!r}.")
-    return value
+    return require_whole(value, what)

@@ -32,7 +32,7 @@ def tables_of(system: Any) -> tuple[np.ndarray, np.ndarray]:
         raise HamlearnError(
             "this exact oracle treats discrete systems with pair couplings (Ising, EdwardsAnderson, Pairwise, Clock, Potts); "
             f"got {type(system).__name__}. Log Z and thermodynamics are also known of Path, of periodic XY lattices up to 4 wide "
-            "without field, and of free fields; sample any other system with hl.simulate."
+            "without field, and of free fields (lam=0); sample any other system with hl.simulate."
         )
     return np.asarray(system.coupling_tables(), float), np.asarray(system.field_tables(), float)
 

@@ -10,6 +10,8 @@ import jax
 import numpy as np
 import xarray as xr
 
+from hamlearn import memory
+from hamlearn.arguments import require_seed, require_whole
 from hamlearn.errors import HamlearnError
 from hamlearn.processes import verb
 from hamlearn.systems.base import Space, check_beta
@@ -173,8 +175,9 @@ def sample(system: Any, beta: float, draws: int, seed: int) -> np.ndarray:
     (5, 6, 6)
     """
     value = _one_beta(beta)
-    if int(draws) != draws or draws < 1:
-        raise HamlearnError(f"draws must be a positive integer; got {draws!r}.")
+    draws, seed = require_whole(draws, "draws"), require_seed(seed)
+    sites = system.lattice.n_sites
+    memory.require(16 * draws * sites, f"{draws} draws of {sites} sites", "Ask for fewer draws.")
     if isinstance(system, Path):
         return rings.sample(system, value, int(draws), np.random.default_rng(seed))
     if free.applies(system):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hamlearn.arguments import require_seed
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.processes import verb
 from hamlearn.systems.base import Space, check_beta
@@ -203,7 +204,8 @@ def _simulate(
         raise HamlearnError(f"beta must be a number, (n_beta,) or ({members} members, n_beta); got shape {betas.shape}.")
     betas = np.broadcast_to(np.atleast_1d(betas), (members, np.atleast_1d(betas).shape[-1]))
     n_beta = betas.shape[1]
-    check_integers(draws=(draws, 1), chains=(chains, 1), burn_in=(burn_in, 0), thin=(thin, 1), seed=(seed, 0))
+    check_integers(draws=(draws, 1), chains=(chains, 1), burn_in=(burn_in, 0), thin=(thin, 1))
+    require_seed(seed)
 
     shape = (members, n_beta, chains)
     starting, stepping = np.random.SeedSequence(int(seed)).spawn(2)

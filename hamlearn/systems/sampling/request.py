@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from hamlearn import memory
+from hamlearn.arguments import require_seed, require_whole
+from hamlearn.data.arrays import as_numbers
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.systems.base import System, check_beta
 from hamlearn.systems.pairwise import Pairwise
@@ -20,9 +23,7 @@ SAMPLERS = ("auto", "exact", "heat_bath", "metropolis", "wolff", "swendsen_wang"
 def check_integers(**given: tuple[Any, int]) -> None:
     """Raise unless every value is an integer of at least its bound: ``check_integers(draws=(draws, 1))``."""
     for name, (value, least) in given.items():
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            or_auto = ", or 'auto'" if name == "thin" else ""
-            raise HamlearnError(f"{name} must be an integer of at least {least}{or_auto}; got {value!r}.")
+        require_whole(value, name, least, also=", or 'auto'" if name == "thin" else "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,11 +50,21 @@ class Request:
         choice(self.sampler, SAMPLERS, "sampler")
         if check_beta(self.beta).ndim > 1:
             raise HamlearnError(f"beta must be a number or a one-dimensional array; got shape {np.shape(self.beta)}.")
-        check_integers(draws=(self.draws, 1), chains=(self.chains, 1), seed=(self.seed, 0))
+        check_integers(draws=(self.draws, 1), chains=(self.chains, 1))
+        object.__setattr__(self, "seed", require_seed(self.seed))
+        self._require_memory()
         if self.burn_in is not None:
             check_integers(burn_in=(self.burn_in, 0))
         if not isinstance(self.thin, str) or self.thin != "auto":
             check_integers(thin=(self.thin, 1))
+
+    def _require_memory(self) -> None:
+        """States and the energies of all draws; a sampler holds both as it goes."""
+        betas, sites = int(np.size(self.beta)), int(self.system.lattice.n_sites)
+        cell = 8 if self.system.space.continuous else 1
+        size = int(self.draws) * int(self.chains) * betas * (cell * sites + 8)
+        what = f"{self.draws} draws of {self.chains} chains of {sites} sites at {betas} temperature{'s' if betas > 1 else ''}"
+        memory.require(size, what, "Ask for fewer draws, or several runs.")
 
     @property
     def several(self) -> bool:
@@ -151,7 +162,10 @@ class Request:
             if choice(self.start, ("hot", "cold"), "start") == "hot":
                 return values[np.random.default_rng(seed).integers(len(values), size=full)]
             return np.full(full, 1 if self.system.space.name == "spins" else 0, np.int8)
-        array = np.asarray(self.start)
+        try:
+            array = as_numbers(self.start)
+        except HamlearnError as error:
+            raise HamlearnError(f"start must be 'hot', 'cold' or states: {error}") from error
         allowed = [shape, (self.chains, *shape), (len(self.betas), self.chains, *shape)]
         if array.shape not in allowed or (array.shape == allowed[2] and count != len(self.betas)):
             wanted = ", ".join(map(str, allowed))
