@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
 import gzip
 import io
 import json
+import lzma
 import os
 import pickle
 import socket
@@ -13,6 +15,8 @@ import subprocess
 import sys
 import warnings
 import zipfile
+import zlib
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -24,6 +28,7 @@ import hamlearn as hl
 from hamlearn import memory, storage
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import tree
+from hamlearn.storage import bombs
 
 STATES = np.random.default_rng(0).choice(np.array([-1, 1], np.int8), size=(12, 4))
 
@@ -222,6 +227,43 @@ LARGE = {
 def test_what_memory_cannot_hold_is_refused_before_it_is_there(tmp_path, little_memory, name, write):
     write(tmp_path / name)
     refused(tmp_path / name, "of memory")
+
+
+def _packed(make, size):
+    packer = make()
+    return packer.compress(bytes(size)) + packer.flush()
+
+
+@pytest.mark.parametrize("ending", [".h5", ".nc"])
+def test_a_chunk_that_unpacks_to_more_than_it_says_is_not_unpacked(tmp_path, monkeypatch, ending):
+    monkeypatch.setattr(bombs, "_HARMLESS", 1 << 20)
+    path = tmp_path / f"data{ending}"
+    for size in (36, 3_000_000):
+        with h5py.File(path, "w") as file:
+            dataset = file.create_dataset("state", shape=(4, 9), dtype="i1", chunks=(4, 9), compression="gzip", shuffle=True)
+            dataset.id.write_direct_chunk((0, 0), _packed(zlib.compressobj, size))
+        if size == 36:
+            assert not hl.microstates(path, space="reals")["state"].values.any()
+        else:
+            refused(path, "holds far more than the 36 bytes that it should")
+
+
+@pytest.mark.parametrize(
+    ("codec", "make"),
+    {"zlib": zlib.compressobj, "gzip": partial(zlib.compressobj, wbits=31), "bz2": bz2.BZ2Compressor, "lzma": lzma.LZMACompressor}.items(),
+)
+def test_a_chunk_of_a_zarr_folder_that_unpacks_to_more_than_it_says_is_not_unpacked(tmp_path, monkeypatch, codec, make):
+    monkeypatch.setattr(bombs, "_HARMLESS", 1 << 20)
+    path = tmp_path / "data.zarr"
+    xr.Dataset({"state": (("draw", "site"), STATES)}).to_zarr(path, zarr_format=2, consolidated=False)
+    described = path / "state" / ".zarray"
+    described.write_text(json.dumps({**json.loads(described.read_text()), "compressor": {"id": codec}}))
+    for size in (48, 3_000_000):
+        (path / "state" / "0.0").write_bytes(_packed(make, size))
+        if size == 48:
+            assert not hl.microstates(path, space="reals")["state"].values.any()
+        else:
+            refused(path, "holds far more than the 48 bytes that it should")
 
 
 def test_data_on_disk_may_be_larger_than_memory_but_not_their_chunks(tmp_path, little_memory):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import secrets
 import shutil
@@ -22,6 +23,7 @@ import xarray as xr
 from hamlearn import memory
 from hamlearn.errors import HamlearnError
 from hamlearn.storage import manifest
+from hamlearn.storage.bombs import GROWING, require_honest
 from hamlearn.storage.guard import require_array
 from hamlearn.storage.locks import locked
 from hamlearn.storage.manifest import Manifest
@@ -33,6 +35,7 @@ CODECS = frozenset(
     | {"gzip", "jenkins_lookup3", "lz4", "lzma", "packbits", "quantize", "sharding_indexed", "shuffle", "transpose", "vlen-bytes"}
     | {"vlen-utf8", "zlib", "zstd"}
 )
+_METADATA = (".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json")
 
 
 def write(data: xr.Dataset | xr.DataTree, target: Path) -> Path:
@@ -120,7 +123,11 @@ def check(target: Path, *, whole: bool = True, without: tuple[str, ...] = ()) ->
         for path in _files(folder, target):
             if path.name in (".zarray", "zarr.json"):
                 name = path.parent.relative_to(folder).as_posix()
-                total += _size(json.loads(path.read_text(encoding="utf-8")), f"{target}: {name}", whole, name in without)
+                described = json.loads(path.read_text(encoding="utf-8"))
+                size = _size(described, f"{target}: {name}", whole, name in without)
+                if size:
+                    _require_honest(path.parent, described, f"{target}: {name}")
+                total += size
     except FileNotFoundError as error:
         raise error if found is None else manifest.missing(target, found) from error
     memory.require(total, f"the arrays of {target} would together", "Cut it into smaller folders.")
@@ -149,15 +156,32 @@ def _size(described: dict[str, Any], where: str, whole: bool, skipped: bool) -> 
     if "shape" not in described:
         return 0
     kind: Any = described.get("dtype", described.get("data_type"))
-    chunks = described["chunks"] if "chunks" in described else described["chunk_grid"]["configuration"]["chunk_shape"]
     codecs = [described.get("compressor"), *(described.get("filters") or []), *_nested(described.get("codecs") or [])]
     for codec in codecs:
         name = None if codec is None else str(codec.get("id", codec.get("name"))).removeprefix("numcodecs.")
         if name is not None and name not in CODECS:
             raise HamlearnError(f"cannot read {where}: its codec {name!r} is not one that only packs bytes. Write it with another.")
     loaded = (whole or len(described["shape"]) < 2) and not skipped
-    size = require_array(where, described["shape"], _itemsize(kind), chunks, whole=loaded)
+    size = require_array(where, described["shape"], _itemsize(kind), _grid(described), whole=loaded)
     return size if loaded else 0
+
+
+def _require_honest(folder: Path, described: dict[str, Any], where: str) -> None:
+    """Raise if a chunk of an array unpacks to more than it should hold."""
+    outermost = described.get("compressor") or (described.get("codecs") or [None])[-1]
+    if not isinstance(outermost, dict):
+        return
+    codec = str(outermost.get("id", outermost.get("name"))).removeprefix("numcodecs.")
+    if codec not in GROWING:
+        return
+    nominal = math.prod(_grid(described)) * _itemsize(described.get("dtype", described.get("data_type")))
+    for path in _files(folder, folder):
+        if path.name not in _METADATA:
+            require_honest(codec, path.stat().st_size, path.read_bytes, nominal, where)
+
+
+def _grid(described: dict[str, Any]) -> list[int]:
+    return described["chunks"] if "chunks" in described else described["chunk_grid"]["configuration"]["chunk_shape"]
 
 
 def _nested(codecs: list[Any]) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from hamlearn import memory
 from hamlearn.errors import HamlearnError
+from hamlearn.storage.bombs import require_honest
 from hamlearn.storage.guard import require_array
 
 
@@ -35,6 +36,8 @@ def inspect(file: Any, target: Path, *, whole: bool = True, without: tuple[str, 
         _attributes(dataset, name, target)
         loaded = (whole or dataset.ndim < 2) and name.lstrip("/") not in without
         size = require_array(f"{target}: {name}", dataset.shape or (), dataset.dtype.itemsize, dataset.chunks, whole=loaded)
+        if loaded:
+            _chunks(dataset, f"{target}: {name}")
         total += size if loaded else 0
     memory.require(total, f"the arrays of {target} would together", "Cut it into smaller files.")
 
@@ -119,6 +122,19 @@ def _attributes(owner: Any, name: str, target: Path) -> None:
         memory.require(size, f"{target}: the attribute {key!r} of {name} would")
 
 
+def _chunks(dataset: Any, where: str) -> None:
+    """Raise if a chunk of an array unpacks to more than it should hold (HDF5 unpacks it whole)."""
+    if dataset.compression != "gzip":
+        return
+    nominal = math.prod(dataset.chunks) * dataset.dtype.itemsize
+
+    def look(chunk: Any) -> None:
+        read = lambda: dataset.id.read_direct_chunk(chunk.chunk_offset)[1]
+        require_honest("zlib", chunk.size, read, nominal, where)
+
+    dataset.id.chunk_iter(look)
+
+
 def entries(file: Any, target: Path) -> dict[str, Any]:
     """The arrays at the top of an open HDF5 file that could be states or what belongs to them, not yet read."""
     import h5py
@@ -137,4 +153,5 @@ def entries(file: Any, target: Path) -> dict[str, Any]:
 def load(dataset: Any, name: str, target: Path) -> np.ndarray:
     """An array of an HDF5 file, if it can be held; text comes as text."""
     require_array(f"{target}: {name}", dataset.shape or (), dataset.dtype.itemsize, dataset.chunks)
+    _chunks(dataset, f"{target}: {name}")
     return np.asarray(dataset.asstr()[()] if dataset.dtype.kind == "O" else dataset[()])

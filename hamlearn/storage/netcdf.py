@@ -69,8 +69,7 @@ def check(target: Path, *, whole: bool = True, without: tuple[str, ...] = ()) ->
     import h5py
 
     sealed = _sealed(target)
-    if not sealed:
-        hdf5.require_finite(target)
+    hdf5.require_finite(target)
     with h5py.File(target, "r") as file:
         libraries = file.attrs.get(_LIST, b"")
         listed = libraries.decode(errors="replace") if isinstance(libraries, bytes) else str(libraries)
