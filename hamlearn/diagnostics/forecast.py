@@ -31,7 +31,10 @@ def curves_of(post: xr.DataTree, given: xr.Dataset | None) -> tuple[xr.Dataset |
         return None, f"Nothing is predicted: {error}"
     except (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError) as error:
         logging.getLogger("hamlearn").warning("the default prediction of the page failed: %r", error)
-        return None, f"Nothing is predicted: it failed with {error!r}. That is a fault of hamlearn's; the rest of the page stands."
+        return (
+            None,
+            f"Nothing is predicted: it failed with {error!r}. If hamlearn.learn made this posterior, please report a bug; the rest of the page stands.",
+        )
 
 
 def _same(post: xr.DataTree, curves: xr.Dataset) -> None:
