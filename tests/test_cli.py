@@ -296,6 +296,9 @@ def test_a_fault_of_our_own_is_one_line_and_its_traceback_is_kept(tmp_path, monk
 
 
 MISTAKES = {
+    "a folder for a file": (["simulate", "ising", "-o", "d.nc/"], "names a folder"),
+    "draws beyond any number": (["simulate", "ising", "--draws", "99999999999999999999", "-o", "d.nc"], "draws"),
+    "the demo in no folder": (["demo", "-o", "no/where"], "cannot make the folder no/where"),
     "the same data twice": (["learn", "bits.csv", "./bits.csv", "--space", "bits", "-o", "p.nc"], "given twice"),
     "no temperatures": (["predict", "bits.csv", "--beta", "0.1:1:0", "-o", "c.nc"], "count from 1"),
     "too many temperatures": (["predict", "bits.csv", "--beta", "0.1:1:1000000000", "-o", "c.nc"], "count from 1"),

@@ -78,7 +78,7 @@ def _command(listening: Listening) -> int:
 
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("hamlearn").setLevel(logging.INFO)
-    _refuse_empty(sys.argv[1:])
+    _refuse_slips(sys.argv[1:])
     command = typer.main.get_command(app)
     with watched() as checkpoints:
         listening.work.checkpoints = checkpoints
@@ -93,11 +93,13 @@ def _command(listening: Listening) -> int:
     return 0
 
 
-def _refuse_empty(arguments: list[str]) -> None:
-    """No argument of any verb is empty: what is was a variable of the shell that is not set."""
+def _refuse_slips(arguments: list[str]) -> None:
+    """What cannot be seen any more when it is read: an empty argument (a variable of the shell that is not set), a folder for a file."""
     from hamlearn.errors import HamlearnError
 
     for before, one in zip(["hamlearn", *arguments], arguments, strict=False):
+        if before in ("-o", "--output") and one.endswith(os.sep) and one.rstrip(os.sep).endswith((".nc", ".html", ".htm")):
+            raise HamlearnError(f"{one} names a folder; leave the {os.sep} out to name a file.")
         if not one.strip() or (one.startswith("--") and one.endswith("=")):
             raise HamlearnError(f"an argument is empty, after {before!r}: a variable of the shell that is not set?")
 

@@ -46,9 +46,9 @@ def run(work: Work, folder: Path, seed: int) -> None:
 def _targets(folder: Path) -> list[Path]:
     """The four files, each tried; what is there already is named."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)  # and none above it: a slip of the pen would make several
     except OSError as error:
-        raise HamlearnError(f"cannot make the folder {folder}: {error.strerror}.") from error
+        raise HamlearnError(f"cannot make the folder {folder}: {error.strerror}. Make the folders above it first.") from error
     files = [folder / name for name in FILES]
     for file in files:
         require_target(file, (*RESULTS, *PAGES))
