@@ -33,7 +33,7 @@ def curves_of(post: xr.DataTree, given: xr.Dataset | None) -> tuple[xr.Dataset |
         logging.getLogger("hamlearn").warning("the default prediction of the page failed: %r", error)
         return (
             None,
-            f"Nothing is predicted: it failed with {error!r}. If hamlearn.learn made this posterior, please report a bug; the rest of the page stands.",
+            f"Nothing is predicted: it failed with {error!r}. If hamlearn.learn made this posterior, please report a bug.",
         )
 
 
