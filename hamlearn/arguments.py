@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from numbers import Real
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -187,7 +188,8 @@ def require_path(value: Any, name: str = "path") -> str | PathLike[str]:
     >>> require_path("post.nc")
     'post.nc'
     """
-    if not isinstance(value, str | PathLike) or not isinstance(fspath(value), str):
+    text = fspath(value) if isinstance(value, str | PathLike) else None
+    if not isinstance(text, str) or not Path(text).name or "\0" in text:
         raise HamlearnError(f"{name} must be the path of a file, as text or a pathlib.Path; got {shown(value)}.")
     return value
 

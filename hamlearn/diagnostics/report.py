@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import xarray as xr
 
 from hamlearn import storage
+from hamlearn.arguments import require_path
 from hamlearn.diagnostics import arviz, claims, forecast, pages, plots, svg, tables
 from hamlearn.diagnostics.attach import attach
 from hamlearn.diagnostics.curves import drawn, require
@@ -88,7 +89,9 @@ def report(post: xr.DataTree, path: str | os.PathLike[str], prediction: xr.Datas
     """
     if not isinstance(path, str | os.PathLike):
         raise HamlearnError(f"the page needs a path to be written to, such as 'report.html'; got {path!r}.")
-    target = Path(path)
+    target = Path(require_path(path))
+    if target.suffix.lower() not in (".html", ".htm"):
+        raise HamlearnError(f"the path of a page ends in .html, such as {target.with_suffix('.html')}; got {target}.")
     storage.require_writable(target, (target.suffix,))  # before the work, not after it
     page = render(post, prediction, title)
     with uninterrupted():

@@ -268,8 +268,8 @@ def graph(bonds: Any, n_sites: int | None = None) -> Lattice:
     """
     try:
         array = np.asarray(bonds)
-    except ValueError:
-        raise HamlearnError("bonds must be pairs of sites, an integer array of shape (n_bonds, 2); these are ragged.") from None
+    except Exception:  # ragged lists, and what refuses to be an array
+        raise HamlearnError(f"bonds must be pairs of sites, an integer array of shape (n_bonds, 2); got {shown(bonds)}.") from None
     if array.ndim != 2 or array.shape[1:] != (2,) or array.size == 0:
         raise HamlearnError(f"bonds must be a non-empty integer array of shape (n_bonds, 2); got shape {array.shape}.")
     if not np.issubdtype(array.dtype, np.integer):

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
+from hamlearn.arguments import shown
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import Space, as_site_axes, broadcast_parameter
@@ -152,9 +153,13 @@ def Potts(shape: int | Sequence[int] | Lattice, q: int, J: Any = 1.0, h: Any = 0
     -4.0
     """
     lattice = shape if isinstance(shape, Lattice) else lattices.hypercubic(shape, periodic=periodic)
-    if np.ndim(J) not in (0, 1, 2, 3):
-        raise HamlearnError(f"Potts couplings are a number, (n_bonds,), (q, q) or (n_bonds, q, q); got shape {np.shape(J)}.")
-    interaction = "general" if np.ndim(J) >= 2 else "potts"
+    try:
+        axes = np.ndim(J)
+    except Exception:  # ragged lists, and what refuses to be an array
+        axes = -1
+    if axes not in (0, 1, 2, 3):
+        raise HamlearnError(f"the couplings J of Potts are a number, (n_bonds,), (q, q) or (n_bonds, q, q); got {shown(J)}.")
+    interaction = "general" if axes >= 2 else "potts"
     return QState(lattice, q, J, h, interaction=interaction, name="Potts")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import math
 from collections.abc import Iterable
 from os import PathLike
 from typing import Any, Protocol, cast
@@ -16,7 +17,8 @@ from typing import Any, Protocol, cast
 import numpy as np
 import xarray as xr
 
-from hamlearn.arguments import require_flag, require_seed, require_whole, shown
+from hamlearn import memory
+from hamlearn.arguments import require_flag, require_path, require_seed, require_whole, shown
 from hamlearn.data import admit
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import tree
@@ -91,6 +93,8 @@ def learn(
     if not isinstance(kind, str) or kind not in KINDS:
         raise HamlearnError(f"model must be one of hamlearn.models, such as hl.models.Couplings(...); got {shown(model)}.")
     require_flag(calibrate, "calibrate")
+    if checkpoint is not None:
+        require_path(checkpoint, "checkpoint")
     seed, found = require_seed(seed), named(kind)
     can_save = "checkpoint" in inspect.signature(found.learn).parameters
     saved = {"checkpoint": checkpoint} if can_save and checkpoint is not None else {}
@@ -110,5 +114,6 @@ def available(post: xr.DataTree) -> int:
 def spread(draws: np.ndarray, n: int, seed: int) -> np.ndarray:
     """`n` of the draws ``(chain, draw, ...)``, spread over chains, shape ``(n, ...)``; without replacement if there are enough."""
     n = require_whole(n, "the number of members")
+    memory.require(8 * n * math.prod(draws.shape[2:]), f"{n} members of {math.prod(draws.shape[2:])} parameters", "Ask for fewer.")
     flat = draws.reshape(-1, *draws.shape[2:])
     return flat[np.random.default_rng(seed).choice(len(flat), size=n, replace=n > len(flat))]

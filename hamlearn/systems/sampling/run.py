@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from hamlearn import data, statistics
+from hamlearn.arguments import require_path
 from hamlearn.checkpoint import Checkpoint
 from hamlearn.errors import HamlearnError
 from hamlearn.processes import verb
@@ -113,7 +114,11 @@ def simulate(
     if chosen == "exact":
         states, report = _exact(request)
     else:
-        saver = None if checkpoint is None else Checkpoint(checkpoint, identity(request.identity(chosen)), of="simulation")
+        saver = (
+            None
+            if checkpoint is None
+            else Checkpoint(require_path(checkpoint, "checkpoint"), identity(request.identity(chosen)), of="simulation")
+        )
         states, report = _chains(request, chosen, saver, progress)
     if system.space.continuous:
         refuse_stuck(system, states, float(report["acceptance"]))
