@@ -36,13 +36,11 @@ def write(data: xr.Dataset | xr.DataTree, target: Path) -> Path:
     with failing(target):
         content = to_bytes(data)
 
-    def put(temporary: Path) -> None:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+    return write_atomically(target, lambda temporary: _put(temporary, content))
 
-    return write_atomically(target, put)
+
+def _put(path: Path, content: memoryview) -> None:
+    path.write_bytes(content)
 
 
 def to_bytes(data: xr.Dataset | xr.DataTree) -> memoryview:
