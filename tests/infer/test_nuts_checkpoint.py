@@ -150,6 +150,7 @@ def test_a_request_is_all_that_decides_the_draws(tmp_path, monkeypatch):
         found.append(request)
         raise Stop
 
+    monkeypatch.setattr(numpyro, "_compiled", lambda *arguments: (None, None))
     monkeypatch.setattr(numpyro, "Checkpoint", note)
     changes = {
         "": {},
