@@ -169,7 +169,7 @@ MISTAKES = {
         r"J must be a number or an array of shape \(8,\); got shape \(2,\)",
     ),
     "table of another q": (lambda: Potts(4, 3, J=np.eye(4)), r"J must be a number or an array of shape \(4, 3, 3\); got shape \(4, 4\)"),
-    "too many axes": (lambda: Potts(4, 3, J=np.zeros((2, 4, 3, 3))), r"Potts couplings are a number, .*; got shape \(2, 4, 3, 3\)"),
+    "too many axes": (lambda: Potts(4, 3, J=np.zeros((2, 4, 3, 3))), r"couplings J of Potts are a number, .*; got array"),
     "fields of another q": (lambda: Potts(4, 3, h=[1.0, 2.0]), r"h must be a number or an array of shape \(4, 3\)"),
     "unknown interaction": (lambda: QState([[0, 1]], 3, interaction="clok"), "interaction must be one of .* Did you mean 'clock'"),
     "wrong sites": (lambda: Potts((3, 4), 3).energy(np.ones((5, 11), int)), r"expected states with site axes \(3, 4\) last"),
