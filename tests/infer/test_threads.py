@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -64,7 +65,7 @@ CALLS = {
         hl.systems.Path(8, hl.systems.Polynomial([0, 0.5])), 4.0, draws=10, chains=2, seed=0, sampler="hmc"
     )["state"].values.tobytes(),
     "predict": lambda post, folder: repr(hl.predict(post, [0.3, 0.6], members=8, seed=0).to_dict()).encode(),
-    "report": lambda post, folder: hl.report(post, folder / f"{id(object())}.html").read_bytes(),
+    "report": lambda post, folder: hl.report(post, folder / f"{uuid.uuid4()}.html").read_bytes(),
     "verdict": lambda post, folder: repr(hl.verdict(post)).encode(),
 }
 
