@@ -19,6 +19,7 @@ _WHERE = {
     "learn": "hamlearn.verbs",
     "predict": "hamlearn.verbs",
     "extrapolate": "hamlearn.verbs",
+    "from_samples": "hamlearn.verbs",
     "members": "hamlearn.infer",
     "energy": "hamlearn.infer",
     "action": "hamlearn.infer",
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from hamlearn.infer.members import action, energy, members
     from hamlearn.infer.tree import load, save
     from hamlearn.systems.sampling import simulate
-    from hamlearn.verbs import extrapolate, learn, predict
+    from hamlearn.verbs import extrapolate, from_samples, learn, predict
 
 
 def __getattr__(name: str) -> Any:

@@ -94,6 +94,49 @@ def learn(
 
 
 @verb
+def from_samples(samples: Any, program: infer.Program, *, check: bool = True, seed: int = 0) -> xr.DataTree:
+    """The posterior of a program from draws that were made elsewhere, with the verdict attached: predict and report as ever.
+
+    Parameters
+    ----------
+    samples : numpyro.infer.MCMC, mapping or DataTree
+        A sampler that has run; or arrays by site, ``theta`` or ``J`` (and ``h``), with axes (chain, draw, parameter) or (draw,
+        parameter); or a tree whose group ``posterior`` has them (ArviZ).
+    program : Program
+        What was sampled, of :func:`hamlearn.infer.program`.
+    check : bool
+        Compare the model with held-out data, for the verdict, as :func:`learn` does.
+    seed : int
+        Of the comparison.
+
+    Returns
+    -------
+    DataTree
+        As of :func:`learn`; the record names the engine ``external`` and what made the draws.
+
+    Raises
+    ------
+    HamlearnError
+        If a site is missing, shapes do not fit, or draws are not finite.
+
+    Examples
+    --------
+    A normal approximation made by hand:
+
+    >>> import numpy as np
+    >>> import hamlearn as hl
+    >>> data = hl.simulate(hl.systems.Ising((3, 3)), beta=0.3, draws=500, chains=2, seed=0)
+    >>> model = hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3)), tie="uniform", fields=None)
+    >>> program = hl.infer.program(data, model)
+    >>> draws = np.random.default_rng(0).multivariate_normal(program.optimum, program.covariance, size=(4, 500))
+    >>> hl.from_samples({"theta": draws}, program, check=False)["posterior"]["J"].shape
+    (4, 500, 18)
+    """
+    require_flag(check, "check")
+    return diagnostics.attach(infer.from_samples(samples, program), program.data, check=check, seed=seed)
+
+
+@verb
 def extrapolate(posts: xr.DataTree | Sequence[xr.DataTree], beta: float, *, fixed: str = "sites", seed: int = 0) -> xr.DataTree:
     """A posterior over actions at an inverse temperature that was not observed, with a verdict on how far it may be trusted.
 

@@ -16,7 +16,7 @@ from hamlearn.infer.accepted import admit_posterior
 from hamlearn.processes import verb
 from hamlearn.statistics import first_largest
 
-SAMPLED = ("nuts", "gibbs")  # engines whose draws form Markov chains; the others draw independently from a normal
+SAMPLED = ("nuts", "gibbs", "external")  # engines whose draws form Markov chains; the others draw independently from a normal
 RARE = 0.01  # a bond in fewer draws than this is constant for all purposes of a mean
 TAILS = (0.05, 0.95)  # the quantiles whose effective sample size is the tail's
 MAX_TREE_DEPTH = 10  # NumPyro's default: trajectories of 2**10 − 1 steps were cut short

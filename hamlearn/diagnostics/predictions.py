@@ -11,7 +11,7 @@ from hamlearn import infer
 from hamlearn.diagnostics.features import Features
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.likelihoods.exact import statistics
-from hamlearn.models import BoundCouplings, Couplings, Laplace, Normal, SpikeSlab
+from hamlearn.models import BoundCouplings, Couplings, SpikeSlab
 from hamlearn.statistics import power
 from hamlearn.systems import exact, sampling
 from hamlearn.systems.base import space_from_name
@@ -61,7 +61,7 @@ def refit(sets: list[xr.Dataset], model: Couplings, *, likelihood: str, members:
     if likelihood == "auto":
         oracle = exact.method(bound.system(np.zeros(bound.n_params)))
         likelihood = "exact" if oracle == "enumeration" and _listable(bound) else "pseudo"
-    if not isinstance(model.prior, Normal | Laplace):
+    if model.prior.sparse:
         prior = model.prior if isinstance(model.prior, SpikeSlab) else SpikeSlab()
         sparse = Couplings(model.graph, model.tie, model.fields, prior, field_prior=model.field_prior, interaction=model.interaction)
         try:

@@ -49,6 +49,8 @@ def sample_longer(record: dict[str, Any]) -> str:
     draws, warmup = 4 * int(record["convergence"]["draws"]), int(record["engine"].get("warmup") or 0)
     if record["engine"]["name"] == "nuts":
         return f"Sample longer: engine=hl.infer.NUTS(draws={max(draws, 4000)}, warmup={max(2 * warmup, 1000)})."
+    if record["engine"]["name"] == "external":
+        return f"Sample longer with what made these draws ({record['engine']['sampler']}): {max(draws, 4000)} draws."
     return f"Sample longer: engine=hl.infer.Gibbs(draws={max(draws, 4000)})."
 
 

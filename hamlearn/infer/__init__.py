@@ -14,6 +14,7 @@ from hamlearn.infer.kinds.extensive import distill, locality
 from hamlearn.infer.members import action, energy, members
 from hamlearn.infer.predictions.log_probs import log_prob_band
 from hamlearn.infer.predictions.predict import predict
+from hamlearn.infer.program import Program, from_samples, program
 from hamlearn.infer.settings import MAP, MLE, NUTS, Gibbs, LaplaceApproximation
 from hamlearn.infer.strengths import interaction_strength
 from hamlearn.infer.training import Bayesian, Training, Variational
@@ -26,6 +27,7 @@ __all__ = [
     "Bayesian",
     "Gibbs",
     "LaplaceApproximation",
+    "Program",
     "Training",
     "Variational",
     "action",
@@ -37,6 +39,7 @@ __all__ = [
     "energy",
     "estimate",
     "extrapolate",
+    "from_samples",
     "identity_weights",
     "interaction_strength",
     "learn",
@@ -47,6 +50,7 @@ __all__ = [
     "members",
     "overlap",
     "predict",
+    "program",
     "sample",
     "save",
 ]

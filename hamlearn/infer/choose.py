@@ -47,11 +47,11 @@ def check_combination(bound: BoundCouplings, engine: Engine | None) -> None:
             f"engine {engine.name!r} does not go with prior {prior.name!r}: 'gibbs' samples spike-and-slab priors, and only those."
         )
     if engine.name in ("map", "laplace") and not isinstance(prior, Normal):
-        reason = (
-            "its mode depends on the parametrisation"
-            if isinstance(prior, Horseshoe)
-            else "its mode sits on kinks where a normal approximation means nothing"
-        )
+        reasons = {
+            Horseshoe: "its mode depends on the parametrisation",
+            Laplace: "its mode sits on kinks where a normal approximation means nothing",
+        }
+        reason = reasons.get(type(prior), "only NUTS asks nothing of a prior but its density")
         raise HamlearnError(f"engine {engine.name!r} does not go with prior {prior.name!r}: {reason}. Use engine='nuts'.")
 
 
@@ -89,7 +89,7 @@ def _engine(bound: BoundCouplings, reasons: list[str]) -> Engine:
     if isinstance(prior, SpikeSlab):
         reasons.append("engine gibbs: the prior is spike-and-slab")
         return Gibbs()
-    if isinstance(prior, Horseshoe | Laplace):
+    if not isinstance(prior, Normal):
         if p > NUTS_PARAMETERS:
             raise HamlearnError(
                 f"{p} parameters are too many for NUTS with a {prior.name} prior; use 'spike_slab', or insist: engine=hl.infer.NUTS()."

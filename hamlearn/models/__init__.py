@@ -16,7 +16,7 @@ from hamlearn.models.extensive import BoundExtensive, Extensive, extensive_from_
 from hamlearn.models.extrapolated import ExtrapolatedAction, extrapolated_from_dict
 from hamlearn.models.flow import Flow, flow_from_dict
 from hamlearn.models.local_energy import BoundLocalEnergy, LocalEnergy, local_energy_from_dict
-from hamlearn.models.priors import Horseshoe, Laplace, Normal, Prior, SpikeSlab
+from hamlearn.models.priors import Distribution, Horseshoe, Laplace, Normal, Prior, SpikeSlab
 
 _READERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "dcl": dcl_from_dict,
@@ -54,6 +54,7 @@ __all__ = [
     "BoundLocalEnergy",
     "Clusters",
     "Couplings",
+    "Distribution",
     "Extensive",
     "ExtrapolatedAction",
     "Flat",

@@ -31,6 +31,9 @@ FAMILIES = ("auto", "path", "field")
 class Flat:
     """No prior information: the posterior is the (calibrated) likelihood itself."""
 
+    sparse: ClassVar[bool] = False
+    direct: ClassVar[bool] = True
+
     name: ClassVar[str] = "flat"
 
     def sample(self, name: str, size: int) -> Any:
@@ -262,6 +265,11 @@ class BoundAction:
     def n_params(self) -> int:
         """Length of θ."""
         return self.n_full - (self.free.start or 0)
+
+    @property
+    def coupling_site(self) -> str:
+        """What θ is called in a NumPyro program: ``c``, the kinetic coefficients before those of powers."""
+        return "c"
 
     @property
     def n_coupling_params(self) -> int:

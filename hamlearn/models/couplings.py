@@ -233,6 +233,11 @@ class BoundCouplings:
         return {"site": np.arange(n_sites), "uniform": np.zeros(n_sites, int), None: np.zeros(0, int)}[self.model.fields]
 
     @property
+    def coupling_site(self) -> str:
+        """What coupling strengths are called in a NumPyro program."""
+        return "J"
+
+    @property
     def n_coupling_params(self) -> int:
         """Number of free coupling strengths."""
         return (int(self.bond_group.max()) + 1 if len(self.bond_group) else 0) * len(self.pair_basis)

@@ -1,4 +1,8 @@
-"""Proper priors over couplings and fields, as small frozen records that both Newton steps and NumPyro can use."""
+"""Proper priors over couplings and fields, as small frozen records that both Newton steps and NumPyro can use.
+
+A prior declares what engines ask: ``sparse`` (most couplings are none), ``direct`` (couplings are sample sites themselves, on all
+real numbers).
+"""
 
 from __future__ import annotations
 
@@ -51,6 +55,8 @@ class Normal:
     unit: str = "energy"
     widens: bool = False
     name: ClassVar[str] = "normal"
+    sparse: ClassVar[bool] = False
+    direct: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _positive(self)
@@ -87,6 +93,8 @@ class Laplace:
 
     scale: float = 1.0
     name: ClassVar[str] = "laplace"
+    sparse: ClassVar[bool] = False
+    direct: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _positive(self)
@@ -121,6 +129,8 @@ class Horseshoe:
     global_scale: float = 0.1
     slab: float = 2.0
     name: ClassVar[str] = "horseshoe"
+    sparse: ClassVar[bool] = True
+    direct: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         _positive(self)
@@ -169,6 +179,8 @@ class SpikeSlab:
     inclusion: float | None = None
     common: float = 1.0
     name: ClassVar[str] = "spike_slab"
+    sparse: ClassVar[bool] = True
+    direct: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         require_number(self.slab, "SpikeSlab prior: slab", above=0)
@@ -187,10 +199,134 @@ class SpikeSlab:
         return (sign * centre + generator.normal(scale=width, size=size)) * (generator.uniform(size=size) < probability)
 
 
+@dataclass(frozen=True, eq=False)
+class Distribution:
+    """Any distribution of NumPyro over every coupling independently, or a function that makes one inside the program.
+
+    ``prior=numpyro.distributions.StudentT(3, 0, 1)`` is this. A function may sample parameters of its own, which are then learned
+    with the couplings: ``Distribution(lambda: dist.Normal(0, numpyro.sample("width", dist.HalfNormal(1))))``.
+
+    Parameters
+    ----------
+    distribution : numpyro.distributions.Distribution or callable
+        Of one coupling (no batch or event axes), in units of energy; or a function without arguments that returns one.
+    text : str, optional
+        What it is called where it cannot be written down. A posterior read from a file has this and the draws; it predicts,
+        and cannot be sampled anew.
+
+    Raises
+    ------
+    HamlearnError
+        If it is neither, or has axes of its own.
+
+    Examples
+    --------
+    >>> import numpyro.distributions as dist
+    >>> Distribution(dist.StudentT(3.0, 0.0, 1.0))
+    Distribution(StudentT(df=3, loc=0, scale=1))
+    """
+
+    distribution: Any
+    text: str = ""
+    name: ClassVar[str] = "distribution"
+    sparse: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        found = self.distribution
+        if found is None:
+            return
+        if _is_distribution(found):
+            if found.batch_shape or found.event_shape:
+                axes = found.batch_shape + found.event_shape
+                raise HamlearnError(f"a prior is the distribution of one coupling; this {type(found).__name__} has axes {axes}.")
+        elif not callable(found):
+            raise HamlearnError(f"a prior is a distribution of NumPyro or a function that returns one; got {found!r}.")
+        if not self.text:
+            object.__setattr__(self, "text", _written(found))
+
+    @property
+    def direct(self) -> bool:
+        """Whether every coupling is a sample site of its own on all real numbers, so that the normal approximation preconditions NUTS."""
+        import numpyro.distributions as dist
+
+        return _is_distribution(self.distribution) and self.distribution.support is dist.constraints.real
+
+    def sample(self, name: str, size: int) -> Any:
+        """A NumPyro sample site of `size` couplings, and the sites of the prior's own parameters."""
+        import numpyro
+
+        if self.distribution is None:
+            raise HamlearnError(f"the prior {self.text} was not kept in the file: give the model again to sample from it.")
+        found = self.distribution if _is_distribution(self.distribution) else self.distribution()
+        if not _is_distribution(found):
+            raise HamlearnError(
+                f"the function of a prior must return a distribution of NumPyro; {self.text} returned {type(found).__name__}."
+            )
+        return numpyro.sample(name, found.expand([size]).to_event(1))
+
+    def draw(self, size: int, generator: np.random.Generator) -> np.ndarray:
+        """`size` couplings drawn from the prior."""
+        import jax
+        import numpyro
+
+        with numpyro.handlers.seed(rng_seed=jax.random.key(int(generator.integers(2**31)))):
+            return np.asarray(self.sample("J", size), float)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready description: the class and its numbers, or what it is called."""
+        found = self.distribution
+        if _is_distribution(found):
+            arguments = _arguments(found)
+            if arguments is not None:
+                return {"name": self.name, "family": type(found).__name__, "arguments": arguments}
+        return {"name": self.name, "text": self.text}
+
+    @classmethod
+    def from_dict(cls, description: dict[str, Any]) -> Distribution:
+        """The prior that :meth:`to_dict` described; a class is looked up among NumPyro's distributions and nowhere else."""
+        import numpyro.distributions as dist
+
+        if "family" not in description:
+            return cls(None, str(description.get("text", "")))
+        family = getattr(dist, str(description["family"]), None) if description["family"] in dist.__all__ else None
+        if not (isinstance(family, type) and issubclass(family, dist.Distribution)):
+            raise HamlearnError(f"NumPyro has no distribution {description['family']!r}.")
+        return cls(family(**{str(name): float(value) for name, value in description["arguments"].items()}))
+
+    def __repr__(self) -> str:
+        return f"Distribution({self.text})"
+
+
+def _is_distribution(value: Any) -> bool:
+    import numpyro.distributions as dist
+
+    return isinstance(value, dist.Distribution)
+
+
+def _arguments(found: Any) -> dict[str, float] | None:
+    """The numbers that a distribution is made of, if these are all."""
+    names = [name for name in getattr(type(found), "arg_constraints", {}) if hasattr(found, name)]
+    try:
+        values = {name: float(getattr(found, name)) for name in names}
+        again = type(found)(**values)
+    except (TypeError, ValueError, AssertionError):
+        return None
+    points = np.array([-1.3, 0.4, 2.1])
+    return values if np.allclose(np.asarray(again.log_prob(points)), np.asarray(found.log_prob(points)), equal_nan=True) else None
+
+
+def _written(found: Any) -> str:
+    if not _is_distribution(found):
+        return str(getattr(found, "__qualname__", type(found).__name__))
+    arguments = _arguments(found)
+    inside = "…" if arguments is None else ", ".join(f"{name}={value:g}" for name, value in arguments.items())
+    return f"{type(found).__name__}({inside})"
+
+
 DEFAULT = Normal(1.0, "kT", widens=True)
 """Of couplings and fields where none is given: 2βJ is a log-odds of a spin; scales about 2 are customary there (Gelman et al. 2008)."""
 
-Prior = Normal | Laplace | Horseshoe | SpikeSlab
+Prior = Normal | Laplace | Horseshoe | SpikeSlab | Distribution
 _PRIORS: dict[str, Callable[..., Prior]] = {"normal": Normal, "laplace": Laplace, "horseshoe": Horseshoe, "spike_slab": SpikeSlab}
 
 
@@ -202,17 +338,24 @@ def as_prior(prior: str | Prior | None) -> Prior:
         return DEFAULT
     if isinstance(prior, str):
         return _PRIORS[choice(prior.replace("-", "_"), _PRIORS, "prior")]()
-    if not isinstance(prior, tuple(_PRIORS.values())):  # type: ignore[arg-type]
-        raise HamlearnError(f"prior must be None, one of {', '.join(map(repr, _PRIORS))}, or a prior of hamlearn.models; got {prior!r}.")
-    return prior
+    if isinstance(prior, Distribution | Normal | Laplace | Horseshoe | SpikeSlab):
+        return prior
+    if _is_distribution(prior):
+        return Distribution(prior)
+    raise HamlearnError(
+        f"prior must be None, one of {', '.join(map(repr, _PRIORS))}, a prior of hamlearn.models, or a distribution of NumPyro; "
+        f"got {prior!r}."
+    )
 
 
 def prior_to_dict(prior: Prior) -> dict[str, Any]:
     """JSON-ready description of a prior."""
-    return {"name": prior.name, **asdict(prior)}
+    return prior.to_dict() if isinstance(prior, Distribution) else {"name": prior.name, **asdict(prior)}
 
 
 def prior_from_dict(description: dict[str, Any]) -> Prior:
     """The prior that :func:`prior_to_dict` described."""
+    if description["name"] == Distribution.name:
+        return Distribution.from_dict(description)
     settings = dict(description)
     return _PRIORS[choice(settings.pop("name"), _PRIORS, "prior")](**settings)

@@ -37,7 +37,7 @@ _CHUNK = 50  # transitions of a chunk at most
 _WORK = 5e8  # operations of all chains in a chunk, about a second
 _SAVE_EVERY_S = 5.0
 # What is kept of every transition: names in the posterior, and where NumPyro's state has it.
-_KEPT = {
+STATISTICS = {
     "diverging": "diverging",
     "n_steps": "num_steps",
     "acceptance_rate": "accept_prob",
@@ -65,7 +65,7 @@ def model(likelihood: Likelihood, centre: np.ndarray, transform: np.ndarray | No
     def numpyro_model(data: Any) -> None:
         parts = []
         if bound.n_coupling_params:
-            parts.append(bound.model.prior.sample("J", bound.n_coupling_params))  # type: ignore[union-attr]
+            parts.append(bound.model.prior.sample(bound.coupling_site, bound.n_coupling_params))  # type: ignore[union-attr]
         if bound.n_field_params:
             parts.append(bound.model.field_prior.sample("h", bound.n_field_params))
         theta = numpyro.deterministic("theta", jnp.concatenate(parts))
@@ -83,9 +83,10 @@ def _initial(likelihood: Likelihood, theta: np.ndarray) -> dict[str, Any]:
         # A point of the non-centred parametrisation that reproduces θ: z moderate, local scales as large as needed.
         wanted = np.clip(np.abs(theta[:n]), 1e-3, 0.9 * prior.slab)
         plain = wanted * prior.slab / np.sqrt(prior.slab**2 - wanted**2)
-        values |= {"J_tau": prior.global_scale, "J_lambda": plain / prior.global_scale, "J_z": np.sign(theta[:n]) * 1.0}
-    elif n:
-        values["J"] = theta[:n]
+        own = {"tau": prior.global_scale, "lambda": plain / prior.global_scale, "z": np.sign(theta[:n]) * 1.0}
+        values |= {f"{bound.coupling_site}_{key}": value for key, value in own.items()}
+    elif n and prior.direct:
+        values[bound.coupling_site] = theta[:n]
     return values
 
 
@@ -151,8 +152,9 @@ def _compiled(
     function: Callable[..., None], data: Any, likelihood: Likelihood, centre: np.ndarray, settings: NUTS, seed: int, covariance: np.ndarray
 ) -> tuple[Callable[[Any, int, int], Any], Any]:
     """A compiled ``advance(state, most transitions, most gradients)`` and the state that it starts from."""
-    plain = not isinstance(likelihood.bound.model.prior, Horseshoe)
-    sites = tuple(name for name, size in (("J", likelihood.bound.n_coupling_params), ("h", likelihood.bound.n_field_params)) if size)
+    plain = likelihood.bound.model.prior.direct
+    bound = likelihood.bound
+    sites = tuple(name for name, size in ((bound.coupling_site, bound.n_coupling_params), ("h", bound.n_field_params)) if size)
     kernel = Kernel(
         function,
         init_strategy=init_to_value(values=jax.tree.map(jnp.asarray, _initial(likelihood, centre))),
@@ -169,7 +171,7 @@ def _compiled(
     constrain = jax.vmap(kernel.postprocess_fn((data,), {}))
 
     def observed(state: Any) -> dict[str, jax.Array]:
-        found = {name: _attribute(state, where) for name, where in _KEPT.items()}
+        found = {name: _attribute(state, where) for name, where in STATISTICS.items()}
         return {"theta": constrain(state.z)["theta"], **found}
 
     def advance(state: Any, data: Any, most: jax.Array, gradients: jax.Array) -> Any:
@@ -282,8 +284,8 @@ def _scattered(likelihood: Likelihood, centre: np.ndarray, covariance: np.ndarra
     n = likelihood.bound.n_coupling_params
     root = np.linalg.cholesky((covariance + covariance.T) / 2 + 1e-12 * np.trace(covariance) / len(centre) * np.eye(len(centre)))
     points = centre + 1.5 * np.random.default_rng(seed).normal(size=(chains, len(centre))) @ root.T
-    parts = {"J": points[..., :n], "h": points[..., n:]}
+    parts = {likelihood.bound.coupling_site: points[..., :n], "h": points[..., n:]}
     return {key: jnp.asarray(value) for key, value in parts.items() if value.shape[-1]}
 
 
-__all__ = ["Samples", "model", "run"]
+__all__ = ["STATISTICS", "Samples", "model", "run"]

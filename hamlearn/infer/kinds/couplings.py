@@ -44,6 +44,24 @@ def learn(
 
     See :func:`hamlearn.learn`, which adds the verdict.
     """
+    asked = ask(data, model, likelihood, engine, calibrate)
+    return assemble(asked, answer(asked.prepared, calibrate=calibrate, seed=seed, frozen=asked.frozen, checkpoint=checkpoint), seed)
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A question to data: what is unknown, and how it will be answered."""
+
+    prepared: Choice
+    parts: list[Part]
+    sets: list[xr.Dataset]
+    frozen: np.ndarray
+    stated: tuple[str, ...]
+    started: float
+
+
+def ask(data: xr.Dataset | Iterable[xr.Dataset], model: Couplings, likelihood: str, engine: str | Engine, calibrate: bool) -> Asked:
+    """The model on the sites of the data, with likelihood, engine and widths of priors chosen, and said."""
     choice(likelihood, NAMES, "likelihood")
     settings = as_engine(engine)
     bound, parts, sets = bind(data, model)
@@ -72,8 +90,14 @@ def learn(
     stated = [] if prepared.engine.name == "mle" else _priors(model, bound, parts)
     for reason in stated:
         logger.info("  %s", reason)
-    result = _infer(prepared, calibrate=calibrate, seed=seed, frozen=frozen, checkpoint=checkpoint)
-    used, reasons = result["record"].pop("engine_used"), [*prepared.reasons, *stated]
+    return Asked(prepared, parts, sets, frozen, tuple(stated), started)
+
+
+def assemble(asked: Asked, result: dict[str, Any], seed: int) -> xr.DataTree:
+    """The tree of an answer: draws of θ, the optimum, and the record of how they were made."""
+    prepared, parts, sets = asked.prepared, asked.parts, asked.sets
+    bound = prepared.likelihood.bound
+    used, reasons = result["record"].pop("engine_used"), [*prepared.reasons, *asked.stated]
     if "fallback" in result["record"]:
         reasons.append(result["record"].pop("fallback"))
         logger.info("  %s", reasons[-1])
@@ -84,11 +108,11 @@ def learn(
         "engine": {"name": used.name, **asdict(used)},
         "reasons": reasons,
         "estimated_seconds": prepared.seconds,
-        "seconds": time.perf_counter() - started,
+        "seconds": time.perf_counter() - asked.started,
         "seed": seed,
         "n_params": bound.n_params,
         "microstates": float(sum(part.size for part in parts)),
-        "frozen_sites": frozen.tolist(),
+        "frozen_sites": asked.frozen.tolist(),
         "source": [tree.origin(item) for item in sets],
     }
     return tree.build(bound, result.pop("theta"), result.pop("point"), record=record, parts=parts, sets=sets, **result)
@@ -136,7 +160,10 @@ def _refuse_hopeless(bound: BoundCouplings, parts: list[Part], frozen: np.ndarra
         )
 
 
-def _infer(prepared: Choice, *, calibrate: bool, seed: int, frozen: np.ndarray, checkpoint: str | PathLike[str] | None) -> dict[str, Any]:
+def answer(
+    prepared: Choice, *, calibrate: bool, seed: int, frozen: np.ndarray, checkpoint: str | PathLike[str] | None, run: Any = None
+) -> dict[str, Any]:
+    """The answer of an engine; `run` makes draws in place of NumPyro's NUTS, with the arguments of :func:`.engines.numpyro.run`."""
     engine, prior = prepared.engine, prepared.likelihood.bound.model.prior
     if isinstance(prepared.likelihood, OneHotLikelihood | RowLikelihood) and isinstance(engine, MAP):
         if isinstance(prepared.likelihood, OneHotLikelihood) or prepared.likelihood.bound.n_params > large.LIMIT:
@@ -173,7 +200,7 @@ def _infer(prepared: Choice, *, calibrate: bool, seed: int, frozen: np.ndarray, 
         engine = LaplaceApproximation(engine.draws, engine.chains)
         record["fallback"] = "engine laplace instead of nuts: too few independent batches of autocorrelated draws for a calibrated NUTS"
     if isinstance(engine, NUTS):
-        return _sample(likelihood, centre, calibration, engine, seed, root, record, checkpoint)
+        return _sample(likelihood, centre, calibration, engine, seed, root, record, checkpoint, run)
     record["engine_used"] = engine
     record["prior_share"] = ((root**2).sum(1) * _penalty(likelihood.bound, normal_prior)).tolist() if engine.name != "mle" else []
     return {"theta": _normal_draws(mean, root, calibration.degrees, engine, seed), "point": mean, "record": record}
@@ -188,6 +215,7 @@ def _sample(
     root: np.ndarray,
     record: dict[str, Any],
     checkpoint: str | PathLike[str] | None,
+    run: Any = None,
 ) -> dict[str, Any]:
     from hamlearn.infer.engines import numpyro
 
@@ -198,15 +226,18 @@ def _sample(
             f"calibrated NUTS needs at least {2 * p} independent batches for {p} parameters; the data give {score.batches} "
             f"(autocorrelation time {score.tau:.3g} draws). Use engine='laplace', tie parameters, or more data."
         )
-    samples = numpyro.run(likelihood, centre.theta, calibration, engine, seed, root @ root.T, checkpoint)
-    flat = samples.theta.reshape(-1, p)
-    prior = likelihood.bound.model.prior
-    n = likelihood.bound.n_coupling_params
-    scales = np.concatenate(
-        [np.full(n, prior.scale if isinstance(prior, Normal) else np.inf), np.full(p - n, likelihood.bound.model.field_prior.scale)]
-    )
-    record |= {"prior_share": ((flat.std(0) / scales) ** 2).tolist(), "engine_used": engine}
-    return {"theta": samples.theta, "point": centre.theta, "stats": samples.stats, "record": record}
+    samples = (run or numpyro.run)(likelihood, centre.theta, calibration, engine, seed, root @ root.T, checkpoint)
+    return sampled(likelihood.bound, samples, centre.theta, engine, record)
+
+
+def sampled(bound: BoundCouplings, samples: Any, point: np.ndarray, engine: Any, record: dict[str, Any]) -> dict[str, Any]:
+    """Draws made by a sampler as an answer."""
+    prior, n, p = bound.model.prior, bound.n_coupling_params, bound.n_params
+    widths = (prior.scale if isinstance(prior, Normal) else np.inf), bound.model.field_prior.scale
+    scales = np.repeat(widths, (n, p - n))
+    shares = (samples.theta.reshape(-1, p).std(0) / scales) ** 2
+    record = {**record, "prior_share": shares.tolist(), "engine_used": engine}
+    return {"theta": samples.theta, "point": point, "stats": samples.stats, "record": record}
 
 
 def _sparse(

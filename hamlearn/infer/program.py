@@ -1,0 +1,269 @@
+"""The posterior in the open: a NumPyro program to run with any kernel, guide or handler, and the way back from its draws.
+
+::
+
+    program = hl.infer.program(data, hl.models.Couplings(lattice))
+    with jax.enable_x64(True):
+        mcmc = numpyro.infer.MCMC(numpyro.infer.NUTS(program.model), num_warmup=500, num_samples=1000)
+        mcmc.run(jax.random.key(0))
+    post = hl.from_samples(mcmc, program)
+
+What :func:`hamlearn.learn` does before and after NUTS is done here too: the likelihood is chosen and calibrated, priors are
+widened by the data, and the posterior that comes back has the same record, so that verdict, prediction and report are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from hamlearn.errors import HamlearnError
+from hamlearn.infer.kinds import couplings
+from hamlearn.infer.settings import NUTS
+from hamlearn.models import Couplings
+from hamlearn.processes import require_not_forked
+
+
+@dataclass(frozen=True)
+class External:
+    """How draws were made that were not made here, for the record."""
+
+    sampler: str
+    draws: int
+    chains: int
+    name: ClassVar[str] = "external"
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A posterior as a program.
+
+    Attributes
+    ----------
+    model : callable
+        A NumPyro model without arguments: sample sites ``J`` (one per free coupling strength) and ``h`` (per free field), sites of
+        the prior's own parameters if it has any, the deterministic site ``theta`` (J, then h) and one factor, the calibrated
+        log-likelihood. It needs double precision.
+    log_density : callable
+        θ ``(n_params,)`` → calibrated log-likelihood plus log prior, up to a constant, for samplers that take a density (JAX; only
+        where couplings have a density of their own, not for priors with parameters of theirs).
+    parameter_names : list of str
+        Of the elements of θ.
+    optimum : array (n_params,)
+        The maximum of the likelihood: a place to start.
+    covariance : array (n_params, n_params)
+        Of the normal approximation of the posterior: an inverse mass matrix, the scale of a guide.
+    likelihood : str
+        Which one was chosen.
+    """
+
+    model: Callable[[], None]
+    log_density: Callable[[Any], Any]
+    parameter_names: list[str]
+    optimum: np.ndarray
+    covariance: np.ndarray
+    likelihood: str
+    _asked: couplings.Asked
+    _answer: Mapping[str, Any]
+
+    @property
+    def data(self) -> list[xr.Dataset]:
+        """The microstates, one temperature each."""
+        return self._asked.sets
+
+    def __repr__(self) -> str:
+        return f"Program({len(self.parameter_names)} parameters, {self.likelihood} likelihood)"
+
+
+def program(
+    data: xr.Dataset | Iterable[xr.Dataset], model: Couplings, likelihood: str = "auto", calibrate: bool = True, seed: int = 0
+) -> Program:
+    """The posterior of couplings as a NumPyro program.
+
+    Parameters
+    ----------
+    data : Dataset or list of Datasets
+        Microstates, as for :func:`hamlearn.learn`.
+    model : Couplings
+        What is unknown. Its prior may be any distribution of NumPyro (:class:`hamlearn.models.Distribution`), but not spike-and-slab,
+        whose indicators have no density.
+    likelihood, calibrate
+        As for :func:`hamlearn.learn`.
+    seed : int
+        Recorded with what comes back.
+
+    Returns
+    -------
+    Program
+
+    Raises
+    ------
+    HamlearnError
+        If the model is no :class:`~hamlearn.models.Couplings` or its prior has no density, or as :func:`hamlearn.learn` does.
+
+    Examples
+    --------
+    >>> import jax, numpyro
+    >>> import hamlearn as hl
+    >>> glass = hl.systems.EdwardsAnderson((2, 2), seed=1)
+    >>> data = hl.simulate(glass, beta=0.5, draws=500, chains=2, seed=0)
+    >>> program = hl.infer.program(data, hl.models.Couplings(glass.lattice, fields=None))
+    >>> with jax.enable_x64(True):
+    ...     mcmc = numpyro.infer.MCMC(numpyro.infer.NUTS(program.model), num_warmup=50, num_samples=50, progress_bar=False)
+    ...     mcmc.run(jax.random.key(0))
+    >>> hl.infer.from_samples(mcmc, program)["posterior"]["J"].dims
+    ('chain', 'draw', 'bond')
+    """
+    from hamlearn.infer.engines import numpyro
+
+    require_not_forked()
+    if not isinstance(model, Couplings):
+        raise HamlearnError(f"a program is made of hl.models.Couplings(...); got {type(model).__name__}. Use hl.learn for other models.")
+    asked = couplings.ask(data, model, likelihood, NUTS(draws=2, warmup=1, chains=1), calibrate)
+    found: dict[str, Any] = {}
+
+    def keep(likelihood: Any, centre: np.ndarray, calibration: Any, settings: Any, seed: int, covariance: np.ndarray, _: Any) -> Any:
+        found.update(likelihood=likelihood, centre=centre, calibration=calibration, covariance=covariance)
+        return numpyro.Samples(np.repeat(centre[None, None], 2, 1), {})
+
+    answer = couplings.answer(asked.prepared, calibrate=calibrate, seed=seed, frozen=asked.frozen, checkpoint=None, run=keep)
+    transform = found["calibration"].linear_map() if found["calibration"].adjusted else None
+    with jax.enable_x64(True):
+        function, arrays = numpyro.model(found["likelihood"], found["centre"], transform)
+        held = jax.tree.map(np.asarray, arrays)
+    bound = found["likelihood"].bound
+
+    def run() -> None:
+        _require_double("this program's model")
+        function(jax.tree.map(jnp.asarray, held))
+
+    density = _log_density(bound, found["likelihood"].jax_log_density()[0], held, found["centre"], transform)
+    answer["record"]["seed"] = seed
+    names, name = list(bound.parameter_names), str(asked.prepared.likelihood.name)
+    return Program(run, density, names, found["centre"], found["covariance"], name, asked, answer)
+
+
+def _require_double(what: str) -> None:
+    if jnp.zeros(()).dtype != np.float64:
+        raise HamlearnError(
+            f"{what} needs double precision: in float32 the likelihood of many microstates loses all its digits and samplers stand "
+            "still. Run it inside `with jax.enable_x64(True):`, or call numpyro.enable_x64() first."
+        )
+
+
+def _log_density(bound: Any, log_likelihood: Callable[..., Any], held: Any, centre: np.ndarray, transform: np.ndarray | None) -> Any:
+    import numpyro
+
+    n = bound.n_coupling_params
+
+    def prior() -> None:
+        if n:
+            bound.model.prior.sample(bound.coupling_site, n)
+        if bound.n_field_params:
+            bound.model.field_prior.sample("h", bound.n_field_params)
+
+    def log_density(theta: Any) -> Any:
+        _require_double("this program's log density")
+        if not bound.model.prior.direct:
+            raise HamlearnError(
+                f"the prior {bound.model.prior!r} has parameters of its own, so couplings alone have no density: use .model."
+            )
+        theta = jnp.asarray(theta)
+        moved = theta if transform is None else centre + transform @ (theta - centre)
+        values = {bound.coupling_site: theta[:n], "h": theta[n:]}
+        with numpyro.handlers.block():
+            value, _ = numpyro.infer.util.log_density(prior, (), {}, {name: one for name, one in values.items() if one.shape[0]})
+        return value + log_likelihood(moved, jax.tree.map(jnp.asarray, held))
+
+    return log_density
+
+
+def from_samples(samples: Any, program: Program) -> xr.DataTree:
+    """The posterior of a program from draws that were made elsewhere; a bare tree, without a verdict.
+
+    See :func:`hamlearn.from_samples`, which adds the verdict.
+
+    Parameters
+    ----------
+    samples : numpyro.infer.MCMC, mapping or DataTree
+        A sampler that has run; or arrays by site, ``theta`` or ``J`` (and ``h``), with axes (chain, draw, parameter) or (draw,
+        parameter); or a tree whose group ``posterior`` has them (ArviZ).
+    program : Program
+        What was sampled.
+
+    Returns
+    -------
+    DataTree
+        As of :func:`hamlearn.learn`; the record names the engine ``external`` and what made the draws.
+
+    Raises
+    ------
+    HamlearnError
+        If a site is missing, shapes do not fit, or draws are not finite.
+    """
+    require_not_forked()
+    sites, stats, sampler = _sites(samples)
+    theta = _theta(sites, program)
+    chains, draws, _ = theta.shape
+    engine = External(sampler, draws, chains)
+    bound = program._asked.prepared.likelihood.bound
+    from hamlearn.infer.engines.numpyro import Samples
+
+    answer = couplings.sampled(bound, Samples(theta, stats), program.optimum, engine, dict(program._answer["record"]))
+    return couplings.assemble(program._asked, answer, int(program._answer["record"]["seed"]))
+
+
+def _sites(samples: Any) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], str]:
+    """Arrays by site, statistics of every draw by their names here, and what made them."""
+    from hamlearn.infer.engines.numpyro import STATISTICS
+
+    if isinstance(samples, xr.DataTree):
+        if "posterior" not in samples.children:
+            raise HamlearnError(f"the tree has no group 'posterior'; it has {sorted(samples.children)}.")
+        group = samples["posterior"].to_dataset()
+        beside = samples["sample_stats"].to_dataset() if "sample_stats" in samples.children else xr.Dataset()
+        known = {name: np.asarray(beside[name]) for name in STATISTICS if name in beside}
+        return {str(name): np.asarray(group[name]) for name in group.data_vars}, known, "a tree of draws"
+    if isinstance(samples, Mapping):
+        return {str(name): np.asarray(value) for name, value in samples.items()}, {}, "arrays"
+    if not hasattr(samples, "get_samples"):
+        raise HamlearnError(f"samples are a numpyro.infer.MCMC that has run, arrays by site, or a tree; got {type(samples).__name__}.")
+    try:
+        sites = {name: np.asarray(value) for name, value in samples.get_samples(group_by_chain=True).items()}
+    except (AssertionError, AttributeError, TypeError) as error:
+        raise HamlearnError("this sampler has not run yet: call mcmc.run(...) first.") from error
+    extra = samples.get_extra_fields(group_by_chain=True)
+    stats = {name: np.asarray(extra[field]) for name, field in STATISTICS.items() if field in extra}
+    kernel = getattr(samples, "sampler", None)
+    return sites, stats, f"NumPyro {type(kernel).__name__}"
+
+
+def _theta(sites: Mapping[str, np.ndarray], program: Program) -> np.ndarray:
+    """Draws of θ ``(chain, draw, n_params)``."""
+    bound = program._asked.prepared.likelihood.bound
+    wanted = [(bound.coupling_site, bound.n_coupling_params), ("h", bound.n_field_params)]
+    if "theta" in sites:
+        parts, wanted = [sites["theta"]], [("theta", bound.n_params)]
+    else:
+        wanted = [(name, size) for name, size in wanted if size]
+        missing = [name for name, _ in wanted if name not in sites]
+        if missing:
+            raise HamlearnError(
+                f"the draws have no site {' or '.join(map(repr, missing))}; they have {', '.join(sorted(sites)) or 'none'}."
+            )
+        parts = [sites[name] for name, _ in wanted]
+    for (name, size), part in zip(wanted, parts, strict=True):
+        if part.ndim not in (2, 3) or part.shape[-1] != size or 0 in part.shape:
+            raise HamlearnError(f"site {name!r} needs the shape (chain, draw, {size}) or (draw, {size}); got {part.shape}.")
+        if not np.all(np.isfinite(part)):
+            raise HamlearnError(f"{np.sum(~np.isfinite(part))} of {part.size} values of site {name!r} are not finite.")
+    if len({part.shape[:-1] for part in parts}) > 1:
+        raise HamlearnError(f"the sites have different numbers of draws: {[part.shape for part in parts]}.")
+    theta = np.concatenate([np.asarray(part, np.float64) for part in parts], -1)
+    return theta if theta.ndim == 3 else theta[None]

@@ -1,0 +1,151 @@
+"""The posterior as a NumPyro program: against quadrature, with a user's kernel, priors of any kind, and the way back."""
+
+import json
+
+import jax
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+import scipy.stats
+from numpyro.infer import MCMC, NUTS
+
+import hamlearn as hl
+from hamlearn import statistics
+from hamlearn.systems import lattice
+from statistics_budget import assert_within
+
+SQUARE = lattice.hypercubic((3, 3))
+BETA, ROWS = 0.4, 400
+
+
+@pytest.fixture(scope="module")
+def data():
+    return hl.simulate(hl.systems.Ising((3, 3)), beta=BETA, draws=ROWS, chains=1, seed=3)
+
+
+def tied(prior):
+    return hl.models.Couplings(SQUARE, tie="uniform", fields=None, prior=prior)
+
+
+def by_quadrature(data, log_prior):
+    """Mean and sd of one tied coupling: all 512 states, a fine grid, no code of the library's inference."""
+    states = 2 * ((np.arange(512)[:, None] >> np.arange(9)) & 1) - 1
+    pairs = lambda s: sum((s * np.roll(s, -1, axis)).sum((1, 2)) for axis in (1, 2))
+    every, seen = pairs(states.reshape(-1, 3, 3)), pairs(data["state"].values[0].astype(int)).sum()
+    grid = np.linspace(-1.0, 4.0, 20_001)
+    log_z = np.array([np.logaddexp.reduce(BETA * J * every) for J in grid])
+    log_p = BETA * grid * seen - ROWS * log_z + log_prior(grid)
+    p = np.exp(log_p - log_p.max())
+    mean = (p * grid).sum() / p.sum()
+    return mean, np.sqrt((p * (grid - mean) ** 2).sum() / p.sum()), grid, log_p
+
+
+def sampled(program, draws=1500):
+    with jax.enable_x64(True):
+        mcmc = MCMC(NUTS(program.model), num_warmup=300, num_samples=draws, num_chains=1, progress_bar=False)
+        mcmc.run(jax.random.key(1))
+    return mcmc
+
+
+def test_a_users_kernel_gives_the_posterior_of_quadrature(data, tmp_path):
+    """A Student t prior with its own centre, which nothing but NUTS can treat."""
+    prior = dist.StudentT(3.0, 2.0, 0.2)
+    program = hl.infer.program(data, tied(prior))
+    mcmc = sampled(program)
+    post = hl.from_samples(mcmc, program, check=False)
+    J = post["posterior"]["J"].values[0, :, 0]
+    mean, sd, grid, log_p = by_quadrature(data, scipy.stats.t(3, 2.0, 0.2).logpdf)
+    ess = len(J) / max(1.0, float(statistics.integrated_autocorrelation_time(J[None])))
+    assert_within(J.mean(), mean, sd / np.sqrt(ess), "posterior mean of a user's NUTS")
+    assert J.std() == pytest.approx(sd, rel=0.15)
+    with jax.enable_x64(True):
+        density = [float(program.log_density(np.array([value]))) for value in (0.5, 1.0, 1.5)]
+    expected = np.interp((0.5, 1.0, 1.5), grid, log_p)
+    np.testing.assert_allclose(np.diff(density), np.diff(expected), rtol=1e-6)
+
+    record = json.loads(post.attrs["record"])
+    assert record["engine"] == {"name": "external", "sampler": "NumPyro NUTS", "draws": 1500, "chains": 1}
+    assert "divergences" in record["convergence"]
+    loaded = hl.load(hl.save(post, tmp_path / "post.nc"))
+    assert "StudentT(df=3, loc=2, scale=0.2)" in repr(hl.infer.tree.model_of(loaded).prior)
+    curve = hl.predict(loaded, beta=[0.4], members=8)
+    assert np.isfinite(curve["energy"].sel(quantity="mean")).all()
+    assert "<html" in hl.report(loaded, tmp_path / "page.html", prediction=curve).read_text()
+
+
+def test_learn_takes_the_same_prior(data):
+    """The whole loop with a distribution of NumPyro's as prior; the engine says why it is NUTS."""
+    post = hl.learn(data, tied(dist.StudentT(3.0, 2.0, 0.2)), engine=hl.infer.NUTS(draws=500, chains=2, warmup=200), check=False, seed=1)
+    J = post["posterior"]["J"].values[..., 0]
+    mean, sd, *_ = by_quadrature(data, scipy.stats.t(3, 2.0, 0.2).logpdf)
+    ess = J.size / max(1.0, float(statistics.integrated_autocorrelation_time(J)))
+    assert_within(J.mean(), mean, sd / np.sqrt(ess), "posterior mean under a Student t prior")
+
+
+def test_a_prior_with_a_parameter_of_its_own(data):
+    """J ~ N(0, w²), w ~ HalfNormal(2): the width is a site of the program."""
+    prior = hl.models.Distribution(lambda: dist.Normal(0.0, numpyro.sample("width", dist.HalfNormal(2.0))))
+    program = hl.infer.program(data, tied(prior))
+    mcmc = sampled(program, 600)
+    found = {name: np.asarray(values)[0] for name, values in mcmc.get_samples(group_by_chain=True).items()}
+    assert found["width"].min() > 0
+    with pytest.raises(hl.HamlearnError, match="parameters of its own"), jax.enable_x64(True):
+        program.log_density(np.array([1.0]))
+    widths = np.linspace(1e-3, 12, 4000)
+    weight = lambda J: np.log((scipy.stats.norm.pdf(np.asarray(J)[:, None], 0, widths) * scipy.stats.halfnorm.pdf(widths, scale=2)).sum(1))
+    J = found["J"][:, 0]
+    mean, sd, *_ = by_quadrature(data, lambda grid: np.concatenate([weight(part) for part in np.array_split(grid, 40)]))
+    ess = len(J) / max(1.0, float(statistics.integrated_autocorrelation_time(J[None])))
+    assert_within(J.mean(), mean, sd / np.sqrt(ess), "posterior mean under a prior whose width is learned")
+
+
+def test_draws_by_site_in_any_container(data):
+    program = hl.infer.program(data, hl.models.Couplings(SQUARE))
+    assert (len(program.parameter_names), program.optimum.shape, program.covariance.shape) == (27, (27,), (27, 27))
+    theta = np.random.default_rng(0).multivariate_normal(program.optimum, program.covariance, size=(2, 30))
+    first = hl.from_samples({"theta": theta}, program, check=False)
+    sites = {"J": theta[..., :18], "h": theta[..., 18:]}
+    assert hl.from_samples(sites, program, check=False)["posterior"].to_dataset().equals(first["posterior"].to_dataset())
+    tree = hl.infer.from_samples(first.copy(), program)  # its variables over bonds are those of the sites
+    assert tree["posterior"].to_dataset().equals(first["posterior"].to_dataset())
+    one = hl.from_samples({"theta": theta[0]}, program, check=False)
+    assert one["posterior"].sizes["chain"] == 1
+
+
+def test_single_precision_is_refused_by_name(data):
+    program = hl.infer.program(data, tied(None))
+    with pytest.raises(hl.HamlearnError, match="enable_x64"):
+        numpyro.handlers.seed(program.model, rng_seed=0)()
+    with pytest.raises(hl.HamlearnError, match="enable_x64"):
+        program.log_density(np.array([1.0]))
+
+
+MISTAKES = {
+    "not run": (lambda program: MCMC(NUTS(program.model), num_warmup=1, num_samples=1), "call mcmc.run"),
+    "no site": (lambda program: {"x": np.ones((2, 3, 1))}, "no site 'J'"),
+    "shape": (lambda program: {"theta": np.ones((2, 3, 5))}, r"needs the shape \(chain, draw, 1\)"),
+    "nan": (lambda program: {"theta": np.full((2, 3, 1), np.nan)}, "6 of 6 values of site 'theta' are not finite"),
+    "number": (lambda program: 3, "samples are a numpyro.infer.MCMC"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes_are_named(name, data):
+    program = hl.infer.program(data, tied(None))
+    samples, words = MISTAKES[name]
+    with pytest.raises(hl.HamlearnError, match=words):
+        hl.from_samples(samples(program), program)
+
+
+def test_what_is_no_prior_is_named(data):
+    with pytest.raises(hl.HamlearnError, match="has axes"):
+        tied(dist.Normal(np.zeros(3), 1.0))
+    with pytest.raises(hl.HamlearnError, match="does not go with prior 'distribution'"):
+        hl.learn(data, tied(dist.Cauchy(0.0, 1.0)), engine="laplace")
+    with pytest.raises(hl.HamlearnError, match="does not go with prior 'spike_slab'"):
+        hl.infer.program(data, tied("spike_slab"))
+    with pytest.raises(hl.HamlearnError, match=r"hl.models.Couplings"):
+        hl.infer.program(data, hl.models.Clusters(window=2))
+    with pytest.raises(hl.HamlearnError, match="no distribution"):
+        hl.models.Distribution.from_dict({"name": "distribution", "family": "os", "arguments": {}})
