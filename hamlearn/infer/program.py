@@ -140,48 +140,13 @@ def program(
     bound = found["likelihood"].bound
 
     def run() -> None:
-        _require_double("this program's model")
+        numpyro.require_double("this program's model")
         function(jax.tree.map(jnp.asarray, held))
 
-    density = _log_density(bound, found["likelihood"].jax_log_density()[0], held, found["centre"], transform)
+    density = numpyro.log_density(found["likelihood"], held, found["centre"], transform)
     answer["record"]["seed"] = seed
     names, name = list(bound.parameter_names), str(asked.prepared.likelihood.name)
     return Program(run, density, names, found["centre"], found["covariance"], name, asked, answer)
-
-
-def _require_double(what: str) -> None:
-    if jnp.zeros(()).dtype != np.float64:
-        raise HamlearnError(
-            f"{what} needs double precision: in float32 the likelihood of many microstates loses all its digits and samplers stand "
-            "still. Run it inside `with jax.enable_x64(True):`, or call numpyro.enable_x64() first."
-        )
-
-
-def _log_density(bound: Any, log_likelihood: Callable[..., Any], held: Any, centre: np.ndarray, transform: np.ndarray | None) -> Any:
-    import numpyro
-
-    n = bound.n_coupling_params
-
-    def prior() -> None:
-        if n:
-            bound.model.prior.sample(bound.coupling_site, n)
-        if bound.n_field_params:
-            bound.model.field_prior.sample("h", bound.n_field_params)
-
-    def log_density(theta: Any) -> Any:
-        _require_double("this program's log density")
-        if not bound.model.prior.direct:
-            raise HamlearnError(
-                f"the prior {bound.model.prior!r} has parameters of its own, so couplings alone have no density: use .model."
-            )
-        theta = jnp.asarray(theta)
-        moved = theta if transform is None else centre + transform @ (theta - centre)
-        values = {bound.coupling_site: theta[:n], "h": theta[n:]}
-        with numpyro.handlers.block():
-            value, _ = numpyro.infer.util.log_density(prior, (), {}, {name: one for name, one in values.items() if one.shape[0]})
-        return value + log_likelihood(moved, jax.tree.map(jnp.asarray, held))
-
-    return log_density
 
 
 def from_samples(samples: Any, program: Program) -> xr.DataTree:

@@ -26,6 +26,7 @@ from numpyro.infer import NUTS as Kernel
 from numpyro.infer import init_to_value
 
 from hamlearn.checkpoint import Checkpoint
+from hamlearn.errors import HamlearnError
 from hamlearn.infer.calibrate import Calibration
 from hamlearn.infer.likelihoods import Likelihood
 from hamlearn.infer.settings import NUTS
@@ -73,6 +74,42 @@ def model(likelihood: Likelihood, centre: np.ndarray, transform: np.ndarray | No
         numpyro.factor("likelihood", log_density(moved, data))
 
     return numpyro_model, arrays
+
+
+def require_double(what: str) -> None:
+    """Raise outside of double precision."""
+    if jnp.zeros(()).dtype != np.float64:
+        raise HamlearnError(
+            f"{what} needs double precision: in float32 the likelihood of many microstates loses all its digits and samplers stand "
+            "still. Run it inside `with jax.enable_x64(True):`, or call numpyro.enable_x64() first."
+        )
+
+
+def log_density(likelihood: Likelihood, held: Any, centre: np.ndarray, transform: np.ndarray | None) -> Callable[[Any], Any]:
+    """The calibrated log-likelihood plus the log prior as a function of θ, from arrays that :func:`model` gave."""
+    bound, log_likelihood = likelihood.bound, likelihood.jax_log_density()[0]
+    n = bound.n_coupling_params
+
+    def prior() -> None:
+        if n:
+            bound.model.prior.sample(bound.coupling_site, n)  # type: ignore[union-attr]
+        if bound.n_field_params:
+            bound.model.field_prior.sample("h", bound.n_field_params)
+
+    def evaluate(theta: Any) -> Any:
+        require_double("this program's log density")
+        if not bound.model.prior.direct:
+            raise HamlearnError(
+                f"the prior {bound.model.prior!r} has parameters of its own, so couplings alone have no density: use .model."
+            )
+        theta = jnp.asarray(theta)
+        moved = theta if transform is None else centre + transform @ (theta - centre)
+        values = {bound.coupling_site: theta[:n], "h": theta[n:]}
+        with numpyro.handlers.block():
+            value, _ = numpyro.infer.util.log_density(prior, (), {}, {name: one for name, one in values.items() if one.shape[0]})
+        return value + log_likelihood(moved, jax.tree.map(jnp.asarray, held))
+
+    return evaluate
 
 
 def _initial(likelihood: Likelihood, theta: np.ndarray) -> dict[str, Any]:
@@ -288,4 +325,4 @@ def _scattered(likelihood: Likelihood, centre: np.ndarray, covariance: np.ndarra
     return {key: jnp.asarray(value) for key, value in parts.items() if value.shape[-1]}
 
 
-__all__ = ["STATISTICS", "Samples", "model", "run"]
+__all__ = ["STATISTICS", "Samples", "log_density", "model", "require_double", "run"]
