@@ -192,10 +192,10 @@ def shell(arguments: Iterable[Any], folder: Path, before: Callable[[], None] | N
 
 def _main(words: list[str], folder: Path, before: Callable[[], None] | None) -> int:
     os.chdir(folder)
-    if before is not None:
-        before()
     sys.argv = ["hamlearn", *words]
     try:
+        if before is not None:
+            before()
         from hamlearn import cli
 
         cli.main()

@@ -5,8 +5,8 @@
 Every trial runs a command of the shell (or the Python call that has no command), ends it with SIGKILL, looks at the target, and runs
 the same command again. Moments are of two kinds: before the k-th operation on the file system (the dangerous ones: a file that was
 made, moved or removed), and after a random time. The target must be absent, or hold its old content, or the new one, whole; the second
-run must give, bit for bit, what an uninterrupted run gives; beside its target it leaves nothing of the first. In children a minute
-passes in a second, so that runs which save themselves every few seconds do so after every chunk: chunks that were done twice are
+run must give, bit for bit, what an uninterrupted run gives; beside its target it leaves nothing of the first. In children hours
+pass in a second, so that runs which save themselves every few seconds do so after every chunk: chunks that were done twice are
 counted (saves of both runs less those of an uninterrupted one), and may be one.
 """
 
@@ -29,7 +29,7 @@ import common
 import numpy as np
 
 CHANGES = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.truncate", "os.symlink"}
-FASTER = 60.0
+FASTER = 1e4  # every chunk is due to be saved
 PATIENCE = 600.0
 
 
@@ -57,7 +57,7 @@ def _learn_python() -> None:
 
     data = hl.microstates("d.nc")
     engine = hl.infer.Training(epochs=6, checkpoint="training.checkpoint")
-    hl.save(hl.learn(data, hl.models.Autoregressive("made", symmetry=None), engine=engine, check=False, seed=0), "t.nc")
+    hl.save(hl.learn(data, hl.models.Autoregressive(hidden=8), engine=engine, check=False, seed=0), "t.nc")
 
 
 def _simulate_python() -> None:

@@ -213,8 +213,9 @@ def audit(sample: int, seed: int, only: str = "", quiet: bool = False) -> common
         chosen = set(rng.choice(whole, sample, replace=False).tolist())
         commands = [text for index, text in enumerate(commands) if index + len(entries) in chosen]
         entries = [entry for index, entry in enumerate(entries) if index in chosen]
+    shutil.copytree(room, place / "untouched")
     python_part(part, entries, room)
-    shell_part(part, commands, room)
+    shell_part(part, commands, place / "untouched")
     shutil.rmtree(place, ignore_errors=True)
     return part
 
