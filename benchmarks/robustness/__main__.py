@@ -56,14 +56,14 @@ def commit() -> str:
     return subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 
-def keep(part: common.Part) -> None:
+def keep(part: common.Part, state: str) -> None:
     """Put a part beside the others and write the page anew; audits may run side by side."""
     RESULTS.mkdir(exist_ok=True)
     store = RESULTS / "robustness.json"
     with open(RESULTS / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         known = json.loads(store.read_text(encoding="utf-8")) if store.exists() else {}
-        known[part.name] = {**asdict(part), "commit": commit()}
+        known[part.name] = {**asdict(part), "commit": state}
         store.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         (RESULTS / "robustness.md").write_text(page(known), encoding="utf-8")
     (RESULTS / ".lock").unlink(missing_ok=True)
@@ -100,13 +100,13 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.audits) - AUDITS.keys():
         parser.error(f"no audit called {', '.join(sorted(unknown))}; there are {', '.join(AUDITS)}")
-    bad = 0
+    bad, state = 0, commit()
     for name in options.audits or AUDITS:
         audit, full, small = AUDITS[name]
         part = audit(small if options.small else full, options.seed)
         bad += common.finish(part)
         if not options.small:
-            keep(part)
+            keep(part, state)
     return int(bad > 0)
 
 

@@ -25,7 +25,7 @@ import hostile
 import numpy as np
 
 SECONDS, WAIT = 90.0, 20.0  # for a file, and for one that may block: no answer then is a hang
-MEMORY = 1 << 30
+MEMORY = 2 << 30  # no file here is worth more
 
 
 def _states() -> Any:

@@ -128,8 +128,7 @@ def _tables(folder: Path) -> Iterator[tuple[str, Path]]:
         "utf16.csv": "1,-1\n1,1\n".encode("utf-16"),
         "latin.csv": b"\xe9,\xe8\n1,1\n-1,1\n",
         "infinite.csv": b"1e400,1\n1,1\n",
-        "formula.csv": b'=cmd|"/c calc"!A1,1\n1,1\n',
-        "wide.csv": b",".join([b"1"] * 300_000) + b"\n1\n",
+        "wide.csv": b",".join([b"1"] * 30_000) + b"\n1\n",
         "complex.csv": b"1+2j,1\n1,1\n",
         "twice.csv": b"a,a,count\n1,1,-5\n",
     }

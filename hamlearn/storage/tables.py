@@ -69,7 +69,8 @@ def _numbers(table: Any, target: Path, count_column: int | str | None, *, named:
         column = table[words[0]]
         text = column[pd.to_numeric(column, errors="coerce").isna()]
         value = str((text if len(text) else column).iloc[0]).strip()
-        raise HamlearnError(f"{target} holds text in column {words[0]}, {value[:40]!r}; states must be numbers.{_separator(value)}")
+        name = " ".join(str(words[0]).split())[:40]  # an unterminated quote makes a name of many lines
+        raise HamlearnError(f"{target} holds text in column {name}, {value[:40]!r}; states must be numbers.{_separator(value)}")
     states = table.to_numpy()
     if states.dtype.kind == "f" and np.isinf(states).any():
         column = table.columns[int(np.isinf(states).any(0).argmax())]
