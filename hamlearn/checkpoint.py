@@ -140,10 +140,12 @@ class Checkpoint:
             self._told = True
 
     def remove(self) -> None:
-        """The result is safe: nothing is left to continue. Only a file of this request is removed."""
+        """The result is safe: nothing is left to continue. Only a file of this request, and what a kill left of its writing, is removed."""
         if self.holds():
             assert self.at is not None
             self.at.unlink(missing_ok=True)
+        if self.at is not None:
+            storage.tidy(self.at)  # a run that was killed when it had just saved its last chunk is not written to again
 
     def holds(self) -> bool:
         """Whether a file of this request is there."""

@@ -211,6 +211,14 @@ def test_a_long_name_has_a_sibling_that_a_file_system_takes(tmp_path):
     assert other.sibling.exists() and len(os.fsencode(other.sibling.name)) <= 240
 
 
+def test_what_a_kill_left_goes_with_the_checkpoint_although_nothing_is_written_again(tmp_path):
+    one = saved(tmp_path / "run.npz")
+    (left := tmp_path / ".run.npz.hamlearn-abcd1234").mkdir()  # made, moved from, and killed before it was removed
+    (other := tmp_path / ".run.npz.hamlearn-of-somebody-else").mkdir()
+    one.remove()
+    assert list(tmp_path.iterdir()) == [other] and not left.exists()
+
+
 def test_whoever_watches_sees_the_checkpoints_in_use(tmp_path):
     with watched() as seen:
         one = saved(tmp_path / "run.npz")

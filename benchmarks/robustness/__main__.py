@@ -2,6 +2,7 @@
 
     python benchmarks/robustness                        # everything, about an hour on two busy cores
     python benchmarks/robustness odd damaged            # only these; the others keep what was measured before
+    python benchmarks/robustness kills --share 0/2      # every second case; another process may take 1/2
     python benchmarks/robustness --small                # a sample of each
 
 writes ``benchmarks/robustness/results/robustness.md`` (and ``.json``, from which it is made) and exits with 1 if anything happened that
@@ -56,14 +57,15 @@ def commit() -> str:
     return subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 
-def keep(part: common.Part, state: str) -> None:
+def keep(part: common.Part, state: str, share: str = "0/1") -> None:
     """Put a part beside the others and write the page anew; audits may run side by side."""
     RESULTS.mkdir(exist_ok=True)
     store = RESULTS / "robustness.json"
     with open(RESULTS / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         known = json.loads(store.read_text(encoding="utf-8")) if store.exists() else {}
-        known[part.name] = {**asdict(part), "commit": state}
+        stored = {name: one for name, one in known.get(part.name, {}).items() if name.split("/")[1] == share.split("/")[1]}
+        known[part.name] = stored | {share: {**asdict(part), "commit": state}}
         store.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         (RESULTS / "robustness.md").write_text(page(known), encoding="utf-8")
     (RESULTS / ".lock").unlink(missing_ok=True)
@@ -79,16 +81,20 @@ def page(known: dict[str, dict[str, Any]]) -> str:
     ]
     lines += [f"Python {platform.python_version()}, {versions}; {platform.system()}, two shared cores.", ""]
     lines += ["| audit | tried | faults | state |", "| --- | --- | --- | --- |"]
-    parts = [(_part(known[name]), known[name]["commit"]) for name in AUDITS if name in known]
+    parts = [_joined(known[name]) for name in AUDITS if name in known]
     for part, state in parts:
         lines.append(f"| {part.title} | {part.total(TRIED[part.name])} | {len(part.faults)} | {state} |")
     return "\n".join(lines) + "\n\n" + "\n".join(part.text() for part, _ in parts)
 
 
-def _part(one: dict[str, Any]) -> common.Part:
-    """A part as it was stored."""
-    values = {key: value for key, value in one.items() if key not in ("commit", "faults")}
-    return common.Part(**values, faults=[common.Fault(**fault) for fault in one["faults"]])
+def _joined(shares: dict[str, dict[str, Any]]) -> tuple[common.Part, str]:
+    """An audit from its shares, and the state of the library that they judged."""
+    stored = [shares[name] for name in sorted(shares)]
+    values = {key: value for key, value in stored[0].items() if key not in ("commit", "faults", "counts")}
+    part = common.Part(**values, faults=[common.Fault(**fault) for one in stored for fault in one["faults"]])
+    for one in stored:
+        part.counts |= one["counts"]
+    return part, ", ".join(dict.fromkeys(one["commit"] for one in stored))
 
 
 def main() -> int:
@@ -97,16 +103,18 @@ def main() -> int:
     parser.add_argument("audits", nargs="*", metavar="AUDIT", help="all by default")
     parser.add_argument("--small", action="store_true", help="a sample of each; the committed results stay")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--share", default="0/1", help="of the kills: which of how many shares, from 0")
     options = parser.parse_args()
     if unknown := set(options.audits) - AUDITS.keys():
         parser.error(f"no audit called {', '.join(sorted(unknown))}; there are {', '.join(AUDITS)}")
     bad, state = 0, commit()
     for name in options.audits or AUDITS:
         audit, full, small = AUDITS[name]
-        part = audit(small if options.small else full, options.seed)
+        more = {"share": tuple(int(one) for one in options.share.split("/"))} if name == "kills" else {}
+        part = audit(small if options.small else full, options.seed, **more)
         bad += common.finish(part)
         if not options.small:
-            keep(part, state)
+            keep(part, state, options.share if more else "0/1")
     return int(bad > 0)
 
 

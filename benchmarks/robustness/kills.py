@@ -339,8 +339,8 @@ def prepare(shelf: Path) -> None:
         run.close()
 
 
-def audit(sample: int, seed: int, only: str = "", quiet: bool = False) -> common.Part:
-    """All kills."""
+def audit(sample: int, seed: int, only: str = "", quiet: bool = False, share: tuple[int, int] = (0, 1)) -> common.Part:
+    """All kills, or every k-th case from the i-th on for a share (i, k)."""
     part = common.Part("kills", "Kill −9", f"python benchmarks/robustness/kills.py --sample {sample} --seed {seed}", quiet=quiet)
     common.import_everything()
     place = Path(tempfile.mkdtemp(prefix="kills-"))
@@ -351,6 +351,8 @@ def audit(sample: int, seed: int, only: str = "", quiet: bool = False) -> common
     counts = dict(zip(chosen, np.maximum(1, np.round(sample * weights / weights.sum())).astype(int), strict=True))
     done = 0
     for number, (name, case) in enumerate(chosen.items()):
+        if number % share[1] != share[0]:
+            continue
         reference = refer(case, shelf, place)
         if isinstance(reference, str):
             part.fault(name, "no reference", reference, case.shown)
@@ -361,7 +363,7 @@ def audit(sample: int, seed: int, only: str = "", quiet: bool = False) -> common
             new_process = not case.long and case.call is None and index % 10 == 9
             (cold if new_process else trial)(part, name, case, reference, shelf, place, rng)
             done += 1
-            common.progress(part, done, sum(counts.values()))
+            common.progress(part, done, sum(list(counts.values())[share[0] :: share[1]]))
     shutil.rmtree(place, ignore_errors=True)
     return part
 

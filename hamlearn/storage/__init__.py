@@ -7,7 +7,7 @@ whole one and an existing file is not lost.
 from hamlearn.storage.guard import existing, readable
 from hamlearn.storage.reading import READABLE, open_dataset, read_dataset, read_states, read_tree
 from hamlearn.storage.results import write_dataset
-from hamlearn.storage.writing import require_writable, write_atomically
+from hamlearn.storage.writing import require_writable, tidy, write_atomically
 
 __all__ = [
     "READABLE",
@@ -18,6 +18,7 @@ __all__ = [
     "read_tree",
     "readable",
     "require_writable",
+    "tidy",
     "write_atomically",
     "write_dataset",
 ]

@@ -70,6 +70,12 @@ def beside(target: Path) -> Iterator[Path]:
             return
 
 
+def tidy(path: str | os.PathLike[str]) -> None:
+    """Remove what killed writers of `path` left beside it; a writer that lives keeps its own."""
+    target = Path(path)
+    _remove_leftovers(target.parent, _prefix(target))
+
+
 def _prefix(target: Path) -> str:
     name = target.name
     if len(os.fsencode(name)) > 200:
