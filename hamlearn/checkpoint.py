@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import math
+import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
@@ -74,6 +75,12 @@ class Checkpoint:
         self._told = False
         if not self.path.absolute().parent.is_dir():
             raise HamlearnError(f"cannot write checkpoints to {self.path}: its folder does not exist.")
+        try:
+            os.lstat(self.path)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise HamlearnError(f"cannot write checkpoints to {str(self.path)[:80]}…: {error.strerror}. Name another file.") from error
         storage.require_writable(self.sibling, (self.sibling.suffix,))
         opened(self)
 

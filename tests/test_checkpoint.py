@@ -219,6 +219,11 @@ def test_what_a_kill_left_goes_with_the_checkpoint_although_nothing_is_written_a
     assert list(tmp_path.iterdir()) == [other] and not left.exists()
 
 
+def test_a_name_that_no_file_system_takes_is_said_before_the_work(tmp_path):
+    with pytest.raises(HamlearnError, match="File name too long"):
+        Checkpoint(tmp_path / ("x" * 300), REQUEST, "simulation")
+
+
 def test_whoever_watches_sees_the_checkpoints_in_use(tmp_path):
     with watched() as seen:
         one = saved(tmp_path / "run.npz")

@@ -125,7 +125,7 @@ TEMPLATES: tuple[tuple[str, tuple[str, ...]], ...] = (
     # predict
     ("hl.predict({}, beta=0.4, members=4)", ("None", "data", "'post.nc'", "curve", "glass", "model", "{}", "object()", "xr.DataTree()", "[post]")),
     ("hl.predict(post, beta={}, members=4)", BETA),
-    ("hl.predict(post, beta=0.4, members={})", (*WHOLE, "10**12", "2**63")),
+    ("hl.predict(post, beta=0.4, members={})", WHOLE),
     ("hl.predict(post, beta=0.4, members=4, level={})", ("0", "1", "2", "-0.5", "90", *REAL)),
     ("hl.predict(post, beta=0.4, members=4, seed={})", SEED),
     ("hl.predict(post, beta=0.4, members=4, shape={})", (*SHAPE, "(4, 4)", "(9,)")),
@@ -200,7 +200,8 @@ TEMPLATES: tuple[tuple[str, tuple[str, ...]], ...] = (
     *((f"hl.models.Couplings(grid, {field}={{}})", tuple(one for one in WORD)) for field in ("tie", "fields", "prior", "interaction")),
     *((f"hl.models.{prior}({{}})", POSITIVE) for prior in ("Normal", "Laplace", "Horseshoe", "SpikeSlab")),
     ("hl.models.SpikeSlab(inclusion={})", ("0", "-1", "2", "float('nan')", "'x'", "1j")),
-    *((f"hl.models.{name}(window={{}})", (*(one for one in WHOLE if one != "[3]"), "(3, 'a')", "()", "10**9")) for name in ("Clusters", "LocalEnergy")),
+    *((f"hl.models.{name}(window={{}})", (*(one for one in WHOLE if one != "[3]" and "array" not in one), "(3, 'a')", "()")) for name in ("Clusters", "LocalEnergy")),
+    ("hl.learn(data, hl.models.{}(window=10**9), check=False)", ("Clusters", "LocalEnergy")),
     ("hl.models.Clusters(order={})", tuple(one for one in WHOLE if one != "None")),
     *((f"hl.models.{name}(members={{}})", WHOLE) for name in ("Autoregressive", "LocalEnergy", "Flow", "Extensive", "DCL")),
     *((f"hl.models.Autoregressive({field}={{}})", WORD) for field in ("network", "order", "conditional")),
@@ -252,6 +253,7 @@ SAME: tuple[tuple[str, str], ...] = (
 )  # fmt: skip
 
 EITHER: tuple[tuple[str, str], ...] = (
+    ("hl.predict(post, beta=0.4, members=10**12).assign_attrs(members_asked=0)", "hl.predict(post, beta=0.4, members=4000).assign_attrs(members_asked=0)"),  # as many as there are, and said
     *((f"hl.simulate(ising, beta=0.4, draws=5, sampler='metropolis', checkpoint={place})", "hl.simulate(ising, beta=0.4, draws=5, sampler='metropolis')") for place in ("room", "room / ('x' * 300)", "''")),
     ("hl.simulate(ising, beta=0.4, draws=5.0, chains=2)", "hl.simulate(ising, beta=0.4, draws=5, chains=2)"),
     ("hl.simulate(ising, beta='0.4', draws=5, chains=2)", "hl.simulate(ising, beta=0.4, draws=5, chains=2)"),
@@ -308,7 +310,7 @@ SHELL: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("predict {} -o p.nc", ("nothing.nc", "data.nc", "curve.nc", "folder.nc", ".", "rows.npy", "broken.nc", "''", "x.txt")),
     ("predict post.nc --beta 0.4 --members 4 -o {}", ("''", ".nc", "p.txt", "nowhere/p.nc", "folder.nc", "file.zarr", "post.nc", "mine.zarr")),
     ("predict post.nc --members 4 -o p.nc --beta {}", ("0.1:1:0", "0.1:1:1000000000", "nan", "-1", "x", "''", "0", "inf", "0.1:1")),
-    ("predict post.nc --beta 0.4 -o p.nc --members {}", ("0", "-1", "x", "1000000000000", "1.5")),
+    ("predict post.nc --beta 0.4 -o p.nc --members {}", ("0", "-1", "x", "1.5")),
     ("predict post.nc --beta 0.4 --members 4 -o p.nc --level {}", ("0", "1", "2", "nan", "x", "-0.5", "inf")),
     ("predict post.nc --beta 0.4 --members 4 -o p.nc --observables {}", ("''", "nonsense", ",", "energy,nonsense")),
     ("predict post.nc --beta 0.4 --members 4 -o p.nc --shape {}", ("0x0", "x", "4x4", "-3", "1000000x1000000")),

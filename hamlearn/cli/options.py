@@ -10,7 +10,6 @@ from typing import Any
 from hamlearn import memory
 from hamlearn.errors import HamlearnError
 
-HIGHEST_POWER = 32
 LATTICES = ("square", "triangular", "honeycomb")
 _MOST_BETAS = 10_000
 _SITE = 64  # bytes that a site of a lattice takes at least, with its bonds
@@ -52,12 +51,9 @@ def read_betas(text: str) -> list[float]:
 def read_powers(text: str) -> tuple[int, ...]:
     """Powers of a field from text such as ``2,4``."""
     try:
-        found = tuple(int(power) for power in text.split(","))
+        return tuple(int(power) for power in text.split(","))
     except ValueError as error:
         raise HamlearnError(f"powers are written like 2,4; got {text!r}.") from error
-    if max(found) > HIGHEST_POWER:
-        raise HamlearnError(f"powers go up to {HIGHEST_POWER}: higher ones of ordinary fields are beyond any float; got {text!r}.")
-    return found
 
 
 def read_names(text: str | None) -> list[str] | None:

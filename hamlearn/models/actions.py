@@ -213,6 +213,9 @@ def _known(kinetic: Any, neighbour: str) -> bool:
     return isinstance(kinetic, int | float | np.number) and bool(np.isfinite(kinetic)) and float(kinetic) != 0
 
 
+HIGHEST_POWER = 32
+
+
 def _powers(powers: Any) -> tuple[int, ...]:
     if not isinstance(powers, Sequence | np.ndarray) or isinstance(powers, str) or any(isinstance(one, bool) for one in powers):
         raise HamlearnError(f"powers must be whole numbers >= 1, such as (2, 4); got {shown(powers)}.")
@@ -222,6 +225,8 @@ def _powers(powers: Any) -> tuple[int, ...]:
     orders = tuple(sorted(int(value) for value in values))
     if len(set(orders)) < len(orders):
         raise HamlearnError(f"each of the powers may appear once; got {powers!r}.")
+    if orders[-1] > HIGHEST_POWER:
+        raise HamlearnError(f"powers go up to {HIGHEST_POWER}: higher ones of ordinary fields are beyond any float; got {powers!r}.")
     if orders[-1] % 2:
         raise HamlearnError(
             f"the largest of the powers must be even, or the field runs away to infinity; got {powers!r}. Add {orders[-1] + 1}."
