@@ -316,3 +316,90 @@ def test_chunks_of_a_version_are_files_and_any_program_reads_it(tmp_path):
     with warnings.catch_warnings(), xr.open_zarr(path, group=versions(path)[0], zarr_format=2, consolidated=False) as opened:
         assert opened["x"].values.tolist() == [1.0] * 6
     assert os.path.isfile(path / versions(path)[0] / "x" / "0")
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["first", "second"])
+def test_a_folder_that_cannot_be_listed_is_an_error_and_not_an_empty_result(tmp_path, monkeypatch, before):
+    path = tmp_path / "data.zarr"
+    if before:
+        storage.write_dataset(constant(1.0), path)
+    real = os.scandir
+
+    def full(folder="."):
+        if os.path.basename(str(folder)) == "x":
+            raise OSError(24, "Too many open files")
+        return real(folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", full)
+        with pytest.raises(HamlearnError, match="Too many open files"):
+            storage.write_dataset(constant(2.0), path)
+    assert (value_in(path) == 1.0) if before else not path.exists()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(5, "Input/output error")])
+def test_an_interrupt_that_arrives_while_the_manifest_is_moved_leaves_what_it_names(tmp_path, monkeypatch, error):
+    path = storage.write_dataset(constant(1.0), tmp_path / "data.zarr")
+    real = os.replace
+
+    def moved(source, target):
+        real(source, target)
+        if os.path.basename(target) == manifest.NAME:
+            raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", moved)
+        with pytest.raises((KeyboardInterrupt, HamlearnError)):
+            storage.write_dataset(constant(2.0), path)
+    assert value_in(path) == 2.0
+
+
+def _endless_attributes(path):
+    os.mkfifo(path / ".zattrs")
+
+
+def _deep_attributes(path):
+    (path / ".zattrs").write_text("[" * 100_000)
+
+
+def _infinite_format(path):
+    (path / manifest.NAME).write_text('{"format": Infinity}')
+
+
+def _huge_manifest(path):
+    (path / manifest.NAME).write_text("{")
+    os.truncate(path / manifest.NAME, 1 << 42)
+
+
+@pytest.mark.parametrize("make", [_endless_attributes, _deep_attributes, _infinite_format, _huge_manifest])
+def test_a_strange_folder_in_the_way_is_refused_at_once_and_left_alone(tmp_path, make):
+    path = tmp_path / "data.zarr"
+    path.mkdir()
+    make(path)
+    names = os.listdir(path)
+    for attempt in (lambda: storage.write_dataset(constant(1.0), path), lambda: storage.read_dataset(path)):
+        with pytest.raises(HamlearnError, match=r"data\.zarr"):
+            attempt()
+    assert os.listdir(path) == names
+
+
+def test_a_folder_in_the_way_that_cannot_be_looked_into_is_said(tmp_path, monkeypatch):
+    path = storage.write_dataset(constant(1.0), tmp_path / "data.zarr")
+
+    def denied(folder):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", denied)
+        with pytest.raises(HamlearnError, match="cannot be looked into"):
+            storage.write_dataset(constant(2.0), path)
+    assert value_in(path) == 1.0
+
+
+def test_a_version_that_is_a_link_is_not_followed(tmp_path):
+    path = storage.write_dataset(constant(1.0), tmp_path / "data.zarr")
+    (version,) = versions(path)
+    os.rename(path / version, tmp_path / "elsewhere")
+    os.symlink(tmp_path / "elsewhere", path / version)
+    with pytest.raises(HamlearnError, match="is a link: not followed"):
+        storage.read_dataset(path)

@@ -86,12 +86,21 @@ def _publish(new: Path, wanted: Manifest, target: Path) -> None:
             _write_text(new / manifest.NAME, wanted.to_json())
             os.replace(new / manifest.NAME, target / manifest.NAME)
         except BaseException:
-            shutil.rmtree(target / wanted.version, ignore_errors=True)
+            if not _may_be_in_force(target, wanted):  # an interrupt is raised after the move that it arrived in
+                shutil.rmtree(target / wanted.version, ignore_errors=True)
             raise
         sync_folder(target)
         dead = [name for name in versions if name not in kept] if alone else []  # of killed writers, or before the one before
         for name in (*dead, *legacy):
             shutil.rmtree(target / name) if (target / name).is_dir() else (target / name).unlink(missing_ok=True)
+
+
+def _may_be_in_force(target: Path, wanted: Manifest) -> bool:
+    try:
+        found = manifest.read(target)
+    except HamlearnError:
+        return True
+    return found is not None and found.version == wanted.version
 
 
 def _write_text(path: Path, text: str) -> None:
@@ -118,6 +127,8 @@ def check(target: Path, *, whole: bool = True, without: tuple[str, ...] = ()) ->
     """
     found = manifest.read(target)
     folder = target if found is None else target / found.version
+    if found is not None and folder.is_symlink():
+        raise HamlearnError(f"cannot read {target}: its {found.version!r} is a link: not followed. Copy the data.")
     total = 0
     try:
         for path in _files(folder, target):

@@ -19,10 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from hamlearn import memory
 from hamlearn.errors import HamlearnError
 
 NAME = "hamlearn.json"
 FORMAT = 1
+_GROWTH = 16  # bytes in memory for one of JSON
 CHANGED = "it was damaged, or changed by another program. Restore a copy."
 VERSION = re.compile(r"v-[0-9a-f]{16}")
 _LEGACY = {".zgroup", ".zattrs", ".zmetadata"}
@@ -55,14 +57,19 @@ def _digest(content: dict[str, Any]) -> str:
 
 
 def described(folder: Path) -> dict[str, tuple[int, str]]:
-    """Size and digest of every file in a folder, by its name there."""
+    """Size and digest of every file in a folder, by its name there; an error if a folder cannot be listed."""
     files = {}
-    for here, _, names in os.walk(folder):
+    for here, _, names in os.walk(folder, onerror=raised):
         for name in names:
             path = Path(here) / name
             content = path.read_bytes()
             files[path.relative_to(folder).as_posix()] = (len(content), hashlib.sha256(content).hexdigest())
     return files
+
+
+def raised(error: OSError) -> None:
+    """For `os.walk`, which otherwise leaves out what it cannot list."""
+    raise error
 
 
 def read(folder: Path) -> Manifest | None:
@@ -81,7 +88,7 @@ def read(folder: Path) -> Manifest | None:
     if path.is_symlink() or not path.is_file():
         raise Damaged(f"cannot read {folder}: its {NAME} is a link or no file.")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(text_of(path))
         if int(found["format"]) > FORMAT:
             raise HamlearnError(f"{folder} was written by a newer hamlearn (format {found['format']}); upgrade hamlearn to read it.")
         if found.pop("hamlearn") != _digest(found):
@@ -93,9 +100,15 @@ def read(folder: Path) -> Manifest | None:
             raise ValueError("it names files outside the folder")
     except HamlearnError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, ArithmeticError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Damaged(f"cannot read {folder}: its {NAME} is damaged ({error}). Restore a copy of the folder.") from error
     return manifest
+
+
+def text_of(path: Path) -> str:
+    """A text that describes a folder; an error if it is so large (a file may claim any size and hold nothing) that memory ends first."""
+    memory.require(_GROWTH * path.stat().st_size, f"the {path.name} in {path.parent} would")
+    return path.read_text(encoding="utf-8")
 
 
 def missing(target: Path, found: Manifest) -> HamlearnError:
@@ -122,7 +135,10 @@ def require_ours(target: Path) -> tuple[str, ...]:
         read(target)  # what a newer version wrote is not replaced
     except Damaged:
         pass
-    names = sorted(os.listdir(target), reverse=True)
+    try:
+        names = sorted(os.listdir(target), reverse=True)
+    except OSError as error:
+        raise HamlearnError(f"cannot write {target}: the folder of that name cannot be looked into ({error.strerror}).") from error
     versions = [name for name in names if VERSION.fullmatch(name)]
     legacy = _legacy(target, names)
     if (NAME in names and versions) or set(names) in (set(versions), set(legacy)):  # only versions: a first write that was killed
@@ -135,9 +151,12 @@ def require_ours(target: Path) -> tuple[str, ...]:
 
 def _legacy(target: Path, names: list[str]) -> tuple[str, ...]:
     """Entries of a plain Zarr group whose root says that hamlearn wrote it; what says so comes last."""
+    path = target / ".zattrs"
+    if path.is_symlink() or not path.is_file():  # a pipe would be waited for
+        return ()
     try:
-        attributes = json.loads((target / ".zattrs").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        attributes = json.loads(text_of(path))
+    except (OSError, ValueError, RecursionError):
         return ()
     if not isinstance(attributes, dict) or "schema_version" not in attributes or not {"space", "model"} & set(attributes):
         return ()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from hamlearn.errors import HamlearnError
 from hamlearn.storage.locks import locked
-from hamlearn.storage.manifest import require_ours
+from hamlearn.storage.manifest import raised, require_ours
 
 LONGEST_NAME = 240  # bytes: file systems take 255, and a checkpoint's name is its result's and 15 more
 
@@ -100,7 +100,7 @@ def sync(path: Path) -> None:
         with open(path, "rb+") as file:
             os.fsync(file.fileno())
         return
-    for folder, _, names in os.walk(path):
+    for folder, _, names in os.walk(path, onerror=raised):
         for name in names:
             sync(Path(folder) / name)
         sync_folder(Path(folder))
