@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import json
+import os
 import platform
 import subprocess
 from dataclasses import asdict
@@ -61,14 +62,16 @@ def keep(part: common.Part, state: str, share: str = "0/1") -> None:
     """Put a part beside the others and write the page anew; audits may run side by side."""
     RESULTS.mkdir(exist_ok=True)
     store = RESULTS / "robustness.json"
-    with open(RESULTS / ".lock", "w") as lock:
+    lock = os.open(RESULTS, os.O_RDONLY)
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         known = json.loads(store.read_text(encoding="utf-8")) if store.exists() else {}
         stored = {name: one for name, one in known.get(part.name, {}).items() if name.split("/")[1] == share.split("/")[1]}
         known[part.name] = stored | {share: {**asdict(part), "commit": state}}
         store.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         (RESULTS / "robustness.md").write_text(page(known), encoding="utf-8")
-    (RESULTS / ".lock").unlink(missing_ok=True)
+    finally:
+        os.close(lock)
 
 
 def page(known: dict[str, dict[str, Any]]) -> str:
