@@ -223,7 +223,7 @@ def digest(path: Path) -> str:
         page = path.read_bytes()
         if not page.rstrip().endswith(b"</html>"):
             raise ValueError("the page does not end")
-        return hashlib.sha256(re.sub(rb"[0-9.e-]+ s\b", b"", page)).hexdigest()
+        return hashlib.sha256(re.sub(rb"[0-9.e+-]+ (s|min|h|ms)\b", b"", page)).hexdigest()
     from hamlearn import storage
 
     return tree_digest(storage.read_tree(path))
