@@ -299,6 +299,7 @@ MISTAKES = {
     "a folder for a file": (["simulate", "ising", "-o", "d.nc/"], "names a folder"),
     "draws beyond any number": (["simulate", "ising", "--draws", "99999999999999999999", "-o", "d.nc"], "draws"),
     "the demo in no folder": (["demo", "-o", "no/where"], "cannot make the folder no/where"),
+    "the demo in a file": (["demo", "-o", "bits.csv"], "It is a file: name another folder"),
     "the same data twice": (["learn", "bits.csv", "./bits.csv", "--space", "bits", "-o", "p.nc"], "given twice"),
     "no temperatures": (["predict", "bits.csv", "--beta", "0.1:1:0", "-o", "c.nc"], "count from 1"),
     "too many temperatures": (["predict", "bits.csv", "--beta", "0.1:1:1000000000", "-o", "c.nc"], "count from 1"),

@@ -361,7 +361,7 @@ MISTAKES = {
     ),
     "a Dataset with other dims": (
         lambda: microstates(xr.Dataset({"state": (("draw", "site"), GOOD)})),
-        r"'state' needs dims \(chain, draw, \*sites\)",
+        r"'state' needs dims \(chain, draw, \*sites\).*hl.microstates\(dataset\['state'\]",
     ),
 }
 
@@ -386,6 +386,11 @@ def _write(content):
     return lambda path: path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
+def _in_a_group(path):
+    with h5py.File(path, "w") as file:
+        file["run/spins"] = STATES
+
+
 BROKEN = {
     "missing.csv": (None, {}, "no such file"),
     "data.xlsx": (_write("1"), {}, r"cannot read 'data.xlsx': known endings are .*hl.microstates\(array"),
@@ -400,6 +405,7 @@ BROKEN = {
     "named_semicolons.csv": (_write("a;b\n1;-1\n"), {}, r"separated by semicolons\?"),
     "tabs.csv": (_write("1\t-1\n-1\t1\n"), {}, r"separated by tabs\?"),
     "blanks.csv": (_write("1 -1\n-1 1\n"), {}, r"separated by blanks\?"),
+    "numbered.csv": (_write(",a,b\n0,1,-1\n1,-1,1\n"), {"space": "reals"}, "numbers its rows in a first column without a name"),
     "no_count.csv": (_write("1,1\n1,-1\n"), {"counts": 5}, "has no column 5 to take counts from; it has 2 columns"),
     "no_count_name.csv": (_write("a,b\n1,1\n1,-1\n"), {"counts": "n"}, "has no column 'n'"),
     "bits.csv": (_write("0,1\n1,1\n"), {}, "space='bits'"),
@@ -414,6 +420,8 @@ BROKEN = {
     "empty.npy": (_write(""), {}, "is empty"),
     "pickle.npy": (lambda path: np.save(path, np.array([[{}]], object), allow_pickle=True), {}, "cannot read"),
     "two.npz": (lambda path: np.savez(path, a=STATES, b=STATES), {}, r"needs one array called 'state'; found a \(12, 6\), b \(12, 6\)"),
+    "groups.h5": (_in_a_group, {}, r"no arrays at its top, only groups \('run'\)"),
+    "a_folder": (lambda path: path.mkdir(), {}, "it is a folder; name a file in it"),
     "none.npz": (lambda path: np.savez(path, a=np.arange(3)), {}, "needs one array called 'state'"),
     "zero.npz": (lambda path: np.savez(path), {}, "found nothing"),
 }

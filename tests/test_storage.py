@@ -132,7 +132,7 @@ def test_a_missing_folder_is_named(tmp_path):
 
 def test_a_file_where_a_folder_should_be_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(HamlearnError, match="does not exist"):
+    with pytest.raises(HamlearnError, match="file is a file, not a folder"):
         storage.write_dataset(NEW, tmp_path / "file" / "data.nc")
 
 
@@ -276,7 +276,7 @@ def test_what_stands_in_the_way_is_noticed_before_the_work(tmp_path):
         "x" * 250 + ".nc": "its name has 253 bytes; at most 240 fit",
         "é" * 120 + ".nc": "its name has 243 bytes",
         "nowhere/data.nc": "the folder .* does not exist",
-        "file.zarr/data.nc": "the folder .* does not exist",
+        "file.zarr/data.nc": "file.zarr is a file, not a folder",
         "y" * 300 + "/data.nc": "File name too long",
         "nul\0/data.nc": "null",
     }.items():

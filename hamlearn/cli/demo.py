@@ -48,7 +48,8 @@ def _targets(folder: Path) -> list[Path]:
     try:
         folder.mkdir(exist_ok=True)  # and none above it: a slip of the pen would make several
     except OSError as error:
-        raise HamlearnError(f"cannot make the folder {folder}: {error.strerror}. Make the folders above it first.") from error
+        advice = "It is a file: name another folder." if folder.is_file() else "Make the folders above it first."
+        raise HamlearnError(f"cannot make the folder {folder}: {error.strerror}. {advice}") from error
     files = [folder / name for name in FILES]
     for file in files:
         require_target(file, (*RESULTS, *PAGES))

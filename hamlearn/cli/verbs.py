@@ -118,7 +118,8 @@ def simulate(
         checkpoint=checkpoint_of(output),
     )
     keep(work, lambda path: storage.write_dataset(data, path), output)
-    facts = ", ".join(f"{key} {data.attrs[key]}" for key in ("sampler", "acceptance", "tau_int", "ess") if key in data.attrs)
+    shown = lambda value: round(value, 3) if isinstance(value, float) else value
+    facts = ", ".join(f"{key} {shown(data.attrs[key])}" for key in ("sampler", "acceptance", "tau_int", "ess") if key in data.attrs)
     say(f"{chains} chains of {draws} microstates: {facts}\n{output}")
 
 

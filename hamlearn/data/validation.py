@@ -117,7 +117,10 @@ def validate(data: xr.Dataset) -> xr.Dataset:
     state = data["state"]
     lead = [str(name) for name in state.dims if name in ("beta", "chain", "draw")]
     if lead not in (["chain", "draw"], ["beta", "chain", "draw"]) or list(map(str, state.dims[: len(lead)])) != lead:
-        raise HamlearnError(f"'state' needs dims (chain, draw, *sites) or (beta, chain, draw, *sites); got {state.dims}.")
+        raise HamlearnError(
+            f"'state' needs dims (chain, draw, *sites) or (beta, chain, draw, *sites); got {state.dims}. "
+            "Where nothing else is known of them, give the array alone: hl.microstates(dataset['state'], ...)."
+        )
     missing = [key for key in ("space", "q") if key not in data.attrs]
     if missing or "beta" not in data.coords:
         raise HamlearnError(f"microstates need attributes 'space', 'q' and a coordinate 'beta'; {_MAKE}.")

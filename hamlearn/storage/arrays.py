@@ -53,12 +53,18 @@ def read_npz(target: Path) -> dict[str, Any]:
 
 
 def read_hdf5(target: Path) -> dict[str, Any]:
-    """States and their companions from the top of an HDF5 file."""
+    """States and their companions from the top of an HDF5 file (what lies in its groups is named where the top has no array)."""
     import h5py
 
     hdf5.require_finite(target)
     with h5py.File(target, "r") as file:
         found = hdf5.entries(file, target)
+        if not found and len(file):
+            groups = ", ".join(map(repr, list(file)[:5]))
+            raise HamlearnError(
+                f"{target} has no arrays at its top, only groups ({groups[:300]}). Read the array from its group and pass it on: "
+                "hl.microstates(h5py.File(path)['group/name'][()], ...)."
+            )
         load = lambda key: lambda: hdf5.load(found[key], key, target)
         return pick_state({key: Entry(dataset.shape or (), load(key)) for key, dataset in found.items()}, target)
 

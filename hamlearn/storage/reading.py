@@ -110,6 +110,8 @@ def read_states(path: str, count_column: int | str | None = None) -> xr.Dataset 
     target = existing(path)
     name = target.name.lower()
     if not name.endswith(READABLE):
+        if target.is_dir():
+            raise HamlearnError(f"cannot read {str(target)!r}: it is a folder; name a file in it, or a folder that ends in .zarr.")
         raise HamlearnError(
             f"cannot read {target.name!r}: known endings are {', '.join(READABLE)}. "
             "Load other formats yourself and pass the array to hl.microstates(array, ...)."

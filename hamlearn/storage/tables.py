@@ -40,6 +40,11 @@ def read_table(target: Path, count_column: int | str | None) -> dict[str, Any]:
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise HamlearnError(f"{target} has two columns called {twice!r}; give every column a name of its own, or none.")
+        if _is_row_numbers(table, names[0]):
+            raise HamlearnError(
+                f"{target} numbers its rows in a first column without a name, as pandas does; it would become a site. "
+                "Write the table without: table.to_csv(path, index=False)."
+            )
     if table.empty:
         raise HamlearnError(f"{target} is empty: it holds a header and no rows.")
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes columns without a name for labels of rows
@@ -76,6 +81,12 @@ def _numbers(table: Any, target: Path, count_column: int | str | None, *, named:
         column = table.columns[int(np.isinf(states).any(0).argmax())]
         raise HamlearnError(f"{target} holds a number in column {column} that is infinite, or too large for a float.")
     return {"state": states, **result}
+
+
+def _is_row_numbers(table: Any, name: str) -> bool:
+    """Whether the first column has no name and counts the rows from 0."""
+    first = table.iloc[:, 0].to_numpy()
+    return name in ("", "nan") and first.dtype.kind == "i" and np.array_equal(first, np.arange(len(first)))
 
 
 def _is_complex(word: str) -> bool:

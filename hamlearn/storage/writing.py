@@ -129,6 +129,8 @@ def require_folder(target: Path) -> None:
         there = False
     except (OSError, ValueError) as error:
         raise HamlearnError(f"cannot write {target}: {getattr(error, 'strerror', None) or error}.") from error
+    if os.path.isfile(target.parent):
+        raise HamlearnError(f"cannot write {target}: {target.parent} is a file, not a folder.")
     if not there:
         raise HamlearnError(f"cannot write {target}: the folder {target.parent} does not exist.")
 
