@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from hamlearn import storage
+from hamlearn import memory, storage
 from hamlearn.errors import HamlearnError
 from hamlearn.interrupts import opened, uninterrupted
 
@@ -216,6 +216,7 @@ def _beside(path: Path, mark: str) -> Path:
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     if not path.is_file():  # a folder; a pipe, which would be waited for
         raise ValueError("it is no ordinary file")
+    memory.require(path.stat().st_size, f"the arrays of {path} would")
     with zipfile.ZipFile(path) as archive:
         if any(one.compress_type != zipfile.ZIP_STORED or one.flag_bits & 1 for one in archive.infolist()):
             raise ValueError("its members are compressed, which hamlearn's never are")  # so nothing expands beyond the file's size

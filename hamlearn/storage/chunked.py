@@ -14,6 +14,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ import xarray as xr
 from hamlearn import memory
 from hamlearn.errors import HamlearnError
 from hamlearn.storage import manifest
-from hamlearn.storage.bombs import GROWING, require_honest
+from hamlearn.storage.bombs import GROWING, require_honest, require_packed_once
 from hamlearn.storage.guard import require_array
 from hamlearn.storage.locks import locked
 from hamlearn.storage.manifest import Manifest
@@ -132,11 +133,12 @@ def check(target: Path, *, whole: bool = True, without: tuple[str, ...] = ()) ->
     total = 0
     try:
         for path in _files(folder, target):
+            memory.require(path.stat().st_size, f"{target}: its file {path.name} would")
             if path.name in (".zarray", "zarr.json"):
                 name = path.parent.relative_to(folder).as_posix()
-                described = json.loads(path.read_text(encoding="utf-8"))
+                described = json.loads(manifest.text_of(path))
                 size = _size(described, f"{target}: {name}", whole, name in without)
-                if size:
+                if "shape" in described and name not in without:
                     _require_honest(path.parent, described, f"{target}: {name}")
                 total += size
     except FileNotFoundError as error:
@@ -169,7 +171,7 @@ def _size(described: dict[str, Any], where: str, whole: bool, skipped: bool) -> 
     kind: Any = described.get("dtype", described.get("data_type"))
     codecs = [described.get("compressor"), *(described.get("filters") or []), *_nested(described.get("codecs") or [])]
     for codec in codecs:
-        name = None if codec is None else str(codec.get("id", codec.get("name"))).removeprefix("numcodecs.")
+        name = None if codec is None else _name(codec)
         if name is not None and name not in CODECS:
             raise HamlearnError(f"cannot read {where}: its codec {name!r} is not one that only packs bytes. Write it with another.")
     loaded = (whole or len(described["shape"]) < 2) and not skipped
@@ -178,17 +180,56 @@ def _size(described: dict[str, Any], where: str, whole: bool, skipped: bool) -> 
 
 
 def _require_honest(folder: Path, described: dict[str, Any], where: str) -> None:
-    """Raise if a chunk of an array unpacks to more than it should hold."""
-    outermost = described.get("compressor") or (described.get("codecs") or [None])[-1]
-    if not isinstance(outermost, dict):
-        return
-    codec = str(outermost.get("id", outermost.get("name"))).removeprefix("numcodecs.")
-    if codec not in GROWING:
-        return
-    nominal = math.prod(_grid(described)) * _itemsize(described.get("dtype", described.get("data_type")))
+    """Raise if a chunk of an array holds more than it should, packed or not."""
+    codecs = [*(described.get("filters") or []), described.get("compressor"), *(described.get("codecs") or [])]
+    codecs = [{"name": codec} if isinstance(codec, str) else codec for codec in codecs if codec is not None]
+    if "codecs" in described and str(codecs[-1].get("name")) == "crc32c":  # four bytes at the end
+        codecs.pop()
+    names = [_name(codec) for codec in codecs]
+    grid, itemsize = _grid(described), _itemsize(described.get("dtype", described.get("data_type")))
+    shards = [codec["configuration"] for codec in codecs if _name(codec) == "sharding_indexed"]
+    require_packed_once([*names, *(_name(codec) for codec in _nested(codecs) if codec not in codecs)], where)
+    if any(name in GROWING for name in names[:-1]) or (shards and len(codecs) > 1):
+        raise HamlearnError(f"cannot read {where}: what it holds is packed, and then changed again ({', '.join(names)}); write it plainly.")
+    nominal = math.prod(grid) * itemsize
     for path in _files(folder, folder):
-        if path.name not in _METADATA:
-            require_honest(codec, path.stat().st_size, path.read_bytes, nominal, where)
+        if path.name in _METADATA:
+            continue
+        require_honest(names[-1] if names else "", path.stat().st_size, partial(_beginning, path), nominal, where)
+        if shards:
+            _require_honest_shard(path.read_bytes(), shards[0], grid, itemsize, where)
+
+
+def _beginning(path: Path, size: int) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(size)
+
+
+def _require_honest_shard(content: bytes, shard: dict[str, Any], grid: list[int], itemsize: int, where: str) -> None:
+    """:func:`_require_honest` for the chunks inside of a chunk, which an index at its end or beginning lists."""
+    inner = shard["chunk_shape"]
+    names = [codec if isinstance(codec, str) else codec["name"] for codec in shard["codecs"]]
+    checked = [codec if isinstance(codec, str) else codec["name"] for codec in shard["index_codecs"]] == ["bytes", "crc32c"]
+    if names[-1:] == ["crc32c"]:
+        names.pop()
+    if not checked or "sharding_indexed" in names or any(_plain(name) in GROWING for name in names[:-1]):
+        raise HamlearnError(f"cannot read {where}: its shards are written in a way that is not known here; write it without shards.")
+    count = math.prod(-(-outer // part) for outer, part in zip(grid, inner, strict=True))
+    size = 16 * count + 4
+    index = content[:size] if shard.get("index_location") == "start" else content[-size:]
+    for start, length in np.frombuffer(index[: 16 * count], "<u8").reshape(-1, 2).tolist():
+        if start < len(content):
+            piece = content[start : start + length]
+            read = lambda most, piece=piece: piece if most < 0 else piece[:most]
+            require_honest(_plain(names[-1]), len(piece), read, math.prod(inner) * itemsize, where)
+
+
+def _plain(name: Any) -> str:
+    return str(name).removeprefix("numcodecs.")
+
+
+def _name(codec: dict[str, Any]) -> str:
+    return _plain(codec.get("id", codec.get("name")))
 
 
 def _grid(described: dict[str, Any]) -> list[int]:

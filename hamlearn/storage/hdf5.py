@@ -12,7 +12,7 @@ import numpy as np
 
 from hamlearn import memory
 from hamlearn.errors import HamlearnError
-from hamlearn.storage.bombs import require_honest
+from hamlearn.storage.bombs import require_honest, require_packed_once
 from hamlearn.storage.guard import require_array
 
 
@@ -124,13 +124,19 @@ def _attributes(owner: Any, name: str, target: Path) -> None:
 
 def _chunks(dataset: Any, where: str) -> None:
     """Raise if a chunk of an array unpacks to more than it should hold (HDF5 unpacks it whole)."""
-    if dataset.compression != "gzip":
+    import h5py
+
+    if dataset.chunks is None:
         return
+    made = dataset.id.get_create_plist()
+    filters = [made.get_filter(number)[0] for number in range(made.get_nfilters())]
+    packers = ["zlib" for one in filters if one == h5py.h5z.FILTER_DEFLATE]
+    require_packed_once(packers, where)
     nominal = math.prod(dataset.chunks) * dataset.dtype.itemsize
 
     def look(chunk: Any) -> None:
-        read = lambda: dataset.id.read_direct_chunk(chunk.chunk_offset)[1]
-        require_honest("zlib", chunk.size, read, nominal, where)
+        read = lambda _: dataset.id.read_direct_chunk(chunk.chunk_offset)[1]
+        require_honest(packers[0] if packers else "", chunk.size, read, nominal, where)
 
     dataset.id.chunk_iter(look)
 
