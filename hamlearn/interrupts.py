@@ -81,5 +81,10 @@ def uninterrupted() -> Iterator[None]:
 
 
 def _restore(before: dict[int, Any]) -> None:
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    """Every handler, though one that is back may be called at once and raise."""
+    while before:
+        number, handler = before.popitem()
+        try:
+            signal.signal(number, handler)
+        finally:
+            _restore(before)

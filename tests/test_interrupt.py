@@ -162,3 +162,28 @@ def test_in_python_an_interrupt_is_raised_after_the_checkpoint_is_saved(tmp_path
     found = hl.simulate(hl.systems.Ising((4, 4)), **options)
     assert len(calls) > before
     assert found.identical(hl.simulate(hl.systems.Ising((4, 4)), **{**options, "checkpoint": None}))
+
+
+def test_every_handler_is_back_though_the_first_one_that_is_raises_at_once(monkeypatch):
+    from hamlearn import interrupts
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    mine = {number: lambda *_: None for number in numbers}
+    real, raised = signal.signal, []
+
+    def arrives(number, handler):
+        result = real(number, handler)
+        if handler is mine.get(number) and not raised:
+            raised.append(number)
+            raise KeyboardInterrupt
+        return result
+
+    before = {number: real(number, mine[number]) for number in numbers}
+    try:
+        monkeypatch.setattr(interrupts.signal, "signal", arrives)
+        with pytest.raises(KeyboardInterrupt), interrupts.uninterrupted():
+            pass
+        assert raised and {number: signal.getsignal(number) for number in numbers} == mine
+    finally:
+        for number in numbers:
+            real(number, before[number])

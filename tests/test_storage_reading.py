@@ -387,7 +387,7 @@ def test_a_name_without_a_place_is_a_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     for path in (tmp_path / ("n" * 300 + ".nc"), tmp_path / "file" / "x.nc", "nul\0.nc"):
         for reader in (hl.microstates, hl.load, storage.read_dataset, storage.open_dataset):
-            with pytest.raises(HamlearnError, match="no such file|path of a file"):
+            with pytest.raises(HamlearnError, match=r"no such file|path of a file"):
                 reader(path)
 
 
