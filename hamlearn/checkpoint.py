@@ -208,8 +208,10 @@ def _there(path: Path) -> bool:
 def _beside(path: Path, mark: str) -> Path:
     """A name beside `path` with a mark in it, short enough for a file system."""
     tail = f".{mark}{path.suffix}"
-    stem = path.stem.encode(errors="surrogateescape")[: _LONGEST_NAME - len(tail.encode(errors="surrogateescape"))]
-    return path.with_name(stem.decode(errors="surrogateescape") + tail)
+    stem, room = path.stem, _LONGEST_NAME - len(os.fsencode(tail))
+    while len(os.fsencode(stem)) > room:  # whole characters: half of one is a name that nothing can print
+        stem = stem[:-1]
+    return path.with_name(stem + tail)
 
 
 @contextlib.contextmanager

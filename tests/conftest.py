@@ -37,6 +37,14 @@ def data_dir() -> Path:
     return path
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Any:
+    """What a test printed may hold half characters (names of files that are no UTF-8), which no worker process could send."""
+    report = yield
+    report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
+    return report
+
+
 _elsewhere = 0  # shares that worker processes used
 
 

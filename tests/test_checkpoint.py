@@ -209,6 +209,7 @@ def test_a_long_name_has_a_sibling_that_a_file_system_takes(tmp_path):
     saved(path)
     other = saved(path, {**REQUEST, "seed": "2"})
     assert other.sibling.exists() and len(os.fsencode(other.sibling.name)) <= 240
+    assert other.sibling.name.encode()  # no half characters, which no log could print
 
 
 def test_what_a_kill_left_goes_with_the_checkpoint_although_nothing_is_written_again(tmp_path):
