@@ -66,6 +66,7 @@ FILES = {
     "header.csv": (lambda path: path.write_text(text(STATES, NAMES)), {}, None, None),
     "comment.csv": (lambda path: path.write_text("# a remark\n" + text(STATES, NAMES)), {}, None, None),
     "count.csv": (lambda path: path.write_text(text(WITH_COUNTS, NAMES + ",count")), {}, None, COUNTS),
+    "counts.csv": (lambda path: path.write_text(text(WITH_COUNTS, NAMES + ", Counts")), {}, None, COUNTS),
     "named_count.csv": (lambda path: path.write_text(text(WITH_COUNTS, NAMES + ",times")), {"counts": "times"}, None, COUNTS),
     "numbered_count.csv": (lambda path: path.write_text(text(WITH_COUNTS)), {"counts": 6}, None, COUNTS),
     "last_count.csv": (lambda path: path.write_text(text(WITH_COUNTS)), {"counts": -1}, None, COUNTS),
@@ -375,6 +376,12 @@ def test_mistakes_are_named(mistake, message):
 def test_frozen_chains_may_repeat_one_another():
     still = np.ones((2, 50, 6), int)
     assert microstates(still, dims=("chain", "draw", "site"))["state"].sizes["chain"] == 2
+
+
+def test_a_column_of_weights_is_no_site(tmp_path):
+    (tmp_path / "w.csv").write_text("a,b,weight\n0.5,2,0.25\n1,3,4\n")
+    data = microstates(tmp_path / "w.csv", "reals")
+    assert data["state"].values.tolist() == [[[0.5, 2.0], [1.0, 3.0]]] and data["weight"].values.tolist() == [[0.25, 4.0]]
 
 
 def test_duplicate_rows_are_data():

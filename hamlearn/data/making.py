@@ -46,9 +46,11 @@ def microstates(
     dims : sequence of str, optional
         Names of the axes, with "beta", "chain" and "draw" for the leading ones and any name for site axes.
     counts : array, int or str, optional
-        How often every row was observed; for a table file the number or name of the column that holds it.
+        How often every row was observed; for a table file the number or name of the column that holds it (one called ``count`` or
+        ``counts`` is taken unasked).
     weights : array, optional
-        Statistical weight of every row (sequence reweighting); the sum of weights is the effective sample size.
+        Statistical weight of every row (sequence reweighting); the sum of weights is the effective sample size. A column of a table
+        called ``weight`` or ``weights`` is taken unasked.
     q : int, optional
         Number of states for ``space="states"``. By default the states are the codes that occur: a code that is never observed is
         no state, so 1 … 5 or 0, 2, 5 become 0 … 4 or 0 … 2, in their order, and the attribute ``codes`` keeps what they were.

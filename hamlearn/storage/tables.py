@@ -19,7 +19,7 @@ _GROWTH = 8  # bytes in memory for one of text: "1," becomes a number of 8 bytes
 
 
 def read_table(target: Path, count_column: int | str | None) -> dict[str, Any]:
-    """States, and counts if a column is named, from a table with or without a header."""
+    """States, counts and weights from a table with or without a header; counts also from the column that is named."""
     import pandas as pd
 
     text = _text(target)
@@ -61,14 +61,19 @@ def _numbers(table: Any, target: Path, count_column: int | str | None, *, named:
         where = f"row {int(missing.argmax()) + 1} of {len(table)}"
         raise HamlearnError(f"{target} is ragged or has missing values (first in {where}); every line needs a number in every column.")
     result: dict[str, Any] = {}
-    if count_column is None and named and "count" in table.columns:
-        count_column = "count"
+    if named:
+        table.columns = [str(name).strip() for name in table.columns]
+        count_column = _called(table, "count") if count_column is None else count_column
+        weight_column = _called(table, "weight")
     if count_column is not None:
         number = isinstance(count_column, int)
         if (number and not -table.shape[1] <= count_column < table.shape[1]) or (not number and count_column not in table.columns):
-            raise HamlearnError(f"{target} has no column {count_column!r} to take counts from; it has {table.shape[1]} columns.")
+            known = f" ({', '.join(table.columns)[:200]})" if named else ""
+            raise HamlearnError(f"{target} has no column {count_column!r} to take counts from; it has {table.shape[1]} columns{known}.")
         column = table.columns[count_column] if number else count_column
         result["counts"] = table.pop(column).to_numpy()
+    if named and weight_column is not None:
+        result["weights"] = table.pop(weight_column).to_numpy()
     words = [name for name, kind in table.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
     if words:
         column = table[words[0]]
@@ -81,6 +86,11 @@ def _numbers(table: Any, target: Path, count_column: int | str | None, *, named:
         column = table.columns[int(np.isinf(states).any(0).argmax())]
         raise HamlearnError(f"{target} holds a number in column {column} that is infinite, or too large for a float.")
     return {"state": states, **result}
+
+
+def _called(table: Any, what: str) -> str | None:
+    """The column called so, in the singular or the plural, as the arrays of .npz and .h5 files may be."""
+    return next((name for name in table.columns if name.lower() in (what, f"{what}s")), None)
 
 
 def _is_row_numbers(table: Any, name: str) -> bool:
