@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 import zlib
 
 import h5py
@@ -12,7 +13,7 @@ import pytest
 import xarray as xr
 import zarr
 
-from hamlearn import storage
+from hamlearn import memory, storage
 from hamlearn.errors import HamlearnError
 from hamlearn.storage import bombs
 
@@ -125,3 +126,36 @@ def test_what_xarray_writes_by_default_is_read(tmp_path):
         path = tmp_path / f"data{version}.zarr"
         xr.Dataset({"state": (("draw", "site"), STATES)}).to_zarr(path, zarr_format=version, consolidated=False)
         assert np.array_equal(storage.read_states(str(path))["state"], STATES)
+
+
+@pytest.mark.parametrize("ending", [".h5", ".nc"])
+def test_texts_that_are_all_the_same_bytes_are_counted(tmp_path, monkeypatch, ending):
+    monkeypatch.setattr(memory, "available", lambda: 1 << 24)
+    for count in (2, 600):
+        path = tmp_path / f"{count}{ending}"
+        with h5py.File(path, "w") as file:
+            dataset = file.create_dataset("state", (count,), dtype=h5py.string_dtype(), chunks=(count,))
+            dataset[0] = "x" * 100_000
+            reference = dataset.id.read_direct_chunk((0,))[1][:16]
+            dataset.id.write_direct_chunk((0,), reference * count)
+            dataset.make_scale("state")
+        if count == 2:
+            assert ending != ".nc" or storage.read_dataset(path)["state"].shape == (2,)
+        else:
+            refused(path, "texts, would need .* of memory")
+
+
+def test_texts_of_an_attribute_are_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 1 << 24)
+    path = tmp_path / "data.nc"
+    with h5py.File(path, "w") as file:
+        file["state"] = STATES
+        file["state"].attrs["words"] = ["x" * 1000] * 200
+    refused(path, "the attribute 'words' of /state would")
+
+
+def test_the_header_of_an_array_is_not_unpacked_at_any_length(tmp_path):
+    path = tmp_path / "data.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("state.npy", b"\x93NUMPY\x02\0" + len(BOMB).to_bytes(4, "little") + BOMB)
+    refused(path, "its header is longer than that of any array")

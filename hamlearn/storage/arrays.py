@@ -16,6 +16,8 @@ from hamlearn.errors import HamlearnError
 from hamlearn.storage import hdf5
 from hamlearn.storage.guard import require_array
 
+_LONGEST_HEADER = 10_000  # bytes: what NumPy takes, which looks at it only once it is unpacked
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -73,6 +75,10 @@ def _header(file: IO[bytes], available: int, where: str) -> tuple[tuple[int, ...
     """Shape and type of an array in NumPy's format; an error if they are not those of the `available` bytes."""
     version = npy.read_magic(file)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    start = file.tell()
+    if int.from_bytes(file.read(2 if version == (1, 0) else 4), "little") > _LONGEST_HEADER:
+        raise HamlearnError(f"cannot read {where}: its header is longer than that of any array of numbers; the file is damaged.")
+    file.seek(start)
     shape, _, kind = read(file)
     if kind.hasobject:
         raise HamlearnError(f"cannot read {where}: it holds Python objects (a pickle), which could run programs. Save numbers only.")

@@ -38,6 +38,7 @@ def inspect(file: Any, target: Path, *, whole: bool = True, without: tuple[str, 
         size = require_array(f"{target}: {name}", dataset.shape or (), dataset.dtype.itemsize, dataset.chunks, whole=loaded)
         if loaded:
             _chunks(dataset, f"{target}: {name}")
+            _texts(dataset, f"{target}: {name}", os.path.getsize(target))
         total += size if loaded else 0
     memory.require(total, f"the arrays of {target} would together", "Cut it into smaller files.")
 
@@ -60,6 +61,7 @@ def require_finite(target: Path) -> None:
 
 
 _HEAP = b"GCOL"
+_FEW = 64  # texts in an attribute
 
 
 def _endless(file: IO[bytes], left: int) -> bool:
@@ -118,7 +120,9 @@ def _datasets(file: Any, target: Path) -> Iterator[tuple[str, Any]]:
 def _attributes(owner: Any, name: str, target: Path) -> None:
     for key in owner.attrs:
         kept = owner.attrs.get_id(key)
-        size = math.prod(int(extent) for extent in kept.shape or ()) * int(kept.dtype.itemsize)
+        count = math.prod(int(extent) for extent in kept.shape or ())
+        texts = kept.dtype.kind == "O" and count > _FEW  # each may be as long as the file
+        size = count * (os.path.getsize(target) if texts else int(kept.dtype.itemsize))
         memory.require(size, f"{target}: the attribute {key!r} of {name} would")
 
 
@@ -141,6 +145,21 @@ def _chunks(dataset: Any, where: str) -> None:
     dataset.id.chunk_iter(look)
 
 
+def _texts(dataset: Any, where: str, file_size: int) -> None:
+    """Raise if texts are larger than memory: the file says how many, and thousands may be the same bytes of it."""
+    if dataset.dtype.kind != "O" or not dataset.shape:
+        return
+    row = math.prod(int(extent) for extent in dataset.shape[1:])
+    most = memory.available() // 8
+    if dataset.shape[0] * row * file_size <= most:
+        return
+    memory.require(row * file_size, f"{where}, texts of up to {memory.words(file_size)}, would")
+    total, step = 0, max(1, most // max(1, row * file_size))
+    for start in range(0, dataset.shape[0], step):
+        total += sum(map(len, np.ravel(dataset[start : start + step])))
+        memory.require(4 * total, f"{where}, texts, would")
+
+
 def entries(file: Any, target: Path) -> dict[str, Any]:
     """The arrays at the top of an open HDF5 file that could be states or what belongs to them, not yet read."""
     import h5py
@@ -160,4 +179,5 @@ def load(dataset: Any, name: str, target: Path) -> np.ndarray:
     """An array of an HDF5 file, if it can be held; text comes as text."""
     require_array(f"{target}: {name}", dataset.shape or (), dataset.dtype.itemsize, dataset.chunks)
     _chunks(dataset, f"{target}: {name}")
+    _texts(dataset, f"{target}: {name}", os.path.getsize(target))
     return np.asarray(dataset.asstr()[()] if dataset.dtype.kind == "O" else dataset[()])
