@@ -2,7 +2,8 @@
 
 Some libraries underneath keep one stack, generator or setting for the whole process (NumPyro's and Pyro's handlers, torch's
 default generator and number of threads, matplotlib's parsers): what leans on these runs inside :func:`alone`, so that the same
-seed gives the same answer in any thread. And JAX and torch start threads of their own, which a forked child does not inherit
+seed gives the same answer in any thread. Python's warning filters are one list per process too: what changes them for a moment runs
+inside :func:`filtering`. And JAX and torch start threads of their own, which a forked child does not inherit
 while it inherits their locks: there every verb refuses to start, where it would hang.
 """
 
@@ -25,6 +26,7 @@ class _Here:
     """What this process knows of itself."""
 
     lock = threading.RLock()
+    filters = threading.RLock()  # of its own: a warning filter is changed for a moment, and a training takes an hour
     used = False  # a verb has run
     forked = False  # this process was forked from one in which a verb had run
 
@@ -40,6 +42,23 @@ def alone() -> Iterator[None]:
     one at a time
     """
     with _Here.lock:
+        yield
+
+
+@contextlib.contextmanager
+def filtering() -> Iterator[None]:
+    """Inside, warning filters (and matplotlib's settings) may be changed and put back; other threads wait until they are back.
+
+    Where ``warnings.catch_warnings`` of two threads overlap, the one that ends last puts back what the other had set, for good: a
+    filter of ArviZ that ignores every warning stayed behind. Whoever needs :func:`alone` too takes that first.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with filtering(), warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    """
+    with _Here.filters:
         yield
 
 
@@ -85,11 +104,11 @@ def verb(function: Callable[Asked, Answer]) -> Callable[Asked, Answer]:
 
 
 def _in_child() -> None:
-    _Here.lock = threading.RLock()  # the thread that held the old one does not exist here
+    _Here.lock, _Here.filters = threading.RLock(), threading.RLock()  # the threads that held the old ones do not exist here
     _Here.forked = _Here.forked or _Here.used
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_in_child)
 
-__all__ = ["alone", "require_not_forked", "verb"]
+__all__ = ["alone", "filtering", "require_not_forked", "verb"]

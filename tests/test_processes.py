@@ -7,12 +7,13 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 
 import pytest
 
 import hamlearn as hl
 from hamlearn import diagnostics, infer, processes
-from hamlearn.processes import alone, verb
+from hamlearn.processes import alone, filtering, verb
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 LIMIT_S = 120  # a hanging child is what must not happen: it would never end
@@ -152,13 +153,15 @@ def test_a_verb_keeps_its_name_and_signature():
     assert add(1) == 2 and add(1, b=3) == 4 and add.__name__ == "add" and add.__doc__ == "The sum."
 
 
-def test_one_thread_at_a_time_is_alone():
+@pytest.mark.parametrize("lock", [alone, filtering])
+def test_one_thread_at_a_time_is_alone(lock):
     inside, most = [], []
 
     def enter():
         for _ in range(50):
-            with alone(), alone():  # a thread may enter again
+            with lock(), lock():  # a thread may enter again
                 inside.append(1)
+                time.sleep(1e-5)  # whoever could come in now would
                 most.append(len(inside))
                 inside.pop()
 
@@ -193,17 +196,17 @@ def test_a_child_does_not_inherit_a_lock_that_nobody_will_release():
         START
         + """
     import threading
-    from hamlearn.processes import alone
+    from hamlearn.processes import alone, filtering
     held, release = threading.Event(), threading.Event()
     def hold():
-        with alone():
+        with alone(), filtering():
             held.set()
             release.wait()
     thread = threading.Thread(target=hold)
     thread.start()
     held.wait()
     def enter():
-        with alone():
+        with alone(), filtering():
             return "entered"
     print(forked(enter))
     release.set()

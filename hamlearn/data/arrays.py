@@ -12,6 +12,7 @@ import xarray as xr
 from hamlearn.arguments import shown
 from hamlearn.data.values import require_numbers
 from hamlearn.errors import HamlearnError
+from hamlearn.processes import filtering
 
 LEADING = ("beta", "chain", "draw")
 _MISSING = "missing values are not supported: drop those microstates, or fill them in and say so"
@@ -42,7 +43,7 @@ def as_numbers(source: Any) -> np.ndarray:
     if type(source).__module__.split(".")[0] == "pandas":
         source = _of_table(source)
     try:
-        with warnings.catch_warnings():
+        with filtering(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # NumPy's remarks on what lists of odd things become: they are refused below
             array = np.asarray(source)
     except ValueError as error:

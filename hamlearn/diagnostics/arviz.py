@@ -13,7 +13,7 @@ import xarray as xr
 
 from hamlearn.infer import kinds, tree
 from hamlearn.infer.accepted import admit_posterior
-from hamlearn.processes import verb
+from hamlearn.processes import filtering, verb
 from hamlearn.statistics import first_largest
 
 SAMPLED = ("nuts", "gibbs", "external")  # engines whose draws form Markov chains; the others draw independently from a normal
@@ -66,18 +66,19 @@ def convergence(post: xr.DataTree) -> dict[str, Any]:
     if "sample_stats" in post:
         stats = post["sample_stats"]
         if "diverging" in stats:
-            result["divergences"] = int(stats["diverging"].sum())
+            result["divergences"] = int(np.asarray(stats["diverging"]).sum())
         if "n_steps" in stats:
-            result["saturated"] = int((stats["n_steps"] >= 2**MAX_TREE_DEPTH - 1).sum())
+            result["saturated"] = int((np.asarray(stats["n_steps"]) >= 2**MAX_TREE_DEPTH - 1).sum())
     if not moved.any():
         return result
     values = np.moveaxis(theta[..., moved], -1, 0)
-    measures = {
-        "max_rhat": array_stats.rhat(values) if chains * draws >= 8 else np.full(len(values), np.nan),
-        "min_ess_bulk": array_stats.ess(values, method="bulk"),
-        "min_ess_tail": array_stats.ess(values, method="tail", prob=TAILS),
-        "max_mcse_over_sd": array_stats.mcse(values, method="mean") / values.std((1, 2), ddof=1),
-    }
+    with filtering():
+        measures = {
+            "max_rhat": array_stats.rhat(values) if chains * draws >= 8 else np.full(len(values), np.nan),
+            "min_ess_bulk": array_stats.ess(values, method="bulk"),
+            "min_ess_tail": array_stats.ess(values, method="tail", prob=TAILS),
+            "max_mcse_over_sd": array_stats.mcse(values, method="mean") / values.std((1, 2), ddof=1),
+        }
     for key, found in measures.items():
         worst = first_largest(-found if key.startswith("min") else found)
         result[key] = float(found[worst])
@@ -140,14 +141,15 @@ def summary(post: xr.DataTree, round_to: int | None = 4) -> pd.DataFrame:
         diagnostics = np.full((3, len(labels)), np.nan)
         if sampled and moved.any():
             series = np.moveaxis(values[..., moved], -1, 0)
-            found = (array_stats.ess(series, method="bulk"), array_stats.ess(series, method="tail", prob=TAILS), array_stats.rhat(series))
-            diagnostics[:, moved] = np.array(found)
+            with filtering():
+                ess = array_stats.ess(series, method="bulk"), array_stats.ess(series, method="tail", prob=TAILS)
+                diagnostics[:, moved] = np.array((*ess, array_stats.rhat(series)))
         low, high = np.quantile(values, [0.05, 0.95], axis=(0, 1))
         numbers = {"mean": values.mean((0, 1)), "sd": values.std((0, 1), ddof=1), "eti_5%": low, "eti_95%": high}
         numbers |= dict(zip(("ess_bulk", "ess_tail", "r_hat"), diagnostics, strict=True))
         table = pd.DataFrame(numbers, index=labels)
         if name == "J" and "included" in group:
-            table["inclusion"] = group["included"].mean(("chain", "draw")).values.repeat(int(np.prod(extra)))
+            table["inclusion"] = group["included"].values.mean((0, 1)).repeat(int(np.prod(extra)))
         tables.append(table)
     result = pd.concat(tables)
     return result if round_to is None else result.round(round_to)

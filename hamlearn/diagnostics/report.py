@@ -23,7 +23,7 @@ from hamlearn.errors import HamlearnError
 from hamlearn.infer import tree
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.interrupts import uninterrupted
-from hamlearn.processes import alone, verb
+from hamlearn.processes import alone, filtering, verb
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -103,6 +103,7 @@ def _write(path: Path, page: str) -> None:
 
 
 @alone()
+@filtering()
 def render(post: xr.DataTree, prediction: xr.Dataset | None = None, title: str | None = None) -> str:
     """The page of :func:`report` as a string."""
     if title is not None and not isinstance(title, str):

@@ -10,11 +10,11 @@ from __future__ import annotations
 import io
 import logging
 import re
-import threading
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
 from hamlearn.diagnostics.foreign import readable
+from hamlearn.processes import filtering
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -38,7 +38,6 @@ PLACE = frozenset(
 _SAFE = re.compile(r"[-+\w\s.,()#%]*")  # numbers, transforms, paths, colours; nothing that quotes, escapes or names a place
 # Texts are the user's: no formula and no TeX is made of them, whatever the session's settings say, and they are drawn as shapes.
 SETTINGS = {"text.usetex": False, "text.parse_math": False, "svg.fonttype": "path", "svg.image_inline": True}
-_ONE = threading.Lock()  # matplotlib's settings are one per process
 _IMAGE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=\s]*")
 _REFERENCE = re.compile(r"url\(#([^)]*)\)")
 
@@ -63,7 +62,7 @@ def inline(draw: Callable[[], Figure], name: str, alternative: str, width: int, 
     from markupsafe import Markup
 
     stream = io.StringIO()
-    with _ONE, mpl.rc_context(SETTINGS | {"svg.hashsalt": name}):
+    with filtering(), mpl.rc_context(SETTINGS | {"svg.hashsalt": name}):
         draw().savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     given = ET.fromstring(stream.getvalue())
     ids: dict[str, str] = {}

@@ -27,7 +27,7 @@ from hamlearn.errors import HamlearnError
 from hamlearn.infer.kinds import couplings
 from hamlearn.infer.settings import NUTS
 from hamlearn.models import Couplings
-from hamlearn.processes import require_not_forked
+from hamlearn.processes import verb
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ class Program:
         return f"Program({len(self.parameter_names)} parameters, {self.likelihood} likelihood)"
 
 
+@verb
 def program(
     data: xr.Dataset | Iterable[xr.Dataset], model: Couplings, likelihood: str = "auto", calibrate: bool = True, seed: int = 0
 ) -> Program:
@@ -122,7 +123,6 @@ def program(
     """
     from hamlearn.infer.engines import numpyro
 
-    require_not_forked()
     if not isinstance(model, Couplings):
         raise HamlearnError(f"a program is made of hl.models.Couplings(...); got {type(model).__name__}. Use hl.learn for other models.")
     asked = couplings.ask(data, model, likelihood, NUTS(draws=2, warmup=1, chains=1), calibrate)
@@ -149,6 +149,7 @@ def program(
     return Program(run, density, names, found["centre"], found["covariance"], name, asked, answer)
 
 
+@verb
 def from_samples(samples: Any, program: Program) -> xr.DataTree:
     """The posterior of a program from draws that were made elsewhere; a bare tree, without a verdict.
 
@@ -172,7 +173,6 @@ def from_samples(samples: Any, program: Program) -> xr.DataTree:
     HamlearnError
         If a site is missing, shapes do not fit, or draws are not finite.
     """
-    require_not_forked()
     sites, stats, sampler = _sites(samples)
     theta = _theta(sites, program)
     chains, draws, _ = theta.shape

@@ -14,6 +14,7 @@ import numpy as np
 
 from hamlearn.arguments import require_number
 from hamlearn.errors import HamlearnError, choice
+from hamlearn.processes import alone
 
 
 def _positive(prior: Any) -> None:
@@ -269,7 +270,7 @@ class Distribution:
         import jax
         import numpyro
 
-        with numpyro.handlers.seed(rng_seed=jax.random.key(int(generator.integers(2**31)))):
+        with alone(), numpyro.handlers.seed(rng_seed=jax.random.key(int(generator.integers(2**31)))):
             return np.asarray(self.sample("J", size), float)
 
     def to_dict(self) -> dict[str, Any]:

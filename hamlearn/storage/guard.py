@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hamlearn import memory
 from hamlearn.errors import HamlearnError
+from hamlearn.processes import filtering
 
 MOST_CHUNKS = 10**7  # of one array: looking for more takes hours, whatever they hold
 
@@ -24,7 +25,7 @@ def readable(target: str | os.PathLike[str]) -> Iterator[None]:
     libraries' warnings are dropped: what a file means is said by its reader.
     """
     try:
-        with warnings.catch_warnings():  # xarray's decoder adds a filter of its own, for good
+        with filtering(), warnings.catch_warnings():  # xarray's decoder adds a filter of its own, for good
             warnings.simplefilter("ignore")
             yield
     except HamlearnError:

@@ -6,13 +6,22 @@ import subprocess
 import sys
 import textwrap
 import uuid
+import warnings
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
+import matplotlib
 import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pyro
 import pytest
+import torch
 import xarray as xr
 
 import hamlearn as hl
+from hamlearn import processes
+from hamlearn.systems.sampling import layout
 
 ISING = hl.systems.Ising((3, 3))
 GLASS = hl.systems.EdwardsAnderson((3, 3), seed=1)
@@ -67,17 +76,80 @@ CALLS = {
     "predict": lambda post, folder: repr(hl.predict(post, [0.3, 0.6], members=8, seed=0).to_dict()).encode(),
     "report": lambda post, folder: hl.report(post, folder / f"{uuid.uuid4()}.html").read_bytes(),
     "verdict": lambda post, folder: repr(hl.verdict(post)).encode(),
+    "save and load": lambda post, folder: numbers(hl.load(hl.save(post, folder / f"{uuid.uuid4()}.nc"))),
+    "prior": lambda post, folder: hl.models.Distribution(dist.StudentT(3.0)).draw(4, np.random.default_rng(0)).tobytes(),
 }
 
 
+@pytest.fixture(scope="module")
+def alone(post, tmp_path_factory):
+    """What each call gives with no other beside it."""
+    return {name: call(post, tmp_path_factory.mktemp("alone")) for name, call in CALLS.items()}
+
+
 @pytest.mark.parametrize("rounds", [1, pytest.param(8, marks=pytest.mark.slow)])
-def test_calls_in_threads_return_what_they_return_alone(rounds, post, tmp_path):
-    alone = {name: call(post, tmp_path) for name, call in CALLS.items()}
+def test_calls_in_threads_return_what_they_return_alone(rounds, post, alone, tmp_path):
     jobs = [name for k in range(rounds) for name in np.random.default_rng(k).permutation(list(CALLS))]
     with ThreadPoolExecutor(6) as pool:
         found = list(pool.map(lambda name: CALLS[name](post, tmp_path), jobs))
     differ = [name for name, one in zip(jobs, found, strict=True) if one != alone[name]]
     assert differ == []
+
+
+def test_what_is_one_per_process_is_entered_by_one_thread_at_a_time(post, alone, tmp_path, monkeypatch):
+    """Races are rare, their precondition is not: who changes a setting, stack or generator of the process holds its lock."""
+    free, seen, now = set(), set(), [""]
+
+    def guard(owner, name, lock):
+        original = getattr(owner, name)
+
+        def entered(*arguments, **options):
+            where = f"{owner}.{name}"
+            seen.add(where)
+            if not getattr(processes._Here, lock)._is_owned():
+                free.add((now[0], where))
+            return original(*arguments, **options)
+
+        monkeypatch.setattr(owner, name, entered)
+
+    for owner, name in [(numpyro.primitives.Messenger, "__enter__"), (pyro.poutine.messenger.Messenger, "__enter__")]:
+        guard(owner, name, "lock")
+    for name in ("set_num_threads", "set_rng_state"):
+        guard(torch, name, "lock")
+    for owner, name in [(warnings.catch_warnings, "__enter__"), (matplotlib, "rc_context")]:
+        guard(owner, name, "filters")
+    for name, call in CALLS.items():
+        now[0] = name
+        assert call(post, tmp_path) == alone[name]
+    assert free == set() and len(seen) == 6, (free, seen)
+
+
+def test_one_network_answers_every_thread_for_the_states_that_it_asked_for():
+    """The last answer is remembered: another thread's may have come in between."""
+    system = hl.members(hl.learn(DATA, NETWORK, engine=hl.infer.Training(**TRAINING), check=False, seed=0), 1, seed=0)[0]
+    states = np.random.default_rng(0).choice([-1, 1], (2, 4, 3, 3))
+    expected, before = [np.asarray(system.energy(one)) for one in states], sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(6) as pool:
+            found = list(pool.map(lambda k: np.asarray(system.energy(states[k % 2])), range(2000)))
+    finally:
+        sys.setswitchinterval(before)
+    assert all(np.array_equal(one, expected[k % 2]) for k, one in enumerate(found))
+
+
+def test_a_lattice_that_ceases_to_exist_takes_nothing_from_an_equal_one(monkeypatch):
+    """What was computed for a lattice is found by equal ones, and goes with the first: in another thread at any moment."""
+
+    class Dying(weakref.WeakKeyDictionary):
+        def __contains__(self, key):
+            there = super().__contains__(key)
+            self.clear()
+            return there
+
+    monkeypatch.setattr(layout, "_layouts", Dying())
+    first, equal = (hl.systems.lattice.hypercubic((3, 3)) for _ in range(2))
+    assert layout.layout_of(first).neighbour.shape == layout.layout_of(equal).neighbour.shape
 
 
 def test_the_first_calls_of_a_process_may_come_from_threads():

@@ -70,10 +70,11 @@ class Evaluator:
         rows = np.ascontiguousarray(flat.reshape(-1, flat.shape[-1]))
         at = np.broadcast_to(self.beta if beta is None else np.asarray(beta, float), lead).reshape(-1)
         key = hashlib.sha256(rows.tobytes() + (at.tobytes() if self.conditioned else b"")).hexdigest() + str(rows.dtype)
-        if self._last is None or self._last[0] != key:
+        last = self._last  # read once: another thread may ask for other states meanwhile
+        if last is None or last[0] != key:
             context = context_of(at, len(rows), torch.float64) if self.conditioned else None
-            self._last = key, self.double.evaluate(self._tensor(rows, torch.float64), context)
-        return self._last[1].reshape(lead).copy()
+            last = self._last = key, self.double.evaluate(self._tensor(rows, torch.float64), context)
+        return last[1].reshape(lead).copy()
 
     def sample(self, count: int, seed: int, beta: float | None = None) -> np.ndarray:
         """Independent microstates ``(count, *shape)``."""

@@ -51,9 +51,10 @@ def layout_of(lattice: Lattice) -> Layout:
     >>> layout_of(lattice.hypercubic((4, 4))).neighbour.shape
     (2, 8, 4)
     """
-    if lattice not in _layouts:
-        _layouts[lattice] = _build(lattice)
-    return _layouts[lattice]
+    found = _layouts.get(lattice)  # asked once: the equal lattice that is its key may cease to exist in another thread
+    if found is None:
+        found = _layouts[lattice] = _build(lattice)
+    return found
 
 
 def _build(lattice: Lattice) -> Layout:
