@@ -101,6 +101,20 @@ def damaged_copies(whole: bytes) -> dict[str, bytes]:
     return found
 
 
+def test_the_checkpoint_of_a_run_that_came_in_between_is_not_removed(tmp_path):
+    mine = saved(tmp_path / "run.npz")
+    os.replace(saved(tmp_path / "other.npz", {"seed": "2"}).path, tmp_path / "run.npz")
+    mine.remove()
+    assert same(Checkpoint(tmp_path / "run.npz", {"seed": "2"}, "simulation").load())
+
+
+def test_a_checkpoint_that_memory_cannot_hold_is_left_alone(tmp_path, monkeypatch):
+    saved(tmp_path / "run.npz")
+    monkeypatch.setattr(module.memory, "available", lambda: 1 << 8)
+    assert Checkpoint(tmp_path / "run.npz", REQUEST, "simulation").load() is None
+    assert (tmp_path / "run.npz").exists()
+
+
 def test_a_damaged_checkpoint_is_never_continued_from(tmp_path, caplog):
     path = tmp_path / "run.npz"
     saved(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import shutil
@@ -403,3 +404,25 @@ def test_a_version_that_is_a_link_is_not_followed(tmp_path):
     os.symlink(tmp_path / "elsewhere", path / version)
     with pytest.raises(HamlearnError, match="is a link: not followed"):
         storage.read_dataset(path)
+
+
+def test_a_damaged_folder_is_one_error_and_no_traceback_of_a_task(tmp_path, caplog):
+    data = xr.Dataset({f"x{number}": ("a", np.arange(3.0)) for number in range(12)})
+    path = storage.write_dataset(data, tmp_path / "data.zarr")
+    for file in path.rglob("x*/.zarray"):
+        file.write_text(file.read_text().replace("<f8", "<f4"))
+    for reader in (storage.read_dataset, storage.open_dataset, storage.read_tree):
+        with pytest.raises(HamlearnError, match="is not what hamlearn wrote"):
+            reader(path)
+    gc.collect()
+    assert not [record for record in caplog.records if record.name == "asyncio"]
+
+
+def test_a_chunk_that_becomes_a_link_while_a_folder_is_open_is_not_followed(tmp_path):
+    path = storage.write_dataset(constant(1.0), tmp_path / "data.zarr")
+    (version,) = versions(path)
+    with contextlib.closing(storage.open_dataset(path)) as opened:
+        os.rename(path / version / "x" / "0", tmp_path / "elsewhere")
+        os.symlink(tmp_path / "elsewhere", path / version / "x" / "0")
+        with pytest.raises(HamlearnError, match="missing"):
+            opened["x"].load()

@@ -83,10 +83,24 @@ def _opened(
     with readable(target):
         if target.suffix == ".zarr":
             _require(target, folder=True)
-            return read(chunked.check(target, whole=whole, without=without), {"engine": "zarr", "consolidated": False})
+            return _without_fault(chunked.check(target, whole=whole, without=without), read)
         _require(target, folder=False)
         netcdf.check(target, whole=whole, without=without)
         return read(target, {"engine": "h5netcdf"})
+
+
+def _without_fault(source: Any, read: Callable[[Any, dict[str, Any]], Read]) -> Read:
+    """What `read` makes of a Zarr folder, unless a description in it was not what hamlearn wrote."""
+    faults: list[HamlearnError] = getattr(source, "faults", [])
+    try:
+        result = read(source, {"engine": "zarr", "consolidated": False})
+    except Exception:
+        if not faults:
+            raise
+        raise faults[0] from None
+    if faults:
+        raise faults[0]
+    return result
 
 
 def _again(read: Callable[[], Read]) -> Read:

@@ -15,6 +15,7 @@ from typing import Any
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from zarr.storage import LocalStore, WrapperStore
 
+from hamlearn.errors import HamlearnError
 from hamlearn.storage.manifest import CHANGED, Damaged, Manifest, missing
 
 
@@ -23,13 +24,19 @@ def verified(target: Path, found: Manifest) -> WrapperStore[LocalStore]:
     return _Verified(LocalStore(target / found.version, read_only=True), target, found)
 
 
+_DESCRIPTIONS = (".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json")
+
+
 class _Verified(WrapperStore[LocalStore]):
-    def __init__(self, store: LocalStore, target: Path, found: Manifest) -> None:
+    def __init__(self, store: LocalStore, target: Path, found: Manifest, faults: list[HamlearnError] | None = None) -> None:
         super().__init__(store)
         self._target, self._found = target, found
+        # Zarr reads descriptions in tasks that it forgets when one fails, and Python prints the tracebacks of the others. So faults of
+        # descriptions are noted, and raised by whoever opens the folder.
+        self.faults: list[HamlearnError] = [] if faults is None else faults
 
     def _with_store(self, store: LocalStore) -> _Verified:
-        return type(self)(store, self._target, self._found)
+        return type(self)(store, self._target, self._found, self.faults)
 
     _is_open = True  # files are opened one by one, so there is nothing else to open
 
@@ -55,7 +62,13 @@ class _Verified(WrapperStore[LocalStore]):
         return content
 
     async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
-        content = await asyncio.to_thread(self._content, key)
+        try:
+            content = await asyncio.to_thread(self._content, key)
+        except HamlearnError as fault:
+            if key.rsplit("/", 1)[-1] not in _DESCRIPTIONS:
+                raise
+            self.faults.append(fault)
+            content = None
         if content is None:
             return None
         if isinstance(byte_range, RangeByteRequest):
