@@ -413,6 +413,7 @@ BROKEN = {
     "tabs.csv": (_write("1\t-1\n-1\t1\n"), {}, r"separated by tabs\?"),
     "blanks.csv": (_write("1 -1\n-1 1\n"), {}, r"separated by blanks\?"),
     "numbered.csv": (_write(",a,b\n0,1,-1\n1,-1,1\n"), {"space": "reals"}, "numbers its rows in a first column without a name"),
+    "frames.csv": (_write("frame,a\n" + "".join(f"{row},0.5\n" for row in range(10))), {"space": "reals"}, "a first column called 'frame'"),
     "no_count.csv": (_write("1,1\n1,-1\n"), {"counts": 5}, "has no column 5 to take counts from; it has 2 columns"),
     "no_count_name.csv": (_write("a,b\n1,1\n1,-1\n"), {"counts": "n"}, "has no column 'n'"),
     "bits.csv": (_write("0,1\n1,1\n"), {}, "space='bits'"),
@@ -452,6 +453,9 @@ def test_results_are_no_microstates(tmp_path, ending):
     with pytest.raises(HamlearnError, match="this is a posterior"):
         microstates(post)
     curve = hl.predict(post, [0.5], members=4, observables=["energy"])
+    xr.testing.assert_equal(storage.read_dataset(hl.save(curve, tmp_path / f"saved{ending}")), curve)
+    with pytest.raises(HamlearnError, match=r"no hamlearn posterior.*hamlearn\.storage\.read_dataset"):
+        hl.load(tmp_path / f"saved{ending}")
     with pytest.raises(HamlearnError, match="holds a prediction, not microstates"):
         microstates(storage.write_dataset(curve, tmp_path / f"curve{ending}"))
 

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
+from hamlearn.arguments import shown
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.kinds import couplings
 from hamlearn.infer.settings import NUTS
@@ -171,8 +172,10 @@ def from_samples(samples: Any, program: Program) -> xr.DataTree:
     Raises
     ------
     HamlearnError
-        If a site is missing, shapes do not fit, or draws are not finite.
+        If `program` is none, a site is missing, shapes do not fit, or draws are not finite.
     """
+    if not isinstance(program, Program):
+        raise HamlearnError(f"program is what hl.infer.program(data, model) returned, as a whole; got {shown(program)}.")
     sites, stats, sampler = _sites(samples)
     theta = _theta(sites, program)
     chains, draws, _ = theta.shape

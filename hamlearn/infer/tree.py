@@ -311,18 +311,18 @@ def trained_betas(post: xr.DataTree) -> np.ndarray:
 
 
 def save(post: xr.DataTree | xr.Dataset, path: str | os.PathLike[str]) -> Path:
-    """Write a posterior, or microstates, to ``.nc`` (one NetCDF file) or ``.zarr``; complete or not at all.
+    """Write a posterior, microstates or a prediction to ``.nc`` (one NetCDF file) or ``.zarr``; complete or not at all.
 
-    :func:`load` reads posteriors back, :func:`hamlearn.microstates` microstates.
+    :func:`load` reads posteriors back, :func:`hamlearn.microstates` microstates, ``hamlearn.storage.read_dataset`` predictions.
 
     Raises
     ------
     HamlearnError
-        If it is neither, the ending is not known, or the place cannot be written; the posterior in memory
+        If it is none of these, the ending is not known, or the place cannot be written; the posterior in memory
         survives and an existing file stays as it was.
     """
     require_path(path)
-    if isinstance(post, xr.Dataset) and "state" in post:
+    if isinstance(post, xr.Dataset) and ("state" in post or "quantity" in post.dims):
         return storage.write_dataset(post, path)
     return storage.write_dataset(require_posterior(post), path)
 
@@ -340,7 +340,9 @@ def load(path: str | os.PathLike[str]) -> xr.DataTree:
         raise HamlearnError(f"{path} holds no hamlearn posterior: those are .nc or .zarr files; make one with hl.learn and hl.save.")
     post = storage.read_tree(target)
     if "posterior" not in post or "model" not in post.attrs:
-        raise HamlearnError(f"{path} holds no hamlearn posterior; make one with hl.learn and hl.save.")
+        other = {"state": "hl.microstates(path)", "quantity": "hamlearn.storage.read_dataset(path)"}  # microstates, predictions
+        advice = next((f" Read it with {how}." for name, how in other.items() if name in post.variables), "")
+        raise HamlearnError(f"{path} holds no hamlearn posterior; make one with hl.learn and hl.save.{advice}")
     with storage.readable(target):
         try:
             _require_sound(post)

@@ -15,6 +15,8 @@ from hamlearn import memory
 from hamlearn.errors import HamlearnError
 
 _PIECE = 1 << 20
+_NAMELESS = ("", "nan")  # a column's name that is none, as pandas reads it
+_NO_CHANCE = 10  # so many values 0, 1, 2, ... are not those of a site
 _GROWTH = 8  # bytes in memory for one of text: "1," becomes a number of 8 bytes, beside the text itself
 
 
@@ -41,9 +43,10 @@ def read_table(target: Path, count_column: int | str | None) -> dict[str, Any]:
         if twice is not None:
             raise HamlearnError(f"{target} has two columns called {twice!r}; give every column a name of its own, or none.")
         if _is_row_numbers(table, names[0]):
+            called = "without a name" if names[0] in _NAMELESS else f"called {names[0][:40]!r}"
             raise HamlearnError(
-                f"{target} numbers its rows in a first column without a name, as pandas does; it would become a site. "
-                "Write the table without: table.to_csv(path, index=False)."
+                f"{target} numbers its rows in a first column {called}, as pandas does; it would become a site. "
+                "Write the table without: table.to_csv(path, index=False). If it is a site, pass the array to hl.microstates."
             )
     if table.empty:
         raise HamlearnError(f"{target} is empty: it holds a header and no rows.")
@@ -94,9 +97,9 @@ def _called(table: Any, what: str) -> str | None:
 
 
 def _is_row_numbers(table: Any, name: str) -> bool:
-    """Whether the first column has no name and counts the rows from 0."""
+    """Whether the first column counts the rows from 0; in a short table with names that may be chance."""
     first = table.iloc[:, 0].to_numpy()
-    return name in ("", "nan") and first.dtype.kind == "i" and np.array_equal(first, np.arange(len(first)))
+    return (name in _NAMELESS or len(first) >= _NO_CHANCE) and first.dtype.kind == "i" and np.array_equal(first, np.arange(len(first)))
 
 
 def _is_complex(word: str) -> bool:

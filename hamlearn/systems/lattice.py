@@ -270,6 +270,8 @@ def graph(bonds: Any, n_sites: int | None = None) -> Lattice:
         array = np.asarray(bonds)
     except Exception:  # ragged lists, and what refuses to be an array
         raise HamlearnError(f"bonds must be pairs of sites, an integer array of shape (n_bonds, 2); got {shown(bonds)}.") from None
+    if array.ndim == 0 and array.dtype.kind == "U":
+        raise HamlearnError(f"bonds are pairs of sites, or a lattice such as hl.systems.lattice.hypercubic((8, 8)); got {shown(bonds)}.")
     if array.ndim != 2 or array.shape[1:] != (2,) or array.size == 0:
         raise HamlearnError(f"bonds must be a non-empty integer array of shape (n_bonds, 2); got shape {array.shape}.")
     if not np.issubdtype(array.dtype, np.integer):

@@ -163,7 +163,7 @@ def test_mistakes_are_named(mistake, message):
 
 def test_files_that_are_no_posterior(tmp_path):
     storage.write_dataset(SPINS, tmp_path / "data.nc")
-    with pytest.raises(HamlearnError, match=r"data\.nc holds no hamlearn posterior; make one with hl\.learn and hl\.save"):
+    with pytest.raises(HamlearnError, match=r"data\.nc holds no hamlearn posterior; make one .* hl\.save\. Read it with hl\.microstates"):
         tree.load(tmp_path / "data.nc")
     with pytest.raises(HamlearnError, match="no such file"):
         tree.load(tmp_path / "nowhere.nc")

@@ -136,6 +136,8 @@ def test_mistakes_are_named(name, data):
     samples, words = MISTAKES[name]
     with pytest.raises(hl.HamlearnError, match=words):
         hl.from_samples(samples(program), program)
+    with pytest.raises(hl.HamlearnError, match=r"program is what hl\.infer\.program"):
+        hl.from_samples(samples(program), program.model)
 
 
 def test_what_is_no_prior_is_named(data):

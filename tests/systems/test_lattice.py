@@ -233,6 +233,7 @@ MISTAKES = {
     "repeated backwards": (lambda: lattice.graph([[2, 5], [5, 2]]), r"bond \(2, 5\) is repeated"),
     "triples": (lambda: lattice.graph([[0, 1, 2]]), r"shape \(n_bonds, 2\); got shape \(1, 3\)"),
     "flat": (lambda: lattice.graph([0, 1]), r"got shape \(2,\)"),
+    "a word": (lambda: lattice.graph("square"), r"a lattice such as hl\.systems\.lattice\.hypercubic"),
     "empty": (lambda: lattice.graph(np.zeros((0, 2), int)), "non-empty"),
     "fractions": (lambda: lattice.graph([[0.5, 1.0]]), "must hold integers"),
     "NaN": (lambda: lattice.graph([[np.nan, 1.0]]), "must hold integers"),
