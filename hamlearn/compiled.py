@@ -115,12 +115,12 @@ def trusted(folder: Path, source: Path) -> bool:
     owners = {os.geteuid(), 0}
     try:
         owners.add(source.stat().st_uid)
-        own, above = folder.resolve(strict=True), folder.resolve(strict=True).parent
-        found, parent = own.stat(), above.stat()
+        own = folder.resolve(strict=True)
+        found, above = own.stat(), [parent.stat().st_mode for parent in own.parents]
     except OSError:
         return False
     closed = not found.st_mode & stat.S_IWOTH
-    above_closed = not parent.st_mode & stat.S_IWOTH or bool(parent.st_mode & stat.S_ISVTX)
+    above_closed = all(not mode & stat.S_IWOTH or mode & stat.S_ISVTX for mode in above)  # else it, or one above it, can be exchanged
     return found.st_uid in owners and closed and above_closed
 
 

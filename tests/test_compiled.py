@@ -99,8 +99,13 @@ def test_whose_folder_is_trusted(tmp_path):
     assert trusted(folder, source) and not trusted(tmp_path / "nowhere", source)
     tmp_path.chmod(0o777)
     assert not trusted(folder, source)
+    (folder / "deeper").mkdir(mode=0o755)
+    assert not trusted(folder / "deeper", source)  # folders above it can be exchanged
     tmp_path.chmod(0o1777)
-    assert trusted(folder, source)
+    assert trusted(folder, source) and trusted(folder / "deeper", source)
+    folder.chmod(0o777)
+    assert not trusted(folder, source)
+    folder.chmod(0o755)
     if os.geteuid() == 0:
         os.chown(folder, 65534, 65534)
         assert not trusted(folder, source)
