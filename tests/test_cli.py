@@ -461,3 +461,11 @@ def test_a_table_on_its_side_is_noticed(tmp_path, monkeypatch, capsys, caplog):
         code, _, err = run(monkeypatch, capsys, *arguments)
     assert code == 0, err
     assert "6 microstates of 40 sites" in caplog.text and "transpose" in caplog.text
+
+
+def test_a_result_does_not_go_into_a_folder_that_is_read(tmp_path):
+    from hamlearn.cli.keeping import require_target
+
+    (tmp_path / "data.zarr").mkdir()
+    with pytest.raises(hl.HamlearnError, match="both read and written"):
+        require_target(tmp_path / "data.zarr" / "post.nc", inputs=[tmp_path / "data.zarr"])

@@ -360,3 +360,21 @@ def test_bytes_reach_the_disk_before_the_name_does(tmp_path, monkeypatch):
     storage.write_dataset(NEW, tmp_path / "data.nc")
     at = asked.index("move data.nc")
     assert any(name.endswith("/data.nc") for name in asked[:at]) and asked[-1] == str(tmp_path)
+
+
+@pytest.mark.parametrize("ending", [".nc", ".zarr"])
+def test_an_interrupt_in_python_waits_until_the_result_is_whole(tmp_path, monkeypatch, ending):
+    import signal
+
+    real = xr.Dataset.to_netcdf if ending == ".nc" else xr.Dataset.to_zarr
+
+    def interrupted(self, *arguments, **options):
+        signal.raise_signal(signal.SIGINT)
+        return real(self, *arguments, **options)
+
+    data = xr.Dataset({"x": ("a", [1.0, 2.0])})
+    with monkeypatch.context() as patch:
+        patch.setattr(xr.Dataset, "to_netcdf" if ending == ".nc" else "to_zarr", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            storage.write_dataset(data, tmp_path / f"data{ending}")
+    assert storage.read_dataset(tmp_path / f"data{ending}").equals(data)

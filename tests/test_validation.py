@@ -403,3 +403,14 @@ def test_a_spoiled_posterior_is_refused_by_every_verb(post, message, tmp_path):
 def test_an_untouched_posterior_comes_through():
     assert hl.verdict(POST).level and hl.members(POST, 2)
     assert hl.predict(POST, 0.5, observables=["energy"])["energy"].shape == (1, 5)
+
+
+def test_the_posteriors_inside_of_a_posterior_are_looked_at():
+    from hamlearn.infer.accepted import admit_posterior
+
+    post = POST.copy(deep=True)
+    post["source_0"] = POST.copy(deep=True)
+    assert admit_posterior(post) is post
+    post["source_0"] = with_group("posterior", DRAWS.where(DRAWS.draw > 3))
+    with pytest.raises(HamlearnError, match="not finite"):
+        admit_posterior(post)

@@ -8,12 +8,13 @@ from pathlib import Path
 import xarray as xr
 
 from hamlearn.errors import HamlearnError
+from hamlearn.interrupts import uninterrupted
 from hamlearn.storage import chunked, netcdf
 from hamlearn.storage.writing import require_kind
 
 
 def write_dataset(data: xr.Dataset | xr.DataTree, path: str | os.PathLike[str]) -> Path:
-    """Write a Dataset or DataTree as NetCDF (.nc) or Zarr (.zarr), whole or not at all.
+    """Write a Dataset or DataTree as NetCDF (.nc) or Zarr (.zarr), whole or not at all; an interrupt meanwhile is heard afterwards.
 
     Parameters
     ----------
@@ -45,7 +46,8 @@ def write_dataset(data: xr.Dataset | xr.DataTree, path: str | os.PathLike[str]) 
         raise HamlearnError(f"results are written as .nc (one NetCDF file) or .zarr (a chunked folder); got {str(path)!r}.")
     require_kind(target)
     try:
-        return netcdf.write(data, target) if target.suffix == ".nc" else chunked.write(data, target)
+        with uninterrupted():  # an interrupt inside of HDF5's or Zarr's locks can stop the process for good
+            return netcdf.write(data, target) if target.suffix == ".nc" else chunked.write(data, target)
     except MemoryError as error:
         raise HamlearnError(f"cannot write {target}: not enough memory for a copy of it. It is intact: write it as .zarr.") from error
     except (TypeError, ValueError, OverflowError) as error:
