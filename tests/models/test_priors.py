@@ -141,3 +141,9 @@ MISTAKES = {
 def test_mistakes_are_named(mistake, message):
     with pytest.raises(HamlearnError, match=message):
         mistake()
+
+
+@pytest.mark.parametrize("family", ["kl_divergence", "constraints", "distribution", "__loader__", "biject_to", None, 3])
+def test_a_file_names_distributions_of_numpyro_and_nothing_else(family):
+    with pytest.raises(HamlearnError, match="NumPyro has no distribution"):
+        prior_from_dict({"name": "distribution", "family": family, "arguments": {}})
