@@ -46,7 +46,7 @@ def write_dataset(data: xr.Dataset | xr.DataTree, path: str | os.PathLike[str]) 
         raise HamlearnError(f"results are written as .nc (one NetCDF file) or .zarr (a chunked folder); got {str(path)!r}.")
     require_kind(target)
     try:
-        with uninterrupted():  # an interrupt inside of HDF5's or Zarr's locks can stop the process for good
+        with uninterrupted():  # an interrupt in xarray's lock of HDF5 leaves it taken: what follows waits for ever
             return netcdf.write(data, target) if target.suffix == ".nc" else chunked.write(data, target)
     except MemoryError as error:
         raise HamlearnError(f"cannot write {target}: not enough memory for a copy of it. It is intact: write it as .zarr.") from error
