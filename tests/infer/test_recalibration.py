@@ -186,7 +186,7 @@ def test_intervals_of_ln_p_hold_it():
     own = hl.log_prob(ensemble(), CODES).values
     half = 2.3533634348018264 * own.std(0, ddof=1) * np.sqrt(1.25)
     assert np.all(band["lower"] <= own.mean(0) - half + 1e-9) and np.all(band["upper"] >= own.mean(0) + half - 1e-9)
-    with pytest.raises(HamlearnError, match="level is the probability"):
+    with pytest.raises(HamlearnError, match="level, the probability"):
         hl.infer.log_prob_band(ensemble(), CODES, level=1.0)
     data = hl.microstates(CODES[:40], space="spins", beta=BETA)
     alone = hl.infer.learn(data, hl.models.Autoregressive(hidden=8), engine=hl.infer.Training(epochs=1), seed=0)
