@@ -25,6 +25,7 @@ from jax import lax
 
 from hamlearn.systems.parametric import as_argument, from_argument
 from hamlearn.systems.sampling import kinks, local
+from hamlearn.systems.sampling.drawing import draw
 
 TARGET = 0.8
 """Acceptance that the step size is tuned to."""
@@ -143,20 +144,7 @@ class HMCEngine:
 @functools.partial(jax.jit, static_argnames=("form", "capacity"))
 def _advance(state: State, system: Any, betas: Any, adapt: Any, draws: Any, thin: Any, *, form: Form, capacity: int) -> Any:
     step = functools.partial(_trajectory, betas=betas, adapt=adapt, system=from_argument(system), form=form)
-
-    def one_step(_: Any, carry: Any) -> Any:
-        state, total = carry
-        state, info = step(state)
-        return state, jax.tree.map(jnp.add, total, info)
-
-    def one_draw(index: Any, carry: Any) -> Any:
-        state, total, buffer = carry
-        state, total = lax.fori_loop(0, thin, one_step, (state, total))
-        return state, total, lax.dynamic_update_index_in_dim(buffer, state.values, index, 0)
-
-    buffer = jnp.zeros((capacity, *state.values.shape))
-    total = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(step, state)[1])
-    return lax.fori_loop(0, draws, one_draw, (state, total, buffer))
+    return draw(step, state, draws, thin, capacity)
 
 
 def _trajectory(state: State, *, betas: Any, adapt: Any, system: Any, form: Form) -> tuple[State, Any]:

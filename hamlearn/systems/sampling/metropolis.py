@@ -16,6 +16,7 @@ from jax import lax
 
 from hamlearn.systems.parametric import as_argument, from_argument
 from hamlearn.systems.sampling import local
+from hamlearn.systems.sampling.drawing import draw
 
 _BUFFER = 1 << 24  # bytes of states that one compiled call may hold
 _MOST_DRAWS = 256
@@ -95,20 +96,7 @@ def _advance(
     capacity: int,
 ) -> Any:
     step = functools.partial(_sweep, system=from_argument(system), betas=betas, values=jnp.asarray(values), shape=shape, form=form)
-
-    def one_step(_: Any, carry: Any) -> Any:
-        state, total = carry
-        state, info = step(state)
-        return state, jax.tree.map(jnp.add, total, info)
-
-    def one_draw(index: Any, carry: Any) -> Any:
-        state, total, buffer = carry
-        state, total = lax.fori_loop(0, thin, one_step, (state, total))
-        return state, total, lax.dynamic_update_index_in_dim(buffer, state.values, index, 0)
-
-    buffer = jnp.zeros((capacity, *state.values.shape), jnp.int8)
-    total = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(step, state)[1])
-    return lax.fori_loop(0, draws, one_draw, (state, total, buffer))
+    return draw(step, state, draws, thin, capacity)
 
 
 def _sweep(state: State, *, system: Any, betas: Any, values: Any, shape: tuple[int, ...], form: Form) -> tuple[State, dict[str, Any]]:
