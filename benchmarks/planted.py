@@ -216,7 +216,7 @@ def _angles(seed: int):
 
 def _clusters(seed: int):
     data = hl.simulate(hl.systems.Ising((8, 8), J=1.0), beta=0.35, draws=500, chains=4, seed=seed)
-    return [data], hl.models.Clusters()
+    return [data], hl.models.ClusterExpansion()
 
 
 def _field(seed: int):
@@ -234,7 +234,7 @@ FAMILIES = {
 }
 SIMULATED = {  # checked by simulation: minutes a data set
     "XY couplings": _learned(_angles, engine="laplace"),
-    "clusters": _learned(_clusters),
+    "cluster_expansion": _learned(_clusters),
     "polynomial action": _learned(_field),
 }
 

@@ -25,8 +25,8 @@ import xarray as xr
 
 import hamlearn as hl
 from hamlearn.data import build
-from hamlearn.diagnostics import attach, check, scores, verdict, weigh
-from hamlearn.infer import records
+from hamlearn.diagnostics import check, diagnose, predictive_test, scores, verdict
+from hamlearn.infer import observations
 from hamlearn.systems import SPINS, exact, lattice
 
 Case = Callable[[int], tuple[list[xr.Dataset], hl.models.Couplings]]
@@ -190,7 +190,7 @@ def verdicts(n: int) -> dict[str, int]:
     for seed in range(n):
         data, model = glass(SQUARE3, 0.5, 2000)(seed)
         post = hl.infer.learn(data, model, likelihood="pseudo", engine="laplace", seed=seed)
-        levels[verdict(attach(post, data, seed=seed)).level] += 1
+        levels[verdict(diagnose(post, data, seed=seed)).level] += 1
     return levels
 
 
@@ -201,12 +201,12 @@ def score_tests(cases: dict[str, Case], n: int) -> list[dict[str, object]]:
         started, caught, who, undecided = time.process_time(), 0, {}, 0
         for seed in range(n):
             sets, model = case(seed)
-            bound, parts, _ = records.bind(sets, model)
+            bound, parts, _ = observations.bind(sets, model)
             found = scores.pairs(bound, parts, [1.0] * len(parts), seed)
             failed = ["a site that interacts with nothing"] if found.isolated else []
             if found.rows:
-                judged = weigh.table([], found.blocks, None, named=found.rows)
-                failed += [str(one) for one in judged["statistic"].values[judged["p_adjusted"].values < 0.01 * weigh.NAMED_SHARE]]
+                judged = predictive_test.table([], found.blocks, None, named=found.rows)
+                failed += [str(one) for one in judged["statistic"].values[judged["p_adjusted"].values < 0.01 * predictive_test.NAMED_SHARE]]
             undecided += not found.rows
             caught += bool(failed)
             for one in failed:
@@ -228,7 +228,7 @@ def levels_of(families: dict[str, Callable[[int], tuple[Any, Any, dict[str, Any]
         fit = 0
         for seed in range(n):
             data, model, how = case(seed)
-            found = verdict(attach(hl.infer.learn(data, model, seed=seed, **how), data, seed=seed))
+            found = verdict(diagnose(hl.infer.learn(data, model, seed=seed, **how), data, seed=seed))
             counts[found.level] += 1
             fit += any(one.topic == "fit" and one.severity != "note" for one in found.reasons)
         rows.append({"family": name, "data sets": n, **counts, "of these for the fit": fit})

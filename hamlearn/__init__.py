@@ -20,7 +20,7 @@ _WHERE = {
     "predict": "hamlearn.verbs",
     "extrapolate": "hamlearn.verbs",
     "from_samples": "hamlearn.verbs",
-    "members": "hamlearn.infer",
+    "draw_systems": "hamlearn.infer",
     "energy": "hamlearn.infer",
     "action": "hamlearn.infer",
     "approximate": "hamlearn.infer",
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from hamlearn.infer.densities.approximate import approximate
     from hamlearn.infer.densities.estimate import estimate
     from hamlearn.infer.densities.verbs import log_prob, sample
-    from hamlearn.infer.members import action, energy, members
-    from hamlearn.infer.tree import load, save
+    from hamlearn.infer.draw_systems import action, draw_systems, energy
+    from hamlearn.infer.posteriors import load, save
     from hamlearn.systems.sampling import simulate
     from hamlearn.verbs import extrapolate, from_samples, learn, predict
 

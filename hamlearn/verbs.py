@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hamlearn import data as microstates
 from hamlearn import diagnostics, infer
 from hamlearn.arguments import require_flag
-from hamlearn.infer import tree
+from hamlearn.infer import posteriors
 from hamlearn.processes import verb
 
 if TYPE_CHECKING:
@@ -88,9 +88,9 @@ def learn(
         sets = list(microstates.flattened(data))
     require_flag(check, "check")
     post = infer.learn(sets, model, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed, checkpoint=checkpoint)
-    if "streamed" in tree.record_of(post).get("training", {}):  # held-out data that a check can hold, of what may lie on disk
+    if "streamed" in posteriors.record_of(post).get("training", {}):  # held-out data that a check can hold, of what may lie on disk
         sets = microstates.excerpt(sets, getattr(engine, "memory", infer.Training().memory))
-    return diagnostics.attach(post, sets, check=check, seed=seed)
+    return diagnostics.diagnose(post, sets, check=check, seed=seed)
 
 
 @verb
@@ -133,7 +133,7 @@ def from_samples(samples: Any, program: infer.Program, *, check: bool = True, se
     (4, 500, 18)
     """
     require_flag(check, "check")
-    return diagnostics.attach(infer.from_samples(samples, program), program.data, check=check, seed=seed)
+    return diagnostics.diagnose(infer.from_samples(samples, program), program.data, check=check, seed=seed)
 
 
 @verb
@@ -177,7 +177,7 @@ def extrapolate(posts: xr.DataTree | Sequence[xr.DataTree], beta: float, *, fixe
     >>> hl.extrapolate(posts, beta=6.0)["posterior"]["c"].dims
     ('chain', 'draw', 'power')
     """
-    return diagnostics.attach(infer.extrapolate(posts, beta, fixed=fixed, seed=seed))
+    return diagnostics.diagnose(infer.extrapolate(posts, beta, fixed=fixed, seed=seed))
 
 
 @verb
@@ -186,7 +186,7 @@ def predict(
     beta: float | Sequence[float] | np.ndarray,
     shape: Sequence[int] | None = None,
     observables: Sequence[str] | None = None,
-    members: int = 64,
+    draws: int = 64,
     level: float = 0.9,
     seed: int = 0,
     *,
@@ -198,7 +198,7 @@ def predict(
     ----------
     post : DataTree
         A posterior of :func:`hamlearn.learn`.
-    beta, shape, observables, members, level, seed, fixed
+    beta, shape, observables, draws, level, seed, fixed
         As in :func:`hamlearn.infer.predict`.
 
     Returns
@@ -221,7 +221,7 @@ def predict(
     >>> hl.predict(post, beta=[0.2, 0.4], observables=["energy"]).attrs["verdict"] == hl.verdict(post).level
     True
     """
-    result = infer.predict(post, beta, shape, observables, members, level, seed, fixed=fixed)
+    result = infer.predict(post, beta, shape, observables, draws, level, seed, fixed=fixed)
     found = diagnostics.verdict(post)
     result.attrs["verdict"] = found.level
     if found.level == "do not believe":

@@ -12,7 +12,7 @@ import xarray as xr
 
 import hamlearn as hl
 from hamlearn import cli, storage
-from hamlearn.infer import tree
+from hamlearn.infer import posteriors
 
 
 def run(monkeypatch, capsys, *arguments):
@@ -34,7 +34,7 @@ def test_the_verbs_on_files(tmp_path, monkeypatch, capsys):
     )
     assert code == 0, err
     assert "site observations" in out
-    code, out, err = run(monkeypatch, capsys, "predict", post, "--beta", "0.1:1.0:3", "--members", 8, "-o", curve)
+    code, out, err = run(monkeypatch, capsys, "predict", post, "--beta", "0.1:1.0:3", "--draws", 8, "-o", curve)
     assert code == 0, err
     assert storage.read_dataset(curve)["energy"].shape == (3, 5)
     assert out.count("[") >= 9
@@ -83,7 +83,7 @@ def test_neighbour_products_on_an_open_lattice(tmp_path, monkeypatch, capsys):
     )
     code, _, err = run(monkeypatch, capsys, "learn", tmp_path / "fields.npy", *options, "-o", tmp_path / "p.nc")
     assert code == 0, err
-    member = hl.members(hl.load(tmp_path / "p.nc"), 1)[0]
+    member = hl.draw_systems(hl.load(tmp_path / "p.nc"), 1)[0]
     assert (member.coupling, member.lattice.periodic) == ("product", False)
 
 
@@ -105,7 +105,7 @@ def files(tmp_path_factory):
     post = hl.learn(data, model, engine="laplace", check=False)
     hl.save(post, folder / "p.nc")
     storage.write_dataset(data, folder / "d.nc")
-    storage.write_dataset(hl.predict(post, [0.2, 0.4], members=4), folder / "c.nc")
+    storage.write_dataset(hl.predict(post, [0.2, 0.4], draws=4), folder / "c.nc")
     np.save(folder / "bonds.npy", np.array([[0, 1], [1, 2]]))
     np.save(folder / "far.npy", np.array([[0, 99]]))
     (folder / "damaged.npy").write_bytes(b"\x93NUMPY\x01\x00junk")
@@ -116,7 +116,7 @@ def files(tmp_path_factory):
 RESULTS = {
     "simulate": (("simulate", "ising", "--shape", "16x16", "--draws", "200", "--sampler", "heat_bath", "--beta", "0.3"), "o.nc"),
     "learn": (("learn", "d.nc", "--engine", "laplace", "--no-check"), "o.nc"),
-    "predict": (("predict", "p.nc", "--members", "4", "--beta", "0.1:0.5:400"), "o.nc"),
+    "predict": (("predict", "p.nc", "--draws", "4", "--beta", "0.1:0.5:400"), "o.nc"),
     "extrapolate": (("extrapolate", "p.nc", "--beta", "0.5"), "o.nc"),
     "report": (("report", "p.nc"), "o.html"),
 }
@@ -165,11 +165,11 @@ def test_a_result_is_kept_in_the_next_place_that_takes_it(files, tmp_path, monke
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "not"))
     monkeypatch.setattr(storage, "write_dataset", full)
-    code, _, err = run(monkeypatch, capsys, "predict", files / "p.nc", "--members", "4", "--beta", "0.3", "-o", tmp_path / "o.nc")
+    code, _, err = run(monkeypatch, capsys, "predict", files / "p.nc", "--draws", "4", "--beta", "0.3", "-o", tmp_path / "o.nc")
     assert code == 2 and f"It was kept in {tmp_path / 'here'}" in err
     assert storage.read_dataset(err.split("kept in ")[1].strip().rstrip("."))["energy"].shape == (1, 5)
     monkeypatch.setattr(storage, "write_dataset", lambda data, path: full(data, tmp_path / "o.nc"))
-    code, _, err = run(monkeypatch, capsys, "predict", files / "p.nc", "--members", "4", "--beta", "0.3", "-o", tmp_path / "o.nc")
+    code, _, err = run(monkeypatch, capsys, "predict", files / "p.nc", "--draws", "4", "--beta", "0.3", "-o", tmp_path / "o.nc")
     assert code == 2 and "No space left" in err and "kept in" not in err
 
 
@@ -247,7 +247,7 @@ def test_a_training_at_the_shell_continues_from_its_checkpoint(files, tmp_path, 
     assert code == 2 and [path.name for path in tmp_path.iterdir()] == ["o.nc.checkpoint.npz"]
     code, *_ = run(monkeypatch, capsys, *arguments)
     assert code == 0 and "continuing from" in caplog.text and [path.name for path in tmp_path.iterdir()] == ["o.nc"]
-    assert tree.record_of(hl.load(tmp_path / "o.nc"))["engine"]["checkpoint"] is None
+    assert posteriors.record_of(hl.load(tmp_path / "o.nc"))["engine"]["checkpoint"] is None
 
 
 # -- streams, and what should never happen --------------------------------------------------------------------------------
@@ -276,7 +276,7 @@ def test_streams_that_are_closed_or_full(files):
 def test_a_result_is_whole_though_nobody_reads_the_table_and_no_stream_is_open(files, tmp_path):
     found = shell(
         files,
-        f"hamlearn predict p.nc --members 4 --beta 0.1:0.4:4 -o {tmp_path}/o.nc | true; echo ${{PIPESTATUS[0]}}\n"
+        f"hamlearn predict p.nc --draws 4 --beta 0.1:0.4:4 -o {tmp_path}/o.nc | true; echo ${{PIPESTATUS[0]}}\n"
         f"hamlearn simulate ising --shape 3x3 --draws 5 -o $'{tmp_path}/\\xff.nc' <&- >&- 2>&-; echo $?\n",
     )
     assert found.stdout.split() == ["0", "0"] and "Traceback" not in found.stderr
@@ -315,8 +315,8 @@ MISTAKES = {
     "draws beyond any memory": (["simulate", "ising", "--draws", "1000000000000", "-o", "d.nc"], "memory"),
     "no draws": (["simulate", "ising", "--draws", "0", "-o", "d.nc"], "--draws"),
     "no chains": (["simulate", "ising", "--chains", "0", "-o", "d.nc"], "--chains"),
-    "no members": (["predict", "bits.csv", "--members", "0", "-o", "c.nc"], "--members"),
-    "too many members": (["predict", "bits.csv", "--members", "1000000000", "-o", "c.nc"], "--members"),
+    "no members": (["predict", "bits.csv", "--draws", "0", "-o", "c.nc"], "--draws"),
+    "too many members": (["predict", "bits.csv", "--draws", "1000000000", "-o", "c.nc"], "--draws"),
     "a level of all": (["predict", "bits.csv", "--level", "1", "-o", "c.nc"], "--level"),
     "a level that is no number": (["predict", "bits.csv", "--level", "nan", "-o", "c.nc"], "--level"),
     "no observable": (["predict", "bits.csv", "--observables", "energy,", "-o", "c.nc"], "--observables"),
@@ -326,10 +326,10 @@ MISTAKES = {
     "a mass that is none": (["simulate", "scalar-field", "--m2", "nan", "-o", "d.nc"], "m2"),
     "states of a system without any": (["simulate", "ising", "--q", "3", "-o", "d.nc"], "--q describes clock and potts"),
     "a path with two extents": (["simulate", "double-well", "--shape", "8x9", "-o", "d.nc"], "--shape 8, not 8x9"),
-    "a window of couplings": (["learn", "bits.csv", "--window", "2", "-o", "p.nc"], "--window describes clusters and local-energy"),
+    "a window of couplings": (["learn", "bits.csv", "--window", "2", "-o", "p.nc"], "--window describes cluster-expansion and local-i"),
     "a shape of every pair": (["learn", "bits.csv", "--shape", "3", "-o", "p.nc"], "--shape describes the lattice of --graph square"),
     "open boundaries of every pair": (["learn", "bits.csv", "--open", "-o", "p.nc"], "--open describes the lattice"),
-    "no window": (["learn", "bits.csv", "--model", "clusters", "--window", "0", "-o", "p.nc"], "--window"),
+    "no window": (["learn", "bits.csv", "--model", "cluster-expansion", "--window", "0", "-o", "p.nc"], "--window"),
     "an odd power": (
         ["learn", "bits.csv", "--space", "reals", "--model", "polynomial-action", "--powers", "3", "-o", "p.nc"],
         "must be even",
@@ -368,7 +368,7 @@ MISTAKES = {
     ),
     "no prediction": (["report", "bits.nc", "--prediction", "bits.nc", "-o", "r.html"], "holds no prediction"),
     "a window beyond the lattice": (
-        ["learn", "bits.csv", "--space", "bits", "--model", "local-energy", "--window", "40", "-o", "p.nc"],
+        ["learn", "bits.csv", "--space", "bits", "--model", "local-interaction", "--window", "40", "-o", "p.nc"],
         "does not fit",
     ),
     "no such file": (["learn", "nothing.csv", "-o", "p.nc"], "no such file"),
@@ -392,8 +392,8 @@ MISTAKES = {
         "powers are written",
     ),
     "options of another model": (
-        ["learn", "bits.csv", "--space", "bits", "--model", "clusters", "--tie", "uniform", "-o", "p.nc"],
-        "--tie describes couplings; leave it out with --model clusters",
+        ["learn", "bits.csv", "--space", "bits", "--model", "cluster-expansion", "--tie", "uniform", "-o", "p.nc"],
+        "--tie describes couplings; leave it out with --model cluster-expansion",
     ),
     "neighbours of couplings": (
         ["learn", "bits.csv", "--space", "bits", "--neighbour", "product", "-o", "p.nc"],

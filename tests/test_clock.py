@@ -13,9 +13,9 @@ import xarray as xr
 
 import hamlearn as hl
 from hamlearn import statistics
-from hamlearn.infer import tree
+from hamlearn.infer import posteriors
 from hamlearn.infer.choose import choose
-from hamlearn.infer.records import bind
+from hamlearn.infer.observations import bind
 
 CLOCKS = ("perf_counter", "monotonic", "time", "process_time")
 
@@ -47,19 +47,19 @@ def path_posterior():
 
 @pytest.fixture(scope="module")
 def path_curve(path_posterior):
-    return hl.predict(path_posterior, [2.0, 8.0], members=40, seed=0)
+    return hl.predict(path_posterior, [2.0, 8.0], draws=40, seed=0)
 
 
 def test_predictions_take_as_many_draws_whatever_the_clock_says(path_posterior, path_curve, clock):
-    found = hl.predict(path_posterior, [2.0, 8.0], members=40, seed=0)
+    found = hl.predict(path_posterior, [2.0, 8.0], draws=40, seed=0)
     assert found["energy"].attrs["method"] == path_curve["energy"].attrs["method"] == "exact (operator)"
     xr.testing.assert_identical(found, path_curve)
 
 
 def test_a_check_runs_however_long_learning_took(clock):
     post = hl.learn(rings(8, 4.0, 400), hl.models.PolynomialAction(powers=(2,)), seed=0)
-    assert tree.record_of(post)["check"]["decision"] != "not run"
-    assert np.isfinite(tree.record_of(post)["seconds"])
+    assert posteriors.record_of(post)["check"]["decision"] != "not run"
+    assert np.isfinite(posteriors.record_of(post)["seconds"])
 
 
 PACKAGE = Path(hl.__file__).parent
@@ -97,12 +97,12 @@ def test_a_posterior_and_its_predictions_do_not_feel_the_clock(spins):
         for name in CLOCKS:
             patch.setattr(time, name, lambda: next(ticks))
         racing = hl.learn(spins, model, engine="laplace", seed=0)
-        curve = hl.predict(racing, 0.5, members=8, seed=0)
+        curve = hl.predict(racing, 0.5, draws=8, seed=0)
     calm = hl.learn(spins, model, engine="laplace", seed=0)
     np.testing.assert_array_equal(racing["posterior"]["J"], calm["posterior"]["J"])
-    assert tree.record_of(racing)["reasons"] == tree.record_of(calm)["reasons"]
+    assert posteriors.record_of(racing)["reasons"] == posteriors.record_of(calm)["reasons"]
     assert hl.verdict(racing) == hl.verdict(calm)
-    xr.testing.assert_identical(curve, hl.predict(calm, 0.5, members=8, seed=0))
+    xr.testing.assert_identical(curve, hl.predict(calm, 0.5, draws=8, seed=0))
 
 
 # What may look at the clock, and why: none of these decides a result.
@@ -113,13 +113,13 @@ MAY_READ_THE_CLOCK = {
     "systems/sampling/loop.py": "when a checkpoint is written",
     "infer/engines/numpyro.py": "when a checkpoint is written",
     "infer/engines/gibbs/runs.py": "when a checkpoint is written",
-    "infer/kinds/dcl.py": "seconds in the record",
-    "infer/kinds/actions.py": "seconds in the record",
-    "infer/kinds/clusters.py": "seconds in the record",
-    "infer/kinds/autoregressive.py": "seconds in the record",
-    "infer/kinds/extensive.py": "seconds in the record",
-    "infer/kinds/local_energy.py": "seconds in the record",
-    "infer/kinds/couplings.py": "seconds in the record",
+    "infer/families/dcl.py": "seconds in the record",
+    "infer/families/actions.py": "seconds in the record",
+    "infer/families/cluster_expansion.py": "seconds in the record",
+    "infer/families/autoregressive.py": "seconds in the record",
+    "infer/families/extensive.py": "seconds in the record",
+    "infer/families/local_interaction.py": "seconds in the record",
+    "infer/families/couplings.py": "seconds in the record",
     "infer/densities/approximate.py": "seconds in the record",
     "infer/engines/torch_training.py": "Training(seconds=...), a limit that the user set",
     "infer/engines/torch_variational.py": "Variational(seconds=...), a limit that the user set",

@@ -452,7 +452,7 @@ def test_results_are_no_microstates(tmp_path, ending):
         microstates(hl.save(post, tmp_path / f"post{ending}"))
     with pytest.raises(HamlearnError, match="this is a posterior"):
         microstates(post)
-    curve = hl.predict(post, [0.5], members=4, observables=["energy"])
+    curve = hl.predict(post, [0.5], draws=4, observables=["energy"])
     xr.testing.assert_equal(storage.read_dataset(hl.save(curve, tmp_path / f"saved{ending}")), curve)
     with pytest.raises(HamlearnError, match=r"no hamlearn posterior.*hamlearn\.storage\.read_dataset"):
         hl.load(tmp_path / f"saved{ending}")

@@ -55,7 +55,7 @@ def simulate(**changes: Any) -> Any:
 
 
 def predict(**changes: Any) -> Any:
-    return lambda: hl.predict(**{"post": post(), "beta": 0.5, "observables": ["energy"], "members": 2, **changes})
+    return lambda: hl.predict(**{"post": post(), "beta": 0.5, "observables": ["energy"], "draws": 2, **changes})
 
 
 NO_NUMBERS = {
@@ -94,9 +94,9 @@ SEEDED = {
     "simulate": lambda seed: simulate(seed=seed)(),
     "predict": lambda seed: predict(seed=seed)(),
     "extrapolate": lambda seed: hl.extrapolate(post(), 0.7, seed=seed),
-    "members": lambda seed: hl.members(post(), 2, seed=seed),
-    "energy": lambda seed: hl.energy(post(), data(), members=2, seed=seed),
-    "action": lambda seed: hl.action(post(), data(), members=2, seed=seed),
+    "members": lambda seed: hl.draw_systems(post(), 2, seed=seed),
+    "energy": lambda seed: hl.energy(post(), data(), draws=2, seed=seed),
+    "action": lambda seed: hl.action(post(), data(), draws=2, seed=seed),
     "sample": lambda seed: hl.sample(network(), 2, seed=seed),
     "estimate": lambda seed: hl.estimate(network(), n=10, seed=seed),
     "correct": lambda seed: INFER.correct(network(), ISING, 0.5, 2, 2, seed=seed),
@@ -130,9 +130,9 @@ FAMILIES = {
         lambda burn: simulate(burn_in=burn, sampler="heat_bath")(),
         {name: value for name, value in NOT_WHOLE.items() if name != "none"} | {"negative": -1},
     ),
-    "members of predict": ("members", lambda members: predict(members=members)(), {**NOT_WHOLE, "zero": 0, "negative": -1}),
-    "members": ("members", lambda n: hl.members(post(), n), {**NOT_WHOLE, "zero": 0, "negative": -1}),
-    "members of energy": ("members", lambda n: hl.energy(post(), data(), n), {**NOT_WHOLE, "zero": 0, "negative": -1}),
+    "draws of predict": ("draws", lambda members: predict(draws=members)(), {**NOT_WHOLE, "zero": 0, "negative": -1}),
+    "draws": ("draws", lambda n: hl.draw_systems(post(), n), {**NOT_WHOLE, "zero": 0, "negative": -1}),
+    "draws of energy": ("draws", lambda n: hl.energy(post(), data(), n), {**NOT_WHOLE, "zero": 0, "negative": -1}),
     "level of predict": ("level", lambda level: predict(level=level)(), {**NO_NUMBERS, "zero": 0, "one": 1, "two": 2, "percent": 90}),
     "shape of predict": (
         "shape|extents",
@@ -404,11 +404,11 @@ FAMILIES |= {
         {"text": "normal", "class": MODELS.Normal, "zero": 0},
     ),
     "interaction of Couplings": ("interaction", lambda found: MODELS.Couplings(SQUARE, interaction=found), WORDS),
-    "window of Clusters": ("window", MODELS.Clusters, {**COUNT, "list": [3, 0], "array": np.ones(2), "large": 100}),
-    "order of Clusters": ("order", lambda order: MODELS.Clusters(order=order), IF_GIVEN),
-    "slab of Clusters": ("slab", lambda slab: MODELS.Clusters(slab=slab), POSITIVE),
-    "expected of Clusters": ("expected", lambda found: MODELS.Clusters(expected=found), POSITIVE),
-    "prior of Clusters": ("prior", lambda found: MODELS.Clusters(prior=found), {"unknown": "x", "none": None, "number": 3}),
+    "window of ClusterExpansion": ("window", MODELS.ClusterExpansion, {**COUNT, "list": [3, 0], "array": np.ones(2), "large": 100}),
+    "order of ClusterExpansion": ("order", lambda order: MODELS.ClusterExpansion(order=order), IF_GIVEN),
+    "slab of ClusterExpansion": ("slab", lambda slab: MODELS.ClusterExpansion(slab=slab), POSITIVE),
+    "expected of ClusterExpansion": ("expected", lambda found: MODELS.ClusterExpansion(expected=found), POSITIVE),
+    "prior of ClusterExpansion": ("prior", lambda found: MODELS.ClusterExpansion(prior=found), {"unknown": "x", "none": None, "number": 3}),
     "powers of PolynomialAction": (
         "powers",
         MODELS.PolynomialAction,
@@ -440,15 +440,15 @@ FAMILIES |= {
         {"unknown": "x", "number": 3, "class": MODELS.Normal},
     ),
     "family of PolynomialAction": ("family", lambda f: MODELS.PolynomialAction(family=f), WORDS),
-    "window of LocalEnergy": ("window", MODELS.LocalEnergy, {**COUNT, "list": [3, 0], "array": np.ones(2)}),
-    "hidden of LocalEnergy": (
+    "window of LocalInteraction": ("window", MODELS.LocalInteraction, {**COUNT, "list": [3, 0], "array": np.ones(2)}),
+    "hidden of LocalInteraction": (
         "hidden",
-        lambda h: MODELS.LocalEnergy(hidden=h),
+        lambda h: MODELS.LocalInteraction(hidden=h),
         {"none": None, "text": "x", "zero": (0,), "half": (1.5,), "empty": ()},
     ),
-    "members of LocalEnergy": ("members", lambda m: MODELS.LocalEnergy(members=m), COUNT),
-    "decay of LocalEnergy": ("decay", lambda d: MODELS.LocalEnergy(decay=d), {k: v for k, v in POSITIVE.items() if k != "none"}),
-    "activation of LocalEnergy": ("activation", lambda a: MODELS.LocalEnergy(activation=a), WORDS),
+    "members of LocalInteraction": ("members", lambda m: MODELS.LocalInteraction(members=m), COUNT),
+    "decay of LocalInteraction": ("decay", lambda d: MODELS.LocalInteraction(decay=d), {k: v for k, v in POSITIVE.items() if k != "none"}),
+    "activation of LocalInteraction": ("activation", lambda a: MODELS.LocalInteraction(activation=a), WORDS),
     "focus of Extensive": ("focus", MODELS.Extensive, COUNT),
     "context of Extensive": ("context", lambda c: MODELS.Extensive(context=c), {**NOT_WHOLE, "negative": -1}),
     "hidden of Extensive": (
@@ -534,13 +534,13 @@ CALLS |= {
         lambda _: learn(model=MODELS.Couplings(SQUARE, prior="spike_slab", fields=None), engine=INFER.Gibbs(draws=10**12))(),
         None,
     ),
-    "absurd number of members": ("need .*iB of memory", lambda _: hl.members(post(), 10**13), None),
+    "absurd number of members": ("need .*iB of memory", lambda _: hl.draw_systems(post(), 10**13), None),
     "checkpoint of simulate": ("checkpoint", lambda _: simulate(checkpoint=3, sampler="heat_bath")(), None),
     "checkpoint of learn": ("checkpoint", lambda _: learn(checkpoint="")(), None),
     "couplings of Potts that are microstates": ("J of Potts", lambda _: SYSTEMS.Potts((2, 2), 3, J=data()), None),
     "graph that is microstates": ("bonds", lambda _: MODELS.Couplings(data()), None),
     "absurd exact sample": ("need .*iB of memory", lambda _: exact.sample(ISING, 0.5, 10**12, 0), None),
-    "absurd number of temperatures": ("need .*iB of memory", lambda _: predict(beta=np.linspace(0.1, 1, 3_000_000), members=64)(), None),
+    "absurd number of temperatures": ("need .*iB of memory", lambda _: predict(beta=np.linspace(0.1, 1, 3_000_000), draws=64)(), None),
     "no posterior": ("posterior", lambda _: hl.extrapolate([], 0.5), None),
     "posteriors in a dictionary": ("posterior", lambda _: hl.extrapolate({"a": post()}, 0.5), None),
 }

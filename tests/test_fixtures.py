@@ -67,13 +67,13 @@ def test_a_posterior_of_an_earlier_version_is_what_it_was(tmp_path, version, nam
     require_attrs(entry, post.attrs, "model", "space", "q", "site_shape", "beta", "beta_declared", "fingerprint")
     assert hl.verdict(post).level == entry["verdict"]
     asked = entry["actions"]
-    found = hl.action(post, np.array(asked["states"]), asked["beta"], members=2, seed=0).values
+    found = hl.action(post, np.array(asked["states"]), asked["beta"], draws=2, seed=0).values
     # Single precision on both sides; constants, of which actions are free, are taken away.
     np.testing.assert_allclose((found - found[:, :1])[:, 1:], asked["differences"], rtol=1e-4, atol=1e-4)
     if "energies" in entry:
         state = np.array(entry["energies"]["state"])
         wanted = entry["energies"]["energies"]
-        energies = hl.energy(post, state.reshape(1, *json.loads(post.attrs["site_shape"])), members=len(wanted))
+        energies = hl.energy(post, state.reshape(1, *json.loads(post.attrs["site_shape"])), draws=len(wanted))
         np.testing.assert_allclose(np.sort(energies.values.ravel()), wanted, rtol=1e-5)
     if "predicted" in entry:
         energy = hl.predict(post, beta=entry["predicted"]["beta"], observables=["energy"], seed=0)["energy"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import hamlearn as hl
-from hamlearn.infer import kinds
+from hamlearn.infer import families
 from hamlearn.systems import lattice
 
 SQUARE = lattice.hypercubic((3, 3))
@@ -23,7 +23,7 @@ LOOPS = {
     "potts with fields": (hl.systems.Potts(4, q=3, h=[0.2, 0.0, -0.2]), hl.models.Couplings(RING, interaction="potts"), "laplace"),
     "rotors, tied": (hl.systems.XY((3, 3)), hl.models.Couplings(SQUARE, tie="uniform", fields=None), "laplace"),
     "general tables": (hl.systems.Potts(4, q=3), hl.models.Couplings(RING), "laplace"),
-    "clusters": (hl.systems.Ising((4, 4)), hl.models.Clusters(window=2), "auto"),
+    "cluster_expansion": (hl.systems.Ising((4, 4)), hl.models.ClusterExpansion(window=2), "auto"),
     "path": (hl.systems.Path(8, hl.systems.DoubleWell(4.0, 2.0)), hl.models.PolynomialAction(powers=(2, 4)), "laplace"),
 }
 
@@ -36,24 +36,26 @@ def test_loop(name, tmp_path):
     if isinstance(model, hl.models.Couplings):
         assert post["posterior"]["J"].dims[:3] == ("chain", "draw", "bond")
         assert post["posterior"].sizes["bond"] == model.bind(system.space, system.lattice.shape).lattice.n_bonds
-    names, theta = kinds.of(post).parameters(post)
+    names, theta = families.of(post).parameters(post)
     assert theta.shape[:2] == (post["posterior"].sizes["chain"], post["posterior"].sizes["draw"]) and theta.shape[2] == len(names)
 
     path = hl.save(post, tmp_path / "post.nc")
     loaded = hl.load(path)
-    assert loaded.identical(hl.load(hl.save(loaded, tmp_path / "again.zarr"))) or np.allclose(kinds.of(loaded).parameters(loaded)[1], theta)
+    assert loaded.identical(hl.load(hl.save(loaded, tmp_path / "again.zarr"))) or np.allclose(
+        families.of(loaded).parameters(loaded)[1], theta
+    )
     assert str(hl.verdict(loaded)) == str(hl.verdict(post))
 
-    member = hl.members(loaded, 2, seed=3)[0]
+    member = hl.draw_systems(loaded, 2, seed=3)[0]
     states = data["state"].values[0, :5]
-    energies = hl.energy(loaded, states, members=4, seed=3)
+    energies = hl.energy(loaded, states, draws=4, seed=3)
     assert energies.dims == ("member", "axis_0")
     assert energies.shape == (4, 5)
     simulated = hl.simulate(member, beta=0.5, draws=20, chains=2, seed=4)
     assert simulated["state"].shape == (2, 20, *system.lattice.shape)
 
     # The energy at the observed temperature is determined by the data: the exact value must lie near the band.
-    curve = hl.predict(loaded, beta=[0.25, 0.5], members=16, seed=5)
+    curve = hl.predict(loaded, beta=[0.25, 0.5], draws=16, seed=5)
     exact = hl.systems.exact.thermodynamics(system, np.array([0.5]))["energy"].item()
     energy = curve["energy"].sel(beta=0.5)
     sd = float(np.hypot(energy.sel(quantity="sd"), energy.sel(quantity="mc_error")))

@@ -72,7 +72,7 @@ def test_a_fork_after_use_is_refused_at_once_by_every_verb():
     calls = {
         "simulate": data, "learn": learn, "predict": lambda: hl.predict(post, 0.3), "verdict": lambda: hl.verdict(post),
         "report": lambda: hl.report(post, "never.html"), "extrapolate": lambda: hl.extrapolate(post, 0.4),
-        "members": lambda: hl.members(post, 2), "energy": lambda: hl.energy(post, np.ones((2, 3, 3))),
+        "members": lambda: hl.draw_systems(post, 2), "energy": lambda: hl.energy(post, np.ones((2, 3, 3))),
         "exact": lambda: hl.systems.exact.thermodynamics(ising, 0.3),
     }
     for name, call in calls.items():

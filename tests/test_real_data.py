@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import hamlearn as hl
-from hamlearn.infer import learn, tree
+from hamlearn.infer import learn, posteriors
 from hamlearn.systems import lattice
 
 
@@ -17,7 +17,7 @@ def test_neurons_pairwise_model_has_the_published_divergence(data_dir):
     order = np.random.default_rng(0).permutation(len(spikes))
     train, test = spikes[order[:20_000]], spikes[order[20_000:]]
     post = learn(hl.microstates(train, space="bits"), hl.models.Couplings(None), engine="map")
-    bound = tree.bound_of(post)
+    bound = posteriors.bound_of(post)
     best = bound.system(bound.from_values(post["point"]["J"].values, post["point"]["h"].values))
     states, probability = hl.systems.exact.distribution(best, 1.0)
     place = 2 ** np.arange(15)
@@ -73,7 +73,7 @@ def test_contacts_of_a_protein_family_reach_the_published_precision(data_dir):
     states = np.array([[max("-ACDEFGHIKLMNPQRSTVWY".find(letter), 0) for letter in one] for one in sequences])
     data = hl.microstates(states, space="states", q=21, weights=np.loadtxt(gzip.open(folder / "weights_14.gz", "rt")))
     post = learn(data, hl.models.Couplings(None, prior=hl.models.Normal(0.1)))
-    assert tree.record_of(post)["optimum"]["converged"]
+    assert posteriors.record_of(post)["optimum"]["converged"]
     strength = hl.infer.interaction_strength(post, ignore_state=0, average_product_correction=True)
     i, j = strength["site_i"].values, strength["site_j"].values
     table = np.loadtxt(folder / "tab_cont")

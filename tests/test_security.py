@@ -55,7 +55,7 @@ CALLS = ASYNC | {
 }
 IMPORTERS = {  # which module is imported is decided by a dictionary in the same file, never by what is read
     "__init__.py",
-    "infer/kinds/__init__.py",
+    "infer/families/__init__.py",
 }
 
 
@@ -129,7 +129,7 @@ print(json.dumps([len(files), events]))
 def test_reading_opens_the_file_and_does_nothing_else(tmp_path):
     versions = sorted(make.HERE.glob("*/manifest.json"))
     for path in versions[-1].parent.glob("*.zip"):
-        if path.name.startswith(("microstates", "couplings.", "clusters", "flow-affine", "extrapolated-networks")):
+        if path.name.startswith(("microstates", "couplings.", "cluster_expansion", "flow-affine", "extrapolated-networks")):
             with zipfile.ZipFile(path) as archive:
                 archive.extractall(tmp_path)
     done = subprocess.run([sys.executable, "-c", WATCHED, tmp_path], capture_output=True, text=True, check=False)

@@ -27,7 +27,7 @@ import xarray as xr
 import hamlearn as hl
 from hamlearn import memory, storage
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import tree
+from hamlearn.infer import posteriors
 from hamlearn.storage import bombs
 
 STATES = np.random.default_rng(0).choice(np.array([-1, 1], np.int8), size=(12, 4))
@@ -460,4 +460,4 @@ def test_a_posterior_whose_draws_are_not_those_of_its_model_is_refused(post, tmp
         refused(path, "cannot read", reader=hl.load)
     monkeypatch.undo()
     post.to_netcdf(path, engine="h5netcdf")  # another program: no digest
-    assert tree.load(path).equals(post)
+    assert posteriors.load(path).equals(post)

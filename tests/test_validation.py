@@ -383,7 +383,7 @@ POSTERIORS = {
 @pytest.mark.parametrize(("post", "message"), POSTERIORS.values(), ids=POSTERIORS)
 def test_a_spoiled_posterior_is_refused_by_every_verb(post, message, tmp_path):
     verbs = {
-        "members": lambda: hl.members(post, 2),
+        "members": lambda: hl.draw_systems(post, 2),
         "energy": lambda: hl.energy(post, GOOD),
         "action": lambda: hl.action(post, GOOD),
         "predict": lambda: hl.predict(post, 0.5, observables=["energy"]),
@@ -401,7 +401,7 @@ def test_a_spoiled_posterior_is_refused_by_every_verb(post, message, tmp_path):
 
 
 def test_an_untouched_posterior_comes_through():
-    assert hl.verdict(POST).level and hl.members(POST, 2)
+    assert hl.verdict(POST).level and hl.draw_systems(POST, 2)
     assert hl.predict(POST, 0.5, observables=["energy"])["energy"].shape == (1, 5)
 
 

@@ -81,7 +81,7 @@ def truth(beta: float) -> dict[str, np.ndarray]:
 def predicted(post: object, beta: float, seed: int) -> dict[str, np.ndarray]:
     """The same of every member, ``(member, bin)``."""
     grid, found = np.linspace(-4.5, 4.5, 181), {name: [] for name in KINDS}
-    for member in hl.members(post, MEMBERS, seed):
+    for member in hl.draw_systems(post, MEMBERS, seed):
         one = exact.expectations(member, beta)
         found["x"].append(binned(one["position"].values, one["density"].values, EDGES))
         found["correlation"].append(one["correlation"].values)

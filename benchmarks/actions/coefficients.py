@@ -58,10 +58,10 @@ def one_set(setting: dict, index: int) -> dict:
     for sources, target in setting["extrapolate"]:
         joined = extrapolate([posts[beta] for beta in sources], target, seed=index)
         x = paths(setting["n_tau"], target, 2000, seed=77_000 + index)
-        learned, true = hl.action(joined, x, members=64, seed=index).values, action(x, target)
+        learned, true = hl.action(joined, x, draws=64, seed=index).values, action(x, target)
         error = learned - true
         weight = np.exp(-(error - error.min(1, keepdims=True)))
-        facts = hl.infer.tree.record_of(joined)["extrapolation"]
+        facts = hl.infer.posteriors.record_of(joined)["extrapolation"]
         row["extrapolations"][f"{'+'.join(f'{b:g}' for b in sources)} -> {target:g}"] = {
             "r2": float(np.corrcoef(learned.mean(0), true)[0, 1] ** 2),
             "ess": float((weight.sum(1) ** 2 / (weight**2).sum(1)).mean() / len(true)),

@@ -26,7 +26,7 @@ import numpy as np
 import hamlearn as hl
 from hamlearn import models, systems
 from hamlearn.infer import Training
-from hamlearn.infer.kinds.autoregressive import evaluators
+from hamlearn.infer.families.autoregressive import evaluators
 from hamlearn.systems.exact.path import log_partition
 
 HERE = File(__file__).parent / "results"
@@ -107,7 +107,7 @@ def extrapolate(index: int) -> dict:
     post = hl.infer.extrapolate(posts, beta=target)
     seconds = time.perf_counter() - started
     fresh = exact_paths(n_tau, target, TESTS[n_tau], seed=2002)["state"].values.reshape(-1, n_tau)
-    compared = hl.infer.compare_actions(post, fresh, path, target, members=16)
+    compared = hl.infer.compare_actions(post, fresh, path, target, draws=16)
     record = json.loads(post.attrs["record"])
     links = {beta: exact_paths(n_tau, beta, TESTS[n_tau], seed=5)["state"].values.reshape(-1, n_tau) for beta in (*betas, target)}
     long = {beta: float((np.abs(np.roll(x, -1, -1) - x).max(-1) > 2).mean()) for beta, x in links.items()}

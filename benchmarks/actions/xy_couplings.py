@@ -83,7 +83,7 @@ def predict(temperature: float, index: int) -> None:
     model = hl.models.Couplings(hl.systems.lattice.hypercubic(SHAPE), tie="uniform", fields=None)
     post = hl.infer.learn(data_at(temperature, 7 + index), model, likelihood="pseudo", engine="laplace")
     started, cpu = time.perf_counter(), time.process_time()
-    curve = hl.infer.predict(post, [1 / other for other in TEMPERATURES], observables=NAMES, members=32, seed=index)
+    curve = hl.infer.predict(post, [1 / other for other in TEMPERATURES], observables=NAMES, draws=32, seed=index)
     row = {"seconds": time.perf_counter() - started, "cpu": time.process_time() - cpu}
     for k, other in enumerate(TEMPERATURES):
         found = {name: [float(curve[name].isel(beta=k).sel(quantity=q)) for q in QUANTITIES] for name in NAMES}

@@ -15,7 +15,7 @@ import numpy as np
 
 import hamlearn as hl
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import tree
+from hamlearn.infer import posteriors
 from hamlearn.systems import lattice
 
 GRID, BETA = lattice.hypercubic((3, 3)), 0.5
@@ -43,7 +43,7 @@ def covered(seed: int, updates: int) -> tuple[int, float, float] | None:
         post = hl.infer.learn(data, hl.models.Couplings(GRID), likelihood="exact", engine="laplace", seed=seed)
     except HamlearnError:
         return None  # fewer than three batches
-    found = tree.record_of(post)["calibration"]
+    found = posteriors.record_of(post)["calibration"]
     draws = np.concatenate([post["posterior"][name].values.reshape(-1, size) for name, size in (("J", 18), ("h", 9))], 1)
     lower, upper = np.quantile(draws, [0.05, 0.95], axis=0)
     inside = np.mean((lower < np.append(truth, np.zeros(9))) & (upper > np.append(truth, np.zeros(9))))

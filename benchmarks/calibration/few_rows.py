@@ -59,7 +59,7 @@ def drawn(name: str, rows: int, index: int) -> tuple[Any, Any, np.ndarray, np.nd
 
 
 def share(draws: np.ndarray, truth: np.ndarray) -> float:
-    """Part of the truths inside their interval."""
+    """Observations of the truths inside their interval."""
     low, high = np.quantile(draws.reshape(-1, len(truth)), [0.05, 0.95], axis=0)
     return float(np.mean((low <= truth) & (truth <= high)))
 

@@ -36,7 +36,7 @@ import hamlearn as hl
 from hamlearn.data import build
 from hamlearn.infer import NUTS, Gibbs, LaplaceApproximation, learn
 from hamlearn.infer.engines import numpyro as nuts
-from hamlearn.infer.tree import theta_draws
+from hamlearn.infer.posteriors import theta_draws
 from hamlearn.systems import SPINS, exact
 
 sys.path.insert(0, str(Path(__file__).parent))

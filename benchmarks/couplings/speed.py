@@ -25,8 +25,8 @@ from hamlearn.data import build
 from hamlearn.infer import calibrate as calibration_room
 from hamlearn.infer.engines import numpyro as engine_room
 from hamlearn.infer.likelihoods import composite
+from hamlearn.infer.observations import bind
 from hamlearn.infer.optimum import maximise
-from hamlearn.infer.records import bind
 from hamlearn.infer.settings import NUTS
 
 BETA = 0.5

@@ -56,7 +56,7 @@ def likelihood(beta: float, draws: int, epochs: int, hidden: int, batch: int, av
     settings = hl.infer.Training(epochs=epochs, batch=batch, heldout=0.02, augment=("translation", "point"), threads=1)
     model = hl.models.Autoregressive(hidden=hidden, symmetry=["z2"])
     post = hl.infer.learn(data, model, engine=settings, seed=seed)
-    record = hl.infer.tree.record_of(post)
+    record = hl.infer.posteriors.record_of(post)
     # Held-out −ln q against the exact −ln p of the same states: the energy's scatter cancels.
     fresh = exact.sample(system, beta, 100_000, seed=1000 * seed + 2)
     log_p = -beta * np.asarray(system.energy(fresh)) - exact.log_partition(system, beta)
@@ -115,7 +115,7 @@ def variational(extent: int, seconds: float, hidden: int, batch: int, device: st
     system, beta = Ising((extent, extent)), 0.44
     settings = hl.infer.Variational(steps=1_000_000, batch=batch, seconds=seconds, threads=1 if device == "cpu" else None, device=device)
     post = hl.approximate(system, beta, hl.models.Autoregressive(hidden=hidden, symmetry=["z2"]), engine=settings)
-    record = hl.infer.tree.record_of(post)
+    record = hl.infer.posteriors.record_of(post)
     known = exact.log_partition(system, beta)
     if extent > 9:  # beyond the transfer matrix: cluster Monte Carlo is the other side's witness
         states = hl.simulate(system, beta=beta, draws=500, chains=16, seed=5, sampler="swendsen_wang", thin="auto")

@@ -20,9 +20,9 @@ import numpy as np
 
 import hamlearn as hl
 from hamlearn.data import build
-from hamlearn.infer import kinds
-from hamlearn.systems import EdwardsAnderson, Ising, Tiles, exact
-from hamlearn.systems.sampling.tiles import TileEngine
+from hamlearn.infer import families
+from hamlearn.systems import EdwardsAnderson, InteractionTables, Ising, exact
+from hamlearn.systems.sampling.table_heat_bath import TableEngine
 from hamlearn.systems.sampling.vectorised import JaxEngine, parameters_of
 
 RESULTS = Path(__file__).parent / "results"
@@ -88,11 +88,11 @@ def energy_errors(name: str, sets: int, size: int, first: int) -> list[dict[str,
     for seed in range(first, first + sets):
         data = microstates(BETAS[name], size, seed)
         wall, cpu = time.perf_counter(), time.process_time()
-        post = kinds.learn(data, hl.models.Clusters(window=3), seed=seed)
+        post = families.learn(data, hl.models.ClusterExpansion(window=3), seed=seed)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         probability = post["posterior"]["included"].mean(("chain", "draw"))
         selected = {str(term) for term in probability["term"].values[probability.values > 0.5]}
-        learned = np.asarray(hl.energy(post, states, members=64, seed=0)).mean(0)
+        learned = np.asarray(hl.energy(post, states, draws=64, seed=0)).mean(0)
         error = learned - learned.mean() - truth
         z = [
             (float(post["point"]["K"].sel(term=term)) - 1) / max(float(post["posterior"]["K"].sel(term=term).std()), 1e-9)
@@ -117,11 +117,11 @@ def transfer(sets: int, first: int, betas: tuple[str, ...], members: int, shapes
     rows = []
     for name in betas:
         for seed in range(first, first + sets):
-            post = kinds.learn(microstates(BETAS[name], 100_000, seed), hl.models.Clusters(window=3), seed=seed)
+            post = families.learn(microstates(BETAS[name], 100_000, seed), hl.models.ClusterExpansion(window=3), seed=seed)
             for extent in shapes:
                 targets = [CRITICAL] if len(betas) == 1 else [0.34, 0.44, 0.54]
                 started = time.perf_counter()
-                curve = hl.predict(post, targets, shape=(extent, extent), members=members, seed=seed)
+                curve = hl.predict(post, targets, shape=(extent, extent), draws=members, seed=seed)
                 seconds = time.perf_counter() - started
                 for beta in targets:
                     known = exact.thermodynamics(Ising((extent, extent)), beta)
@@ -178,13 +178,15 @@ def speed() -> list[dict[str, Any]]:
 
     noise = lambda size: generator.normal(size=size) / 10
     worlds = {
-        "nearest-neighbour pairs as 2x2 tiles": Tiles((16, 16), 2, table(2)),
-        "all ten terms of a 2x2 window": Tiles((16, 16), 2, noise(16)),
-        "all 400 terms of a 3x3 window": Tiles((16, 16), 3, table(3) + noise(512)),
-        "extensive network, focus 2 and context 1 (any function of 4x4 spins)": Tiles((16, 16), 4, table(4, 1, 3) + noise(65536), 2),
+        "nearest-neighbour pairs as 2x2 tiles": InteractionTables((16, 16), 2, table(2)),
+        "all ten terms of a 2x2 window": InteractionTables((16, 16), 2, noise(16)),
+        "all 400 terms of a 3x3 window": InteractionTables((16, 16), 3, table(3) + noise(512)),
+        "extensive network, focus 2 and context 1 (any function of 4x4 spins)": InteractionTables(
+            (16, 16), 4, table(4, 1, 3) + noise(65536), 2
+        ),
     }
     engines = {"pair energy, JAX heat bath": JaxEngine(ising.lattice, *parameters_of(ising), beta, "heat_bath")}
-    engines |= {name: TileEngine([world], beta) for name, world in worlds.items()}
+    engines |= {name: TableEngine([world], beta) for name, world in worlds.items()}
     rows = []
     for name, engine in engines.items():
         state = engine.init(generator.choice([-1, 1], (*engine.lead, 256)).astype(np.int8), np.random.SeedSequence(1))
@@ -206,9 +208,9 @@ def glass(sets: int, first: int, size: int) -> list[dict[str, Any]]:
         states = exact.sample(system, 0.6, size, seed=seed)
         data = build(states[None], beta=0.6, space=system.space, lattice=system.lattice, attrs={"independent": 1})
         cpu = time.process_time()
-        post = kinds.learn(data, hl.models.Clusters(window=2, tie="site"), seed=seed)
+        post = families.learn(data, hl.models.ClusterExpansion(window=2, tie="site"), seed=seed)
         cpu = time.process_time() - cpu
-        reference = kinds.learn(data, hl.models.Couplings(system.lattice, fields=None), likelihood="pseudo", engine="mle", seed=seed)
+        reference = families.learn(data, hl.models.Couplings(system.lattice, fields=None), likelihood="pseudo", engine="mle", seed=seed)
         probability = post["posterior"]["included"].mean(("chain", "draw"))
         chosen = probability.values > 0.5
         test = exact.sample(system, 0.6, 2000, seed=seed + 1)
@@ -216,7 +218,7 @@ def glass(sets: int, first: int, size: int) -> list[dict[str, Any]]:
         row: dict[str, Any] = {"seed": seed, "size": size, "cpu": cpu, "selected": int(chosen.sum())}
         row["false"] = int((chosen & (probability["order"].values != 2)).sum())
         for name, one in (("rmse", post), ("rmse_known_graph", reference)):
-            error = np.asarray(hl.energy(one, test, members=64)).mean(0) - truth
+            error = np.asarray(hl.energy(one, test, draws=64)).mean(0) - truth
             row[name] = float(error.std())
         rows.append({**row, "spread": float(truth.std())})
         print(json.dumps(rows[-1]), flush=True)
@@ -229,7 +231,7 @@ def rms(values: Any) -> float:
 
 
 def report(record: dict[str, list[dict[str, Any]]]) -> str:
-    lines = ["# Sparse cluster expansions on 8×8 Ising data (`models.Clusters(window=3)`, 400 candidate terms)", ""]
+    lines = ["# Sparse cluster expansions on 8×8 Ising data (`models.ClusterExpansion(window=3)`, 400 candidate terms)", ""]
     lines += [
         "Data: exact samples of 8×8 Ising. Test set: 100 states of every allowed energy, uniform within a level (exact samples at 13",
         "temperatures sorted by energy; positive energies by flipping a sublattice), means subtracted; energy of a posterior = mean of 64",
@@ -280,7 +282,11 @@ def report(record: dict[str, list[dict[str, Any]]]) -> str:
             lines.append("| " + " | ".join(map(str, cells)) + " |")
         lines += ["", f"rms of all {len(every)} z: {rms(every):.2f}."]
     if record.get("glass"):
-        lines += ["", '## Edwards–Anderson glasses 8×8, β = 0.6, `Clusters(window=2, tie="site")`: 640 candidates, 128 true bonds', ""]
+        lines += [
+            "",
+            '## Edwards–Anderson glasses 8×8, β = 0.6, `ClusterExpansion(window=2, tie="site")`: 640 candidates, 128 true bonds',
+            "",
+        ]
         lines += ["| glass | samples | selected | no pair among them | RMSE of energy, new samples | graph known | sd of energy | CPU s |"]
         lines += ["| --- | --- | --- | --- | --- | --- | --- | --- |"]
         for row in record["glass"]:

@@ -3,7 +3,7 @@
     python benchmarks/dcl/clusters_few_rows.py [--sets 6] [--rows 1000 5000] [--minutes 8]
 
 8×8 spins with three pairs (0.35, 0.3, −0.12) and a four-spin term (0.15) of the 3×3 window, observed at β = 1 by heat bath
-(20 chains, burn-in 1500, 4 sweeps a row), learned by ``Clusters(window=3)``, nothing tuned. A row of the table is one number
+(20 chains, burn-in 1500, 4 sweeps a row), learned by ``ClusterExpansion(window=3)``, nothing tuned. A row of the table is one number
 of rows M: the share of 90 % intervals of these four terms that hold the truth, their mean shift towards strength in standard
 errors, false terms, and
 the share of data sets whose band of the heat capacity at β = 0.5 holds that of the truth (a simulation of its own, 20 000 draws).
@@ -28,7 +28,7 @@ STRENGTHS, FOUR = {1: 0.35, 2: 0.3, 3: -0.12}, 0.15
 
 def truth() -> tuple[object, np.ndarray]:
     """The family on its sites, and the strengths."""
-    bound = hl.models.Clusters(window=3).bind(hl.systems.SPINS, (8, 8))
+    bound = hl.models.ClusterExpansion(window=3).bind(hl.systems.SPINS, (8, 8))
     strengths = np.zeros(bound.n_params)
     for place, value in STRENGTHS.items():
         strengths[place] = value
@@ -39,12 +39,12 @@ def truth() -> tuple[object, np.ndarray]:
 def one(bound, strengths: np.ndarray, heat: float, rows: int, seed: int) -> dict[str, object]:
     """One data set."""
     data = hl.simulate(bound.system(strengths), beta=1.0, draws=rows // 20, chains=20, seed=seed, burn_in=1500, thin=4)
-    post = hl.learn(data, hl.models.Clusters(window=3), seed=seed)
+    post = hl.learn(data, hl.models.ClusterExpansion(window=3), seed=seed)
     draws = post["posterior"]["K"].values.reshape(-1, bound.n_params)
     exist = np.flatnonzero(strengths)
     low, high = np.quantile(draws, [0.05, 0.95], axis=0)
     shift = (draws.mean(0) - strengths)[exist] / draws.std(0)[exist] * np.sign(strengths[exist])
-    curve = hl.predict(post, beta=0.5, observables=["heat_capacity"], members=24, seed=seed)["heat_capacity"].sel(beta=0.5)
+    curve = hl.predict(post, beta=0.5, observables=["heat_capacity"], draws=24, seed=seed)["heat_capacity"].sel(beta=0.5)
     return {
         "inside": ((low <= strengths) & (strengths <= high))[exist].tolist(),
         "shift": shift.tolist(),

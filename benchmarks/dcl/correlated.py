@@ -23,8 +23,8 @@ import numpy as np
 from clusters import CRITICAL, RESULTS, energy_uniform
 
 import hamlearn as hl
-from hamlearn.infer import tree
-from hamlearn.infer.kinds import dcl
+from hamlearn.infer import posteriors
+from hamlearn.infer.families import dcl
 
 PUBLISHED = {"dcl": "12.489 (5.12e7)", "autoregressive": "17.619 (5.12e7)"}
 MEMBERS = 32
@@ -56,8 +56,8 @@ def model_of(name: str) -> tuple[Any, Any]:
     density = hl.models.Autoregressive("made", hidden=128, symmetry=("translation",), members=1 if name == "dcl" else 4)
     training = hl.infer.Training(epochs=4, threads=1)
     found = {
-        "clusters": (hl.models.Clusters(window=3), "auto"),
-        "local_energy": (hl.models.LocalEnergy(), "auto"),
+        "cluster_expansion": (hl.models.ClusterExpansion(window=3), "auto"),
+        "local_interaction": (hl.models.LocalInteraction(), "auto"),
         "dcl": (hl.models.DCL(density), training),
         "autoregressive": (density, training),
     }
@@ -77,9 +77,9 @@ def measure(name: str, first: int, sets: int, size: int) -> list[dict[str, Any]]
         if name == "autoregressive":  # without the average over translations, which takes 64 evaluations
             each = np.stack([-one.log_prob(test) / CRITICAL for one in dcl._evaluators(post)])
         else:
-            each = np.stack([np.asarray(system.energy(test), float) for system in hl.members(post, MEMBERS)])
+            each = np.stack([np.asarray(system.energy(test), float) for system in hl.draw_systems(post, MEMBERS)])
         each -= each.mean(1, keepdims=True)
-        mean, verdict, record = each.mean(0), hl.verdict(post), tree.record_of(post)
+        mean, verdict, record = each.mean(0), hl.verdict(post), posteriors.record_of(post)
         lower, upper = np.quantile(each, [0.05, 0.95], axis=0)
         rows.append(
             {
@@ -133,7 +133,9 @@ def report(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--model", choices=("clusters", "local_energy", "dcl", "autoregressive"), default="clusters")
+    options.add_argument(
+        "--model", choices=("cluster_expansion", "local_interaction", "dcl", "autoregressive"), default="cluster_expansion"
+    )
     options.add_argument("--sets", type=int, default=1)
     options.add_argument("--first", type=int, default=0)
     options.add_argument("--size", type=int, default=200_000)

@@ -24,8 +24,8 @@ from clusters import BETAS, PUBLISHED, RESULTS, energy_uniform, microstates, ref
 
 import hamlearn as hl
 from hamlearn.data import build
-from hamlearn.infer import kinds, tree
-from hamlearn.infer.kinds import dcl
+from hamlearn.infer import families, posteriors
+from hamlearn.infer.families import dcl
 from hamlearn.systems import exact
 from hamlearn.systems.sampling import simulate_systems
 
@@ -76,11 +76,11 @@ def measure(name: str, sets: int, first: int, profile: str) -> list[dict[str, An
     rows = []
     for seed in range(first, first + sets):
         post, seconds = learned(name, seed, consistent=True, profile=profile)
-        each = [system.energy(test) - energies for system in hl.members(post, 32)]
+        each = [system.energy(test) - energies for system in hl.draw_systems(post, 32)]
         plain, _ = learned(name, seed, consistent=False, profile=profile)
         direct = -dcl._evaluators(_density(plain))[0].log_prob(test) / BETAS[name] - energies
-        fitted = hl.members(plain, 1)[0].energy(test) - energies
-        record = tree.record_of(post)
+        fitted = hl.draw_systems(plain, 1)[0].energy(test) - energies
+        record = posteriors.record_of(post)
         rows.append(
             {
                 "seed": seed,
@@ -100,9 +100,9 @@ def measure(name: str, sets: int, first: int, profile: str) -> list[dict[str, An
 
 def _density(post: Any) -> Any:
     """The density within a posterior, as a posterior of its own."""
-    model = tree.model_of(post).autoregressive
+    model = posteriors.model_of(post).autoregressive
     groups = {"posterior": post["posterior"].to_dataset(), "weights": post["density_weights"].to_dataset()}
-    found = hl.infer.tree.xr.DataTree.from_dict(groups)
+    found = hl.infer.posteriors.xr.DataTree.from_dict(groups)
     found.attrs = {**post.attrs, "model": json.dumps(model.to_dict())}
     return found
 
@@ -112,7 +112,7 @@ def transfer(name: str, betas: tuple[float, ...], extents: tuple[int, ...]) -> l
     post, _ = learned(name, 0, consistent=True)
     rows = []
     for size, beta in product(extents, betas):
-        started, systems = time.process_time(), kinds.of(post).members(post, 8, 0, (size, size))
+        started, systems = time.process_time(), families.of(post).draw_systems(post, 8, 0, (size, size))
         states = simulate_systems(systems, beta, draws=2500, chains=8, burn_in=3000, thin=15, seed=size)[:, 0]
         chains = {
             "energy": np.stack([system.energy(one).mean(-1) / size**2 for system, one in zip(systems, states, strict=True)]),

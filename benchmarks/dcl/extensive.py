@@ -19,7 +19,7 @@ import numpy as np
 from clusters import RESULTS
 
 import hamlearn as hl
-from hamlearn.infer import kinds, tree
+from hamlearn.infer import families, posteriors
 from hamlearn.systems import exact
 
 PUBLISHED = {0: "", 1: 0.028, 2: 1.090, 3: 14.816}
@@ -46,9 +46,9 @@ def measure(context: int, count: int, *, plain: bool) -> dict[str, Any]:
     engine = hl.infer.Training(epochs=40, batch=128, learning_rate=2e-3, patience=40, weight_decay=0.0)
     post = hl.infer.distill(labelled, ising, model, engine=engine, seed=0)
     seconds = time.process_time() - started
-    member = hl.members(post, 1)[0]
+    member = hl.draw_systems(post, 1)[0]
     large = np.concatenate([np.tile(fresh[::1000], (1, 16, 16)), np.random.default_rng(5).choice([-1, 1], size=(5, 128, 128))])
-    system = kinds.of(post).members(post, 1, 0, (128, 128))[0]
+    system = families.of(post).draw_systems(post, 1, 0, (128, 128))[0]
     difference = np.asarray(system.energy(large)) - hl.systems.Ising((128, 128)).energy(large)
     # The constant is that of a tile: 256 times that of 8×8.
     offset = float(np.mean(np.asarray(member.energy(fresh)) - ising.energy(fresh))) * 256
@@ -59,7 +59,7 @@ def measure(context: int, count: int, *, plain: bool) -> dict[str, Any]:
         "error": median_error(member, ising, fresh),
         "large": float(np.median(np.abs(difference - offset))),
         "seconds": seconds,
-        "held_out": tree.record_of(post)["held_out_error"][0],
+        "held_out": posteriors.record_of(post)["held_out_error"][0],
     }
 
 

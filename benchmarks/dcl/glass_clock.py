@@ -22,7 +22,7 @@ from clusters import RESULTS, keep
 
 import hamlearn as hl
 from hamlearn.data import build
-from hamlearn.infer import tree
+from hamlearn.infer import posteriors
 from hamlearn.systems import Clock, EdwardsAnderson, exact
 
 SIZE, OBSERVED = 100_000, 0.5
@@ -40,8 +40,8 @@ def learned(data: Any, model: Any, seed: int, **options: Any) -> tuple[Any, floa
 def clock_model(name: str, system: Any) -> tuple[Any, dict[str, Any]]:
     if name == "couplings":
         return hl.models.Couplings(system.lattice, tie="uniform", fields=None, interaction="clock"), {"engine": "laplace"}
-    if name == "local_energy":
-        return hl.models.LocalEnergy(window=2), {}
+    if name == "local_interaction":
+        return hl.models.LocalInteraction(window=2), {}
     density = hl.models.Autoregressive("made", hidden=128, symmetry=("translation",))
     return hl.models.DCL(density), {"engine": hl.infer.Training(epochs=6, threads=1)}
 
@@ -55,9 +55,9 @@ def clock(name: str, beta: float, first: int, sets: int) -> list[dict[str, Any]]
         data = hl.simulate(system, beta=beta, seed=seed, progress=False, **options)
         model, more = clock_model(name, system)
         post, seconds = learned(data, model, seed, **more)
-        each = [np.subtract(*one.energy(pairs)) - truth for one in hl.members(post, 32)]
+        each = [np.subtract(*one.energy(pairs)) - truth for one in hl.draw_systems(post, 32)]
         row = {"model": name, "beta": beta, "seed": seed, "rmse": rms(np.mean(each, 0)), "member": rms(each)}
-        row |= {"spread": float(truth.std()), "ess": float(tree.record_of(post)["calibration"]["ess"]), "seconds": seconds}
+        row |= {"spread": float(truth.std()), "ess": float(posteriors.record_of(post)["calibration"]["ess"]), "seconds": seconds}
         print(json.dumps(row), flush=True)
         rows.append(row)
         keep("clock", rows, ("model", "beta", "seed"), "glass_clock.json")
@@ -67,8 +67,8 @@ def clock(name: str, beta: float, first: int, sets: int) -> list[dict[str, Any]]
 def glass_model(name: str, system: Any) -> tuple[Any, dict[str, Any]]:
     if name == "couplings":
         return hl.models.Couplings(system.lattice, fields=None), {"likelihood": "pseudo", "engine": "laplace"}
-    if name == "clusters":
-        return hl.models.Clusters(window=2, tie="site"), {}
+    if name == "cluster_expansion":
+        return hl.models.ClusterExpansion(window=2, tie="site"), {}
     density = hl.models.Autoregressive("made", hidden=256)
     energy = hl.models.Extensive(1, 1, (32, 32), activation="silu", site_aware=True)
     return hl.models.DCL(density, energy, members=16), {"engine": hl.infer.Training(epochs=8, threads=1)}
@@ -86,10 +86,10 @@ def glass(name: str, first: int, sets: int) -> list[dict[str, Any]]:
         for label, beta in (("observed", OBSERVED), ("cold", 1.0)):
             fresh = exact.sample(system, beta, 4000, seed=1000 + seed)
             truth = np.asarray(system.energy(fresh))
-            row[f"rmse_{label}"] = float((np.mean([one.energy(fresh) for one in hl.members(post, 16)], 0) - truth).std())
+            row[f"rmse_{label}"] = float((np.mean([one.energy(fresh) for one in hl.draw_systems(post, 16)], 0) - truth).std())
             row[f"spread_{label}"] = float(truth.std())
         started = time.process_time()
-        curve = hl.predict(post, BETAS, observables=OBSERVABLES, members=16, seed=seed)
+        curve = hl.predict(post, BETAS, observables=OBSERVABLES, draws=16, seed=seed)
         known = exact.thermodynamics(system, np.array(BETAS))
         moments = [np.abs(exact.sample(system, beta, 40_000, seed=2000 + seed).mean((1, 2))) for beta in BETAS]
         for what in OBSERVABLES:
@@ -169,7 +169,7 @@ def report(record: dict[str, list[dict[str, Any]]]) -> str:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--part", choices=("clock", "glass", "report"), default="report")
-    options.add_argument("--model", choices=("local_energy", "clusters", "dcl", "couplings"), default="couplings")
+    options.add_argument("--model", choices=("local_interaction", "cluster_expansion", "dcl", "couplings"), default="couplings")
     options.add_argument("--beta", type=float, default=0.25, help="of the clock model's data; the transition is at 0.67")
     options.add_argument("--sets", type=int, default=1)
     options.add_argument("--first", type=int, default=1, help="seed of the first data set or glass")

@@ -3,7 +3,7 @@
     python benchmarks/dcl/local_energy.py --beta c --sets 6     (or 0.25, 0.125)
     python benchmarks/dcl/local_energy.py --beta random         (10⁴ microstates at T = 4, pairs of random states)
 
-The form of the Hamiltonian is not given: the model is ``LocalEnergy()`` with its defaults, whose network decides on held-out
+The form of the Hamiltonian is not given: the model is ``LocalInteraction()`` with its defaults, whose network decides on held-out
 data whether there are interactions beyond pairs. Test set and error as in clusters.py: equal numbers of every allowed energy,
 root mean square after subtracting the mean, root mean square over data sets. Results of single runs are kept in
 results/local_energy.json; results/local_energy.md is written from all of them.
@@ -20,8 +20,8 @@ import numpy as np
 from clusters import BETAS, PUBLISHED, RESULTS, energy_uniform, microstates
 
 import hamlearn as hl
-from hamlearn.infer import tree
-from hamlearn.infer.kinds import local_energy
+from hamlearn.infer import posteriors
+from hamlearn.infer.families import local_energy
 
 LIMIT, PAIRS_BOUND = 0.5, {"c": 0.40, "0.25": 0.27, "0.125": 0.43}
 
@@ -33,7 +33,7 @@ def rms(values: Any) -> float:
 def one(beta: float, size: int, seed: int) -> tuple[Any, float]:
     data = microstates(beta, size, seed)
     started = time.process_time()
-    post = hl.infer.learn(data, hl.models.LocalEnergy(), seed=seed)
+    post = hl.infer.learn(data, hl.models.LocalInteraction(), seed=seed)
     return post, time.process_time() - started
 
 
@@ -45,13 +45,13 @@ def measure(name: str, first: int, sets: int) -> list[dict[str, Any]]:
         test, energies = energy_uniform()
     for seed in range(first, first + sets):
         post, seconds = one(BETAS["0.25" if name == "random" else name], 10_000 if name == "random" else 100_000, 500 + seed)
-        systems = [local_energy.point(post), *hl.members(post, 16)]
+        systems = [local_energy.point(post), *hl.draw_systems(post, 16)]
         if name == "random":
             truth = np.subtract(*ising.energy(pairs))
             errors = [rms(np.subtract(*system.energy(pairs)) - truth) for system in systems]
         else:
             errors = [float((system.energy(test) - energies).std()) for system in systems]
-        decay = tree.record_of(post)["engine"]["decay"]
+        decay = posteriors.record_of(post)["engine"]["decay"]
         rows.append({"seed": seed, "rmse": errors[0], "members": rms(errors[1:]), "decay": decay, "seconds": seconds})
         print(name, seed, rows[-1], flush=True)
     return rows

@@ -171,9 +171,9 @@ def one(name: str, seed: int) -> dict[str, object]:
     data.attrs["independent"] = 1
     settings = hl.infer.Training(threads=1, **setting.training)  # type: ignore[arg-type]
     post = hl.learn(data, setting.model, engine=settings, seed=seed)
-    record = hl.infer.tree.record_of(post)["training"]["observed"]
+    record = hl.infer.posteriors.record_of(post)["training"]["observed"]
     wanted = [o for o in OBSERVABLES if law.space == "spins" or o != "entropy"]
-    found = hl.predict(post, beta=[law.beta * b for b in setting.shares], observables=wanted, members=4, seed=seed)
+    found = hl.predict(post, beta=[law.beta * b for b in setting.shares], observables=wanted, draws=4, seed=seed)
     covered: dict[str, bool] = {}
     for k, b in enumerate(setting.shares):
         mean, variance, entropy = law.moments(b)

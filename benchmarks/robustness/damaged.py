@@ -43,7 +43,7 @@ def make(shelf: Path) -> None:
 
     data = _states()
     post = hl.learn(data, hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3)), fields=None), engine="laplace", check=False, seed=0)
-    curve = hl.predict(post, beta=[0.2, 0.4], members=8, seed=0)
+    curve = hl.predict(post, beta=[0.2, 0.4], draws=8, seed=0)
     for ending in ("nc", "zarr"):
         storage.write_dataset(data, shelf / f"states.{ending}")
         hl.save(post, shelf / f"posterior.{ending}")

@@ -197,7 +197,7 @@ def make(shelf: Path) -> tuple[list[str], list[str], list[str]]:
 
     data = hl.simulate(hl.systems.EdwardsAnderson((3, 3), seed=1), beta=0.5, draws=300, chains=2, seed=0, sampler="exact")
     post = hl.learn(data, hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3))), engine="laplace", seed=0)
-    curve = hl.predict(post, beta=[0.3, 0.6], observables=["energy", "entropy"], members=8, seed=0)
+    curve = hl.predict(post, beta=[0.3, 0.6], observables=["energy", "entropy"], draws=8, seed=0)
     storage.write_dataset(data, shelf / "data.nc")
     hl.save(post, shelf / "post.nc")
     storage.write_dataset(curve, shelf / "curve.nc")

@@ -38,7 +38,7 @@ def rounds(sample: int, seed: int) -> list[float]:
         data = hl.simulate(glass, beta=0.5, draws=200, chains=2, seed=index, sampler="exact")
         model = hl.models.Couplings(glass.lattice, fields=None)
         post = hl.learn(data, model, engine="laplace", check=index % 4 == 0, seed=index)
-        hl.predict(post, beta=[0.3, 0.6], members=8, seed=index)
+        hl.predict(post, beta=[0.3, 0.6], draws=8, seed=index)
         hl.verdict(post)
         gc.collect()
         found.append(resident())

@@ -54,7 +54,7 @@ def furnish(room: Path) -> None:
     storage.write_dataset(data, room / "data.nc")
     post = hl.learn(data, hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3)), fields=None), engine="laplace", check=False, seed=0)
     hl.save(post, room / "post.nc")
-    storage.write_dataset(hl.predict(post, beta=[0.2, 0.4], members=8, seed=0), room / "curve.nc")
+    storage.write_dataset(hl.predict(post, beta=[0.2, 0.4], draws=8, seed=0), room / "curve.nc")
     paths = hl.systems.Path(8, hl.systems.Polynomial([0, 0.5]))
     for name, beta in (("action", 4.0), ("action8", 8.0)):
         drawn = hl.simulate(paths, beta=beta, draws=200, seed=0)

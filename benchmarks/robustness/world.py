@@ -27,7 +27,7 @@ SIMULATE = "simulate ising --shape 3x3 --beta 0.4 --draws 100 --chains 2 --sampl
 PREPARED = (
     f"{SIMULATE} -o d.nc",
     "learn d.nc --graph square --engine laplace --no-check -o p.nc",
-    "predict p.nc --beta 0.2,0.4 --members 8 -o c.nc",
+    "predict p.nc --beta 0.2,0.4 --draws 8 -o c.nc",
     "simulate double-well --shape 16 --beta 4 --draws 300 -o x4.nc",
     "learn x4.nc --model polynomial-action --no-check -o a4.nc",
     "simulate double-well --shape 16 --beta 8 --draws 300 -o x8.nc",
@@ -39,7 +39,7 @@ FULL = (
     "learn d.nc --graph square --engine laplace --no-check -o {}/o.nc",
     "learn d.nc --graph square --engine laplace --no-check -o {}/o.zarr",
     "report p.nc --prediction c.nc -o {}/o.html",
-    "predict p.nc --beta 0.01:2:200 --members 4 -o {}/o.nc",
+    "predict p.nc --beta 0.01:2:200 --draws 4 -o {}/o.nc",
     "extrapolate a4.nc a8.nc --beta 6 -o {}/o.nc",
     "learn d.nc --graph square --engine nuts --no-check -o {}/o.nc",
 )
@@ -48,7 +48,7 @@ HOMELESS = (
     "simulate ising --shape 3x3 --beta 0.4 --draws 50 --sampler heat_bath -o h.zarr",
     "learn d.nc --graph square --engine laplace --no-check -o h.nc",
     "learn d.nc --graph square --prior spike_slab --engine gibbs --no-check -o h.nc",
-    "predict p.nc --beta 0.2,0.4 --members 8 -o h.nc",
+    "predict p.nc --beta 0.2,0.4 --draws 8 -o h.nc",
     "report p.nc --prediction c.nc -o h.html",
     "extrapolate a4.nc a8.nc --beta 6 -o h.nc",
 )
@@ -56,7 +56,7 @@ LONG = (
     "simulate ising --shape 64x64 --beta 0.4 --draws 20000 --sampler heat_bath -o i.nc",
     "learn d.nc --graph square --engine nuts -o i.nc",
     "learn d.nc --graph square --prior spike_slab --engine gibbs -o i.nc",
-    "predict p.nc --beta 0.1:2:40 --members 64 -o i.nc",
+    "predict p.nc --beta 0.1:2:40 --draws 64 -o i.nc",
     "report p.nc -o i.html",
     "demo -o i",
 )

@@ -36,7 +36,7 @@ def one(size: int, seed: int, members: int, likelihood: str) -> dict[str, np.nda
     data = hl.simulate(glass, beta=BETA, draws=ROWS, chains=1, seed=seed + 1, sampler="exact")
     model = hl.models.Couplings(glass.lattice)
     post = learn(data, model, likelihood=likelihood, engine=LaplaceApproximation(draws=500, chains=2), seed=seed)
-    curve = predict(post, beta=BETAS, observables=["energy", "heat_capacity"], members=members, level=LEVEL, seed=seed)
+    curve = predict(post, beta=BETAS, observables=["energy", "heat_capacity"], draws=members, level=LEVEL, seed=seed)
     truth = exact.thermodynamics(glass, BETAS)
     result = {}
     for name in ("heat_capacity", "energy"):

@@ -33,10 +33,10 @@ from pathlib import Path
 import numpy as np
 
 import hamlearn as hl
-from hamlearn.diagnostics import attach
+from hamlearn.diagnostics import diagnose
 from hamlearn.infer import LaplaceApproximation, learn, predict
-from hamlearn.infer import members as drawn_members
-from hamlearn.infer.tree import record_of
+from hamlearn.infer import draw_systems as drawn_members
+from hamlearn.infer.posteriors import record_of
 from hamlearn.statistics import integrated_autocorrelation_time, standard_error
 from hamlearn.systems import exact, lattice
 
@@ -81,7 +81,7 @@ def ours(data, tie: str, members: int, seed: int, tempering: bool = False) -> tu
     post = learn(data, model, likelihood="pseudo", engine=LaplaceApproximation(), seed=seed)
     if tie == "bond" and not tempering:
         return *by_clusters(post, members, seed), post
-    curve = predict(post, beta=TARGETS, observables=["energy"], members=members, seed=seed)["energy"]
+    curve = predict(post, beta=TARGETS, observables=["energy"], draws=members, seed=seed)["energy"]
     sd = np.hypot(curve.sel(quantity="sd").values, curve.sel(quantity="mc_error").values)
     return curve.sel(quantity="mean").values, sd, post
 
@@ -225,7 +225,7 @@ def main() -> None:
                 if name == "pymbar MBAR":
                     effective.append(more)
                 if name in checks and (k < 4 or "known" in name) and not arguments.only:
-                    checks[name].append(str(record_of(attach(more, data, seed=k))["check"]["decision"]))
+                    checks[name].append(str(record_of(diagnose(more, data, seed=k))["check"]["decision"]))
         if not arguments.only:
             notes[family] = {"exact": truth.tolist(), "error": truth_error.tolist(), "tau": float(np.mean(taus)), "check": checks}
             notes[family]["n_eff"] = np.mean(effective, 0).round(1).tolist() if effective else None

@@ -36,11 +36,11 @@ OF_SYSTEMS = {
     "m2": ("scalar-field",),
 }
 DEFAULT_SHAPE = "8x8"
-MODELS = ("couplings", "clusters", "local-energy", "autoregressive", "dcl", "polynomial-action")
+MODELS = ("couplings", "cluster-expansion", "local-interaction", "autoregressive", "dcl", "polynomial-action")
 OF_MODELS = {
     **dict.fromkeys(("graph", "shape", "tie", "fields", "prior"), ("couplings",)),
     "open_boundaries": ("couplings", "polynomial-action"),
-    "window": ("clusters", "local-energy"),
+    "window": ("cluster-expansion", "local-interaction"),
     **dict.fromkeys(("powers", "neighbour"), ("polynomial-action",)),
 }
 
@@ -143,8 +143,10 @@ def learn(
     calibrate: Annotated[bool, typer.Option(help="Correct error bars so that they cover.")] = True,
     check: Annotated[bool, typer.Option(help="Compare with held-out data for the verdict.")] = True,
     counts: Annotated[str | None, typer.Option(help="Column of a table that holds counts: its name, or its number from 0.")] = None,
-    model: Annotated[str, typer.Option(help="couplings, clusters, local-energy, autoregressive, dcl or polynomial-action.")] = "couplings",
-    window: Annotated[int, typer.Option(help="Extent of the window of clusters and of a local energy.", min=1)] = 3,
+    model: Annotated[
+        str, typer.Option(help="couplings, cluster-expansion, local-interaction, autoregressive, dcl or polynomial-action.")
+    ] = "couplings",
+    window: Annotated[int, typer.Option(help="Extent of the window of a cluster expansion or local interaction.", min=1)] = 3,
     powers: Annotated[str, typer.Option(help="Powers of the field in a polynomial action, comma-separated.")] = "2,4",
     neighbour: Annotated[str, typer.Option(help="Neighbour term of a polynomial action: difference or product.")] = "difference",
     seed: Seed = 0,
@@ -165,8 +167,8 @@ def learn(
         "couplings": lambda: hl.models.Couplings(
             read_graph(graph, data[0], shape, not open_boundaries), tie=tie, fields=None if fields == "none" else fields, prior=prior
         ),
-        "clusters": lambda: hl.models.Clusters(window=window),
-        "local-energy": lambda: hl.models.LocalEnergy(window=window),
+        "cluster-expansion": lambda: hl.models.ClusterExpansion(window=window),
+        "local-interaction": lambda: hl.models.LocalInteraction(window=window),
         "autoregressive": lambda: hl.models.Autoregressive(),
         "dcl": lambda: hl.models.DCL(),
         "polynomial-action": lambda: hl.models.PolynomialAction(
@@ -190,7 +192,7 @@ def predict(
     beta: Betas = "0.1:1.0:10",
     shape: Annotated[str | None, typer.Option(help="Another lattice size, for tied parameters.")] = None,
     observables: Annotated[str | None, typer.Option(help="Comma-separated; all but correlation by default.")] = None,
-    members: Annotated[int, typer.Option(help="Hamiltonians drawn from the posterior.", min=1, max=100_000)] = 64,
+    draws: Annotated[int, typer.Option(help="Hamiltonians drawn from the posterior.", min=1, max=100_000)] = 64,
     level: Annotated[float, typer.Option(help="Probability of the bands.")] = 0.9,
     seed: Seed = 0,
 ) -> None:
@@ -204,7 +206,7 @@ def predict(
     require_number(level, "--level", above=0, below=1)
     require_target(output, inputs=[posterior])
     post = hl.load(posterior)
-    result = hl.predict(post, betas, shape=extents, observables=names, members=members, level=level, seed=seed)
+    result = hl.predict(post, betas, shape=extents, observables=names, draws=draws, level=level, seed=seed)
     keep(work, lambda path: storage.write_dataset(result, path), output)
     shown = [name for name in result.data_vars if result[name].ndim == 2]
     say("beta     " + "".join(f"{name!s:>34}" for name in shown))

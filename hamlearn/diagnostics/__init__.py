@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hamlearn.diagnostics import plots
 from hamlearn.diagnostics.arviz import convergence, summary
-from hamlearn.diagnostics.attach import attach, judge
 from hamlearn.diagnostics.calibration import coverage, sbc
 from hamlearn.diagnostics.comparison import check
+from hamlearn.diagnostics.diagnose import diagnose, judge
 from hamlearn.diagnostics.identifiability import identifiability
 from hamlearn.diagnostics.locality import locality
 from hamlearn.diagnostics.plots_actions import compare_paths
@@ -17,11 +17,11 @@ from hamlearn.diagnostics.verdict import Finding, Verdict, verdict
 __all__ = [
     "Finding",
     "Verdict",
-    "attach",
     "check",
     "compare_paths",
     "convergence",
     "coverage",
+    "diagnose",
     "identifiability",
     "judge",
     "locality",

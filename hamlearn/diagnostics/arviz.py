@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from hamlearn.infer import kinds, tree
+from hamlearn.infer import families, posteriors
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.processes import filtering, verb
 from hamlearn.statistics import first_largest
@@ -55,7 +55,7 @@ def convergence(post: xr.DataTree) -> dict[str, Any]:
     """
     from arviz_stats.base import array_stats
 
-    record, (labels, theta) = tree.record_of(post), kinds.of(post).parameters(post)
+    record, (labels, theta) = posteriors.record_of(post), families.of(post).parameters(post)
     chains, draws, _ = theta.shape
     if record["engine"]["name"] not in SAMPLED:
         return {"sampled": False, "chains": chains, "draws": draws}
@@ -88,7 +88,7 @@ def convergence(post: xr.DataTree) -> dict[str, Any]:
 
 def sampled(post: xr.DataTree) -> bool:
     """Whether the draws of a posterior came from Markov chains."""
-    return tree.record_of(post)["engine"]["name"] in SAMPLED
+    return posteriors.record_of(post)["engine"]["name"] in SAMPLED
 
 
 @verb
@@ -121,15 +121,15 @@ def summary(post: xr.DataTree, round_to: int | None = 4) -> pd.DataFrame:
     post = admit_posterior(post)
     from arviz_stats.base import array_stats
 
-    group = tree.require_posterior(post)["posterior"].to_dataset()
-    if kinds.kind_name(post) != "couplings":
+    group = posteriors.require_posterior(post)["posterior"].to_dataset()
+    if families.family_name(post) != "couplings":
         columns, group = _free_parameters(post)
     else:
-        bound = tree.bound_of(post)
+        bound = posteriors.bound_of(post)
         columns = {"J": [f"J[{i}, {j}]" for i, j in bound.lattice.bonds]}
         if "h" in group:
             columns["h"] = [f"h[{i}]" for i in range(bound.lattice.n_sites)]
-    sampled = tree.record_of(post)["engine"]["name"] in SAMPLED
+    sampled = posteriors.record_of(post)["engine"]["name"] in SAMPLED
     tables = []
     for name, labels in columns.items():
         values = np.asarray(group[name].values)
@@ -157,7 +157,7 @@ def summary(post: xr.DataTree, round_to: int | None = 4) -> pd.DataFrame:
 
 def _free_parameters(post: xr.DataTree) -> tuple[dict[str, list[str]], xr.Dataset]:
     """The free parameters of any kind of posterior as one variable."""
-    names, theta = kinds.of(post).parameters(post)
+    names, theta = families.of(post).parameters(post)
     return {"theta": names}, xr.Dataset({"theta": (("chain", "draw", "parameter"), theta)})
 
 

@@ -9,13 +9,13 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.diagnostics import wording
-from hamlearn.infer import kinds, tree
+from hamlearn.infer import families, posteriors
 from hamlearn.systems.density import LearnedDensity
 
 NAMES = {
     "couplings": "couplings",
-    "clusters": "multi-spin terms",
-    "local_energy": "a local energy",
+    "cluster_expansion": "multi-spin terms",
+    "local_interaction": "a local energy",
     "extensive": "an extensive network",
     "dcl": "an extensive energy, distilled from densities",
     "autoregressive": "an autoregressive density",
@@ -24,23 +24,23 @@ NAMES = {
     "extrapolated": "densities joined at another temperature",
 }
 PARAMETERS = "All parameters"
-ENSEMBLES = ("extensive", "dcl", "local_energy")  # kinds whose draws are members that were trained
+ENSEMBLES = ("extensive", "dcl", "local_interaction")  # kinds whose draws are members that were trained
 
 
 def observed(post: xr.DataTree) -> list[float]:
     """Inverse temperatures of the data, also where the posterior itself is at another one."""
-    return [float(beta) for beta in tree.trained_betas(post)]
+    return [float(beta) for beta in posteriors.trained_betas(post)]
 
 
 def extrapolated(post: xr.DataTree) -> list[float]:
     """Inverse temperatures that the posterior was carried to; none where it is at those of its data."""
-    here = [float(beta) for beta in tree.observed_betas(post)]
+    here = [float(beta) for beta in posteriors.observed_betas(post)]
     return [] if here == observed(post) else here
 
 
 def draws(post: xr.DataTree) -> tuple[int, str]:
     """How many members the posterior holds, and what they are, in the singular."""
-    record, kind, sizes = tree.record_of(post), kinds.kind_name(post), post["posterior"].sizes
+    record, kind, sizes = posteriors.record_of(post), families.family_name(post), post["posterior"].sizes
     if kind == "extrapolated":
         return sum(draws(post.children[f"source_{k}"])[0] for k in range(sizes["source"])), "joined network"
     if "training" in record:
@@ -63,7 +63,7 @@ def plural(noun: str) -> str:
 
 def parameters(post: xr.DataTree) -> tuple[str, str]:
     """What is counted, and how many there are."""
-    record = tree.record_of(post)
+    record = posteriors.record_of(post)
     if "candidates" in record:
         return "terms", f"{wording.count(record['n_params'])} of {wording.count(record['candidates'])} candidates"
     weights = "training" in record or record["likelihood"] == "regression"
@@ -72,7 +72,7 @@ def parameters(post: xr.DataTree) -> tuple[str, str]:
 
 def quantities(post: xr.DataTree) -> tuple[str, str]:
     """What the numbers that a kind calls its parameters are: a heading, and what one is called."""
-    kind = kinds.kind_name(post)
+    kind = families.family_name(post)
     if kind in ("extensive", "dcl"):
         return "Energies of held-out states", "energy of a state that was held out, minus their mean"
     if kind in ("autoregressive", "flow"):
@@ -84,7 +84,7 @@ def quantities(post: xr.DataTree) -> tuple[str, str]:
 
 def checks(post: xr.DataTree) -> str:
     """Whether the model was compared with data, in a word."""
-    record = tree.record_of(post)
+    record = posteriors.record_of(post)
     if wording.without_data(record):
         return "there are none"
     check = record.get("check") or {"decision": "not run"}
@@ -103,17 +103,17 @@ def zero_of_energy(post: xr.DataTree, names: list[str]) -> str:
     """What fixes the constant in energies and free energies, which no data determine; empty where none is shown."""
     if not {"energy", "free_energy", "action"} & set(names):
         return ""
-    kind = kinds.kind_name(post)
+    kind = families.family_name(post)
     known = "Energies and free energies are known up to a constant, which no data determine: "
-    if kind == "couplings" and tree.bound_of(post).interaction != "general":
+    if kind == "couplings" and posteriors.bound_of(post).interaction != "general":
         return known + "they are those of the pair terms and fields, without one."
     if kind == "couplings":
         return known + "tables of pairs and fields of sites sum to zero."
-    if kind == "clusters":
+    if kind == "cluster_expansion":
         return known + "they are those of the terms, without one."
     if kind == "polynomial_action":
         return known + "the polynomial vanishes at zero."
-    member = kinds.of(post).members(post, 1, 0, None)[0]
+    member = families.of(post).draw_systems(post, 1, 0, None)[0]
     if isinstance(member, LearnedDensity):
         here = "the energy is −ln p/β, so the free energy vanishes at the β it was learned at."
         return known + here + " Other temperatures take for granted that S = βH."
@@ -122,10 +122,10 @@ def zero_of_energy(post: xr.DataTree, names: list[str]) -> str:
 
 def facts(post: xr.DataTree) -> list[tuple[str, str, str]]:
     """The numbers under the verdict: a key, a label and a value."""
-    record, sizes = tree.record_of(post), post["posterior"].sizes
+    record, sizes = posteriors.record_of(post), post["posterior"].sizes
     declared = bool(int(post.attrs.get("beta_declared", 1)))
     bonds = "candidate bonds" if "included" in post["posterior"] else "bonds"
-    likelihood = record["likelihood"] + (" (of the sources)" if kinds.kind_name(post) == "extrapolated" else "")
+    likelihood = record["likelihood"] + (" (of the sources)" if families.family_name(post) == "extrapolated" else "")
     here = ", ".join(_number(beta) for beta in extrapolated(post))
     known = wording.without_data(record)
     found = [
@@ -137,7 +137,7 @@ def facts(post: xr.DataTree) -> list[tuple[str, str, str]]:
             ", ".join(_number(beta) for beta in observed(post)) if declared else "not declared",
         ),
         ("extrapolated", "extrapolated to β", here),
-        ("sites", "sites", wording.count(float(np.prod(tree.site_shape(post))))),
+        ("sites", "sites", wording.count(float(np.prod(posteriors.site_shape(post))))),
         ("codes", "codes of states 0, 1, …", ", ".join(map(str, json.loads(post.attrs["codes"]))) if "codes" in post.attrs else ""),
         ("bonds", bonds, wording.count(sizes["bond"]) if "bond" in sizes else ""),
         ("parameters", *parameters(post)),

@@ -14,11 +14,11 @@ import xarray as xr
 
 from hamlearn import data as microstates
 from hamlearn.arguments import require_seed, require_whole
-from hamlearn.diagnostics import halves, invariants, scores, weigh
+from hamlearn.diagnostics import holdout, invariants, predictive_test, scores
 from hamlearn.diagnostics.features import Features
 from hamlearn.diagnostics.predictions import Prediction, predicted, refit
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import records, tree
+from hamlearn.infer import observations, posteriors
 from hamlearn.models import Couplings
 from hamlearn.processes import verb
 from hamlearn.systems.base import Space, space_from_name
@@ -32,7 +32,7 @@ def check(
     model: Couplings,
     *,
     likelihood: str = "auto",
-    members: int = 400,
+    draws: int = 400,
     tau: float | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
@@ -47,7 +47,7 @@ def check(
         seconds; where half of the data has no finite maximum the check is undecided.
     likelihood : {"auto", "exact", "pseudo", ...}
         Of the refit; "auto" is exact where all states can be listed quickly, else pseudo.
-    members : int
+    draws : int
         Parameter draws that carry the refit's uncertainty into the predictions.
     tau : float, optional
         Autocorrelation time of the data in draws if known; it is measured too.
@@ -92,18 +92,18 @@ def check(
     >>> table.attrs["decision"]
     'agrees'
     """
-    members, seed = require_whole(members, "members", 2), require_seed(seed)
+    draws, seed = require_whole(draws, "draws", 2), require_seed(seed)
     sets = microstates.split_by_beta(microstates.admit(data))
     found = _scores(sets, model, tau, seed)
-    compared = _held_out(sets, model, likelihood, members, tau, seed)
+    compared = _held_out(sets, model, likelihood, draws, tau, seed)
     skipped = found.left_out
     if isinstance(compared, str):
         if not found.rows:
-            return weigh.undecided(compared)
-        table = weigh.table([], found.blocks, None, named=found.rows, skipped=weigh.without_held_out(compared, skipped))
+            return predictive_test.undecided(compared)
+        table = predictive_test.table([], found.blocks, None, named=found.rows, skipped=predictive_test.without_held_out(compared, skipped))
     else:
         rows, blocks, ratio = compared
-        table = weigh.table(rows, blocks, ratio, named=found.rows, skipped="; ".join(skipped))
+        table = predictive_test.table(rows, blocks, ratio, named=found.rows, skipped="; ".join(skipped))
     table.attrs |= {"every": found.every} | ({"isolated": found.isolated} if found.isolated else {})
     return table
 
@@ -118,20 +118,20 @@ def _scores(sets: list[xr.Dataset], model: Couplings, tau: float | None, seed: i
             used.append(data)
             taus.append(1.0)
             continue
-        visible, seen = halves.visible(data, rng, symmetric=symmetric)
+        visible, seen = holdout.visible(data, rng, symmetric=symmetric)
         used.append(visible)
         taus.append(seen if tau is None else tau)  # what is slower than the fitted parameters' scores is seen test by test
-    bound, parts, _ = records.bind(used, model)
+    bound, parts, _ = observations.bind(used, model)
     return scores.pairs(bound, parts, taus, seed)
 
 
 def _held_out(
-    sets: list[xr.Dataset], model: Couplings, likelihood: str, members: int, tau: float | None, seed: int
-) -> tuple[list[weigh.Row], int, float | None] | str:
+    sets: list[xr.Dataset], model: Couplings, likelihood: str, draws: int, tau: float | None, seed: int
+) -> tuple[list[predictive_test.Row], int, float | None] | str:
     """Rows of the comparison with held-out data, the blocks behind them and the refit's width ratio; or why there are none."""
     rng = np.random.default_rng(seed)
     symmetric = invariants.model_is_symmetric(model, *_space_of(sets[0]), microstates.rows(sets[0]))
-    pieces = [halves.split(part, rng, tau, symmetric=symmetric) for part in sets]
+    pieces = [holdout.split(part, rng, tau, symmetric=symmetric) for part in sets]
     lacking = [piece for piece in pieces if isinstance(piece, str)]
     if lacking:
         return lacking[0]
@@ -141,7 +141,7 @@ def _held_out(
     if size > MAX_PARAMETERS:
         return f"refitting {size} parameters would take too long (more than {MAX_PARAMETERS})"
     try:
-        post = refit(fits, model, likelihood=likelihood, members=members, seed=seed)
+        post = refit(fits, model, likelihood=likelihood, draws=draws, seed=seed)
     except HamlearnError as error:
         return f"half of the data does not determine the model ({str(error).split(':')[0]})"
     rows = []
@@ -151,7 +151,7 @@ def _held_out(
         if found is None:
             return "half of the data leaves parameters so uncertain that predictions need an exact oracle, and this lattice has none"
         rows += found
-    return rows, min(half.blocks for half in held), tree.record_of(post)["calibration"]["width_ratio"]
+    return rows, min(half.blocks for half in held), posteriors.record_of(post)["calibration"]["width_ratio"]
 
 
 def _space_of(data: xr.Dataset) -> tuple[Space, tuple[int, ...]]:
@@ -159,11 +159,11 @@ def _space_of(data: xr.Dataset) -> tuple[Space, tuple[int, ...]]:
 
 
 def _compare(
-    post: xr.DataTree, fit: xr.Dataset, half: halves.Half, label: str, *, several: bool, rng: np.random.Generator
-) -> list[weigh.Row] | None:
+    post: xr.DataTree, fit: xr.Dataset, half: holdout.Half, label: str, *, several: bool, rng: np.random.Generator
+) -> list[predictive_test.Row] | None:
     """Every statistic at one temperature; None if the refitted model cannot be evaluated."""
-    bound = tree.bound_of(post)
-    theta = tree.theta_draws(post).reshape(-1, bound.n_params)
+    bound = posteriors.bound_of(post)
+    theta = posteriors.theta_draws(post).reshape(-1, bound.n_params)
     index = bound.space.index(half.values).astype(np.int8)
     fitted = bound.space.index(microstates.rows(fit)).reshape(-1, bound.lattice.n_sites).astype(np.int8)
     features = Features(bound, bound.system(theta.mean(0)), fitted, several)
@@ -182,14 +182,14 @@ def _compare(
     noise = _replicates(deviation, half, model, rng)
     some = slice(0, 1 << 15)
     shift = features.optimistic_shift(index[some], half.weight[some], model.optimism, len(observed))
-    noise -= rng.uniform(size=(weigh.REPLICATES, 1)) * shift
-    return weigh.judge(features.statistics, observed, model.mean, noise, half.blocks, label)
+    noise -= rng.uniform(size=(predictive_test.REPLICATES, 1)) * shift
+    return predictive_test.judge(features.statistics, observed, model.mean, noise, half.blocks, label)
 
 
-def _replicates(deviation: np.ndarray, half: halves.Half, model: Prediction, rng: np.random.Generator) -> np.ndarray:
+def _replicates(deviation: np.ndarray, half: holdout.Half, model: Prediction, rng: np.random.Generator) -> np.ndarray:
     """What observed minus predicted would be if the model were right, ``(replicate, column)``."""
-    noise = weigh.resampled(deviation, rng) + weigh.resampled(model.batches, rng)
-    noise += model.deviations[rng.integers(len(model.deviations), size=weigh.REPLICATES)]
+    noise = predictive_test.resampled(deviation, rng) + predictive_test.resampled(model.batches, rng)
+    noise += model.deviations[rng.integers(len(model.deviations), size=predictive_test.REPLICATES)]
     # Rare events: held-out blocks that all lack one show no scatter; the model then says how much there is.
     rows = half.weight.sum() ** 2 / (half.weight**2).sum()
     seen = (deviation**2).sum(0)

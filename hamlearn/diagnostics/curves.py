@@ -48,7 +48,7 @@ def require(given: Any) -> xr.Dataset:
     told = given["predicted_ess"] if "predicted_ess" in given else None
     if told is not None and told.dtype.kind not in "fiu":
         raise HamlearnError("the prediction's predicted_ess are no numbers; make it again with hl.predict.")
-    for key in ("level", "members", "hypothetical"):
+    for key in ("level", "draws", "hypothetical"):
         number(given, key, 0)
     if not 0 < number(given, "level", 0.9) < 1:
         raise HamlearnError(f"the prediction's attribute level is a probability; got {number(given, 'level', 0.9):g}.")

@@ -9,12 +9,12 @@ import numpy as np
 import xarray as xr
 
 from hamlearn import data as microstates
-from hamlearn.diagnostics import weigh
-from hamlearn.diagnostics.halves import BLOCKS, MIN_BLOCKS
+from hamlearn.diagnostics import predictive_test
+from hamlearn.diagnostics.holdout import BLOCKS, MIN_BLOCKS
 from hamlearn.diagnostics.simulated import Statistics
 from hamlearn.diagnostics.verdict import Finding
-from hamlearn.infer import kinds, tree
-from hamlearn.infer.kinds import autoregressive
+from hamlearn.infer import families, posteriors
+from hamlearn.infer.families import autoregressive
 
 OVERFIT = 0.5  # nats per microstate between training and held-out data: the energies of new states are then off by about as much
 ESS, ESS_SERIOUS = 0.5, 0.1  # effective share of draws below which weights are dominated by few, and by a handful
@@ -72,7 +72,9 @@ def _training(record: dict[str, Any]) -> Iterator[Finding]:
     worth, parameters = record["calibration"]["ess"], record["n_params"]
     what = f"{parameters:,} weights on data worth {worth:,.0f} independent microstates".replace(",", " ")
     if worth < sites:  # not even the mean of every site is known
-        advice = "Run the chains longer, or use a family with few parameters (Couplings, Clusters): this density is mostly its start."
+        advice = (
+            "Run the chains longer, or use a family with few parameters (Couplings, ClusterExpansion): this density is mostly its start."
+        )
         yield Finding("serious", "data", f"{what}, fewer than its {sites:.0f} sites", advice)
     elif worth < parameters / 10:
         advice = "Far fewer data than weights: early stopping is all that holds them. Use a smaller hidden=, symmetry=[...], or more data."
@@ -163,11 +165,11 @@ def check(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], seed: int 
         As :func:`hamlearn.diagnostics.check` returns it.
     """
     sets, rng = microstates.split_by_beta(microstates.admit(data)), np.random.default_rng(seed)
-    share = float(tree.record_of(post)["engine"]["heldout"])
-    densities, system = autoregressive.evaluators(post), kinds.of(post).members(post, 1, 0, None)[0]
+    share = float(posteriors.record_of(post)["engine"]["heldout"])
+    densities, system = autoregressive.evaluators(post), families.of(post).draw_systems(post, 1, 0, None)[0]
     elements = sum(one.elements for one in densities)
     most = int(np.clip(_EVALUATIONS // elements, _FEWEST_DRAWS, _DRAWS))
-    rows: list[weigh.Row] = []
+    rows: list[predictive_test.Row] = []
     fewest = BLOCKS
     for part in sets:
         rows_, _, weight, heldout, used, tau = autoregressive.split(part, system.space, share)
@@ -175,7 +177,7 @@ def check(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], seed: int 
         heldout[np.flatnonzero(heldout)[:-most]] = False
         blocks = int(min(BLOCKS, weight[heldout].sum() / (5 * tau if tau > 1 else 1)))
         if blocks < MIN_BLOCKS:
-            return weigh.undecided(
+            return predictive_test.undecided(
                 f"the {int(heldout.sum())} held-out microstates make {blocks} independent blocks, fewer than {MIN_BLOCKS}"
             )
         fewest, beta = min(fewest, blocks), float(part["beta"])
@@ -192,9 +194,9 @@ def check(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], seed: int 
         drawn = [functions(one.sample(count, int(rng.integers(2**32)), beta if one.conditioned else None)) for one in densities]
         means = np.stack([block.mean(0) for part_ in drawn for block in np.array_split(part_, max(2, BLOCKS // len(drawn)))])
         expected = means.mean(0)
-        noise = weigh.resampled(deviation, rng) - weigh.resampled((means - expected) / len(means), rng)
+        noise = predictive_test.resampled(deviation, rng) - predictive_test.resampled((means - expected) / len(means), rng)
         if len(drawn) > 1:
             own = np.stack([part_.mean(0) for part_ in drawn])
-            noise = noise + weigh.resampled((own - expected) / len(own), rng)
-        rows += weigh.judge(functions.list, observed, expected, noise, blocks, f" at beta = {beta:.4g}" if len(sets) > 1 else "")
-    return weigh.table(rows, fewest, None)
+            noise = noise + predictive_test.resampled((own - expected) / len(own), rng)
+        rows += predictive_test.judge(functions.list, observed, expected, noise, blocks, f" at beta = {beta:.4g}" if len(sets) > 1 else "")
+    return predictive_test.table(rows, fewest, None)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hamlearn.diagnostics.weigh import Statistic
+from hamlearn.diagnostics.predictive_test import Statistic
 from hamlearn.models import BoundCouplings
 from hamlearn.systems.base import System
 

@@ -11,8 +11,8 @@ from hamlearn import infer
 from hamlearn.diagnostics import claims, wording
 from hamlearn.diagnostics.curves import drawn, number, observed, require
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import kinds, tree
-from hamlearn.systems import XY, Pairwise, QState, Tiles, exact
+from hamlearn.infer import families, posteriors
+from hamlearn.systems import XY, InteractionTables, Pairwise, QState, exact
 from hamlearn.systems.density import LearnedDensity
 
 _CHEAP_SITES = 150  # a simulated default prediction on more sites takes longer than a page should
@@ -49,12 +49,12 @@ def _same(post: xr.DataTree, curves: xr.Dataset) -> None:
 
 def _default(post: xr.DataTree) -> xr.Dataset | str:
     """The default prediction, or why there is none."""
-    system = kinds.of(post).members(post, 1, 0, None)[0]
+    system = families.of(post).draw_systems(post, 1, 0, None)[0]
     oracle, density = exact.method(system), isinstance(system, LearnedDensity)
     if density and not system.space.q:
         return "A density of a continuous system knows its own temperature: hl.extrapolate carries its action to another."
     # All members in one compiled run, or direct draws that are reweighted.
-    together = density or isinstance(system, Pairwise | QState | Tiles)
+    together = density or isinstance(system, Pairwise | QState | InteractionTables)
     quick = oracle is not None and not isinstance(system, XY)  # character expansions take seconds a member
     if not quick and (system.lattice.n_sites > _CHEAP_SITES or not together):
         return (
@@ -63,7 +63,7 @@ def _default(post: xr.DataTree) -> xr.Dataset | str:
         )
     names = ["energy", "heat_capacity", "entropy", "free_energy"] if oracle else ["energy", "heat_capacity"]
     points = np.linspace(*_range(post, density), 13 if oracle else 9).tolist()
-    return infer.predict(post, points, observables=names, members=_DEFAULT_MEMBERS)
+    return infer.predict(post, points, observables=names, draws=_DEFAULT_MEMBERS)
 
 
 def _range(post: xr.DataTree, density: bool) -> tuple[float, float]:
@@ -77,10 +77,12 @@ def _range(post: xr.DataTree, density: bool) -> tuple[float, float]:
 
 def lead(post: xr.DataTree, curves: xr.Dataset) -> str:
     """From what the curves come, what their bands hold and what not, and what the prediction says of itself."""
-    path = tree.space_of(post).name == "reals" and len(tree.site_shape(post)) == 1  # energies of one particle, not per time slice
+    path = (
+        posteriors.space_of(post).name == "reals" and len(posteriors.site_shape(post)) == 1
+    )  # energies of one particle, not per time slice
     betas = np.unique(curves["beta"].values)
     where = f"β = {betas[0]:.4g}" + (f" to {betas[-1]:.4g}" if len(betas) > 1 else "")
-    sentences = [f"{'Of the particle' if path else 'Per site'}, at {where}, from {members(post, curves)}."]
+    sentences = [f"{'Of the particle' if path else 'Per site'}, at {where}, from {draw_systems(post, curves)}."]
     if banded(curves):
         sentences.append(_bands(curves, single=claims.draws(post)[0] == 1))
     elif claims.draws(post)[0] == 1:
@@ -103,10 +105,10 @@ def lead(post: xr.DataTree, curves: xr.Dataset) -> str:
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def members(post: xr.DataTree, curves: xr.Dataset) -> str:
+def draw_systems(post: xr.DataTree, curves: xr.Dataset) -> str:
     """How many different members are behind the curves: never more than the posterior has."""
     count, noun = claims.draws(post)
-    told = {int(number(curves[name], "draws_used", number(curves, "members", 0))) for name in drawn(curves)} or {0}
+    told = {int(number(curves[name], "draws_used", number(curves, "draws", number(curves, "members", 0)))) for name in drawn(curves)} or {0}
     used, text = max(told), " to ".join(wording.count(one) for one in sorted({min(told), max(told)}))
     if noun == "joined network":
         return f"{text} combinations of {claims.told_draws(post)}" if used else claims.told_draws(post)
@@ -157,6 +159,6 @@ def caption(post: xr.DataTree, curves: xr.Dataset) -> str:
     if there and number(curves, "hypothetical", 0):
         parts.append("Dashed: where the data are, at a β that was not declared.")
     elif there:
-        what = "trained at" if wording.without_data(tree.record_of(post)) else "observed,"
+        what = "trained at" if wording.without_data(posteriors.record_of(post)) else "observed,"
         parts.append(f"Dashed: {what} β = {', '.join(f'{beta:.6g}' for beta in there)}.")
     return " ".join(parts)

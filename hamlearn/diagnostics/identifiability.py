@@ -7,7 +7,7 @@ import json
 import numpy as np
 import xarray as xr
 
-from hamlearn.infer import kinds, tree
+from hamlearn.infer import families, posteriors
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.processes import verb
 from hamlearn.statistics import descending, first_largest
@@ -44,7 +44,7 @@ def identifiability(post: xr.DataTree, directions: int = 10) -> xr.Dataset:
     (27, 'none: every parameter of the family changes the distribution')
     """
     post = admit_posterior(post)
-    (labels, theta), record = kinds.of(post).parameters(post), tree.record_of(post)
+    (labels, theta), record = families.of(post).parameters(post), posteriors.record_of(post)
     n_params = len(labels)
     flat = theta.reshape(-1, n_params)
     variance, axes = np.linalg.eigh(np.atleast_2d(np.cov(flat.T)))
@@ -76,9 +76,9 @@ def identifiability(post: xr.DataTree, directions: int = 10) -> xr.Dataset:
 
 
 def _gauge(post: xr.DataTree) -> str:
-    if kinds.kind_name(post) != "couplings":
+    if families.family_name(post) != "couplings":
         return "an additive constant of the energy, which no data determine"
-    bound = tree.bound_of(post)
+    bound = posteriors.bound_of(post)
     interaction, q, n_bonds, n_sites = bound.interaction, bound.space.q, bound.lattice.n_bonds, bound.lattice.n_sites
     if interaction == "ising":
         return "none: every parameter of the family changes the distribution"

@@ -6,7 +6,7 @@ import networkx as nx
 import numpy as np
 import xarray as xr
 
-from hamlearn.infer import tree
+from hamlearn.infer import posteriors
 from hamlearn.systems.lattice import Lattice
 
 MAX_SITES = 900  # more are drawn as a matrix
@@ -32,7 +32,7 @@ def strengths(post: xr.DataTree) -> tuple[np.ndarray, str]:
 
 def rows(post: xr.DataTree, parameter: str = "J") -> tuple[list[str], np.ndarray]:
     """Labels and draws ``(draw, row)`` of the couplings or fields, tied ones once."""
-    bound = tree.bound_of(post)
+    bound = posteriors.bound_of(post)
     if parameter == "J":
         values = strengths(post)[0]
         group, first = np.unique(bound.bond_group, return_index=True)

@@ -11,8 +11,8 @@ import xarray as xr
 from hamlearn.arguments import require_seed
 from hamlearn.data import admit_states
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import kinds
-from hamlearn.infer.kinds import extensive
+from hamlearn.infer import families
+from hamlearn.infer.families import extensive
 from hamlearn.infer.training import Training
 from hamlearn.models.extensive import Extensive
 from hamlearn.processes import verb
@@ -30,7 +30,7 @@ def locality(
     model: Extensive | None = None,
     engine: str | Training = "auto",
     *,
-    members: int = _MEMBERS,
+    draws: int = _MEMBERS,
     seed: int = 0,
 ) -> xr.Dataset:
     """Held-out error of extensive networks fitted to a Hamiltonian's energies, against the context that they see.
@@ -53,7 +53,7 @@ def locality(
         and pairs need no training.
     engine : "auto" or Training
         As for :func:`hamlearn.infer.distill`.
-    members : int
+    draws : int
         Draws of a posterior.
     seed : int
         Of random states, members and networks.
@@ -85,7 +85,7 @@ def locality(
     """
     seed = require_seed(seed)
     if isinstance(system_or_post, xr.DataTree):
-        systems: list[System] = kinds.of(system_or_post).members(system_or_post, members, seed, None)
+        systems: list[System] = families.of(system_or_post).draw_systems(system_or_post, draws, seed, None)
     else:
         systems = [system_or_post]
     space, shape = systems[0].space, tuple(systems[0].lattice.shape)

@@ -10,7 +10,7 @@ import xarray as xr
 
 from hamlearn.diagnostics import claims, layout, plots, tables, wording
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import kinds, tree
+from hamlearn.infer import families, posteriors
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,22 +54,22 @@ class Page:
 
 def page(post: xr.DataTree) -> Page:
     """The page of a posterior of any kind."""
-    return _couplings(post) if kinds.kind_name(post) == "couplings" and "J" in post["posterior"] else _general(post)
+    return _couplings(post) if families.family_name(post) == "couplings" and "J" in post["posterior"] else _general(post)
 
 
 def _general(post: xr.DataTree) -> Page:
     """Free parameters with their error bars, which terms exist, and how training went, as far as the posterior has them."""
-    names, theta = kinds.of(post).parameters(post)
-    kind = claims.NAMES.get(kinds.kind_name(post), kinds.kind_name(post).replace("_", " "))
+    names, theta = families.of(post).parameters(post)
+    kind = claims.NAMES.get(families.family_name(post), families.family_name(post).replace("_", " "))
     heading, what = claims.quantities(post)
-    extents = " × ".join(map(str, tree.site_shape(post)))
+    extents = " × ".join(map(str, posteriors.site_shape(post)))
     left: list[Section] = []
     right: list[Section] = []
-    if names and "training" not in tree.record_of(post):  # the scores of networks are no parameters
+    if names and "training" not in posteriors.record_of(post):  # the scores of networks are no parameters
         draw = lambda: plots.forest_of(names, theta.reshape(-1, len(names)), what)
         single = claims.draws(post)[0] == 1
         caption = f"One {claims.draws(post)[1]}: points without error bars." if single else "Grey: the interval contains zero."
-        known = kinds.kind_name(post) == "extrapolated"
+        known = families.family_name(post) == "extrapolated"
         own = heading if heading != claims.PARAMETERS else "Parameters"
         title = own if single or known else f"{own} with their error bars"
         alternative = f"{title}: {len(names)} of them."
@@ -79,16 +79,16 @@ def _general(post: xr.DataTree) -> Page:
         right.append(Section("Which terms exist", "inclusion", lambda: plots.inclusion(post), caption, alternative, 560))
     if "training" in post:
         caption = "Loss on the data trained on and on data held out; the dashed line is the epoch whose weights were kept."
-        if wording.without_data(tree.record_of(post)):
+        if wording.without_data(posteriors.record_of(post)):
             caption = "Loss on the network's own draws, against the action that it was trained on."
         right.append(Section("Training", "training", lambda: plots.training(post), caption, "Training curves.", 560))
-    subtitle = f"{extents} sites, space {tree.space_of(post).name}: {tree.model_of(post)!r}."
+    subtitle = f"{extents} sites, space {posteriors.space_of(post).name}: {posteriors.model_of(post)!r}."
     return Page(f"What was learned: {kind}", subtitle, left, right)
 
 
 def _couplings(post: xr.DataTree) -> Page:
-    bound = tree.bound_of(post)
-    wanted = {"h": bound.model.fields is not None, "included": tree.record_of(post)["engine"]["name"] == "gibbs"}
+    bound = posteriors.bound_of(post)
+    wanted = {"h": bound.model.fields is not None, "included": posteriors.record_of(post)["engine"]["name"] == "gibbs"}
     lost = [name for name, there in wanted.items() if there and name not in post["posterior"]]
     if lost:
         raise HamlearnError(

@@ -16,7 +16,7 @@ from hamlearn.diagnostics.curves import drawn, number, observed, require
 from hamlearn.diagnostics.foreign import VERBATIM, drawable
 from hamlearn.diagnostics.layout import strengths
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import kinds, tree
+from hamlearn.infer import families, posteriors
 from hamlearn.infer.accepted import admit_posterior
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def lattice(post: xr.DataTree) -> Figure:
     <Figure size 500x450 with 2 Axes>
     """
     post = admit_posterior(post)
-    bound = tree.bound_of(post)
+    bound = posteriors.bound_of(post)
     values, what = strengths(post)
     flat = values.reshape(-1, values.shape[-1])
     mean, sd = flat.mean(0), flat.std(0)
@@ -148,7 +148,7 @@ def inclusion(post: xr.DataTree) -> Figure:
     """Posterior probability of every bond to exist, the surest first; only for sparse posteriors."""
     if "included" not in admit_posterior(post)["posterior"]:
         raise HamlearnError("only sparse posteriors know which bonds exist: learn with Couplings(..., prior='spike_slab').")
-    what = "bond" if kinds.kind_name(post) == "couplings" else "term"
+    what = "bond" if families.family_name(post) == "couplings" else "term"
     probability = np.sort(layout.posterior_values(post, "included").mean((0, 1)))[::-1]
     figure, axes = _figure(4.6, 2.6)
     rank = np.arange(1, len(probability) + 1)
@@ -234,7 +234,7 @@ def checks(post: xr.DataTree) -> Figure:
     """How far every statistic that was not fitted lies from its prediction, in standard deviations."""
     post = admit_posterior(post)
     if "checks" not in post or not post["checks"].sizes.get("statistic", 0):
-        raise HamlearnError("this posterior holds no predictive checks: call hl.diagnostics.attach(post, data) with enough data.")
+        raise HamlearnError("this posterior holds no predictive checks: call hl.diagnostics.diagnose(post, data) with enough data.")
     table = post["checks"].to_dataset()
     names = table["statistic"].values[::-1]
     z, bad = table["z"].values[::-1], table["p_adjusted"].values[::-1] < 0.01
@@ -270,7 +270,7 @@ def trace(post: xr.DataTree, worst: int = 4) -> Figure:
     Chains that sample the same distribution have flat rank histograms.
     """
     post = admit_posterior(post)
-    names, theta = kinds.of(post).parameters(post)
+    names, theta = families.of(post).parameters(post)
     spread = theta.mean(1).std(0) / np.maximum(theta.std((0, 1)), 1e-300)
     chosen = np.argsort(-spread, kind="stable")[:worst]
     chains, draws = theta.shape[:2]

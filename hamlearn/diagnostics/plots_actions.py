@@ -26,7 +26,7 @@ _BINS = 48
 
 
 @verb
-def compare_paths(post: xr.DataTree, paths: Any, beta: Any, system: Any = None, members: int = 32, seed: int = 0) -> Figure:
+def compare_paths(post: xr.DataTree, paths: Any, beta: Any, system: Any = None, draws: int = 32, seed: int = 0) -> Figure:
     """A learned or extrapolated action on held-out paths: four panels for every temperature.
 
     True against learned action with 90 % bars (where the true system is given), the distribution of x (abs ψ² at low
@@ -43,7 +43,7 @@ def compare_paths(post: xr.DataTree, paths: Any, beta: Any, system: Any = None, 
         Their inverse temperatures, observed or not.
     system : System, optional
         The true action.
-    members : int
+    draws : int
         Posterior draws behind every band.
     seed : int
         Which.
@@ -60,9 +60,9 @@ def compare_paths(post: xr.DataTree, paths: Any, beta: Any, system: Any = None, 
     >>> well = hl.systems.Path(16, hl.systems.DoubleWell(4.0, 2.8))
     >>> train, test, cold = (hl.systems.exact.sample(well, beta, 400, seed=k) for k, beta in enumerate((5.0, 5.0, 10.0)))
     >>> post = hl.infer.learn(hl.microstates(train, space="reals", beta=5.0), hl.models.PolynomialAction())
-    >>> compare_paths(post, cold, 10.0, well, members=8)
+    >>> compare_paths(post, cold, 10.0, well, draws=8)
     <Figure size 840x620 with 4 Axes>
-    >>> compare_paths(post, [test, cold], [5.0, 10.0], well, members=8)
+    >>> compare_paths(post, [test, cold], [5.0, 10.0], well, draws=8)
     <Figure size 1560x600 with 8 Axes>
     """
     post = admit_posterior(post)
@@ -77,17 +77,17 @@ def compare_paths(post: xr.DataTree, paths: Any, beta: Any, system: Any = None, 
     for row, one, at in zip(axes.reshape(len(betas), 4), several, betas.tolist(), strict=True):
         given = admit_states(one, REALS)
         values = np.asarray(given["state"].values if isinstance(given, xr.Dataset) else given, float)
-        _row(row, post, values.reshape(-1, values.shape[-1]), at, system, members, seed)
+        _row(row, post, values.reshape(-1, values.shape[-1]), at, system, draws, seed)
     return figure
 
 
-def _row(axes: Any, post: xr.DataTree, x: np.ndarray, beta: float, system: Any, members: int, seed: int) -> None:
+def _row(axes: Any, post: xr.DataTree, x: np.ndarray, beta: float, system: Any, draws: int, seed: int) -> None:
     """The four panels of one temperature."""
-    systems = infer.kinds.of(post).members(post, members, seed, (x.shape[1],))
+    systems = infer.families.of(post).draw_systems(post, draws, seed, (x.shape[1],))
     if not all(isinstance(one, Path) and exact.method(one) == "operator" for one in systems):
         raise HamlearnError("compare_paths draws actions of periodic paths with an exact transfer operator, such as PolynomialAction's.")
-    _actions(axes[0], post, x[:_SHOWN], beta, system, members, seed)
-    trained = infer.tree.record_of(post).get("extrapolation", {}).get("from_beta") or infer.tree.observed_betas(post).tolist()
+    _actions(axes[0], post, x[:_SHOWN], beta, system, draws, seed)
+    trained = infer.posteriors.record_of(post).get("extrapolation", {}).get("from_beta") or infer.posteriors.observed_betas(post).tolist()
     seen = "observed" if np.any(np.isclose(beta, trained)) else f"not observed (learned at {', '.join(f'{one:g}' for one in trained)})"
     axes[0].set_title(f"β = {beta:g}, {seen}", color=INK, fontsize=9)
     found = [exact.expectations(one, beta) for one in systems]
@@ -96,8 +96,8 @@ def _row(axes: Any, post: xr.DataTree, x: np.ndarray, beta: float, system: Any, 
     _kinks(axes[3], x, systems, beta, seed)
 
 
-def _actions(axes: Any, post: xr.DataTree, x: np.ndarray, beta: float, system: Any, members: int, seed: int) -> None:
-    learned = infer.action(post, x, beta, members, seed).values
+def _actions(axes: Any, post: xr.DataTree, x: np.ndarray, beta: float, system: Any, draws: int, seed: int) -> None:
+    learned = infer.action(post, x, beta, draws, seed).values
     learned = learned - learned.mean(1, keepdims=True)  # actions are defined up to a constant
     low, mean, high = np.quantile(learned, 0.05, axis=0), learned.mean(0), np.quantile(learned, 0.95, axis=0)
     if system is None:

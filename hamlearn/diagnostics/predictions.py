@@ -48,7 +48,7 @@ class Prediction:
     optimism: float
 
 
-def refit(sets: list[xr.Dataset], model: Couplings, *, likelihood: str, members: int, seed: int) -> xr.DataTree:
+def refit(sets: list[xr.Dataset], model: Couplings, *, likelihood: str, draws: int, seed: int) -> xr.DataTree:
     """The model fitted cheaply to half of the data.
 
     Raises
@@ -65,10 +65,10 @@ def refit(sets: list[xr.Dataset], model: Couplings, *, likelihood: str, members:
         prior = model.prior if isinstance(model.prior, SpikeSlab) else SpikeSlab()
         sparse = Couplings(model.graph, model.tie, model.fields, prior, field_prior=model.field_prior, interaction=model.interaction)
         try:
-            return infer.learn(sets, sparse, likelihood, infer.Gibbs(draws=members, chains=1, warmup=200), seed=seed)
+            return infer.learn(sets, sparse, likelihood, infer.Gibbs(draws=draws, chains=1, warmup=200), seed=seed)
         except HamlearnError:  # too few independent batches for a sparse posterior
             pass
-    return infer.learn(sets, model, likelihood, infer.MLE(draws=members, chains=1), seed=seed)
+    return infer.learn(sets, model, likelihood, infer.MLE(draws=draws, chains=1), seed=seed)
 
 
 def predicted(

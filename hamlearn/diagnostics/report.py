@@ -14,13 +14,13 @@ import xarray as xr
 from hamlearn import storage
 from hamlearn.arguments import require_path
 from hamlearn.diagnostics import arviz, claims, forecast, pages, plots, svg, tables
-from hamlearn.diagnostics.attach import attach
 from hamlearn.diagnostics.curves import drawn, require
+from hamlearn.diagnostics.diagnose import diagnose
 from hamlearn.diagnostics.foreign import NAME, readable
 from hamlearn.diagnostics.identifiability import identifiability
 from hamlearn.diagnostics.verdict import Verdict, verdict
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import tree
+from hamlearn.infer import posteriors
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.interrupts import uninterrupted
 from hamlearn.processes import alone, filtering, verb
@@ -112,8 +112,8 @@ def render(post: xr.DataTree, prediction: xr.Dataset | None = None, title: str |
         require(prediction)
     admit_posterior(post)
     try:
-        if "convergence" not in tree.record_of(post):
-            post = attach(post.copy(), check=False)  # the caller's posterior stays as it is
+        if "convergence" not in posteriors.record_of(post):
+            post = diagnose(post.copy(), check=False)  # the caller's posterior stays as it is
         return _render(post, prediction, title)
     except HamlearnError:
         raise
@@ -127,7 +127,7 @@ def render(post: xr.DataTree, prediction: xr.Dataset | None = None, title: str |
 def _render(post: xr.DataTree, prediction: xr.Dataset | None, title: str | None) -> str:
     from importlib.metadata import version
 
-    record, found, page = tree.record_of(post), verdict(post), pages.page(post)
+    record, found, page = posteriors.record_of(post), verdict(post), pages.page(post)
     curves, prediction_lead = forecast.curves_of(post, prediction)
     columns = [[_drawn(one) for one in column] for column in (page.left, page.right)]
     checks = tables.checks(post)

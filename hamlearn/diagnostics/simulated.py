@@ -16,11 +16,11 @@ import xarray as xr
 from hamlearn import data as microstates
 from hamlearn import infer
 from hamlearn.arguments import require_seed
-from hamlearn.diagnostics import halves, invariants, scores, weigh
+from hamlearn.diagnostics import holdout, invariants, predictive_test, scores
 from hamlearn.diagnostics.features import bin_edges
-from hamlearn.diagnostics.weigh import Statistic
+from hamlearn.diagnostics.predictive_test import Statistic
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import kinds
+from hamlearn.infer import families
 from hamlearn.systems import exact, sampling
 from hamlearn.systems.base import space_from_name
 from hamlearn.systems.sampling.stacks import simulate_stack, stackable
@@ -71,7 +71,7 @@ def check(
     if symmetric is None:
         space = space_from_name(sets[0].attrs["space"], int(sets[0].attrs["q"]))
         symmetric = invariants.model_is_symmetric(model, space, sets[0]["state"].shape[2:], microstates.rows(sets[0]))
-    pieces = [halves.split(part, rng, tau, symmetric=symmetric) for part in sets]
+    pieces = [holdout.split(part, rng, tau, symmetric=symmetric) for part in sets]
     lacking = [piece for piece in pieces if isinstance(piece, str)]
     if lacking:
         return _table(lacking[0], named)
@@ -79,7 +79,7 @@ def check(
     held = [piece[1] for piece in pieces if not isinstance(piece, str)]
     try:
         post = infer.learn(fits, model, likelihood=likelihood, engine=engine, seed=seed)
-        systems = kinds.of(post).members(post, MEMBERS, seed, None)
+        systems = families.of(post).draw_systems(post, MEMBERS, seed, None)
         rows = []
         for fit, half in zip(fits, held, strict=True):
             label = f" at beta = {float(fit['beta']):.4g}" if len(sets) > 1 else ""
@@ -87,21 +87,23 @@ def check(
     except HamlearnError as error:
         return _table(f"the model fitted to half of the data could not be compared ({str(error).split('.')[0]})", named)
     skipped = "; ".join(_left_out(named))
-    return weigh.table(rows, min(half.blocks for half in held), None, named=() if named is None else named.rows, skipped=skipped)
+    return predictive_test.table(rows, min(half.blocks for half in held), None, named=() if named is None else named.rows, skipped=skipped)
 
 
 def _table(reason: str, named: scores.Tests | None) -> xr.Dataset:
     """What there is where nothing was compared: the score tests, if they ran."""
     if named is None or not named.rows:
-        return weigh.undecided(reason)
-    return weigh.table([], named.blocks, None, named=named.rows, skipped=weigh.without_held_out(reason, _left_out(named)))
+        return predictive_test.undecided(reason)
+    return predictive_test.table(
+        [], named.blocks, None, named=named.rows, skipped=predictive_test.without_held_out(reason, _left_out(named))
+    )
 
 
 def _left_out(named: scores.Tests | None) -> list[str]:
     return [] if named is None else named.left_out
 
 
-def _compare(systems: list[Any], fit: xr.Dataset, half: halves.Half, label: str, rng: np.random.Generator) -> list[weigh.Row]:
+def _compare(systems: list[Any], fit: xr.Dataset, half: holdout.Half, label: str, rng: np.random.Generator) -> list[predictive_test.Row]:
     shape = tuple(systems[0].lattice.shape)
     fitted = microstates.rows(fit).reshape(-1, *shape)
     functions = Statistics(systems[0], fitted[:: max(1, len(fitted) // 20_000)])
@@ -117,8 +119,8 @@ def _compare(systems: list[Any], fit: xr.Dataset, half: halves.Half, label: str,
     columns = np.stack([functions(part) for part in states])
     expected = columns.mean((0, 1))
     moved = _moved(systems, states, columns, beta)
-    noise = weigh.resampled(deviation, rng) + _prediction_noise(columns, moved, rng)
-    return weigh.judge(functions.list, observed, expected, noise, half.blocks, label)
+    noise = predictive_test.resampled(deviation, rng) + _prediction_noise(columns, moved, rng)
+    return predictive_test.judge(functions.list, observed, expected, noise, half.blocks, label)
 
 
 def _moved(systems: list[Any], states: list[np.ndarray], columns: np.ndarray, beta: float) -> np.ndarray:
@@ -144,10 +146,10 @@ def _prediction_noise(columns: np.ndarray, moved: np.ndarray, rng: np.random.Gen
     members = len(moved)
     means = columns.mean(1)
     deviations = (means - means.mean(0)) * np.sqrt(members / (members - 1))
-    tails = np.sqrt((members - 1) / rng.chisquare(members - 1, size=(weigh.REPLICATES, 1)))
-    truth = moved[rng.integers(members, size=weigh.REPLICATES)] * np.sqrt(members / (members - 1))
+    tails = np.sqrt((members - 1) / rng.chisquare(members - 1, size=(predictive_test.REPLICATES, 1)))
+    truth = moved[rng.integers(members, size=predictive_test.REPLICATES)] * np.sqrt(members / (members - 1))
     # Centred resampling of members gives the error of their mean, simulation included, with its correlations.
-    times = rng.multinomial(members, np.full(members, 1 / members), size=weigh.REPLICATES) / members - 1 / members
+    times = rng.multinomial(members, np.full(members, 1 / members), size=predictive_test.REPLICATES) / members - 1 / members
     return np.asarray(tails * (truth + times @ deviations))
 
 

@@ -12,7 +12,7 @@ import xarray as xr
 from hamlearn.arguments import require_seed
 from hamlearn.data import admit_states
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.infer import kinds
+from hamlearn.infer import families
 from hamlearn.processes import verb
 from hamlearn.systems.base import Space, System, as_site_axes
 
@@ -29,7 +29,7 @@ def symmetry(
     states: Any,
     probes: Sequence[str] | None = None,
     *,
-    members: int = _MEMBERS,
+    draws: int = _MEMBERS,
     tolerance: float = 1e-6,
     seed: int = 0,
 ) -> xr.Dataset:
@@ -38,14 +38,14 @@ def symmetry(
     Parameters
     ----------
     system_or_post : System, sequence of System, or DataTree
-        A Hamiltonian, an ensemble of them, or a posterior, of which `members` are drawn.
+        A Hamiltonian, an ensemble of them, or a posterior, of which `draws` are drawn.
     states : array ``(row, *sites)`` or Dataset
         Where to probe: microstates of the temperature that matters. A symmetry may hold on them and fail elsewhere.
     probes : sequence of {"z2", "internal", "mirror", "translation", "rotation", "reflection"}, optional
         All that the space and the lattice have by default: "z2" flips spins or the sign of reals, "internal" permutes
         states or rotates angles by a common one, "mirror" turns every angle the other way (both together are O(2)), the
         others move sites of a periodic lattice (rotation by a quarter turn and exchange of axes need equal extents).
-    members : int
+    draws : int
         Draws of a posterior.
     tolerance : float
         For a single system, which has no errors of its own: violations below this share of the spread of its energies
@@ -85,7 +85,7 @@ def symmetry(
     """
     seed, single = require_seed(seed), isinstance(system_or_post, System)
     if isinstance(system_or_post, xr.DataTree):
-        systems: list[System] = kinds.of(system_or_post).members(system_or_post, members, seed, None)
+        systems: list[System] = families.of(system_or_post).draw_systems(system_or_post, draws, seed, None)
     else:
         systems = [system_or_post] if single else list(system_or_post)
     first = systems[0]

@@ -14,7 +14,7 @@ from hamlearn.diagnostics.curves import drawn
 from hamlearn.diagnostics.foreign import NAME, readable
 from hamlearn.diagnostics.verdict import CHECK, ESS, Verdict, rhat_limit
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import tree
+from hamlearn.infer import posteriors
 from hamlearn.models import BoundCouplings
 
 
@@ -72,7 +72,7 @@ def limits(record: dict[str, Any], verdict: Verdict) -> list[str]:
 
 def check_lead(post: xr.DataTree) -> str:
     """What was compared, and the outcome."""
-    record = tree.record_of(post)
+    record = posteriors.record_of(post)
     found = record.get("check") or {"decision": "not run"}
     if wording.without_data(record):
         return "There are no data to compare with: it was trained on a known action. hl.estimate compares it with that action's own states."
@@ -104,7 +104,7 @@ def check_lead(post: xr.DataTree) -> str:
 def checks(post: xr.DataTree) -> list[dict[str, Any]]:
     """A row for every statistic, with its verdict in plain words."""
     if "checks" in post and post["checks"].data_vars and "statistic" not in post["checks"].coords:
-        raise HamlearnError("this posterior's group 'checks' has no statistics: make it anew with hl.diagnostics.attach(post, data).")
+        raise HamlearnError("this posterior's group 'checks' has no statistics: make it anew with hl.diagnostics.diagnose(post, data).")
     if "checks" not in post or not post["checks"].sizes.get("statistic", 0):
         return []
     table = post["checks"].to_dataset()
@@ -221,11 +221,11 @@ def weak(table: xr.Dataset) -> list[dict[str, str]]:
 
 def provenance(post: xr.DataTree) -> list[tuple[str, str]]:
     """Where the posterior came from, name by name."""
-    record, attrs = tree.record_of(post), post.attrs
+    record, attrs = posteriors.record_of(post), post.attrs
     engine = {key: value for key, value in record["engine"].items() if key != "name"}
     rows = [
         ("data fingerprint", f"sha3-256 {attrs['fingerprint']}"),
-        ("model", repr(tree.model_of(post))),
+        ("model", repr(posteriors.model_of(post))),
         ("likelihood", record["likelihood"] + (" (composite: a stand-in)" if record["composite"] else "")),
         ("engine", record["engine"]["name"] + " (" + ", ".join(f"{key} {value}" for key, value in engine.items()) + ")"),
         ("seed", str(record["seed"])),

@@ -1,6 +1,6 @@
 """Whether to believe a posterior: a pure function of the numbers recorded with it.
 
-Nothing is computed from data here. `learn` records how the posterior was made, :func:`~hamlearn.diagnostics.attach`
+Nothing is computed from data here. `learn` records how the posterior was made, :func:`~hamlearn.diagnostics.diagnose`
 how it converged and how it compares with held-out data; this file weighs these numbers and says what to do.
 """
 
@@ -16,7 +16,7 @@ import xarray as xr
 
 from hamlearn.diagnostics import wording
 from hamlearn.diagnostics.scores import words
-from hamlearn.infer import tree
+from hamlearn.infer import posteriors
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.processes import verb
 
@@ -110,7 +110,7 @@ def verdict(post: xr.DataTree) -> Verdict:
     ----------
     post : DataTree
         A posterior of :func:`hamlearn.learn` (or one of :func:`hamlearn.infer.learn` after
-        :func:`hamlearn.diagnostics.attach`), fresh or loaded from a file.
+        :func:`hamlearn.diagnostics.diagnose`), fresh or loaded from a file.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def verdict(post: xr.DataTree) -> Verdict:
     'believe'
     """
     post = admit_posterior(post)
-    record, attrs = tree.record_of(post), post.attrs
+    record, attrs = posteriors.record_of(post), post.attrs
     return judge_record(record, beta_declared=bool(int(attrs.get("beta_declared", 1))))
 
 
@@ -183,7 +183,7 @@ def _convergence(record: dict[str, Any]) -> Iterator[Finding]:
     found = record.get("convergence")
     if found is None:
         yield Finding(
-            "caution", "convergence", "convergence was not recorded", "Call hl.diagnostics.attach(post, data), or learn with hl.learn."
+            "caution", "convergence", "convergence was not recorded", "Call hl.diagnostics.diagnose(post, data), or learn with hl.learn."
         )
         return
     optimum = record.get("optimum", {})

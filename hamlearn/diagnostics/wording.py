@@ -75,7 +75,7 @@ def uncalibrated(record: dict[str, Any], ratio: float) -> tuple[str, str]:
     name, note = record["likelihood"], record["calibration"]["note"]
     if name == "regression":
         what = "labels were fitted: the scatter of networks is what their starts do not share, not an error bar"
-        return what, "Compare with microstates that were not labelled: hl.diagnostics.attach(post, data)."
+        return what, "Compare with microstates that were not labelled: hl.diagnostics.diagnose(post, data)."
     if "calibrate=False" in note:
         what = f"the {name} likelihood was not calibrated: error bars are too small by about {ratio:.2g}"
         return what, "Learn with calibrate=True, or likelihood='exact'."
@@ -88,7 +88,7 @@ def not_compared(record: dict[str, Any]) -> tuple[str, str]:
     """What to say where no comparison with data was made, and how to get one."""
     why = (record.get("check") or {}).get("reason") or ""
     what = "the model was not compared with held-out data" + (f": {why}" if why else "")
-    return what, "Call hl.diagnostics.attach(post, data), which compares and records the outcome."
+    return what, "Call hl.diagnostics.diagnose(post, data), which compares and records the outcome."
 
 
 def without_data(record: dict[str, Any]) -> bool:

@@ -7,18 +7,18 @@ from hamlearn.infer.densities.correct import correct
 from hamlearn.infer.densities.estimate import estimate
 from hamlearn.infer.densities.overlap import overlap
 from hamlearn.infer.densities.verbs import log_prob, sample
+from hamlearn.infer.draw_systems import action, draw_systems, energy
 from hamlearn.infer.extrapolation.comparisons import compare_actions, compare_powers
 from hamlearn.infer.extrapolation.extrapolate import extrapolate, identity_weights
-from hamlearn.infer.kinds import actions, couplings, learn  # noqa: F401  (before the function `learn`, whose name a module also has)
-from hamlearn.infer.kinds.extensive import distill, locality
-from hamlearn.infer.members import action, energy, members
+from hamlearn.infer.families import actions, couplings, learn  # noqa: F401  (before the function `learn`, whose name a module also has)
+from hamlearn.infer.families.extensive import distill, locality
+from hamlearn.infer.posteriors import load, save
 from hamlearn.infer.predictions.log_probs import log_prob_band
 from hamlearn.infer.predictions.predict import predict
 from hamlearn.infer.program import Program, from_samples, program
 from hamlearn.infer.settings import MAP, MLE, NUTS, Gibbs, LaplaceApproximation
 from hamlearn.infer.strengths import interaction_strength
 from hamlearn.infer.training import Bayesian, Training, Variational
-from hamlearn.infer.tree import load, save
 
 __all__ = [
     "MAP",
@@ -36,6 +36,7 @@ __all__ = [
     "compare_powers",
     "correct",
     "distill",
+    "draw_systems",
     "energy",
     "estimate",
     "extrapolate",
@@ -47,7 +48,6 @@ __all__ = [
     "locality",
     "log_prob",
     "log_prob_band",
-    "members",
     "overlap",
     "predict",
     "program",

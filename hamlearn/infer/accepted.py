@@ -23,8 +23,8 @@ _RECORD = ("likelihood", "composite", "engine", "optimum", "calibration", "ident
 _GROUPS = {
     "couplings": ("point", "observed_data"),
     "polynomial_action": ("point", "observed_data"),
-    "clusters": ("point", "observed_data"),
-    "local_energy": ("point", "observed_data", "weights"),
+    "cluster_expansion": ("point", "observed_data"),
+    "local_interaction": ("point", "observed_data", "weights"),
     "extensive": ("weights",),
     "dcl": ("weights",),
     "autoregressive": ("weights",),
@@ -86,7 +86,7 @@ def admit_posterior(post: Any) -> xr.DataTree:
             raise HamlearnError(f"the posterior's record has no entries under {name!r}; got {shown(record[name])}. {_AGAIN}")
     model = read_json(post, "model", dict)
     models.from_dict(model)
-    kind = model.get("kind")
+    kind = models.kind_of(model)
     for name in _GROUPS.get(str(kind), ()):
         if name not in post.children:
             raise HamlearnError(f"this posterior of {kind} lacks its group {name!r}. {_AGAIN}")

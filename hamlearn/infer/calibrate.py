@@ -18,7 +18,7 @@ import scipy.stats
 
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.likelihoods import Likelihood
-from hamlearn.infer.records import Part
+from hamlearn.infer.observations import Observations
 from hamlearn.models import BoundCouplings
 from hamlearn.progress import track
 from hamlearn.statistics import integrated_autocorrelation_time
@@ -33,7 +33,7 @@ _SERIES_LIMIT = 5e6  # score values kept for the autocorrelation tests
 _CHUNK_VALUES = 1 << 23
 _MOST_LEVERAGE = 0.5  # beyond it error bars mean nothing, and the verdict says so
 
-RowScores = Callable[[Part, np.ndarray], np.ndarray]
+RowScores = Callable[[Observations, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def _summary(plans: list[_Plan], J: np.ndarray) -> ScoreCovariance:
     )
 
 
-def _plan(scores: RowScores, part: Part, p: int, minimum: int) -> _Plan:
+def _plan(scores: RowScores, part: Observations, p: int, minimum: int) -> _Plan:
     chains, draws, _ = part.states.shape
     tau, disagree = (1.0, False) if part.independent or part.weighted else _autocorrelation(scores, part, p)
     rows = chains * draws
@@ -145,20 +145,20 @@ def _plan(scores: RowScores, part: Part, p: int, minimum: int) -> _Plan:
     return _Plan(kind, label.ravel(), count, tau, ess, disagree)
 
 
-def _random_batches(part: Part, plan: _Plan, count: int) -> _Plan:
+def _random_batches(part: Observations, plan: _Plan, count: int) -> _Plan:
     rows = part.states.shape[0] * part.states.shape[1]
     count = min(rows, count)
     label = np.random.default_rng(0).permutation(rows) % count  # i.i.d. rows: any fixed assignment will do
     return replace(plan, kind="random batches", label=label, batches=count)
 
 
-def _row_chunks(part: Part, p: int) -> list[slice]:
+def _row_chunks(part: Observations, p: int) -> list[slice]:
     rows = part.states.shape[0] * part.states.shape[1]
     size = max(64, _CHUNK_VALUES // max(p, part.states.shape[2]))
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
-def _by_rows(scores: RowScores, part: Part, p: int) -> np.ndarray:
+def _by_rows(scores: RowScores, part: Observations, p: int) -> np.ndarray:
     """Σ w² (g − ḡ)(g − ḡ)ᵀ for weights, Σ n (g − ḡ)(g − ḡ)ᵀ for repeat counts."""
     states, weight = part.states.reshape(-1, part.states.shape[2]), part.weight.reshape(-1)
     second, first = np.zeros((p, p)), np.zeros(p)
@@ -173,7 +173,7 @@ def _by_rows(scores: RowScores, part: Part, p: int) -> np.ndarray:
     return part.size / max(part.size - 1, 1) * (second - np.outer(first, first) / factor.sum())
 
 
-def _by_batch(scores: RowScores, part: Part, p: int, plan: _Plan) -> np.ndarray:
+def _by_batch(scores: RowScores, part: Observations, p: int, plan: _Plan) -> np.ndarray:
     """Deviations of batch sums of the score, scaled so that their scatter is J.
 
     Rows with label −1 (left over at the end of a chain) are scaled for.
@@ -194,7 +194,7 @@ def _by_batch(scores: RowScores, part: Part, p: int, plan: _Plan) -> np.ndarray:
     return deviation * np.sqrt(count / max(count - 1, 1) * part.size / sizes.sum())
 
 
-def _autocorrelation(scores: RowScores, part: Part, p: int) -> tuple[float, bool]:
+def _autocorrelation(scores: RowScores, part: Observations, p: int) -> tuple[float, bool]:
     """τ of the slowest score component (1 where no component is significantly autocorrelated) and whether chains disagree."""
     chains, draws, _ = part.states.shape
     if draws < 20:
@@ -284,7 +284,7 @@ class Adjusted:
         return self.likelihood.bound
 
     @property
-    def parts(self) -> Sequence[Part]:
+    def parts(self) -> Sequence[Observations]:
         """The data."""
         return self.likelihood.parts
 

@@ -13,7 +13,7 @@ import numpy as np
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.large import LIMIT
 from hamlearn.infer.likelihoods import Counted, ExactLikelihood, OneHotLikelihood, PatternLikelihood, composite
-from hamlearn.infer.records import Part
+from hamlearn.infer.observations import Observations
 from hamlearn.infer.settings import MAP, NUTS, Engine, Gibbs, LaplaceApproximation
 from hamlearn.models import BoundCouplings, Horseshoe, Laplace, Normal, SpikeSlab
 from hamlearn.systems import exact
@@ -55,7 +55,7 @@ def check_combination(bound: BoundCouplings, engine: Engine | None) -> None:
         raise HamlearnError(f"engine {engine.name!r} does not go with prior {prior.name!r}: {reason}. Use engine='nuts'.")
 
 
-def choose(bound: BoundCouplings, parts: Sequence[Part], likelihood: str, engine: Engine | None) -> Choice:
+def choose(bound: BoundCouplings, parts: Sequence[Observations], likelihood: str, engine: Engine | None) -> Choice:
     """Resolve "auto" for the likelihood and the engine."""
     reasons: list[str] = []
     check_combination(bound, engine)
@@ -107,7 +107,7 @@ def _engine(bound: BoundCouplings, reasons: list[str]) -> Engine:
 
 
 def _auto_likelihood(
-    bound: BoundCouplings, parts: Sequence[Part], engine: Engine, reasons: list[str]
+    bound: BoundCouplings, parts: Sequence[Observations], engine: Engine, reasons: list[str]
 ) -> tuple[Counted | OneHotLikelihood, float]:
     method = exact.method(bound.system(np.zeros(bound.n_params)))
     if method in ("enumeration", "transfer"):

@@ -43,7 +43,7 @@ class Diagonal(Protocol):
 
 
 def infer(likelihood: Diagonal, engine: MAP, seed: int, size: float) -> dict[str, Any]:
-    """MAP point and draws of a large model, in the form that :mod:`hamlearn.infer.kinds.couplings` builds its tree from."""
+    """MAP point and draws of a large model, in the form that :mod:`hamlearn.infer.families.couplings` builds its tree from."""
     bound, prior = likelihood.bound, likelihood.bound.model.prior
     if not isinstance(prior, Normal):
         raise HamlearnError(f"{bound.n_params} parameters are learned by MAP with a normal prior only; got prior {prior.name!r}.")

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import scipy.linalg
 
-from hamlearn.infer.records import Part
+from hamlearn.infer.observations import Observations
 from hamlearn.models import BoundCouplings, Normal, Prior
 from hamlearn.progress import track
 
@@ -28,7 +28,7 @@ class Objective(Protocol):
         ...
 
     @property
-    def parts(self) -> Sequence[Part]:
+    def parts(self) -> Sequence[Observations]:
         """The data."""
         ...
 

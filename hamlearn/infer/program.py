@@ -25,7 +25,7 @@ import xarray as xr
 
 from hamlearn.arguments import shown
 from hamlearn.errors import HamlearnError
-from hamlearn.infer.kinds import couplings
+from hamlearn.infer.families import couplings
 from hamlearn.infer.settings import NUTS
 from hamlearn.models import Couplings
 from hamlearn.processes import verb

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from hamlearn.infer.records import Part
+from hamlearn.infer.observations import Observations
 
 _CHANGED = 0.1  # share of what two independent microstates differ by, that neighbouring draws must differ by
 _FEWEST = 500  # draws of a chain that are always kept
 _ROWS = 20_000  # that changes are counted on
 
 
-def thinned(parts: Sequence[Part]) -> tuple[list[Part], int]:
+def thinned(parts: Sequence[Observations]) -> tuple[list[Observations], int]:
     """Every stride-th draw of chains whose neighbouring draws hardly differ, and the longest stride.
 
     A chain observed after every attempted flip of one spin repeats nearly the whole microstate at every draw. What is
@@ -24,7 +24,7 @@ def thinned(parts: Sequence[Part]) -> tuple[list[Part], int]:
     Examples
     --------
     >>> slow = np.repeat(np.random.default_rng(0).integers(0, 2, size=(1, 1000, 9)), 16, axis=1).astype(np.int8)
-    >>> part = Part(slow, np.ones(slow.shape[:2]), False, 0.4, False)
+    >>> part = Observations(slow, np.ones(slow.shape[:2]), False, 0.4, False)
     >>> kept, stride = thinned([part])
     >>> stride, kept[0].states.shape
     (2, (1, 8000, 9))

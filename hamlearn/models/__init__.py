@@ -9,20 +9,20 @@ from hamlearn.arguments import shown
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.models.actions import BoundAction, Flat, PolynomialAction, polynomial_action_from_dict
 from hamlearn.models.autoregressive import Autoregressive, autoregressive_from_dict
-from hamlearn.models.clusters import BoundClusters, Clusters, clusters_from_dict
+from hamlearn.models.cluster_expansion import BoundClusterExpansion, ClusterExpansion, clusters_from_dict
 from hamlearn.models.couplings import BoundCouplings, Couplings, couplings_from_dict
 from hamlearn.models.dcl import DCL, dcl_from_dict
 from hamlearn.models.extensive import BoundExtensive, Extensive, extensive_from_dict
 from hamlearn.models.extrapolated import ExtrapolatedAction, extrapolated_from_dict
 from hamlearn.models.flow import Flow, flow_from_dict
-from hamlearn.models.local_energy import BoundLocalEnergy, LocalEnergy, local_energy_from_dict
+from hamlearn.models.local_interaction import BoundLocalInteraction, LocalInteraction, local_energy_from_dict
 from hamlearn.models.priors import Distribution, Horseshoe, Laplace, Normal, Prior, SpikeSlab
 
 _READERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "dcl": dcl_from_dict,
     "extensive": extensive_from_dict,
-    "local_energy": local_energy_from_dict,
-    "clusters": clusters_from_dict,
+    "local_interaction": local_energy_from_dict,
+    "cluster_expansion": clusters_from_dict,
     "autoregressive": autoregressive_from_dict,
     "flow": flow_from_dict,
     "couplings": couplings_from_dict,
@@ -31,11 +31,20 @@ _READERS: dict[str, Callable[[dict[str, Any]], Any]] = {
 }
 
 
+_SINCE_0_1 = {"clusters": "cluster_expansion", "local_energy": "local_interaction"}  # what 0.1 called them
+
+
+def kind_of(description: dict[str, Any]) -> str:
+    """The kind of the model that a description is of, by its present name."""
+    kind = description.get("kind", "")
+    return _SINCE_0_1.get(kind, kind) if isinstance(kind, str) else kind
+
+
 def from_dict(description: dict[str, Any]) -> Any:
     """The model that its ``to_dict`` described."""
     if not isinstance(description, dict):
         raise HamlearnError(f"a model is described by a dictionary, as its to_dict() gives it; got {shown(description)}.")
-    read = _READERS[choice(description.get("kind", ""), _READERS, "kind of model")]
+    read = _READERS[choice(kind_of(description), _READERS, "kind of model")]
     try:
         return read(description)
     except HamlearnError:
@@ -48,11 +57,11 @@ __all__ = [
     "DCL",
     "Autoregressive",
     "BoundAction",
-    "BoundClusters",
+    "BoundClusterExpansion",
     "BoundCouplings",
     "BoundExtensive",
-    "BoundLocalEnergy",
-    "Clusters",
+    "BoundLocalInteraction",
+    "ClusterExpansion",
     "Couplings",
     "Distribution",
     "Extensive",
@@ -61,7 +70,7 @@ __all__ = [
     "Flow",
     "Horseshoe",
     "Laplace",
-    "LocalEnergy",
+    "LocalInteraction",
     "Normal",
     "PolynomialAction",
     "Prior",

@@ -16,9 +16,9 @@ from hamlearn.errors import HamlearnError, choice
 from hamlearn.models import dense
 from hamlearn.statistics import power
 from hamlearn.systems.base import Space, System, as_site_axes, space_from_name
+from hamlearn.systems.interaction_tables import MAX_TABLE, InteractionTables, tile_sites
 from hamlearn.systems.lattice import Lattice, hypercubic
 from hamlearn.systems.parametric import ParametricSystem
-from hamlearn.systems.tiles import MAX_TABLE, Tiles, tile_sites
 
 Weights = dict[str, Any]
 """Arrays by name: ``matrix_k``, ``offset_k`` of the layers, ``place``, ``readout`` of site-aware ones, ``field``, ``pairs``."""
@@ -264,7 +264,7 @@ class BoundExtensive:
             raise HamlearnError(f"a site-aware network was learned on sites {self.shape}; there is no rule for {extents}.")
         here = self.model.bind(self.space, extents)
         if self.table_states * (len(self.tile_sites) if self.model.site_aware else 1) <= MAX_TABLE:
-            return Tiles(hypercubic(extents), self.window, here.tables(weights), self.stride, self.space, name="Learned")
+            return InteractionTables(hypercubic(extents), self.window, here.tables(weights), self.stride, self.space, name="Learned")
         return ExtensiveEnergy(here, weights)
 
 

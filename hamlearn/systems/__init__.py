@@ -15,13 +15,13 @@ from hamlearn.systems import exact, lattice, observables, sampling
 from hamlearn.systems.base import ANGLES, REALS, SPINS, Space, System, space_from_name, states
 from hamlearn.systems.density import LearnedDensity, density_from_dict
 from hamlearn.systems.field import OF_0_1, Field, PolynomialField, RangedField, ScalarField
+from hamlearn.systems.interaction_tables import InteractionTables
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.pairwise import EdwardsAnderson, Ising, Pairwise, SherringtonKirkpatrick, WeakStrong
 from hamlearn.systems.parametric import ParametricSystem
 from hamlearn.systems.path import Path
 from hamlearn.systems.potentials import DoubleWell, Polynomial
 from hamlearn.systems.potts import Clock, Potts, QState, zero_sum
-from hamlearn.systems.tiles import Tiles
 from hamlearn.systems.weighted import JoinedAction
 from hamlearn.systems.xy import XY
 
@@ -53,7 +53,8 @@ def from_dict(description: dict[str, Any], *, potential: Callable[[Any], Any] | 
     """
     if not isinstance(description, dict):
         raise HamlearnError(f"a system is described by a dictionary, as its to_dict() gives it; got {shown(description)}.")
-    kind = choice(description.get("kind", ""), (*_READERS, *ParametricSystem.kinds), "kind of system")
+    given = description.get("kind", "")
+    kind = choice("interaction_tables" if given == "tiles" else given, (*_READERS, *ParametricSystem.kinds), "kind of system")
     try:
         return _read(kind, description, potential)
     except HamlearnError:
@@ -81,6 +82,7 @@ __all__ = [
     "DoubleWell",
     "EdwardsAnderson",
     "Field",
+    "InteractionTables",
     "Ising",
     "JoinedAction",
     "Lattice",
@@ -97,7 +99,6 @@ __all__ = [
     "SherringtonKirkpatrick",
     "Space",
     "System",
-    "Tiles",
     "WeakStrong",
     "exact",
     "from_dict",

@@ -85,5 +85,5 @@ def density_from_dict(description: dict[str, Any]) -> LearnedDensity:
     """Always an error: the weights are in the posterior."""
     raise HamlearnError(
         "a learned density cannot be rebuilt from its description: its weights are kept with the posterior. "
-        "Load that with hl.load(...) and take hl.members(post, n)."
+        "Load that with hl.load(...) and take hl.draw_systems(post, n)."
     )

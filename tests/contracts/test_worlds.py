@@ -114,7 +114,7 @@ def test_a_sampler_agrees_with_what_is_known_exactly(name):
     assert_within(series.mean(), truth, error, name)
 
 
-@pytest.mark.parametrize("name", ["extensive energy", "a user's own", "tiles"])
+@pytest.mark.parametrize("name", ["extensive energy", "a user's own", "interaction_tables"])
 def test_members_known_by_their_energies_are_simulated_together(name):
     """Two members, two temperatures, exchanges where JAX can trace them: each against all states."""
     system, betas = SYSTEMS[name](), np.array([0.3, 0.6])

@@ -70,9 +70,11 @@ SYSTEMS: dict[str, Callable[[], Any]] = {
     "open field of products": lambda: hl.systems.PolynomialField((3, 3), [0, 3.0, 0, 0.2], 0.7, periodic=False, coupling="product"),
     "ranged field": lambda: hl.systems.RangedField((6,), [1.0, -0.2], [0, 0.5]),
     "ranged path": lambda: hl.systems.RangedField((8,), [1.0, 0.3], [0, 0.5, 0, 0.1], path=True),
-    "tiles": lambda: hl.systems.Tiles((3, 3), 2, np.random.default_rng(0).normal(size=16)),
-    "tiles of their own tables": lambda: hl.systems.Tiles((3, 3), 2, np.random.default_rng(0).normal(size=(9, 16))),
-    "tiles of three states": lambda: hl.systems.Tiles((4,), 2, np.random.default_rng(0).normal(size=9), space=hl.systems.states(3)),
+    "interaction_tables": lambda: hl.systems.InteractionTables((3, 3), 2, np.random.default_rng(0).normal(size=16)),
+    "tiles of their own tables": lambda: hl.systems.InteractionTables((3, 3), 2, np.random.default_rng(0).normal(size=(9, 16))),
+    "tiles of three states": lambda: hl.systems.InteractionTables(
+        (4,), 2, np.random.default_rng(0).normal(size=9), space=hl.systems.states(3)
+    ),
     "joined paths": lambda: hl.systems.JoinedAction([hl.systems.Path(8, hl.systems.DoubleWell(4.0, 2.0))] * 2, [2.0, 4.0]),
     "extensive energy": _extensive,
     "density": lambda: hl.systems.LearnedDensity(lattice.hypercubic(4), hl.systems.REALS, 0.5, DENSITY),

@@ -8,10 +8,10 @@ import scipy.stats
 from posteriors import COUPLINGS, SQUARE, drawn, glass
 
 import hamlearn as hl
-from hamlearn.diagnostics import check, halves, predictions
+from hamlearn.diagnostics import check, holdout, predictions
 from hamlearn.diagnostics.features import Features, bin_edges
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import tree
+from hamlearn.infer import posteriors
 from hamlearn.systems import exact, lattice
 from statistics_budget import assert_within, spend
 
@@ -20,7 +20,7 @@ def test_a_right_model_is_rarely_objected_to():
     n, objections, found = 40, 0, {}
     for seed in range(n):
         data = drawn(hl.systems.EdwardsAnderson(SQUARE, seed=seed), 0.5, 1000, seed)
-        table = check(data, COUPLINGS(SQUARE), members=200, seed=seed)
+        table = check(data, COUPLINGS(SQUARE), draws=200, seed=seed)
         objections += table.attrs["overall_p"] < 0.01
         for name, p in zip(table["statistic"].values, table["p_value"].values, strict=True):
             found.setdefault(str(name), []).append(p)
@@ -100,19 +100,19 @@ def test_too_few_blocks_leave_it_undecided():
 
 
 def test_the_slowest_time_is_found():
-    assert 3 < halves.slowest_tau(chain_of(4, 2, 4000)) < 6  # repeating every state four times gives τ = 4
-    assert halves.slowest_tau(glass()) == 1.0
+    assert 3 < holdout.slowest_tau(chain_of(4, 2, 4000)) < 6  # repeating every state four times gives τ = 4
+    assert holdout.slowest_tau(glass()) == 1.0
 
 
 def test_blocks_are_long_and_shared_by_no_half():
     bits = 2 ** np.arange(13)
     code = np.random.default_rng(0).permutation(8000)  # every draw carries its number, shuffled so that none looks correlated
     spins = np.where(code[:, None] & bits, 1, -1).reshape(2, 4000, 13)
-    found = halves.split(hl.microstates(spins, beta=1.0, dims=("chain", "draw", "site")), np.random.default_rng(0), tau=5.0)
+    found = holdout.split(hl.microstates(spins, beta=1.0, dims=("chain", "draw", "site")), np.random.default_rng(0), tau=5.0)
     assert not isinstance(found, str)
     fit, half = found
     kept, held = (np.argsort(code)[(values > 0) @ bits] for values in (fit["state"].values, half.values))
-    assert half.blocks >= halves.MIN_BLOCKS and np.bincount(half.label).min() >= 25
+    assert half.blocks >= holdout.MIN_BLOCKS and np.bincount(half.label).min() >= 25
     assert not set(kept.ravel()) & set(held) and kept.size + held.size > 0.9 * 8000
     for numbers in (kept.ravel(), held):
         steps = np.diff(numbers)
@@ -123,7 +123,7 @@ def test_blocks_are_long_and_shared_by_no_half():
 def test_histogram_counts_are_split_without_loss():
     rows = np.array([[1, 1, -1], [1, -1, 1], [-1, -1, -1]])
     data = hl.microstates(rows, counts=[500, 300, 200])
-    found = halves.split(data, np.random.default_rng(0))
+    found = holdout.split(data, np.random.default_rng(0))
     assert not isinstance(found, str)
     fit, half = found
     assert fit["count"].values.sum() + half.weight.sum() == 1000
@@ -149,14 +149,14 @@ def test_third_moments_match_a_plain_loop():
 
 
 def test_bad_requests_are_refused():
-    with pytest.raises(HamlearnError, match="members"):
-        check(glass(), COUPLINGS(SQUARE), members=1)
+    with pytest.raises(HamlearnError, match="draws"):
+        check(glass(), COUPLINGS(SQUARE), draws=1)
 
 
 def test_three_ways_to_predict_agree(monkeypatch):
     """Listing all states, linear response from one simulation, and members one by one share no arithmetic."""
     post = hl.infer.learn(glass(), COUPLINGS(SQUARE), "exact", hl.infer.MLE(draws=400, chains=1))
-    bound, theta = tree.bound_of(post), tree.theta_draws(post)[0]
+    bound, theta = posteriors.bound_of(post), posteriors.theta_draws(post)[0]
     index = ((glass()["state"].values.reshape(-1, 9) + 1) // 2).astype(np.int8)
 
     def features():

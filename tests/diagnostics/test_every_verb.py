@@ -1,6 +1,6 @@
 """Every verb on a posterior of every kind: what works, and the sentence where something cannot.
 
-Kinds come from ``kinds_of_posterior.py``; a further one is asked everything without a line here.
+Kinds come from ``families_of_posterior.py``; a further one is asked everything without a line here.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ import json
 
 import numpy as np
 import pytest
-from kinds_of_posterior import KINDS, SLOW, posterior
+from families_of_posterior import KINDS, SLOW, posterior
 
 import hamlearn as hl
-from hamlearn.infer import kinds
+from hamlearn.infer import families
 
 EVERY = [pytest.param(kind, marks=pytest.mark.slow) if kind in SLOW else kind for kind in KINDS]
 NOT_PREDICTED = {"nothing confines": "confine"}
@@ -22,13 +22,13 @@ NOT_PREDICTED = {"nothing confines": "confine"}
 @pytest.mark.parametrize("kind", EVERY)
 def test_every_verb(kind, tmp_path):
     post = posterior(kind)
-    names, theta = kinds.of(post).parameters(post)
+    names, theta = families.of(post).parameters(post)
     assert theta.shape[-1] == len(names) and np.all(np.isfinite(theta))
 
     loaded = hl.load(hl.save(post, tmp_path / "post.nc"))
     again = hl.load(hl.save(loaded, tmp_path / "post.zarr"))
     for back in (loaded, again):
-        np.testing.assert_array_equal(kinds.of(back).parameters(back)[1], theta)
+        np.testing.assert_array_equal(families.of(back).parameters(back)[1], theta)
         assert str(hl.verdict(back)) == str(hl.verdict(post))
 
     page = hl.report(loaded, tmp_path / "report.html").read_text()
@@ -36,14 +36,14 @@ def test_every_verb(kind, tmp_path):
 
     if kind in NOT_PREDICTED:
         with pytest.raises(hl.HamlearnError, match=NOT_PREDICTED[kind]):
-            hl.members(loaded, 64, seed=0)
+            hl.draw_systems(loaded, 64, seed=0)
         return
-    system = hl.members(loaded, 2, seed=3)[0]
+    system = hl.draw_systems(loaded, 2, seed=3)[0]
     beta = float(np.atleast_1d(np.array(json.loads(loaded.attrs["beta"])))[0])
     data = hl.simulate(system, beta=beta, draws=6, chains=2, seed=4, burn_in=20)
     states = data["state"].values
     assert states.shape == (2, 6, *system.lattice.shape)
-    energies = hl.energy(loaded, states.reshape(-1, *states.shape[2:]), members=2, seed=3)
+    energies = hl.energy(loaded, states.reshape(-1, *states.shape[2:]), draws=2, seed=3)
     assert energies.shape[1:] == (12,) and np.all(np.isfinite(energies))
-    curve = hl.predict(loaded, beta=[beta], members=4, seed=5)
+    curve = hl.predict(loaded, beta=[beta], draws=4, seed=5)
     assert np.all(np.isfinite(curve["energy"].sel(quantity="mean")))

@@ -26,7 +26,7 @@ from hamlearn.errors import HamlearnError
 def small() -> tuple[xr.DataTree, xr.Dataset]:
     """A posterior of couplings with its checks, and two curves of it."""
     post = hl.learn(glass(600), hl.models.Couplings(SQUARE), engine="laplace", seed=0)
-    return post, hl.predict(post, beta=[0.3, 0.5], observables=["energy", "entropy"], members=4)
+    return post, hl.predict(post, beta=[0.3, 0.5], observables=["energy", "entropy"], draws=4)
 
 
 @cache

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import hamlearn as hl
-from hamlearn.diagnostics import halves, invariants
+from hamlearn.diagnostics import holdout, invariants
 from hamlearn.systems import ANGLES, SPINS, exact, lattice, states
 
 GRID = lattice.hypercubic((4, 4))
@@ -20,8 +20,8 @@ def one_sided(seed: int = 0, draws: int = 6000) -> np.ndarray:
 
 def test_the_sign_of_a_symmetric_model_is_not_slow():
     data = hl.microstates(one_sided(), beta=0.5)
-    assert halves.slowest_tau(data) > 100  # the raw sign hardly ever changes
-    assert halves.slowest_tau(data, symmetric=True) == 1.0  # nothing that a model without fields can see is correlated
+    assert holdout.slowest_tau(data) > 100  # the raw sign hardly ever changes
+    assert holdout.slowest_tau(data, symmetric=True) == 1.0  # nothing that a model without fields can see is correlated
 
 
 def test_slow_patterns_are_seen_in_any_gauge():
@@ -83,4 +83,4 @@ def test_rotors_are_judged_by_angles_between_them():
     drift = np.cumsum(rng.normal(size=4000)) * 0.05  # a common angle that wanders slowly, which the model cannot see
     angles = np.mod(0.3 * rng.normal(size=(4000, 4, 4)) + drift[:, None, None], 2 * np.pi)
     data = hl.microstates(angles, space="angles", beta=1.0)
-    assert halves.slowest_tau(data) > 100 and halves.slowest_tau(data, symmetric=True) < 2
+    assert holdout.slowest_tau(data) > 100 and holdout.slowest_tau(data, symmetric=True) < 2

@@ -20,7 +20,7 @@ def held_out(beta, size=600):
 
 
 def test_every_temperature_has_its_row_and_says_whether_it_was_observed(post):
-    figure = compare_paths(post, [held_out(5.0), held_out(10.0)], [5.0, 10.0], WELL, members=8)
+    figure = compare_paths(post, [held_out(5.0), held_out(10.0)], [5.0, 10.0], WELL, draws=8)
     rows = np.reshape(figure.axes, (2, 4))
     assert [row[0].get_title() for row in rows] == ["β = 5, observed", "β = 10, not observed (learned at 5)"]
     for row in rows:
@@ -30,7 +30,7 @@ def test_every_temperature_has_its_row_and_says_whether_it_was_observed(post):
 
 
 def test_the_band_of_the_density_follows_the_paths(post):
-    axes = compare_paths(post, held_out(10.0, 3000), 10.0, members=8).axes[1]
+    axes = compare_paths(post, held_out(10.0, 3000), 10.0, draws=8).axes[1]
     curve, points = (line.get_ydata() for line in axes.lines[:2])
     np.testing.assert_allclose(curve, points, atol=0.05)
 

@@ -15,7 +15,7 @@ import hamlearn as hl
 from hamlearn.diagnostics import convergence, identifiability, layout, plots, summary
 from hamlearn.diagnostics.report import render
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import tree
+from hamlearn.infer import posteriors
 from hamlearn.systems import lattice
 
 VOID = {"meta", "br", "img", "hr", "link", "input"}
@@ -59,7 +59,7 @@ class Page(HTMLParser):
 @pytest.mark.parametrize("case", CASES)
 def test_the_report_is_one_whole_page_that_loads_nothing(case, tmp_path):
     post = posterior(case)
-    curve = hl.predict(post, beta=[0.4, 0.6], observables=["energy", "heat_capacity"], members=4)
+    curve = hl.predict(post, beta=[0.4, 0.6], observables=["energy", "heat_capacity"], draws=4)
     path = hl.report(post, tmp_path / "report.html", prediction=curve)
     assert [one.name for one in tmp_path.iterdir()] == ["report.html"]
     text = path.read_text(encoding="utf-8")
@@ -154,9 +154,9 @@ def split_rhat(values: np.ndarray) -> float:
 def test_convergence_agrees_with_its_definition():
     post = posterior("exact, NUTS")
     found = convergence(post)
-    theta = tree.theta_draws(post)
+    theta = posteriors.theta_draws(post)
     assert found["sampled"] and found["judged"] == theta.shape[-1] and found["divergences"] == 0
-    k = tree.bound_of(post).parameter_names.index(found["max_rhat_where"])
+    k = posteriors.bound_of(post).parameter_names.index(found["max_rhat_where"])
     values = theta[..., k]
     plain = max(split_rhat(values), split_rhat(np.abs(values - np.median(values))))
     assert abs(plain - found["max_rhat"]) < 1e-6
@@ -180,7 +180,7 @@ def test_parameters_that_never_move_are_left_out():
     J[0, 0, 6] = 0.3  # in one draw of thousands
     post["posterior"] = xr.DataTree(draws.assign(J=(draws["J"].dims, J)))
     found, before = convergence(post), convergence(posterior("sparse"))
-    assert found["constant"] >= 2 and found["judged"] + found["constant"] == tree.bound_of(post).n_params
+    assert found["constant"] >= 2 and found["judged"] + found["constant"] == posteriors.bound_of(post).n_params
     assert found["judged"] < before["judged"] and np.isfinite(found["max_rhat"])
 
 
@@ -198,6 +198,6 @@ def test_identifiability_finds_the_loose_direction():
     post = posterior("prior-dominated")
     table = identifiability(post)
     assert str(table["parameter"].values[0]) == "h[4]" or "4" in str(table["parameter"].values[0])
-    flat = tree.theta_draws(post).reshape(-1, tree.bound_of(post).n_params)
+    flat = posteriors.theta_draws(post).reshape(-1, posteriors.bound_of(post).n_params)
     np.testing.assert_allclose(1 / table["information"].values, np.sort(np.linalg.eigvalsh(np.cov(flat.T)))[::-1], rtol=1e-6)
     assert "zero-sum" in identifiability(posterior("q states")).attrs["gauge"]

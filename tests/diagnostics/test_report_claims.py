@@ -1,6 +1,6 @@
 """What a report says of a posterior of every kind, against what is known of how that posterior was made.
 
-The expectations are written by hand, from the calls in ``kinds_of_posterior.py``; nothing of the report's own code makes them.
+The expectations are written by hand, from the calls in ``families_of_posterior.py``; nothing of the report's own code makes them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 
 import numpy as np
 import pytest
-from kinds_of_posterior import KINDS, SLOW, posterior, well
+from families_of_posterior import KINDS, SLOW, posterior, well
 
 import hamlearn as hl
 from hamlearn.diagnostics.plots import prediction
@@ -24,7 +24,7 @@ CLAIMS = {
     "undeclared beta": ("not declared", "4 000 draws", "28", "pseudo", "mle", "yes"),
     "q states": ("0.6", "4 000 draws", "90", "pseudo", "laplace", "yes"),
     "rotors": ("0.7", "4 000 draws", "1", "pseudo", "laplace", "no"),
-    "clusters": ("0.3", "2 000 draws", "2 of 10 candidates", "exact", "gibbs", "no"),
+    "cluster_expansion": ("0.3", "2 000 draws", "2 of 10 candidates", "exact", "gibbs", "no"),
     "local energy": ("0.3", "2 networks", "5", "pseudo", "lbfgs", "no"),
     "extensive": ("0.3", "1 network", "113", "regression", "training", "no"),
     "consistent": ("0.3", "4 energies", "10", "importance-weighted", "training", "no"),
@@ -135,14 +135,14 @@ def test_only_passed_tests_carry_a_tick(kind, pages):
 
 
 def test_bands_without_a_width_are_not_drawn():
-    curve = hl.predict(posterior("one network"), [0.25, 0.3], observables=["energy"], members=4)
+    curve = hl.predict(posterior("one network"), [0.25, 0.3], observables=["energy"], draws=4)
     curve["energy"].loc[{"quantity": ["lower", "upper"]}] = np.nan  # no band is known
     figure = prediction(curve)
     assert not figure.axes[0].collections or all(one.get_label() != "90% interval" for one in figure.axes[0].collections)
 
 
 def test_a_prediction_carries_what_it_says_of_itself_to_the_page(tmp_path):
-    curve = hl.predict(well(10.0), [10.0, 12.0], observables=["energy"], members=8)
+    curve = hl.predict(well(10.0), [10.0, 12.0], observables=["energy"], draws=8)
     curve.attrs |= {"warning": "<few> draws", "verdict": "caution"}
     curve["energy"].attrs |= {"draws_used": 8, "interval": "quantiles of 8 draws"}
     page = hl.report(well(10.0), tmp_path / "page.html", prediction=curve).read_text(encoding="utf-8")
@@ -150,7 +150,7 @@ def test_a_prediction_carries_what_it_says_of_itself_to_the_page(tmp_path):
     assert "from 8 of 4 000 draws" in lead and "Warning: <few> draws." in lead and "verdict on the posterior behind them: caution" in lead
     assert "Interval: quantiles of 8 draws." in lead
     assert "<few>" not in page
-    both = hl.predict(well(10.0), [10.0, 12.0], observables=["energy", "heat_capacity"], members=8)
+    both = hl.predict(well(10.0), [10.0, 12.0], observables=["energy", "heat_capacity"], draws=8)
     both["energy"].attrs["interval"], both["heat_capacity"].attrs["interval"] = "one way", "another way"
     lead = claims_of(hl.report(well(10.0), tmp_path / "page.html", prediction=both).read_text(encoding="utf-8"))["prediction"]
     assert "Interval: energy: one way; heat capacity: another way." in lead

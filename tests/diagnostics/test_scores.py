@@ -8,9 +8,9 @@ import scipy.stats
 
 import hamlearn as hl
 from hamlearn.data import build
-from hamlearn.diagnostics import scores, weigh
+from hamlearn.diagnostics import predictive_test, scores
 from hamlearn.diagnostics.scores import blocks, conditionals, listed, named, sums, terms, words
-from hamlearn.infer import records
+from hamlearn.infer import observations
 from hamlearn.systems import SPINS, exact, lattice
 from statistics_budget import assert_within, spend
 
@@ -34,7 +34,7 @@ def as_data(index: np.ndarray, beta: float, grid=SQUARE):
 
 
 def score_rows(sets, model, seed=0, taus=None) -> scores.Tests:
-    bound, parts, _ = records.bind(sets, model)
+    bound, parts, _ = observations.bind(sets, model)
     return scores.pairs(bound, parts, taus or [1.0] * len(parts), seed)
 
 
@@ -91,7 +91,7 @@ DEFECTS = {
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_a_planted_defect_is_found_named_and_measured(defect):
     name, size, unit = DEFECTS[defect]
-    table = weigh.table([], 100, None, named=score_rows(getattr(Planted(3), defect)(), COUPLINGS(SQUARE)).rows)
+    table = predictive_test.table([], 100, None, named=score_rows(getattr(Planted(3), defect)(), COUPLINGS(SQUARE)).rows)
     row = table.sel(statistic=name)
     assert float(row["p_adjusted"]) < 1e-3 and str(row["unit"].values) == unit
     if size is not None:
@@ -148,10 +148,10 @@ def test_energies_alone_give_the_same_scores_as_the_tables_of_a_pair_model():
     np.testing.assert_allclose(alone.G[:, 0], tables.G @ theta, atol=1e-9)
 
 
-def test_clusters_are_asked_too():
+def test_cluster_expansion_are_asked_too():
     rows = [exact.sample(hl.systems.Ising(SQUARE, J=1.0), beta, 1500, k).reshape(-1, 4, 4) for k, beta in enumerate((0.2, 0.4))]
     mixed = np.random.default_rng(0).permutation(np.concatenate(rows)).astype(int)
-    parts = [records.as_part(hl.microstates(mixed, beta=0.3), SPINS)]
+    parts = [observations.as_observations(hl.microstates(mixed, beta=0.3), SPINS)]
     found = {row.name: row for row in scores.energies([hl.systems.Ising(SQUARE, J=1.02)], parts, 1.0).rows}
     assert found["energy dispersion"].p_value < 1e-6 and 0.2 < found["energy dispersion"].effect < 0.5
 
@@ -216,8 +216,8 @@ def test_whole_microstates_are_compared_where_there_are_few():
 
 def test_weighted_holm_is_holm_for_equal_weights_and_never_below_it_in_total():
     p = np.array([0.001, 0.2, 0.01, 0.04])
-    np.testing.assert_allclose(weigh.weighted_holm(p, np.full(4, 0.25)), [0.004, 0.2, 0.03, 0.08])
-    np.testing.assert_allclose(weigh.weighted_holm(np.array([0.004, 0.004]), np.array([0.8, 0.2])), [0.005, 0.005])
+    np.testing.assert_allclose(predictive_test.weighted_holm(p, np.full(4, 0.25)), [0.004, 0.2, 0.03, 0.08])
+    np.testing.assert_allclose(predictive_test.weighted_holm(np.array([0.004, 0.004]), np.array([0.8, 0.2])), [0.005, 0.005])
 
 
 def heat_bath(seed: int, chains: int = 4, draws: int = 1000) -> np.ndarray:

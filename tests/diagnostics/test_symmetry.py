@@ -121,7 +121,7 @@ def test_networks_of_rotors_break_what_they_were_not_given():
     found = {}
     for name, more in {"beta": {"conditional": "beta"}, "internal": {"symmetry": "internal"}, "o2": {"symmetry": "o2"}}.items():
         post = hl.learn(data, hl.models.Autoregressive(hidden=8, components=2, **more), engine=quick, check=False)
-        found[name] = symmetry(hl.members(post, 1)[0], ANGLES[:, :2, :2], ["internal", "mirror"])
+        found[name] = symmetry(hl.draw_systems(post, 1)[0], ANGLES[:, :2, :2], ["internal", "mirror"])
     assert found["beta"]["relative"].min() > 0.1 and found["beta"]["p_value"].max() == 0
     assert found["internal"]["p_value"].values.tolist() == [1, 0]
     assert found["o2"]["p_value"].values.tolist() == [1, 1]

@@ -9,7 +9,7 @@ from posteriors import CASES, doctored, posterior, shares
 
 import hamlearn as hl
 from hamlearn.diagnostics.verdict import judge_record, verdict
-from hamlearn.infer import tree
+from hamlearn.infer import posteriors
 
 # change to a flawless record → level it leads to, words the finding must contain
 FINDINGS = {
@@ -96,7 +96,7 @@ def test_a_finding_appears_alone_with_its_advice(name):
 
 
 NOT_ADVISED = {  # what is never said to someone who did it, or could not
-    "compared": ({"check": {"decision": "agrees", "reason": "", "overall_p": 0.4, "statistics": 11, "failed": []}}, "attach(post"),
+    "compared": ({"check": {"decision": "agrees", "reason": "", "overall_p": 0.4, "statistics": 11, "failed": []}}, "diagnose(post"),
     "check=True, and not run": ({"check": {"decision": "not run", "reason": "its refit takes ten minutes"}}, "check=True"),
     "calibrate=True, and not possible": (
         {
@@ -130,7 +130,7 @@ def test_what_would_be_untrue_is_not_said(case):
 
 def test_what_was_not_run_says_why_and_how_to_get_it():
     found = judge_record(doctored(check={"decision": "not run", "reason": "its refit takes ten minutes"}))
-    assert "not compared with held-out data: its refit takes ten minutes" in str(found) and "hl.diagnostics.attach(post, data)" in str(
+    assert "not compared with held-out data: its refit takes ten minutes" in str(found) and "hl.diagnostics.diagnose(post, data)" in str(
         found
     )
 
@@ -217,4 +217,4 @@ def test_a_bare_posterior_says_that_it_was_not_judged():
     post = hl.infer.learn(glass(), COUPLINGS(SQUARE), likelihood="pseudo", engine="laplace", seed=0)
     assert verdict(post).level == "caution"
     assert hl.diagnostics.judge(post, glass()).level == "believe"
-    assert "check" in tree.record_of(post) and "checks" in post
+    assert "check" in posteriors.record_of(post) and "checks" in post

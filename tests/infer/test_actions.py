@@ -9,8 +9,8 @@ import scipy.stats
 from gaussian_oracles import field, log_partition, path, precision
 
 import hamlearn as hl
-from hamlearn.infer import tree
-from hamlearn.infer.kinds import actions
+from hamlearn.infer import posteriors
+from hamlearn.infer.families import actions
 from hamlearn.infer.likelihoods.ring import RingLikelihood
 from hamlearn.infer.likelihoods.score import ScoreMatching
 from hamlearn.infer.likelihoods.sites import SiteConditionals, lagrange
@@ -113,7 +113,7 @@ def test_double_well_coefficients(likelihood):
     assert np.all(sd < [0.02, 0.15, 0.03])
     assert post["posterior"]["c"].dims == ("chain", "draw", "power")
     assert post["posterior"]["kinetic"].dims == ("chain", "draw")
-    record = tree.record_of(post)
+    record = posteriors.record_of(post)
     assert record["likelihood"] == likelihood
     assert record["composite"] is (likelihood != "exact")
 
@@ -158,7 +158,7 @@ def test_autocorrelated_draws_widen_the_error_bars():
     # Scores are quadratic in x: their correlation is ρ², so errors grow by √((1 + ρ²)/(1 − ρ²)).
     factor = sd / moments(plain)[2]
     assert np.all(np.abs(factor / np.sqrt((1 + rho**2) / (1 - rho**2)) - 1) < 0.35)
-    assert tree.record_of(slow)["calibration"]["tau"] > 3
+    assert posteriors.record_of(slow)["calibration"]["tau"] > 3
 
 
 def test_temperatures_are_pooled_by_inverse_covariance():
@@ -174,7 +174,7 @@ def test_temperatures_are_pooled_by_inverse_covariance():
     np.testing.assert_allclose(both.covariance, covariance, rtol=1e-9)
     _, mean, sd = moments(post)
     assert_within(mean, [1.0, 0.5], sd, "two temperatures")
-    assert 0 <= tree.record_of(post)["agreement"] <= 1
+    assert 0 <= posteriors.record_of(post)["agreement"] <= 1
 
 
 def test_a_wrong_temperature_is_noticed():
@@ -185,9 +185,9 @@ def test_a_wrong_temperature_is_noticed():
 
 def test_auto_leaves_score_matching_where_it_wastes_data():
     fine = learn(well(5.0, 1500, 3), MODEL)
-    assert tree.record_of(fine)["likelihood"] == "score"
+    assert posteriors.record_of(fine)["likelihood"] == "score"
     coarse = learn(hl.microstates(exact.sample(Path(8, DoubleWell(4.0, 2.8)), 12.0, 1500, seed=4), space="reals", beta=12.0), MODEL)
-    record = tree.record_of(coarse)
+    record = posteriors.record_of(coarse)
     assert max(record["excess_variance"]) > actions.INEFFICIENT
     assert record["likelihood"] == "exact"
     assert any("waste" in reason for reason in record["reasons"])
@@ -200,10 +200,10 @@ def test_a_given_width_is_used_and_said():
     post = learn(data, hl.models.PolynomialAction((2,), a=0.25))
     _, mean, sd = moments(post)
     assert_within(mean, [1.0, 0.5], sd, "with a given width")
-    assert "a = 0.25 (as given)" in tree.record_of(post)["reasons"][0]
+    assert "a = 0.25 (as given)" in posteriors.record_of(post)["reasons"][0]
     known = data.assign_attrs(system=json.dumps(Path(8, hl.systems.Polynomial([0, 0.5]), a=0.25).to_dict()))
     np.testing.assert_allclose(moments(learn(known))[1], mean)
-    assert hl.members(learn(known), 1)[0].a == 0.25
+    assert hl.draw_systems(learn(known), 1)[0].a == 0.25
     with pytest.raises(hl.HamlearnError, match="mixed lattice spacings"):
         learn(known, hl.models.PolynomialAction((2,), a=0.5))
     with pytest.raises(hl.HamlearnError, match="mixed lattice spacings"):
@@ -241,23 +241,23 @@ def test_loop(tmp_path):
     post = learn(well(5.0, 800, 1), MODEL)
     loaded = hl.load(hl.save(post, tmp_path / "post.nc"))
     assert str(hl.verdict(loaded)) == str(hl.verdict(post))
-    members = hl.members(loaded, 3, seed=1)
+    members = hl.draw_systems(loaded, 3, seed=1)
     assert all(isinstance(member, Path) and member.n_tau == 16 for member in members)
     x = exact.sample(WELL, 9.0, 7, seed=2)
-    values = hl.action(loaded, x, 9.0, members=5)
+    values = hl.action(loaded, x, 9.0, draws=5)
     assert values.dims == ("member", "axis_0")
-    theta = hl.infer.kinds.spread(actions.theta_draws(loaded), 5, 0)
+    theta = hl.infer.families.spread(actions.theta_draws(loaded), 5, 0)
     systems = [actions.bound_of(loaded).system(one) for one in theta]
     np.testing.assert_allclose(values, [system.action(x, 9.0) for system in systems], rtol=1e-10)
-    assert hl.energy(loaded, x, members=2).shape == (2, 7)
-    np.testing.assert_allclose(hl.action(loaded, x, members=5), hl.action(loaded, x, 5.0, members=5))
+    assert hl.energy(loaded, x, draws=2).shape == (2, 7)
+    np.testing.assert_allclose(hl.action(loaded, x, draws=5), hl.action(loaded, x, 5.0, draws=5))
 
 
 def test_action_of_couplings_is_beta_times_energy():
     data = hl.simulate(hl.systems.Ising((3, 3)), beta=0.3, draws=200, chains=2, seed=0)
     post = learn(data, hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3))), engine="laplace")
     states = data["state"].values[0, :4]
-    np.testing.assert_allclose(hl.action(post, states, 0.7, members=3), 0.7 * hl.energy(post, states, members=3))
+    np.testing.assert_allclose(hl.action(post, states, 0.7, draws=3), 0.7 * hl.energy(post, states, draws=3))
     backwards = data.isel(draw=slice(None, None, -1)).assign_coords(beta=0.4)
     two = learn([data, backwards], hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3))), engine="laplace")
     with pytest.raises(hl.HamlearnError, match="several temperatures"):
@@ -266,14 +266,14 @@ def test_action_of_couplings_is_beta_times_energy():
 
 def test_predictions_of_a_harmonic_path():
     post = learn(path(8, 4.0, 1.0, 0.5, 3000, 1))
-    curve = hl.predict(post, [2.0, 4.0, 8.0], members=40)
+    curve = hl.predict(post, [2.0, 4.0, 8.0], draws=40)
     for k, beta in enumerate((2.0, 4.0, 8.0)):
         a = beta / 8
         truth = np.linalg.inv(precision((8,), 1 / a, a, 1.0, 0.5))[0, 0]
         row = curve["squared_position"].isel(beta=k)
         assert abs(float(row.sel(quantity="mean")) - truth) < 5 * float(row.sel(quantity="sd"))
     assert curve["squared_position"].attrs["method"] == "exact (operator)"
-    fixed = hl.predict(post, [2.0, 4.0, 8.0], members=3, fixed="spacing", observables=["gap"])["gap"].sel(quantity="mean")
+    fixed = hl.predict(post, [2.0, 4.0, 8.0], draws=3, fixed="spacing", observables=["gap"])["gap"].sel(quantity="mean")
     np.testing.assert_allclose(fixed, fixed[0], rtol=1e-9)  # the width is the same, so the operator is
     with pytest.raises(hl.HamlearnError, match="not a whole number"):
         hl.predict(post, 2.2, fixed="spacing")
@@ -283,7 +283,7 @@ def test_predictions_of_a_harmonic_path():
 
 def test_predictions_of_a_free_field():
     post = learn(field((4, 4), 0.8, 1.3, 0.5, 3000, 3))
-    curve = hl.predict(post, [0.4, 0.8], observables=["squared_field", "energy"], members=8)
+    curve = hl.predict(post, [0.4, 0.8], observables=["squared_field", "energy"], draws=8)
     for k, beta in enumerate((0.4, 0.8)):
         truth = {"squared_field": np.linalg.inv(precision((4, 4), beta, beta, 1.3, 0.5))[0, 0], "energy": 0.5 / beta}  # equipartition
         for name, value in truth.items():
@@ -331,9 +331,9 @@ def test_products_on_an_open_lattice(tmp_path):
     assert np.abs((wrong[2] - truth[2]) / far[2]) > 5  # differences give the boundary another x²
     hl.save(post, tmp_path / "post.nc")
     again = hl.load(tmp_path / "post.nc")
-    system = hl.members(again, 1)[0]
+    system = hl.draw_systems(again, 1)[0]
     assert (system.coupling, system.lattice.periodic) == ("product", False)
-    curve = hl.predict(again, [beta, 0.9], observables=["squared_field"], members=2)["squared_field"]
+    curve = hl.predict(again, [beta, 0.9], observables=["squared_field"], draws=2)["squared_field"]
     errors = np.hypot(curve.sel(quantity="sd").values, curve.sel(quantity="mc_error").values)
     warm = open_products(3000, 1, beta=0.9)
     own = [np.mean(fields**2, (1, 2)) for fields in (x, warm)]
@@ -345,20 +345,20 @@ def test_products_on_an_open_lattice(tmp_path):
     joined = hl.extrapolate([post, learn(second, hl.models.PolynomialAction((2, 4), neighbour="product", periodic=False))], beta=1.5)
     _, both, narrow = moments(joined)
     assert_within(both, truth, narrow, "products at two temperatures")
-    assert np.all(narrow < sd) and hl.members(joined, 1)[0].coupling == "product"
+    assert np.all(narrow < sd) and hl.draw_systems(joined, 1)[0].coupling == "product"
     with pytest.raises(hl.HamlearnError, match="different models"):
         hl.extrapolate([post, learn(second, hl.models.PolynomialAction((2, 4), periodic=False))], beta=1.5)
 
 
 def test_coefficients_that_do_not_confine_are_flagged_and_not_simulated():
     post = learn(path(8, 4.0, 1.0, 0.5, 60, 3), hl.models.PolynomialAction((2, 4)))
-    share = tree.record_of(post)["nonconfining"]
+    share = posteriors.record_of(post)["nonconfining"]
     assert 0.05 < share < 1  # the true quartic coefficient is zero
     found = hl.verdict(post)
     assert found.level == "do not believe"
     assert any(reason.topic == "stability" for reason in found.reasons)
     with pytest.raises(hl.HamlearnError, match="does not confine"):
-        hl.members(post, 2)
+        hl.draw_systems(post, 2)
     with pytest.raises(hl.HamlearnError, match="does not confine"):
         hl.predict(post, 3.0)
     (what,) = [reason.what for reason in found.reasons if reason.topic == "stability"]

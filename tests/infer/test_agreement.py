@@ -3,9 +3,9 @@
 import numpy as np
 
 import hamlearn as hl
-from hamlearn.infer import kinds
+from hamlearn.infer import families
 from hamlearn.infer.predictions.agreement import agreement
-from hamlearn.systems import Ising, Tiles, exact
+from hamlearn.systems import InteractionTables, Ising, exact
 from statistics_budget import assert_within
 
 PAIRS = -np.array([(2 * a - 1) * ((2 * b - 1) + (2 * c - 1)) for a in (0, 1) for b in (0, 1) for c in (0, 1) for _ in (0, 1)], float)
@@ -36,12 +36,12 @@ def test_predictions_without_a_form_warn_where_members_part(monkeypatch):
     data = hl.simulate(Ising((6, 6)), beta=0.2, draws=200, chains=2, seed=0)
     model = hl.models.Couplings(hl.systems.lattice.hypercubic((6, 6)), tie="uniform", fields=None)
     post = hl.infer.learn(data, model, engine="laplace")
-    assert "predicted_ess" not in hl.predict(post, 0.2, observables=["energy"], members=4)  # the form is known
+    assert "predicted_ess" not in hl.predict(post, 0.2, observables=["energy"], draws=4)  # the form is known
 
     def curve(scales):
-        members = [Tiles((6, 6), 2, PAIRS * scale) for scale in scales]
-        monkeypatch.setattr(kinds.of(post), "members", lambda *arguments: members)
-        return hl.predict(post, [0.1, 0.6], observables=["energy"], members=len(scales))
+        members = [InteractionTables((6, 6), 2, PAIRS * scale) for scale in scales]
+        monkeypatch.setattr(families.of(post), "draw_systems", lambda *arguments: members)
+        return hl.predict(post, [0.1, 0.6], observables=["energy"], draws=len(scales))
 
     close, apart = curve((0.99, 1.0, 1.01)), curve((0.5, 1.0, 1.5))
     assert np.all(np.diff(close["predicted_error"]) > 0) and np.all(close["predicted_ess"] > 0.1) and "warning" not in close.attrs
@@ -52,7 +52,7 @@ def test_densities_say_what_their_draws_are_worth_elsewhere():
     data = hl.simulate(Ising((4, 4)), beta=0.3, draws=1000, chains=4, seed=0)
     model = hl.models.Autoregressive(hidden=16, symmetry=["z2"])
     post = hl.infer.learn(data, model, engine=hl.infer.Training(epochs=3, threads=1), seed=0)
-    curve = hl.predict(post, [0.3, 0.35, 1.5], observables=["energy"], members=2)
+    curve = hl.predict(post, [0.3, 0.35, 1.5], observables=["energy"], draws=2)
     share = curve["predicted_ess"].values
     assert share[0] == 1 and 0.3 < share[1] < 1 and share[2] < 0.1  # its own temperature needs no weights
     assert curve.attrs["warning"].startswith("do not trust beta = 1.5:")

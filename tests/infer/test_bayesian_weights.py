@@ -13,7 +13,7 @@ from infer import oracles
 
 import hamlearn as hl
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import tree
+from hamlearn.infer import posteriors
 from statistics_budget import spend
 
 Bayesian = hl.infer.Bayesian
@@ -75,7 +75,7 @@ def test_a_linear_density_has_the_posterior_of_its_logistic_regressions(guide, s
     ratio = differences(found).std(0) / exact
     assert low < ratio.min() and ratio.max() < high, ratio
     assert np.all(np.abs(differences(found).mean(0) - differences(mode)) < 0.3 * exact)
-    told = tree.record_of(post)["training"]["posterior"][0]
+    told = posteriors.record_of(post)["training"]["posterior"][0]
     assert told["guide"] == guide and told["worth"] == pytest.approx(900)
 
 
@@ -84,7 +84,7 @@ def test_autocorrelated_draws_widen_the_posterior():
     repeated = hl.microstates(np.repeat(rows["state"].values[0], times, 0), beta=BETA)
     engine = Bayesian(steps=10, draws=100, **{**QUICK, "epochs": 5})
     once, often = (hl.infer.learn(one, LINEAR, engine=engine, seed=2) for one in (rows, repeated))
-    tau = tree.record_of(often)["calibration"]["tau"]
+    tau = posteriors.record_of(often)["calibration"]["tau"]
     assert 0.7 * times < tau < 1.4 * times
     wider = differences(learned(often)).std(0) / differences(learned(once)).std(0)
     # As many microstates, of which tau count as one; both posteriors are of nearly the same data.
@@ -120,10 +120,10 @@ def test_it_is_a_posterior_like_any_other(tmp_path):
     assert again["weights"].to_dataset().identical(post["weights"].to_dataset())
     back = hl.load(hl.save(post, tmp_path / "post.nc"))
     np.testing.assert_array_equal(hl.log_prob(back, sets["state"].values[0, :5]), hl.log_prob(post, sets["state"].values[0, :5]))
-    assert len({float(one.energy(sets["state"].values[0, 0])) for one in hl.members(post, 6)}) == 6
+    assert len({float(one.energy(sets["state"].values[0, 0])) for one in hl.draw_systems(post, 6)}) == 6
     assert np.isfinite(hl.estimate(post, ising, n=200)["log_partition"]).all()
     assert any("last_layer posterior" in found.what for found in hl.verdict(post).reasons)
-    assert tree.record_of(post)["engine"]["name"] == "bayesian"
+    assert posteriors.record_of(post)["engine"]["name"] == "bayesian"
 
 
 def test_a_flow_has_a_posterior_of_all_its_weights():
@@ -164,6 +164,6 @@ def test_states_of_more_than_two_values_have_a_posterior_of_weights_too():
     potts = hl.simulate(hl.systems.Potts((2, 2), q=3), beta=0.5, draws=400, chains=1, seed=2)
     settings = Bayesian(draws=4, epochs=2, steps=10, threads=1)
     post = hl.infer.learn(potts, hl.models.Autoregressive(hidden=4), engine=settings, seed=0)
-    assert len(hl.members(post, 64)) == 4
+    assert len(hl.draw_systems(post, 64)) == 4
     band = hl.predict(post, 0.5, observables=["energy"], seed=1)["energy"].values[0]
     assert band[2] < band[0] < band[3]

@@ -19,8 +19,8 @@ from hamlearn.infer.calibrate import (
     steady_sandwich,
 )
 from hamlearn.infer.likelihoods import ExactLikelihood, composite
+from hamlearn.infer.observations import bind
 from hamlearn.infer.optimum import maximise
-from hamlearn.infer.records import bind
 from hamlearn.models import Couplings
 from statistics_budget import assert_within, spend
 

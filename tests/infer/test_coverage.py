@@ -8,7 +8,7 @@ import scipy.stats
 from infer import oracles
 
 from hamlearn.data import microstates
-from hamlearn.infer import learn, tree
+from hamlearn.infer import learn, posteriors
 from hamlearn.infer.settings import NUTS, Gibbs, LaplaceApproximation
 from hamlearn.models import Couplings, Laplace, Normal, SpikeSlab
 from statistics_budget import assert_within, spend
@@ -39,7 +39,7 @@ def covered(data, likelihood, **options):
     for item in data:
         post = learn(item, Couplings(None), likelihood, LaplaceApproximation(draws=2000, chains=2), **options)
         low, high = np.quantile(post["posterior"]["J"].values.reshape(-1, 36), [0.05, 0.95], axis=0)
-        result.append((np.mean((low <= J) & (high >= J)), np.mean(high - low), tree.record_of(post)["calibration"]["tau"]))
+        result.append((np.mean((low <= J) & (high >= J)), np.mean(high - low), posteriors.record_of(post)["calibration"]["tau"]))
     return np.array(result).T
 
 

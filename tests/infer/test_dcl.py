@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import hamlearn as hl
-from hamlearn.infer import prepared, tree
-from hamlearn.infer.kinds import dcl
-from hamlearn.infer.kinds.pair_terms import terms_of
+from hamlearn.infer import posteriors, prepared
+from hamlearn.infer.families import dcl
+from hamlearn.infer.families.pair_terms import terms_of
 from hamlearn.infer.predictions.agreement import agreement
 from hamlearn.systems import SPINS, exact, states
 from statistics_budget import assert_within
@@ -93,7 +93,7 @@ def learned():
 def test_the_energy_is_recovered_within_its_errors(learned):
     ising, post = learned
     pair = np.random.default_rng(5).choice([-1, 1], size=(2, 4, 4))
-    energies = hl.energy(post, pair, members=20).values
+    energies = hl.energy(post, pair, draws=20).values
     difference = energies[:, 0] - energies[:, 1]
     # The spread of twenty members is known to a sixth; irrelevant terms are dropped, which narrows it.
     assert_within(difference.mean(), np.subtract(*ising.energy(pair)), 1.5 * difference.std(ddof=1), "energy difference")
@@ -103,32 +103,32 @@ def test_consistency_improves_on_the_density(learned):
     ising, post = learned
     spins = np.random.default_rng(1).choice([-1, 1], size=(300, 4, 4))
     true = ising.energy(spins)
-    error = (hl.energy(post, spins, members=20).mean("member").values - true).std()
+    error = (hl.energy(post, spins, draws=20).mean("member").values - true).std()
     assert error < 0.1 * true.std()
-    assert tree.record_of(post)["consistency"][0]["ess"] > 0.3
+    assert posteriors.record_of(post)["consistency"][0]["ess"] > 0.3
 
 
 def test_the_loop(learned, tmp_path):
     _, post = learned
     loaded = hl.load(hl.save(post, tmp_path / "post.nc"))
     spins = np.random.default_rng(1).choice([-1, 1], size=(3, 4, 4))
-    member, large = hl.members(loaded, 1)[0], hl.infer.kinds.of(loaded).members(loaded, 1, 0, (8, 8))[0]
+    member, large = hl.draw_systems(loaded, 1)[0], hl.infer.families.of(loaded).draw_systems(loaded, 1, 0, (8, 8))[0]
     np.testing.assert_allclose(large.energy(np.tile(spins, (1, 2, 2))), 4 * member.energy(spins), rtol=1e-8, atol=1e-6)
-    curve = hl.predict(loaded, beta=[BETA], members=8, observables=["energy"])
+    curve = hl.predict(loaded, beta=[BETA], draws=8, observables=["energy"])
     assert np.isfinite(curve["energy"].sel(quantity="mean").item())
-    names, values = hl.infer.kinds.of(loaded).parameters(loaded)
+    names, values = hl.infer.families.of(loaded).parameters(loaded)
     assert values.shape == (1, 20, len(names))
-    model = tree.model_of(loaded)
+    model = posteriors.model_of(loaded)
     assert json.dumps(hl.models.from_dict(model.to_dict()).to_dict()) == json.dumps(model.to_dict())
 
 
 def test_errors_grow_with_beta_and_reach_the_verdict(learned):
     _, post = learned
     betas = np.array([0.1, 0.3, 0.6])
-    error, share = agreement(hl.members(post, 20), betas, seed=0)
+    error, share = agreement(hl.draw_systems(post, 20), betas, seed=0)
     assert np.all(np.diff(error) > 0)
     np.testing.assert_allclose(share, np.exp(-(error**2)))
-    assert any(one["topic"] == "extrapolation" for one in tree.record_of(post)["findings"])
+    assert any(one["topic"] == "extrapolation" for one in posteriors.record_of(post)["findings"])
     far = dcl._findings(betas, error, np.array([0.9, 0.5, 0.01]), 0.3)[0]
     assert far["severity"] == "caution"
     assert "do not trust" in far["what"]
@@ -144,14 +144,14 @@ def test_correlated_data_are_counted_as_what_they_are_worth():
     for times in (10, 40):
         data = hl.microstates(np.repeat(states, times, axis=1), beta=BETA, dims=("chain", "draw", "x", "y"))
         post = hl.infer.learn(data, model, engine=hl.infer.Training(epochs=80 // times, batch=100), seed=1)
-        calibration = tree.record_of(post)["calibration"]
+        calibration = posteriors.record_of(post)["calibration"]
         assert calibration["tau"] == pytest.approx(times, rel=0.5)
         assert calibration["ess"] == pytest.approx(600, rel=0.5)
         pair = np.stack([np.ones((4, 4)), np.where(np.indices((4, 4)).sum(0) % 2, -1, 1)])
-        scatter.append(hl.energy(post, pair, members=40).values @ [1, -1])
+        scatter.append(hl.energy(post, pair, draws=40).values @ [1, -1])
     assert np.std(scatter[1]) == pytest.approx(np.std(scatter[0]), rel=0.6)
     assert any("worth" in one.what for one in hl.verdict(post).reasons)
-    few = hl.diagnostics.verdict(tree.with_record(post, calibration={**calibration, **dcl._worth(24_000, 400.0)}))
+    few = hl.diagnostics.verdict(posteriors.with_record(post, calibration={**calibration, **dcl._worth(24_000, 400.0)}))
     assert any(one.severity == "caution" and "too few independent batches" in one.what for one in few.reasons)
 
 
@@ -187,12 +187,12 @@ def test_a_glass_is_made_consistent_place_by_place():
     post = hl.infer.learn(data_of(glass, 8000), model, engine=hl.infer.Training(epochs=6, batch=50), seed=1)
     spins = np.random.default_rng(1).choice([-1, 1], size=(300, 4, 4))
     true = glass.energy(spins) - glass.energy(spins).mean()
-    each = np.stack([one.energy(spins) for one in hl.members(post, 16)])
+    each = np.stack([one.energy(spins) for one in hl.draw_systems(post, 16)])
     each -= each.mean(1, keepdims=True)
     error, scatter = np.sqrt(((each.mean(0) - true) ** 2).mean()), np.sqrt(each.var(0, ddof=1).mean())
     assert error < 0.15 * true.std()
     assert 0.5 < error / scatter < 1.6
-    assert tree.record_of(post)["consistency"][0]["ess"] > 0.3
+    assert posteriors.record_of(post)["consistency"][0]["ess"] > 0.3
 
 
 def test_one_density_alone_does_not_know_its_errors():
@@ -202,7 +202,7 @@ def test_one_density_alone_does_not_know_its_errors():
     post = hl.infer.learn(data_of(glass, 4000), model, engine=hl.infer.Training(epochs=6, batch=50), seed=1)
     spins = np.random.default_rng(1).choice([-1, 1], size=(300, 4, 4))
     true = glass.energy(spins)
-    assert np.corrcoef(hl.members(post, 1)[0].energy(spins), true)[0, 1] > 0.95
+    assert np.corrcoef(hl.draw_systems(post, 1)[0].energy(spins), true)[0, 1] > 0.95
     found = hl.verdict(post)
     assert any(one.topic == "extrapolation" and one.severity == "caution" for one in found.reasons)
 
@@ -212,7 +212,7 @@ def test_error_between_members_is_that_of_their_couplings():
     data = data_of(hl.systems.Ising((3, 3)), 2000)
     model = hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3)), tie="uniform", fields=None)
     post = hl.infer.learn(data, model, engine="laplace")
-    members = hl.members(post, 16, seed=0)
+    members = hl.draw_systems(post, 16, seed=0)
     strengths = np.array([member.J[0] for member in members])
     ising = hl.systems.Ising((3, 3))
     energies = ising.energy(SPINS.from_index(exact.all_states(ising.lattice)).reshape(-1, 3, 3))

@@ -12,9 +12,9 @@ import torch
 import hamlearn as hl
 import statistics_budget
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import tree
+from hamlearn.infer import posteriors
 from hamlearn.infer.engines import torch_training
-from hamlearn.infer.kinds import autoregressive
+from hamlearn.infer.families import autoregressive
 from hamlearn.systems import exact
 from statistics_budget import assert_within
 
@@ -56,7 +56,7 @@ def test_a_learned_density_is_normalised_and_close_to_the_truth():
     np.testing.assert_allclose(np.exp(log_q).sum(1), 1, atol=1e-10)
     divergence = (np.exp(log_p) * (log_p - log_q)).sum(1)
     assert np.all(divergence < 0.03), divergence
-    energy = hl.energy(posterior(), every_state(), members=2).values
+    energy = hl.energy(posterior(), every_state(), draws=2).values
     np.testing.assert_allclose(np.sort(energy[:, 0]), np.sort(-log_q[:, 0] / BETA), atol=1e-10)
 
 
@@ -68,7 +68,7 @@ def test_saved_and_loaded_it_is_the_same(tmp_path):
         np.testing.assert_array_equal(hl.log_prob(back, every_state()), hl.log_prob(post, every_state()))
         np.testing.assert_array_equal(hl.sample(back, 20, seed=3)["state"], hl.sample(post, 20, seed=3)["state"])
         assert str(hl.verdict(back)) == str(hl.verdict(post))
-    member = hl.members(post, 3, seed=1)[0]
+    member = hl.draw_systems(post, 3, seed=1)[0]
     described = json.loads(json.dumps(member.to_dict()))
     with pytest.raises(HamlearnError, match="weights are kept with the posterior"):
         hl.systems.from_dict(described)
@@ -91,7 +91,7 @@ def test_draws_are_of_the_density():
 
 
 def test_a_member_is_a_black_box_that_can_be_simulated():
-    member = hl.members(posterior(), 1)[0]
+    member = hl.draw_systems(posterior(), 1)[0]
     data = hl.simulate(member, beta=BETA, draws=30, chains=4, seed=1, burn_in=20)
     assert data.attrs["sampler"] == "metropolis" and data["state"].shape == (4, 30, 3, 3)
 
@@ -254,7 +254,7 @@ def test_suffixes_of_a_symmetrised_density_stay_exact():
 
 def test_prediction_reweights_direct_draws():
     curve = hl.predict(
-        approximated(), [0.3, 0.4, 0.5], members=2, observables=["energy", "heat_capacity", "free_energy", "abs_magnetization"]
+        approximated(), [0.3, 0.4, 0.5], draws=2, observables=["energy", "heat_capacity", "free_energy", "abs_magnetization"]
     )
     oracle = exact.thermodynamics(ISING, [0.3, 0.4, 0.5])
     # The density's energy counts from its own normalisation: differences of energies are physical.
@@ -280,7 +280,7 @@ def test_one_network_learns_several_temperatures():
         log_q, log_p = hl.log_prob(post, every_state(), beta=beta).values[0], truth(beta)
         assert abs(np.exp(log_q).sum() - 1) < 1e-10
         assert (np.exp(log_p) * (log_p - log_q)).sum() < 0.06
-    member = hl.members(post, 1)[0]
+    member = hl.draw_systems(post, 1)[0]
     np.testing.assert_allclose(member.action(every_state()[:5], 0.5), -hl.log_prob(post, every_state()[:5], beta=0.5).values[0])
     found = hl.log_prob(post, sets[2])
     np.testing.assert_allclose(found[0, 0, :3], hl.log_prob(post, sets[2]["state"].values[0, :3], beta=0.6)[0])
@@ -293,7 +293,7 @@ def test_counts_are_repeats():
     post = hl.learn(histogram, SMALL, engine=Training(epochs=60, batch=20, patience=20), check=False)
     log_q, log_p = hl.log_prob(post, every_state()).values[0], truth()
     assert (np.exp(log_p) * (log_p - log_q)).sum() < 0.15
-    assert tree.record_of(post)["calibration"]["ess"] == 1000
+    assert posteriors.record_of(post)["calibration"]["ess"] == 1000
 
 
 def test_a_conserved_charge_is_kept():
@@ -372,7 +372,7 @@ def test_a_killed_training_resumes_bit_for_bit(monkeypatch, tmp_path):
         interrupted(patch, 1)
         again = hl.learn(data, model, engine=settings, seed=3, check=False)
     assert again["weights"].to_dataset().identical(whole["weights"].to_dataset())
-    assert tree.record_of(again)["engine"] == tree.record_of(whole)["engine"]
+    assert posteriors.record_of(again)["engine"] == posteriors.record_of(whole)["engine"]
 
 
 @pytest.mark.parametrize(
@@ -457,7 +457,7 @@ def test_the_entropy_of_a_known_system_is_known():
     assert autoregressive.known_entropy([data]) == pytest.approx(-(np.exp(truth()) * truth()).sum() / 9, abs=1e-10)
     assert autoregressive.known_entropy([data, data]) is None
     assert autoregressive.known_entropy([hl.microstates(data["state"].values[0], "spins", BETA)]) is None
-    assert autoregressive.known_entropy([hl.simulate(hl.members(posterior(), 1)[0], beta=BETA, draws=5, chains=1, burn_in=1)]) is None
+    assert autoregressive.known_entropy([hl.simulate(hl.draw_systems(posterior(), 1)[0], beta=BETA, draws=5, chains=1, burn_in=1)]) is None
 
 
 def test_no_global_state_and_no_threads_are_left():
@@ -478,7 +478,7 @@ MISTAKES = {
     "seconds": (lambda: Training(seconds=-1.0), "seconds must be a finite number > 0"),
     "anneal": (lambda: Variational(anneal=1.5), "anneal, a share"),
     "too few": (lambda: hl.learn(ising_data(100).isel(draw=[0], chain=[0]), SMALL), "too few to train on"),
-    "another size": (lambda: autoregressive.members(posterior(), 1, 0, (4, 4)), "knows one size"),
+    "another size": (lambda: autoregressive.draw_systems(posterior(), 1, 0, (4, 4)), "knows one size"),
     "another temperature": (lambda: hl.sample(posterior(), 5, beta=0.9), "knows one temperature"),
     "another system": (lambda: hl.estimate(posterior(), hl.systems.Ising((4, 4))), r"on sites \(3, 3\)"),
     "no draws": (lambda: hl.sample(posterior(), 0), "positive whole number"),
@@ -498,12 +498,12 @@ def test_mistakes_are_named(mistake, message):
 
 
 def test_members_are_spread_over_the_networks():
-    systems = autoregressive.members(posterior(), 4, seed=0)
+    systems = autoregressive.draw_systems(posterior(), 4, seed=0)
     values = [float(system.energy(every_state()[3])) for system in systems]
     assert values[0] == values[2] != values[1] == values[3]
-    assert tree.record_of(posterior())["engine"]["name"] == "training"
+    assert posteriors.record_of(posterior())["engine"]["name"] == "training"
 
 
 def test_two_networks_are_two_members_however_many_are_asked_for():
-    assert len(hl.members(posterior(), 64)) == 2
+    assert len(hl.draw_systems(posterior(), 64)) == 2
     assert hl.energy(posterior(), every_state()[:3]).shape == (2, 3) and hl.action(posterior(), every_state()[:3]).shape == (2, 3)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 import hamlearn as hl
-from hamlearn.infer import tree
-from hamlearn.infer.kinds import extensive
-from hamlearn.infer.kinds.extensive import distill, held_out, locality
+from hamlearn.infer import posteriors
+from hamlearn.infer.families import extensive
+from hamlearn.infer.families.extensive import distill, held_out, locality
 from hamlearn.models.extensive import ExtensiveEnergy
-from hamlearn.systems import SPINS, Tiles, states
+from hamlearn.systems import SPINS, InteractionTables, states
 
 QUICK = hl.infer.Training(epochs=4, batch=64, learning_rate=5e-3, patience=8, weight_decay=0.0)
 
@@ -52,7 +52,7 @@ def test_table_and_network_are_one_energy(space, site_aware):
     weights = random_weights(bound)
     batch = space.from_index(np.random.default_rng(1).integers(space.q, size=(20, 6)))
     tiles, network = bound.system(weights), ExtensiveEnergy(bound, weights)
-    assert isinstance(tiles, Tiles)
+    assert isinstance(tiles, InteractionTables)
     difference = tiles.energy(batch) - network.energy(batch)
     np.testing.assert_allclose(difference, difference[0], atol=1e-4)
 
@@ -78,11 +78,11 @@ def test_a_symmetric_network_does_not_see_a_flip():
 def test_pairs_are_learned_exactly_from_few_states_at_any_size():
     ising = hl.systems.Ising((8, 8))
     post = distill(spins(600, (8, 8)), ising, hl.models.Extensive(), seed=0)
-    member = hl.infer.kinds.of(post).members(post, 1, 0, (12, 16))[0]
+    member = hl.infer.families.of(post).draw_systems(post, 1, 0, (12, 16))[0]
     large = spins(50, (12, 16), 1)
     difference = member.energy(large) - hl.systems.Ising((12, 16)).energy(large)
     assert difference.std() < 1e-3  # 2⁻²³ of each of 48 tiles, and the ridge
-    assert "held-out error" in tree.record_of(post)["reasons"][0]
+    assert "held-out error" in posteriors.record_of(post)["reasons"][0]
 
 
 def test_a_glass_needs_to_know_the_site():
@@ -91,7 +91,7 @@ def test_a_glass_needs_to_know_the_site():
     errors = []
     for site_aware in (True, False):
         model = hl.models.Extensive(focus=2, context=1, hidden=(8,), site_aware=site_aware)
-        errors.append(tree.record_of(distill(labelled, glass, model, engine=QUICK))["held_out_error"][0])
+        errors.append(posteriors.record_of(distill(labelled, glass, model, engine=QUICK))["held_out_error"][0])
     assert errors[0] < 1e-3 < errors[1]
 
 
@@ -102,7 +102,7 @@ def test_a_network_learns_what_pairs_cannot():
     energies = (labelled * down * right * np.roll(down, -1, 2)).sum((1, 2))
     model = hl.models.Extensive(focus=1, context=1, hidden=(32,), activation="tanh")
     engine = hl.infer.Training(epochs=30, batch=64, learning_rate=1e-2, patience=30, weight_decay=0.0)
-    record = tree.record_of(distill(labelled, energies, model, engine=engine))
+    record = posteriors.record_of(distill(labelled, energies, model, engine=engine))
     assert record["held_out_error"][0] < 0.2 * energies.std()
 
 
@@ -120,7 +120,7 @@ def test_several_outputs():
     predicted = extensive.outputs(post, batch)[0]
     np.testing.assert_allclose(predicted, labels - labels[~held_out(batch.reshape(500, -1))].mean(0), atol=1e-3)
     with pytest.raises(hl.HamlearnError, match="outputs=1"):
-        hl.members(post, 1)
+        hl.draw_systems(post, 1)
 
 
 def test_the_loop(tmp_path):
@@ -128,11 +128,11 @@ def test_the_loop(tmp_path):
     labelled = np.random.default_rng(0).integers(3, size=(2000, 4, 4))
     post = distill(labelled, potts, hl.models.Extensive(1, 1, (4,), members=2), engine=QUICK, seed=1)
     loaded = hl.load(hl.save(post, tmp_path / "post.nc"))
-    np.testing.assert_allclose(hl.energy(loaded, labelled[:9], members=2), hl.energy(post, labelled[:9], members=2))
-    member = hl.members(loaded, 1)[0]
+    np.testing.assert_allclose(hl.energy(loaded, labelled[:9], draws=2), hl.energy(post, labelled[:9], draws=2))
+    member = hl.draw_systems(loaded, 1)[0]
     difference = member.energy(labelled) - potts.energy(labelled)
     assert difference.std() < 1e-3
-    assert hl.infer.kinds.of(loaded).parameters(loaded)[1].shape[:2] == (1, 2)
+    assert hl.infer.families.of(loaded).parameters(loaded)[1].shape[:2] == (1, 2)
     assert loaded["training"].sizes["member"] == 2
     assert hl.models.from_dict(hl.models.Extensive(1, 0, (3,), symmetry="z2").to_dict()).symmetry == ("z2",)
 
@@ -146,7 +146,7 @@ def test_duplicates_are_on_one_side_and_the_share_is_right():
 
 def test_a_tile_with_too_many_states_is_sampled_by_its_energies():
     post = distill(spins(200, (6, 6)), hl.systems.Ising((6, 6)), hl.models.Extensive(1, 2, (4,)), engine=QUICK)
-    member = hl.members(post, 1)[0]
+    member = hl.draw_systems(post, 1)[0]
     assert isinstance(member, ExtensiveEnergy)
     assert hl.simulate(member, beta=0.2, draws=2, chains=2, seed=0, burn_in=1)["state"].shape == (2, 2, 6, 6)
 

@@ -7,8 +7,8 @@ from typer.testing import CliRunner
 
 import hamlearn as hl
 from hamlearn.cli.verbs import app
-from hamlearn.infer import extrapolate, identity_weights, tree
-from hamlearn.infer.kinds import actions, extrapolated
+from hamlearn.infer import extrapolate, identity_weights, posteriors
+from hamlearn.infer.families import actions, extrapolated
 from hamlearn.systems import DoubleWell, JoinedAction, Path, exact
 from statistics_budget import assert_within
 
@@ -80,8 +80,8 @@ def test_parametric_posteriors_are_pooled_by_inverse_covariance():
     found = actions.theta_draws(joined).reshape(-1, 2)
     np.testing.assert_allclose(np.cov(found.T), covariance, rtol=0.1)
     assert_within(mean, [1.0, 0.5], np.sqrt(np.diag(covariance)), "pooled coefficients")
-    assert tree.observed_betas(joined).tolist() == [6.0]
-    facts = tree.record_of(joined)["extrapolation"]
+    assert posteriors.observed_betas(joined).tolist() == [6.0]
+    facts = posteriors.record_of(joined)["extrapolation"]
     assert facts["from_beta"] == [4.0, 8.0]
     assert facts["predicted_ess"] > 0.98
     assert 0 <= facts["agreement"] <= 1
@@ -106,15 +106,15 @@ def test_the_extrapolated_action_is_the_true_one(sources, tmp_path):
     compared = hl.infer.compare_actions(post, x, WELL, 20.0)
     assert compared.attrs["r2"] > 0.999
     assert compared.attrs["ess"] > 0.8
-    facts = tree.record_of(post)["extrapolation"]
+    facts = posteriors.record_of(post)["extrapolation"]
     # Reweighting members among themselves is what the predicted ESS is about; the truth lies as far off as they do.
     assert abs(np.log(float(compared["ess"].mean()) / facts["predicted_ess"])) < 0.3
     loaded = hl.load(hl.save(post, tmp_path / "post.nc"))
     assert str(hl.verdict(loaded)) == str(hl.verdict(post))
     assert any("predicted effective share of draws" in reason.what for reason in hl.verdict(loaded).reasons)
-    assert isinstance(hl.members(loaded, 1)[0], Path)
-    np.testing.assert_allclose(hl.action(loaded, x[:3], members=2), hl.action(post, x[:3], 20.0, members=2))
-    curve = hl.predict(loaded, 20.0, members=20)
+    assert isinstance(hl.draw_systems(loaded, 1)[0], Path)
+    np.testing.assert_allclose(hl.action(loaded, x[:3], draws=2), hl.action(post, x[:3], 20.0, draws=2))
+    curve = hl.predict(loaded, 20.0, draws=20)
     truth = exact.thermodynamics(WELL, [20.0])["squared_position"].values[0]
     band = curve["squared_position"].isel(beta=0)
     assert abs(float(band.sel(quantity="mean")) - truth) < 5 * float(band.sel(quantity="sd"))
@@ -125,8 +125,8 @@ def test_another_temperature_with_a_fixed_width():
     with pytest.raises(hl.HamlearnError, match="say fixed='spacing'"):
         extrapolate(posts, 8.0)
     joined = extrapolate(posts, 8.0, fixed="spacing")
-    assert tree.site_shape(joined) == (16,)
-    member = hl.members(joined, 1)[0]
+    assert posteriors.site_shape(joined) == (16,)
+    member = hl.draw_systems(joined, 1)[0]
     assert (member.n_tau, member.a) == (16, 0.5)
     assert hl.action(joined, np.zeros((2, 16))).shape == (64, 2)
     with pytest.raises(hl.HamlearnError, match="not a whole number of time slices"):
@@ -135,9 +135,9 @@ def test_another_temperature_with_a_fixed_width():
 
 def test_doubtful_extrapolations_say_so():
     good = extrapolate([harmonic(4.0)], 8.0)
-    assert [found["severity"] for found in tree.record_of(good)["findings"]] in (["note"], ["caution"])
-    poor = hl.diagnostics.attach(extrapolate([well(5.0, 15)], 80.0))
-    facts = tree.record_of(poor)["extrapolation"]
+    assert [found["severity"] for found in posteriors.record_of(good)["findings"]] in (["note"], ["caution"])
+    poor = hl.diagnostics.diagnose(extrapolate([well(5.0, 15)], 80.0))
+    facts = posteriors.record_of(poor)["extrapolation"]
     assert facts["predicted_ess"] < 0.5
     found = hl.verdict(poor)
     assert found.level != "believe"
@@ -160,33 +160,35 @@ def test_densities_are_joined_by_the_identity(tmp_path):
     """Posteriors taken as if they were learned densities: only their actions at their own temperatures are used."""
     posts = [well(5.0), well(10.0)]
     x = exact.sample(WELL, 20.0, 300, seed=4)
-    joined = hl.diagnostics.attach(extrapolated.join(posts, 20.0, 0, states=x))
-    facts = tree.record_of(joined)["extrapolation"]
+    joined = hl.diagnostics.diagnose(extrapolated.join(posts, 20.0, 0, states=x))
+    facts = posteriors.record_of(joined)["extrapolation"]
     np.testing.assert_allclose(facts["weights"], [-1.0, 2.5])
     assert facts["amplification"] == pytest.approx(7.25)
     loaded = hl.load(hl.save(joined, tmp_path / "joined.nc"))
-    values = hl.action(loaded, x, members=16)
-    drawn = [hl.members(post, 16, seed=101 * k) for k, post in enumerate(posts)]
+    values = hl.action(loaded, x, draws=16)
+    drawn = [hl.draw_systems(post, 16, seed=101 * k) for k, post in enumerate(posts)]
     expected = [-first.action(x, 5.0) + 2.5 * second.action(x, 10.0) for first, second in zip(*drawn, strict=True)]
     np.testing.assert_allclose(values, expected, rtol=1e-9)
-    own = [np.stack([system.action(x, beta) for system in hl.members(post, 16)]) for post, beta in zip(posts, (5.0, 10.0), strict=True)]
+    own = [
+        np.stack([system.action(x, beta) for system in hl.draw_systems(post, 16)]) for post, beta in zip(posts, (5.0, 10.0), strict=True)
+    ]
     spread = [np.var(one - one.mean(0), axis=1).mean() * 16 / 15 for one in own]
     assert facts["error_variance"] == pytest.approx(spread[0] + 6.25 * spread[1], rel=1e-6)
     assert any("do not share" in reason.what for reason in hl.verdict(loaded).reasons)
     with pytest.raises(hl.HamlearnError, match="know no others"):
-        hl.infer.kinds.of(loaded).members(loaded, 1, 0, (8,))
+        hl.infer.families.of(loaded).draw_systems(loaded, 1, 0, (8,))
 
 
 def test_networks_of_two_temperatures_make_a_third(tmp_path):
     model, engine = hl.models.Autoregressive(hidden=(8,), members=2), hl.infer.Training(epochs=2)
     posts = [hl.learn(path(6, beta, 1.0, 0.5, 400, int(beta)), model, engine=engine, check=False) for beta in (3.0, 6.0)]
     joined = hl.load(hl.save(hl.extrapolate(posts, beta=4.0), tmp_path / "joined.nc"))
-    facts = tree.record_of(joined)["extrapolation"]
+    facts = posteriors.record_of(joined)["extrapolation"]
     weights = identity_weights([3.0, 6.0], 4.0)
     np.testing.assert_allclose(facts["weights"], weights)
     x = RNG.normal(size=(5, 6))
     own = [-hl.log_prob(post, x).values for post in posts]
-    values = hl.action(joined, x, members=4).values
+    values = hl.action(joined, x, draws=4).values
     assert len(values) == 2, "two networks at either temperature are two members"
     possible = np.array([[weights[0] * first + weights[1] * second for first in own[0]] for second in own[1]]).reshape(-1, 5)
     gaps = np.abs(values[:, None] - possible[None]).max(-1).min(1)
@@ -195,9 +197,9 @@ def test_networks_of_two_temperatures_make_a_third(tmp_path):
     assert hl.verdict(joined).level != "believe"
     with pytest.raises(hl.HamlearnError, match="at least two temperatures"):
         hl.extrapolate(posts[0], beta=4.0)
-    assert hl.predict(posts[0], 3.0, observables=["squared_position"], members=2)["squared_position"].shape == (1, 5)
+    assert hl.predict(posts[0], 3.0, observables=["squared_position"], draws=2)["squared_position"].shape == (1, 5)
     with pytest.raises(hl.HamlearnError, match="Join two temperatures"):
-        hl.predict(posts[0], 4.0, members=2)
+        hl.predict(posts[0], 4.0, draws=2)
 
 
 def test_classical_systems_need_one_temperature():
@@ -207,11 +209,11 @@ def test_classical_systems_need_one_temperature():
         hl.learn(hl.simulate(ising, beta=beta, draws=1500, chains=2, seed=1), model, engine="laplace", check=False) for beta in (0.3, 0.5)
     ]
     one = hl.extrapolate(posts[0], beta=0.6)
-    facts = tree.record_of(one)["extrapolation"]
+    facts = posteriors.record_of(one)["extrapolation"]
     assert facts["amplification"] == pytest.approx(4.0)
     assert 0.8 < facts["predicted_ess"] <= 1
     states = RNG.choice([-1, 1], size=(4, 3, 3))
-    np.testing.assert_allclose(hl.action(one, states, members=3), 0.6 * hl.energy(posts[0], states, members=3))
+    np.testing.assert_allclose(hl.action(one, states, draws=3), 0.6 * hl.energy(posts[0], states, draws=3))
     both = hl.extrapolate(posts, beta=0.6)
     alone = [float(post["posterior"]["J"].std(("chain", "draw"))[0]) for post in posts]
     spread = float(both["posterior"]["J"].std(("chain", "draw"))[0])
@@ -223,14 +225,14 @@ def test_classical_systems_need_one_temperature():
 def test_any_classical_hamiltonian_is_its_own_extrapolation():
     ising = hl.systems.Ising((4, 4))
     data = hl.simulate(ising, beta=0.3, draws=500, chains=2, seed=1)
-    post = hl.infer.learn(data, hl.models.Clusters(window=2), seed=1)  # clusters: a kind this module knows nothing of
+    post = hl.infer.learn(data, hl.models.ClusterExpansion(window=2), seed=1)  # clusters: a kind this module knows nothing of
     other = hl.extrapolate(post, beta=0.5)
-    facts = tree.record_of(other)["extrapolation"]
+    facts = posteriors.record_of(other)["extrapolation"]
     assert facts["amplification"] == pytest.approx(0.25 / 0.09)
     assert 0 < facts["predicted_ess"] <= 1
-    assert tree.observed_betas(other).tolist() == [0.5]
+    assert posteriors.observed_betas(other).tolist() == [0.5]
     states = RNG.choice([-1, 1], size=(3, 4, 4))
-    np.testing.assert_allclose(hl.action(other, states, members=3), 0.5 * hl.energy(post, states, members=3))
+    np.testing.assert_allclose(hl.action(other, states, draws=3), 0.5 * hl.energy(post, states, draws=3))
     again = post.copy()
     again.attrs = {**post.attrs, "beta": "[0.4]"}
     with pytest.raises(hl.HamlearnError, match="are not pooled"):
@@ -242,17 +244,17 @@ def test_fields_are_pooled_too():
     joined = extrapolate(posts, 0.8)
     theta = actions.theta_draws(joined).reshape(-1, 2)
     assert_within(theta.mean(0), [1.3, 0.5], theta.std(0), "pooled field")
-    assert tree.record_of(joined)["extrapolation"]["predicted_ess"] > 0.9
+    assert posteriors.record_of(joined)["extrapolation"]["predicted_ess"] > 0.9
 
 
 def test_shell(tmp_path):
     for beta in (4.0, 8.0):
-        hl.save(hl.diagnostics.attach(harmonic(beta)), tmp_path / f"{beta:g}.nc")
+        hl.save(hl.diagnostics.diagnose(harmonic(beta)), tmp_path / f"{beta:g}.nc")
     runner, files = CliRunner(), [str(tmp_path / "4.nc"), str(tmp_path / "8.nc")]
     result = runner.invoke(app, ["extrapolate", *files, "--beta", "6", "-o", str(tmp_path / "out.nc")])
     assert result.exit_code == 0, result.output
     assert "extrapolation: beta = 6 lies between the observed 4, 8" in result.output
-    assert tree.observed_betas(hl.load(tmp_path / "out.nc")).tolist() == [6.0]
+    assert posteriors.observed_betas(hl.load(tmp_path / "out.nc")).tolist() == [6.0]
     result = runner.invoke(app, ["extrapolate", files[0], files[0], "--beta", "6", "-o", str(tmp_path / "out.nc")])
     assert isinstance(result.exception, hl.HamlearnError)
 

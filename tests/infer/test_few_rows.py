@@ -10,10 +10,10 @@ from infer import oracles
 import hamlearn as hl
 from hamlearn.data import microstates
 from hamlearn.diagnostics.verdict import LEVELS, verdict
-from hamlearn.infer import learn, tree
+from hamlearn.infer import learn, posteriors
 from hamlearn.infer.engines.gibbs.surrogate import Surrogate
 from hamlearn.infer.engines.gibbs.threshold import detectable
-from hamlearn.infer.kinds.couplings import heaviest_site
+from hamlearn.infer.families.couplings import heaviest_site
 from hamlearn.models import Couplings, Normal
 from hamlearn.systems import SPINS
 from statistics_budget import assert_within, spend
@@ -56,18 +56,18 @@ def test_many_free_bonds_from_50_rows_are_covered():
 def test_the_default_prior_is_in_units_of_temperature_and_said():
     data, lattice = microstates(np.random.default_rng(0).choice([-1, 1], (200, 3, 3)), beta=2.0), hl.systems.lattice.hypercubic((3, 3))
     post = learn(data, Couplings(lattice), engine=LAPLACE)
-    assert tree.model_of(post).prior == Normal(0.5) == tree.model_of(post).field_prior
-    reasons = tree.record_of(post)["reasons"]
+    assert posteriors.model_of(post).prior == Normal(0.5) == posteriors.model_of(post).field_prior
+    reasons = posteriors.record_of(post)["reasons"]
     assert any("prior βJ ~ N(0, 1²): J ~ N(0, 0.5²)" in reason for reason in reasons), reasons
     assert any("prior βh ~ N(0, 1²)" in reason for reason in reasons)
     explicit = learn(data, Couplings(lattice, prior=Normal(0.5), field_prior=Normal(0.5)), engine=LAPLACE)
     np.testing.assert_array_equal(post["posterior"]["J"], explicit["posterior"]["J"])
-    assert not any("prior β" in reason for reason in tree.record_of(explicit)["reasons"])
+    assert not any("prior β" in reason for reason in posteriors.record_of(explicit)["reasons"])
     # Energy units of twice the size, half the β: the same posterior of βJ.
     halved = learn(data.assign_coords(beta=1.0), Couplings(lattice), engine=LAPLACE)
     np.testing.assert_allclose(halved["posterior"]["J"], 2 * post["posterior"]["J"], rtol=1e-6)
     several = [data, data.isel(draw=slice(None, None, -1)).assign_coords(beta=0.5)]
-    assert tree.model_of(learn(several, Couplings(lattice), engine=LAPLACE)).prior.scale == pytest.approx(1.0)  # √(2 · 0.5) = 1
+    assert posteriors.model_of(learn(several, Couplings(lattice), engine=LAPLACE)).prior.scale == pytest.approx(1.0)  # √(2 · 0.5) = 1
 
 
 def test_the_default_prior_gives_way_to_cold_data():
@@ -78,11 +78,13 @@ def test_the_default_prior_gives_way_to_cold_data():
         spins = oracles.exact_draws(lattice.bonds, J, np.zeros(16), 2.0, 16, 4000, seed)
         data = microstates(spins.reshape(-1, 4, 4), beta=2.0)
         post = learn(data, Couplings(lattice, fields=None), "exact", LAPLACE)
-        assert 0.6 < tree.model_of(post).prior.scale < 1.2 and "widened by the data from 1" in str(tree.record_of(post)["reasons"])
+        assert 0.6 < posteriors.model_of(post).prior.scale < 1.2 and "widened by the data from 1" in str(
+            posteriors.record_of(post)["reasons"]
+        )
         found += [*inside(post, "J", J)]
     assert np.mean(found) > 0.9 - 3.5 * np.sqrt(0.09 / len(found)) and spend() > 0
     kept = learn(data, Couplings(lattice, fields=None, prior=Normal(1, "kT")), "exact", LAPLACE)
-    assert tree.model_of(kept).prior == Normal(0.5), "a prior that was given is meant"
+    assert posteriors.model_of(kept).prior == Normal(0.5), "a prior that was given is meant"
 
 
 def test_nearly_separable_rows_do_not_run_off():
@@ -184,8 +186,8 @@ def chain_rows(rows, seed, K=(0.4, 0.2)):
 
 def test_strengths_are_calibrated_on_the_terms_that_are_left():
     """64 candidates and 800 rows: a J of all of them would be inverted with noise of 64/800."""
-    post = learn(chain_rows(800, 0), hl.models.Clusters(window=7), likelihood="pseudo", seed=0)
-    record = tree.record_of(post)
+    post = learn(chain_rows(800, 0), hl.models.ClusterExpansion(window=7), likelihood="pseudo", seed=0)
+    record = posteriors.record_of(post)
     assert any("refinement of" in reason for reason in record["reasons"]), record["reasons"]
     K = post["posterior"]["K"]
     for term, truth in (("σ(0)σ(1)", 0.4), ("σ(0)σ(2)", 0.2)):
@@ -198,14 +200,14 @@ def test_strengths_are_calibrated_on_the_terms_that_are_left():
 def test_the_strength_below_which_absence_is_undetermined():
     """Free spins: the estimate of a pair scatters by 1/√(M N); its prior odds and the slab say how many of these it takes."""
     rows, n = 2000, 16
-    post = learn(microstates(np.random.default_rng(0).choice([-1, 1], (rows, n)), beta=1.0), hl.models.Clusters(window=3), seed=0)
-    bound = hl.models.Clusters(window=3).bind(SPINS, (n,))
+    post = learn(microstates(np.random.default_rng(0).choice([-1, 1], (rows, n)), beta=1.0), hl.models.ClusterExpansion(window=3), seed=0)
+    bound = hl.models.ClusterExpansion(window=3).bind(SPINS, (n,))
     odds, sd = bound.log_odds[bound.parameter_names.index("σ(0)σ(1)")], 1 / np.sqrt(rows * n)
     threshold = sd * (np.sqrt(2 * (np.log(1 / sd) - odds)) + 1.645)
     found = float(post["screen"]["detectable"].sel(term="σ(0)σ(1)"))
     assert found == pytest.approx(threshold, rel=0.2)  # one factor of the sandwich for all terms
-    weak = [learn(chain_rows(2000, seed, (0.8 * threshold, 0.0)), hl.models.Clusters(window=3), seed=0) for seed in range(1)]
-    strong = [learn(chain_rows(2000, seed, (1.3 * threshold, 0.0)), hl.models.Clusters(window=3), seed=0) for seed in range(1)]
+    weak = [learn(chain_rows(2000, seed, (0.8 * threshold, 0.0)), hl.models.ClusterExpansion(window=3), seed=0) for seed in range(1)]
+    strong = [learn(chain_rows(2000, seed, (1.3 * threshold, 0.0)), hl.models.ClusterExpansion(window=3), seed=0) for seed in range(1)]
     there = lambda posts: np.mean([float(post["posterior"]["included"].sel(term="σ(0)σ(1)").mean()) for post in posts])
     assert there(strong) > 0.9 and there(weak) < there(strong)
 
@@ -213,7 +215,7 @@ def test_the_strength_below_which_absence_is_undetermined():
 @pytest.mark.slow
 def test_the_strongest_terms_are_not_shifted():
     """400 candidates, 1800 rows of 8 × 8: the strongest came out 1.9, 1.4 and 0.9 of their error bars too strong."""
-    bound, deviations = hl.models.Clusters(window=3).bind(SPINS, (8, 8)), []
+    bound, deviations = hl.models.ClusterExpansion(window=3).bind(SPINS, (8, 8)), []
     truth = np.zeros(400)
     truth[[1, 2, 3, 61]] = 0.3, 0.25, -0.12, 0.15
     for seed in range(3):

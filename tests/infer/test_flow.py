@@ -132,8 +132,8 @@ def test_learning_makes_new_data_likelier_and_members_simulate():
     truth = np.logaddexp(*(-2 * ((rows[2000:] - s) ** 2).sum(1) for s in (1.5, -1.5))) - np.log(2) - 2 * np.log(2 * np.pi * 0.25)
     found = -hl.log_prob(post, rows[2000:]).values[0].mean()
     assert -truth.mean() - 0.05 < found < gauss - 0.15
-    member = hl.members(post, 1)[0]
-    np.testing.assert_allclose(hl.energy(post, rows[:5], members=1).values.ravel(), -hl.log_prob(post, rows[:5]).values[0])
+    member = hl.draw_systems(post, 1)[0]
+    np.testing.assert_allclose(hl.energy(post, rows[:5], draws=1).values.ravel(), -hl.log_prob(post, rows[:5]).values[0])
     drawn = hl.simulate(member, beta=1.0, draws=10, chains=2, seed=1, burn_in=10)
     assert drawn["state"].shape == (2, 10, 4) and np.isfinite(drawn["state"]).all()
 
@@ -179,7 +179,7 @@ MISTAKES = {
     "network": (lambda: hl.models.Flow(structure="autoregressive", network="convolution"), "for couplings"),
     "axes": (lambda: build(hl.models.Flow(network="convolution"), REALS, (2, 2, 2, 2)), "one to three site axes"),
     "suffix": (lambda: hl.infer.correct(learned(), FREE, draws=2, chains=1, method="suffix"), "cannot complete"),
-    "no gradient": (lambda: hl.approximate(hl.members(learned(), 1)[0], 1.0, hl.models.Flow()), "not computed by JAX"),
+    "no gradient": (lambda: hl.approximate(hl.draw_systems(learned(), 1)[0], 1.0, hl.models.Flow()), "not computed by JAX"),
 }
 
 

@@ -7,10 +7,10 @@ import pytest
 
 from hamlearn.data import microstates
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import large, learn, tree
+from hamlearn.infer import large, learn, posteriors
 from hamlearn.infer.likelihoods import OneHotLikelihood, PatternLikelihood
+from hamlearn.infer.observations import bind
 from hamlearn.infer.optimum import maximise
-from hamlearn.infer.records import bind
 from hamlearn.infer.settings import MAP, LaplaceApproximation
 from hamlearn.infer.strengths import interaction_strength
 from hamlearn.models import Couplings, Normal
@@ -41,7 +41,7 @@ def test_the_map_point_is_newtons():
 @pytest.mark.parametrize("engine", ["auto", MAP(draws=5, chains=2)])
 def test_learning_what_has_no_hessian(engine):
     post = learn(WIDE, Couplings(None, prior=Normal(0.3)), engine=engine)
-    record = tree.record_of(post)
+    record = posteriors.record_of(post)
     assert record["engine"]["name"] == "map" and record["calibration"]["adjusted"] is False
     assert "diagonal curvature only" in record["calibration"]["note"]
     assert post["posterior"]["J"].dims == ("chain", "draw", "bond", "state_i", "state_j")

@@ -12,8 +12,8 @@ from infer import oracles
 
 from hamlearn.data import microstates
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import choose, learn, tree
-from hamlearn.infer.records import bind
+from hamlearn.infer import choose, learn, posteriors
+from hamlearn.infer.observations import bind
 from hamlearn.infer.settings import MAP, MLE, NUTS, Gibbs, LaplaceApproximation, as_engine
 from hamlearn.models import Couplings, Horseshoe, Laplace, Normal, SpikeSlab
 from hamlearn.systems import lattice
@@ -40,7 +40,7 @@ LIKELIHOODS = {"exact": False, "pseudo": True, "screening": True, "logrise": Tru
 
 
 def draws_of(post):
-    return tree.theta_draws(post).reshape(-1, tree.bound_of(post).n_params)
+    return posteriors.theta_draws(post).reshape(-1, posteriors.bound_of(post).n_params)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_every_engine_takes_every_likelihood(engine, likelihood):
     assert np.all(theta.std(0) < 10 / np.sqrt(4000))
     assert post["point"]["J"].dims == ("bond",) and post["point"]["h"].dims == ("site",)
     assert np.all(np.abs(post["point"]["J"] - J) < 0.3)
-    record = tree.record_of(post)
+    record = posteriors.record_of(post)
     assert record["engine"]["name"] == engine and record["engine"]["draws"] == settings.draws
     assert record["likelihood"] == {"screening": "rise"}.get(likelihood, likelihood)
     assert record["composite"] is LIKELIHOODS[likelihood]
@@ -106,7 +106,7 @@ FAMILIES = {
 @pytest.mark.parametrize(("data", "model", "J_shape", "h_shape"), FAMILIES.values(), ids=FAMILIES)
 def test_the_posterior_is_expanded_per_bond_and_site(data, model, J_shape, h_shape):
     post = learn(data, model(), likelihood="pseudo", engine=LaplaceApproximation(draws=20, chains=3))
-    group, bound = post["posterior"], tree.bound_of(post)
+    group, bound = post["posterior"], posteriors.bound_of(post)
     assert group["J"].shape == (3, 20, *J_shape)
     assert group["J"].dims == ("chain", "draw", "bond", "state_i", "state_j")[: 2 + len(J_shape)]
     assert ("h" in group) == (h_shape is not None)
@@ -115,7 +115,7 @@ def test_the_posterior_is_expanded_per_bond_and_site(data, model, J_shape, h_sha
     np.testing.assert_array_equal(np.stack([group["site_i"], group["site_j"]], 1), bound.lattice.bonds)
     if bound.model.tie == "uniform":
         np.testing.assert_array_equal(group["J"].values, np.broadcast_to(group["J"].values[:, :, :1], group["J"].shape))
-    again = bound.values(tree.theta_draws(post))
+    again = bound.values(posteriors.theta_draws(post))
     np.testing.assert_allclose(again[0], group["J"].values, atol=1e-12)
     assert all(isinstance(value, str | int | float | np.number) for value in post.attrs.values()), "NetCDF takes nothing else"
     observed = post["observed_data"]
@@ -166,7 +166,7 @@ def test_auto_chooses_and_says_why(data, model, likelihood, engine):
 
 
 def test_the_choice_and_its_cost_are_recorded():
-    record = tree.record_of(learn(DATA, Couplings(None), engine="mle"))
+    record = posteriors.record_of(learn(DATA, Couplings(None), engine="mle"))
     assert record["likelihood"] == "exact" and record["reasons"] and record["estimated_seconds"] > 0 and record["seconds"] > 0
     assert "enumeration" in record["reasons"][-1] and "affordable" in record["reasons"][-1]
 
@@ -270,7 +270,7 @@ def test_what_cannot_be_done_is_refused_by_name(mistake, message):
 )
 def test_a_proper_prior_bears_a_frozen_site(engine):
     post = learn(microstates(FROZEN, beta=BETA), Couplings(None, prior=Normal(1.0), field_prior=Normal(1.0)), engine=engine)
-    record = tree.record_of(post)
+    record = posteriors.record_of(post)
     assert record["frozen_sites"] == [2] and record["optimum"]["finite"] is False
     share = np.array(record["prior_share"])
     # Site 2 is always up: its field is unknown, and its couplings cannot be told from the fields of the others.
@@ -280,7 +280,7 @@ def test_a_proper_prior_bears_a_frozen_site(engine):
 
 
 def test_auto_falls_back_where_nuts_could_not_be_calibrated():
-    record = tree.record_of(learn(SLOW, Couplings(None), "pseudo"))
+    record = posteriors.record_of(learn(SLOW, Couplings(None), "pseudo"))
     assert record["engine"]["name"] == "laplace"
     assert "engine laplace instead of nuts: too few independent batches" in record["reasons"][-1]
 
@@ -288,7 +288,7 @@ def test_auto_falls_back_where_nuts_could_not_be_calibrated():
 @pytest.mark.parametrize("engine", ["map", "laplace"])
 def test_separable_data_with_a_proper_prior(engine):
     post = learn(microstates(AGREE), Couplings([[0, 1], [2, 3]], prior=Normal(1.0)), engine=engine)
-    assert tree.record_of(post)["optimum"]["finite"] is False
+    assert posteriors.record_of(post)["optimum"]["finite"] is False
     assert 1 < post["point"]["J"].values[0] < 4
 
 
@@ -371,7 +371,7 @@ def test_two_temperatures_are_learned_jointly():
     widths = [post["posterior"]["J"].std(("chain", "draw")).values for post in (joint, *single)]
     np.testing.assert_allclose(widths[0] ** -2, widths[1] ** -2 + widths[2] ** -2, rtol=0.25)
     assert np.all(np.abs(joint["point"]["J"].values - J) < 5 * widths[0])
-    assert tree.observed_betas(joint).tolist() == [0.4, 1.2]
+    assert posteriors.observed_betas(joint).tolist() == [0.4, 1.2]
     assert joint["observed_data"]["beta"].values.tolist() == [0.4, 1.2]
     stacked = microstates(np.stack([item["state"].values[0] for item in sets]), beta=[0.4, 1.2], dims=("beta", "draw", "site"))
     np.testing.assert_array_equal(learn(stacked, model, engine="mle")["posterior"]["J"], joint["posterior"]["J"])
@@ -392,17 +392,17 @@ def test_histograms_give_the_posterior_of_the_rows(likelihood):
     np.testing.assert_allclose(posts[0]["point"]["J"], posts[1]["point"]["J"], atol=1e-6)
     widths = [draws_of(post).std(0) for post in posts]
     np.testing.assert_allclose(widths[0], widths[1], rtol=0.08)
-    assert tree.record_of(posts[1])["microstates"] == 4000
+    assert posteriors.record_of(posts[1])["microstates"] == 4000
 
 
 def test_an_uncalibrated_pseudo_posterior_is_narrower_and_says_so():
     model = Couplings(None)
     plain, calibrated = (learn(DATA, model, "pseudo", "laplace", calibrate=flag) for flag in (False, True))
-    assert tree.record_of(plain)["calibration"]["note"] == "not calibrated (calibrate=False)"
-    assert tree.record_of(plain)["calibration"]["adjusted"] is False
+    assert posteriors.record_of(plain)["calibration"]["note"] == "not calibrated (calibrate=False)"
+    assert posteriors.record_of(plain)["calibration"]["adjusted"] is False
     ratio = draws_of(plain).std(0) / draws_of(calibrated).std(0)
     assert np.all(ratio[:6] < 0.9)
-    assert tree.record_of(calibrated)["calibration"]["width_ratio"] > 1.1
+    assert posteriors.record_of(calibrated)["calibration"]["width_ratio"] > 1.1
 
 
 @pytest.mark.parametrize("engine", [LaplaceApproximation(), pytest.param(NUTS(draws=300, chains=2, warmup=300), marks=pytest.mark.slow)])
@@ -450,7 +450,7 @@ def test_the_record_is_json_and_names_the_origin():
     assert record["source"] == [{"source_space": "spins", "sampler": "heat_bath", "seed": 4, "sweeps_per_draw": 2.0}]
     assert record["identifiability"]["unidentified"] == []
     double = microstates(np.random.default_rng(0).choice([-1, 1], (500, 2)))
-    record = tree.record_of(learn(double, Couplings(lattice.hypercubic(2)), engine="laplace"))
+    record = posteriors.record_of(learn(double, Couplings(lattice.hypercubic(2)), engine="laplace"))
     assert len(record["identifiability"]["unidentified"]) == 1 and record["identifiability"]["unidentified"][0].startswith("J")
 
 

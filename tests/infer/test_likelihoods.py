@@ -11,7 +11,7 @@ from infer import oracles
 from hamlearn.data import microstates
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.likelihoods import ExactLikelihood, OneHotLikelihood, PatternLikelihood, RowLikelihood, composite
-from hamlearn.infer.records import bind, unique_rows
+from hamlearn.infer.observations import bind, unique_rows
 from hamlearn.models import Couplings
 from hamlearn.systems import lattice
 

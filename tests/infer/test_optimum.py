@@ -10,8 +10,8 @@ from sklearn.linear_model import LogisticRegression
 
 from hamlearn.data import microstates
 from hamlearn.infer.likelihoods import ExactLikelihood, composite
+from hamlearn.infer.observations import bind
 from hamlearn.infer.optimum import maximise
-from hamlearn.infer.records import bind
 from hamlearn.models import Couplings, Normal
 from hamlearn.systems import lattice
 

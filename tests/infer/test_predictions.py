@@ -9,7 +9,7 @@ import pytest
 import scipy.stats
 
 import hamlearn as hl
-from hamlearn.infer import kinds, tree
+from hamlearn.infer import families, posteriors
 from hamlearn.infer.predictions import magnetic
 from hamlearn.infer.predictions.intervals import band, fewest
 from hamlearn.infer.predictions.thermodynamics import estimate
@@ -78,24 +78,24 @@ def glass():
 
 def test_predictions_say_what_was_used(glass):
     wide, narrow = (
-        hl.infer.predict(glass, 0.5, observables=["energy"], level=level, members=64)["energy"].isel(beta=0) for level in (0.99, 0.9)
+        hl.infer.predict(glass, 0.5, observables=["energy"], level=level, draws=64)["energy"].isel(beta=0) for level in (0.99, 0.9)
     )
     reach = lambda one: float(one.sel(quantity="upper") - one.sel(quantity="lower")) / float(one.sel(quantity="sd"))
     assert wide.attrs["interval"] == "t interval over 64 draws" and narrow.attrs["interval"] == "quantiles of 64 draws"
     assert 5.3 < reach(wide) < 5.8 and reach(narrow) < 4.2  # 2 t(0.995; 63) is 5.31, and centring has an error
-    few = hl.infer.predict(glass, 0.5, observables=["energy"], members=4)
-    assert few.attrs["members"] == few["energy"].attrs["draws_used"] == 4 and "t interval" in few["energy"].attrs["interval"]
-    one = hl.infer.predict(glass, 0.5, observables=["energy"], members=1)["energy"].isel(beta=0)
+    few = hl.infer.predict(glass, 0.5, observables=["energy"], draws=4)
+    assert few.attrs["draws"] == few["energy"].attrs["draws_used"] == 4 and "t interval" in few["energy"].attrs["interval"]
+    one = hl.infer.predict(glass, 0.5, observables=["energy"], draws=1)["energy"].isel(beta=0)
     assert np.isnan(one.sel(quantity=["sd", "lower", "upper"])).all() and np.isfinite(one.sel(quantity="mean"))
     with pytest.raises(hl.HamlearnError, match="positive whole number"):
-        hl.infer.predict(glass, 0.5, members=0)
+        hl.infer.predict(glass, 0.5, draws=0)
 
 
 def test_members_that_do_not_exist_are_not_counted(glass):
     few = glass.copy()
     few["posterior"] = few["posterior"].to_dataset().isel(chain=[0], draw=slice(0, 6))
-    found = hl.infer.predict(few, 0.5, observables=["energy"], members=64)
-    assert kinds.available(few) == found.attrs["members"] == 6 and found.attrs["members_asked"] == 64
+    found = hl.infer.predict(few, 0.5, observables=["energy"], draws=64)
+    assert families.available(few) == found.attrs["draws"] == 6 and found.attrs["draws_asked"] == 64
     assert "6 draws" in found["energy"].attrs["interval"]
 
 
@@ -159,7 +159,7 @@ def test_predictions_carry_the_verdict(glass):
     assert hl.predict(glass, 0.5, observables=["energy"]).attrs["verdict"] == hl.verdict(glass).level
     bad = glass.copy()
     bad.attrs = dict(glass.attrs)
-    tree.with_record(bad, findings=[{"severity": "serious", "topic": "fit", "what": "planted", "advice": ""}])
+    posteriors.with_record(bad, findings=[{"severity": "serious", "topic": "fit", "what": "planted", "advice": ""}])
     found, level = hl.predict(bad, 0.5, observables=["energy"]), hl.verdict(bad).level
     assert found.attrs["verdict"] == level == "do not believe"
     assert "not to be believed" in found.attrs["warning"]

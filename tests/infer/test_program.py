@@ -68,8 +68,8 @@ def test_a_users_kernel_gives_the_posterior_of_quadrature(data, tmp_path):
     assert record["engine"] == {"name": "external", "sampler": "NumPyro NUTS", "draws": 1500, "chains": 1}
     assert "divergences" in record["convergence"]
     loaded = hl.load(hl.save(post, tmp_path / "post.nc"))
-    assert "StudentT(df=3, loc=2, scale=0.2)" in repr(hl.infer.tree.model_of(loaded).prior)
-    curve = hl.predict(loaded, beta=[0.4], members=8)
+    assert "StudentT(df=3, loc=2, scale=0.2)" in repr(hl.infer.posteriors.model_of(loaded).prior)
+    curve = hl.predict(loaded, beta=[0.4], draws=8)
     assert np.isfinite(curve["energy"].sel(quantity="mean")).all()
     assert "<html" in hl.report(loaded, tmp_path / "page.html", prediction=curve).read_text()
 
@@ -148,6 +148,6 @@ def test_what_is_no_prior_is_named(data):
     with pytest.raises(hl.HamlearnError, match="does not go with prior 'spike_slab'"):
         hl.infer.program(data, tied("spike_slab"))
     with pytest.raises(hl.HamlearnError, match=r"hl.models.Couplings"):
-        hl.infer.program(data, hl.models.Clusters(window=2))
+        hl.infer.program(data, hl.models.ClusterExpansion(window=2))
     with pytest.raises(hl.HamlearnError, match="no distribution"):
         hl.models.Distribution.from_dict({"name": "distribution", "family": "os", "arguments": {}})

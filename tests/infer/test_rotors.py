@@ -63,7 +63,7 @@ def test_predictions_resolve_a_posterior_narrower_than_the_noise(monkeypatch):
     monkeypatch.setattr(rotors, "_UPDATES", 1 << 20)
     data = hl.simulate(XY((5, 5)), beta=0.9, draws=250, chains=8, seed=0, thin=3)
     post = hl.infer.learn(data, hl.models.Couplings(lattice.hypercubic((5, 5)), tie="uniform", fields=None), engine="laplace")
-    curve = hl.infer.predict(post, [0.8, 1.1], observables=("energy", "vortex_density", "helicity"), members=24)
+    curve = hl.infer.predict(post, [0.8, 1.1], observables=("energy", "vortex_density", "helicity"), draws=24)
     assert "reweighted" in curve["energy"].attrs["method"]
     J = post["posterior"]["J"].values
     for k, beta in enumerate((0.8, 1.1)):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import hamlearn as hl
-from hamlearn.infer import tree
+from hamlearn.infer import posteriors
 
 
 def answers():
@@ -34,17 +34,17 @@ def posterior():
 def test_entropies_are_those_of_the_states_that_occur(q):
     data = hl.microstates(answers(), space="states", beta=1.0, q=q)
     post = hl.learn(data, hl.models.Couplings(None), engine="laplace", seed=0, check=False)
-    found = hl.predict(post, 1.0, observables=["entropy", "energy"], members=24, seed=0)
+    found = hl.predict(post, 1.0, observables=["entropy", "energy"], draws=24, seed=0)
     assert found["entropy"].sel(quantity="mean").item() == pytest.approx(entropy(answers()), abs=0.02)
     assert found["energy"].sel(quantity="sd").item() < 0.2
-    missing = [list(pair) for pair in tree.bound_of(post).never]
+    missing = [list(pair) for pair in posteriors.bound_of(post).never]
     assert missing == [[1, 2], [3, 0]] if q == 3 else missing == [[0, 3], [1, 2], [1, 3], [2, 3], [3, 0], [3, 3]]
     assert "state 2 at site 1" in str(hl.verdict(post)) and "excluded" in str(hl.verdict(post))
 
 
 def test_energies_of_states_that_occur_keep_their_differences(posterior):
     """The gauge of the occurring states: the same energy differences as the tables of θ, in plain loops, and nothing else in J and h."""
-    bound = tree.bound_of(posterior)
+    bound = posteriors.bound_of(posterior)
     theta = np.random.default_rng(1).normal(size=bound.n_params)
     (tables, fields), (J, h) = bound.tables(theta), bound.values(theta)
     never = set(bound.never)
@@ -64,7 +64,7 @@ def test_energies_of_states_that_occur_keep_their_differences(posterior):
 
 def test_draws_of_what_was_learned_hold_only_states_that_were_seen(posterior, tmp_path):
     loaded = hl.load(hl.save(posterior, tmp_path / "p.nc"))
-    for system in tree.bound_of(loaded), tree.bound_of(posterior):
-        drawn = hl.simulate(system.system(tree.theta_draws(loaded)[0, 0]), beta=0.5, draws=200, chains=2, seed=0, sampler="heat_bath")
+    for system in posteriors.bound_of(loaded), posteriors.bound_of(posterior):
+        drawn = hl.simulate(system.system(posteriors.theta_draws(loaded)[0, 0]), beta=0.5, draws=200, chains=2, seed=0, sampler="heat_bath")
         states = drawn["state"].values
         assert states[..., 1].max() == 1 and states[..., 3].min() == 1 and states[..., 0].max() == 2

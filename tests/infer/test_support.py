@@ -7,10 +7,10 @@ import pytest
 from gaussian_oracles import path
 
 import hamlearn as hl
-from hamlearn.infer import tree
+from hamlearn.infer import posteriors
 from hamlearn.infer.extrapolation.extrapolate import findings
 from hamlearn.infer.extrapolation.support import annealed, longest_links, path_features, unseen_share
-from hamlearn.infer.kinds import extrapolated
+from hamlearn.infer.families import extrapolated
 from hamlearn.systems import REALS, DoubleWell, Path, exact
 from statistics_budget import assert_within
 
@@ -18,7 +18,7 @@ WELL = Path(16, DoubleWell(4.0, 2.8))
 
 
 def facts_of(post):
-    return tree.record_of(post)["extrapolation"]
+    return posteriors.record_of(post)["extrapolation"]
 
 
 def test_shares_are_counted():

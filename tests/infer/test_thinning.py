@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 import hamlearn as hl
-from hamlearn.infer.records import Part
+from hamlearn.infer.observations import Observations
 from hamlearn.infer.thinning import thinned
 
 
 def part(states, *, independent=False, weighted=False):
-    return Part(states.astype(np.int8), np.ones(states.shape[:2]), weighted, 0.4, independent)
+    return Observations(states.astype(np.int8), np.ones(states.shape[:2]), weighted, 0.4, independent)
 
 
 def independent_states(chains=2, draws=2000, sites=16, seed=0):

@@ -73,7 +73,7 @@ CALLS = {
     "hmc": lambda post, folder: hl.simulate(
         hl.systems.Path(8, hl.systems.Polynomial([0, 0.5])), 4.0, draws=10, chains=2, seed=0, sampler="hmc"
     )["state"].values.tobytes(),
-    "predict": lambda post, folder: repr(hl.predict(post, [0.3, 0.6], members=8, seed=0).to_dict()).encode(),
+    "predict": lambda post, folder: repr(hl.predict(post, [0.3, 0.6], draws=8, seed=0).to_dict()).encode(),
     "report": lambda post, folder: hl.report(post, folder / f"{uuid.uuid4()}.html").read_bytes(),
     "verdict": lambda post, folder: repr(hl.verdict(post)).encode(),
     "save and load": lambda post, folder: numbers(hl.load(hl.save(post, folder / f"{uuid.uuid4()}.nc"))),
@@ -126,7 +126,7 @@ def test_what_is_one_per_process_is_entered_by_one_thread_at_a_time(post, alone,
 
 def test_one_network_answers_every_thread_for_the_states_that_it_asked_for():
     """The last answer is remembered: another thread's may have come in between."""
-    system = hl.members(hl.learn(DATA, NETWORK, engine=hl.infer.Training(**TRAINING), check=False, seed=0), 1, seed=0)[0]
+    system = hl.draw_systems(hl.learn(DATA, NETWORK, engine=hl.infer.Training(**TRAINING), check=False, seed=0), 1, seed=0)[0]
     states = np.random.default_rng(0).choice([-1, 1], (2, 4, 3, 3))
     expected, before = [np.asarray(system.energy(one)) for one in states], sys.getswitchinterval()
     sys.setswitchinterval(1e-6)

@@ -15,9 +15,9 @@ import torch
 
 import hamlearn as hl
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import tree
+from hamlearn.infer import posteriors
 from hamlearn.infer.engines import torch_devices, torch_training, torch_variational
-from hamlearn.infer.kinds import autoregressive
+from hamlearn.infer.families import autoregressive
 from hamlearn.models.autoregressive.build import build
 from hamlearn.systems import SPINS, exact
 from hamlearn.systems.base import space_from_name, states
@@ -73,7 +73,7 @@ def test_a_step_of_training_stays_on_its_device(name):
 
 def test_the_device_is_chosen_said_and_refused(monkeypatch):
     post = hl.infer.learn(ising_data(), SMALL, engine=Training(epochs=1, device="cpu"))
-    told = tree.record_of(post)["training"]
+    told = posteriors.record_of(post)["training"]
     assert told["device"] == "cpu" and told["precision"] == "float32" and told["processes"] == 1
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert torch_devices.choose("auto").type == "cpu"
@@ -92,9 +92,9 @@ def test_bfloat16_reaches_the_same_likelihood_and_stays_normalised(network):
     data, model = ising_data(1500), hl.models.Autoregressive(network, hidden=16)
     common = {"epochs": 4, "batch": 100, "learning_rate": 8e-3}
     posts = [hl.infer.learn(data, model, engine=Training(precision=name, **common), seed=2) for name in ("float32", "bfloat16")]
-    nats = [tree.record_of(post)["training"]["heldout_nats_per_site"][0] for post in posts]
+    nats = [posteriors.record_of(post)["training"]["heldout_nats_per_site"][0] for post in posts]
     assert abs(nats[0] - nats[1]) < 1e-2
-    assert tree.record_of(posts[1])["training"]["precision"] == "bfloat16"
+    assert posteriors.record_of(posts[1])["training"]["precision"] == "bfloat16"
     weights = [post["weights"].to_dataset() for post in posts]
     assert not weights[0].identical(weights[1]) and all(value.dtype == np.float32 for value in weights[1].values())
     log_q = hl.log_prob(posts[1], every_state()).values
@@ -145,7 +145,7 @@ def test_two_processes_train_what_one_does(tmp_path):
         assert first["training"].to_dataset().identical(second["training"].to_dataset())
         for name, value in one["weights"].to_dataset().items():
             np.testing.assert_allclose(first["weights"][name], value, atol=1e-5)
-        assert tree.record_of(first)["training"]["processes"] == 2
+        assert posteriors.record_of(first)["training"]["processes"] == 2
     assert sorted(path.name for path in tmp_path.glob("*.npz")) == ["alone0.npz", "alone1.npz", "two0.npz", "two1.npz"]
 
 
@@ -242,7 +242,7 @@ def test_a_diverged_approximation_keeps_the_last_good_weights_and_says_so(monkey
         patch.setattr(torch_variational, "host_weights", lambda density: good.append(original(density)) or good[-1])
         settings = Variational(steps=200, batch=20, checkpoint=tmp_path / "run.npz")
         post = hl.approximate(ISING, BETA, SMALL, engine=settings, seed=3)
-    assert tree.record_of(post)["training"]["stopped"] == ["diverged"] and tree.record_of(post)["training"]["epochs"] == [50]
+    assert posteriors.record_of(post)["training"]["stopped"] == ["diverged"] and posteriors.record_of(post)["training"]["epochs"] == [50]
     for name, value in good[-1].items():
         np.testing.assert_array_equal(post["weights"][name].values[0], value)
     found = hl.verdict(post)

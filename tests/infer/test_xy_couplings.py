@@ -6,9 +6,9 @@ import pytest
 import scipy.stats
 
 import hamlearn as hl
-from hamlearn.infer import tree
+from hamlearn.infer import posteriors
 from hamlearn.infer.likelihoods.angles import AngleLikelihood, bessel_ratios
-from hamlearn.infer.records import bind
+from hamlearn.infer.observations import bind
 from hamlearn.systems import ANGLES, XY, lattice
 from statistics_budget import assert_within, spend
 
@@ -108,7 +108,7 @@ def test_couplings_are_found(likelihood):
     sd = found.std(("chain", "draw")).values
     assert_within(found.mean(("chain", "draw")).values, J, sd, f"XY couplings by {likelihood}")
     assert 0.01 < sd.max() < 0.1
-    record = tree.record_of(post)
+    record = posteriors.record_of(post)
     assert record["composite"]
     assert record["calibration"]["adjusted"]
 
@@ -126,15 +126,15 @@ def test_engines_agree(engine):
 def test_loop(tmp_path):
     post = hl.learn(data_of(np.full(18, 1.0)), hl.models.Couplings(SQUARE, tie="uniform", fields=None), engine="laplace", check=False)
     loaded = hl.load(hl.save(post, tmp_path / "post.nc"))
-    member = hl.members(loaded, 2)[0]
+    member = hl.draw_systems(loaded, 2)[0]
     assert isinstance(member, XY)
     assert np.ptp(member.J) == 0
-    larger = hl.infer.kinds.of(loaded).members(loaded, 1, 0, (5, 4))[0]
+    larger = hl.infer.families.of(loaded).draw_systems(loaded, 1, 0, (5, 4))[0]
     assert larger.lattice.shape == (5, 4)
     states = gibbs(np.full(18, 1.0), SQUARE, 0.8, 5, 1).reshape(5, 3, 3)
-    np.testing.assert_allclose(hl.energy(loaded, states, members=2)[0], member.energy(states))
-    assert hl.action(loaded, states, members=3).shape == (3, 5)
-    curve = hl.predict(loaded, [0.8], observables=["energy"], members=20)["energy"].isel(beta=0)
+    np.testing.assert_allclose(hl.energy(loaded, states, draws=2)[0], member.energy(states))
+    assert hl.action(loaded, states, draws=3).shape == (3, 5)
+    curve = hl.predict(loaded, [0.8], observables=["energy"], draws=20)["energy"].isel(beta=0)
     exact = hl.systems.exact.thermodynamics(XY((3, 3)), [0.8])["energy"].values[0]
     assert abs(float(curve.sel(quantity="mean")) - exact) < 5 * float(curve.sel(quantity="sd"))
 

@@ -62,7 +62,7 @@ def test_a_learned_long_range_is_simulated_and_predicted():
     post = hl.infer.learn(data, hl.models.PolynomialAction((2,), range=2, a=0.5))
     found = post["posterior"]["kinetic"]
     assert_within(found.mean(("chain", "draw")), [0.8, 0.5], found.std(("chain", "draw")), "neighbour terms")
-    curve = hl.infer.predict(post, 6.0, observables=("squared_position",), members=1)["squared_position"].isel(beta=0)
+    curve = hl.infer.predict(post, 6.0, observables=("squared_position",), draws=1)["squared_position"].isel(beta=0)
     assert float(curve.sel(quantity="mean")) == pytest.approx(variance, rel=0.1)
 
 

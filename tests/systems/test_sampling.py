@@ -253,7 +253,7 @@ def test_members_each_follow_their_own_parameters_and_temperatures():
     assert_within([mean for mean, _ in found], exact, [error for _, error in found], what="members' energies")
 
 
-def test_clusters_know_the_critical_torus():
+def test_cluster_expansion_know_the_critical_torus():
     # Exact energy of the 16×16 torus at β_c (Ferdinand and Fisher): −1.45317 per site.
     beta = np.log(1 + np.sqrt(2)) / 2
     data = simulate(Ising((16, 16)), beta, draws=2000, chains=8, seed=4, sampler="wolff")

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from hamlearn.diagnostics import weigh
+from hamlearn.diagnostics import predictive_test
 from hamlearn.diagnostics.scores import blocks, listed, named, sums
 from hamlearn.diagnostics.scores.conditionals import EnergyConditionals, PairConditionals
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.likelihoods import ExactLikelihood, OneHotLikelihood, composite
+from hamlearn.infer.observations import Observations
 from hamlearn.infer.optimum import maximise
-from hamlearn.infer.records import Part
 from hamlearn.models import BoundCouplings
 from hamlearn.systems.base import System
 
@@ -45,7 +45,7 @@ class Tests:
         Why nothing was tested; empty if something was.
     """
 
-    rows: list[weigh.Row] = field(default_factory=list)
+    rows: list[predictive_test.Row] = field(default_factory=list)
     blocks: int = 0
     every: int = 1
     isolated: list[int] = field(default_factory=list)
@@ -59,14 +59,14 @@ class Tests:
         return ([self.reason] if self.reason else []) + slow
 
 
-def pairs(bound: BoundCouplings, parts: Sequence[Part], taus: Sequence[float], seed: int = 0) -> Tests:
+def pairs(bound: BoundCouplings, parts: Sequence[Observations], taus: Sequence[float], seed: int = 0) -> Tests:
     """Score tests of a family of discrete pair couplings.
 
     Parameters
     ----------
     bound : BoundCouplings
         The family on the sites of the data.
-    parts : sequence of Part
+    parts : sequence of Observations
         The data, one entry a temperature.
     taus : sequence of float
         Autocorrelation time of each in draws.
@@ -132,7 +132,9 @@ def pairs(bound: BoundCouplings, parts: Sequence[Part], taus: Sequence[float], s
                 value, degrees, p = whole
                 label = f" at beta = {rows.beta:.4g}" if len(parts) > 1 else ""
                 spread = float(np.sqrt(2 * degrees))
-                result.rows.append(weigh.Row(f"whole microstates{label}", value, degrees, spread, (value - degrees) / spread, p, True))
+                result.rows.append(
+                    predictive_test.Row(f"whole microstates{label}", value, degrees, spread, (value - degrees) / spread, p, True)
+                )
     return result
 
 
@@ -145,14 +147,14 @@ def _begun(taken: list[tuple[blocks.Rows, int]]) -> Tests:
     return result
 
 
-def energies(systems: Sequence[System], parts: Sequence[Part], tau: float, seed: int = 0) -> Tests:
+def energies(systems: Sequence[System], parts: Sequence[Observations], tau: float, seed: int = 0) -> Tests:
     """Score tests of any discrete system, from energies alone.
 
     Parameters
     ----------
     systems : sequence of System
         Members of the posterior; their mean energy is tested.
-    parts : sequence of Part
+    parts : sequence of Observations
         The data, one entry a temperature.
     tau : float
         Autocorrelation time in draws.
@@ -184,7 +186,7 @@ def energies(systems: Sequence[System], parts: Sequence[Part], tau: float, seed:
 def _judged(
     tests: Sequence[named.Named],
     found: sums.Sums,
-    parts: Sequence[Part],
+    parts: Sequence[Observations],
     rng: np.random.Generator,
     result: Tests,
     *,
@@ -206,7 +208,7 @@ def _judged(
         result.rows += named.judge([here], replace(own, blocks=joined), rng, known=known and same)
 
 
-def _temperatures(parts: Sequence[Part], n_params: int) -> list[named.Named]:
+def _temperatures(parts: Sequence[Observations], n_params: int) -> list[named.Named]:
     count = len(parts)
     labels = tuple(f"{part.beta:.4g}" for part in parts)
     tests = [named.Named("temperature labels, the strongest", np.arange(count), "strongest", "beta factor", labels)]
@@ -216,7 +218,7 @@ def _temperatures(parts: Sequence[Part], n_params: int) -> list[named.Named]:
     return tests
 
 
-def _part(rows: sums.Rows, part: Part) -> Part:
+def _part(rows: sums.Rows, part: Observations) -> Observations:
     """The rows that are used, as a likelihood reads them."""
     return replace(part, states=rows.index[None], weight=rows.weight[None])
 

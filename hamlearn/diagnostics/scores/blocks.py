@@ -6,7 +6,7 @@ import numpy as np
 import scipy.stats
 
 from hamlearn.diagnostics.scores.sums import Rows
-from hamlearn.infer.records import Part, flat
+from hamlearn.infer.observations import Observations, flat
 
 MOST_BLOCKS = 2048
 MIN_BLOCKS = 20
@@ -15,12 +15,12 @@ MOST_ROWS = 200_000
 _SIGNIFICANT = 0.01  # of the correlation of neighbouring blocks
 
 
-def gathered(part: Part, tau: float, most: int, several: int, rng: np.random.Generator) -> tuple[Rows, int]:
+def gathered(part: Observations, tau: float, most: int, several: int, rng: np.random.Generator) -> tuple[Rows, int]:
     """Rows of one data set, and how many of them stand for one (1: all are used).
 
     Parameters
     ----------
-    part : Part
+    part : Observations
         The data; a histogram's counts are spread out again, its rows are independent.
     tau : float
         Autocorrelation time in draws.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.stats
 
-from hamlearn.diagnostics import weigh
+from hamlearn.diagnostics import predictive_test
 from hamlearn.diagnostics.scores import terms as lists
 from hamlearn.diagnostics.scores.sums import Sums
 from hamlearn.diagnostics.scores.terms import Terms
@@ -105,7 +105,7 @@ def _common(found: Sequence[Terms], n_sites: int) -> tuple[np.ndarray, list[Name
     return totals, tests, where
 
 
-def judge(tests: Sequence[Named], sums: Sums, rng: np.random.Generator, *, known: bool = False) -> list[weigh.Row]:
+def judge(tests: Sequence[Named], sums: Sums, rng: np.random.Generator, *, known: bool = False) -> list[predictive_test.Row]:
     """A row for every test: blocks are resampled with normal weights, which keeps what columns have in common.
 
     `known`: the information is that of the exact likelihood and rows are independent, so it is the variance of the sums. It
@@ -137,7 +137,7 @@ def judge(tests: Sequence[Named], sums: Sums, rng: np.random.Generator, *, known
             size, size_sd = _sized(test.unit, float(strength[0]), float(error[0]))
             observed, expected, spread, name = float(strength[0]), 0.0, float(error[0]), test.name
             rows.append(
-                weigh.Row(
+                predictive_test.Row(
                     name, observed, expected, spread, float(z[columns[0]]), float(p), False, size, size_sd, test.unit, "", _ONE_NUMBER
                 )
             )
@@ -160,14 +160,16 @@ def judge(tests: Sequence[Named], sums: Sums, rng: np.random.Generator, *, known
             p = min(p, len(columns) * 2 * float(scipy.stats.t.sf(value, blocks - 1)))
         z_value = (value - float(null.mean())) / float(null.std())
         rows.append(
-            weigh.Row(test.name, value, float(null.mean()), float(null.std()), z_value, p, True, size, size_sd, unit, where, weight)
+            predictive_test.Row(
+                test.name, value, float(null.mean()), float(null.std()), z_value, p, True, size, size_sd, unit, where, weight
+            )
         )
     return rows
 
 
 def _tail(value: float, null: np.ndarray) -> float:
     beyond = int((null >= value).sum())
-    return (1 + beyond) / (1 + len(null)) if beyond >= _FEW else weigh.tail(null, value)
+    return (1 + beyond) / (1 + len(null)) if beyond >= _FEW else predictive_test.tail(null, value)
 
 
 def _sized(unit: str, strength: float, error: float) -> tuple[float, float]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 ADVICE = {
-    "plaquettes": "Learn with hl.models.Clusters, or add the terms; couplings and predictions inherit what is missing.",
+    "plaquettes": "Learn with hl.models.ClusterExpansion, or add the terms; couplings and predictions inherit what is missing.",
     "energy dispersion": "Separate the rows by what differs between them (temperature, sample, time) and learn each part by itself.",
     "misread": "Correct the readout, or expect couplings that are too weak.",
     "temperature": "Check the label; learn each temperature by itself to see which is off.",
     "pairs": "Add these bonds (graph=None takes all pairs), check the order of the columns, or expect a site that was not recorded.",
     "sites": "Give the model fields: fields='site'.",
     "bonds": "Give every bond its own coupling: tie='bond'.",
-    "products": "Bonds that change together, a mixture of systems, or terms of four spins: try hl.models.Clusters, or separate the rows.",
-    "whole": "The model lacks something that has no name here: try hl.models.Clusters, or more bonds.",
+    "products": "Bonds that change together, a mixture of systems, or terms of four spins: hl.models.ClusterExpansion, or separate them.",
+    "whole": "The model lacks something that has no name here: try hl.models.ClusterExpansion, or more bonds.",
 }
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.stats
 
-from hamlearn.diagnostics import halves, wording
+from hamlearn.diagnostics import holdout, wording
 from hamlearn.diagnostics.signals.view import Signal, View
 
 ALARM, SERIOUS = 5e-4, 1e-5  # by an error that is an upper bound (sites taken as fully correlated): z scatters by 0.2–0.7
@@ -70,7 +70,7 @@ def find(view: View) -> list[Signal]:
     """A finding if rows (or, for a symmetric model of spins, rows up to a global flip) repeat more often than the model explains."""
     if view.space.continuous or (not view.ordered and view.counts is None):
         return []
-    tau = halves.slowest_tau(view.data) if view.ordered else 1.0
+    tau = holdout.slowest_tau(view.data) if view.ordered else 1.0
     for flips in (False, True) if view.symmetric and view.space.name == "spins" else (False,):
         found = _common_factor(view, tau, flips) or _excess(view, tau, flips)
         if found is not None:

@@ -12,7 +12,7 @@ import xarray as xr
 
 from hamlearn import data as microstates
 from hamlearn.diagnostics import invariants
-from hamlearn.infer import kinds, tree
+from hamlearn.infer import families, posteriors
 from hamlearn.systems.base import Space, System
 
 _CHUNK = 1 << 14  # rows whose energies are computed at once
@@ -89,7 +89,7 @@ class View:
 
     def members(self, count: int) -> list[System]:
         """Hamiltonians drawn from the posterior, on as many sites as these rows have."""
-        return list(kinds.of(self.post).members(self.post, count, 0, _other_shape(self.system, self.data)))
+        return list(families.of(self.post).draw_systems(self.post, count, 0, _other_shape(self.system, self.data)))
 
     def action(self, rows: np.ndarray, system: System | None = None) -> np.ndarray:
         """βH of rows ``(row, n_sites)``, of the learned Hamiltonian or of another one."""
@@ -101,11 +101,11 @@ class View:
 
 def views(post: xr.DataTree, sets: list[xr.Dataset]) -> Iterator[View]:
     """The data sets as the searches see them."""
-    space = tree.space_of(post)
+    space = posteriors.space_of(post)
     usual = _system(post)
     for data in sets:
         shape = _other_shape(usual, data)
-        system = usual if shape is None else kinds.of(post).members(post, 1, 0, shape)[0]
+        system = usual if shape is None else families.of(post).draw_systems(post, 1, 0, shape)[0]
         counts = data["count"].values.astype(np.int64) if "count" in data else None
         label = f" at beta = {float(data['beta']):.4g}" if len(sets) > 1 else ""
         ordered = "count" not in data and "weight" not in data
@@ -119,7 +119,7 @@ def _other_shape(system: System, data: xr.Dataset) -> tuple[int, ...] | None:
 
 
 def _system(post: xr.DataTree) -> System:
-    if kinds.kind_name(post) == "couplings":
-        theta = tree.theta_draws(post)
-        return tree.bound_of(post).system(theta.reshape(-1, theta.shape[-1]).mean(0))
-    return kinds.of(post).members(post, 1, 0, None)[0]
+    if families.family_name(post) == "couplings":
+        theta = posteriors.theta_draws(post)
+        return posteriors.bound_of(post).system(theta.reshape(-1, theta.shape[-1]).mean(0))
+    return families.of(post).draw_systems(post, 1, 0, None)[0]

@@ -14,8 +14,8 @@ import xarray as xr
 from hamlearn import data as microstate_data
 from hamlearn.arguments import require_seed, shown
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import tree
-from hamlearn.infer.kinds import autoregressive
+from hamlearn.infer import posteriors
+from hamlearn.infer.families import autoregressive
 from hamlearn.infer.training import Variational, as_settings, recorded
 from hamlearn.models import Autoregressive, Flow
 from hamlearn.processes import verb
@@ -111,7 +111,7 @@ def approximate(
     own = microstate_data.build(
         np.stack(drawn), beta=at, space=space, lattice=lattices.hypercubic(shape), attrs={"sampler": model.kind, "independent": 1}
     )
-    record = tree.new_record(
+    record = posteriors.new_record(
         likelihood="variational",
         composite=False,
         engine=recorded(replace(settings, checkpoint=None)),

@@ -14,7 +14,7 @@ from hamlearn import memory, statistics
 from hamlearn.arguments import require_seed, require_whole
 from hamlearn.errors import choice
 from hamlearn.infer.accepted import admit_posterior
-from hamlearn.infer.kinds import autoregressive
+from hamlearn.infer.families import autoregressive
 from hamlearn.processes import verb
 from hamlearn.progress import track
 from hamlearn.systems.base import System, one_beta

@@ -17,11 +17,11 @@ import xarray as xr
 from hamlearn import memory, statistics
 from hamlearn.arguments import require_seed, require_whole
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import slowness, tree
+from hamlearn.infer import posteriors, slowness
 from hamlearn.infer.accepted import admit_posterior
-from hamlearn.infer.kinds import autoregressive
-from hamlearn.infer.members import site_states
-from hamlearn.infer.prepared import shown
+from hamlearn.infer.draw_systems import site_states
+from hamlearn.infer.families import autoregressive
+from hamlearn.infer.training_data import shown
 from hamlearn.processes import verb
 from hamlearn.systems import exact
 from hamlearn.systems.base import one_beta
@@ -137,7 +137,7 @@ def estimate(
         if name in result:
             result[name].attrs["long_name"] = text
     draws = 0 if target is None else int(np.prod(target[1].shape))
-    result.attrs = {"beta": at, "n": int(n), "n_sites": int(np.prod(tree.site_shape(post))), "target_draws": draws, "seed": int(seed)}
+    result.attrs = {"beta": at, "n": int(n), "n_sites": int(np.prod(posteriors.site_shape(post))), "target_draws": draws, "seed": int(seed)}
     result.attrs |= {"target_tau": max(taus)} if taus else {}
     return result
 
@@ -148,7 +148,7 @@ def _whole_error(post: xr.DataTree, entropy: np.ndarray, sampling: np.ndarray) -
     In squares: their own draws, the spread between networks, and what all share, which is how far they lie from what the observed
     microstates say, give or take the sampling of these.
     """
-    seen = (tree.record_of(post).get("training") or {}).get("observed")
+    seen = (posteriors.record_of(post).get("training") or {}).get("observed")
     if seen is None:
         return sampling
     spread = entropy.var(ddof=1) if len(entropy) > 1 else 0.0

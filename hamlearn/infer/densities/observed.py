@@ -11,7 +11,7 @@ import xarray as xr
 
 from hamlearn.infer.densities.recalibration import Observed
 from hamlearn.infer.densities.rival import Sides, rival
-from hamlearn.infer.prepared import Prepared, shown
+from hamlearn.infer.training_data import TrainingData, shown
 from hamlearn.systems.base import Space
 
 if TYPE_CHECKING:
@@ -23,12 +23,12 @@ _FEATURES = 250  # numbers a microstate becomes, besides its sites, while a riva
 _DRAWS, _FEWEST_DRAWS, _SITES_DRAWN = 8192, 200, 2**18  # draws of one network: so many, or what so many sites make
 
 
-def gather(prepared: Prepared, space: Space, shape: tuple[int, ...], evaluations: int, bootstrap: Sequence[Any]) -> ObservedRows | None:
+def gather(prepared: TrainingData, space: Space, shape: tuple[int, ...], evaluations: int, bootstrap: Sequence[Any]) -> ObservedRows | None:
     """Microstates that were trained on and held out, thinned to what can be evaluated; None of several temperatures.
 
     Parameters
     ----------
-    prepared : Prepared
+    prepared : TrainingData
         The data as training read them.
     space, shape : Space, tuple of int
         Values and site axes.

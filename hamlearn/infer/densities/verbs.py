@@ -13,10 +13,10 @@ from hamlearn import data as microstate_data
 from hamlearn import memory
 from hamlearn.arguments import require_seed, require_whole
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import tree
+from hamlearn.infer import posteriors
 from hamlearn.infer.accepted import admit_posterior
-from hamlearn.infer.kinds import autoregressive
-from hamlearn.infer.members import over_members, site_states
+from hamlearn.infer.draw_systems import over_members, site_states
+from hamlearn.infer.families import autoregressive
 from hamlearn.processes import verb
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import one_beta
@@ -56,8 +56,8 @@ def log_prob(post: xr.DataTree, states: Any, beta: float | None = None) -> xr.Da
     """
     post = admit_posterior(post)
     found = autoregressive.evaluators(post)
-    system = autoregressive.members(post, 1, 0)[0]
-    array, dims = site_states(system, tree.numbered(post, states))
+    system = autoregressive.draw_systems(post, 1, 0)[0]
+    array, dims = site_states(system, posteriors.numbered(post, states))
     at: Any = None if beta is None else one_beta(beta)
     if at is None and found[0].conditioned and isinstance(states, xr.Dataset):
         at = np.asarray(states["beta"].values)
@@ -105,7 +105,15 @@ def sample(post: xr.DataTree, n: int, seed: int = 0, beta: float | None = None) 
     memory.require(8 * cells, f"{n} microstates of {math.prod(found[0].shape)} sites from {len(found)} networks", "Ask for fewer at once.")
     seeds = np.random.SeedSequence(int(seed)).generate_state(len(found))
     states = np.stack([one.sample(int(n), int(start), beta) for one, start in zip(found, seeds, strict=True)])
-    attrs = {"sampler": tree.model_of(post).kind, "seed": int(seed), "independent": 1, "tau_int": 1.0, "ess": float(states.shape[0] * n)}
-    attrs |= {"model": json.dumps(tree.model_of(post).to_dict()), "beta_declared": int(post.attrs["beta_declared"])}
+    attrs = {
+        "sampler": posteriors.model_of(post).kind,
+        "seed": int(seed),
+        "independent": 1,
+        "tau_int": 1.0,
+        "ess": float(states.shape[0] * n),
+    }
+    attrs |= {"model": json.dumps(posteriors.model_of(post).to_dict()), "beta_declared": int(post.attrs["beta_declared"])}
     at = found[0].beta if beta is None else one_beta(beta)
-    return microstate_data.build(states, beta=at, space=found[0].space, lattice=lattices.hypercubic(tree.site_shape(post)), attrs=attrs)
+    return microstate_data.build(
+        states, beta=at, space=found[0].space, lattice=lattices.hypercubic(posteriors.site_shape(post)), attrs=attrs
+    )

@@ -11,10 +11,10 @@ import xarray as xr
 from hamlearn import statistics
 from hamlearn.data import admit, admit_states
 from hamlearn.errors import HamlearnError
-from hamlearn.infer.kinds import actions
+from hamlearn.infer.draw_systems import action
+from hamlearn.infer.families import actions
 from hamlearn.infer.likelihoods.score import ScoreMatching
-from hamlearn.infer.members import action
-from hamlearn.infer.records import Part
+from hamlearn.infer.observations import Observations
 from hamlearn.models.actions import PolynomialAction
 from hamlearn.processes import verb
 
@@ -113,7 +113,7 @@ def _with_powers(base: PolynomialAction, powers: tuple[int, ...]) -> PolynomialA
     return PolynomialAction(powers, base.kinetic, **same)
 
 
-def _held_out(bound: Any, part: Part, scale: Any, folds: int) -> np.ndarray:
+def _held_out(bound: Any, part: Observations, scale: Any, folds: int) -> np.ndarray:
     """Held-out loss of every row, ``(chain, draw)``."""
     chains, draws, _ = part.states.shape
     along = draws >= 2 * folds
@@ -123,7 +123,7 @@ def _held_out(bound: Any, part: Part, scale: Any, folds: int) -> np.ndarray:
     losses = np.zeros((chains, draws))
     for fold in range(folds):
         keep = label != fold
-        fitted = Part(part.states[keep][None], part.weight[keep][None], part.weighted, part.beta, part.independent)
+        fitted = Observations(part.states[keep][None], part.weight[keep][None], part.weighted, part.beta, part.independent)
         theta = ScoreMatching(bound, [fitted], scale).solve()
         losses[~keep] = row_losses(bound, theta, part.states[~keep], scale)
     return losses
@@ -137,7 +137,7 @@ def row_losses(bound: Any, theta: np.ndarray, states: np.ndarray, scale: Any) ->
 
 
 @verb
-def compare_actions(post: xr.DataTree, states: Any, system: Any, beta: float, members: int = 64, seed: int = 0) -> xr.Dataset:
+def compare_actions(post: xr.DataTree, states: Any, system: Any, beta: float, draws: int = 64, seed: int = 0) -> xr.Dataset:
     """How close a learned (or extrapolated) action comes to a known one, on states drawn from the known one.
 
     Parameters
@@ -150,7 +150,7 @@ def compare_actions(post: xr.DataTree, states: Any, system: Any, beta: float, me
         The known action.
     beta : float
         Inverse temperature of both.
-    members : int
+    draws : int
         Posterior draws compared.
     seed : int
         Which.
@@ -174,7 +174,7 @@ def compare_actions(post: xr.DataTree, states: Any, system: Any, beta: float, me
     found = admit_states(states, system.space)
     values = found["state"].values if isinstance(found, xr.Dataset) else found
     flat = values.reshape(-1, *system.lattice.shape)
-    learned = action(post, flat, beta, members, seed).values
+    learned = action(post, flat, beta, draws, seed).values
     known = np.asarray(system.action(flat, beta))
     result = {"r2": _r2(learned, known), "error_variance": (learned - known).var(1), "ess": _ess(learned - known)}
     found = xr.Dataset({name: ("member", column) for name, column in result.items()})

@@ -23,10 +23,10 @@ import xarray as xr
 
 from hamlearn.arguments import require_seed, shown
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.infer import kinds, tree
+from hamlearn.infer import families, posteriors
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.extrapolation.support import SHOWN, longest_links
-from hamlearn.infer.kinds import actions
+from hamlearn.infer.families import actions
 from hamlearn.infer.settings import LaplaceApproximation
 from hamlearn.models import Normal
 from hamlearn.processes import verb
@@ -94,10 +94,10 @@ def extrapolate(posts: xr.DataTree | Sequence[xr.DataTree], beta: float, *, fixe
     target, seed = check_beta(beta), require_seed(seed)
     if target.ndim:
         raise HamlearnError(f"one beta at a time: call extrapolate once for each; got {shown(beta)}.")
-    names = sorted({kinds.kind_name(post) for post in given})
+    names = sorted({families.family_name(post) for post in given})
     if len(names) > 1:
         raise HamlearnError(f"these posteriors are of different kinds ({', '.join(names)}); their actions cannot be joined.")
-    _refuse_equal(np.concatenate([np.unique(tree.observed_betas(post)) for post in given]))
+    _refuse_equal(np.concatenate([np.unique(posteriors.observed_betas(post)) for post in given]))
     if not all(int(post.attrs["beta_declared"]) for post in given):
         raise HamlearnError(
             "a posterior whose beta was not declared says nothing about other temperatures; declare it with the data, beta=..."
@@ -110,9 +110,9 @@ def extrapolate(posts: xr.DataTree | Sequence[xr.DataTree], beta: float, *, fixe
         )
     if names == ["couplings"]:
         return _couplings(given, float(target), seed)
-    from hamlearn.infer.kinds import extrapolated
+    from hamlearn.infer.families import extrapolated
 
-    path = tree.space_of(given[0]).name == "reals" and len(tree.site_shape(given[0])) == 1
+    path = posteriors.space_of(given[0]).name == "reals" and len(posteriors.site_shape(given[0])) == 1
     if names[0] not in extrapolated.DENSITIES and not path:
         return _relabelled(given, float(target), seed)
     return extrapolated.join(given, float(target), seed)
@@ -129,12 +129,12 @@ def _refuse_equal(betas: np.ndarray) -> None:
 
 
 def _parametric(posts: list[xr.DataTree], beta: float, fixed: str, seed: int) -> xr.DataTree:
-    models = [tree.model_of(post) for post in posts]
+    models = [posteriors.model_of(post) for post in posts]
     descriptions = [{key: value for key, value in model.to_dict().items() if key not in ("a", "prior")} for model in models]
     if any(one != descriptions[0] for one in descriptions):
         raise HamlearnError(f"the posteriors belong to different models: {', '.join(sorted({repr(model) for model in models}))}.")
     model, shape = _geometry(posts, beta, fixed)
-    bound = model.bind(tree.space_of(posts[0]), shape)
+    bound = model.bind(posteriors.space_of(posts[0]), shape)
     draws = [actions.theta_draws(post).reshape(-1, bound.n_params) for post in posts]
     if len(posts) == 1:
         theta, agreement = actions.theta_draws(posts[0]), float("nan")
@@ -166,14 +166,14 @@ def _parametric(posts: list[xr.DataTree], beta: float, fixed: str, seed: int) ->
 
 def _geometry(posts: list[xr.DataTree], beta: float, fixed: str) -> tuple[Any, tuple[int, ...]]:
     """The model and the sites at the new temperature, under either meaning of another temperature."""
-    first, shapes = posts[0], {tree.site_shape(post) for post in posts}
-    model, bound = tree.model_of(first), actions.bound_of(first)
+    first, shapes = posts[0], {posteriors.site_shape(post) for post in posts}
+    model, bound = posteriors.model_of(first), actions.bound_of(first)
     if bound.family != "path":
         if fixed == "spacing":
             raise HamlearnError("fixed='spacing' is for imaginary-time paths; the number of sites of a field does not depend on beta.")
         if len(shapes) > 1:
             raise HamlearnError(f"the posteriors have different lattices {sorted(shapes)}.")
-        return model, tree.site_shape(first)
+        return model, posteriors.site_shape(first)
     widths = np.concatenate([1 / post["observed_data"].to_dataset()["u"].values for post in posts])
     same = bool(np.allclose(widths, widths[0], rtol=1e-9))
     given = [actions.width_of(post) for post in posts]
@@ -196,7 +196,7 @@ def _geometry(posts: list[xr.DataTree], beta: float, fixed: str) -> tuple[Any, t
             f"mixed lattice spacings: the posteriors have {sorted(shape[0] for shape in shapes)} time slices, and a = beta/N_tau needs one "
             "number." + (" All have the same width a: say fixed='spacing'." if same else "")
         )
-    return model, tree.site_shape(first)
+    return model, posteriors.site_shape(first)
 
 
 def replace_width(model: Any, a: float) -> Any:
@@ -261,11 +261,11 @@ def _target_covariance(posts: list[xr.DataTree], bound: Any, point: np.ndarray, 
         if paths is not None:
             terms = bound.terms(paths, bound.scales(beta))
             return np.cov(terms.T), float((longest_links(paths) > longest).mean()), f"{_SAMPLES} exact paths of the extrapolated action"
-    nearest = min(posts, key=lambda post: round(abs(np.log(tree.observed_betas(post).max() / beta)), 9))
+    nearest = min(posts, key=lambda post: round(abs(np.log(posteriors.observed_betas(post).max() / beta)), 9))
     observed = nearest["observed_data"].to_dataset().isel(temperature=-1)
     here, there = bound.scales(beta), (float(observed["u"]), float(observed["v"]))
     factor = np.concatenate([np.full(bound.model.range, here.u / there[0]), np.full(len(bound.model.powers), here.v / there[1])])
-    sites = np.prod(bound.shape) / np.prod(tree.site_shape(nearest))
+    sites = np.prod(bound.shape) / np.prod(posteriors.site_shape(nearest))
     how = "fluctuations of the nearest observed temperature"
     return observed["term_covariance"].values * np.outer(factor, factor) * sites, None, how
 
@@ -283,49 +283,49 @@ def _couplings(posts: list[xr.DataTree], beta: float, seed: int) -> xr.DataTree:
     first = posts[0]
     if any(_family(post) != _family(first) for post in posts):
         raise HamlearnError("the posteriors belong to different models (graph, ties or prior); learn all of them with one.")
-    if any(tree.site_shape(post) != tree.site_shape(first) for post in posts):
+    if any(posteriors.site_shape(post) != posteriors.site_shape(first) for post in posts):
         raise HamlearnError("the posteriors have different lattices.")
-    bound = tree.bound_of(first)
-    theta, agreement = tree.theta_draws(first), float("nan")
+    bound = posteriors.bound_of(first)
+    theta, agreement = posteriors.theta_draws(first), float("nan")
     groups = {name: first[name].to_dataset() for name in ("posterior", "point", "observed_data")}
     if len(posts) > 1:
         if "included" in first["posterior"]:
             raise HamlearnError(
                 "sparse posteriors of several temperatures are not pooled: learn the data jointly, hl.learn([data1, data2], model)."
             )
-        flat = [tree.theta_draws(post).reshape(-1, bound.n_params) for post in posts]
+        flat = [posteriors.theta_draws(post).reshape(-1, bound.n_params) for post in posts]
         if min(len(one) for one in flat) < 4 * bound.n_params:
             raise HamlearnError(
                 f"pooling {bound.n_params} parameters needs at least {4 * bound.n_params} posterior draws of each; "
                 "learn the data jointly, hl.learn([data1, data2], model)."
             )
-        point, covariance, agreement = pooled(flat, [tree.model_of(post).prior for post in posts])
+        point, covariance, agreement = pooled(flat, [posteriors.model_of(post).prior for post in posts])
         engine = LaplaceApproximation()
         theta = np.random.default_rng(seed).multivariate_normal(point, covariance, (engine.chains, engine.draws))
         coords = {"chain": np.arange(engine.chains), "draw": np.arange(engine.draws)}
-        groups["posterior"] = tree.variables(bound, theta, ("chain", "draw")).assign_coords(coords)
-        groups["point"] = tree.variables(bound, point, ())
+        groups["posterior"] = posteriors.variables(bound, theta, ("chain", "draw")).assign_coords(coords)
+        groups["point"] = posteriors.variables(bound, point, ())
         observed = xr.concat([post["observed_data"].to_dataset() for post in posts], "temperature", join="override")
         groups["observed_data"] = observed.assign_coords(temperature=np.arange(observed.sizes["temperature"]))
-    nearest = min(posts, key=lambda post: round(abs(np.log(tree.observed_betas(post).max() / beta)), 9))
-    factor = float((beta / tree.observed_betas(nearest).max()) ** 2)
+    nearest = min(posts, key=lambda post: round(abs(np.log(posteriors.observed_betas(post).max() / beta)), 9))
+    factor = float((beta / posteriors.observed_betas(nearest).max()) ** 2)
     ess, variance = _classical_ess(bound, theta, beta, seed)
     facts = {"fixed": "sites", "from_beta": _betas(posts), "agreement": None if np.isnan(agreement) else agreement}
     facts |= {"amplification": factor, "error_variance": variance, "predicted_ess": ess, "unseen_share": None}
     record = merged_record(posts, {**facts, "how": "simulation of the mean Hamiltonian at the new temperature"}, seed)
-    return _tree(groups, posts, json.loads(first.attrs["model"]), record, beta, tree.site_shape(first))
+    return _tree(groups, posts, json.loads(first.attrs["model"]), record, beta, posteriors.site_shape(first))
 
 
 def _relabelled(posts: list[xr.DataTree], beta: float, seed: int) -> xr.DataTree:
     """A classical Hamiltonian of any kind knows no temperature: the same posterior, judged at the new one."""
     if len(posts) > 1:
         raise HamlearnError(
-            f"Hamiltonians of kind {kinds.kind_name(posts[0])!r} are not pooled: give one posterior, "
+            f"Hamiltonians of kind {families.family_name(posts[0])!r} are not pooled: give one posterior, "
             "or learn the data of all temperatures jointly."
         )
     (post,) = posts
-    old = float(tree.observed_betas(post).max())
-    members = kinds.of(post).members(post, 17, seed, None)
+    old = float(posteriors.observed_betas(post).max())
+    members = families.of(post).draw_systems(post, 17, seed, None)
     ess, variance = _spread_ess(members[0], members[1:], beta, seed)
     facts = {"fixed": "sites", "from_beta": _betas(posts), "agreement": None, "amplification": (beta / old) ** 2}
     facts |= {
@@ -358,7 +358,7 @@ def _classical_ess(bound: Any, theta: np.ndarray, beta: float, seed: int) -> tup
 
 
 def _betas(posts: Sequence[xr.DataTree]) -> list[float]:
-    return sorted({float(one) for post in posts for one in tree.observed_betas(post)})
+    return sorted({float(one) for post in posts for one in posteriors.observed_betas(post)})
 
 
 def findings(facts: dict[str, Any], beta: float) -> list[dict[str, str]]:
@@ -391,14 +391,14 @@ def findings(facts: dict[str, Any], beta: float) -> list[dict[str, str]]:
 
 def merged_record(posts: list[xr.DataTree], facts: dict[str, Any], seed: int) -> dict[str, Any]:
     """The record of the first posterior, with what all of them and the extrapolation add."""
-    records = [tree.record_of(post) for post in posts]
+    records = [posteriors.record_of(post) for post in posts]
     record = dict(records[0])
     record["microstates"] = float(sum(one["microstates"] for one in records))
     record["source"] = [source for one in records for source in one["source"]]
     record["seed"] = seed
     # Widths, engines and reasons are those at the observed temperatures, not at the new one.
     record["reasons"] = [
-        f"at beta = {', '.join(f'{beta:g}' for beta in tree.trained_betas(post))}: {reason}"
+        f"at beta = {', '.join(f'{beta:g}' for beta in posteriors.trained_betas(post))}: {reason}"
         for post, one in zip(posts, records, strict=True)
         for reason in one.get("reasons", [])
     ]

@@ -14,7 +14,7 @@ from hamlearn.infer.likelihoods.exact import ExactLikelihood
 from hamlearn.infer.likelihoods.onehot import OneHotLikelihood
 from hamlearn.infer.likelihoods.patterns import PatternLikelihood
 from hamlearn.infer.likelihoods.rows import RowLikelihood
-from hamlearn.infer.records import Part
+from hamlearn.infer.observations import Observations
 from hamlearn.models import BoundCouplings
 from hamlearn.models.couplings import pair_counts
 from hamlearn.statistics import power
@@ -22,7 +22,7 @@ from hamlearn.statistics import power
 NAMES = ("auto", "exact", "pseudo", "screening", "rise", "logrise", "score")
 
 
-def composite(bound: BoundCouplings, parts: Sequence[Part], name: str) -> Counted | OneHotLikelihood:
+def composite(bound: BoundCouplings, parts: Sequence[Observations], name: str) -> Counted | OneHotLikelihood:
     """Pseudo-likelihood or screening in the cheaper of its two layouts.
 
     Local patterns where a site has few of them (sparse graphs), distinct rows where it has many (dense graphs).

@@ -16,7 +16,7 @@ import numpy as np
 from scipy import special
 
 from hamlearn.infer.likelihoods.base import TRANSCENDENTAL
-from hamlearn.infer.records import Part, flat
+from hamlearn.infer.observations import Observations, flat
 from hamlearn.models import BoundCouplings
 
 NAMES = ("pseudo", "score")
@@ -39,7 +39,7 @@ class AngleLikelihood:
 
     composite = True
 
-    def __init__(self, bound: BoundCouplings, parts: Sequence[Part], name: str) -> None:
+    def __init__(self, bound: BoundCouplings, parts: Sequence[Observations], name: str) -> None:
         self.bound, self.parts, self.name = bound, parts, name
         sites, bonds = bound.lattice.neighbours
         self._there = np.where(sites >= 0, sites, 0)
@@ -133,7 +133,7 @@ class AngleLikelihood:
         found = (flat_part * moved_cos) @ moved_cos.transpose(0, 2, 1) + (flat_part * moved_sin) @ moved_sin.transpose(0, 2, 1)
         return beta**2 * (found + (steep * parallel) @ parallel.transpose(0, 2, 1))
 
-    def row_scores(self, theta: np.ndarray) -> Callable[[Part, np.ndarray], np.ndarray]:
+    def row_scores(self, theta: np.ndarray) -> Callable[[Observations, np.ndarray], np.ndarray]:
         """Scores of single rows."""
         order = np.argsort(self._place.ravel(), kind="stable")
         sorted_place = self._place.ravel()[order]
@@ -141,7 +141,7 @@ class AngleLikelihood:
         order, sorted_place = order[kept], sorted_place[kept]
         starts = np.flatnonzero(np.diff(sorted_place, prepend=-1))
 
-        def scores(part: Part, states: np.ndarray) -> np.ndarray:
+        def scores(part: Observations, states: np.ndarray) -> np.ndarray:
             found = np.zeros((len(states), self.bound.n_params))
             for chunk in self._chunks(len(states)):
                 slope = self._slopes(theta, part.beta, *self._fields(states[chunk]))[1]

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from hamlearn.infer.records import Part
+from hamlearn.infer.observations import Observations
 from hamlearn.models import BoundCouplings
 
 
@@ -18,7 +18,7 @@ class Likelihood(Protocol):
     ----------
     bound : BoundCouplings
         The family.
-    parts : list of Part
+    parts : list of Observations
         The data.
     name : str
         ``"exact"``, ``"pseudo"``, ``"rise"`` or ``"logrise"``.
@@ -27,7 +27,7 @@ class Likelihood(Protocol):
     """
 
     bound: BoundCouplings
-    parts: Sequence[Part]
+    parts: Sequence[Observations]
     name: str
     composite: bool
 
@@ -39,7 +39,7 @@ class Likelihood(Protocol):
         """Minus the Hessian, shape ``(n_params, n_params)``; `rough` allows a sample of the data, for Newton steps."""
         ...
 
-    def row_scores(self, theta: np.ndarray) -> Callable[[Part, np.ndarray], np.ndarray]:
+    def row_scores(self, theta: np.ndarray) -> Callable[[Observations, np.ndarray], np.ndarray]:
         """A function of (part, its rows' states) that gives the score of every row, shape ``(row, n_params)``."""
         ...
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hamlearn.infer.records import Part, flat
+from hamlearn.infer.observations import Observations, flat
 from hamlearn.models import BoundCouplings
 from hamlearn.systems import exact
 from hamlearn.systems.exact.transfer import LINEAR_RANGE
@@ -49,7 +49,7 @@ class ExactLikelihood:
     composite = False
     name = "exact"
 
-    def __init__(self, bound: BoundCouplings, parts: Sequence[Part]) -> None:
+    def __init__(self, bound: BoundCouplings, parts: Sequence[Observations]) -> None:
         self.bound, self.parts = bound, parts
         self.method = exact.require(bound.system(np.zeros(bound.n_params)))
         self.totals = np.array([self._total(part) for part in parts])
@@ -59,7 +59,7 @@ class ExactLikelihood:
         enumerable = self.method == "enumeration"
         self.tabulated = enumerable and bound.space.q**bound.lattice.n_sites * bound.n_params <= _TABLE_LIMIT
 
-    def _total(self, part: Part) -> np.ndarray:
+    def _total(self, part: Observations) -> np.ndarray:
         states, weight = flat(part)
         result = np.zeros(self.bound.n_params)
         for start in range(0, len(states), 1 << 16):
@@ -133,7 +133,7 @@ class ExactLikelihood:
             result += size * beta**2 * covariance
         return result
 
-    def row_scores(self, theta: np.ndarray) -> Callable[[Part, np.ndarray], np.ndarray]:
+    def row_scores(self, theta: np.ndarray) -> Callable[[Observations, np.ndarray], np.ndarray]:
         """Scores of single rows: β (T − ⟨T⟩)."""
         means = {part.beta: self._log_partition(part.beta, theta, 1)[1] for part in self.parts}
         return lambda part, states: part.beta * (statistics(self.bound, states) - means[part.beta])

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse
 
-from hamlearn.infer.records import Part, flat
+from hamlearn.infer.observations import Observations, flat
 from hamlearn.models import BoundCouplings
 from hamlearn.models.couplings import zero_sum_basis
 
@@ -28,7 +28,7 @@ class OneHotLikelihood:
     composite = True
     name = "pseudo"
 
-    def __init__(self, bound: BoundCouplings, parts: Sequence[Part]) -> None:
+    def __init__(self, bound: BoundCouplings, parts: Sequence[Observations]) -> None:
         self.bound, self.parts = bound, parts
         pairs = [flat(part) for part in parts]
         self.states = np.concatenate([states for states, _ in pairs]).astype(np.int64)

@@ -13,7 +13,7 @@ import numpy as np
 
 from hamlearn.infer.likelihoods import conditionals
 from hamlearn.infer.likelihoods.base import TRANSCENDENTAL
-from hamlearn.infer.records import Part, flat
+from hamlearn.infer.observations import Observations, flat
 from hamlearn.models import BoundCouplings
 
 _CHUNK = 1 << 20  # rows coded at a time: bounds memory, not results
@@ -29,7 +29,7 @@ class PatternLikelihood:
 
     composite = True
 
-    def __init__(self, bound: BoundCouplings, parts: Sequence[Part], name: str) -> None:
+    def __init__(self, bound: BoundCouplings, parts: Sequence[Observations], name: str) -> None:
         self.bound, self.parts, self.name = bound, parts, name
         self._sites = conditionals.neighbour_lists(bound)
         per_site = [self._count(site) for site in range(bound.lattice.n_sites)]
@@ -132,14 +132,14 @@ class PatternLikelihood:
         size = self.counts.sum(1)
         return size, -(self.counts * value).sum(1) / size
 
-    def row_scores(self, theta: np.ndarray) -> Callable[[Part, np.ndarray], np.ndarray]:
+    def row_scores(self, theta: np.ndarray) -> Callable[[Observations, np.ndarray], np.ndarray]:
         """Scores of single rows, from the states themselves."""
         local = self._local(theta)
         norm = np.ones(len(local))
         if self.name == "logrise":
             norm = self._screened(conditionals.binary(self.name, (self.design @ local[:, :, None])[..., 0])[0])[1]
 
-        def scores(part: Part, states: np.ndarray) -> np.ndarray:
+        def scores(part: Observations, states: np.ndarray) -> np.ndarray:
             result = np.zeros((len(states), self.bound.n_params))
             for site, (neighbours, _, first) in enumerate(self._sites):
                 index = self.index[site][self.index[site] < self.bound.n_params]

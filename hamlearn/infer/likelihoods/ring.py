@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from hamlearn.errors import HamlearnError
-from hamlearn.infer.records import Part
+from hamlearn.infer.observations import Observations
 from hamlearn.models.actions import BoundAction, Scales
 
 _PER_WIDTH = 4.0  # grid points per width 1/√(κu) of the kinetic term
@@ -39,7 +39,7 @@ class RingLikelihood:
     name = "exact"
     composite = False
 
-    def __init__(self, bound: BoundAction, parts: Sequence[Part], scales: Sequence[Scales], guess: np.ndarray) -> None:
+    def __init__(self, bound: BoundAction, parts: Sequence[Observations], scales: Sequence[Scales], guess: np.ndarray) -> None:
         model = bound.model
         if bound.family != "path" or model.range > 1 or not model.periodic or model.kinetic is False:
             raise HamlearnError(
@@ -49,7 +49,7 @@ class RingLikelihood:
         self.bound, self.parts, self.scales = bound, parts, list(scales)
         self.rings = [self._ring(part, scale, bound.full(guess)) for part, scale in zip(parts, self.scales, strict=True)]
 
-    def _ring(self, part: Part, scales: Scales, full: np.ndarray) -> Ring:
+    def _ring(self, part: Observations, scales: Scales, full: np.ndarray) -> Ring:
         states, weight = part.states.reshape(-1, part.states.shape[-1]).astype(float), part.weight.reshape(-1)
         low, high = float(states.min()), float(states.max())
         margin = _margin(self.bound.model.powers, full, scales, low, high)
@@ -98,12 +98,12 @@ class RingLikelihood:
             found[k] = (down - up) / (2 * step[k])
         return (found + found.T) / 2
 
-    def row_scores(self, theta: np.ndarray) -> Callable[[Part, np.ndarray], np.ndarray]:
+    def row_scores(self, theta: np.ndarray) -> Callable[[Observations, np.ndarray], np.ndarray]:
         """Scores of single rows: expected minus observed terms."""
         full = self.bound.full(theta)
         expected = [self._solve(ring, full)[1] for ring in self.rings]
 
-        def scores(part: Part, states: np.ndarray) -> np.ndarray:
+        def scores(part: Observations, states: np.ndarray) -> np.ndarray:
             index = next(k for k, known in enumerate(self.parts) if known is part)
             terms = self.bound.terms(states.reshape(-1, *self.bound.shape), self.scales[index])
             return (expected[index] - terms)[:, self.bound.free]

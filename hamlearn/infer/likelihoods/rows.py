@@ -13,7 +13,7 @@ import numpy as np
 
 from hamlearn.infer.likelihoods import conditionals
 from hamlearn.infer.likelihoods.base import TRANSCENDENTAL
-from hamlearn.infer.records import Part, unique_rows
+from hamlearn.infer.observations import Observations, unique_rows
 from hamlearn.models import BoundCouplings
 
 _ROUGH_ROWS = 20_000
@@ -24,7 +24,7 @@ class RowLikelihood:
 
     composite = True
 
-    def __init__(self, bound: BoundCouplings, parts: Sequence[Part], name: str) -> None:
+    def __init__(self, bound: BoundCouplings, parts: Sequence[Observations], name: str) -> None:
         self.bound, self.parts, self.name = bound, parts, name
         pairs = [unique_rows(part) for part in parts]
         self.spins = np.concatenate([2.0 * states - 1 for states, _ in pairs])
@@ -111,7 +111,7 @@ class RowLikelihood:
         blocks = np.repeat(total[:, None], len(total), 1)  # the information on (site, column) is the same for all columns
         return self._scatter(blocks)
 
-    def row_scores(self, theta: np.ndarray) -> Callable[[Part, np.ndarray], np.ndarray]:
+    def row_scores(self, theta: np.ndarray) -> Callable[[Observations, np.ndarray], np.ndarray]:
         """Scores of single rows."""
         norm: Any = 1.0
         if self.name == "logrise":
@@ -119,7 +119,7 @@ class RowLikelihood:
             norm = -(self.counts @ value) / self.counts.sum()
         bound = self.bound
 
-        def scores(part: Part, states: np.ndarray) -> np.ndarray:
+        def scores(part: Observations, states: np.ndarray) -> np.ndarray:
             spins = 2.0 * states - 1
             slope = conditionals.binary(self.name, self._log_odds(theta, spins, part.beta))[1] * spins * part.beta / norm
             pairs = slope[:, self._first] * spins[:, self._second] + slope[:, self._second] * spins[:, self._first]

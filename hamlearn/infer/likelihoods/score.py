@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hamlearn.infer.records import Part
+from hamlearn.infer.observations import Observations
 from hamlearn.models.actions import BoundAction, Scales
 
 _CHUNK_VALUES = 1 << 22
@@ -40,7 +40,7 @@ class ScoreMatching:
     name = "score"
     composite = True
 
-    def __init__(self, bound: BoundAction, parts: Sequence[Part], scales: Scales) -> None:
+    def __init__(self, bound: BoundAction, parts: Sequence[Observations], scales: Scales) -> None:
         (part,) = parts
         self.bound, self.parts, self.scales = bound, parts, scales
         states, weight = part.states.reshape(-1, *bound.shape), part.weight.reshape(-1)
@@ -72,11 +72,11 @@ class ScoreMatching:
         scaled = self.information(zero) / np.outer(scale, scale)
         return np.linalg.solve(scaled, self._gradient(self.bound.full(zero)) / scale) / scale
 
-    def row_scores(self, theta: np.ndarray) -> Callable[[Part, np.ndarray], np.ndarray]:
+    def row_scores(self, theta: np.ndarray) -> Callable[[Observations, np.ndarray], np.ndarray]:
         """Scores b_s − A_s θ of single rows."""
         bound, full = self.bound, self.bound.full(theta)
 
-        def scores(part: Part, states: np.ndarray) -> np.ndarray:
+        def scores(part: Observations, states: np.ndarray) -> np.ndarray:
             x = states.reshape(-1, *bound.shape)
             found = np.empty((len(x), bound.n_full))
             for chunk in row_chunks(len(x), bound.n_full * states.shape[-1]):

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from hamlearn.errors import HamlearnError
-from hamlearn.infer.records import Part
+from hamlearn.infer.observations import Observations
 from hamlearn.models.actions import BoundAction, Scales
 
 _PER_WIDTH = 6.0  # grid points per conditional standard deviation, where it is narrowest
@@ -63,7 +63,7 @@ class SiteConditionals:
     name = "pseudo"
     composite = True
 
-    def __init__(self, bound: BoundAction, parts: Sequence[Part], scales: Sequence[Scales], guess: np.ndarray) -> None:
+    def __init__(self, bound: BoundAction, parts: Sequence[Observations], scales: Sequence[Scales], guess: np.ndarray) -> None:
         if bound.model.range > 1:
             raise HamlearnError("single-site conditionals treat nearest neighbours only; with range > 1 use likelihood='score'.")
         self.bound, self.parts, self.scales = bound, parts, list(scales)
@@ -136,12 +136,12 @@ class SiteConditionals:
             total += (centred * (group.weight[:, None] * density).ravel()) @ centred.T
         return total[self.bound.free, self.bound.free]
 
-    def row_scores(self, theta: np.ndarray) -> Callable[[Part, np.ndarray], np.ndarray]:
+    def row_scores(self, theta: np.ndarray) -> Callable[[Observations, np.ndarray], np.ndarray]:
         """Scores of single rows: expected minus observed terms, summed over sites."""
         full = self.bound.full(theta)
         tables = [np.einsum("kgx,gx->gk", group.features, self._moments(group, full)[1]) for group in self.groups]
 
-        def scores(part: Part, states: np.ndarray) -> np.ndarray:
+        def scores(part: Observations, states: np.ndarray) -> np.ndarray:
             index = next(k for k, known in enumerate(self.parts) if known is part)
             x, m = states.astype(float), self._means(states)
             found = np.zeros((len(x), self.bound.n_full))

@@ -15,9 +15,9 @@ import numpy as np
 
 from hamlearn.compiled import compiled
 from hamlearn.infer.likelihoods import conditionals
-from hamlearn.infer.records import Part
-from hamlearn.models import BoundClusters
-from hamlearn.systems.tiles import tile_sites
+from hamlearn.infer.observations import Observations
+from hamlearn.models import BoundClusterExpansion
+from hamlearn.systems.interaction_tables import tile_sites
 
 _CHUNK = 16384  # observations converted to floating point at a time: 25 MB for 400 features
 
@@ -72,9 +72,9 @@ class TermLikelihood:
 
     Parameters
     ----------
-    bound : BoundClusters
+    bound : BoundClusterExpansion
         All candidate terms.
-    parts : sequence of Part
+    parts : sequence of Observations
         Microstates.
     chosen : int array
         Elements of the full θ that are free here (θ below has one element for each); the others are zero.
@@ -87,7 +87,9 @@ class TermLikelihood:
     composite = True
     name = "pseudo"
 
-    def __init__(self, bound: BoundClusters, parts: Sequence[Part], chosen: np.ndarray, sites: np.ndarray, *, compress: bool) -> None:
+    def __init__(
+        self, bound: BoundClusterExpansion, parts: Sequence[Observations], chosen: np.ndarray, sites: np.ndarray, *, compress: bool
+    ) -> None:
         self.family, self.parts, self.chosen, self.sites = bound, parts, np.asarray(chosen, np.int64), np.asarray(sites)
         window = len(bound.offsets)
         self._tiles = tile_sites(bound.shape, bound.window, (1,) * len(bound.shape))
@@ -238,10 +240,10 @@ class TermLikelihood:
                 result[np.ix_(block.index, block.index if columns is None else place)] += scaled.T @ right
         return result
 
-    def row_scores(self, theta: np.ndarray) -> Callable[[Part, np.ndarray], np.ndarray]:
+    def row_scores(self, theta: np.ndarray) -> Callable[[Observations, np.ndarray], np.ndarray]:
         """Scores of single rows, from the states themselves."""
 
-        def scores(part: Part, states: np.ndarray) -> np.ndarray:
+        def scores(part: Observations, states: np.ndarray) -> np.ndarray:
             result, codes = np.zeros((len(states), self.n_params)), self.codes(states)
             for site in self.sites:
                 features, index = self.features(codes, site)

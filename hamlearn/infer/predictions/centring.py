@@ -15,11 +15,11 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import kinds, tree
+from hamlearn.infer import families, posteriors
 from hamlearn.infer.likelihoods import ExactLikelihood
+from hamlearn.infer.observations import Observations
 from hamlearn.infer.optimum import maximise
 from hamlearn.infer.predictions.thermodynamics import Estimates
-from hamlearn.infer.records import Part
 from hamlearn.models import BoundCouplings, Normal, Prior
 from hamlearn.systems.base import System
 
@@ -64,9 +64,9 @@ def refits(post: xr.DataTree, seed: int, shape: tuple[int, ...] | None = None) -
     Refits
         Without systems where the shift is negligible, or where it cannot be found; ``words`` says which.
     """
-    if kinds.kind_name(post) != "couplings" or tree.space_of(post).continuous:
+    if families.family_name(post) != "couplings" or posteriors.space_of(post).continuous:
         return Refits([], "not centred: the shift of bands by refits is known for couplings of spins and q-state sites")
-    bound, record = tree.bound_of(post), tree.record_of(post)
+    bound, record = posteriors.bound_of(post), posteriors.record_of(post)
     rows, p, n = record["calibration"]["ess"], bound.n_params, bound.lattice.n_sites
     # Shift 2p/(Mβ) against the posterior's spread of the energy sqrt(N c/M)/β, with c ~ 1/2 the heat capacity per site.
     if 3 * p < NEGLIGIBLE * np.sqrt(rows * n):
@@ -136,7 +136,7 @@ def _likelihood(bound: BoundCouplings, post: xr.DataTree, rows: float) -> ExactL
     observed = post["observed_data"].to_dataset()
     betas, sizes = observed["beta"].values, observed["size"].values.astype(float)
     blank = np.zeros((1, 1, bound.lattice.n_sites), np.int8)
-    parts = [Part(blank, np.ones((1, 1)), False, float(beta), True) for beta in betas]
+    parts = [Observations(blank, np.ones((1, 1)), False, float(beta), True) for beta in betas]
     result = ExactLikelihood(bound, parts)
     result.sizes = sizes * rows / sizes.sum()
     pair, single = observed["bond_frequency"].values, observed["site_frequency"].values

@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.infer import kinds, tree
-from hamlearn.infer.kinds import actions
+from hamlearn.infer import families, posteriors
+from hamlearn.infer.families import actions
 from hamlearn.infer.predictions import rotors
 from hamlearn.infer.predictions.direct import direct
 from hamlearn.infer.predictions.thermodynamics import Estimates
@@ -64,7 +64,7 @@ def estimates(
     """Every observable of every member at every temperature, and the sites of the last temperature."""
     choice(fixed, FIXED, "fixed")
     shapes = [_sites(post, float(beta), shape, fixed) for beta in betas]
-    kind = kinds.of(post)
+    kind = families.of(post)
     first = _members(kind, post, 1, seed, shapes[0])[0]
     oracle = exact.method(first)
     known = _known(post, first)
@@ -93,22 +93,22 @@ def estimates(
 def _known(post: xr.DataTree, system: Any) -> tuple[str, ...]:
     if isinstance(system, Path):
         return PATH
-    if tree.space_of(post).name == "angles":
+    if posteriors.space_of(post).name == "angles":
         return ANGLES if isinstance(system, XY) else tuple(name for name in ANGLES if name != "helicity")
-    return JOINED if len(tree.site_shape(post)) == 1 else FIELDS
+    return JOINED if len(posteriors.site_shape(post)) == 1 else FIELDS
 
 
 def _members(kind: Any, post: xr.DataTree, n: int, seed: int, sites: tuple[int, ...]) -> list[Any]:
     """Members on the given sites; parameters need not be tied where these are the observed ones."""
-    return list(kind.members(post, n, seed, None if sites == tree.site_shape(post) else sites))
+    return list(kind.draw_systems(post, n, seed, None if sites == posteriors.site_shape(post) else sites))
 
 
 def _sites(post: xr.DataTree, beta: float, shape: tuple[int, ...] | None, fixed: str) -> tuple[int, ...]:
-    own = tree.site_shape(post)
-    width = actions.width_of(post) if kinds.kind_name(post) == "polynomial_action" else None
+    own = posteriors.site_shape(post)
+    width = actions.width_of(post) if families.family_name(post) == "polynomial_action" else None
     if fixed == "sites" and width is None:
         return own if shape is None else shape
-    if kinds.kind_name(post) != "polynomial_action" or actions.bound_of(post).family != "path":
+    if families.family_name(post) != "polynomial_action" or actions.bound_of(post).family != "path":
         raise HamlearnError("fixed='spacing' is for the actions of imaginary-time paths; lattices keep their sites at every temperature.")
     if shape is not None:
         raise HamlearnError("with a fixed width of the time slices their number follows from beta: leave out shape.")

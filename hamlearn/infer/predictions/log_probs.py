@@ -12,8 +12,8 @@ from hamlearn.arguments import require_number, require_seed
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.densities.recalibration import recalibration
-from hamlearn.infer.kinds import autoregressive
-from hamlearn.infer.members import site_states
+from hamlearn.infer.draw_systems import site_states
+from hamlearn.infer.families import autoregressive
 from hamlearn.infer.predictions.thermodynamics import Estimates
 from hamlearn.infer.predictions.widening import widened
 from hamlearn.processes import verb
@@ -66,7 +66,7 @@ def log_prob_band(post: xr.DataTree, states: Any, level: float = 0.9, seed: int 
             "an interval of ln p needs an ensemble of networks of one temperature, Autoregressive(..., members=4): "
             f"this posterior has {len(networks)}{', of several temperatures' if networks[0].conditioned else ''}."
         )
-    array, dims = site_states(autoregressive.members(post, 1, 0)[0], states)
+    array, dims = site_states(autoregressive.draw_systems(post, 1, 0)[0], states)
     values = np.stack([one.log_prob(array) for one in networks])
     m = len(values)
     mean, sd = values.mean(0), values.std(0, ddof=1)

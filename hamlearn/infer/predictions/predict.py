@@ -1,7 +1,7 @@
 """Thermodynamics where nothing was observed: other temperatures, other sizes, with the posterior's uncertainty.
 
 Every member of the posterior is solved exactly where an oracle can, or simulated on a tempering ladder with all other
-members in one compiled call. The spread between members is the posterior's; the error of the simulation is kept apart.
+draws in one compiled call. The spread between draws is the posterior's; the error of the simulation is kept apart.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import xarray as xr
 from hamlearn import memory
 from hamlearn.arguments import require_beta, require_number, require_seed, require_whole, sequence_of
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.infer import kinds, tree
+from hamlearn.infer import families, posteriors
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.predictions import continuous
 from hamlearn.infer.predictions.agreement import TRUSTED, agreement
@@ -50,7 +50,7 @@ def predict(
     beta: float | Sequence[float] | np.ndarray,
     shape: Sequence[int] | None = None,
     observables: Sequence[str] | None = None,
-    members: int = 64,
+    draws: int = 64,
     level: float = 0.9,
     seed: int = 0,
     *,
@@ -71,14 +71,14 @@ def predict(
         models magnetization means the order parameter) and "correlation"; all but the last by default. Paths have "action",
         "gap", "squared_position" and "quartic_position" besides the thermal ones (totals of the particle, not per
         site), angles "vortex_density" and "helicity", fields "action", "squared_field" and "quartic_field".
-    members : int
+    draws : int
         Hamiltonians drawn from the posterior; 64 put about three beyond each end of a 90 % band. A posterior of fewer (an
-        ensemble of networks) gives those it has, once each; the attribute ``members`` of the result says how many were used.
+        ensemble of networks) gives those it has, once each; the attribute ``draws`` of the result says how many were used.
     level : float
         Probability of the equal-tailed posterior interval: from quantiles of the draws where there are enough of them (19 for
         90 %, 199 for 99 %), a t interval where there are fewer, none of a single draw.
     seed : int
-        Seed of the members and of simulations.
+        Seed of the draws and of simulations.
     fixed : {"sites", "spacing"}
         For imaginary-time paths: whether another temperature means another width a = β/N_τ of the time slices (their
         number is `shape`), or another number N_τ = β/a of them.
@@ -99,7 +99,7 @@ def predict(
     Raises
     ------
     HamlearnError
-        If β ≤ 0, an observable is unknown, `members` or `level` make no sense, or another shape is asked of parameters that
+        If β ≤ 0, an observable is unknown, `draws` or `level` make no sense, or another shape is asked of parameters that
         are not tied.
 
     Examples
@@ -117,16 +117,16 @@ def predict(
     _check_level(level)
     seed, observables = require_seed(seed), _names(observables)
     extents = None if shape is None else _shape(shape)
-    asked, members = members, _existing(post, members)
-    if tree.space_of(post).continuous:
-        return _continuous(post, betas, extents, observables, members, level, seed, fixed).assign_attrs(members_asked=asked)
+    asked, draws = draws, _existing(post, draws)
+    if posteriors.space_of(post).continuous:
+        return _continuous(post, betas, extents, observables, draws, level, seed, fixed).assign_attrs(draws_asked=asked)
     choice(fixed, ("sites", "spacing"), "fixed")
     if fixed != "sites":
         raise HamlearnError("fixed='spacing' is for imaginary-time paths; lattices keep their sites at every temperature.")
-    numbers = 8 * len(betas) * members * len(OBSERVABLES) * 8
-    memory.require(numbers, f"predictions of {members} members at {len(betas)} values of beta", "Ask for fewer at once.")
+    numbers = 8 * len(betas) * draws * len(OBSERVABLES) * 8
+    memory.require(numbers, f"predictions of {draws} draws at {len(betas)} values of beta", "Ask for fewer at once.")
     wanted = [choice(name, OBSERVABLES, "observable") for name in (OBSERVABLES[:-1] if observables is None else observables)]
-    systems = kinds.of(post).members(post, members, seed, extents)
+    systems = families.of(post).draw_systems(post, draws, seed, extents)
     estimates: dict[str, Estimates] = {}
     densities = [system for system in systems if isinstance(system, LearnedDensity)]
     shares: np.ndarray | None = None
@@ -138,7 +138,7 @@ def predict(
         estimates |= centred(estimate([*systems, *found.systems], betas, left, seed), found, betas)
     shape = tuple(systems[0].lattice.shape)
     result = _curves(post, betas, {name: estimates[name] for name in wanted}, shape, LONG_NAMES, level, seed)
-    result.attrs["members_asked"] = asked
+    result.attrs["draws_asked"] = asked
     if left:
         result.attrs["centring"] = found.words
     if shares is not None:
@@ -148,9 +148,9 @@ def predict(
 
 
 def _with_agreement(result: xr.Dataset, systems: list[Any], betas: np.ndarray, seed: int) -> xr.Dataset:
-    """With how far the members of an energy that no formula holds together agree at every temperature."""
+    """With how far the draws of an energy that no formula holds together agree at every temperature."""
     error, share = agreement(systems, betas, seed)
-    result["predicted_error"] = ("beta", error, {"long_name": "spread of beta H between members, nats"})
+    result["predicted_error"] = ("beta", error, {"long_name": "spread of beta H between draws, nats"})
     return _with_share(result, share)
 
 
@@ -189,16 +189,16 @@ def _shape(shape: Any) -> tuple[int, ...]:
     return extents
 
 
-def _existing(post: xr.DataTree, members: int) -> int:
-    """As many members as were asked for, or as there are: one that is repeated tells nothing new."""
-    return min(require_whole(members, "the number of members"), kinds.available(post))
+def _existing(post: xr.DataTree, draws: int) -> int:
+    """As many draws as were asked for, or as there are: one that is repeated tells nothing new."""
+    return min(require_whole(draws, "the number of draws"), families.available(post))
 
 
 def _continuous(
-    post: xr.DataTree, betas: np.ndarray, shape: Any, observables: Sequence[str] | None, members: int, level: float, seed: int, fixed: str
+    post: xr.DataTree, betas: np.ndarray, shape: Any, observables: Sequence[str] | None, draws: int, level: float, seed: int, fixed: str
 ) -> xr.Dataset:
     """Predictions of angles, paths and fields."""
-    found, sites = continuous.estimates(post, betas, shape, observables, members, seed, fixed)
+    found, sites = continuous.estimates(post, betas, shape, observables, draws, seed, fixed)
     return _curves(post, betas, found, sites, continuous.LONG_NAMES, level, seed)
 
 
@@ -221,9 +221,9 @@ def _curves(
     declared = int(post.attrs["beta_declared"])
     result.attrs = {
         "level": level,
-        "members": min(result[name].attrs["draws_used"] for name in estimates),
+        "draws": min(result[name].attrs["draws_used"] for name in estimates),
         "shape": str(shape),
-        "observed_beta": str(tree.trained_betas(post).tolist()),
+        "observed_beta": str(posteriors.trained_betas(post).tolist()),
         "data_fingerprint": str(post.attrs["fingerprint"]),
         "hypothetical": int(not declared),
         "seed": seed,

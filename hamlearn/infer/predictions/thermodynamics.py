@@ -13,12 +13,12 @@ from hamlearn.infer.predictions.magnetic import enumerated, order, sampled
 from hamlearn.models.couplings import EXCLUDED
 from hamlearn.progress import track
 from hamlearn.systems import exact, observables
+from hamlearn.systems.interaction_tables import InteractionTables
 from hamlearn.systems.pairwise import Pairwise
 from hamlearn.systems.sampling import simulate, simulate_systems, tempering
 from hamlearn.systems.sampling.energies import energies
 from hamlearn.systems.sampling.request import is_ferromagnet
-from hamlearn.systems.sampling.tiles import free_variance
-from hamlearn.systems.tiles import Tiles
+from hamlearn.systems.sampling.table_heat_bath import free_variance
 
 _BLOCKS = 8  # of a simulation, whose scatter is its error
 _DRAWS = 160  # per member, rung and chain, to begin with
@@ -321,7 +321,7 @@ def _ladder(systems: Sequence[Any], betas: np.ndarray) -> np.ndarray:
     """Temperatures from hot to the coldest wanted one, close enough for exchanges, with every wanted one among them."""
     variances = []
     for system in systems[:8]:
-        if isinstance(system, Tiles):
+        if isinstance(system, InteractionTables):
             variances.append(free_variance(system))
             continue
         if not hasattr(system, "coupling_tables"):  # known by its energies alone: their variance over random states

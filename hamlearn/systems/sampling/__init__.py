@@ -18,8 +18,8 @@ To add a sampler: write an engine (:class:`.loop.Engine`: ``init``, ``advance``,
 :mod:`.request` and :mod:`.run`, and add its line to the contract in ``tests/systems/test_sampling.py``.
 """
 
-from hamlearn.systems.sampling.members import simulate_members, simulate_systems
 from hamlearn.systems.sampling.request import SAMPLERS
 from hamlearn.systems.sampling.run import simulate
+from hamlearn.systems.sampling.several import simulate_members, simulate_systems
 
 __all__ = ["SAMPLERS", "simulate", "simulate_members", "simulate_systems"]

@@ -12,10 +12,10 @@ from hamlearn.arguments import require_seed, require_whole
 from hamlearn.data.arrays import as_numbers
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.systems.base import System, check_beta
+from hamlearn.systems.interaction_tables import InteractionTables
 from hamlearn.systems.pairwise import Pairwise
 from hamlearn.systems.potts import QState
-from hamlearn.systems.sampling import cluster, continuous, tempering, tiles
-from hamlearn.systems.tiles import Tiles
+from hamlearn.systems.sampling import cluster, continuous, table_heat_bath, tempering
 
 SAMPLERS = ("auto", "exact", "heat_bath", "metropolis", "wolff", "swendsen_wang", "tempering", *continuous.ONLY)
 
@@ -91,7 +91,7 @@ class Request:
             return continuous.choose(system, sampler, self.betas)
         if sampler in continuous.ONLY:
             raise HamlearnError(f"sampler={sampler!r} is for angles and real values; {system!r} is discrete. Use sampler='auto'.")
-        if isinstance(system, Tiles):
+        if isinstance(system, InteractionTables):
             return self._choose_for_tiles()
         pairwise = isinstance(system, Pairwise | QState)
         oracle = exact.method(system) if pairwise and sampler in ("auto", "exact") else None
@@ -143,8 +143,8 @@ class Request:
             return np.unique(np.append(check_beta(self.ladder).ravel(), betas))
         if self.system.space.continuous:
             return continuous.rungs(self.system, float(betas[0]))
-        if isinstance(self.system, Tiles):
-            return tempering.default_ladder(float(betas[0]), tiles.free_variance(self.system), self.system.lattice.n_sites)
+        if isinstance(self.system, InteractionTables):
+            return tempering.default_ladder(float(betas[0]), table_heat_bath.free_variance(self.system), self.system.lattice.n_sites)
         tables, q = self.system.coupling_tables(), self.system.space.q
         rows, columns, all_ = (tables.mean(axis, keepdims=True) for axis in (-1, -2, (-1, -2)))
         # Bond by bond: states of independent sites, so only what depends on both ends adds to the field's variance.

@@ -15,6 +15,7 @@ from hamlearn.checkpoint import Checkpoint
 from hamlearn.errors import HamlearnError
 from hamlearn.processes import verb
 from hamlearn.systems.base import System
+from hamlearn.systems.interaction_tables import InteractionTables
 from hamlearn.systems.pairwise import Pairwise
 from hamlearn.systems.potts import QState
 from hamlearn.systems.sampling import blackbox, cluster, continuous, loop, vectorised
@@ -22,8 +23,7 @@ from hamlearn.systems.sampling.checkpoint import request as identity
 from hamlearn.systems.sampling.energies import energies, order_parameters
 from hamlearn.systems.sampling.metropolis import MetropolisEngine
 from hamlearn.systems.sampling.request import Request
-from hamlearn.systems.sampling.tiles import TileEngine
-from hamlearn.systems.tiles import Tiles
+from hamlearn.systems.sampling.table_heat_bath import TableEngine
 
 Arrange = Callable[[np.ndarray], np.ndarray]  # states as an engine returns them to (beta, chain, draw, n_sites)
 
@@ -200,8 +200,8 @@ def _plain_engine(request: Request, sampler: str, seed: np.random.SeedSequence) 
     arrange = lambda states: states.reshape(len(states), *shape).transpose(1, 2, 0, 3)
     if system.space.continuous:
         return continuous.engine(system, sampler, request.betas, values.reshape(shape), request.burn_in)
-    if isinstance(system, Tiles) and sampler == "heat_bath":
-        return TileEngine([system], flat[None]), values[None], arrange
+    if isinstance(system, InteractionTables) and sampler == "heat_bath":
+        return TableEngine([system], flat[None]), values[None], arrange
     if not isinstance(system, Pairwise | QState):
         if system.pure_jax:
             return MetropolisEngine(system, flat, system.space, system.lattice), values, arrange
@@ -228,8 +228,8 @@ def _ladder_engine(request: Request, seed: np.random.SeedSequence) -> tuple[loop
     arrange = lambda states: states[:, 0].transpose(2, 1, 0, 3)[kept]
     system = request.system
     betas = np.broadcast_to(rungs, lead)
-    if isinstance(system, Tiles):
-        return TileEngine([system], betas), values, arrange
+    if isinstance(system, InteractionTables):
+        return TableEngine([system], betas), values, arrange
     return vectorised.JaxEngine(system.lattice, *vectorised.parameters_of(system), betas, "tempering"), values, arrange
 
 

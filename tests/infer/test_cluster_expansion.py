@@ -10,20 +10,20 @@ import pytest
 import hamlearn as hl
 from hamlearn.data import build
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import records, tree
-from hamlearn.infer.kinds import terms
+from hamlearn.infer import observations, posteriors
+from hamlearn.infer.families import terms
 from hamlearn.infer.likelihoods.terms import TermLikelihood
+from hamlearn.infer.observations import Observations
 from hamlearn.infer.predictions import thermodynamics
-from hamlearn.infer.records import Part
-from hamlearn.models import Clusters
-from hamlearn.systems import SPINS, Ising, Pairwise, Tiles, exact
+from hamlearn.models import ClusterExpansion
+from hamlearn.systems import SPINS, InteractionTables, Ising, Pairwise, exact
 from statistics_budget import assert_within
 
 CASES = {
-    "translation": (Clusters(window=2), (3, 4)),
-    "3x3": (Clusters(window=3), (5, 5)),
-    "site": (Clusters(window=2, tie="site"), (3, 3)),
-    "chain": (Clusters(window=3), (5,)),
+    "translation": (ClusterExpansion(window=2), (3, 4)),
+    "3x3": (ClusterExpansion(window=3), (5, 5)),
+    "site": (ClusterExpansion(window=2, tie="site"), (3, 3)),
+    "chain": (ClusterExpansion(window=3), (5,)),
 }
 
 
@@ -31,7 +31,7 @@ def some_part(shape, rows=40, beta=0.7, seed=0):
     generator = np.random.default_rng(seed)
     states = generator.integers(2, size=(2, rows // 2, int(np.prod(shape)))).astype(np.int8)
     weight = generator.integers(1, 4, size=states.shape[:2]).astype(float)
-    return Part(states, weight, False, beta, True)
+    return Observations(states, weight, False, beta, True)
 
 
 def brute(bound, part, theta, sites):
@@ -112,13 +112,13 @@ NEAREST = {"σ(0,0)σ(0,1)", "σ(0,0)σ(1,0)"}
 
 def test_exactly_the_two_true_terms_are_selected_out_of_400():
     data = hl.simulate(Ising((8, 8)), beta=0.4, draws=1500, chains=4, seed=1, sampler="swendsen_wang", thin=3)
-    post = hl.learn(data, Clusters(window=3), likelihood="pseudo", seed=2, check=False)
+    post = hl.learn(data, ClusterExpansion(window=3), likelihood="pseudo", seed=2, check=False)
     assert selected(post) == NEAREST
     K = post["posterior"]["K"].sel(term=sorted(NEAREST))
     assert_within(K.mean(("chain", "draw")), 1.0, K.std(("chain", "draw")), "strengths of the true terms")
-    larger = hl.infer.kinds.of(post).members(post, 3, 0, (12, 16))
+    larger = hl.infer.families.of(post).draw_systems(post, 3, 0, (12, 16))
     assert all(one.lattice.shape == (12, 16) for one in larger)
-    assert hl.energy(post, np.ones((2, 8, 8)), members=4).shape == (4, 2)
+    assert hl.energy(post, np.ones((2, 8, 8)), draws=4).shape == (4, 2)
 
 
 def repeated(times, rows=600, seed=0):
@@ -131,7 +131,7 @@ def repeated(times, rows=600, seed=0):
 def test_the_search_counts_independent_microstates_only():
     """Each state fifty times over: as many observations as 30000 states, whose chance correlations would all be terms."""
     data = repeated(50)
-    bound, parts, _ = records.bind(data, Clusters(window=3))
+    bound, parts, _ = observations.bind(data, ClusterExpansion(window=3))
     whole, sites = np.arange(bound.n_params), np.arange(0, 25, 7)
     likelihood = TermLikelihood(bound, parts, whole, sites, compress=True)
     naive, _ = terms.climb(likelihood, bound.log_odds, 1.0, whole[:0], most=16)
@@ -143,10 +143,10 @@ def test_the_search_counts_independent_microstates_only():
 
 def test_repeated_draws_are_left_out_and_named():
     """What is left out says nothing: the posterior is that of the data without it, and knows what they are worth."""
-    few, many = (hl.infer.learn(repeated(times), Clusters(window=2), likelihood="pseudo", seed=0) for times in (16, 64))
+    few, many = (hl.infer.learn(repeated(times), ClusterExpansion(window=2), likelihood="pseudo", seed=0) for times in (16, 64))
     assert selected(few) == selected(many)
     for one, times in ((few, 16), (many, 64)):
-        record = tree.record_of(one)
+        record = posteriors.record_of(one)
         assert any("one draw in" in reason for reason in record["reasons"])
         assert record["microstates"] == 600 * times
         assert record["calibration"]["ess"] == pytest.approx(600, rel=0.5)
@@ -157,13 +157,13 @@ def test_repeated_draws_are_left_out_and_named():
 
 @pytest.mark.slow  # compiles the transfer matrix of 8×8 and its derivatives
 def test_strengths_of_pairs_come_from_the_exact_likelihood():
-    post = hl.learn(exact_data(Ising((8, 8)), 0.4407, 5000, seed=1), Clusters(window=3), seed=2, check=False)
+    post = hl.learn(exact_data(Ising((8, 8)), 0.4407, 5000, seed=1), ClusterExpansion(window=3), seed=2, check=False)
     assert selected(post) == NEAREST
-    assert any("exact likelihood (transfer)" in reason for reason in hl.infer.tree.record_of(post)["reasons"])
+    assert any("exact likelihood (transfer)" in reason for reason in hl.infer.posteriors.record_of(post)["reasons"])
     K = post["posterior"]["K"].sel(term=sorted(NEAREST))
     spread = K.std(("chain", "draw"))
     assert_within(K.mean(("chain", "draw")), 1.0, spread, "strengths from the exact likelihood")
-    rough = hl.learn(exact_data(Ising((8, 8)), 0.4407, 5000, seed=1), Clusters(window=3), likelihood="pseudo", seed=2, check=False)
+    rough = hl.learn(exact_data(Ising((8, 8)), 0.4407, 5000, seed=1), ClusterExpansion(window=3), likelihood="pseudo", seed=2, check=False)
     # The energy scale, their sum, is where the exact likelihood knows more.
     both = [one["posterior"]["K"].sel(term=sorted(NEAREST)).sum("term").std(("chain", "draw")) for one in (post, rough)]
     assert float(both[0]) < 0.9 * float(both[1])
@@ -171,18 +171,18 @@ def test_strengths_of_pairs_come_from_the_exact_likelihood():
 
 def test_pairs_and_fields_are_refined_by_enumeration():
     data = exact_data(Ising((3, 3), h=0.3), 0.5, 4000, seed=4)
-    post = hl.learn(data, Clusters(window=2), likelihood="exact", seed=1, check=False)
+    post = hl.learn(data, ClusterExpansion(window=2), likelihood="exact", seed=1, check=False)
     assert selected(post) == {"σ(0,0)", *NEAREST}
     K = post["posterior"]["K"].sel(term=["σ(0,0)", *sorted(NEAREST)])
     assert_within(K.mean(("chain", "draw")), [0.3, 1.0, 1.0], K.std(("chain", "draw")), "strengths of pairs and a field")
     tied = hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3)), tie="uniform", fields="uniform")
     reference = hl.learn(data, tied, likelihood="exact", engine="mle", check=False)["point"]
     assert float(post["point"]["K"].sel(term=sorted(NEAREST)).mean()) == pytest.approx(float(reference["J"][0]), abs=3e-3)
-    assert all(isinstance(one, Pairwise) for one in hl.members(post, 4)) or (post["posterior"]["included"].sum("term") > 3).any()
+    assert all(isinstance(one, Pairwise) for one in hl.draw_systems(post, 4)) or (post["posterior"]["included"].sum("term") > 3).any()
 
 
 def _plaquette(shape, pair, four):
-    bound = Clusters(window=2).bind(SPINS, shape)
+    bound = ClusterExpansion(window=2).bind(SPINS, shape)
     theta = np.zeros(bound.n_params)
     for name, value in (("σ(0,0)σ(0,1)", pair), ("σ(0,0)σ(0,1)σ(1,0)σ(1,1)", four)):
         theta[bound.parameter_names.index(name)] = value
@@ -191,9 +191,9 @@ def _plaquette(shape, pair, four):
 
 def test_a_four_spin_term_is_found_and_learned_without_pairs_in_disguise():
     system = _plaquette((4, 4), 0.4, 0.5)
-    assert isinstance(system, Tiles)
+    assert isinstance(system, InteractionTables)
     data = exact_data(system, 0.6, 4000, seed=3)
-    post = hl.learn(data, Clusters(window=2), seed=1, check=False)
+    post = hl.learn(data, ClusterExpansion(window=2), seed=1, check=False)
     assert selected(post) == {"σ(0,0)σ(0,1)", "σ(0,0)σ(0,1)σ(1,0)σ(1,1)"}
     K = post["posterior"]["K"].sel(term=["σ(0,0)σ(0,1)", "σ(0,0)σ(0,1)σ(1,0)σ(1,1)"])
     assert_within(K.mean(("chain", "draw")), [0.4, 0.5], K.std(("chain", "draw")), "strengths with a four-spin term")
@@ -201,10 +201,10 @@ def test_a_four_spin_term_is_found_and_learned_without_pairs_in_disguise():
 
 def test_site_resolved_terms_follow_a_glass():
     system = hl.systems.EdwardsAnderson((3, 4), seed=2)
-    post = hl.learn(exact_data(system, 0.6, 6000, seed=1), Clusters(window=2, tie="site"), seed=1, check=False)
+    post = hl.learn(exact_data(system, 0.6, 6000, seed=1), ClusterExpansion(window=2, tie="site"), seed=1, check=False)
     assert len(selected(post)) <= system.lattice.n_bonds + 1
     states = np.random.default_rng(0).choice([-1, 1], (200, 3, 4))
-    learned = np.asarray(hl.energy(post, states, members=64)).mean(0)
+    learned = np.asarray(hl.energy(post, states, draws=64)).mean(0)
     truth = np.asarray(system.energy(states))
     error = (learned - learned.mean()) - (truth - truth.mean())
     assert np.sqrt((error**2).mean()) < 0.15 * truth.std()
@@ -213,19 +213,19 @@ def test_site_resolved_terms_follow_a_glass():
 def test_the_loop_with_a_four_spin_term(tmp_path):
     system = _plaquette((4, 4), 0.4, 0.5)
     data = hl.simulate(system, beta=0.6, draws=1500, chains=2, seed=1)
-    post = hl.learn(data, Clusters(window=2), seed=2)
+    post = hl.learn(data, ClusterExpansion(window=2), seed=2)
     loaded = hl.load(hl.save(post, tmp_path / "post.nc"))
     np.testing.assert_array_equal(loaded["posterior"]["K"], post["posterior"]["K"])
     assert str(hl.verdict(loaded)) == str(hl.verdict(post))
-    member = hl.members(loaded, 2, seed=3)[0]
-    assert isinstance(member, Tiles)
+    member = hl.draw_systems(loaded, 2, seed=3)[0]
+    assert isinstance(member, InteractionTables)
     assert hl.simulate(member, beta=0.5, draws=20, chains=2, seed=4)["state"].shape == (2, 20, 4, 4)
-    curve = hl.predict(loaded, beta=[0.3, 0.6], members=16, seed=5)
+    curve = hl.predict(loaded, beta=[0.3, 0.6], draws=16, seed=5)
     known = exact.thermodynamics(system, [0.3, 0.6])["energy"].values
     energy = curve["energy"]
     width = np.hypot(energy.sel(quantity="sd"), energy.sel(quantity="mc_error"))
     assert_within(energy.sel(quantity="mean"), known, width, "energy predicted from tiles")
-    elsewhere = hl.predict(loaded, beta=[0.4], shape=(6, 6), observables=["energy", "free_energy"], members=4, seed=1)
+    elsewhere = hl.predict(loaded, beta=[0.4], shape=(6, 6), observables=["energy", "free_energy"], draws=4, seed=1)
     assert "tempering" in elsewhere["energy"].attrs["method"]
     assert "<html" in hl.report(loaded, tmp_path / "report.html").read_text()
 
@@ -233,19 +233,19 @@ def test_the_loop_with_a_four_spin_term(tmp_path):
 def test_too_little_data_and_wrong_kinds_are_refused():
     data = hl.microstates(np.random.default_rng(1).choice([-1, 1], (60, 8, 8)), beta=0.3)
     with pytest.raises(HamlearnError, match="cannot tell 400 candidate terms apart"):
-        hl.learn(data.isel(draw=slice(0, 20)), Clusters(window=3))
+        hl.learn(data.isel(draw=slice(0, 20)), ClusterExpansion(window=3))
     with pytest.raises(HamlearnError, match="spike-and-slab"):
-        hl.learn(data, Clusters(window=2), engine="nuts")
-    with pytest.raises(HamlearnError, match="likelihood of Clusters"):
-        hl.learn(data, Clusters(window=2), likelihood="rise")
+        hl.learn(data, ClusterExpansion(window=2), engine="nuts")
+    with pytest.raises(HamlearnError, match="likelihood of ClusterExpansion"):
+        hl.learn(data, ClusterExpansion(window=2), likelihood="rise")
     generator = np.random.default_rng(0)
     square = hl.microstates(generator.choice([-1, 1], (200, 4, 4)), beta=0.3)
     with pytest.raises(HamlearnError, match="wrap around"):
-        hl.learn(square, Clusters(window=3))
+        hl.learn(square, ClusterExpansion(window=3))
     with pytest.raises(HamlearnError, match="±1 spins"):
-        hl.learn(hl.microstates(generator.integers(3, size=(200, 4, 4)), space="states", beta=0.3), Clusters(window=2))
+        hl.learn(hl.microstates(generator.integers(3, size=(200, 4, 4)), space="states", beta=0.3), ClusterExpansion(window=2))
     with pytest.raises(HamlearnError, match="open one"):
-        hl.learn(square.assign_attrs(system=json.dumps(Ising((4, 4), periodic=False).to_dict())), Clusters(window=2))
+        hl.learn(square.assign_attrs(system=json.dumps(Ising((4, 4), periodic=False).to_dict())), ClusterExpansion(window=2))
 
 
 def test_gibbs_follows_the_posterior_of_a_normal_surrogate():
@@ -266,7 +266,7 @@ def test_gibbs_follows_the_posterior_of_a_normal_surrogate():
 
 def test_members_of_several_kinds_are_predicted_together():
     ising, spins = Ising((3, 3), J=0.8), 2 * ((np.arange(16)[:, None] >> np.arange(3, -1, -1)) & 1) - 1
-    tiles = Tiles((3, 3), 2, -0.9 * spins[:, 0] * (spins[:, 1] + spins[:, 2]))
+    tiles = InteractionTables((3, 3), 2, -0.9 * spins[:, 0] * (spins[:, 1] + spins[:, 2]))
     found = thermodynamics.estimate([ising, tiles, Ising((3, 3), J=1.0)], np.array([0.3, 0.6]), ["energy", "entropy"], seed=0)
     for row, J in enumerate((0.8, 0.9, 1.0)):
         known = exact.thermodynamics(Ising((3, 3), J=J), [0.3, 0.6])

@@ -10,14 +10,14 @@ import xarray as xr
 from hamlearn.arguments import require_seed, require_whole
 from hamlearn.data import admit_states
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import kinds, tree
+from hamlearn.infer import families, posteriors
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.processes import verb
 from hamlearn.systems.base import System, as_site_axes, one_beta
 
 
 @verb
-def members(post: xr.DataTree, n: int, seed: int = 0) -> list[System]:
+def draw_systems(post: xr.DataTree, n: int, seed: int = 0) -> list[System]:
     """`n` Hamiltonians drawn from the posterior, or the networks of an ensemble that has fewer: repeated, they would look like draws.
 
     Parameters
@@ -34,15 +34,15 @@ def members(post: xr.DataTree, n: int, seed: int = 0) -> list[System]:
     >>> import hamlearn as hl
     >>> data = hl.simulate(hl.systems.Ising((3, 3)), beta=0.3, draws=500, chains=2, seed=0)
     >>> post = hl.learn(data, hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3))), engine="laplace")
-    >>> hl.members(post, 3)[0]
+    >>> hl.draw_systems(post, 3)[0]
     Learned(shape=(3, 3), 18 bonds)
     """
     post = admit_posterior(post)
-    return kinds.of(post).members(post, distinct(post, n), require_seed(seed), None)
+    return families.of(post).draw_systems(post, distinct(post, n), require_seed(seed), None)
 
 
 @verb
-def energy(post: xr.DataTree, states: Any, members: int = 64, seed: int = 0) -> xr.DataArray:
+def energy(post: xr.DataTree, states: Any, draws: int = 64, seed: int = 0) -> xr.DataArray:
     """Energies of given states under Hamiltonians drawn from the posterior.
 
     Parameters
@@ -51,7 +51,7 @@ def energy(post: xr.DataTree, states: Any, members: int = 64, seed: int = 0) -> 
         A posterior.
     states : array ``(..., *site axes)`` or Dataset of microstates
         Spins ±1 or states 0 … q−1; a Dataset of other codes is numbered as the posterior's states are.
-    members : int
+    draws : int
         Number of posterior draws; an ensemble of fewer networks gives each of them once.
     seed : int
         Which draws.
@@ -62,14 +62,14 @@ def energy(post: xr.DataTree, states: Any, members: int = 64, seed: int = 0) -> 
         Dims ``(member, *leading axes)``, in units of energy (of temperature where β was undeclared).
     """
     post = admit_posterior(post)
-    systems = kinds.of(post).members(post, distinct(post, members), require_seed(seed), None)
-    array, dims = site_states(systems[0], tree.numbered(post, states))
+    systems = families.of(post).draw_systems(post, distinct(post, draws), require_seed(seed), None)
+    array, dims = site_states(systems[0], posteriors.numbered(post, states))
     values = np.stack([np.asarray(system.energy(array)) for system in systems])
     return over_members(values, dims, "energy")
 
 
 @verb
-def action(post: xr.DataTree, states: Any, beta: float | None = None, members: int = 64, seed: int = 0) -> xr.DataArray:
+def action(post: xr.DataTree, states: Any, beta: float | None = None, draws: int = 64, seed: int = 0) -> xr.DataArray:
     """Actions −ln p + constant of given states at inverse temperature β, under Hamiltonians drawn from the posterior.
 
     Parameters
@@ -81,7 +81,7 @@ def action(post: xr.DataTree, states: Any, beta: float | None = None, members: i
     beta : float, optional
         Inverse temperature; by default the one that was observed. βH for classical systems; for a path
         S = K/β + βV with the number of time slices fixed (or with their width fixed, where the data had a given one).
-    members : int
+    draws : int
         Number of posterior draws; an ensemble of fewer networks gives each of them once.
     seed : int
         Which draws.
@@ -97,30 +97,30 @@ def action(post: xr.DataTree, states: Any, beta: float | None = None, members: i
     >>> paths = hl.systems.Path(16, hl.systems.Polynomial([0, 0.5]))
     >>> data = hl.simulate(paths, beta=4.0, draws=500, chains=2, seed=0)
     >>> post = hl.learn(data, hl.models.PolynomialAction(powers=(2,)), check=False)
-    >>> hl.action(post, data["state"][0, :3].values, beta=8.0, members=10).sizes
+    >>> hl.action(post, data["state"][0, :3].values, beta=8.0, draws=10).sizes
     Frozen({'member': 10, 'axis_0': 3})
     """
     post = admit_posterior(post)
-    observed = np.unique(tree.observed_betas(post))
+    observed = np.unique(posteriors.observed_betas(post))
     if beta is None and len(observed) > 1:
         raise HamlearnError(f"the posterior was learned at several temperatures {observed.tolist()}: name the one you mean, beta=...")
     at = one_beta(observed[0] if beta is None else beta)
-    kind, members, seed = kinds.of(post), distinct(post, members), require_seed(seed)
+    kind, draws, seed = families.of(post), distinct(post, draws), require_seed(seed)
     if (own := getattr(kind, "action", None)) is not None:
-        array, dims = site_states(kind.bound_of(post), tree.numbered(post, states))  # type: ignore[attr-defined]
-        return over_members(own(post, array, at, members, seed), dims, "action")
-    systems = kind.members(post, members, seed, None)
-    array, dims = site_states(systems[0], tree.numbered(post, states))
+        array, dims = site_states(kind.bound_of(post), posteriors.numbered(post, states))  # type: ignore[attr-defined]
+        return over_members(own(post, array, at, draws, seed), dims, "action")
+    systems = kind.draw_systems(post, draws, seed, None)
+    array, dims = site_states(systems[0], posteriors.numbered(post, states))
     return over_members(np.stack([np.asarray(system.action(array, at)) for system in systems]), dims, "action")
 
 
 def distinct(post: xr.DataTree, n: int) -> int:
-    """As many members as were asked for, or as there are networks; an action joined from ensembles has those of the smallest."""
-    n = require_whole(n, "the number of members")
-    sources = [child for name, child in tree.require_posterior(post).children.items() if name.startswith("source_")]
+    """As many draws as were asked for, or as there are networks; an action joined from ensembles has those of the smallest."""
+    n = require_whole(n, "the number of draws")
+    sources = [child for name, child in posteriors.require_posterior(post).children.items() if name.startswith("source_")]
     if sources:
         return min(distinct(source, n) for source in sources)
-    if kinds.kind_name(post) in ("autoregressive", "flow"):
+    if families.family_name(post) in ("autoregressive", "flow"):
         return min(n, int(post["weights"].sizes["member"]))
     return n
 

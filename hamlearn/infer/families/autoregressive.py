@@ -18,10 +18,10 @@ import xarray as xr
 from hamlearn import data as microstate_data
 from hamlearn import systems
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.infer import tree
+from hamlearn.infer import posteriors
 from hamlearn.infer.densities import observed
-from hamlearn.infer.prepared import Prepared, prepare, refuse_forbidden, resampled, space_and_shape, split
 from hamlearn.infer.training import Bayesian, Training, as_settings, recorded
+from hamlearn.infer.training_data import TrainingData, prepare, refuse_forbidden, resampled, space_and_shape, split
 from hamlearn.models import Autoregressive, Flow
 from hamlearn.systems import exact
 from hamlearn.systems import lattice as lattices
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("hamlearn")
 
-__all__ = ["assemble", "evaluators", "learn", "members", "parameters", "split"]
+__all__ = ["assemble", "draw_systems", "evaluators", "learn", "parameters", "split"]
 
 
 def learn(
@@ -144,7 +144,7 @@ def learn(
     rows = observed.gather(prepared, space, shape, len(networks) * networks[0].elements, shares) if betas == 1 else None
     if rows is not None:
         groups["observed_log_prob"], training["observed"] = observed.compare(networks, rows, seed)
-    record = tree.new_record(
+    record = posteriors.new_record(
         likelihood="exact",
         composite=False,
         engine=recorded(replace(settings, checkpoint=None)),  # where a run saves itself is no part of what it finds
@@ -171,7 +171,7 @@ def learn(
 
 
 def _posterior(
-    density: Any, prepared: Prepared, settings: Bayesian, seed: int, group: Any, shown: bool
+    density: Any, prepared: TrainingData, settings: Bayesian, seed: int, group: Any, shown: bool
 ) -> tuple[list[dict[str, np.ndarray]], list[float], dict[str, Any]]:
     """Weights drawn around one training, −ln p per site of held-out data under each, and how they were found."""
     from hamlearn.infer.engines import pyro, torch_training
@@ -206,21 +206,21 @@ def assemble(
         "training": history,
         **(groups or {}),
     }
-    return tree.assemble(every, model=model, space=space, record=record, sets=sets)
+    return posteriors.assemble(every, model=model, space=space, record=record, sets=sets)
 
 
 def evaluators(post: xr.DataTree) -> list[Evaluator]:
     """The densities of a posterior, one per network."""
     from hamlearn.models.autoregressive.evaluate import Evaluator
 
-    model = tree.model_of(post)
+    model = posteriors.model_of(post)
     if not isinstance(model, Autoregressive | Flow):
         raise HamlearnError(
             f"this needs a posterior of hl.models.Autoregressive(...) or Flow(...), which has a normalised density; got {model!r}."
         )
-    space, shape = tree.space_of(post), tree.site_shape(post)
+    space, shape = posteriors.space_of(post), posteriors.site_shape(post)
     group: xr.Dataset = post["weights"].to_dataset()
-    beta = float(np.mean(tree.observed_betas(post)))
+    beta = float(np.mean(posteriors.observed_betas(post)))
     found = [
         Evaluator(model, space, shape, {str(name): np.asarray(group[name])[index] for name in group.data_vars}, beta)
         for index in range(group.sizes["member"])
@@ -245,11 +245,11 @@ def require_same_sites(one: Evaluator, system: Any) -> None:
         raise HamlearnError(f"the density is one of {one.space.name} on sites {one.shape}; the system has {system.space.name} on {found}.")
 
 
-def members(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None = None) -> list[System]:
+def draw_systems(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None = None) -> list[System]:
     """`n` Hamiltonians −ln p/β, spread over the networks; the size is the one that was learned."""
     if not (isinstance(n, int | np.integer) and n >= 1):
         raise HamlearnError(f"the number of members must be a positive whole number; got {n!r}.")
-    learned = tree.site_shape(post)
+    learned = posteriors.site_shape(post)
     if shape is not None and tuple(shape) != learned:
         raise HamlearnError(f"a neural density knows one size, {learned}: it cannot be moved to {tuple(shape)}.")
     found = [density_of(one) for one in evaluators(post)]
@@ -262,7 +262,7 @@ def parameters(post: xr.DataTree) -> tuple[list[str], np.ndarray]:
 
     One network stands twice: a posterior's spread takes two draws.
     """
-    draws = tree.require_posterior(post)["posterior"].to_dataset()["nats_per_site"].values[..., None]
+    draws = posteriors.require_posterior(post)["posterior"].to_dataset()["nats_per_site"].values[..., None]
     return ["nats_per_site"], np.repeat(draws, 2, 1) if draws.shape[1] == 1 else draws
 
 

@@ -15,12 +15,12 @@ import xarray as xr
 from hamlearn import data as microstate_data
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import calibrate as calibration_room
-from hamlearn.infer import kinds, tree
+from hamlearn.infer import families, posteriors
 from hamlearn.infer.calibrate import Calibration
 from hamlearn.infer.likelihoods.ring import RingLikelihood
 from hamlearn.infer.likelihoods.score import ScoreMatching
 from hamlearn.infer.likelihoods.sites import SiteConditionals
-from hamlearn.infer.records import Part
+from hamlearn.infer.observations import Observations
 from hamlearn.infer.settings import NUTS, Engine, Gibbs, LaplaceApproximation, as_engine, require_memory
 from hamlearn.models import Normal
 from hamlearn.models.actions import BoundAction, PolynomialAction, Scales, percent
@@ -93,7 +93,7 @@ class Fit:
 
 def bind(
     data: xr.Dataset | Iterable[xr.Dataset], model: PolynomialAction
-) -> tuple[BoundAction, list[Part], list[Scales], list[xr.Dataset], list[str]]:
+) -> tuple[BoundAction, list[Observations], list[Scales], list[xr.Dataset], list[str]]:
     """The model on the sites of the data, and the data as the likelihoods read them."""
     sets = microstate_data.split_by_beta(data)
     shapes = sorted({tuple(part["state"].shape[2:]) for part in sets})
@@ -121,7 +121,7 @@ def bind(
         if bound.family == "path" and model.periodic:
             _refuse_open(states)
         independent = bool(int(part.attrs.get("independent", 0)))
-        parts.append(Part(states, weight, weighted, float(part["beta"]), independent))
+        parts.append(Observations(states, weight, weighted, float(part["beta"]), independent))
         scales.append(bound.scales(float(part["beta"]), width))
     return bound, parts, scales, sets, reasons
 
@@ -153,11 +153,11 @@ def _refuse_open(states: np.ndarray) -> None:
         )
 
 
-def _seconds(parts: list[Part]) -> float:
+def _seconds(parts: list[Observations]) -> float:
     return 1e-7 * sum(part.states.size for part in parts) + 0.05
 
 
-def score_matching(bound: BoundAction, parts: list[Part], scales: list[Scales], *, wanted: bool = True) -> Fit:
+def score_matching(bound: BoundAction, parts: list[Observations], scales: list[Scales], *, wanted: bool = True) -> Fit:
     """Score matching at every temperature, pooled by inverse covariance."""
     fits = [_match(bound, part, scale, wanted=wanted, pooled=len(parts) > 1) for part, scale in zip(parts, scales, strict=True)]
     if len(fits) == 1:
@@ -190,7 +190,7 @@ def pool(estimates: list[np.ndarray], covariances: list[np.ndarray]) -> tuple[np
     return mean, covariance, float(scipy.stats.chi2.sf(square, degrees)) if degrees else float("nan")
 
 
-def _match(bound: BoundAction, part: Part, scale: Scales, *, wanted: bool, pooled: bool) -> Fit:
+def _match(bound: BoundAction, part: Observations, scale: Scales, *, wanted: bool, pooled: bool) -> Fit:
     used = part if wanted else replace(part, independent=True)
     likelihood = ScoreMatching(bound, [used], scale)
     information = likelihood.information(np.zeros(bound.n_params))
@@ -208,7 +208,7 @@ def _match(bound: BoundAction, part: Part, scale: Scales, *, wanted: bool, poole
     return Fit(theta, calibration, likelihood, likelihood.value_and_gradient(theta)[0], 1, float("nan"))
 
 
-def _require_identified(bound: BoundAction, information: np.ndarray, part: Part) -> None:
+def _require_identified(bound: BoundAction, information: np.ndarray, part: Observations) -> None:
     scale = np.sqrt(np.maximum(np.diag(information), 1e-300))
     values, vectors = np.linalg.eigh(information / np.outer(scale, scale))
     if values[0] < 1e-11:
@@ -220,7 +220,7 @@ def _require_identified(bound: BoundAction, information: np.ndarray, part: Part)
 
 
 def _choose(
-    wanted: str, bound: BoundAction, parts: list[Part], scales: list[Scales], matched: Fit, reasons: list[str]
+    wanted: str, bound: BoundAction, parts: list[Observations], scales: list[Scales], matched: Fit, reasons: list[str]
 ) -> tuple[str, np.ndarray]:
     """The likelihood to use, and by how much the variance of score matching exceeds the Cramér–Rao bound."""
     fisher = np.zeros((bound.n_params,) * 2)
@@ -261,7 +261,7 @@ def _engine(settings: Engine | None, likelihood: str, reasons: list[str]) -> Eng
     return settings
 
 
-def _maximum(name: str, bound: BoundAction, parts: list[Part], scales: list[Scales], start: Fit, *, wanted: bool) -> Fit:
+def _maximum(name: str, bound: BoundAction, parts: list[Observations], scales: list[Scales], start: Fit, *, wanted: bool) -> Fit:
     """The maximum of the pseudo- or exact likelihood by Newton's method, started from score matching."""
     likelihood: Any = (RingLikelihood if name == "exact" else SiteConditionals)(bound, parts, scales, start.theta)
     theta = start.theta.copy()
@@ -364,7 +364,7 @@ def _record(
     if score is not None:
         facts |= {"ess": score.ess, "tau": score.tau}
     extra = {"kind": score.kind, "batches": int(score.batches), "chains_disagree": score.chains_disagree} if score is not None else {}
-    return tree.new_record(
+    return posteriors.new_record(
         likelihood=name,
         composite=name != "exact",
         engine={"name": engine.name, **asdict(engine)},
@@ -394,7 +394,7 @@ def variables(bound: BoundAction, theta: np.ndarray, lead: tuple[str, ...]) -> x
     return found.assign(kinetic=(lead, full[..., 0]))
 
 
-def _observed(bound: BoundAction, parts: list[Part], scales: list[Scales]) -> xr.Dataset:
+def _observed(bound: BoundAction, parts: list[Observations], scales: list[Scales]) -> xr.Dataset:
     """Per temperature: size, mean terms and their covariance, and the support: range of values and longest links."""
     names = [*(f"kinetic[{r}]" for r in range(1, bound.model.range + 1)), *(f"c[{p}]" for p in bound.model.powers)]
     means, covariances, support = [], [], []
@@ -440,12 +440,12 @@ def build(
     groups = {"posterior": posterior, "point": variables(bound, point, ()), "observed_data": observed}
     if stats:
         groups["sample_stats"] = xr.Dataset({key: (("chain", "draw"), value) for key, value in stats.items() if value.ndim == 2})
-    return tree.assemble(groups, model=bound.model, space=bound.space, record=record, sets=sets)
+    return posteriors.assemble(groups, model=bound.model, space=bound.space, record=record, sets=sets)
 
 
 def bound_of(post: xr.DataTree) -> BoundAction:
     """The family a posterior belongs to, on its sites."""
-    return cast(BoundAction, tree.model_of(post).bind(tree.space_of(post), tree.site_shape(post)))
+    return cast(BoundAction, posteriors.model_of(post).bind(posteriors.space_of(post), posteriors.site_shape(post)))
 
 
 def width_of(post: xr.DataTree) -> float | None:
@@ -466,7 +466,7 @@ def theta_draws(post: xr.DataTree) -> np.ndarray:
     return bound_of(post).from_values(group["kinetic"].values, group["c"].values)
 
 
-def members(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None = None) -> list[System]:
+def draw_systems(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None = None) -> list[System]:
     """Paths or fields drawn from the posterior, with another number of sites if wanted."""
     bound, width = bound_of(post), width_of(post)
     return [bound.system(theta, shape, width) for theta in confining_draws(post, n, seed)]
@@ -481,7 +481,7 @@ def confining_draws(post: xr.DataTree, n: int, seed: int) -> np.ndarray:
             f"{percent(float(1 - stable.mean()))} of this posterior {bound.fault}: there is no equilibrium to simulate. "
             "Collect more data, or learn with a lower largest power; hl.action still evaluates it."
         )
-    return kinds.spread(draws[stable][None], n, seed)
+    return families.spread(draws[stable][None], n, seed)
 
 
 def parameters(post: xr.DataTree) -> tuple[list[str], np.ndarray]:
@@ -494,4 +494,4 @@ def action(post: xr.DataTree, states: np.ndarray, beta: float, members: int, see
     bound = bound_of(post)
     shape = tuple(np.shape(states)[np.ndim(states) - len(bound.shape) :])
     here = replace(bound, shape=shape)
-    return here.action(kinds.spread(theta_draws(post), members, seed), states, here.scales(beta, width_of(post)))
+    return here.action(families.spread(theta_draws(post), members, seed), states, here.scales(beta, width_of(post)))

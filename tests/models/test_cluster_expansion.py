@@ -10,8 +10,8 @@ import pytest
 
 from hamlearn import models
 from hamlearn.errors import HamlearnError
-from hamlearn.models import Clusters
-from hamlearn.systems import SPINS, Ising, Pairwise, Tiles, exact, states
+from hamlearn.models import ClusterExpansion
+from hamlearn.systems import SPINS, InteractionTables, Ising, Pairwise, exact, states
 
 
 def translates(window):
@@ -41,7 +41,7 @@ def plain_energy(bound, theta, state):
     ("window", "shape", "count"), [(3, (8, 8), 400), (2, (4, 4), 10), (4, (8,), 8), (2, (3, 3, 3), 218), ((2, 3), (3, 5), None)]
 )
 def test_the_terms_are_all_inequivalent_sets_of_sites(window, shape, count):
-    bound = Clusters(window=window).bind(SPINS, shape)
+    bound = ClusterExpansion(window=window).bind(SPINS, shape)
     expected = translates(bound.window)
     assert {frozenset(map(tuple, sites.tolist())) for sites in bound.members} == expected
     assert bound.n_params == len(expected) == (count or len(expected))
@@ -49,22 +49,22 @@ def test_the_terms_are_all_inequivalent_sets_of_sites(window, shape, count):
 
 
 def test_prior_odds_fall_with_order_and_range():
-    bound = Clusters(window=3).bind(SPINS, (8, 8))
+    bound = ClusterExpansion(window=3).bind(SPINS, (8, 8))
     probability = 1 / (1 + np.exp(-bound.log_odds))
     assert probability.sum() == pytest.approx(2 - 2.0**-8 - 0.5)  # one per order, halving; the single site's is capped at even odds
     pair = probability[bound.orders == 2]
     assert pair[0] == pair[1] == pair.max() and pair.min() < pair.max() / 4
     assert np.median(probability[bound.orders == 4]) < 2e-3
-    assert Clusters(window=3, order=2).bind(SPINS, (8, 8)).n_params == 13
+    assert ClusterExpansion(window=3, order=2).bind(SPINS, (8, 8)).n_params == 13
 
 
 CASES = {
-    "translation": (Clusters(window=2), (3, 4)),
-    "3x3": (Clusters(window=3), (5, 5)),
-    "site": (Clusters(window=2, tie="site"), (3, 3)),
-    "chain": (Clusters(window=3), (6,)),
-    "cubic, pairs": (Clusters(window=2, order=2), (3, 3, 3)),
-    "pairs, site": (Clusters(window=2, order=2, tie="site"), (3, 4)),
+    "translation": (ClusterExpansion(window=2), (3, 4)),
+    "3x3": (ClusterExpansion(window=3), (5, 5)),
+    "site": (ClusterExpansion(window=2, tie="site"), (3, 3)),
+    "chain": (ClusterExpansion(window=3), (6,)),
+    "cubic, pairs": (ClusterExpansion(window=2, order=2), (3, 3, 3)),
+    "pairs, site": (ClusterExpansion(window=2, order=2, tie="site"), (3, 4)),
 }
 
 
@@ -76,11 +76,11 @@ def test_energy_is_the_sum_over_placements(name):
     values = generator.choice([-1, 1], (4, *shape)).astype(np.int8)
     system = bound.system(theta)
     np.testing.assert_allclose(system.energy(values), [plain_energy(bound, theta, state) for state in values], atol=1e-9)
-    assert isinstance(system, Pairwise if model.order == 2 else Tiles)
+    assert isinstance(system, Pairwise if model.order == 2 else InteractionTables)
 
 
 def test_pairs_are_pair_systems_that_oracles_know():
-    bound = Clusters(window=3).bind(SPINS, (8, 8))
+    bound = ClusterExpansion(window=3).bind(SPINS, (8, 8))
     theta = np.zeros(bound.n_params)
     theta[[1, 2]] = 1.0
     system = bound.system(theta, (24, 24))
@@ -103,20 +103,20 @@ def test_json_round_trip(name):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Clusters(window=0), "positive whole"),
-        (lambda: Clusters(window=17), "at most 16 sites"),
-        (lambda: Clusters(order=0), "order"),
-        (lambda: Clusters(tie="none"), "tie"),
-        (lambda: Clusters(prior="laplace"), "prior"),
-        (lambda: Clusters(slab=-1.0), "slab"),
-        (lambda: Clusters(window=3).bind(SPINS, (4, 8)), "wrap around"),
-        (lambda: Clusters(window=3).bind(SPINS, (2, 2)), "wrap around"),
-        (lambda: Clusters(window=3).bind(states(3), (8, 8)), "±1 spins"),
-        (lambda: Clusters(window=(2, 2)).bind(SPINS, (8,)), "axes"),
-        (lambda: Clusters(window=3).bind(SPINS, (8, 8, 8)), "more than 16 sites"),
-        (lambda: Clusters(window=4).bind(SPINS, (8, 8)), "candidate terms"),
-        (lambda: Clusters(window=2, tie="site").bind(SPINS, (4, 4)).system(np.ones(160), (6, 6)), "tied terms"),
-        (lambda: Clusters(window=2).bind(SPINS, (4, 4)).system(np.ones(10), (2, 4)), "extents of at least"),
+        (lambda: ClusterExpansion(window=0), "positive whole"),
+        (lambda: ClusterExpansion(window=17), "at most 16 sites"),
+        (lambda: ClusterExpansion(order=0), "order"),
+        (lambda: ClusterExpansion(tie="none"), "tie"),
+        (lambda: ClusterExpansion(prior="laplace"), "prior"),
+        (lambda: ClusterExpansion(slab=-1.0), "slab"),
+        (lambda: ClusterExpansion(window=3).bind(SPINS, (4, 8)), "wrap around"),
+        (lambda: ClusterExpansion(window=3).bind(SPINS, (2, 2)), "wrap around"),
+        (lambda: ClusterExpansion(window=3).bind(states(3), (8, 8)), "±1 spins"),
+        (lambda: ClusterExpansion(window=(2, 2)).bind(SPINS, (8,)), "axes"),
+        (lambda: ClusterExpansion(window=3).bind(SPINS, (8, 8, 8)), "more than 16 sites"),
+        (lambda: ClusterExpansion(window=4).bind(SPINS, (8, 8)), "candidate terms"),
+        (lambda: ClusterExpansion(window=2, tie="site").bind(SPINS, (4, 4)).system(np.ones(160), (6, 6)), "tied terms"),
+        (lambda: ClusterExpansion(window=2).bind(SPINS, (4, 4)).system(np.ones(10), (2, 4)), "extents of at least"),
     ],
 )
 def test_bad_input_is_named(make, message):

@@ -15,10 +15,10 @@ import xarray as xr
 from hamlearn import data as microstate_data
 from hamlearn import statistics
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import tree
-from hamlearn.infer.kinds import autoregressive, extensive
-from hamlearn.infer.kinds.local_energy import relevance, relevant
-from hamlearn.infer.kinds.pair_terms import SharedTerms, SiteTerms, terms_of
+from hamlearn.infer import posteriors
+from hamlearn.infer.families import autoregressive, extensive
+from hamlearn.infer.families.local_interaction import relevance, relevant
+from hamlearn.infer.families.pair_terms import SharedTerms, SiteTerms, terms_of
 from hamlearn.infer.predictions.agreement import TRUSTED, agreement
 from hamlearn.infer.training import Training, as_settings
 from hamlearn.models.autoregressive import Autoregressive, autoregressive_from_dict
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("hamlearn")
 
-__all__ = ["learn", "members", "parameters"]
+__all__ = ["draw_systems", "learn", "parameters"]
 
 parameters = extensive.parameters
 
@@ -53,14 +53,14 @@ def learn(data: xr.Dataset | Iterable[xr.Dataset], model: DCL, *, likelihood: st
     started = time.perf_counter()
     sets = microstate_data.split_by_beta(data)
     if len(sets) > 1:
-        raise HamlearnError(f"DCL learns from one temperature; the data hold {len(sets)}. Learn each by itself, or use LocalEnergy.")
+        raise HamlearnError(f"DCL learns from one temperature; the data hold {len(sets)}. Learn each by itself, or use LocalInteraction.")
     space = space_from_name(str(sets[0].attrs["space"]), int(sets[0].attrs["q"]))
     bound = model.extensive.bind(space, sets[0]["state"].shape[2:])  # refuses what cannot be distilled before anything is trained
     as_settings(engine, Training)  # no posterior of weights: members get their scatter from the data, after the distillation
     density = autoregressive.learn(sets, model.autoregressive, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed)
     beta, values = float(sets[0]["beta"]), microstate_data.rows(sets[0]).reshape(-1, int(np.prod(bound.shape)))
     weight = microstate_data.multiplicity(sets[0])[0].reshape(-1)
-    told = tree.record_of(density)
+    told = posteriors.record_of(density)
     tau = float(told["calibration"]["tau"])
     series = _series(terms_of(bound), bound.space.index(values), sets[0]["state"].shape[:2], tau)
     generators = np.random.default_rng(seed).spawn(model.autoregressive.members)
@@ -88,7 +88,7 @@ def learn(data: xr.Dataset | Iterable[xr.Dataset], model: DCL, *, likelihood: st
     if facts and not any(one["network"] for one in facts):
         n_params = terms_of(bound).count
     covers = bool(facts) and all(one["ess"] > LEAST_ESS for one in facts)
-    record = tree.new_record(
+    record = posteriors.new_record(
         likelihood="importance-weighted",
         composite=not covers,
         engine={**told["engine"], "members": model.members},
@@ -106,17 +106,17 @@ def learn(data: xr.Dataset | Iterable[xr.Dataset], model: DCL, *, likelihood: st
         consistency=facts,
         optimum=told["optimum"],
     )
-    post = tree.assemble(groups, model=model, space=space, record=record, sets=sets)
+    post = posteriors.assemble(groups, model=model, space=space, record=record, sets=sets)
     if not covers and model.autoregressive.members == 1:
         what = "one density, not made consistent with the data: its errors are not known, at any temperature"
         advice = "Use DCL(Autoregressive(..., members=4)) for an ensemble."
-        return tree.with_record(post, findings=[{"severity": "caution", "topic": "extrapolation", "what": what, "advice": advice}])
+        return posteriors.with_record(post, findings=[{"severity": "caution", "topic": "extrapolation", "what": what, "advice": advice}])
     if model.members == 1:
         return post
     betas = beta * np.array(_FACTORS)
-    errors, shares = agreement(members(post, min(model.members, 16), seed), betas, seed)
+    errors, shares = agreement(draw_systems(post, min(model.members, 16), seed), betas, seed)
     table = {"beta": betas.tolist(), "error": errors.tolist(), "predicted_ess": shares.tolist()}
-    return tree.with_record(post, extrapolation={"observed": beta, **table}, findings=_findings(betas, errors, shares, beta))
+    return posteriors.with_record(post, extrapolation={"observed": beta, **table}, findings=_findings(betas, errors, shares, beta))
 
 
 def _findings(betas: np.ndarray, errors: np.ndarray, shares: np.ndarray, beta: float) -> list[dict[str, str]]:
@@ -132,9 +132,9 @@ def _findings(betas: np.ndarray, errors: np.ndarray, shares: np.ndarray, beta: f
     return [{"severity": "caution", "topic": "extrapolation", "what": what, "advice": advice}]
 
 
-def members(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None = None) -> list[System]:
+def draw_systems(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None = None) -> list[System]:
     """Extensive energies, on a periodic lattice of any extents that the focus divides."""
-    return extensive.members(post, n, seed, shape)
+    return extensive.draw_systems(post, n, seed, shape)
 
 
 def _evaluators(density: xr.DataTree) -> list[Evaluator]:
@@ -144,7 +144,7 @@ def _evaluators(density: xr.DataTree) -> list[Evaluator]:
     """
     from hamlearn.models.autoregressive.evaluate import Evaluator
 
-    model = cast(Autoregressive, tree.model_of(density))
+    model = cast(Autoregressive, posteriors.model_of(density))
     description = model.to_dict()
     description["symmetry"] = [name for name in model.symmetry if name in ("z2", "internal")]
     plain = autoregressive_from_dict(description)

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from hamlearn.compiled import compiled
-from hamlearn.infer.records import Part
-from hamlearn.systems.tiles import Tiles
+from hamlearn.infer.observations import Observations
+from hamlearn.systems.interaction_tables import InteractionTables
 
 _compiled = compiled(nogil=True, fastmath=True)
 _CURVATURE_SITES = 1_500_000  # site conditionals that the curvature is taken from: 0.4 % in every well-visited direction
@@ -119,17 +119,17 @@ class TileConditionals:
 
     Parameters
     ----------
-    tiles : Tiles
+    tiles : InteractionTables
         Whose windows are meant; its own table is not used.
     sets : sequence of Rows
         The microstates, as :meth:`encode` makes them.
     """
 
-    tiles: Tiles
+    tiles: InteractionTables
     sets: Sequence[Rows]
 
     @staticmethod
-    def encode(tiles: Tiles, part: Part) -> Rows:
+    def encode(tiles: InteractionTables, part: Observations) -> Rows:
         """Codes of all tiles of every microstate."""
         values = np.ascontiguousarray(part.states.reshape(-1, part.states.shape[-1]), np.int8)
         codes = np.empty((len(values), len(tiles.tile_sites)), np.int16 if tiles.tables.shape[-1] <= 2**15 else np.int32)

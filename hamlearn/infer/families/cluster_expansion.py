@@ -1,4 +1,4 @@
-"""The kind of :class:`hamlearn.models.Clusters`: sparse cluster expansions.
+"""The kind of :class:`hamlearn.models.ClusterExpansion`: sparse cluster expansions.
 
 Three stages, each on what the one before leaves over. A *screen* of all candidate terms on the conditionals of a few
 distant sites of every microstate; a *refinement* of the terms that keep a posterior probability above 1e-3 on all sites of
@@ -21,21 +21,21 @@ import xarray as xr
 
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import calibrate as calibration_room
-from hamlearn.infer import kinds, records, tree
-from hamlearn.infer.kinds import terms
+from hamlearn.infer import families, observations, posteriors
+from hamlearn.infer.families import terms
 from hamlearn.infer.likelihoods.exact import ExactLikelihood
 from hamlearn.infer.likelihoods.terms import TermLikelihood
+from hamlearn.infer.observations import Observations
 from hamlearn.infer.optimum import maximise
-from hamlearn.infer.records import Part
 from hamlearn.infer.settings import Gibbs, as_engine, require_memory
 from hamlearn.infer.thinning import thinned
-from hamlearn.models import BoundClusters, BoundCouplings, Clusters, Couplings
+from hamlearn.models import BoundClusterExpansion, BoundCouplings, ClusterExpansion, Couplings
 from hamlearn.statistics import descending, first_largest
 from hamlearn.systems import exact
 from hamlearn.systems.base import SPINS, System
 from hamlearn.systems.pairwise import Pairwise
 
-__all__ = ["learn", "members", "parameters"]
+__all__ = ["draw_systems", "learn", "parameters"]
 
 logger = logging.getLogger("hamlearn")
 
@@ -48,7 +48,7 @@ _DRAWS = Gibbs(draws=500, chains=4, warmup=300, thin=2)
 
 def learn(
     data: xr.Dataset | Iterable[xr.Dataset],
-    model: Clusters,
+    model: ClusterExpansion,
     *,
     likelihood: str = "auto",
     engine: Any = "auto",
@@ -59,7 +59,7 @@ def learn(
 
     `likelihood` "pseudo" leaves out the exact stage, "exact" demands it, "auto" takes it where it applies.
     """
-    choice(likelihood, ("auto", "exact", "pseudo"), "likelihood of Clusters")
+    choice(likelihood, ("auto", "exact", "pseudo"), "likelihood of ClusterExpansion")
     settings = as_engine(engine) or _DRAWS
     if not isinstance(settings, Gibbs):
         raise HamlearnError(f"Clusters are learned by engine='gibbs' (or 'auto'): the prior is spike-and-slab; got {settings.name!r}.")
@@ -92,7 +92,7 @@ def learn(
     point = np.zeros(bound.n_params)
     point[selected] = sharp[0] if sharp is not None else _mean_where(theta, included, selected)
     score = found.score
-    record = tree.new_record(
+    record = posteriors.new_record(
         likelihood="pseudo" if sharp is None else "exact",
         composite=sharp is None,
         engine={"name": settings.name, **asdict(settings)},
@@ -111,17 +111,17 @@ def learn(
             "batches": None if score is None else score.batches,
             "chains_disagree": False if score is None else score.chains_disagree,
         },
-        frozen_sites=records.frozen_sites(parts).tolist(),
+        frozen_sites=observations.frozen_sites(parts).tolist(),
         findings=_undetermined(bound, detectable, selected),
     )
     groups = {"posterior": _variables(bound, theta, included), "point": _variables(bound, point, point != 0)}
     screened = {"probability": ("term", probability), "detectable": ("term", detectable)}
     groups["screen"] = xr.Dataset(screened, coords=_coordinates(bound))
     groups["observed_data"] = _observed(bound, parts)
-    return tree.assemble(groups, model=model, space=SPINS, record=record, sets=sets)
+    return posteriors.assemble(groups, model=model, space=SPINS, record=record, sets=sets)
 
 
-def _undetermined(bound: BoundClusters, detectable: np.ndarray, selected: np.ndarray) -> list[dict[str, str]]:
+def _undetermined(bound: BoundClusterExpansion, detectable: np.ndarray, selected: np.ndarray) -> list[dict[str, str]]:
     """Below which strength terms could exist without having been found, by order, as a note of the verdict."""
     absent = np.setdiff1d(np.arange(bound.n_params), selected)
     orders, pieces = bound.orders[bound.term_of], []
@@ -137,9 +137,9 @@ def _undetermined(bound: BoundClusters, detectable: np.ndarray, selected: np.nda
     return [{"severity": "note", "topic": "identifiability", "what": what, "advice": "More data, or a smaller window, see weaker terms."}]
 
 
-def _bind(data: Any, model: Clusters) -> tuple[BoundClusters, list[Part], list[xr.Dataset]]:
-    bound, parts, sets = records.bind(data, model)  # type: ignore[arg-type]
-    assert isinstance(bound, BoundClusters)
+def _bind(data: Any, model: ClusterExpansion) -> tuple[BoundClusterExpansion, list[Observations], list[xr.Dataset]]:
+    bound, parts, sets = observations.bind(data, model)  # type: ignore[arg-type]
+    assert isinstance(bound, BoundClusterExpansion)
     for one in sets:
         _refuse_open(one)
     size = sum(part.size for part in parts)
@@ -156,13 +156,13 @@ def _refuse_open(data: xr.Dataset) -> None:
     lattice = json.loads(str(data.attrs.get("system", "{}"))).get("lattice")
     if isinstance(lattice, dict) and not lattice.get("periodic", True):
         raise HamlearnError(
-            "Clusters need a periodic lattice (every site sees the same terms); these data were simulated on an open one. "
+            "a cluster expansion needs a periodic lattice (every site sees the same terms); these data were simulated on an open one. "
             "Use Couplings(graph)."
         )
 
 
 def _screen_and_refine(
-    bound: BoundClusters, parts: list[Part], options: dict[str, Any], seed: int, reasons: list[str]
+    bound: BoundClusterExpansion, parts: list[Observations], options: dict[str, Any], seed: int, reasons: list[str]
 ) -> tuple[terms.TermDraws, np.ndarray, np.ndarray, np.ndarray]:
     """Draws over the candidates that survive a screen, and which parameters these are.
 
@@ -193,7 +193,7 @@ def _screen_and_refine(
     return refined, candidates, probability, terms.detectable(screen, refined, candidates, bound.log_odds, slab, share)
 
 
-def _distant_sites(bound: BoundClusters, parts: list[Part]) -> np.ndarray:
+def _distant_sites(bound: BoundClusterExpansion, parts: list[Observations]) -> np.ndarray:
     """Sites whose conditionals are screened: first those so far apart that no term holds two of them, then any others."""
     rows = sum(part.states.shape[0] * part.states.shape[1] for part in parts)
     count = int(np.clip(_SCREENED // rows, 1, bound.n_sites))
@@ -221,7 +221,7 @@ class PairTerms(BoundCouplings):
 
 
 def _exact(
-    bound: BoundClusters, parts: list[Part], selected: np.ndarray, likelihood: str, calibrate: bool, reasons: list[str]
+    bound: BoundClusterExpansion, parts: list[Observations], selected: np.ndarray, likelihood: str, calibrate: bool, reasons: list[str]
 ) -> tuple[np.ndarray, np.ndarray, str] | None:
     """Optimum and covariance root of the selected terms under the exact likelihood, where they are pairs and it is cheap."""
     if likelihood == "pseudo":
@@ -250,7 +250,7 @@ def _exact(
     return best.theta[order], calibration.root[order], calibration.note
 
 
-def _pair_family(bound: BoundClusters, pairs: list[int], fields: list[int]) -> PairTerms:
+def _pair_family(bound: BoundClusterExpansion, pairs: list[int], fields: list[int]) -> PairTerms:
     """Couplings with one strength per displacement, in the order of `pairs`, and one field if there is one."""
     groups, lattices = [], []
     for group, parameter in enumerate(pairs):
@@ -275,7 +275,7 @@ def _mean_where(theta: np.ndarray, included: np.ndarray, selected: np.ndarray) -
     return theta[..., selected].sum((0, 1)) / np.maximum(count, 1)
 
 
-def _coordinates(bound: BoundClusters) -> dict[str, Any]:
+def _coordinates(bound: BoundClusterExpansion) -> dict[str, Any]:
     term = bound.term_of
     return {
         "term": np.array(bound.parameter_names),
@@ -284,36 +284,36 @@ def _coordinates(bound: BoundClusters) -> dict[str, Any]:
     }
 
 
-def _variables(bound: BoundClusters, theta: np.ndarray, included: np.ndarray) -> xr.Dataset:
+def _variables(bound: BoundClusterExpansion, theta: np.ndarray, included: np.ndarray) -> xr.Dataset:
     lead = ("chain", "draw")[: theta.ndim - 1]
     coordinates = {name: np.arange(size) for name, size in zip(lead, theta.shape, strict=False)}
     values = {"K": ((*lead, "term"), theta), "included": ((*lead, "term"), included.astype(np.int8))}
     return xr.Dataset(values, coords={**coordinates, **_coordinates(bound)})
 
 
-def _observed(bound: BoundClusters, parts: list[Part]) -> xr.Dataset:
+def _observed(bound: BoundClusterExpansion, parts: list[Observations]) -> xr.Dataset:
     """Per temperature: how many microstates, and the mean spin of every site."""
     means = []
     for part in parts:
-        states, weight = records.flat(part)
+        states, weight = observations.flat(part)
         means.append(2 * (weight @ states) / weight.sum() - 1)
     size = np.array([part.size for part in parts])
     coordinates = {"temperature": np.arange(len(parts)), "beta": ("temperature", [part.beta for part in parts])}
     return xr.Dataset({"magnetization": (("temperature", "site"), np.array(means)), "size": ("temperature", size)}, coords=coordinates)
 
 
-def _bound_of(post: xr.DataTree) -> BoundClusters:
-    return tree.model_of(post).bind(SPINS, tree.site_shape(post))
+def _bound_of(post: xr.DataTree) -> BoundClusterExpansion:
+    return posteriors.model_of(post).bind(SPINS, posteriors.site_shape(post))
 
 
-def members(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None = None) -> list[System]:
+def draw_systems(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None = None) -> list[System]:
     """Hamiltonians drawn from the posterior.
 
     A pair system where a member holds no term of more than two spins, so that oracles and cluster samplers apply; tiles
     otherwise. Terms tied by translation go to any lattice size.
     """
     bound = _bound_of(post)
-    drawn = kinds.spread(np.asarray(post["posterior"]["K"].values), n, seed)
+    drawn = families.spread(np.asarray(post["posterior"]["K"].values), n, seed)
     return [bound.system(theta, shape) for theta in drawn]
 
 

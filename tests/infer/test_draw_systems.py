@@ -10,8 +10,8 @@ import hamlearn as hl
 from hamlearn import storage
 from hamlearn.data import microstates
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import kinds, learn, tree
-from hamlearn.infer.members import energy, members
+from hamlearn.infer import families, learn, posteriors
+from hamlearn.infer.draw_systems import draw_systems, energy
 from hamlearn.infer.settings import NUTS, Gibbs, LaplaceApproximation
 from hamlearn.models import Couplings
 from hamlearn.systems import Pairwise, QState, lattice
@@ -80,26 +80,26 @@ def test_microstates_saved_and_read_are_the_same(tmp_path, ending):
 @pytest.mark.parametrize("ending", [".nc", ".zarr"])
 def test_saved_and_loaded_it_is_the_same(tmp_path, name, ending):
     post = posterior(name)
-    back = tree.load(tree.save(post, tmp_path / f"post{ending}"))
+    back = posteriors.load(posteriors.save(post, tmp_path / f"post{ending}"))
     assert back.identical(post) or (back.equals(post) and dict(back.attrs) == dict(post.attrs))
     for path in ("posterior", "point", "observed_data"):
         assert back[path].dims == post[path].dims and set(back[path].coords) == set(post[path].coords)
-    np.testing.assert_array_equal(tree.theta_draws(back), tree.theta_draws(post))
-    assert tree.record_of(back) == tree.record_of(post)
-    ours, theirs = members(post, 3, seed=2), members(back, 3, seed=2)
-    states = random_states(tree.bound_of(post), 4)
+    np.testing.assert_array_equal(posteriors.theta_draws(back), posteriors.theta_draws(post))
+    assert posteriors.record_of(back) == posteriors.record_of(post)
+    ours, theirs = draw_systems(post, 3, seed=2), draw_systems(back, 3, seed=2)
+    states = random_states(posteriors.bound_of(post), 4)
     for left, right in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(left.energy(states), right.energy(states))
-    np.testing.assert_array_equal(energy(back, states, members=5), energy(post, states, members=5))
-    again = tree.load(tree.save(back, tmp_path / f"again{ending}"))
+    np.testing.assert_array_equal(energy(back, states, draws=5), energy(post, states, draws=5))
+    again = posteriors.load(posteriors.save(back, tmp_path / f"again{ending}"))
     assert again.equals(post)
 
 
 @every_posterior
 def test_members_are_draws_of_the_posterior(name):
     post = posterior(name)
-    bound, group = tree.bound_of(post), post["posterior"]
-    systems = members(post, 12, seed=1)
+    bound, group = posteriors.bound_of(post), post["posterior"]
+    systems = draw_systems(post, 12, seed=1)
     assert len(systems) == 12
     assert all(isinstance(system, Pairwise if bound.space.name == "spins" else QState) for system in systems)
     assert all(np.array_equal(system.lattice.bonds, bound.lattice.bonds) for system in systems)
@@ -110,17 +110,17 @@ def test_members_are_draws_of_the_posterior(name):
     assert set(found) <= drawn
     if len(drawn) == 50:
         assert len(set(found)) == 12, "without replacement where there are enough"
-    again, other = ([tuple(np.round(both(system.J, system.h), 9)) for system in members(post, 12, seed=seed)] for seed in (1, 2))
+    again, other = ([tuple(np.round(both(system.J, system.h), 9)) for system in draw_systems(post, 12, seed=seed)] for seed in (1, 2))
     assert again == found != other
-    assert len(members(post, 60)) == 60
+    assert len(draw_systems(post, 60)) == 60
 
 
 @every_posterior
 def test_energies_of_members_are_the_double_loop(name):
     post = posterior(name)
-    bound, group = tree.bound_of(post), post["posterior"]
+    bound, group = posteriors.bound_of(post), post["posterior"]
     states = random_states(bound, 2, 3)
-    found = energy(post, states, members=50)
+    found = energy(post, states, draws=50)
     assert found.dims[0] == "member" and found.shape == (50, 2, 3)
     J = group["J"].values.reshape(50, *group["J"].shape[2:])
     h = group["h"].values.reshape(50, *group["h"].shape[2:]) if "h" in group else [None] * 50
@@ -128,30 +128,30 @@ def test_energies_of_members_are_the_double_loop(name):
     # All 50 draws, each once, in some order.
     np.testing.assert_allclose(np.sort(found.values[:, 0, 0]), np.sort(expected[:, 0, 0]), atol=1e-10)
     np.testing.assert_allclose(found.mean("member"), expected.mean(0), atol=1e-10)
-    np.testing.assert_array_equal(energy(post, states.reshape(2, 3, -1), members=50), found)
+    np.testing.assert_array_equal(energy(post, states.reshape(2, 3, -1), draws=50), found)
 
 
 def test_dims_of_energies():
     post = posterior("bonds")
-    one = energy(post, SPINS["state"].values[0, 0], members=7)
+    one = energy(post, SPINS["state"].values[0, 0], draws=7)
     assert one.dims == ("member",) and one.shape == (7,)
-    whole = energy(post, SPINS, members=7)
+    whole = energy(post, SPINS, draws=7)
     assert whole.dims == ("member", "chain", "draw") and whole.shape == (7, 2, 150)
     np.testing.assert_allclose(whole[:, 0, 0], one)
     hot = microstates(np.random.default_rng(1).choice([-1, 1], (2, 4, 3, 3)), beta=[0.5, 1.0], dims=("beta", "draw", "x", "y"))
-    assert energy(post, hot, members=2).dims == ("member", "beta", "chain", "draw")
-    assert energy(post, SPINS["state"].values[0, :5].tolist(), members=2).shape == (2, 5)
+    assert energy(post, hot, draws=2).dims == ("member", "beta", "chain", "draw")
+    assert energy(post, SPINS["state"].values[0, :5].tolist(), draws=2).shape == (2, 5)
     assert energy(post, SPINS["state"].values[0, :5]).shape == (64, 5)
 
 
 MISTAKES = {
-    "no member": (lambda post: members(post, 0), "number of members must be a positive whole number; got 0"),
-    "half a member": (lambda post: members(post, 1.5), "positive whole number; got 1.5"),
+    "no member": (lambda post: draw_systems(post, 0), "number of draws must be a positive whole number; got 0"),
+    "half a member": (lambda post: draw_systems(post, 1.5), "positive whole number; got 1.5"),
     "bits": (lambda post: energy(post, np.zeros((3, 3))), r"space=.spins. allows the values -1 and 1; found 0"),
     "another shape": (lambda post: energy(post, np.ones((4, 4))), r"expected states with site axes \(3, 3\) last"),
-    "not a posterior": (lambda post: members(SPINS, 3), "expected a posterior as hl.learn returns it .* got a Dataset"),
-    "another tree": (lambda post: members(xr.DataTree(), 3), "expected a posterior"),
-    "saving something else": (lambda post: tree.save(xr.Dataset(), "x.nc"), "expected a posterior"),
+    "not a posterior": (lambda post: draw_systems(SPINS, 3), "expected a posterior as hl.learn returns it .* got a Dataset"),
+    "another tree": (lambda post: draw_systems(xr.DataTree(), 3), "expected a posterior"),
+    "saving something else": (lambda post: posteriors.save(xr.Dataset(), "x.nc"), "expected a posterior"),
 }
 
 
@@ -164,29 +164,29 @@ def test_mistakes_are_named(mistake, message):
 def test_files_that_are_no_posterior(tmp_path):
     storage.write_dataset(SPINS, tmp_path / "data.nc")
     with pytest.raises(HamlearnError, match=r"data\.nc holds no hamlearn posterior; make one .* hl\.save\. Read it with hl\.microstates"):
-        tree.load(tmp_path / "data.nc")
+        posteriors.load(tmp_path / "data.nc")
     with pytest.raises(HamlearnError, match="no such file"):
-        tree.load(tmp_path / "nowhere.nc")
+        posteriors.load(tmp_path / "nowhere.nc")
     post = posterior("bonds")
-    post.attrs["schema_version"] = tree.SCHEMA + 1
+    post.attrs["schema_version"] = posteriors.SCHEMA + 1
     storage.write_dataset(post, tmp_path / "newer.nc")
     with pytest.raises(HamlearnError, match="written by a newer hamlearn"):
-        tree.load(tmp_path / "newer.nc")
+        posteriors.load(tmp_path / "newer.nc")
     with pytest.raises(HamlearnError, match="written by a newer hamlearn"):
-        members(post, 2)
+        draw_systems(post, 2)
 
 
 def test_a_posterior_survives_a_place_that_cannot_be_written(tmp_path):
     post = posterior("bonds")
     with pytest.raises(HamlearnError, match="does not exist"):
-        tree.save(post, tmp_path / "nowhere" / "post.nc")
-    assert kinds.spread(tree.theta_draws(post), 2, 0).shape == (2, 27)
-    tree.save(post, tmp_path / "post.nc")
+        posteriors.save(post, tmp_path / "nowhere" / "post.nc")
+    assert families.spread(posteriors.theta_draws(post), 2, 0).shape == (2, 27)
+    posteriors.save(post, tmp_path / "post.nc")
 
 
 def test_the_record_can_be_added_to():
-    post = tree.with_record(posterior("bonds"), verdict={"believe": True})
-    assert tree.record_of(post)["verdict"] == {"believe": True} and tree.record_of(post)["likelihood"] == "pseudo"
+    post = posteriors.with_record(posterior("bonds"), verdict={"believe": True})
+    assert posteriors.record_of(post)["verdict"] == {"believe": True} and posteriors.record_of(post)["likelihood"] == "pseudo"
 
 
 def test_the_fingerprint_is_of_the_data():

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import kinds, tree
+from hamlearn.infer import families, posteriors
 from hamlearn.infer.densities.verbs import sample
 from hamlearn.infer.extrapolation.extrapolate import findings, identity_weights, merged_record
 from hamlearn.infer.extrapolation.support import annealed, path_features, unseen_share
@@ -33,8 +33,8 @@ def join(posts: list[xr.DataTree], beta: float, seed: int, states: np.ndarray | 
     Without them the joined action itself is sampled, approximately: what is predicted is judged where it claims to be.
     """
     betas = [_single_beta(post) for post in posts]
-    shapes = {tree.site_shape(post) for post in posts}
-    path = tree.space_of(posts[0]).name == "reals" and len(tree.site_shape(posts[0])) == 1
+    shapes = {posteriors.site_shape(post) for post in posts}
+    path = posteriors.space_of(posts[0]).name == "reals" and len(posteriors.site_shape(posts[0])) == 1
     if len(shapes) > 1:
         raise HamlearnError(
             f"mixed lattice spacings: the densities live on different sites {sorted(shapes)}; the identity needs one number of time slices."
@@ -85,7 +85,7 @@ def join(posts: list[xr.DataTree], beta: float, seed: int, states: np.ndarray | 
 
 
 def _single_beta(post: xr.DataTree) -> float:
-    found = np.unique(tree.observed_betas(post))
+    found = np.unique(posteriors.observed_betas(post))
     if len(found) > 1:
         raise HamlearnError(
             f"this density was learned at several temperatures {found.tolist()}: it needs no identity, ask it at the wanted beta directly."
@@ -95,7 +95,7 @@ def _single_beta(post: xr.DataTree) -> float:
 
 def sources(post: xr.DataTree) -> list[xr.DataTree]:
     """The posteriors that were joined."""
-    return [post.children[f"source_{k}"] for k in range(len(tree.model_of(post).betas))]
+    return [post.children[f"source_{k}"] for k in range(len(posteriors.model_of(post).betas))]
 
 
 def _target(
@@ -106,7 +106,7 @@ def _target(
     start = observed[nearest]
     if start is None:
         return None, "not known: the densities cannot be sampled"
-    parts = [kinds.of(post).members(post, 1, seed, None)[0] for post in posts]
+    parts = [families.of(post).draw_systems(post, 1, seed, None)[0] for post in posts]
     joined = JoinedAction(parts, betas)
     own = lambda rows: np.asarray(parts[nearest].action(rows, betas[nearest]), float)
     # Of a set ordered like a chain, evenly spaced ones.
@@ -124,7 +124,7 @@ def _unseen(posts: list[xr.DataTree], observed: list[np.ndarray | None], states:
         if path:
             found.append(unseen_share(path_features(states), path_features(seen)))
             continue
-        system = kinds.of(post).members(post, 1, 0, None)[0]
+        system = families.of(post).draw_systems(post, 1, 0, None)[0]
         energies = [np.asarray(system.energy(rows), float)[:, None] for rows in (states, seen)]
         found.append(unseen_share(*energies, below=True))
     return found
@@ -135,7 +135,7 @@ def _disagreement(posts: list[xr.DataTree], states: np.ndarray, seed: int, where
     found = []
     for post in posts:
         own = _single_beta(post)
-        systems = kinds.of(post).members(post, _MEMBERS, seed, None)
+        systems = families.of(post).draw_systems(post, _MEMBERS, seed, None)
         variance = scatter(np.stack([np.asarray(system.action(states, own)) for system in systems]))
         if variance is None:
             return None, "not known: one member has no spread"
@@ -145,12 +145,12 @@ def _disagreement(posts: list[xr.DataTree], states: np.ndarray, seed: int, where
 
 def _draw(post: xr.DataTree, seed: int) -> np.ndarray | None:
     """States of the ensemble of a posterior, which stand for the data it saw: of the density itself, or simulated."""
-    shape = tree.site_shape(post)
+    shape = posteriors.site_shape(post)
     try:
-        if kinds.kind_name(post) in DENSITIES:
+        if families.family_name(post) in DENSITIES:
             count = -(-_OBSERVED // post["weights"].sizes["member"])
             return sample(post, count, seed)["state"].values.reshape(-1, *shape)
-        member = kinds.of(post).members(post, 1, seed, None)[0]
+        member = families.of(post).draw_systems(post, 1, seed, None)[0]
         data = simulate(member, beta=_single_beta(post), draws=_OBSERVED // 8, chains=8, seed=seed, progress=False)
         return data["state"].values.reshape(-1, *shape)
     except HamlearnError:
@@ -162,16 +162,16 @@ def learn(data: Any, model: Any, **settings: Any) -> xr.DataTree:
     raise HamlearnError("an extrapolated action is made by hl.extrapolate from learned densities, not learned from data.")
 
 
-def members(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None = None) -> list[System]:
+def draw_systems(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None = None) -> list[System]:
     """Joined actions, each of one member of every source."""
-    if shape is not None and tuple(shape) != tree.site_shape(post):
-        raise HamlearnError(f"densities were learned on {tree.site_shape(post)} sites and know no others; got shape {tuple(shape)}.")
-    model = tree.model_of(post)
-    drawn = [kinds.of(source).members(source, n, seed + 101 * k, None) for k, source in enumerate(sources(post))]
+    if shape is not None and tuple(shape) != posteriors.site_shape(post):
+        raise HamlearnError(f"densities were learned on {posteriors.site_shape(post)} sites and know no others; got shape {tuple(shape)}.")
+    model = posteriors.model_of(post)
+    drawn = [families.of(source).draw_systems(source, n, seed + 101 * k, None) for k, source in enumerate(sources(post))]
     return [JoinedAction(parts, model.betas) for parts in zip(*drawn, strict=True)]
 
 
 def parameters(post: xr.DataTree) -> tuple[list[str], np.ndarray]:
     """The weights of the sources, which are known."""
-    betas = tree.model_of(post).betas
+    betas = posteriors.model_of(post).betas
     return [f"weight[beta={beta:g}]" for beta in betas], np.asarray(post["posterior"]["weight"].values)

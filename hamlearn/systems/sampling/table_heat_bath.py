@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hamlearn.compiled import compiled
-from hamlearn.systems.tiles import Tiles
+from hamlearn.systems.interaction_tables import InteractionTables
 
 _MOST_DIFFERENCES = 1 << 22  # numbers in the table of differences of all tiles of one member
 _LANES = 16  # chains of a block: enough to hide the latency of a look-up, few enough for the caches
@@ -54,7 +54,7 @@ class Problem(NamedTuple):
     digit: np.ndarray
 
 
-def problems(systems: Sequence[Tiles]) -> list[Problem]:
+def problems(systems: Sequence[InteractionTables]) -> list[Problem]:
     """What the kernels need of systems that differ in their tables only."""
     first = systems[0]
     sites, q = first.tile_sites, first.space.q
@@ -243,7 +243,7 @@ def _block(states, rng, betas, parity, heading, problem, q, exchange, draws, thi
     return changed / n_sites / rungs, trips
 
 
-def free_variance(system: Tiles) -> float:
+def free_variance(system: InteractionTables) -> float:
     """Variance of the energy at infinite temperature, from 1024 random states: enough to space a ladder by."""
     digits = np.random.default_rng(0).integers(system.space.q, size=(1024, system.lattice.n_sites))
     return float(np.var(system.energy(system.space.from_index(digits))))
@@ -270,18 +270,18 @@ class State(NamedTuple):
     heading: np.ndarray
 
 
-class TileEngine:
+class TableEngine:
     """All chains of tile energies, as the loop steps them: members × replicas, and rungs of a ladder.
 
     Parameters
     ----------
-    systems : sequence of Tiles
+    systems : sequence of InteractionTables
         Members that differ in their tables only.
     beta : array (member, replica), or (member, replica, rung)
         Inverse temperatures; with an axis of rungs (ascending) neighbouring rungs exchange their microstates.
     """
 
-    def __init__(self, systems: Sequence[Tiles], beta: np.ndarray) -> None:
+    def __init__(self, systems: Sequence[InteractionTables], beta: np.ndarray) -> None:
         self.problems = problems(systems)
         self.space = systems[0].space
         self.n_sites = systems[0].lattice.n_sites

@@ -14,15 +14,15 @@ from hamlearn.arguments import require_number, require_whole, shown
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.models import dense
 from hamlearn.systems.base import Space
+from hamlearn.systems.interaction_tables import InteractionTables
 from hamlearn.systems.lattice import hypercubic
-from hamlearn.systems.tiles import Tiles
 
 MAX_STATES = 4096
 """Most states of a window: the curvature of the likelihood is a matrix of that size (12 spins, 7 three-state sites)."""
 
 
 @dataclass(frozen=True, eq=False, init=False)
-class LocalEnergy:
+class LocalInteraction:
     """H(σ) = Σ_x E(σ in the window at x), with E a network that is learned from microstates directly.
 
     E has two parts: all pair products within the window and a field, linear in their strengths, and a dense network of
@@ -59,8 +59,8 @@ class LocalEnergy:
     Examples
     --------
     >>> import hamlearn as hl
-    >>> hl.models.LocalEnergy(window=2, members=8)
-    LocalEnergy(window=2, hidden=(32, 32), members=8)
+    >>> hl.models.LocalInteraction(window=2, members=8)
+    LocalInteraction(window=2, hidden=(32, 32), members=8)
     """
 
     window: int | tuple[int, ...]
@@ -68,7 +68,7 @@ class LocalEnergy:
     members: int
     decay: str | float | None
     activation: str
-    kind: ClassVar[str] = "local_energy"
+    kind: ClassVar[str] = "local_interaction"
 
     def __init__(
         self,
@@ -98,14 +98,14 @@ class LocalEnergy:
 
     def __repr__(self) -> str:
         more = "" if self.decay == "auto" else f", decay={self.decay!r}"
-        return f"LocalEnergy(window={self.window!r}, hidden={self.hidden}, members={self.members}{more})"
+        return f"LocalInteraction(window={self.window!r}, hidden={self.hidden}, members={self.members}{more})"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready description."""
         values = {name: getattr(self, name) for name in (field.name for field in fields(self))}
         return {"kind": self.kind, **{name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}}
 
-    def bind(self, space: Space, shape: Sequence[int]) -> BoundLocalEnergy:
+    def bind(self, space: Space, shape: Sequence[int]) -> BoundLocalInteraction:
         """The family on a periodic lattice of extents `shape`.
 
         Raises
@@ -115,25 +115,25 @@ class LocalEnergy:
         """
         extents = (self.window,) * len(shape) if isinstance(self.window, int) else self.window
         if space.continuous:
-            raise HamlearnError(f"LocalEnergy looks energies up by the states of a window; {space.name} are continuous.")
+            raise HamlearnError(f"LocalInteraction looks energies up by the states of a window; {space.name} are continuous.")
         if len(extents) != len(shape) or any(w > size for w, size in zip(extents, shape, strict=True)):
             raise HamlearnError(f"a window of extents {extents} does not fit on sites of shape {tuple(shape)}: choose window= smaller.")
         n = int(np.prod(extents))
         if n * np.log2(space.q) > np.log2(MAX_STATES) + 1e-9:
             raise HamlearnError(
-                f"a window of {n} sites with q={space.q} has {space.q}**{n} states; LocalEnergy can learn from {MAX_STATES} at most. "
+                f"a window of {n} sites with q={space.q} has {space.q}**{n} states; LocalInteraction can learn from {MAX_STATES} at most. "
                 "Choose window= smaller, such as window=2."
             )
-        return BoundLocalEnergy(self, space, tuple(int(size) for size in shape), extents)
+        return BoundLocalInteraction(self, space, tuple(int(size) for size in shape), extents)
 
 
 @dataclass(frozen=True, eq=False)
-class BoundLocalEnergy:
+class BoundLocalInteraction:
     """The family on the sites of the data.
 
     Attributes
     ----------
-    model : LocalEnergy
+    model : LocalInteraction
     space : Space
     shape : tuple of int
         Extents of the periodic lattice.
@@ -141,7 +141,7 @@ class BoundLocalEnergy:
         Extents of the window.
     """
 
-    model: LocalEnergy
+    model: LocalInteraction
     space: Space
     shape: tuple[int, ...]
     window: tuple[int, ...]
@@ -212,11 +212,11 @@ class BoundLocalEnergy:
         norm = (self.terms**2).mean(0)
         return tables @ self.terms / len(self.terms) / norm
 
-    def system(self, table: np.ndarray, shape: Sequence[int] | None = None) -> Tiles:
+    def system(self, table: np.ndarray, shape: Sequence[int] | None = None) -> InteractionTables:
         """The energy of one table, on the lattice of the data or another."""
-        return Tiles(hypercubic(tuple(shape or self.shape)), self.window, table, 1, self.space, name="Learned")
+        return InteractionTables(hypercubic(tuple(shape or self.shape)), self.window, table, 1, self.space, name="Learned")
 
 
-def local_energy_from_dict(description: dict[str, Any]) -> LocalEnergy:
-    """The model that :meth:`LocalEnergy.to_dict` described."""
-    return LocalEnergy(**{name: value for name, value in description.items() if name != "kind"})
+def local_energy_from_dict(description: dict[str, Any]) -> LocalInteraction:
+    """The model that :meth:`LocalInteraction.to_dict` described."""
+    return LocalInteraction(**{name: value for name, value in description.items() if name != "kind"})

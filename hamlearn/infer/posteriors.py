@@ -23,7 +23,7 @@ from hamlearn.arguments import require_path
 from hamlearn.data import fingerprint, multiplicity, recoded
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.accepted import SCHEMA, read_json, require_posterior
-from hamlearn.infer.records import Part, flat
+from hamlearn.infer.observations import Observations, flat
 from hamlearn.models import BoundCouplings
 from hamlearn.systems.base import Space, space_from_name
 
@@ -37,7 +37,7 @@ def build(
     included: np.ndarray | None = None,
     hyper: np.ndarray | None = None,
     record: dict[str, Any],
-    parts: list[Part],
+    parts: list[Observations],
     sets: list[xr.Dataset],
 ) -> xr.DataTree:
     """A posterior from draws of θ ``(chain, draw, n_params)``, its optimum, and the record of how it was made."""
@@ -200,7 +200,7 @@ def variables(bound: BoundCouplings, theta: np.ndarray, lead: tuple[str, ...]) -
     return dataset
 
 
-def _observed(bound: BoundCouplings, parts: list[Part]) -> xr.Dataset:
+def _observed(bound: BoundCouplings, parts: list[Observations]) -> xr.Dataset:
     """Per temperature: how many microstates, and the frequency of every value (pair of values) on every site (bond)."""
     q, bonds = bound.space.q, bound.lattice.bonds
     if bound.space.continuous:
@@ -231,7 +231,7 @@ def _observed(bound: BoundCouplings, parts: list[Part]) -> xr.Dataset:
     )
 
 
-def _observed_angles(bound: BoundCouplings, parts: list[Part]) -> xr.Dataset:
+def _observed_angles(bound: BoundCouplings, parts: list[Observations]) -> xr.Dataset:
     """Per temperature: how many microstates, and the mean cosine across every bond."""
     i, j = bound.lattice.bonds.T
     cosines = []

@@ -1,4 +1,4 @@
-"""The kind of :class:`hamlearn.models.LocalEnergy`: neural local energies trained on single-site conditionals.
+"""The kind of :class:`hamlearn.models.LocalInteraction`: neural local energies trained on single-site conditionals.
 
 The likelihood is a function of the table E(code) alone, and a window has few codes: it is replaced by its second-order
 expansion in the table, the network is trained on that (a matrix of a few hundred rows, whatever the number of
@@ -20,14 +20,14 @@ import xarray as xr
 from hamlearn import data as microstate_data
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import calibrate as calibration_room
-from hamlearn.infer import kinds, tree
+from hamlearn.infer import families, posteriors
 from hamlearn.infer.engines import jax_training
 from hamlearn.infer.engines.jax_training import Quadratic
-from hamlearn.infer.likelihoods.tile_conditionals import Rows, TileConditionals
-from hamlearn.infer.records import Part
+from hamlearn.infer.likelihoods.table_conditionals import Rows, TileConditionals
+from hamlearn.infer.observations import Observations
 from hamlearn.infer.thinning import thinned
 from hamlearn.models import dense
-from hamlearn.models.local_energy import BoundLocalEnergy, LocalEnergy
+from hamlearn.models.local_interaction import BoundLocalInteraction, LocalInteraction
 from hamlearn.progress import track
 from hamlearn.systems.base import System, space_from_name
 
@@ -54,7 +54,7 @@ class Fit:
 
 def learn(
     data: xr.Dataset | Iterable[xr.Dataset],
-    model: LocalEnergy,
+    model: LocalInteraction,
     likelihood: str = "auto",
     engine: Any = "auto",
     calibrate: bool = True,
@@ -85,7 +85,7 @@ def learn(
     for reason in reasons:
         logger.info("  %s", reason)
     n_params = bound.terms.shape[1] + (0 if decay is None else sum(np.size(array) for layer in best.weights for array in layer))
-    record = tree.new_record(
+    record = posteriors.new_record(
         likelihood="pseudo",
         composite=True,
         engine={"name": "lbfgs", "decay": decay, "members": model.members},
@@ -99,10 +99,12 @@ def learn(
         **facts,
     )
     groups = _groups(bound, fits, best, parts) | {"training": curve, "selection": selection["table"]}
-    return tree.assemble(groups, model=model, space=bound.space, record=record, sets=sets)
+    return posteriors.assemble(groups, model=model, space=bound.space, record=record, sets=sets)
 
 
-def bind(data: xr.Dataset | Iterable[xr.Dataset], model: LocalEnergy) -> tuple[BoundLocalEnergy, list[Part], list[xr.Dataset]]:
+def bind(
+    data: xr.Dataset | Iterable[xr.Dataset], model: LocalInteraction
+) -> tuple[BoundLocalInteraction, list[Observations], list[xr.Dataset]]:
     """The family on the sites of the data, and the data as value indices."""
     sets = microstate_data.split_by_beta(data)
     kinds_of_sets = sorted({(str(part.attrs["space"]), int(part.attrs["q"]), tuple(part["state"].shape[2:])) for part in sets})
@@ -114,7 +116,7 @@ def bind(data: xr.Dataset | Iterable[xr.Dataset], model: LocalEnergy) -> tuple[B
     for one in sets:
         weight, weighted = microstate_data.multiplicity(one)
         states = bound.space.index(microstate_data.rows(one)).astype(np.int8)
-        parts.append(Part(states, weight, weighted, float(one["beta"]), bool(int(one.attrs.get("independent", 0)))))
+        parts.append(Observations(states, weight, weighted, float(one["beta"]), bool(int(one.attrs.get("independent", 0)))))
         if states.shape[0] * states.shape[1] < FEWEST:
             raise HamlearnError(
                 f"{states.shape[0] * states.shape[1]} microstates at beta = {parts[-1].beta:g} are too few to hold some out; "
@@ -129,7 +131,7 @@ def _blocks(n: int) -> np.ndarray:
 
 
 def _select(
-    bound: BoundLocalEnergy, whole: TileConditionals, model: LocalEnergy, seed: int
+    bound: BoundLocalInteraction, whole: TileConditionals, model: LocalInteraction, seed: int
 ) -> tuple[float | None, xr.Dataset, dict[str, Any], list[str]]:
     """The penalty with the best held-out likelihood, or the strongest that is not worse by more than a standard error or a nat."""
     blocks = [_blocks(len(rows.values)) for rows in whole.sets]
@@ -182,7 +184,7 @@ def _error(differences: np.ndarray) -> float:
     return float(np.sqrt(len(differences)) * differences.std(ddof=1))
 
 
-def _pairs(bound: BoundLocalEnergy, likelihood: TileConditionals, start: np.ndarray, watch: Any = None) -> Fit:
+def _pairs(bound: BoundLocalInteraction, likelihood: TileConditionals, start: np.ndarray, watch: Any = None) -> Fit:
     """Pair strengths and field by Newton's method, on a tenth of the rows first; the network is zero."""
     terms, strengths = bound.terms, start
     few = TileConditionals(likelihood.tiles, [_thinned(rows) for rows in likelihood.sets])
@@ -220,7 +222,7 @@ def _thinned(rows: Rows) -> Rows:
 
 
 def _network(
-    bound: BoundLocalEnergy,
+    bound: BoundLocalInteraction,
     likelihood: TileConditionals,
     pairs: Fit,
     decay: float,
@@ -259,7 +261,7 @@ def _slope_and_curvature(likelihood: TileConditionals, table: np.ndarray) -> tup
     return likelihood.scores(table)[1][0], likelihood.curvature(table)
 
 
-def _table(bound: BoundLocalEnergy, weights: dense.Weights, strengths: np.ndarray) -> np.ndarray:
+def _table(bound: BoundLocalInteraction, weights: dense.Weights, strengths: np.ndarray) -> np.ndarray:
     import jax
 
     with jax.enable_x64(True):
@@ -270,7 +272,7 @@ def _table(bound: BoundLocalEnergy, weights: dense.Weights, strengths: np.ndarra
 class _PairScores:
     """What the calibration asks of a likelihood, with the pair strengths as its parameters."""
 
-    parts: list[Part]
+    parts: list[Observations]
     tiles: Any
     table: np.ndarray
     terms: np.ndarray
@@ -284,11 +286,11 @@ class _PairScores:
         return self.terms.shape[1]
 
     def row_scores(self, theta: np.ndarray) -> Any:
-        def scores(part: Part, states: np.ndarray) -> np.ndarray:
+        def scores(part: Observations, states: np.ndarray) -> np.ndarray:
             found = np.empty((len(states), self.n_params))
             for start in range(0, len(states), 2048):
                 chunk = states[start : start + 2048]
-                piece = Part(chunk[None], np.ones((1, len(chunk))), False, part.beta, True)
+                piece = Observations(chunk[None], np.ones((1, len(chunk))), False, part.beta, True)
                 one = TileConditionals(self.tiles, [TileConditionals.encode(self.tiles, piece)])
                 found[start : start + 2048] = one.scores(self.table, [np.arange(len(chunk))])[1] @ self.terms
             return found
@@ -297,7 +299,7 @@ class _PairScores:
 
 
 def _expansion(
-    bound: BoundLocalEnergy, whole: TileConditionals, parts: list[Part], best: Fit, *, calibrate: bool
+    bound: BoundLocalInteraction, whole: TileConditionals, parts: list[Observations], best: Fit, *, calibrate: bool
 ) -> tuple[Quadratic, np.ndarray, dict[str, Any]]:
     """The likelihood near the best table, and a root of its score's covariance, ``(n, S)``: noise = normal @ root."""
     curvature = whole.curvature(best.table)
@@ -327,7 +329,7 @@ def _expansion(
     return Quadratic(best.table, scores.sum(0), curvature), root, facts
 
 
-def _ensemble(bound: BoundLocalEnergy, best: Fit, target: Quadratic, root: np.ndarray, decay: float | None, seed: int) -> list[Fit]:
+def _ensemble(bound: BoundLocalInteraction, best: Fit, target: Quadratic, root: np.ndarray, decay: float | None, seed: int) -> list[Fit]:
     """Fits to scores as repeated experiments would have given them, from different starts."""
     generator = np.random.default_rng(seed)
     fits = []
@@ -348,17 +350,17 @@ def _ensemble(bound: BoundLocalEnergy, best: Fit, target: Quadratic, root: np.nd
     return fits
 
 
-def _inverse(bound: BoundLocalEnergy, target: Quadratic) -> np.ndarray:
+def _inverse(bound: BoundLocalInteraction, target: Quadratic) -> np.ndarray:
     return np.linalg.pinv(bound.terms.T @ target.curvature @ bound.terms, rcond=1e-12, hermitian=True)
 
 
-def _covariance(bound: BoundLocalEnergy, target: Quadratic, root: np.ndarray) -> np.ndarray:
+def _covariance(bound: BoundLocalInteraction, target: Quadratic, root: np.ndarray) -> np.ndarray:
     """Sandwich covariance of the pair strengths."""
     half = root @ bound.terms @ _inverse(bound, target)
     return half.T @ half
 
 
-def _relevant_pairs(bound: BoundLocalEnergy, best: Fit, strengths: np.ndarray, covariance: np.ndarray) -> Fit:
+def _relevant_pairs(bound: BoundLocalInteraction, best: Fit, strengths: np.ndarray, covariance: np.ndarray) -> Fit:
     shrunk = relevant(strengths, covariance)
     return Fit(best.weights, shrunk, bound.terms @ shrunk, best.value)
 
@@ -410,7 +412,7 @@ def relevance(estimate: np.ndarray, covariance: np.ndarray, start: np.ndarray | 
     return variance
 
 
-def _groups(bound: BoundLocalEnergy, fits: list[Fit], best: Fit, parts: list[Part]) -> dict[str, xr.Dataset]:
+def _groups(bound: BoundLocalInteraction, fits: list[Fit], best: Fit, parts: list[Observations]) -> dict[str, xr.Dataset]:
     tables = np.stack([fit.table for fit in fits])
     posterior = xr.Dataset(
         {"table": (("chain", "draw", "code"), tables[None]), "strength": (("chain", "draw", "term"), bound.strengths(tables)[None])},
@@ -433,15 +435,15 @@ def _groups(bound: BoundLocalEnergy, fits: list[Fit], best: Fit, parts: list[Par
     return {"posterior": posterior, "point": point, "observed_data": observed, "weights": xr.Dataset(weights)}
 
 
-def bound_of(post: xr.DataTree) -> BoundLocalEnergy:
+def bound_of(post: xr.DataTree) -> BoundLocalInteraction:
     """The family a posterior belongs to, on its sites."""
-    return cast(BoundLocalEnergy, tree.model_of(post).bind(tree.space_of(post), tree.site_shape(post)))
+    return cast(BoundLocalInteraction, posteriors.model_of(post).bind(posteriors.space_of(post), posteriors.site_shape(post)))
 
 
-def members(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None = None) -> list[System]:
+def draw_systems(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None = None) -> list[System]:
     """Tile energies of the ensemble, on a periodic lattice of any extents that hold the window."""
     bound = bound_of(post)
-    tables = kinds.spread(np.asarray(post["posterior"]["table"]), n, seed)
+    tables = families.spread(np.asarray(post["posterior"]["table"]), n, seed)
     return [bound.system(table, shape) for table in tables]
 
 

@@ -13,7 +13,7 @@ import torch
 from hamlearn import systems
 from hamlearn.errors import HamlearnError
 from hamlearn.statistics import integrated_autocorrelation_time
-from hamlearn.systems import Ising, System, Tiles, exact, lattice, states
+from hamlearn.systems import InteractionTables, Ising, System, exact, lattice, states
 from hamlearn.systems.sampling import simulate, simulate_systems
 from statistics_budget import assert_within
 
@@ -21,15 +21,15 @@ RNG = np.random.default_rng(5)
 
 # A new way to lay out tiles is one line.
 SYSTEMS = {
-    "chain": Tiles((5,), 2, RNG.normal(size=4)),
-    "square, 2x2": Tiles((3, 3), 2, RNG.normal(size=16)),
-    "square, 3x3 in 4x4": Tiles((4, 4), 3, RNG.normal(size=512) / 3),
-    "window of the lattice": Tiles((3, 2), (3, 2), RNG.normal(size=64)),
-    "one table each": Tiles((3, 3), 2, RNG.normal(size=(9, 16))),
-    "stride": Tiles((4, 4), 2, RNG.normal(size=16), stride=2),
-    "stride, one table each": Tiles((4, 2), (2, 1), RNG.normal(size=(4, 4)), stride=(2, 1)),
-    "three states": Tiles((3, 2), 2, RNG.normal(size=81), space=states(3)),
-    "cubic": Tiles((2, 2, 3), (1, 2, 2), RNG.normal(size=16)),
+    "chain": InteractionTables((5,), 2, RNG.normal(size=4)),
+    "square, 2x2": InteractionTables((3, 3), 2, RNG.normal(size=16)),
+    "square, 3x3 in 4x4": InteractionTables((4, 4), 3, RNG.normal(size=512) / 3),
+    "window of the lattice": InteractionTables((3, 2), (3, 2), RNG.normal(size=64)),
+    "one table each": InteractionTables((3, 3), 2, RNG.normal(size=(9, 16))),
+    "stride": InteractionTables((4, 4), 2, RNG.normal(size=16), stride=2),
+    "stride, one table each": InteractionTables((4, 2), (2, 1), RNG.normal(size=(4, 4)), stride=(2, 1)),
+    "three states": InteractionTables((3, 2), 2, RNG.normal(size=81), space=states(3)),
+    "cubic": InteractionTables((2, 2, 3), (1, 2, 2), RNG.normal(size=16)),
 }
 every_system = pytest.mark.parametrize("system", SYSTEMS.values(), ids=SYSTEMS)
 
@@ -94,13 +94,13 @@ def test_a_larger_lattice_has_the_same_energy_per_site_on_periodic_copies():
 )
 def test_bad_input_is_named(arguments, message):
     with pytest.raises(HamlearnError, match=message):
-        Tiles(*arguments)
+        InteractionTables(*arguments)
 
 
 def test_oracles_enumerate_tiles():
     ising = Ising((3, 3), h=0.2)
     spins = 2 * ((np.arange(16)[:, None] >> np.arange(3, -1, -1)) & 1) - 1
-    twin = Tiles((3, 3), 2, -spins[:, 0] * (spins[:, 1] + spins[:, 2]) - 0.2 * spins[:, 0])
+    twin = InteractionTables((3, 3), 2, -spins[:, 0] * (spins[:, 1] + spins[:, 2]) - 0.2 * spins[:, 0])
     assert exact.method(twin) == "enumeration"
     assert exact.log_partition(twin, 0.4) == pytest.approx(exact.log_partition(ising, 0.4), rel=1e-12)
     ours, theirs = exact.thermodynamics(twin, [0.3, 0.5]), exact.thermodynamics(ising, [0.3, 0.5])
@@ -173,7 +173,7 @@ def test_an_interrupted_run_continues_bit_for_bit(tmp_path, monkeypatch):
 
 
 def test_members_run_in_one_engine():
-    members = [SYSTEMS["square, 2x2"], Tiles((3, 3), 2, np.zeros(16))]
+    members = [SYSTEMS["square, 2x2"], InteractionTables((3, 3), 2, np.zeros(16))]
     found = simulate_systems(members, [0.2, 0.8], draws=2000, chains=2, seed=1, sampler="tempering")
     assert found.shape == (2, 2, 2, 2000, 3, 3)
     thermal = exact.thermodynamics(members[0], [0.2, 0.8])["energy"].values * 9
@@ -185,7 +185,7 @@ def test_members_run_in_one_engine():
         simulate_systems([members[0], Ising((3, 3))], 0.2, draws=1)
 
 
-def test_clusters_and_tables_that_are_too_large_are_refused():
+def test_cluster_expansion_and_tables_that_are_too_large_are_refused():
     with pytest.raises(HamlearnError, match="pair couplings"):
         simulate(SYSTEMS["square, 2x2"], beta=0.3, sampler="wolff")
     with pytest.raises(HamlearnError, match="enumeration stops"):

@@ -25,7 +25,7 @@ MAX_TABLE = 2**20
 
 
 @dataclass(frozen=True, eq=False, init=False)
-class Tiles(ParametricSystem, kind="tiles", structure=("window", "stride")):
+class InteractionTables(ParametricSystem, kind="interaction_tables", structure=("window", "stride")):
     """Energy as a sum over tiles: H(σ) = Σ_t E_t[code of the states in tile t].
 
     A tile is a window of the lattice (its extents per axis) anchored at a site; it reaches from there in the direction
@@ -58,8 +58,8 @@ class Tiles(ParametricSystem, kind="tiles", structure=("window", "stride")):
     --------
     The Ising chain from tiles of two neighbours, −σσ' for the states −−, −+, +−, ++:
 
-    >>> from hamlearn.systems import Tiles
-    >>> chain = Tiles((6,), 2, [-1.0, 1.0, 1.0, -1.0])
+    >>> from hamlearn.systems import InteractionTables
+    >>> chain = InteractionTables((6,), 2, [-1.0, 1.0, 1.0, -1.0])
     >>> float(chain.energy(np.ones(6)))
     -6.0
     """
@@ -79,13 +79,13 @@ class Tiles(ParametricSystem, kind="tiles", structure=("window", "stride")):
         stride: int | Sequence[int] = 1,
         space: Space = SPINS,
         *,
-        name: str = "Tiles",
+        name: str = "InteractionTables",
     ) -> None:
         graph = lattice if isinstance(lattice, Lattice) else lattices.hypercubic(lattice)
         shape = graph.shape
         if graph.kind != "hypercubic" or not graph.periodic:
             raise HamlearnError(
-                f"Tiles live on a periodic hypercubic lattice; got kind {graph.kind!r}, periodic={graph.periodic}. "
+                f"interaction tables live on a periodic hypercubic lattice; got kind {graph.kind!r}, periodic={graph.periodic}. "
                 "Give lattice.hypercubic(shape), or write the energy with Pairwise or a system of your own."
             )
         extents, steps = (_per_axis(value, len(shape), what) for value, what in ((window, "window"), (stride, "stride")))
@@ -145,7 +145,7 @@ class Tiles(ParametricSystem, kind="tiles", structure=("window", "stride")):
         values = xp.take(parameter(xp, self.tables.ravel()), xp.reshape(codes, (-1,)), axis=0)
         return xp.sum(xp.reshape(values, (*lead, tiles)), axis=-1)
 
-    def resized(self, shape: Sequence[int]) -> Tiles:
+    def resized(self, shape: Sequence[int]) -> InteractionTables:
         """The same energy on a periodic lattice of other extents.
 
         Raises
@@ -155,12 +155,12 @@ class Tiles(ParametricSystem, kind="tiles", structure=("window", "stride")):
         """
         if not self.shared:
             raise HamlearnError("these tiles have one table each (site-resolved): there is no rule for another lattice size.")
-        return Tiles(self.lattice.resized(tuple(shape)), self.window, self.tables, self.stride, self.space, name=self.name)
+        return InteractionTables(self.lattice.resized(tuple(shape)), self.window, self.tables, self.stride, self.space, name=self.name)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready description."""
         return {
-            "kind": "tiles",
+            "kind": "interaction_tables",
             "name": self.name,
             "shape": list(self.lattice.shape),
             "window": list(self.window),
@@ -171,7 +171,7 @@ class Tiles(ParametricSystem, kind="tiles", structure=("window", "stride")):
         }
 
     @classmethod
-    def from_dict(cls, description: Mapping[str, Any]) -> Tiles:
+    def from_dict(cls, description: Mapping[str, Any]) -> InteractionTables:
         """The system that :meth:`to_dict` described."""
         space = space_from_name(description["space"], description["q"])
         shape, window, stride = (tuple(description[key]) for key in ("shape", "window", "stride"))

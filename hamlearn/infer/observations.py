@@ -15,7 +15,7 @@ from hamlearn.systems.base import Space, space_from_name
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class Observations:
     """Microstates at one temperature.
 
     Attributes
@@ -44,7 +44,7 @@ class Part:
         return float(self.weight.sum())
 
 
-def bind(data: xr.Dataset | Iterable[xr.Dataset], model: Couplings) -> tuple[BoundCouplings, list[Part], list[xr.Dataset]]:
+def bind(data: xr.Dataset | Iterable[xr.Dataset], model: Couplings) -> tuple[BoundCouplings, list[Observations], list[xr.Dataset]]:
     """The model on the sites of the data, and the data as the likelihoods read them."""
     sets = microstate_data.split_by_beta(data)
     kinds = {(part.attrs["space"], int(part.attrs["q"])) for part in sets}
@@ -64,7 +64,7 @@ def bind(data: xr.Dataset | Iterable[xr.Dataset], model: Couplings) -> tuple[Bou
     bound = model.bind(space, sets[0]["state"].shape[2:])
     parts = []
     for part in sets:
-        parts.append(as_part(part, space))
+        parts.append(as_observations(part, space))
     return bound, parts, sets
 
 
@@ -74,21 +74,21 @@ def mean_beta(betas: Sequence[float]) -> float:
     return float(np.exp(np.mean(np.log(positive)))) if positive else 1.0
 
 
-def as_part(data: xr.Dataset, space: Space) -> Part:
+def as_observations(data: xr.Dataset, space: Space) -> Observations:
     """Microstates at one temperature as the likelihoods read them."""
     weight, weighted = microstate_data.multiplicity(data)
     values = microstate_data.rows(data)
     states = values.astype(float) if space.continuous else space.index(values).astype(np.int8)
-    return Part(states, weight, weighted, float(data["beta"]), bool(int(data.attrs.get("independent", 0))))
+    return Observations(states, weight, weighted, float(data["beta"]), bool(int(data.attrs.get("independent", 0))))
 
 
-def flat(part: Part) -> tuple[np.ndarray, np.ndarray]:
+def flat(part: Observations) -> tuple[np.ndarray, np.ndarray]:
     """States ``(row, n_sites)`` and weights ``(row,)`` of rows that count at all."""
     states, weight = part.states.reshape(-1, part.states.shape[-1]), part.weight.reshape(-1)
     return (states, weight) if np.all(weight > 0) else (states[weight > 0], weight[weight > 0])
 
 
-def unique_rows(part: Part) -> tuple[np.ndarray, np.ndarray]:
+def unique_rows(part: Observations) -> tuple[np.ndarray, np.ndarray]:
     """Distinct states ``(row, n_sites)`` and their total weights."""
     states, weight = flat(part)
     packed = _codes(states)
@@ -104,7 +104,7 @@ def _codes(states: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(states).view(np.dtype((np.void, states.shape[1]))).ravel()
 
 
-def frozen_sites(parts: Sequence[Part]) -> np.ndarray:
+def frozen_sites(parts: Sequence[Observations]) -> np.ndarray:
     """Sites that hold one value in all the data."""
     low = np.min([flat(part)[0].min(0) for part in parts], axis=0)
     high = np.max([flat(part)[0].max(0) for part in parts], axis=0)

@@ -1,4 +1,4 @@
-"""Clusters: a sparse cluster expansion, every multi-spin product inside a window with unknown strength and existence.
+"""ClusterExpansion: a sparse cluster expansion, every multi-spin product inside a window with unknown strength and existence.
 
 H(σ) = −Σ_c K_c Σ_placements Π_{i in placement of c} σ_i. The terms c are the sets of sites inside a window that are not
 translates of each other: 400 in 3×3 (10 in 2×2), single site and all nine included. Nothing else about the form of the
@@ -18,9 +18,9 @@ from hamlearn.arguments import require_number, require_whole
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import Space, System
+from hamlearn.systems.interaction_tables import InteractionTables
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.pairwise import Pairwise
-from hamlearn.systems.tiles import Tiles
 
 MOST_WINDOW_SITES = 16
 MOST_PARAMETERS = 2000
@@ -28,7 +28,7 @@ MOST_PARAMETERS = 2000
 
 
 @dataclass(frozen=True, eq=False, init=False)
-class Clusters:
+class ClusterExpansion:
     """Unknown multi-spin interactions within a window; a posterior over which exist and how strong they are.
 
     Parameters
@@ -60,7 +60,7 @@ class Clusters:
     Examples
     --------
     >>> import hamlearn as hl
-    >>> bound = hl.models.Clusters(window=3).bind(hl.systems.SPINS, (8, 8))
+    >>> bound = hl.models.ClusterExpansion(window=3).bind(hl.systems.SPINS, (8, 8))
     >>> bound.n_params, bound.parameter_names[:3]
     (400, ['σ(0,0)', 'σ(0,0)σ(0,1)', 'σ(0,0)σ(1,0)'])
     """
@@ -71,7 +71,7 @@ class Clusters:
     prior: str
     slab: float
     expected: float
-    kind: ClassVar[str] = "clusters"
+    kind: ClassVar[str] = "cluster_expansion"
 
     def __init__(
         self,
@@ -94,15 +94,15 @@ class Clusters:
         object.__setattr__(self, "tie", choice(tie, ("translation", "site"), "tie"))
         object.__setattr__(self, "order", None if order is None else int(order))
         word = prior.replace("-", "_") if isinstance(prior, str) else prior
-        object.__setattr__(self, "prior", choice(word, ("spike_slab",), "prior of Clusters"))
+        object.__setattr__(self, "prior", choice(word, ("spike_slab",), "prior of ClusterExpansion"))
         object.__setattr__(self, "slab", float(slab))
         object.__setattr__(self, "expected", float(expected))
 
     def __repr__(self) -> str:
         order = "" if self.order is None else f", order={self.order}"
-        return f"Clusters(window={self.window}, tie={self.tie!r}{order})"
+        return f"ClusterExpansion(window={self.window}, tie={self.tie!r}{order})"
 
-    def bind(self, space: Space, shape: tuple[int, ...]) -> BoundClusters:
+    def bind(self, space: Space, shape: tuple[int, ...]) -> BoundClusterExpansion:
         """The terms on a periodic lattice of that shape.
 
         Raises
@@ -111,7 +111,9 @@ class Clusters:
             If the data are no ±1 spins, the window does not fit, or there would be too many terms.
         """
         if space.name != "spins":
-            raise HamlearnError(f"Clusters expand ±1 spins only; these data are {space.name} (q={space.q}). For q states use Couplings.")
+            raise HamlearnError(
+                f"a cluster expansion is of ±1 spins; these data are {space.name} (q={space.q}). For q states use Couplings."
+            )
         extents = tuple(shape)
         window = (self.window,) * len(extents) if isinstance(self.window, int) else self.window
         if len(window) != len(extents):
@@ -125,7 +127,7 @@ class Clusters:
                 f"a window {window} on a periodic lattice {extents}: terms would wrap around and coincide with others. "
                 f"The extents must be at least {least}; use a smaller window or larger lattices."
             )
-        bound = BoundClusters(self, window, extents)
+        bound = BoundClusterExpansion(self, window, extents)
         if bound.n_params > MOST_PARAMETERS:
             raise HamlearnError(
                 f"{self!r} on {extents} has {bound.n_params} candidate terms, more than {MOST_PARAMETERS}: "
@@ -140,20 +142,20 @@ class Clusters:
         return {**plain, "prior": self.prior, "slab": self.slab, "expected": self.expected}
 
 
-def clusters_from_dict(description: dict[str, Any]) -> Clusters:
-    """The model that :meth:`Clusters.to_dict` described."""
+def clusters_from_dict(description: dict[str, Any]) -> ClusterExpansion:
+    """The model that :meth:`ClusterExpansion.to_dict` described."""
     window, tie, order, prior = (description[key] for key in ("window", "tie", "order", "prior"))
-    return Clusters(window, tie, order, prior, slab=description["slab"], expected=description["expected"])
+    return ClusterExpansion(window, tie, order, prior, slab=description["slab"], expected=description["expected"])
 
 
 @dataclass(frozen=True, eq=False)
-class BoundClusters:
-    """:class:`Clusters` on given sites: θ ↔ Hamiltonians.
+class BoundClusterExpansion:
+    """:class:`ClusterExpansion` on given sites: θ ↔ Hamiltonians.
 
     θ holds K by term; for ``tie="site"`` by (term, anchor), all anchors of the first term first.
     """
 
-    model: Clusters
+    model: ClusterExpansion
     window: tuple[int, ...]
     shape: tuple[int, ...]
 
@@ -259,7 +261,7 @@ class BoundClusters:
         tiles otherwise.
         """
         if shape is not None and self.copies > 1 and tuple(shape) != self.shape:
-            raise HamlearnError("another lattice size needs tied terms: learn with Clusters(..., tie='translation').")
+            raise HamlearnError("another lattice size needs tied terms: learn with ClusterExpansion(..., tie='translation').")
         extents = self.shape if shape is None else tuple(shape)
         if len(extents) != len(self.window) or any(extent < 2 * w - 1 for extent, w in zip(extents, self.window, strict=True)):
             least = tuple(2 * w - 1 for w in self.window)
@@ -269,7 +271,7 @@ class BoundClusters:
         if self.orders[self.term_of[wanted]].max(initial=1) <= 2:
             return self._pairwise(strengths, wanted.reshape(strengths.shape).any(1), extents)
         tables = -(strengths.T @ self.products)
-        return Tiles(extents, self.window, tables[0] if self.copies == 1 else tables, name="Learned")
+        return InteractionTables(extents, self.window, tables[0] if self.copies == 1 else tables, name="Learned")
 
     def _pairwise(self, strengths: np.ndarray, wanted: np.ndarray, shape: tuple[int, ...]) -> Pairwise:
         torus = lattices.hypercubic(shape)

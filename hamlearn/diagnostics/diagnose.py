@@ -11,7 +11,7 @@ import xarray as xr
 from hamlearn import data as microstates
 from hamlearn.diagnostics import arviz, comparison, densities, invariants, scores, signals, simulated
 from hamlearn.diagnostics.verdict import CHECK, Verdict, verdict
-from hamlearn.infer import kinds, records, tree
+from hamlearn.infer import families, observations, posteriors
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.processes import verb
 
@@ -19,7 +19,7 @@ MEMBERS = 8  # of a posterior, whose mean energy score tests look at: its error 
 
 
 @verb
-def attach(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None = None, *, check: bool = True, seed: int = 0) -> xr.DataTree:
+def diagnose(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None = None, *, check: bool = True, seed: int = 0) -> xr.DataTree:
     """Judge a posterior and record the judgement with it; `learn` does this.
 
     Parameters
@@ -39,8 +39,8 @@ def attach(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None = N
     DataTree
         `post`, with group ``checks`` and the entries ``convergence``, ``check``, ``signals`` and ``parameter_names`` in its record.
     """
-    additions: dict[str, Any] = {"convergence": arviz.convergence(post), "parameter_names": kinds.of(post).parameters(post)[0]}
-    record = tree.record_of(post)
+    additions: dict[str, Any] = {"convergence": arviz.convergence(post), "parameter_names": families.of(post).parameters(post)[0]}
+    record = posteriors.record_of(post)
     if data is not None and check:
         table = _compare(post, data, record, seed)
         post["checks"] = xr.DataTree(table)
@@ -49,33 +49,33 @@ def attach(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None = N
     elif "check" not in record:
         why = "it was judged without its data" if data is None else "the comparison was switched off (check=False)"
         additions["check"] = {"decision": "not run", "reason": why}
-    return tree.with_record(post, **additions)
+    return posteriors.with_record(post, **additions)
 
 
 def _compare(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], record: dict[str, Any], seed: int) -> xr.Dataset:
-    model, tau = tree.model_of(post), float(record["calibration"]["tau"])
-    if kinds.kind_name(post) == "couplings" and tree.space_of(post).q:
+    model, tau = posteriors.model_of(post), float(record["calibration"]["tau"])
+    if families.family_name(post) == "couplings" and posteriors.space_of(post).q:
         return comparison.check(data, model, tau=tau, seed=seed)
-    if kinds.kind_name(post) in ("autoregressive", "flow"):  # direct draws against what training held out: nothing is refitted
+    if families.family_name(post) in ("autoregressive", "flow"):  # direct draws against what training held out: nothing is refitted
         return densities.check(post, data, seed)
     rows = microstates.rows(microstates.split_by_beta(data)[0])
-    symmetric = invariants.symmetric(kinds.of(post).members(post, 1, seed, None)[0], rows)
-    named = _score_tests(post, data, tau, seed) if kinds.kind_name(post) == "clusters" else None
+    symmetric = invariants.symmetric(families.of(post).draw_systems(post, 1, seed, None)[0], rows)
+    named = _score_tests(post, data, tau, seed) if families.family_name(post) == "cluster_expansion" else None
     return simulated.check(data, model, tau=tau, symmetric=symmetric, named=named, seed=seed)
 
 
 def _score_tests(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], tau: float, seed: int) -> scores.Tests:
     """Score tests from the mean energy of some members."""
     sets = microstates.split_by_beta(data)
-    members = kinds.of(post).members(post, MEMBERS, seed, None)
-    return scores.energies(members, [records.as_part(one, members[0].space) for one in sets], tau, seed)
+    members = families.of(post).draw_systems(post, MEMBERS, seed, None)
+    return scores.energies(members, [observations.as_observations(one, members[0].space) for one in sets], tau, seed)
 
 
 @verb
 def judge(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None = None, *, check: bool = True, seed: int = 0) -> Verdict:
-    """:func:`attach`, then :func:`verdict`."""
+    """:func:`diagnose`, then :func:`verdict`."""
     post = admit_posterior(post)
-    return verdict(attach(post, data, check=check, seed=seed))
+    return verdict(diagnose(post, data, check=check, seed=seed))
 
 
 def _digest(table: xr.Dataset) -> dict[str, object]:

@@ -18,7 +18,7 @@ import xarray as xr
 from hamlearn import data as microstate_data
 from hamlearn.arguments import require_seed
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import kinds, tree
+from hamlearn.infer import families, posteriors
 from hamlearn.infer.training import Training, as_settings
 from hamlearn.models.extensive import BoundExtensive, Extensive, Weights
 from hamlearn.processes import verb
@@ -34,7 +34,7 @@ def learn(data: Any, model: Extensive, *, likelihood: str, engine: Any, calibrat
     """Refused: an extensive network is fitted to energies."""
     raise HamlearnError(
         "an extensive network is fitted to labelled energies: hl.infer.distill(states, energies, model). "
-        "To learn from microstates alone use hl.models.LocalEnergy(...) or hl.models.DCL(...)."
+        "To learn from microstates alone use hl.models.LocalInteraction(...) or hl.models.DCL(...)."
     )
 
 
@@ -77,7 +77,7 @@ def distill(
     -------
     DataTree
         A posterior with groups ``weights`` (member), ``training`` and ``posterior`` (energies of some held-out
-        states, mean subtracted). Its members are :class:`~hamlearn.systems.Tiles` where a tile has at most 2^20
+        states, mean subtracted). Its members are :class:`~hamlearn.systems.InteractionTables` where a tile has at most 2^20
         states, else systems that are sampled by their energies.
 
     Raises
@@ -89,12 +89,12 @@ def distill(
     --------
     >>> import numpy as np
     >>> import hamlearn as hl
-    >>> from hamlearn.infer.kinds.extensive import distill
+    >>> from hamlearn.infer.families.extensive import distill
     >>> ising = hl.systems.Ising((4, 4))
     >>> states = np.random.default_rng(0).choice([-1, 1], size=(500, 4, 4))
     >>> model = hl.models.Extensive(focus=1, context=0, hidden=(4,))
     >>> post = distill(states, ising, model, engine=hl.infer.Training(epochs=2), seed=0)
-    >>> hl.members(post, 1)[0].energy(states[:3]).shape
+    >>> hl.draw_systems(post, 1)[0].energy(states[:3]).shape
     (3,)
     """
     started, seed = time.perf_counter(), require_seed(seed)
@@ -173,7 +173,7 @@ def _posterior(
 ) -> xr.DataTree:
     groups = groups_of(bound, fits, values, settings.heldout)
     n_params = int(sum(np.size(value) for value in fits[0].weights.values()))
-    record = tree.new_record(
+    record = posteriors.new_record(
         likelihood="regression",
         composite=True,
         engine={**asdict(settings), "name": "training", "members": bound.model.members, "checkpoint": None},
@@ -187,7 +187,7 @@ def _posterior(
         convergence={"sampled": False, "chains": 1, "draws": len(fits)},
     )
     observed = xr.Dataset({"labelled": len(values), "label_spread": float(labels.std()), "label_mean": float(labels.mean())})
-    post = tree.assemble({**groups, "observed_data": observed}, model=bound.model, space=bound.space, record=record, sets=sets)
+    post = posteriors.assemble({**groups, "observed_data": observed}, model=bound.model, space=bound.space, record=record, sets=sets)
     post.attrs["beta_declared"] = 1  # labels are energies in their own units, whatever temperature the states had
     return post
 
@@ -223,9 +223,9 @@ def groups_of(bound: BoundExtensive, fits: list[Any], values: np.ndarray, share:
 
 def bound_of(post: xr.DataTree) -> BoundExtensive:
     """The networks' form on the sites they were learned on."""
-    model = tree.model_of(post)
+    model = posteriors.model_of(post)
     extensive: Extensive = getattr(model, "extensive", model)
-    return extensive.bind(tree.space_of(post), tree.site_shape(post))
+    return extensive.bind(posteriors.space_of(post), posteriors.site_shape(post))
 
 
 def weights_of(post: xr.DataTree, member: int) -> Weights:
@@ -234,10 +234,10 @@ def weights_of(post: xr.DataTree, member: int) -> Weights:
     return {str(name): group[name].values for name in group.data_vars}
 
 
-def members(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None = None) -> list[System]:
+def draw_systems(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None = None) -> list[System]:
     """Energies of the ensemble's networks, on a periodic lattice of any extents that the focus divides."""
     bound, count = bound_of(post), post["weights"].sizes["member"]
-    chosen = kinds.spread(np.arange(count)[None], n, seed)
+    chosen = families.spread(np.arange(count)[None], n, seed)
     systems = {int(member): bound.system(weights_of(post, int(member)), shape) for member in np.unique(chosen)}
     return [systems[int(member)] for member in chosen]
 
@@ -295,7 +295,7 @@ def locality(
         description = {**base.to_dict(), "context": int(context)}
         del description["kind"]
         post = distill(states, energies, Extensive(**description), engine, seed)
-        errors.append(float(np.mean(tree.record_of(post)["held_out_error"])))
+        errors.append(float(np.mean(posteriors.record_of(post)["held_out_error"])))
         spread = float(post["observed_data"]["label_spread"])
     values = np.array(errors)
     return xr.Dataset({"error": ("context", values), "relative_error": ("context", values / spread)}, coords={"context": list(contexts)})

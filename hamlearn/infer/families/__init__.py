@@ -1,7 +1,7 @@
 """The kinds of models that can be learned: one module each, found by the kind that a model or a posterior names.
 
 Every verb goes through here, so nothing downstream asks where an energy came from. A kind is a module (or any object)
-with the members of :class:`Kind`; a new one is a line in ``KINDS`` here and one in ``hamlearn.models``.
+with the members of :class:`Kind`; a new one is a line in ``FAMILIES`` here and one in ``hamlearn.models``.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from typing import Any, Protocol, cast
 import numpy as np
 import xarray as xr
 
-from hamlearn import memory
+from hamlearn import memory, models
 from hamlearn.arguments import require_flag, require_path, require_seed, require_whole, shown
 from hamlearn.data import admit
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.infer import tree
+from hamlearn.infer import posteriors
 from hamlearn.processes import verb
 from hamlearn.systems.base import System
 
-KINDS = {
-    "dcl": "hamlearn.infer.kinds.dcl",
-    "extensive": "hamlearn.infer.kinds.extensive",
-    "autoregressive": "hamlearn.infer.kinds.autoregressive",
-    "flow": "hamlearn.infer.kinds.autoregressive",  # one kind of posterior: a normalised density
-    "local_energy": "hamlearn.infer.kinds.local_energy",
-    "clusters": "hamlearn.infer.kinds.clusters",
-    "couplings": "hamlearn.infer.kinds.couplings",
-    "polynomial_action": "hamlearn.infer.kinds.actions",
-    "extrapolated": "hamlearn.infer.kinds.extrapolated",
+FAMILIES = {
+    "dcl": "hamlearn.infer.families.dcl",
+    "extensive": "hamlearn.infer.families.extensive",
+    "autoregressive": "hamlearn.infer.families.autoregressive",
+    "flow": "hamlearn.infer.families.autoregressive",  # one kind of posterior: a normalised density
+    "local_interaction": "hamlearn.infer.families.local_interaction",
+    "cluster_expansion": "hamlearn.infer.families.cluster_expansion",
+    "couplings": "hamlearn.infer.families.couplings",
+    "polynomial_action": "hamlearn.infer.families.actions",
+    "extrapolated": "hamlearn.infer.families.extrapolated",
 }
 
 
@@ -42,13 +42,13 @@ class Kind(Protocol):
     """How the posteriors of one kind of model are made and read."""
 
     def learn(self, data: Any, model: Any, *, likelihood: str, engine: Any, calibrate: bool, seed: int) -> xr.DataTree:
-        """The posterior, as :func:`hamlearn.infer.tree.assemble` builds it.
+        """The posterior, as :func:`hamlearn.infer.posteriors.assemble` builds it.
 
         Kinds whose fits may take long take a keyword ``checkpoint``, a path to save themselves to.
         """
         ...
 
-    def members(self, post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None) -> list[System]:
+    def draw_systems(self, post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None) -> list[System]:
         """`n` Hamiltonians drawn from the posterior, on a lattice of another `shape` where the model allows it."""
         ...
 
@@ -59,17 +59,17 @@ class Kind(Protocol):
 
 def named(kind: str) -> Kind:
     """The kind of that name."""
-    return cast("Kind", importlib.import_module(KINDS[choice(kind, KINDS, "kind of model")]))
+    return cast("Kind", importlib.import_module(FAMILIES[choice(kind, FAMILIES, "kind of model")]))
 
 
-def kind_name(post: xr.DataTree) -> str:
+def family_name(post: xr.DataTree) -> str:
     """The name of the kind of a posterior."""
-    return str(json.loads(tree.require_posterior(post).attrs["model"])["kind"])
+    return models.kind_of(json.loads(posteriors.require_posterior(post).attrs["model"]))
 
 
 def of(post: xr.DataTree) -> Kind:
     """The kind of a posterior."""
-    return named(kind_name(post))
+    return named(family_name(post))
 
 
 @verb
@@ -90,7 +90,7 @@ def learn(
     kind = getattr(model, "kind", None)
     if isinstance(model, type):
         raise HamlearnError(f"model is the class {model.__name__}; give a model, such as hl.models.{model.__name__}(...).")
-    if not isinstance(kind, str) or kind not in KINDS:
+    if not isinstance(kind, str) or kind not in FAMILIES:
         raise HamlearnError(f"model must be one of hamlearn.models, such as hl.models.Couplings(...); got {shown(model)}.")
     require_flag(calibrate, "calibrate")
     if checkpoint is not None:

@@ -11,6 +11,7 @@ from hamlearn.arguments import require_seed
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.processes import verb
 from hamlearn.systems.base import Space, check_beta
+from hamlearn.systems.interaction_tables import InteractionTables
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.pairwise import Pairwise
 from hamlearn.systems.parametric import stacked
@@ -19,8 +20,7 @@ from hamlearn.systems.sampling import loop, vectorised
 from hamlearn.systems.sampling.blackbox import BlackBoxMembers
 from hamlearn.systems.sampling.metropolis import MetropolisEngine
 from hamlearn.systems.sampling.request import check_integers
-from hamlearn.systems.sampling.tiles import TileEngine
-from hamlearn.systems.tiles import Tiles
+from hamlearn.systems.sampling.table_heat_bath import TableEngine
 
 Observe = Callable[[np.ndarray], dict[str, np.ndarray]]
 
@@ -160,12 +160,12 @@ def simulate_systems(
             "fields": np.stack([one.field_tables() for one in systems]),
         }
         return simulate_members(first.lattice, first.space, arrays, beta, **options)
-    if not isinstance(first, Tiles):
+    if not isinstance(first, InteractionTables):
         return _simulate(_known_by_energies(systems, sampler), first.lattice, first.space, len(systems), beta, **options)
     choice(sampler, ("heat_bath", "tempering"), "sampler of tiles")
     if any((one.window, one.stride, one.tables.shape) != (first.window, first.stride, first.tables.shape) for one in systems):
         raise HamlearnError("members that are simulated together must have tiles of one window and stride.")
-    return _simulate(lambda rungs: TileEngine(systems, rungs), first.lattice, first.space, len(systems), beta, **options)
+    return _simulate(lambda rungs: TableEngine(systems, rungs), first.lattice, first.space, len(systems), beta, **options)
 
 
 def _known_by_energies(systems: Sequence[Any], sampler: str) -> Callable[[np.ndarray], loop.Engine]:

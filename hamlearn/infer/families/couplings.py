@@ -14,13 +14,13 @@ import xarray as xr
 
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import calibrate as calibration_room
-from hamlearn.infer import kinds, large, tree
+from hamlearn.infer import families, large, posteriors
 from hamlearn.infer.calibrate import Calibration
 from hamlearn.infer.choose import Choice, choose
 from hamlearn.infer.engines import gibbs
 from hamlearn.infer.likelihoods import NAMES, Likelihood, OneHotLikelihood, RowLikelihood
+from hamlearn.infer.observations import Observations, bind, frozen_sites, mean_beta
 from hamlearn.infer.optimum import Optimum, maximise
-from hamlearn.infer.records import Part, bind, frozen_sites, mean_beta
 from hamlearn.infer.scales import widened
 from hamlearn.infer.settings import MAP, NUTS, Engine, Gibbs, LaplaceApproximation, as_engine, require_memory
 from hamlearn.models import BoundCouplings, Couplings, Normal, SpikeSlab
@@ -53,7 +53,7 @@ class Asked:
     """A question to data: what is unknown, and how it will be answered."""
 
     prepared: Choice
-    parts: list[Part]
+    parts: list[Observations]
     sets: list[xr.Dataset]
     frozen: np.ndarray
     stated: tuple[str, ...]
@@ -113,24 +113,24 @@ def assemble(asked: Asked, result: dict[str, Any], seed: int) -> xr.DataTree:
         "n_params": bound.n_params,
         "microstates": float(sum(part.size for part in parts)),
         "frozen_sites": asked.frozen.tolist(),
-        "source": [tree.origin(item) for item in sets],
+        "source": [posteriors.origin(item) for item in sets],
     }
-    return tree.build(bound, result.pop("theta"), result.pop("point"), record=record, parts=parts, sets=sets, **result)
+    return posteriors.build(bound, result.pop("theta"), result.pop("point"), record=record, parts=parts, sets=sets, **result)
 
 
-def members(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None = None) -> list[System]:
+def draw_systems(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None = None) -> list[System]:
     """Pair systems drawn from the posterior; on another lattice where the parameters are tied."""
-    bound = tree.bound_of(post)
+    bound = posteriors.bound_of(post)
     lattice = None if shape is None else bound.lattice.resized(shape)
-    return [bound.system(theta, lattice) for theta in kinds.spread(tree.theta_draws(post), n, seed)]
+    return [bound.system(theta, lattice) for theta in families.spread(posteriors.theta_draws(post), n, seed)]
 
 
 def parameters(post: xr.DataTree) -> tuple[list[str], np.ndarray]:
     """θ: tied couplings once, tables by their free part."""
-    return tree.bound_of(post).parameter_names, tree.theta_draws(post)
+    return posteriors.bound_of(post).parameter_names, posteriors.theta_draws(post)
 
 
-def _priors(model: Couplings, bound: BoundCouplings, parts: list[Part]) -> list[str]:
+def _priors(model: Couplings, bound: BoundCouplings, parts: list[Observations]) -> list[str]:
     """What priors in units of kT have become with the data, in words."""
     found, beta = [], mean_beta([part.beta for part in parts])
     sizes = bound.n_coupling_params, bound.n_field_params
@@ -143,7 +143,7 @@ def _priors(model: Couplings, bound: BoundCouplings, parts: list[Part]) -> list[
     return found
 
 
-def _refuse_hopeless(bound: BoundCouplings, parts: list[Part], frozen: np.ndarray, engine: Engine) -> None:
+def _refuse_hopeless(bound: BoundCouplings, parts: list[Observations], frozen: np.ndarray, engine: Engine) -> None:
     if engine.name != "mle":
         return
     if frozen.size and bound.model.fields == "site":

@@ -56,7 +56,7 @@ class Rows:
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class TrainingData:
     """The data as training reads them, in memory or on disk.
 
     Attributes
@@ -88,7 +88,7 @@ class Prepared:
     rows: Rows | None = None
 
 
-def prepare(sets: list[xr.Dataset], space: Space, settings: Training, model: Autoregressive | Flow) -> Prepared:
+def prepare(sets: list[xr.Dataset], space: Space, settings: Training, model: Autoregressive | Flow) -> TrainingData:
     """Microstates of one or several temperatures, read from disk piece by piece where they exceed ``settings.memory``.
 
     Raises
@@ -119,7 +119,7 @@ def _rows(sets: list[xr.Dataset], space: Space, share: float) -> Rows:
     return Rows(states, beta, weight, heldout, used, max(part[5] for part in parts), size)
 
 
-def _in_memory(sets: list[xr.Dataset], space: Space, settings: Training, model: Autoregressive | Flow) -> Prepared:
+def _in_memory(sets: list[xr.Dataset], space: Space, settings: Training, model: Autoregressive | Flow) -> TrainingData:
     from hamlearn.infer.engines.torch_batches import as_sample
     from hamlearn.models.autoregressive.build import context_of
 
@@ -132,10 +132,10 @@ def _in_memory(sets: list[xr.Dataset], space: Space, settings: Training, model: 
     used = rows.states[rows.used]
     overlap = mass(used, rows.states[rows.heldout], rows.weight[rows.heldout]) if space.q else 0.0
     worth = rows.ess * float(rows.weight[rows.used].sum() / rows.weight.sum())
-    return Prepared(parts[0], parts[1], used, rows.ess, rows.tau, worth, overlap, None, rows)
+    return TrainingData(parts[0], parts[1], used, rows.ess, rows.tau, worth, overlap, None, rows)
 
 
-def _on_disk(sets: list[xr.Dataset], space: Space, settings: Training, model: Autoregressive | Flow) -> Prepared:
+def _on_disk(sets: list[xr.Dataset], space: Space, settings: Training, model: Autoregressive | Flow) -> TrainingData:
     """The same from disk: nothing that grows with the data is held."""
     from hamlearn.infer.engines.torch_batches import Streamed
 
@@ -161,7 +161,7 @@ def _on_disk(sets: list[xr.Dataset], space: Space, settings: Training, model: Au
     if some is not None:
         every = np.ones(len(some), bool)
         shown_ = Rows(some, np.full(len(some), betas.pop()), np.ones(len(some)), every, ~every, tau, min(len(some) * tau, len(heldout)))
-    return Prepared(rows, held, example, count / tau, tau, len(train) / tau, overlap, told, shown_)
+    return TrainingData(rows, held, example, count / tau, tau, len(train) / tau, overlap, told, shown_)
 
 
 def split(part: xr.Dataset, space: Space, share: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:
@@ -240,7 +240,7 @@ def resampled(train: Any, tau: float, worth: float, seed: int) -> Any:
     return reweighted(train, factor if train.weight is None else factor * train.weight.double().numpy())
 
 
-def refuse_forbidden(density: Any, prepared: Prepared, model: Autoregressive | Flow) -> None:
+def refuse_forbidden(density: Any, prepared: TrainingData, model: Autoregressive | Flow) -> None:
     """Raise if microstates have another sum than a density conserves."""
     if density.ups is None:
         return
