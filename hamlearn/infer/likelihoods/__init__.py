@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.infer.likelihoods import angles
-from hamlearn.infer.likelihoods.angles import AngleLikelihood
+from hamlearn.infer.likelihoods import directions
 from hamlearn.infer.likelihoods.base import Counted, Likelihood
+from hamlearn.infer.likelihoods.directions import DirectionLikelihood
 from hamlearn.infer.likelihoods.exact import ExactLikelihood
 from hamlearn.infer.likelihoods.onehot import OneHotLikelihood
 from hamlearn.infer.likelihoods.patterns import PatternLikelihood
@@ -28,7 +28,7 @@ def composite(bound: BoundCouplings, parts: Sequence[Observations], name: str) -
     Local patterns where a site has few of them (sparse graphs), distinct rows where it has many (dense graphs).
     """
     if bound.interaction == "xy":
-        return AngleLikelihood(bound, parts, choice(name, angles.NAMES, "likelihood of angles"))
+        return DirectionLikelihood(bound, parts, choice(name, directions.NAMES, "likelihood of angles"))
     if name == "score":
         raise HamlearnError("score matching is for continuous states (angles, reals); for discrete ones use 'pseudo' or 'screening'.")
     q, degree = bound.space.q, int(bound.lattice.degree.max(initial=0))
@@ -51,8 +51,8 @@ def composite(bound: BoundCouplings, parts: Sequence[Observations], name: str) -
 
 __all__ = [
     "NAMES",
-    "AngleLikelihood",
     "Counted",
+    "DirectionLikelihood",
     "ExactLikelihood",
     "Likelihood",
     "OneHotLikelihood",
