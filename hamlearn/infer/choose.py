@@ -15,7 +15,7 @@ from hamlearn.infer.large import LIMIT
 from hamlearn.infer.likelihoods import Counted, ExactLikelihood, OneHotLikelihood, PatternLikelihood, composite
 from hamlearn.infer.observations import Observations
 from hamlearn.infer.settings import MAP, NUTS, Engine, Gibbs, LaplaceApproximation
-from hamlearn.models import BoundCouplings, Horseshoe, Laplace, Normal, SpikeSlab
+from hamlearn.models import BoundCouplings, Horseshoe, Laplace, Normal, Prior, SpikeSlab
 from hamlearn.systems import exact
 from hamlearn.systems.exact.work import OPERATIONS_PER_SECOND
 
@@ -37,9 +37,8 @@ class Choice:
     automatic: bool
 
 
-def check_combination(bound: BoundCouplings, engine: Engine | None) -> None:
+def check_priors(prior: Prior, engine: Engine | None) -> None:
     """Refuse priors an engine cannot treat, by name."""
-    prior = bound.model.prior
     if engine is None or engine.name == "mle":
         return
     if isinstance(prior, SpikeSlab) != (engine.name == "gibbs"):
@@ -58,7 +57,7 @@ def check_combination(bound: BoundCouplings, engine: Engine | None) -> None:
 def choose(bound: BoundCouplings, parts: Sequence[Observations], likelihood: str, engine: Engine | None) -> Choice:
     """Resolve "auto" for the likelihood and the engine."""
     reasons: list[str] = []
-    check_combination(bound, engine)
+    check_priors(bound.model.prior, engine)
     automatic = engine is None
     engine = engine or _engine(bound, reasons)
     if likelihood == "screening":

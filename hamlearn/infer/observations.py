@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from hamlearn import data as microstate_data
 from hamlearn.errors import HamlearnError
-from hamlearn.models import BoundCouplings, Couplings
 from hamlearn.systems.base import Space, space_from_name
 
 
@@ -44,7 +44,7 @@ class Observations:
         return float(self.weight.sum())
 
 
-def bind(data: xr.Dataset | Iterable[xr.Dataset], model: Couplings) -> tuple[BoundCouplings, list[Observations], list[xr.Dataset]]:
+def bind(data: xr.Dataset | Iterable[xr.Dataset], model: Any) -> tuple[Any, list[Observations], list[xr.Dataset]]:
     """The model on the sites of the data, and the data as the likelihoods read them."""
     sets = microstate_data.split_by_beta(data)
     kinds = {(part.attrs["space"], int(part.attrs["q"])) for part in sets}
@@ -59,7 +59,7 @@ def bind(data: xr.Dataset | Iterable[xr.Dataset], model: Couplings) -> tuple[Bou
             f"a clock's states are angles, and the codes {microstate_data.codes_of(sets[0])} have gaps: declare how many states there are, "
             "hl.microstates(..., q=...), so that they keep their places."
         )
-    if isinstance(model, Couplings):
+    if hasattr(model, "at"):  # priors in units of kT
         model = model.at(mean_beta([float(part["beta"]) for part in sets]))
     bound = model.bind(space, sets[0]["state"].shape[2:])
     parts = []

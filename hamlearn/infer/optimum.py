@@ -3,27 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 import scipy.linalg
 
 from hamlearn.infer.observations import Observations
-from hamlearn.models import BoundCouplings, Normal, Prior
+from hamlearn.models import Normal, Prior
+from hamlearn.models.base import Block
 from hamlearn.progress import track
 
 MAX_STEPS = 100
 _TOLERANCE = 1e-9  # Newton decrement (half of it bounds what is left to gain, in nats)
 _LONG_STEP = 1e-2  # in βJ: a Newton step this long that gains nothing means a likelihood that is flat out to infinity
-_RUNAWAY = 30.0  # |β·J| beyond which e^(−2|βJ|) is zero in double precision: the data are separable
+RUNAWAY = 30.0  # |β·J| beyond which e^(−2|βJ|) is zero in double precision: the data are separable
+
+
+class Bound(Protocol):
+    """The part of a bound family that Newton's method needs."""
+
+    @property
+    def n_params(self) -> int:
+        """Length of θ."""
+        ...
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The parameters with their priors."""
+        ...
 
 
 class Objective(Protocol):
-    """The part of a likelihood that Newton's method needs."""
+    """The part of a likelihood that Newton's method needs.
+
+    It may have two more attributes: ``runaway``, the |β·θ| beyond which parameters have run off to infinity, and ``origin``, the θ
+    where the search starts, whose curvature tells when another has died away; 30 and zero where it has none.
+    """
 
     @property
-    def bound(self) -> BoundCouplings:
+    def bound(self) -> Bound:
         """The family."""
         ...
 
@@ -68,21 +87,31 @@ class Optimum:
     steps: int
 
 
-def prior_terms(bound: BoundCouplings, theta: np.ndarray, coupling_prior: Prior | None) -> tuple[float, np.ndarray, np.ndarray]:
-    """Log prior, its gradient and minus its diagonal Hessian; zeros for a flat prior (None)."""
+def normal_blocks(bound: Bound, otherwise: Prior | None = None) -> tuple[Block, ...]:
+    """The blocks of a family with normal priors: `otherwise` (or N(0, 10²)) in place of those of strengths that are not."""
+    keep = lambda block: isinstance(block.prior, Normal)
+    return tuple(block if keep(block) else replace(block, prior=otherwise or Normal()) for block in bound.blocks)
+
+
+def prior_terms(bound: Bound, theta: np.ndarray, prior: Prior | Sequence[Block] | None) -> tuple[float, np.ndarray, np.ndarray]:
+    """Log prior, its gradient and minus its diagonal Hessian; zeros for a flat prior (None).
+
+    A single prior is that of the strengths; what else there is (fields) keeps its own.
+    """
     value, slope, penalty = 0.0, np.zeros(len(theta)), np.zeros(len(theta))
-    if coupling_prior is None:
+    if prior is None:
         return value, slope, penalty
-    n = bound.n_coupling_params
-    for where, prior in ((slice(0, n), coupling_prior), (slice(n, None), bound.model.field_prior)):
-        assert isinstance(prior, Normal)
-        part, slope[where], penalty[where] = prior.derivatives(theta[where])
+    if not isinstance(prior, Sequence):
+        prior = [replace(block, prior=prior) if block.strengths else block for block in bound.blocks]
+    for block in prior:
+        assert isinstance(block.prior, Normal)
+        part, slope[block.where], penalty[block.where] = block.prior.derivatives(theta[block.where])
         value += part
     return value, slope, penalty
 
 
-def maximise(likelihood: Objective, prior: Prior | None = None, start: np.ndarray | None = None) -> Optimum:
-    """Maximise the log likelihood plus the log of a normal prior (or none).
+def maximise(likelihood: Objective, prior: Prior | Sequence[Block] | None = None, start: np.ndarray | None = None) -> Optimum:
+    """Maximise the log likelihood plus the log of normal priors (or none): of all blocks, or one of the strengths.
 
     Full Newton steps with halving. The Hessian is reused while steps keep shrinking the Newton decrement tenfold:
     on large dense data it costs far more than a gradient.
@@ -91,13 +120,12 @@ def maximise(likelihood: Objective, prior: Prior | None = None, start: np.ndarra
         return _newton(likelihood, prior, start, bar)
 
 
-def _newton(likelihood: Objective, prior: Prior | None, start: np.ndarray | None, bar: track) -> Optimum:
-    bound = likelihood.bound
-    theta = np.zeros(bound.n_params) if start is None else np.array(start, float)
+def _newton(likelihood: Objective, prior: Prior | Sequence[Block] | None, start: np.ndarray | None, bar: track) -> Optimum:
+    theta = np.array(_origin(likelihood) if start is None else start, float)
     value, slope, penalty = _penalised(likelihood, prior, theta)
     factor, information, stale = None, np.zeros((0, 0)), True
     previous, converged, runaway, rough = np.inf, False, False, True
-    scale = max((part.beta for part in likelihood.parts), default=1.0)
+    scale, limit = max((part.beta for part in likelihood.parts), default=1.0), float(getattr(likelihood, "runaway", RUNAWAY))
     for step_count in range(1, MAX_STEPS + 1):  # noqa: B007 (reported after the loop)
         bar.advance()
         if stale or factor is None:
@@ -134,21 +162,25 @@ def _newton(likelihood: Objective, prior: Prior | None, start: np.ndarray | None
             continue
         theta = theta + length * step
         value, slope, penalty = trial
-        if prior is None and np.max(np.abs(theta)) * scale > _RUNAWAY:
+        if prior is None and np.max(np.abs(theta)) * scale > limit:
             break
-    runaway = runaway or bool(np.max(np.abs(theta), initial=0.0) * scale > _RUNAWAY)
+    runaway = runaway or bool(np.max(np.abs(theta), initial=0.0) * scale > limit)
     return Optimum(theta, value, likelihood.information(theta), penalty, converged and not runaway, runaway, step_count)
+
+
+def _origin(likelihood: Objective) -> np.ndarray:
+    return np.array(getattr(likelihood, "origin", np.zeros(likelihood.bound.n_params)), float)
 
 
 def _runs_off(likelihood: Objective, step: np.ndarray) -> bool:
     """Whether a last step is long because the curvature has died away: separable data, not an unidentified direction."""
     if np.max(np.abs(step)) < _LONG_STEP:
         return False
-    start, direction = likelihood.information(np.zeros(len(step))), step / np.linalg.norm(step)
+    start, direction = likelihood.information(_origin(likelihood)), step / np.linalg.norm(step)
     return bool(direction @ start @ direction > 1e-9 * np.trace(start) / len(step))
 
 
-def _penalised(likelihood: Objective, prior: Prior | None, theta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+def _penalised(likelihood: Objective, prior: Prior | Sequence[Block] | None, theta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
     value, slope = likelihood.value_and_gradient(theta)
     extra, extra_slope, penalty = prior_terms(likelihood.bound, theta, prior)
     return value + extra, slope + extra_slope, penalty

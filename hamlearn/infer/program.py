@@ -215,11 +215,10 @@ def _sites(samples: Any) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], 
 def _theta(sites: Mapping[str, np.ndarray], program: Program) -> np.ndarray:
     """Draws of θ ``(chain, draw, n_params)``."""
     bound = program._asked.prepared.likelihood.bound
-    wanted = [(bound.coupling_site, bound.n_coupling_params), ("h", bound.n_field_params)]
+    wanted = [(block.name, block.size) for block in bound.blocks]
     if "theta" in sites:
         parts, wanted = [sites["theta"]], [("theta", bound.n_params)]
     else:
-        wanted = [(name, size) for name, size in wanted if size]
         missing = [name for name, _ in wanted if name not in sites]
         if missing:
             raise HamlearnError(

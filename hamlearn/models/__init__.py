@@ -9,6 +9,7 @@ from hamlearn.arguments import shown
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.models.actions import BoundAction, Flat, PolynomialAction, polynomial_action_from_dict
 from hamlearn.models.autoregressive import Autoregressive, autoregressive_from_dict
+from hamlearn.models.base import Block, BoundFamily, Family
 from hamlearn.models.cluster_expansion import BoundClusterExpansion, ClusterExpansion, clusters_from_dict
 from hamlearn.models.couplings import BoundCouplings, Couplings, couplings_from_dict
 from hamlearn.models.dcl import DCL, dcl_from_dict
@@ -44,7 +45,14 @@ def from_dict(description: dict[str, Any]) -> Any:
     """The model that its ``to_dict`` described."""
     if not isinstance(description, dict):
         raise HamlearnError(f"a model is described by a dictionary, as its to_dict() gives it; got {shown(description)}.")
-    read = _READERS[choice(kind_of(description), _READERS, "kind of model")]
+    kind = kind_of(description)
+    if "class" in description and kind not in Family.kinds:
+        raise HamlearnError(
+            f"this is of a family of models of somebody's own, {kind!r}, and no such class is known here: define or import "
+            f"{shown(description['class'])} first, a class Name(hl.models.Family, kind={kind!r}). Files never name code to be run."
+        )
+    readers = {**_READERS, **{name: one.from_dict for name, one in Family.kinds.items()}}
+    read = readers[choice(kind, readers, "kind of model")]
     try:
         return read(description)
     except HamlearnError:
@@ -56,16 +64,19 @@ def from_dict(description: dict[str, Any]) -> Any:
 __all__ = [
     "DCL",
     "Autoregressive",
+    "Block",
     "BoundAction",
     "BoundClusterExpansion",
     "BoundCouplings",
     "BoundExtensive",
+    "BoundFamily",
     "BoundLocalInteraction",
     "ClusterExpansion",
     "Couplings",
     "Distribution",
     "Extensive",
     "ExtrapolatedAction",
+    "Family",
     "Flat",
     "Flow",
     "Horseshoe",

@@ -15,6 +15,7 @@ import numpy as np
 
 from hamlearn.arguments import shown
 from hamlearn.errors import HamlearnError, choice
+from hamlearn.models.base import Block
 from hamlearn.models.priors import Normal, prior_from_dict, prior_to_dict
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import Space, System
@@ -42,6 +43,10 @@ class Flat:
         import numpyro.distributions as dist
 
         return numpyro.sample(name, dist.ImproperUniform(dist.constraints.real_vector, (), (size,)))
+
+    def sites(self, name: str, values: np.ndarray) -> dict[str, Any]:
+        """Values of the sample sites at which the numbers are `values`."""
+        return {name: values}
 
 
 @dataclass(frozen=True)
@@ -272,19 +277,9 @@ class BoundAction:
         return self.n_full - (self.free.start or 0)
 
     @property
-    def coupling_site(self) -> str:
-        """What θ is called in a NumPyro program: ``c``, the kinetic coefficients before those of powers."""
-        return "c"
-
-    @property
-    def n_coupling_params(self) -> int:
-        """All of θ: the one block of parameters that engines see."""
-        return self.n_params
-
-    @property
-    def n_field_params(self) -> int:
-        """None: θ is one block."""
-        return 0
+    def blocks(self) -> tuple[Block, ...]:
+        """All of θ under one prior: ``c`` in a NumPyro program, the kinetic coefficients before those of powers."""
+        return (Block("c", 0, self.n_params, self.model.prior),)
 
     @property
     def parameter_names(self) -> list[str]:

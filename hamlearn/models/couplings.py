@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hamlearn.errors import HamlearnError, choice
+from hamlearn.models.base import Block
 from hamlearn.models.priors import DEFAULT, Normal, Prior, as_prior, prior_from_dict, prior_to_dict
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import Space, System
@@ -233,9 +234,11 @@ class BoundCouplings:
         return {"site": np.arange(n_sites), "uniform": np.zeros(n_sites, int), None: np.zeros(0, int)}[self.model.fields]
 
     @property
-    def coupling_site(self) -> str:
-        """What coupling strengths are called in a NumPyro program."""
-        return "J"
+    def blocks(self) -> tuple[Block, ...]:
+        """The couplings and the fields, as far as there are any, with their priors."""
+        n, p = self.n_coupling_params, self.n_params
+        found = Block("J", 0, n, self.model.prior), Block("h", n, p, self.model.field_prior, strengths=False)
+        return tuple(block for block in found if block.size)
 
     @property
     def n_coupling_params(self) -> int:
@@ -251,6 +254,22 @@ class BoundCouplings:
     def n_params(self) -> int:
         """Length of θ."""
         return self.n_coupling_params + self.n_field_params
+
+    def heaviest_site(self, there: np.ndarray | None = None) -> float:
+        """Parameters that one site has to bear, at most: a parameter is shared by all sites that it acts on.
+
+        `there` holds the probabilities that couplings exist, where that is not certain.
+        """
+        n_sites, load = self.lattice.n_sites, np.zeros(self.lattice.n_sites)
+        couplings = np.ones(self.n_coupling_params) if there is None else there
+        sizes = couplings.reshape(-1, len(self.pair_basis)).sum(1), np.full(n_sites, len(self.field_basis))
+        groups = np.repeat(self.bond_group, 2), self.field_group
+        for group, sites, size in zip(groups, (self.lattice.bonds.ravel(), np.arange(n_sites)), sizes, strict=True):
+            if len(group):
+                pairs = np.unique(group * n_sites + sites)  # every parameter counts once at a site
+                owner = pairs // n_sites
+                np.add.at(load, pairs % n_sites, (size / np.maximum(np.bincount(owner, minlength=len(size)), 1))[owner])
+        return float(load.max(initial=0.0))
 
     def coefficients(self, theta: Any) -> tuple[Any, Any]:
         """Strengths of every bond ``(..., n_bonds, m)`` and site ``(..., n_sites, l)``; any array library."""

@@ -79,6 +79,10 @@ class Normal:
 
         return numpyro.sample(name, dist.Normal(0.0, self.scale).expand([size]).to_event(1))
 
+    def sites(self, name: str, values: np.ndarray) -> dict[str, Any]:
+        """Values of the sample sites at which the couplings are `values`."""
+        return {name: values}
+
     def draw(self, size: int, generator: np.random.Generator) -> np.ndarray:
         """`size` couplings drawn from the prior."""
         return generator.normal(scale=self.scale, size=size)
@@ -106,6 +110,10 @@ class Laplace:
         import numpyro.distributions as dist
 
         return numpyro.sample(name, dist.Laplace(0.0, self.scale).expand([size]).to_event(1))
+
+    def sites(self, name: str, values: np.ndarray) -> dict[str, Any]:
+        """Values of the sample sites at which the couplings are `values`."""
+        return {name: values}
 
     def draw(self, size: int, generator: np.random.Generator) -> np.ndarray:
         """`size` couplings drawn from the prior."""
@@ -147,6 +155,12 @@ class Horseshoe:
         unit = numpyro.sample(f"{name}_z", dist.Normal(0.0, 1.0).expand([size]).to_event(1))
         scale = overall * local * self.slab / jnp.sqrt(self.slab**2 + (overall * local) ** 2)
         return numpyro.deterministic(name, unit * scale)
+
+    def sites(self, name: str, values: np.ndarray) -> dict[str, Any]:
+        """A point of the non-centred parametrisation near `values`: z moderate, local scales as large as needed."""
+        wanted = np.clip(np.abs(values), 1e-3, 0.9 * self.slab)
+        plain = wanted * self.slab / np.sqrt(self.slab**2 - wanted**2)
+        return {f"{name}_tau": self.global_scale, f"{name}_lambda": plain / self.global_scale, f"{name}_z": np.sign(values) * 1.0}
 
     def draw(self, size: int, generator: np.random.Generator) -> np.ndarray:
         """`size` couplings drawn from the prior."""
@@ -265,6 +279,10 @@ class Distribution:
             )
         return numpyro.sample(name, found.expand([size]).to_event(1))
 
+    def sites(self, name: str, values: np.ndarray) -> dict[str, Any]:
+        """Values of the sample sites at which the couplings are `values`, where these are sites themselves; else none is known."""
+        return {name: values} if self.direct else {}
+
     def draw(self, size: int, generator: np.random.Generator) -> np.ndarray:
         """`size` couplings drawn from the prior."""
         import jax
@@ -306,13 +324,15 @@ def _is_distribution(value: Any) -> bool:
 
 def _arguments(found: Any) -> dict[str, float] | None:
     """The numbers that a distribution is made of, if these are all."""
+    from numpyro.distributions import biject_to
+
     names = [name for name in getattr(type(found), "arg_constraints", {}) if hasattr(found, name)]
     try:
         values = {name: float(getattr(found, name)) for name in names}
         again = type(found)(**values)
     except (TypeError, ValueError, AssertionError):
         return None
-    points = np.array([-1.3, 0.4, 2.1])
+    points = biject_to(found.support)(np.array([-1.3, 0.4, 2.1]))
     return values if np.allclose(np.asarray(again.log_prob(points)), np.asarray(found.log_prob(points)), equal_nan=True) else None
 
 

@@ -7,6 +7,7 @@ from functools import cache, partial
 
 import numpy as np
 import xarray as xr
+from contracts.own import CornerFamily, Corners, Washboard, WashboardFamily
 from posteriors import SQUARE, drawn, glass
 from posteriors import posterior as cached
 
@@ -87,6 +88,17 @@ def _runaway() -> xr.DataTree:
     return LEARN(hl.microstates(fields, space="reals", beta=1.0), hl.models.PolynomialAction((2, 4, 6)), check=False)
 
 
+def _own() -> xr.DataTree:
+    """A family of a user's own, on a lattice that no oracle lists."""
+    data = hl.simulate(Corners(hl.systems.lattice.hypercubic((5, 5)), 0.2, 0.2, 0.1), beta=1.0, draws=200, chains=8, seed=0)
+    return LEARN(data, CornerFamily(), check=False)
+
+
+def _own_reals() -> xr.DataTree:
+    data = hl.simulate(Washboard(hl.systems.lattice.hypercubic(6), 1.0, 0.8, 2.5), beta=1.0, draws=400, chains=8, seed=0)
+    return LEARN(data, WashboardFamily())
+
+
 def _action(hidden: int) -> Callable[[], xr.DataTree]:
     model = hl.models.Autoregressive(hidden=(hidden,))
     return lambda: hl.infer.approximate(TORUS, 0.3, model, engine=hl.infer.Variational(steps=5), seed=0)
@@ -112,12 +124,14 @@ KINDS: dict[str, Callable[[], xr.DataTree]] = {
     "path": lambda: well(10.0),
     "open field": _open_field,
     "nothing confines": _runaway,
+    "a user's own": _own,
+    "a user's own of reals": _own_reals,
     "extrapolated action": lambda: hl.extrapolate([well(10.0), well(20.0)], beta=40.0),
     "extrapolated couplings": lambda: hl.extrapolate(cached("tied"), beta=0.6),
     "joined networks": lambda: hl.extrapolate([networks(5.0, 2), networks(10.0, 2)], beta=6.0),
 }
 
-SLOW = ("NUTS", "consistent")  # seconds of compilation each
+SLOW = ("NUTS", "consistent", "a user's own of reals")  # seconds of compilation each
 
 
 @cache

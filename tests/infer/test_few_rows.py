@@ -13,7 +13,6 @@ from hamlearn.diagnostics.verdict import LEVELS, verdict
 from hamlearn.infer import learn, posteriors
 from hamlearn.infer.engines.gibbs.surrogate import Surrogate
 from hamlearn.infer.engines.gibbs.threshold import detectable
-from hamlearn.infer.families.couplings import heaviest_site
 from hamlearn.models import Couplings, Normal
 from hamlearn.systems import SPINS
 from statistics_budget import assert_within, spend
@@ -110,12 +109,12 @@ def test_nearly_separable_rows_are_covered_by_nuts():
 def test_what_the_worst_site_bears():
     """Half of every bond that ends at a site and its field; a shared parameter by its share; a plain loop agrees."""
     bound = Couplings(TORUS).bind(SPINS, (8, 8))
-    assert heaviest_site(bound) == pytest.approx(4 / 2 + 1)
-    assert heaviest_site(Couplings(TORUS, tie="uniform", fields="uniform").bind(SPINS, (8, 8))) == pytest.approx(2 / 64)
+    assert bound.heaviest_site() == pytest.approx(4 / 2 + 1)
+    assert Couplings(TORUS, tie="uniform", fields="uniform").bind(SPINS, (8, 8)).heaviest_site() == pytest.approx(2 / 64)
     star = Couplings(np.array([[0, k] for k in range(1, 7)]), fields=None).bind(SPINS, (7,))
-    assert heaviest_site(star) == pytest.approx(6 / 2)
-    assert heaviest_site(star, np.array([1.0, 0.5, 0, 0, 0, 0])) == pytest.approx(0.75)
-    assert heaviest_site(Couplings(TORUS, interaction="general").bind(hl.systems.states(3), (8, 8))) == pytest.approx(4 * 4 / 2 + 2)
+    assert star.heaviest_site() == pytest.approx(6 / 2)
+    assert star.heaviest_site(np.array([1.0, 0.5, 0, 0, 0, 0])) == pytest.approx(0.75)
+    assert Couplings(TORUS, interaction="general").bind(hl.systems.states(3), (8, 8)).heaviest_site() == pytest.approx(4 * 4 / 2 + 2)
 
 
 @pytest.mark.parametrize(

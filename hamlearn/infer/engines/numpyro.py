@@ -30,7 +30,6 @@ from hamlearn.errors import HamlearnError
 from hamlearn.infer.calibrate import Calibration
 from hamlearn.infer.likelihoods import Likelihood
 from hamlearn.infer.settings import NUTS
-from hamlearn.models import Horseshoe
 from hamlearn.processes import alone
 from hamlearn.progress import track
 
@@ -64,11 +63,7 @@ def model(likelihood: Likelihood, centre: np.ndarray, transform: np.ndarray | No
     log_density, arrays = likelihood.jax_log_density()
 
     def numpyro_model(data: Any) -> None:
-        parts = []
-        if bound.n_coupling_params:
-            parts.append(bound.model.prior.sample(bound.coupling_site, bound.n_coupling_params))  # type: ignore[union-attr]
-        if bound.n_field_params:
-            parts.append(bound.model.field_prior.sample("h", bound.n_field_params))
+        parts = [block.prior.sample(block.name, block.size) for block in bound.blocks]
         theta = numpyro.deterministic("theta", jnp.concatenate(parts))
         moved = theta if transform is None else centre + transform @ (theta - centre)
         numpyro.factor("likelihood", log_density(moved, data))
@@ -88,43 +83,30 @@ def require_double(what: str) -> None:
 def log_density(likelihood: Likelihood, held: Any, centre: np.ndarray, transform: np.ndarray | None) -> Callable[[Any], Any]:
     """The calibrated log-likelihood plus the log prior as a function of θ, from arrays that :func:`model` gave."""
     bound, log_likelihood = likelihood.bound, likelihood.jax_log_density()[0]
-    n = bound.n_coupling_params
 
     def prior() -> None:
-        if n:
-            bound.model.prior.sample(bound.coupling_site, n)  # type: ignore[union-attr]
-        if bound.n_field_params:
-            bound.model.field_prior.sample("h", bound.n_field_params)
+        for block in bound.blocks:
+            block.prior.sample(block.name, block.size)
 
     def evaluate(theta: Any) -> Any:
         require_double("this program's log density")
-        if not bound.model.prior.direct:
-            raise HamlearnError(
-                f"the prior {bound.model.prior!r} has parameters of its own, so couplings alone have no density: use .model."
-            )
+        if indirect := [block.prior for block in bound.blocks if not block.prior.direct]:
+            raise HamlearnError(f"the prior {indirect[0]!r} has parameters of its own, so couplings alone have no density: use .model.")
         theta = jnp.asarray(theta)
         moved = theta if transform is None else centre + transform @ (theta - centre)
-        values = {bound.coupling_site: theta[:n], "h": theta[n:]}
+        values = {block.name: theta[block.where] for block in bound.blocks}
         with numpyro.handlers.block():
-            value, _ = numpyro.infer.util.log_density(prior, (), {}, {name: one for name, one in values.items() if one.shape[0]})
+            value, _ = numpyro.infer.util.log_density(prior, (), {}, values)
         return value + log_likelihood(moved, jax.tree.map(jnp.asarray, held))
 
     return evaluate
 
 
 def _initial(likelihood: Likelihood, theta: np.ndarray) -> dict[str, Any]:
-    bound, n = likelihood.bound, likelihood.bound.n_coupling_params
-    prior = bound.model.prior
-    values: dict[str, Any] = {"h": theta[n:]} if bound.n_field_params else {}
-    if isinstance(prior, Horseshoe):
-        # A point of the non-centred parametrisation that reproduces θ: z moderate, local scales as large as needed.
-        wanted = np.clip(np.abs(theta[:n]), 1e-3, 0.9 * prior.slab)
-        plain = wanted * prior.slab / np.sqrt(prior.slab**2 - wanted**2)
-        own = {"tau": prior.global_scale, "lambda": plain / prior.global_scale, "z": np.sign(theta[:n]) * 1.0}
-        values |= {f"{bound.coupling_site}_{key}": value for key, value in own.items()}
-    elif n and prior.direct:
-        values[bound.coupling_site] = theta[:n]
-    return values
+    found: dict[str, Any] = {}
+    for block in likelihood.bound.blocks:
+        found |= block.prior.sites(block.name, theta[block.where])
+    return found
 
 
 def run(
@@ -189,9 +171,8 @@ def _compiled(
     function: Callable[..., None], data: Any, likelihood: Likelihood, centre: np.ndarray, settings: NUTS, seed: int, covariance: np.ndarray
 ) -> tuple[Callable[[Any, int, int], Any], Any]:
     """A compiled ``advance(state, most transitions, most gradients)`` and the state that it starts from."""
-    plain = likelihood.bound.model.prior.direct
     bound = likelihood.bound
-    sites = tuple(name for name, size in ((bound.coupling_site, bound.n_coupling_params), ("h", bound.n_field_params)) if size)
+    plain, sites = all(block.prior.direct for block in bound.blocks), tuple(block.name for block in bound.blocks)
     kernel = Kernel(
         function,
         init_strategy=init_to_value(values=jax.tree.map(jnp.asarray, _initial(likelihood, centre))),
@@ -318,11 +299,9 @@ def _attribute(state: Any, where: str) -> Any:
 
 def _scattered(likelihood: Likelihood, centre: np.ndarray, covariance: np.ndarray, chains: int, seed: int) -> dict[str, Any]:
     """Starting points over-dispersed about the normal approximation, so that R̂ can notice chains that disagree."""
-    n = likelihood.bound.n_coupling_params
     root = np.linalg.cholesky((covariance + covariance.T) / 2 + 1e-12 * np.trace(covariance) / len(centre) * np.eye(len(centre)))
     points = centre + 1.5 * np.random.default_rng(seed).normal(size=(chains, len(centre))) @ root.T
-    parts = {likelihood.bound.coupling_site: points[..., :n], "h": points[..., n:]}
-    return {key: jnp.asarray(value) for key, value in parts.items() if value.shape[-1]}
+    return {block.name: jnp.asarray(points[..., block.where]) for block in likelihood.bound.blocks}
 
 
 __all__ = ["STATISTICS", "Samples", "log_density", "model", "require_double", "run"]

@@ -59,6 +59,8 @@ class Kind(Protocol):
 
 def named(kind: str) -> Kind:
     """The kind of that name."""
+    if kind in models.Family.kinds:
+        return cast("Kind", importlib.import_module("hamlearn.infer.families.own"))
     return cast("Kind", importlib.import_module(FAMILIES[choice(kind, FAMILIES, "kind of model")]))
 
 
@@ -90,7 +92,7 @@ def learn(
     kind = getattr(model, "kind", None)
     if isinstance(model, type):
         raise HamlearnError(f"model is the class {model.__name__}; give a model, such as hl.models.{model.__name__}(...).")
-    if not isinstance(kind, str) or kind not in FAMILIES:
+    if not isinstance(kind, str) or (kind not in FAMILIES and not isinstance(model, models.Family)):
         raise HamlearnError(f"model must be one of hamlearn.models, such as hl.models.Couplings(...); got {shown(model)}.")
     require_flag(calibrate, "calibrate")
     if checkpoint is not None:

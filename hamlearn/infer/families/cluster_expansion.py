@@ -138,7 +138,7 @@ def _undetermined(bound: BoundClusterExpansion, detectable: np.ndarray, selected
 
 
 def _bind(data: Any, model: ClusterExpansion) -> tuple[BoundClusterExpansion, list[Observations], list[xr.Dataset]]:
-    bound, parts, sets = observations.bind(data, model)  # type: ignore[arg-type]
+    bound, parts, sets = observations.bind(data, model)
     assert isinstance(bound, BoundClusterExpansion)
     for one in sets:
         _refuse_open(one)

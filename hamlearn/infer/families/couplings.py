@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from typing import Any
@@ -20,10 +20,11 @@ from hamlearn.infer.choose import Choice, choose
 from hamlearn.infer.engines import gibbs
 from hamlearn.infer.likelihoods import NAMES, Likelihood, OneHotLikelihood, RowLikelihood
 from hamlearn.infer.observations import Observations, bind, frozen_sites, mean_beta
-from hamlearn.infer.optimum import Optimum, maximise
+from hamlearn.infer.optimum import Optimum, maximise, normal_blocks
 from hamlearn.infer.scales import widened
 from hamlearn.infer.settings import MAP, NUTS, Engine, Gibbs, LaplaceApproximation, as_engine, require_memory
 from hamlearn.models import BoundCouplings, Couplings, Normal, SpikeSlab
+from hamlearn.models.base import Block, BoundFamily
 from hamlearn.statistics import first_largest, leading
 from hamlearn.systems.base import System
 
@@ -95,14 +96,21 @@ def ask(data: xr.Dataset | Iterable[xr.Dataset], model: Couplings, likelihood: s
 
 def assemble(asked: Asked, result: dict[str, Any], seed: int) -> xr.DataTree:
     """The tree of an answer: draws of θ, the optimum, and the record of how they were made."""
+    record, result = record_of(asked, result, seed), {name: value for name, value in result.items() if name != "record"}
+    bound = asked.prepared.likelihood.bound
+    return posteriors.build(bound, result.pop("theta"), result.pop("point"), record=record, parts=asked.parts, sets=asked.sets, **result)
+
+
+def record_of(asked: Asked, result: dict[str, Any], seed: int) -> dict[str, Any]:
+    """The record of an answer, with how it was asked for."""
     prepared, parts, sets = asked.prepared, asked.parts, asked.sets
     bound = prepared.likelihood.bound
     used, reasons = result["record"].pop("engine_used"), [*prepared.reasons, *asked.stated]
     if "fallback" in result["record"]:
         reasons.append(result["record"].pop("fallback"))
         logger.info("  %s", reasons[-1])
-    record = {
-        **result.pop("record"),
+    return {
+        **result["record"],
         "likelihood": prepared.likelihood.name,
         "composite": prepared.likelihood.composite,
         "engine": {"name": used.name, **asdict(used)},
@@ -115,7 +123,6 @@ def assemble(asked: Asked, result: dict[str, Any], seed: int) -> xr.DataTree:
         "frozen_sites": asked.frozen.tolist(),
         "source": [posteriors.origin(item) for item in sets],
     }
-    return posteriors.build(bound, result.pop("theta"), result.pop("point"), record=record, parts=parts, sets=sets, **result)
 
 
 def draw_systems(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None = None) -> list[System]:
@@ -164,7 +171,7 @@ def answer(
     prepared: Choice, *, calibrate: bool, seed: int, frozen: np.ndarray, checkpoint: str | PathLike[str] | None, run: Any = None
 ) -> dict[str, Any]:
     """The answer of an engine; `run` makes draws in place of NumPyro's NUTS, with the arguments of :func:`.engines.numpyro.run`."""
-    engine, prior = prepared.engine, prepared.likelihood.bound.model.prior
+    engine, prior = prepared.engine, getattr(prepared.likelihood.bound.model, "prior", None)
     if isinstance(prepared.likelihood, OneHotLikelihood | RowLikelihood) and isinstance(engine, MAP):
         if isinstance(prepared.likelihood, OneHotLikelihood) or prepared.likelihood.bound.n_params > large.LIMIT:
             return large.infer(prepared.likelihood, engine, seed, float(sum(part.size for part in prepared.likelihood.parts)))
@@ -189,20 +196,20 @@ def answer(
         assert isinstance(prior, SpikeSlab)
         best = best if usable else maximise(likelihood, Normal())
         return _sparse(likelihood, best, prior, engine, calibrate, seed, spectrum, checkpoint)
-    normal_prior = prior if isinstance(prior, Normal) else Normal()
-    centre = best if usable else maximise(likelihood, normal_prior)
+    normal = normal_blocks(likelihood.bound)
+    centre = best if usable else maximise(likelihood, normal)
     # Multiplying a calibrated likelihood by a prior inverts J, which takes two batches a parameter.
     minimum = 0 if engine.name == "mle" else 2 * likelihood.bound.n_params
     calibration = calibration_room.calibrate(likelihood, centre.theta, centre.information, wanted=calibrate, usable=usable, minimum=minimum)
     record = _record(likelihood, centre, calibration, usable, spectrum)
-    mean, root = _normal(likelihood, centre, calibration, normal_prior if engine.name != "mle" else None, usable)
+    mean, root = _normal(likelihood, centre, calibration, normal if engine.name != "mle" else None, usable)
     if isinstance(engine, NUTS) and prepared.automatic and not _enough_batches(calibration, likelihood.bound.n_params):
         engine = LaplaceApproximation(engine.draws, engine.chains)
         record["fallback"] = "engine laplace instead of nuts: too few independent batches of autocorrelated draws for a calibrated NUTS"
     if isinstance(engine, NUTS):
         return _sample(likelihood, centre, calibration, engine, seed, root, record, checkpoint, run)
     record["engine_used"] = engine
-    record["prior_share"] = ((root**2).sum(1) * _penalty(likelihood.bound, normal_prior)).tolist() if engine.name != "mle" else []
+    record["prior_share"] = ((root**2).sum(1) * _penalty(normal)).tolist() if engine.name != "mle" else []
     return {"theta": _normal_draws(mean, root, calibration.degrees, engine, seed), "point": mean, "record": record}
 
 
@@ -230,11 +237,9 @@ def _sample(
     return sampled(likelihood.bound, samples, centre.theta, engine, record)
 
 
-def sampled(bound: BoundCouplings, samples: Any, point: np.ndarray, engine: Any, record: dict[str, Any]) -> dict[str, Any]:
+def sampled(bound: BoundCouplings | BoundFamily, samples: Any, point: np.ndarray, engine: Any, record: dict[str, Any]) -> dict[str, Any]:
     """Draws made by a sampler as an answer."""
-    prior, n, p = bound.model.prior, bound.n_coupling_params, bound.n_params
-    widths = (prior.scale if isinstance(prior, Normal) else np.inf), bound.model.field_prior.scale
-    scales = np.repeat(widths, (n, p - n))
+    p, scales = bound.n_params, np.concatenate([np.full(block.size, block.scale) for block in bound.blocks])
     shares = (samples.theta.reshape(-1, p).std(0) / scales) ** 2
     record = {**record, "prior_share": shares.tolist(), "engine_used": engine}
     return {"theta": samples.theta, "point": point, "stats": samples.stats, "record": record}
@@ -278,19 +283,19 @@ def _sparse(
     there = draws.included.mean((0, 1))
     found, worth = record["identifiability"], record["calibration"]["ess"]
     found["n_effective"] = float(there.sum()) + likelihood.bound.n_field_params
-    found["data_at_worst_site"] = worth / max(heaviest_site(likelihood.bound, there), 1e-12)
+    found["data_at_worst_site"] = worth / max(likelihood.bound.heaviest_site(there), 1e-12)
     record["findings"] = _undetermined(draws.detectable)
     mean = draws.theta.mean((0, 1))
     return {"theta": draws.theta, "point": mean, "included": draws.included, "hyper": draws.hyper, "record": record}
 
 
 def _normal(
-    likelihood: Likelihood, centre: Optimum, calibration: Calibration, prior: Normal | None, usable: bool
+    likelihood: Likelihood, centre: Optimum, calibration: Calibration, prior: Sequence[Block] | None, usable: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and covariance root of the normal approximation: of the (calibrated) likelihood, times the prior if there is one."""
     if prior is None:
         return centre.theta, calibration.root
-    penalty = _penalty(likelihood.bound, prior)
+    penalty = _penalty(prior)
     if not usable:  # the centre already holds the prior
         return centre.theta, calibration_room.inverse_root(centre.information + np.diag(penalty))
     target: Any = likelihood
@@ -319,10 +324,9 @@ def _normal_draws(mean: np.ndarray, root: np.ndarray, degrees: float, engine: En
     return mean + deviation
 
 
-def _penalty(bound: BoundCouplings, prior: Normal) -> np.ndarray:
+def _penalty(blocks: Sequence[Block]) -> np.ndarray:
     """Prior precision of every parameter."""
-    precisions = [np.full(bound.n_coupling_params, prior.scale**-2.0), np.full(bound.n_field_params, bound.model.field_prior.scale**-2.0)]
-    return np.concatenate(precisions)
+    return np.concatenate([np.full(block.size, block.scale**-2.0) for block in blocks])
 
 
 def _enough_batches(calibration: Calibration, n_params: int) -> bool:
@@ -363,23 +367,6 @@ def _undetermined(detectable: np.ndarray) -> list[dict[str, str]]:
     return [{"severity": "note", "topic": "identifiability", "what": what, "advice": "More data see weaker couplings."}]
 
 
-def heaviest_site(bound: BoundCouplings, there: np.ndarray | None = None) -> float:
-    """Parameters that one site has to bear, at most: a parameter is shared by all sites that it acts on.
-
-    `there` holds the probabilities that couplings exist, where that is not certain.
-    """
-    n_sites, load = bound.lattice.n_sites, np.zeros(bound.lattice.n_sites)
-    couplings = np.ones(bound.n_coupling_params) if there is None else there
-    sizes = couplings.reshape(-1, len(bound.pair_basis)).sum(1), np.full(n_sites, len(bound.field_basis))
-    groups = np.repeat(bound.bond_group, 2), bound.field_group
-    for group, sites, size in zip(groups, (bound.lattice.bonds.ravel(), np.arange(n_sites)), sizes, strict=True):
-        if len(group):
-            pairs = np.unique(group * n_sites + sites)  # every parameter counts once at a site
-            owner = pairs // n_sites
-            np.add.at(load, pairs % n_sites, (size / np.maximum(np.bincount(owner, minlength=len(size)), 1))[owner])
-    return float(load.max(initial=0.0))
-
-
 def _record(likelihood: Likelihood, centre: Optimum, calibration: Calibration, usable: bool, spectrum: _Spectrum) -> dict[str, Any]:
     score, bound = calibration.score, likelihood.bound
     independent = float(sum(part.size for part in likelihood.parts))
@@ -403,6 +390,6 @@ def _record(likelihood: Likelihood, centre: Optimum, calibration: Calibration, u
             "condition": spectrum.condition,
             "unidentified": spectrum.unidentified,
             "data_per_parameter": worth * bound.lattice.n_sites / bound.n_params,
-            "data_at_worst_site": worth / max(heaviest_site(bound), 1e-12),
+            "data_at_worst_site": worth / max(bound.heaviest_site(), 1e-12),
         },
     }

@@ -162,9 +162,15 @@ def from_simulation(systems: Sequence[Any], betas: np.ndarray, wanted: Sequence[
         result = simulate_once(systems, betas, ladder, wanted, seed, draws)
         noisy = len(systems) > 1 and any(np.mean(found.errors**2) > QUIET * np.mean(found.values.var(0)) for found in result.values())
         updates = 2 * 4 * draws * _THIN * len(systems) * len(ladder) * systems[0].lattice.n_sites
-        if not noisy or 4 * updates > _MOST_UPDATES:
+        if not noisy or 4 * updates * _cost(systems[0]) > _MOST_UPDATES:
             return result
         draws *= 4
+
+
+def _cost(system: Any) -> float:
+    """Of updating a site, in units of one that looks at its neighbours only: a system known by its energy is evaluated whole."""
+    local = hasattr(system, "coupling_tables") or isinstance(system, InteractionTables)
+    return 1.0 if local else max(1.0, float(system.lattice.n_sites))
 
 
 def _reweighted(systems: Sequence[Any], betas: np.ndarray, wanted: Sequence[str], seed: int) -> dict[str, Estimates] | None:

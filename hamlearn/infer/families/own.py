@@ -1,0 +1,149 @@
+"""Every :class:`hamlearn.models.Family`: learned from the energies of its systems, whatever they are."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from os import PathLike
+
+import numpy as np
+import xarray as xr
+
+from hamlearn.errors import HamlearnError, choice
+from hamlearn.infer import families, observations, posteriors
+from hamlearn.infer.choose import Choice, check_priors
+from hamlearn.infer.families import couplings
+from hamlearn.infer.likelihoods.energy import NAMES, EnergyLikelihood, affordable
+from hamlearn.infer.observations import Observations
+from hamlearn.infer.settings import NUTS, Engine, LaplaceApproximation, as_engine, require_memory
+from hamlearn.models import Normal
+from hamlearn.models.base import BoundFamily, Family
+from hamlearn.systems.base import System
+from hamlearn.systems.exact.work import OPERATIONS_PER_SECOND
+
+logger = logging.getLogger("hamlearn")
+
+_COMPILING = 4.0  # seconds
+_STEPS = 16  # gradients of a NUTS draw, about
+
+
+def learn(
+    data: xr.Dataset | Iterable[xr.Dataset],
+    model: Family,
+    likelihood: str = "auto",
+    engine: str | Engine = "auto",
+    calibrate: bool = True,
+    seed: int = 0,
+    *,
+    checkpoint: str | PathLike[str] | None = None,
+) -> xr.DataTree:
+    """The posterior of a family's parameters, each under its own name; a bare tree, without a verdict."""
+    choice(likelihood, NAMES, "likelihood of a family")
+    settings, started = as_engine(engine), time.perf_counter()
+    bound, parts, sets = observations.bind(data, model)
+    bound.system(bound.start)  # says what does not fit
+    reasons: list[str] = []
+    chosen = EnergyLikelihood(bound, parts, _likelihood(likelihood, bound, reasons))
+    if chosen.name == "score" and not calibrate:
+        raise HamlearnError("score matching has no natural scale: its error bars come from calibration alone; leave calibrate=True.")
+    reasons.append(f"the action is {'linear in' if chosen.linear else 'no linear function of'} the parameters: {_told(chosen)}")
+    automatic, settings = settings is None, _engine(settings, bound, chosen, reasons)
+    require_memory(settings, bound.n_params)
+    seconds = _seconds(chosen, settings)
+    logger.info("learning %d parameters: %s likelihood, engine %s, about %.3g s", bound.n_params, chosen.name, settings.name, seconds)
+    for reason in reasons:
+        logger.info("  %s", reason)
+    prepared = Choice(chosen, settings, tuple(reasons), seconds, automatic)  # type: ignore[arg-type]
+    asked = couplings.Asked(prepared, parts, sets, observations.frozen_sites(parts), (), started)
+    answer = couplings.answer(prepared, calibrate=calibrate, seed=seed, frozen=np.zeros(0, int), checkpoint=checkpoint)
+    if not answer["record"]["optimum"]["finite"] and chosen.name == "score":
+        raise HamlearnError(
+            "score matching has no optimum here: the data cannot tell some parameters apart, or values hardly vary. Drop or tie parameters."
+        )
+    record = couplings.record_of(asked, answer, seed)
+    theta, point = answer["theta"], answer["point"]
+    groups = {"posterior": _variables(bound, theta), "point": _variables(bound, point), "observed_data": _observed(bound, parts)}
+    if answer.get("stats"):
+        groups["sample_stats"] = xr.Dataset({key: (("chain", "draw"), value) for key, value in answer["stats"].items() if value.ndim == 2})
+    return posteriors.assemble(groups, model=bound.model, space=bound.space, record=record, sets=sets)
+
+
+def _likelihood(wanted: str, bound: BoundFamily, reasons: list[str]) -> str:
+    if wanted != "auto":
+        return wanted
+    if not bound.space.q:
+        reasons.append("likelihood score: matches slopes of the action, no normaliser needed")
+        return "score"
+    if affordable(bound):
+        reasons.append("likelihood exact: all states can be listed")
+        return "exact"
+    reasons.append("likelihood pseudo: too many states to list")
+    return "pseudo"
+
+
+def _told(likelihood: EnergyLikelihood) -> str:
+    return "data are compressed once" if likelihood.linear else "all microstates are gone through at every evaluation"
+
+
+def _engine(wanted: Engine | None, bound: BoundFamily, likelihood: EnergyLikelihood, reasons: list[str]) -> Engine:
+    normal = all(isinstance(block.prior, Normal) for block in bound.blocks)
+    if wanted is None:
+        reasons.append("engine laplace: a few parameters from many rows" if normal else "engine nuts: priors that are not normal")
+        wanted = LaplaceApproximation() if normal else NUTS()
+    for block in bound.blocks:
+        check_priors(block.prior, wanted)
+    if wanted.name == "nuts" and likelihood.name == "score":
+        raise HamlearnError(
+            "score matching has a normal posterior by construction and its loss is no likelihood to sample: use normal priors and "
+            "engine='laplace'."
+        )
+    return wanted
+
+
+def _seconds(likelihood: EnergyLikelihood, engine: Engine) -> float:
+    gradients = 30.0 + 2.0 * likelihood.bound.n_params
+    if isinstance(engine, NUTS):
+        gradients += _STEPS * (engine.draws + engine.warmup) * engine.chains
+    return _COMPILING + gradients * likelihood.operations / OPERATIONS_PER_SECOND
+
+
+def _variables(bound: BoundFamily, theta: np.ndarray) -> xr.Dataset:
+    """Every parameter by its name."""
+    lead = ("chain", "draw")[: theta.ndim - 1]
+    axes = {name: tuple(f"{name}_{axis}" for axis in range(len(shape))) for name, shape in bound.shapes.items()}
+    named = {name: ((*lead, *axes[name]), value) for name, value in bound.values(theta).items()}
+    return xr.Dataset(named, coords={name: np.arange(size) for name, size in zip(lead, theta.shape, strict=False)})
+
+
+def _observed(bound: BoundFamily, parts: list[Observations]) -> xr.Dataset:
+    """Per temperature: how many microstates, and the mean value of every site."""
+    means = []
+    for part in parts:
+        states, weight = observations.flat(part)
+        values = states if bound.space.continuous else bound.space.from_index(states)
+        means.append(weight @ values / weight.sum())
+    coordinates = {"temperature": np.arange(len(parts)), "beta": ("temperature", [part.beta for part in parts])}
+    size = np.array([part.size for part in parts])
+    return xr.Dataset({"mean_value": (("temperature", "site"), np.array(means)), "size": ("temperature", size)}, coords=coordinates)
+
+
+def _bound_of(post: xr.DataTree) -> BoundFamily:
+    found: BoundFamily = posteriors.model_of(post).bind(posteriors.space_of(post), posteriors.site_shape(post))
+    return found
+
+
+def draw_systems(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None = None) -> list[System]:
+    """The family's systems with drawn parameters; on another lattice where the parameters do not belong to one."""
+    bound = _bound_of(post)
+    return [bound.system(theta, shape) for theta in families.spread(parameters(post)[1], n, seed)]
+
+
+def parameters(post: xr.DataTree) -> tuple[list[str], np.ndarray]:
+    """θ: every parameter, arrays element by element."""
+    bound, group = _bound_of(post), post["posterior"].to_dataset()
+    if missing := [name for name in bound.shapes if name not in group]:
+        raise HamlearnError(
+            f"the posterior lacks the parameter {missing[0]!r} of {bound.model!r}: its class has changed since it was learned."
+        )
+    return bound.parameter_names, bound.from_values({name: group[name].values for name in bound.shapes})

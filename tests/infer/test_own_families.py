@@ -1,0 +1,181 @@
+"""Families of a user's own: their likelihoods against loops over states, intervals that cover, and what is refused.
+
+Every verb is asked of them in ``tests/diagnostics/test_every_verb.py``.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+from contracts.own import CornerFamily, Corners, Washboard, WashboardFamily
+from scipy.special import logsumexp
+from scipy.stats import binom
+
+import hamlearn as hl
+from hamlearn.infer.likelihoods.energy import EnergyLikelihood
+from hamlearn.infer.observations import bind
+from hamlearn.infer.optimum import maximise
+from hamlearn.systems import lattice
+from statistics_budget import spend
+
+SQUARE = lattice.hypercubic((3, 2))
+THETA = np.array([0.3, -0.15, 0.25])  # J, h, K
+STATES = np.array(list(itertools.product([-1, 1], repeat=6))).reshape(-1, 3, 2)
+GENERATOR = np.random.default_rng(4)
+ROWS = STATES[GENERATOR.integers(64, size=40)]
+PATHS = GENERATOR.normal(size=(30, 5))
+
+
+def corner_energy(s: np.ndarray, theta: np.ndarray) -> float:
+    """The energy of one microstate, site by site."""
+    total = 0.0
+    for x, y in itertools.product(range(3), range(2)):
+        right, down = s[x, (y + 1) % 2], s[(x + 1) % 3, y]
+        total -= theta[0] * s[x, y] * (right + down) + theta[1] * s[x, y] + theta[2] * s[x, y] * right * down
+    return total
+
+
+def by_loops(name: str, theta: np.ndarray, beta: float = 0.7) -> float:
+    """The objective on ``ROWS``, from single energies."""
+    every = [corner_energy(s, theta) for s in STATES]
+    total = 0.0
+    for s in ROWS:
+        if name == "exact":
+            total -= beta * corner_energy(s, theta) + logsumexp(-beta * np.array(every))
+            continue
+        for site in itertools.product(range(3), range(2)):
+            energies = []
+            for value in (s[site], -s[site]):
+                there = s.copy()
+                there[site] = value
+                energies.append(corner_energy(there, theta))
+            total -= np.log1p(np.exp(-beta * (energies[1] - energies[0])))
+    return total
+
+
+def washboard_by_hand(theta: np.ndarray, beta: float = 0.7) -> float:
+    """−½|∇A|² + ∇²A of ``PATHS``, differentiated by hand."""
+    m, g, k = theta
+    slope = 2 * PATHS - np.roll(PATHS, 1, 1) - np.roll(PATHS, -1, 1) + m * PATHS - g * k * np.sin(k * PATHS)
+    curvature = 2 + m - g * k**2 * np.cos(k * PATHS)
+    return float((-0.5 * (beta * slope) ** 2 + beta * curvature).sum())
+
+
+def likelihood(name: str) -> EnergyLikelihood:
+    if name == "score":
+        bound, parts, _ = bind(hl.microstates(PATHS, space="reals", beta=0.7), WashboardFamily())
+    else:
+        bound, parts, _ = bind(hl.microstates(ROWS, space="spins", beta=0.7), CornerFamily())
+    return EnergyLikelihood(bound, parts, name)
+
+
+def slopes(function: Any, theta: np.ndarray, step: float = 1e-4) -> np.ndarray:
+    """Central differences."""
+    return np.array([(function(theta + step * e) - function(theta - step * e)) / (2 * step) for e in np.eye(len(theta))])
+
+
+@pytest.mark.parametrize("name", ["exact", "pseudo", "score"])
+@pytest.mark.parametrize("compressed", [True, False])
+def test_objectives_are_those_of_loops(name, compressed):
+    found, theta = likelihood(name), THETA if name != "score" else np.array([1.2, 0.4, 1.7])
+    assert found.linear == (name != "score")
+    if not compressed and found.linear:  # the way of families that are not linear
+        import jax
+
+        found.linear = False
+        with jax.enable_x64(True):
+            found._data = [found._chunks(part) for part in found.parts]
+    truth = washboard_by_hand if name == "score" else lambda at: by_loops(name, at)
+    start = theta * 0.5
+    value, gradient = found.value_and_gradient(theta)
+    assert value - found.value_and_gradient(start)[0] == pytest.approx(truth(theta) - truth(start), rel=1e-9)
+    np.testing.assert_allclose(gradient, slopes(truth, theta), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(found.information(theta), -slopes(lambda at: found.value_and_gradient(at)[1], theta), rtol=1e-6, atol=1e-6)
+    scores = found.row_scores(theta)(found.parts[0], found.parts[0].states[0])
+    np.testing.assert_allclose(found.parts[0].weight[0] @ scores, gradient, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["exact", "pseudo"])
+def test_infinite_data_give_the_truth(name):
+    weight = np.exp(-0.7 * np.array([corner_energy(s, THETA) for s in STATES]))
+    data = hl.microstates(STATES, space="spins", beta=0.7, weights=1e6 * weight / weight.sum())
+    bound, parts, _ = bind(data, CornerFamily())
+    np.testing.assert_allclose(maximise(EnergyLikelihood(bound, parts, name)).theta, THETA, atol=1e-8)
+    known, parts, _ = bind(data, CornerFamily(known=0.25))  # K takes no part: nothing can be said of it
+    assert maximise(EnergyLikelihood(known, parts, name)).theta[:2] == pytest.approx(THETA[:2], abs=1e-6)
+
+
+def test_intervals_cover():
+    system, inside, sets = Corners(lattice.hypercubic((3, 3)), 0.25, 0.2, -0.1), np.zeros(3), 40
+    for seed in range(sets):
+        rows = hl.systems.exact.sample(system, 1.0, 300, seed=seed)
+        post = hl.learn(hl.microstates(rows, space="spins", beta=1.0), CornerFamily(), likelihood="pseudo", check=False, seed=seed)
+        low, high = np.quantile([post["posterior"][name].values.ravel() for name in ("J", "h", "K")], [0.05, 0.95], axis=1)
+        inside += (low < [0.25, -0.1, 0.2]) & ([0.25, -0.1, 0.2] < high)
+    for count in inside:  # a share each
+        assert 2 * min(binom.cdf(count, sets, 0.9), binom.sf(count - 1, sets, 0.9)) > spend(), inside
+
+
+@pytest.mark.slow  # NUTS is compiled
+def test_priors_by_name_are_any_of_numpyro():
+    family = CornerFamily(prior={"J": dist.HalfNormal(1.0), "h": hl.models.Normal(0.5)})
+    assert hl.models.from_dict(family.to_dict()).to_dict() == family.to_dict()
+    data = hl.microstates(ROWS, space="spins", beta=0.7)
+    post = hl.learn(data, family, engine=hl.infer.NUTS(draws=60, chains=2, warmup=60), check=False, seed=0)
+    assert np.all(post["posterior"]["J"].values > 0)
+    with pytest.raises(hl.HamlearnError, match="Use engine='nuts'"):
+        hl.learn(data, family, engine="laplace")
+
+
+def test_a_file_of_a_class_that_is_not_there_says_which(tmp_path):
+    data = hl.microstates(ROWS, space="spins", beta=0.7)
+    path = hl.save(hl.learn(data, CornerFamily(), check=False), tmp_path / "own.nc")
+    there = hl.models.Family.kinds.pop(CornerFamily.kind)
+    try:
+        with pytest.raises(hl.HamlearnError, match=r"define or import '.*CornerFamily' first"):
+            hl.load(path)
+    finally:
+        hl.models.Family.kinds[CornerFamily.kind] = there
+    assert hl.load(path)["posterior"]["J"].dims == ("chain", "draw")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Nothing(hl.models.Family):
+    def system(self, lattice: Any) -> Any:
+        return Corners(lattice, 0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Numbers(hl.models.Family):
+    def system(self, lattice: Any, J: Any) -> Any:
+        return Corners(lattice, float(J), 0.0, 0.0)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Elsewhere(hl.models.Family):
+    def system(self, lattice: Any, m: Any) -> Any:
+        return Washboard(lattice, m, 0.0, 0.0)
+
+
+REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "no parameters": (Nothing(), {}, "there is nothing to learn"),
+    "float()": (Numbers(), {}, "use the array library of the states"),
+    "another space": (Elsewhere(), {}, "makes systems of"),
+    "a prior of no parameter": (CornerFamily(prior={"G": hl.models.Normal(1)}), {}, "has no parameter 'G'"),
+    "score matching of spins": (CornerFamily(), {"likelihood": "score"}, "there is 'pseudo'"),
+    "an unknown likelihood": (CornerFamily(), {"likelihood": "rise"}, "likelihood of a family"),
+    "gibbs": (CornerFamily(), {"engine": "gibbs"}, "spike-and-slab"),
+    "the class": (CornerFamily, {}, "give a model"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_refused(case):
+    model, options, words = REFUSED[case]
+    with pytest.raises(hl.HamlearnError, match=words):
+        hl.learn(hl.microstates(ROWS, space="spins", beta=0.7), model, **options)
