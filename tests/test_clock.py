@@ -119,6 +119,7 @@ MAY_READ_THE_CLOCK = {
     "infer/families/autoregressive.py": "seconds in the record",
     "infer/families/extensive.py": "seconds in the record",
     "infer/families/local_interaction.py": "seconds in the record",
+    "infer/families/own.py": "seconds in the record",
     "infer/families/couplings.py": "seconds in the record",
     "infer/densities/approximate.py": "seconds in the record",
     "infer/engines/torch_training.py": "Training(seconds=...), a limit that the user set",
