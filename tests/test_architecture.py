@@ -18,7 +18,20 @@ PACKAGE = Path(__file__).resolve().parents[1] / "hamlearn"
 
 # From the ground up; a file may import from its own room and from rooms below it.
 ROOMS: tuple[tuple[str, ...], ...] = (
-    ("errors", "memory", "arguments", "processes", "compiled", "progress", "interrupts", "storage", "checkpoint", "data", "statistics"),
+    (
+        "errors",
+        "memory",
+        "arguments",
+        "processes",
+        "compiled",
+        "progress",
+        "interrupts",
+        "storage",
+        "checkpoint",
+        "spaces",
+        "data",
+        "statistics",
+    ),
     ("systems",),
     ("models",),
     ("infer",),

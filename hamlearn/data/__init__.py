@@ -11,14 +11,10 @@ Whatever comes in is checked by the same code: arrays, tables and files when mic
 from hamlearn.data.codes import codes_of, recoded
 from hamlearn.data.making import build, microstates
 from hamlearn.data.reading import excerpt, fingerprint, multiplicity, on_disk, open_microstates, rows, split_by_beta
-from hamlearn.data.validation import SCHEMA, admit, admit_one, admit_states, flattened, validate
-from hamlearn.data.values import CONTINUOUS, SPACES, TURN
+from hamlearn.data.validation import SCHEMA, admit, admit_one, admit_states, flattened, space_of, validate
 
 __all__ = [
-    "CONTINUOUS",
     "SCHEMA",
-    "SPACES",
-    "TURN",
     "admit",
     "admit_one",
     "admit_states",
@@ -33,6 +29,7 @@ __all__ = [
     "open_microstates",
     "recoded",
     "rows",
+    "space_of",
     "split_by_beta",
     "validate",
 ]

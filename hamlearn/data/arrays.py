@@ -10,9 +10,9 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.arguments import shown
-from hamlearn.data.values import require_numbers
 from hamlearn.errors import HamlearnError
 from hamlearn.processes import filtering
+from hamlearn.spaces import require_numbers
 
 LEADING = ("beta", "chain", "draw")
 _MISSING = "missing values are not supported: drop those microstates, or fill them in and say so"

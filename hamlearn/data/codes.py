@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.errors import HamlearnError
+from hamlearn.spaces import from_attrs
 
 logger = logging.getLogger("hamlearn")
 
@@ -35,7 +36,7 @@ def codes_of(data: xr.Dataset) -> list[int]:
 def recoded(data: xr.Dataset, codes: Sequence[int]) -> xr.Dataset:
     """The same microstates with their states numbered by `codes`, which must hold every code of theirs."""
     own = codes_of(data)
-    if data.attrs["space"] != "states" or own == list(codes):
+    if not from_attrs(data.attrs).labelled or own == list(codes):
         return data
     missing = sorted(set(own) - set(codes))
     if missing:

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from hamlearn import storage
+from hamlearn import spaces, storage
 from hamlearn.arguments import require_beta, require_flag, shown
 from hamlearn.data.arrays import LEADING, as_array, name_axes, own_beta, own_dims
 from hamlearn.data.codes import without_gaps
 from hamlearn.data.validation import SCHEMA, admit_one, refuse_copied_chains
-from hamlearn.data.values import CONTINUOUS, SPACES, per_row, refuse_repeated_end, to_stored
+from hamlearn.data.values import per_row, refuse_repeated_end
 from hamlearn.errors import HamlearnError, choice
+from hamlearn.spaces import SPINS, Space
 
 
 def microstates(
@@ -37,9 +38,10 @@ def microstates(
     source : array-like, path, or Dataset
         The states. Axis 0 is the draw, all other axes are sites, one chain, unless `dims` says otherwise. A path may
         end in .nc, .zarr, .npz, .npy, .csv (also .csv.gz or zipped), .h5.
-    space : {"spins", "bits", "states", "angles", "reals"}
+    space : {"spins", "bits", "states", "angles", "reals"} or Space
         What the numbers mean: ±1 spins (the default), 0/1 bits (stored as spins, 1 is up), states 0 … q−1, angles in
-        radians in [0, 2π), or real numbers (paths, fields). A file written by hamlearn knows its own.
+        radians in [0, 2π), or real numbers (paths, fields); or a space of :mod:`hamlearn.spaces`, such as
+        ``Spins(magnetization=0)``. A file written by hamlearn knows its own.
     beta : float or sequence of float, optional
         Inverse temperature(s) of the observation. Undeclared, couplings come out as βJ (β is recorded as 1) and
         predictions elsewhere are marked hypothetical.
@@ -97,22 +99,27 @@ def microstates(
     if isinstance(source, xr.DataArray):
         dims, beta, source = own_dims(source, dims), own_beta(source, beta), source.values
     array, names = name_axes(as_array(source), dims)
-    space = choice("spins" if space is None else space, SPACES, "space")
-    if wrap and space != "angles":
-        raise HamlearnError(f"wrap=True reduces angles to [0, 2π); it means nothing for space={space!r}, so leave it out.")
-    values, name, size = to_stored(array, space, q, wrap=wrap)
-    values = values.copy() if np.shares_memory(values, array) else values  # a later change of the array is no change of the data
-    if space in CONTINUOUS:
-        refuse_repeated_end(values, [axis for axis, label in enumerate(names) if label not in LEADING])
     site_dims = [axis for axis in names if axis not in LEADING]
+    given_space, name = (space, space.name) if isinstance(space, Space) else (None, choice(space or SPINS.name, spaces.names(), "space"))
+    if wrap and not (name in spaces.KINDS and spaces.KINDS[name].period):
+        raise HamlearnError(f"wrap=True reduces angles to [0, 2π); it means nothing for space={name!r}, so leave it out.")
+    if given_space is not None and q is not None:
+        raise HamlearnError(f"the space {given_space} says what q is, so q={q} would be ignored; leave it out.")
+    if given_space is None:
+        values, found = spaces.received(array, name, q, wrap=wrap)
+    else:
+        values, found = given_space.validate(array, wrap=wrap, site_axes=len(site_dims)), given_space
+    values = values.copy() if np.shares_memory(values, array) else values  # a later change of the array is no change of the data
+    if found.continuous:
+        refuse_repeated_end(values, [axis for axis, label in enumerate(names) if label not in LEADING])
     if dims is None:
         site_dims = ["site"] if len(site_dims) == 1 else [f"x{index}" for index in range(len(site_dims))]
-    attrs: dict[str, Any] = {"source_space": space, "beta_declared": int(beta is not None)}
-    if name == "states" and q is None:
+    attrs: dict[str, Any] = {"source_space": name, "beta_declared": int(beta is not None)}
+    if q is None and given_space is None and found.labelled:
         values, codes = without_gaps(values)
         attrs |= {} if codes is None else {"codes": json.dumps(codes)}
     made = _assemble(
-        values, beta=1.0 if beta is None else beta, name=name, q=size, site_dims=site_dims, attrs=attrs, counts=counts, weights=weights
+        values, beta=1.0 if beta is None else beta, space=found, site_dims=site_dims, attrs=attrs, counts=counts, weights=weights
     )
     refuse_copied_chains([made])
     return made
@@ -157,7 +164,7 @@ def build(
         else (["site"] if state.ndim == lead + 1 else [f"x{i}" for i in range(state.ndim - lead)])
     )
     given = {"source_space": space.name, "beta_declared": 1, **(attrs or {})}
-    return _assemble(state, beta=beta, name=space.name, q=space.q, site_dims=site_dims, attrs=given, counts=counts, weights=weights)
+    return _assemble(state, beta=beta, space=space, site_dims=site_dims, attrs=given, counts=counts, weights=weights)
 
 
 def _already_said(data: xr.Dataset, given: dict[str, Any]) -> xr.Dataset:
@@ -177,8 +184,7 @@ def _assemble(
     values: np.ndarray,
     *,
     beta: Any,
-    name: str,
-    q: int,
+    space: Space,
     site_dims: list[str],
     attrs: dict[str, Any],
     counts: Any,
@@ -203,5 +209,5 @@ def _assemble(
             dataset[label] = (lead, per_row(given, shape, label + "s"))
     if counts is not None:
         attrs = {**attrs, "independent": 1}  # a histogram has lost the order of its draws
-    dataset.attrs = {"space": name, "q": q, "schema_version": SCHEMA, **attrs}
+    dataset.attrs = {**space.attrs, "schema_version": SCHEMA, **attrs}
     return dataset

@@ -11,7 +11,7 @@ import xarray as xr
 
 from hamlearn import storage
 from hamlearn.data.codes import codes_of, recoded
-from hamlearn.data.validation import flattened, pieces, validate
+from hamlearn.data.validation import flattened, pieces, space_of, validate
 
 
 def open_microstates(path: str | PathLike[str]) -> xr.Dataset:
@@ -70,7 +70,7 @@ def split_by_beta(data: xr.Dataset | Iterable[xr.Dataset]) -> list[xr.Dataset]:
     parts = [part for one in flattened(data) for part in _temperatures(one)]
     if any("codes" in part.attrs for part in parts):
         # Files that lack different codes number their states differently: all of them get the codes that occur in any.
-        codes = sorted({code for part in parts if part.attrs["space"] == "states" for code in codes_of(part)})
+        codes = sorted({code for part in parts if space_of(part).labelled for code in codes_of(part)})
         parts = [recoded(part, codes) for part in parts]
     return parts
 

@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from hamlearn import spaces
 from hamlearn.arguments import require_beta, require_whole, shown
 from hamlearn.data.arrays import as_numbers
-from hamlearn.data.values import SPACES, per_row, refuse_repeated_end, to_stored
+from hamlearn.data.values import per_row, refuse_repeated_end
 from hamlearn.errors import HamlearnError, choice
+from hamlearn.spaces import Space
 
 SCHEMA = 1
 PIECE = 1 << 24  # bytes looked at together
@@ -79,7 +81,7 @@ def admit_states(states: Any, space: Any) -> Any:
     """
     if isinstance(states, xr.Dataset):
         found = admit_one(states)
-        if found.attrs["space"] != space.name:
+        if space_of(found).name != space.name:
             raise HamlearnError(f"these microstates are {found.attrs['space']}, but {space.name} are asked for here.")
         return found
     if isinstance(states, xr.DataTree):
@@ -87,7 +89,21 @@ def admit_states(states: Any, space: Any) -> Any:
     array = as_numbers(states)
     if array.size == 0:
         raise HamlearnError(f"no states were given: the array has shape {array.shape}.")
-    return to_stored(array, space.name, space.q if space.name == "states" else None)[0]
+    return space.validate(array)
+
+
+def space_of(data: xr.Dataset | Iterable[xr.Dataset]) -> Space:
+    """The space of microstates, or of many: that of the most states where some have seen fewer.
+
+    Raises
+    ------
+    HamlearnError
+        If they are of different kinds, or differ in what is fixed.
+    """
+    found = [spaces.from_attrs(one.attrs) for one in flattened(data)]
+    if len({(space.name, *space.constraint.items(), *space.event_shape) for space in found}) > 1:
+        raise HamlearnError(f"the microstates are of different spaces: {', '.join(sorted({str(space) for space in found}))}.")
+    return max(found, key=lambda space: space.q)
 
 
 def flattened(data: Any) -> Iterator[xr.Dataset]:
@@ -144,13 +160,12 @@ def _require_attributes(attrs: Mapping[Any, Any]) -> None:
     schema = attrs.get("schema_version", SCHEMA)
     if require_whole(schema, "the attribute 'schema_version'", 0) > SCHEMA:
         raise HamlearnError(f"written by a newer hamlearn (schema {schema}, this reads {SCHEMA}); upgrade hamlearn to read it.")
-    space = choice(attrs["space"], ("spins", "states", "angles", "reals"), "the attribute 'space'")
+    choice(attrs["space"], tuple(spaces.KINDS), "the attribute 'space'")
     q = require_whole(attrs["q"], "the attribute 'q'", 0)
-    low, high = {"spins": (2, 2), "states": (2, 127)}.get(space, (0, 0))
-    if not low <= q <= high:
-        raise HamlearnError(f"the attribute 'q' of {space} is {low}{f' to {high}' if high > low else ''}; got {q}.")
+    if (own := spaces.from_attrs(attrs)).q != q:
+        raise HamlearnError(f"the attribute 'q' of {own.name} is {own.q}; got {q}.")
     if "source_space" in attrs:
-        choice(attrs["source_space"], SPACES, "the attribute 'source_space'")
+        choice(attrs["source_space"], spaces.names(), "the attribute 'source_space'")
     for name in ("beta_declared", "independent"):
         if name in attrs and attrs[name] not in (0, 1):
             raise HamlearnError(f"the attribute {name!r} is 0 or 1; got {shown(attrs[name])}.")
@@ -187,22 +202,23 @@ def _checked(data: xr.Dataset) -> xr.Dataset:
     for name in ("count", "weight"):
         if name in data:
             per_row(data[name].values, data[name].shape, name + "s")
-    space, q = str(data.attrs["space"]), int(data.attrs["q"])
-    size = None if q == 0 else q
-    state = data["state"]
+    space, state = spaces.from_attrs(data.attrs), data["state"]
+    lead = 3 if "beta" in state.dims else 2
+    site_axes = state.ndim - lead - len(space.event_shape)
     if not state.variable._in_memory:
         for piece in pieces(state):
-            if to_stored(piece, space, size)[0].dtype != piece.dtype:
-                told = f"{space} on disk are stored as int8, floats of continuous spaces as float32 or float64; these are {piece.dtype}."
+            if space.validate(piece, site_axes=site_axes).dtype != piece.dtype:
+                told = (
+                    f"{space.name} on disk are stored as int8, floats of continuous spaces as float32 or float64; these are {piece.dtype}."
+                )
                 raise HamlearnError(f"{told} Load them with hl.microstates(path) and save them anew.")
         return data
     array = state.values
     if np.ma.is_masked(state.variable._data):
         raise HamlearnError("the states hold masked values; missing values are not supported: drop those microstates.")
-    values = to_stored(array, space, size)[0]
-    if q == 0:
-        lead = 3 if "beta" in state.dims else 2
-        refuse_repeated_end(values, list(range(lead, values.ndim)))
+    values = space.validate(array, site_axes=site_axes)
+    if space.continuous:
+        refuse_repeated_end(values, list(range(lead, lead + site_axes)))
     return data if values is array else data.assign(state=(state.dims, values, state.attrs))
 
 

@@ -21,7 +21,7 @@ from hamlearn.errors import HamlearnError
 from hamlearn.infer import observations, posteriors
 from hamlearn.models import Couplings
 from hamlearn.processes import verb
-from hamlearn.systems.base import Space, space_from_name
+from hamlearn.systems.base import Space
 
 MAX_PARAMETERS = 3000
 
@@ -155,7 +155,7 @@ def _held_out(
 
 
 def _space_of(data: xr.Dataset) -> tuple[Space, tuple[int, ...]]:
-    return space_from_name(data.attrs["space"], int(data.attrs["q"])), data["state"].shape[2:]
+    return microstates.space_of(data), data["state"].shape[2:]
 
 
 def _compare(

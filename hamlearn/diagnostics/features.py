@@ -46,7 +46,7 @@ class Features:
     def __post_init__(self) -> None:
         lattice, model = self.bound.lattice, self.bound.model
         self.fitted = self.fitted[: 1 << 15]
-        self.spins = self.bound.space.name == "spins"
+        self.spins = self.bound.space.binary
         self.triples = _triples(self.bound, self.system)
         bonded = np.zeros((lattice.n_sites,) * 2, bool)
         bonded[tuple(lattice.bonds.T)] = bonded[tuple(lattice.bonds.T[::-1])] = True
@@ -218,7 +218,7 @@ def _triples(bound: BoundCouplings, system: System) -> np.ndarray:
                 if i == k:
                     continue
                 # Three spins have no middle: a triangle appears once. Agreements of two bonds do.
-                key = (i, middle, k) if bound.space.name != "spins" else tuple(sorted((i, middle, k)))
+                key = (i, middle, k) if not bound.space.binary else tuple(sorted((i, middle, k)))
                 product = float(strength[bonds[middle, best[first]]] * strength[bonds[middle, best[second]]])
                 found[key] = max(found.get(key, 0.0), product)  # type: ignore[index, arg-type]
     ranked = sorted(found, key=lambda key: (-found[key], key))[:MAX_COLUMNS]

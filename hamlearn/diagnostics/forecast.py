@@ -77,9 +77,7 @@ def _range(post: xr.DataTree, density: bool) -> tuple[float, float]:
 
 def lead(post: xr.DataTree, curves: xr.Dataset) -> str:
     """From what the curves come, what their bands hold and what not, and what the prediction says of itself."""
-    path = (
-        posteriors.space_of(post).name == "reals" and len(posteriors.site_shape(post)) == 1
-    )  # energies of one particle, not per time slice
+    path = posteriors.space_of(post).unbounded and len(posteriors.site_shape(post)) == 1  # energies of one particle, not per time slice
     betas = np.unique(curves["beta"].values)
     where = f"β = {betas[0]:.4g}" + (f" to {betas[-1]:.4g}" if len(betas) > 1 else "")
     sentences = [f"{'Of the particle' if path else 'Per site'}, at {where}, from {draw_systems(post, curves)}."]

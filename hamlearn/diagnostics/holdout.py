@@ -16,7 +16,6 @@ import xarray as xr
 from hamlearn import data as microstates
 from hamlearn.diagnostics import invariants
 from hamlearn.statistics import autocorrelation, integrated_autocorrelation
-from hamlearn.systems.base import space_from_name
 
 MAX_ROWS = 200_000  # microstates a half keeps: bounds time and memory, and 2e5 find a misfit of 0.2 % of a standard deviation
 BLOCKS = 64  # aimed at, a half: their scatter then gives an error bar to 9 %
@@ -101,7 +100,7 @@ def slowest_tau(data: xr.Dataset, *, symmetric: bool = False) -> float:
     if draws < 8:
         return 1.0
     kept = int(min(draws, max(256, _SERIES_VALUES // (chains * (2 * n + 2)))))
-    space = space_from_name(data.attrs["space"], int(data.attrs["q"]))
+    space = microstates.space_of(data)
     series = invariants.series(rows[:, :kept], space, invariant=symmetric)
     found = integrated_autocorrelation(series)
     # The largest of many estimates is above 1 by chance: count only what is significant, by τ itself or by neighbours.
@@ -112,7 +111,7 @@ def slowest_tau(data: xr.Dataset, *, symmetric: bool = False) -> float:
 
 def _in_one_phase(data: xr.Dataset) -> bool:
     """Whether the mean spin (or the mean real number) never changes sign and stays far from zero."""
-    if data.attrs["space"] not in ("spins", "reals"):
+    if not microstates.space_of(data).signed:
         return False
     mean = microstates.rows(data).mean(-1)
     return bool(np.ptp(np.sign(mean)) == 0 and abs(mean.mean()) > 2 * mean.std())

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from hamlearn.diagnostics.symmetry import internal
+from hamlearn import data as microstates
 from hamlearn.models import Couplings
 from hamlearn.systems.base import Space, System
 
@@ -44,7 +44,7 @@ def symmetric(system: System, rows: np.ndarray) -> bool:
     # The probe is moved by one site per row too: data that hold one state only would have no spread to compare with.
     other = np.asarray(system.energy(np.roll(some, 1, axis=-1)), float)
     scale = float(np.std(np.concatenate([before, other]))) or float(np.abs(before).max()) or 1.0
-    moves = internal(system.space)
+    moves = system.space.symmetries()
     found = [np.asarray(system.energy(move(some, np.random.default_rng(0))), float) - before for move in moves.values()]
     return bool(found) and bool(np.max(np.abs(found)) <= _TOLERANCE * scale)
 
@@ -86,9 +86,9 @@ def series(rows: np.ndarray, space: Space, *, invariant: bool) -> np.ndarray:
     chains, draws, _ = rows.shape
     picks = np.linspace(0, chains * draws - 1, REFERENCES + 2).round().astype(int)[1:-1]
     references = rows.reshape(chains * draws, -1)[picks]
-    if space.name == "states":
+    if space.labelled:
         return _of_states(rows, references, space.q, invariant)
-    if space.name == "angles":
+    if space.period is not None:
         return _of_angles(rows, references, invariant)
     values = rows.astype(np.float64)
     mean = values.mean(-1, keepdims=True)
@@ -112,14 +112,9 @@ def turned(data: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
     rng : numpy.random.Generator
         Draws the transformation of every row.
     """
-    state, name, q = data["state"], data.attrs["space"], int(data.attrs["q"])
+    state = data["state"]
     rows = state.shape[:2] + (1,) * (state.ndim - 2)
-    if name == "states":
-        values = (state.values + rng.integers(q, size=rows)) % q
-    elif name == "angles":
-        values = np.mod(state.values + rng.uniform(0, 2 * np.pi, size=rows), 2 * np.pi)
-    else:
-        values = state.values * rng.choice([-1, 1], size=rows)
+    values = microstates.space_of(data).turned(state.values, rng, rows)
     return data.assign(state=(state.dims, values.astype(state.dtype)))
 
 

@@ -110,4 +110,4 @@ def locality(
 def _labelled(rows: np.ndarray, space: Any) -> xr.Dataset:
     from hamlearn import data
 
-    return data.microstates(rows, space=space.name, q=space.q if space.name == "states" else None)
+    return data.microstates(rows, space=space)

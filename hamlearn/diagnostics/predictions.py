@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from hamlearn import data as microstates
 from hamlearn import infer
 from hamlearn.diagnostics.features import Features
 from hamlearn.errors import HamlearnError
@@ -14,7 +15,6 @@ from hamlearn.infer.likelihoods.exact import statistics
 from hamlearn.models import BoundCouplings, Couplings, SpikeSlab
 from hamlearn.statistics import power
 from hamlearn.systems import exact, sampling
-from hamlearn.systems.base import space_from_name
 
 _LISTED = 2e7  # numbers that tables over all states may hold
 _DRAWS = (4_000, 24_000)  # exact or simulated microstates, at least and at most
@@ -56,7 +56,7 @@ def refit(sets: list[xr.Dataset], model: Couplings, *, likelihood: str, draws: i
     HamlearnError
         If there is no finite maximum of the likelihood, so that only the prior would hold some parameters.
     """
-    space = space_from_name(sets[0].attrs["space"], max(int(part.attrs["q"]) for part in sets))
+    space = microstates.space_of(sets)
     bound = model.bind(space, sets[0]["state"].shape[2:])
     if likelihood == "auto":
         oracle = exact.method(bound.system(np.zeros(bound.n_params)))

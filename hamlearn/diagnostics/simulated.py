@@ -22,7 +22,6 @@ from hamlearn.diagnostics.predictive_test import Statistic
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families
 from hamlearn.systems import exact, sampling
-from hamlearn.systems.base import space_from_name
 from hamlearn.systems.sampling.stacks import simulate_stack, stackable
 
 MEMBERS = 48  # their scatter is the uncertainty of a prediction, known to 10 %
@@ -69,7 +68,7 @@ def check(
     sets, seed = microstates.split_by_beta(microstates.admit(data)), require_seed(seed)
     rng = np.random.default_rng(seed)
     if symmetric is None:
-        space = space_from_name(sets[0].attrs["space"], int(sets[0].attrs["q"]))
+        space = microstates.space_of(sets)
         symmetric = invariants.model_is_symmetric(model, space, sets[0]["state"].shape[2:], microstates.rows(sets[0]))
     pieces = [holdout.split(part, rng, tau, symmetric=symmetric) for part in sets]
     lacking = [piece for piece in pieces if isinstance(piece, str)]
@@ -155,7 +154,7 @@ def _prediction_noise(columns: np.ndarray, moved: np.ndarray, rng: np.random.Gen
 
 def _draws(systems: list[Any], beta: float, fitted: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
     """Microstates of every member; fields share one compiled simulation."""
-    if systems[0].space.name != "reals" or exact.method(systems[0]) == "operator" or not stackable(systems):
+    if not systems[0].space.unbounded or exact.method(systems[0]) == "operator" or not stackable(systems):
         return [_draw(system, beta, fitted, rng) for system in systems]
     seed, draws = int(rng.integers(2**31)), _DRAWS // MEMBERS // _CHAINS
     found = simulate_stack(systems, beta, draws=draws, chains=_CHAINS, seed=seed, thin=2)
@@ -216,31 +215,26 @@ class Statistics:
         return np.concatenate([block for *_, block in named], 1)
 
     def _product(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        space = self.system.space
-        if space.name == "angles":
-            return np.cos(first - second)
-        if space.name in ("spins", "reals"):
-            return first.astype(float) * second
-        return (first == second).astype(float)
+        return np.asarray(self.system.space.alike(first, second))
 
     def _order(self, states: np.ndarray) -> dict[str, np.ndarray]:
         flat, space = states.reshape(len(states), -1).astype(float), self.system.space
-        if space.name == "angles":
+        if space.period is not None:
             m = np.hypot(np.cos(flat).mean(1), np.sin(flat).mean(1))
             return {"mean |magnetization|": m, "mean squared magnetization": m**2}
-        if space.name == "reals":
+        if space.unbounded:
             m = np.abs(flat.mean(1))
             return {"mean |average|": m, "mean square": (flat**2).mean(1), "mean fourth power": (flat**4).mean(1)}
-        if space.name == "spins":
+        if space.binary:
             m = np.abs(flat.mean(1))
             return {"magnetization": flat.mean(1), "mean |magnetization|": m, "mean squared magnetization": m**2}
         return {f"share of state {value}": (flat == value).mean(1) for value in range(space.q)}
 
     def _histogrammed(self, states: np.ndarray) -> dict[str, np.ndarray]:
         found = {"the learned energy": np.asarray(self.system.action(states, 1.0), float)}
-        if self.system.space.name == "reals":
+        if self.system.space.unbounded:
             found["the values"] = states.astype(float)
-        elif self.system.space.name == "spins":
+        elif self.system.space.binary:
             found["the number of spins up"] = (states > 0).reshape(len(states), -1).sum(1).astype(float)
         return found
 

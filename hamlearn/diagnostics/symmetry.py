@@ -14,11 +14,10 @@ from hamlearn.data import admit_states
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import families
 from hamlearn.processes import verb
-from hamlearn.systems.base import Space, System, as_site_axes
+from hamlearn.systems.base import System, as_site_axes
 
 PROBES = ("z2", "internal", "translation", "rotation", "reflection", "mirror")
 _MEMBERS = 64  # of a posterior: the error of their mean is an eighth of their scatter
-_TURN = 2 * np.pi
 
 Transform = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
@@ -121,7 +120,7 @@ def symmetry(
 
 def transforms(system: System) -> dict[str, Transform]:
     """Random elements of the symmetry groups that a system's space and lattice have, by probe."""
-    found = internal(system.space)
+    found = system.space.symmetries()
     lattice = system.lattice
     if lattice.kind != "hypercubic" or not lattice.periodic:
         return found
@@ -157,27 +156,6 @@ def _in_groups(move: Transform) -> Transform:
         return np.concatenate([move(part, generator) for part in np.array_split(rows, min(16, len(rows)))])
 
     return moved
-
-
-def internal(space: Space) -> dict[str, Transform]:
-    """Random elements of the groups that act on the values of every site alike: flips, permutations of states, rotations."""
-    if space.name in ("spins", "reals"):
-        return {"z2": lambda rows, generator: -rows}
-    if space.name == "angles":
-
-        def turned(rows: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-            return np.mod(rows + generator.uniform(0.1, _TURN - 0.1, (len(rows),) + (1,) * (rows.ndim - 1)), _TURN)
-
-        return {"internal": turned, "mirror": lambda rows, generator: np.mod(-rows, _TURN)}
-
-    def permuted(rows: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        result = np.empty_like(rows)
-        for part in np.array_split(np.arange(len(rows)), min(16, len(rows))):
-            shift = int(generator.integers(1, space.q))
-            result[part] = (rows[part] + shift) % space.q
-        return result
-
-    return {"internal": permuted}
 
 
 def _judge(violations: np.ndarray, spread: float, tolerance: float) -> tuple[float, float, float]:

@@ -52,8 +52,8 @@ def graph_name(bound: BoundCouplings) -> str:
 def model_name(bound: BoundCouplings) -> str:
     """The family in a sentence."""
     model, q = bound.model, bound.space.q
-    named = {"spins": "±1 spins", "angles": "angles, interaction −J cos(difference)"}
-    kind = named.get(bound.space.name, f"{q} states, {bound.interaction} interaction")
+    named = {"ising": "±1 spins", "xy": "angles, interaction −J cos(difference)"}
+    kind = named.get(bound.interaction, f"{q} states, {bound.interaction} interaction")
     tie = {"bond": "a coupling for every bond", "uniform": "one coupling for all bonds", "distance": "one coupling for every distance"}[
         model.tie
     ]

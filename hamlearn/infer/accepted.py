@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from hamlearn import models
+from hamlearn import models, spaces
 from hamlearn.arguments import require_beta, require_whole, shown
 from hamlearn.errors import HamlearnError
-from hamlearn.systems.base import space_from_name
 
 SCHEMA = 1
 _ATTRIBUTES = ("model", "record", "space", "q", "site_shape", "beta", "beta_declared")
@@ -72,7 +71,8 @@ def admit_posterior(post: Any) -> xr.DataTree:
     hamlearn.errors.HamlearnError: expected a posterior as hl.learn returns it ...; got a NoneType.
     """
     attrs = require_posterior(post).attrs
-    space_from_name(attrs["space"], require_whole(attrs["q"], "the posterior's attribute 'q'", 0) or None)
+    require_whole(attrs["q"], "the posterior's attribute 'q'", 0)
+    spaces.from_attrs(attrs)
     if attrs["beta_declared"] not in (0, 1):
         raise HamlearnError(f"the posterior's attribute 'beta_declared' is 0 or 1; got {shown(attrs['beta_declared'])}.")
     for extent in read_json(post, "site_shape", list):

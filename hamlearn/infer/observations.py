@@ -11,7 +11,7 @@ import xarray as xr
 
 from hamlearn import data as microstate_data
 from hamlearn.errors import HamlearnError
-from hamlearn.systems.base import Space, space_from_name
+from hamlearn.systems.base import Space
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ def bind(data: xr.Dataset | Iterable[xr.Dataset], model: Any) -> tuple[Any, list
     shapes = {part["state"].shape[2:] for part in sets}
     if len({int(np.prod(shape)) for shape in shapes}) > 1:
         raise HamlearnError(f"the data sets have different site axes: {sorted(shapes)}.")
-    space = space_from_name(sets[0].attrs["space"], max(q for _, q in kinds))
+    space = microstate_data.space_of(sets)
     if getattr(model, "interaction", "") == "clock" and "codes" in sets[0].attrs:
         raise HamlearnError(
             f"a clock's states are angles, and the codes {microstate_data.codes_of(sets[0])} have gaps: declare how many states there are, "

@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from hamlearn import models, storage
+from hamlearn import models, spaces, storage
 from hamlearn.arguments import require_path
 from hamlearn.data import fingerprint, multiplicity, recoded
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.accepted import SCHEMA, read_json, require_posterior
 from hamlearn.infer.observations import Observations, flat
 from hamlearn.models import BoundCouplings
-from hamlearn.systems.base import Space, space_from_name
+from hamlearn.systems.base import Space
 
 
 def build(
@@ -95,8 +95,7 @@ def assemble(groups: dict[str, xr.Dataset], *, model: Any, space: Space, record:
         "schema_version": SCHEMA,
         "hamlearn_version": metadata.version("hamlearn"),
         "model": json.dumps(model.to_dict()),
-        "space": space.name,
-        "q": space.q,
+        **space.attrs,
         "site_shape": json.dumps(list(sets[0]["state"].shape[2:])),
         "beta": json.dumps([float(data["beta"]) for data in sets]),
         "beta_declared": int(all(int(data.attrs.get("beta_declared", 0)) for data in sets)),
@@ -264,12 +263,12 @@ def model_of(post: xr.DataTree) -> Any:
 def space_of(post: xr.DataTree) -> Space:
     """The space of the microstates a posterior was learned from."""
     attrs = require_posterior(post).attrs
-    return space_from_name(attrs["space"], int(attrs["q"]))
+    return spaces.from_attrs(attrs)
 
 
 def numbered(post: xr.DataTree, states: Any) -> Any:
     """Microstates with their states numbered as the posterior's are (see the attribute ``codes``); arrays as they are."""
-    if not isinstance(states, xr.Dataset) or states.attrs.get("space") != "states" or post.attrs["space"] != "states":
+    if not isinstance(states, xr.Dataset) or not space_of(post).labelled:
         return states
     codes = json.loads(post.attrs["codes"]) if "codes" in post.attrs else list(range(int(post.attrs["q"])))
     return recoded(states, codes)

@@ -9,12 +9,13 @@ import numpy as np
 import xarray as xr
 
 from hamlearn import data as microstate_data
+from hamlearn.data import space_of
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import slowness, streaming
 from hamlearn.infer.densities.overlap import mass
 from hamlearn.infer.training import Training
 from hamlearn.models import Autoregressive, Flow
-from hamlearn.systems.base import Space, space_from_name
+from hamlearn.systems.base import Space
 
 _LEAST_BLOCKS = 20
 _SEEN = 10_000  # of the held-out microstates on disk, that networks are compared with
@@ -105,8 +106,7 @@ def space_and_shape(sets: list[xr.Dataset]) -> tuple[Space, tuple[int, ...]]:
     found = {(part.attrs["space"], tuple(part["state"].shape[2:])) for part in sets}
     if len(found) > 1:
         raise HamlearnError(f"the data sets differ in space or sites: {sorted(found)}; one density needs one.")
-    name, shape = next(iter(found))
-    return space_from_name(name, max(int(part.attrs["q"]) for part in sets)), shape
+    return space_of(sets), next(iter(found))[1]
 
 
 def _rows(sets: list[xr.Dataset], space: Space, share: float) -> Rows:
@@ -213,7 +213,7 @@ def shown(states: np.ndarray, space: Space) -> np.ndarray:
     sites = states[..., :: -(-states.shape[-1] // _MOST_SITES)]
     if space.q > 2:
         return (sites[..., None] == np.arange(space.q)).reshape(*sites.shape[:2], -1).astype(float)
-    if space.name == "angles":
+    if space.period is not None:
         return np.concatenate([np.cos(sites), np.sin(sites)], -1)
     return 2.0 * sites - 1 if space.q else sites.astype(float)
 

@@ -166,7 +166,7 @@ class PolynomialAction:
 
     def bind(self, space: Space, shape: tuple[int, ...]) -> BoundAction:
         """The family on sites of `shape`: what the likelihoods work with."""
-        if space.name != "reals":
+        if not space.unbounded:
             raise HamlearnError(
                 f"a polynomial action describes real numbers, the data are {space.name}: declare paths and fields with space='reals'."
             )

@@ -110,7 +110,7 @@ class ClusterExpansion:
         HamlearnError
             If the data are no ±1 spins, the window does not fit, or there would be too many terms.
         """
-        if space.name != "spins":
+        if not space.binary:
             raise HamlearnError(
                 f"a cluster expansion is of ±1 spins; these data are {space.name} (q={space.q}). For q states use Couplings."
             )

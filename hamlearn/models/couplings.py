@@ -118,14 +118,14 @@ class Couplings:
             )
         interaction = self.interaction
         if interaction == "auto":
-            interaction = {"spins": "ising", "angles": "xy"}.get(space.name, "general")
-        if space.name == "reals":
+            interaction = space.interaction
+        if not space.interaction:
             raise HamlearnError("couplings describe spins, states and angles; for real fields use hl.models.PolynomialAction.")
-        if (interaction == "xy") != (space.name == "angles"):
+        if (interaction == "xy") != (space.interaction == "xy"):
             raise HamlearnError(f"interaction={interaction!r} does not fit data in space {space.name!r}: angles have the interaction 'xy'.")
         if interaction == "xy" and self.fields is not None:
             raise HamlearnError("couplings of angles are learned without fields: give fields=None.")
-        if (interaction == "ising") != (space.name == "spins"):
+        if (interaction == "ising") != (space.interaction == "ising"):
             raise HamlearnError(
                 f"interaction={interaction!r} does not fit data in space {space.name!r}: "
                 "'ising' is for spins; 'clock', 'potts' and 'general' are for states."

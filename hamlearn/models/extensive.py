@@ -11,11 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hamlearn import spaces
 from hamlearn.arguments import require_whole, require_words, shown
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.models import dense
 from hamlearn.statistics import power
-from hamlearn.systems.base import Space, System, as_site_axes, space_from_name
+from hamlearn.systems.base import Space, System, as_site_axes
 from hamlearn.systems.interaction_tables import MAX_TABLE, InteractionTables, tile_sites
 from hamlearn.systems.lattice import Lattice, hypercubic
 from hamlearn.systems.parametric import ParametricSystem
@@ -140,7 +141,7 @@ class Extensive:
         extent = self.focus + 2 * self.context
         if space.continuous:
             raise HamlearnError(f"Extensive is shown the states of discrete sites (spins, states); {space.name} are continuous.")
-        if "z2" in self.symmetry and space.name != "spins":
+        if "z2" in self.symmetry and not space.binary:
             raise HamlearnError(f"symmetry 'z2' is the flip of spins; the sites hold {space.name}.")
         if any(size % self.focus or size < extent for size in shape):
             raise HamlearnError(
@@ -330,13 +331,13 @@ class ExtensiveEnergy(ParametricSystem, kind="extensive", structure=("bound",)):
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready description."""
         weights = {name: np.asarray(value).tolist() for name, value in self.weights.items()}
-        space = {"space": self.space.name, "q": self.space.q}
+        space = self.space.attrs
         return {"kind": self.kind, "model": self.bound.model.to_dict(), "shape": list(self.bound.shape), **space, "weights": weights}
 
     @classmethod
     def from_dict(cls, description: Mapping[str, Any]) -> ExtensiveEnergy:
         """The energy that :meth:`to_dict` described."""
-        space = space_from_name(description["space"], description["q"])
+        space = spaces.from_attrs(description)
         bound = extensive_from_dict(description["model"]).bind(space, description["shape"])
         return cls(bound, {name: np.asarray(value, np.float32) for name, value in description["weights"].items()})
 

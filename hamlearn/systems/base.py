@@ -1,98 +1,21 @@
-"""What a microstate is (spaces) and what every system offers (the protocol)."""
+"""What every system offers (the protocol), and what systems share; the spaces of their sites are :mod:`hamlearn.spaces`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from array_api_compat import array_namespace
 
-from hamlearn.arguments import require_beta, require_whole, shown
-from hamlearn.errors import HamlearnError, choice
+from hamlearn.arguments import require_beta, shown
+from hamlearn.errors import HamlearnError
+from hamlearn.spaces import ANGLES as ANGLES
+from hamlearn.spaces import REALS as REALS
+from hamlearn.spaces import SPINS as SPINS
+from hamlearn.spaces import Space as Space
+from hamlearn.spaces import space_from_name as space_from_name
+from hamlearn.spaces import states as states
 from hamlearn.systems.lattice import Lattice
-
-
-@dataclass(frozen=True)
-class Space:
-    """The values one site can take: ±1 spins, the states 0 … q−1, angles in [0, 2π), or real numbers.
-
-    Attributes
-    ----------
-    name : str
-        ``"spins"``, ``"states"``, ``"angles"`` or ``"reals"``.
-    q : int
-        Number of values; 0 where they are continuous (angles, reals).
-
-    Examples
-    --------
-    >>> from hamlearn.systems import ANGLES, SPINS, states
-    >>> SPINS.values
-    array([-1,  1], dtype=int8)
-    >>> states(3).values
-    array([0, 1, 2], dtype=int8)
-    >>> ANGLES.continuous
-    True
-    """
-
-    name: str
-    q: int
-
-    @property
-    def continuous(self) -> bool:
-        """Whether a site takes real values (angles, reals): densities rather than probabilities."""
-        return self.q == 0
-
-    @property
-    def values(self) -> np.ndarray:
-        """The allowed values in ascending order, shape ``(q,)``.
-
-        Raises
-        ------
-        HamlearnError
-            If the space is continuous: its values cannot be listed.
-        """
-        self._require_discrete("a list of values")
-        return np.array([-1, 1], np.int8) if self.name == "spins" else np.arange(self.q, dtype=np.int8)
-
-    def index(self, states: Any) -> Any:
-        """Index of each state in :attr:`values` (what tables are indexed with)."""
-        self._require_discrete("indices into a table")
-        states = np.asarray(states) if isinstance(states, list | tuple) else states
-        return (states + 1) // 2 if self.name == "spins" else states
-
-    def from_index(self, index: np.ndarray) -> np.ndarray:
-        """Inverse of :meth:`index`."""
-        return self.values[np.asarray(index)]
-
-    def _require_discrete(self, what: str) -> None:
-        if self.continuous:
-            raise HamlearnError(f"the space of {self.name} is continuous and has no {what}; this needs spins or states 0 … q−1.")
-
-
-SPINS = Space("spins", 2)
-ANGLES = Space("angles", 0)
-"""Angles in radians, in [0, 2π)."""
-REALS = Space("reals", 0)
-"""Real numbers: paths and fields."""
-
-
-def states(q: int) -> Space:
-    """The space {0 … q−1}."""
-    if not 2 <= require_whole(q, "q") <= 127:
-        raise HamlearnError(f"states need 2 <= q <= 127; got q={q}.")
-    return Space("states", int(q))
-
-
-def space_from_name(name: str, q: int | None = None) -> Space:
-    """The space called `name`: ``"spins"``, ``"angles"``, ``"reals"``, or ``"states"`` with `q`."""
-    named = {space.name: space for space in (SPINS, ANGLES, REALS)}
-    choice(name, ("spins", "states", "angles", "reals"), "space")
-    if name in named:
-        return named[name]
-    if q is None:
-        raise HamlearnError("space='states' needs q, the number of states; for example q=3.")
-    return states(q)
 
 
 @runtime_checkable

@@ -73,7 +73,7 @@ class LearnedDensity:
 
     def to_dict(self) -> dict[str, Any]:
         """What it is and the fingerprint of its weights (they stay with the posterior: too many for a description)."""
-        return {"kind": "density", "lattice": self.lattice.to_dict(), "space": self.space.name, "q": self.space.q, "beta": self.beta} | {
+        return {"kind": "density", "lattice": self.lattice.to_dict(), **self.space.attrs, "beta": self.beta} | {
             "description": self.description or {}
         }
 

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
+from hamlearn import spaces
 from hamlearn.errors import HamlearnError
 from hamlearn.systems import lattice as lattices
-from hamlearn.systems.base import SPINS, Space, as_site_axes, space_from_name
+from hamlearn.systems.base import SPINS, Space, as_site_axes
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.parametric import ParametricSystem, parameter
 
@@ -134,7 +135,7 @@ class InteractionTables(ParametricSystem, kind="interaction_tables", structure=(
         states = np.asarray(states) if isinstance(states, list | tuple) else states
         xp = array_namespace(states)
         flat = as_site_axes(states, self.lattice.shape)
-        digits = xp.astype((flat + 1) / 2 if self.space.name == "spins" else flat, xp.int32)
+        digits = xp.astype((flat + 1) / 2 if self.space.binary else flat, xp.int32)
         tiles, n = self.tile_sites.shape
         lead = tuple(flat.shape[:-1])
         codes = xp.zeros((*lead, tiles), dtype=xp.int32)
@@ -166,14 +167,13 @@ class InteractionTables(ParametricSystem, kind="interaction_tables", structure=(
             "window": list(self.window),
             "stride": list(self.stride),
             "tables": self.tables.tolist(),
-            "space": self.space.name,
-            "q": self.space.q,
+            **self.space.attrs,
         }
 
     @classmethod
     def from_dict(cls, description: Mapping[str, Any]) -> InteractionTables:
         """The system that :meth:`to_dict` described."""
-        space = space_from_name(description["space"], description["q"])
+        space = spaces.from_attrs(description)
         shape, window, stride = (tuple(description[key]) for key in ("shape", "window", "stride"))
         return cls(shape, window, description["tables"], stride, space, name=description["name"])
 

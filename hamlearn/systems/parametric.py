@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Self
 import jax
 import numpy as np
 
+from hamlearn import spaces
 from hamlearn.systems import lattice as lattices
-from hamlearn.systems.base import Space
 
 
 class Parametric:
@@ -112,7 +112,7 @@ class ParametricSystem(Parametric):
         if "lattice" in given:
             given["lattice"] = lattices.from_dict(given["lattice"])
         if "space" in given:
-            given["space"] = Space(given["space"]["name"], given["space"]["q"])
+            given["space"] = spaces.from_dict(given["space"])
         return cls(**given)
 
 
@@ -126,8 +126,6 @@ _DATA = (int, float, np.ndarray, np.generic, jax.Array)
 
 def described(value: Any) -> Any:
     """A field's value for JSON."""
-    if isinstance(value, Space):
-        return {"name": value.name, "q": value.q}
     if hasattr(value, "to_dict"):
         return value.to_dict()
     if isinstance(value, tuple | list):

@@ -71,7 +71,7 @@ def find(view: View) -> list[Signal]:
     if view.space.continuous or (not view.ordered and view.counts is None):
         return []
     tau = holdout.slowest_tau(view.data) if view.ordered else 1.0
-    for flips in (False, True) if view.symmetric and view.space.name == "spins" else (False,):
+    for flips in (False, True) if view.symmetric and view.space.binary else (False,):
         found = _common_factor(view, tau, flips) or _excess(view, tau, flips)
         if found is not None:
             return [found]

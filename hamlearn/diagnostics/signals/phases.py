@@ -23,7 +23,7 @@ _ROWS = 500
 
 def find(view: View) -> list[Signal]:
     """A finding if all rows have one sign of m although the posterior gives the opposite sign a share that should have shown."""
-    if view.space.name != "spins" or view.symmetric:
+    if not view.space.binary or view.symmetric:
         return []
     mean = view.rows.mean(-1)
     typical = float(np.median(mean))

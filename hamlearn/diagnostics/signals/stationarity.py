@@ -99,7 +99,7 @@ def watched(view: View) -> Named:
         columns.append(order)
     names += [f"pair {i}–{j}" for i, j in pairs]
     columns += [_product(view, int(i), int(j)) for i, j in pairs]
-    if not view.symmetric and view.space.name != "angles":
+    if not view.symmetric and view.space.period is None:
         sites = np.linspace(0, n - 1, min(n, MAX_SERIES, limit)).round().astype(int)
         names += [f"site {site}" for site in sites]
         columns += [view.rows[..., site].astype(float) for site in sites]
@@ -116,22 +116,12 @@ def _pairs(view: View) -> np.ndarray:
 
 def _product(view: View, i: int, j: int) -> np.ndarray:
     left, right = view.rows[..., i], view.rows[..., j]
-    if view.space.name == "states":
-        return (left == right).astype(float)
-    if view.space.name == "angles":
-        return np.cos(left - right)
-    return left.astype(float) * right
+    return np.asarray(view.space.alike(left, right))
 
 
 def _order(view: View) -> tuple[np.ndarray | None, np.ndarray]:
     """The order parameter ``(chain, draw)`` and its magnitude."""
-    if view.space.name == "states":
-        shares = np.stack([(view.rows == value).mean(-1) for value in range(view.space.q)])
-        return None, shares.max(0)
-    if view.space.name == "angles":
-        return None, np.abs(np.exp(1j * view.rows).mean(-1))
-    mean = view.rows.mean(-1)
-    return mean, np.abs(mean)
+    return view.rows.mean(-1) if view.space.signed else None, view.space.magnitude(view.rows)
 
 
 def _bands(series: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -163,7 +163,7 @@ def start_from_couplings(density: Symmetrised, system: Pairwise, beta: float) ->
 
     Masked to earlier sites by the density itself; the network learns what the sites still to be drawn add.
     """
-    if density.kind != "spins" or density.linear is None:
+    if not density.space.binary or density.linear is None:
         return
     coupling = np.zeros((density.n, density.n))
     np.add.at(coupling, tuple(system.lattice.bonds.T), system.J)

@@ -112,7 +112,7 @@ def extrapolate(posts: xr.DataTree | Sequence[xr.DataTree], beta: float, *, fixe
         return _couplings(given, float(target), seed)
     from hamlearn.infer.families import extrapolated
 
-    path = posteriors.space_of(given[0]).name == "reals" and len(posteriors.site_shape(given[0])) == 1
+    path = posteriors.space_of(given[0]).unbounded and len(posteriors.site_shape(given[0])) == 1
     if names[0] not in extrapolated.DENSITIES and not path:
         return _relabelled(given, float(target), seed)
     return extrapolated.join(given, float(target), seed)

@@ -91,7 +91,7 @@ def annealed(states: np.ndarray, before: Action, after: Action, space: Space, se
     generator = np.random.default_rng(seed)
     states = np.array(states)
     first, last = np.asarray(before(states), float), np.asarray(after(states), float)
-    centre, width = (float(states.mean()), float(states.std())) if space.name == "reals" else (0.0, 1.0)
+    centre, width = (float(states.mean()), float(states.std())) if space.unbounded else (0.0, 1.0)
     for share in np.linspace(0, 1, _LEVELS + 1)[1:]:
         kept = _resampled((first - last) / _LEVELS, generator)
         states, first, last = states[kept], first[kept], last[kept]
@@ -116,7 +116,7 @@ def _proposal(states: np.ndarray, space: Space, generator: np.random.Generator, 
     """States with a few sites changed, symmetrically: as likely back as forth."""
     rows, sites = len(states), states.reshape(len(states), -1)
     n = sites.shape[1]
-    if space.name == "reals" and stretch:
+    if space.unbounded and stretch:
         start, length = generator.integers(n, size=(rows, 1)), np.ceil((n / 2) ** generator.uniform(size=(rows, 1)))
         inside = (np.arange(n) - start) % n < length
         return np.where(inside, 2 * centre - sites, sites).reshape(states.shape)
@@ -126,4 +126,4 @@ def _proposal(states: np.ndarray, space: Space, generator: np.random.Generator, 
         return np.where(chosen, other, sites).reshape(states.shape)
     size = width * generator.choice([0.2, 0.5, 1.0], size=(rows, 1))
     moved = sites + chosen * size * generator.normal(size=sites.shape)
-    return (np.mod(moved, 2 * np.pi) if space.name == "angles" else moved).reshape(states.shape)
+    return np.asarray(space.wrap(moved)).reshape(states.shape)

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from hamlearn import data as microstate_data
+from hamlearn.data import space_of
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import calibrate as calibration_room
 from hamlearn.infer import families, posteriors
@@ -24,7 +25,7 @@ from hamlearn.infer.observations import Observations
 from hamlearn.infer.settings import NUTS, Engine, Gibbs, LaplaceApproximation, as_engine, require_memory
 from hamlearn.models import Normal
 from hamlearn.models.actions import BoundAction, PolynomialAction, Scales, percent
-from hamlearn.systems.base import System, space_from_name
+from hamlearn.systems.base import System
 
 logger = logging.getLogger("hamlearn")
 
@@ -102,7 +103,7 @@ def bind(
             f"the data sets have different site axes {shapes}: their lattice spacings would be mixed. "
             "Learn each by itself; hl.extrapolate joins posteriors with one spacing."
         )
-    space = space_from_name(str(sets[0].attrs["space"]), int(sets[0].attrs["q"]))
+    space = space_of(sets)
     bound = model.bind(space, shapes[0])
     widths, reasons = [_spacing(part, bound) for part in sets], []
     if bound.family == "path":

@@ -14,6 +14,7 @@ import xarray as xr
 
 from hamlearn import data as microstate_data
 from hamlearn import statistics
+from hamlearn.data import space_of
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import posteriors
 from hamlearn.infer.families import autoregressive, extensive
@@ -24,7 +25,7 @@ from hamlearn.infer.training import Training, as_settings
 from hamlearn.models.autoregressive import Autoregressive, autoregressive_from_dict
 from hamlearn.models.dcl import DCL
 from hamlearn.models.extensive import BoundExtensive, Weights
-from hamlearn.systems.base import System, space_from_name
+from hamlearn.systems.base import System
 
 if TYPE_CHECKING:
     from hamlearn.models.autoregressive.evaluate import Evaluator
@@ -54,7 +55,7 @@ def learn(data: xr.Dataset | Iterable[xr.Dataset], model: DCL, *, likelihood: st
     sets = microstate_data.split_by_beta(data)
     if len(sets) > 1:
         raise HamlearnError(f"DCL learns from one temperature; the data hold {len(sets)}. Learn each by itself, or use LocalInteraction.")
-    space = space_from_name(str(sets[0].attrs["space"]), int(sets[0].attrs["q"]))
+    space = space_of(sets)
     bound = model.extensive.bind(space, sets[0]["state"].shape[2:])  # refuses what cannot be distilled before anything is trained
     as_settings(engine, Training)  # no posterior of weights: members get their scatter from the data, after the distillation
     density = autoregressive.learn(sets, model.autoregressive, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed)

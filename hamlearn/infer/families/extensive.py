@@ -22,7 +22,7 @@ from hamlearn.infer import families, posteriors
 from hamlearn.infer.training import Training, as_settings
 from hamlearn.models.extensive import BoundExtensive, Extensive, Weights
 from hamlearn.processes import verb
-from hamlearn.systems.base import System, space_from_name
+from hamlearn.systems.base import System
 
 logger = logging.getLogger("hamlearn")
 
@@ -101,14 +101,14 @@ def distill(
     model = Extensive() if model is None else model
     settings = Training(epochs=60, batch=256, weight_decay=1e-6) if engine == "auto" else as_settings(engine, Training)
     if isinstance(energies, System):
-        space, q = space or energies.space.name, (q or energies.space.q) if energies.space.name == "states" else q
+        space, q = space or energies.space.name, (q or energies.space.q) if energies.space.labelled else q
     data = (
         microstate_data.admit_one(states)
         if isinstance(states, xr.Dataset)
         else microstate_data.microstates(states, space=space, beta=beta, q=q)
     )
     sets = microstate_data.split_by_beta(data)
-    bound = model.bind(space_from_name(str(sets[0].attrs["space"]), int(sets[0].attrs["q"])), sets[0]["state"].shape[2:])
+    bound = model.bind(microstate_data.space_of(sets), sets[0]["state"].shape[2:])
     values = np.concatenate([microstate_data.rows(part).reshape(-1, int(np.prod(bound.shape))) for part in sets])
     labels = _labels(energies, values.reshape(-1, *bound.shape), model.outputs)
     fits = _fit(bound, values, labels, settings, seed)

@@ -34,7 +34,7 @@ def join(posts: list[xr.DataTree], beta: float, seed: int, states: np.ndarray | 
     """
     betas = [_single_beta(post) for post in posts]
     shapes = {posteriors.site_shape(post) for post in posts}
-    path = posteriors.space_of(posts[0]).name == "reals" and len(posteriors.site_shape(posts[0])) == 1
+    path = posteriors.space_of(posts[0]).unbounded and len(posteriors.site_shape(posts[0])) == 1
     if len(shapes) > 1:
         raise HamlearnError(
             f"mixed lattice spacings: the densities live on different sites {sorted(shapes)}; the identity needs one number of time slices."

@@ -29,7 +29,7 @@ from hamlearn.infer.thinning import thinned
 from hamlearn.models import dense
 from hamlearn.models.local_interaction import BoundLocalInteraction, LocalInteraction
 from hamlearn.progress import track
-from hamlearn.systems.base import System, space_from_name
+from hamlearn.systems.base import System
 
 logger = logging.getLogger("hamlearn")
 
@@ -110,8 +110,7 @@ def bind(
     kinds_of_sets = sorted({(str(part.attrs["space"]), int(part.attrs["q"]), tuple(part["state"].shape[2:])) for part in sets})
     if len(kinds_of_sets) > 1:
         raise HamlearnError(f"the data sets have different spaces or site axes: {kinds_of_sets}. Learn each by itself.")
-    name, q, shape = kinds_of_sets[0]
-    bound = model.bind(space_from_name(name, q), shape)
+    bound = model.bind(microstate_data.space_of(sets), kinds_of_sets[0][2])
     parts = []
     for one in sets:
         weight, weighted = microstate_data.multiplicity(one)

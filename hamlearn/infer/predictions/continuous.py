@@ -93,7 +93,7 @@ def estimates(
 def _known(post: xr.DataTree, system: Any) -> tuple[str, ...]:
     if isinstance(system, Path):
         return PATH
-    if posteriors.space_of(post).name == "angles":
+    if posteriors.space_of(post).period is not None:
         return ANGLES if isinstance(system, XY) else tuple(name for name in ANGLES if name != "helicity")
     return JOINED if len(posteriors.site_shape(post)) == 1 else FIELDS
 
@@ -183,7 +183,7 @@ def _simulated(
     rows: list[list[dict[str, np.ndarray]]] = []
     if all(isinstance(system, LearnedDensity) for system in systems):
         return direct(systems, betas, names, seed, _observed)
-    if systems[0].space.name == "reals" and stackable(systems):
+    if systems[0].space.unbounded and stackable(systems):
         used, states = "hmc", simulate_stack(systems, betas, draws=_DRAWS, chains=_CHAINS, seed=seed)
         for system, here in zip(systems, states, strict=True):
             rows.append([{name: _observed(name, system, x, float(beta)) for name in names} for x, beta in zip(here, betas, strict=True)])
@@ -218,7 +218,7 @@ def _estimate(name: str, system: Any, states: np.ndarray, beta: float) -> float:
 
 def _order(system: Any, states: np.ndarray) -> np.ndarray:
     flat = states.reshape(len(states), -1)
-    return np.abs(np.exp(1j * flat).mean(1)) if system.space.name == "angles" else np.abs(flat.mean(1))
+    return np.asarray(system.space.magnitude(flat))
 
 
 _ESTIMATORS: dict[str, Callable[[Any, np.ndarray, float], Any]] = {

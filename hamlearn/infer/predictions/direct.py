@@ -45,7 +45,7 @@ def direct(systems: Sequence[LearnedDensity], betas: np.ndarray, names: Sequence
     """
     distinct = list({id(system.log_prob.__self__): system for system in systems}.values())  # type: ignore[attr-defined]
     for system in distinct:
-        if system.space.name == "reals" and len(system.lattice.shape) == 1 and not system.conditioned and np.any(betas != system.beta):
+        if system.space.unbounded and len(system.lattice.shape) == 1 and not system.conditioned and np.any(betas != system.beta):
             other = float(betas[betas != system.beta][0])
             raise HamlearnError(
                 f"a density of paths knows beta = {system.beta:g} only: its action at {other:g} has another mixture of kinetic and "

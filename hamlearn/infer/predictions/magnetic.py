@@ -71,7 +71,7 @@ def _columns(system: Any, correlate: bool) -> np.ndarray:
         m = np.abs(order(states, system))
         one = [m[:, None], m[:, None] ** 2]
         if correlate:
-            q = None if space.name == "spins" else space.q
+            q = None if space.binary else space.q
             one.append(np.asarray(observables.correlation(states, lattice, q), float).reshape(len(states), -1))
         rows.append(np.concatenate(one, 1))
     return np.concatenate(rows)
@@ -96,7 +96,7 @@ def _weights_of(key: LatticeKey, q: int) -> Callable[..., Any]:
 
 def order(states: np.ndarray, system: Any) -> np.ndarray:
     """Signed magnetization of spins, order parameter of q-state models, per draw."""
-    if system.space.name == "spins":
+    if system.space.binary:
         return np.asarray(observables.magnetization(states, system.lattice))
     return np.asarray(observables.potts_order_parameter(states, system.space.q, system.lattice))
 

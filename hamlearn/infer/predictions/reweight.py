@@ -83,7 +83,7 @@ def _one(system: LearnedDensity, one: Evaluator, betas: np.ndarray, wanted: Sequ
             log_q = one.log_prob(states, beta)
             columns = {"energy": np.asarray(system.energy(states), float), "order": _order(states, system)}
             if "correlation" in wanted:
-                q = None if system.space.name == "spins" else system.space.q
+                q = None if system.space.binary else system.space.q
                 columns["correlation"] = np.asarray(observables.correlation(states, system.lattice, q)).reshape(len(states), -1)
         draws.append(_Draws(log_q, columns, np.zeros(_DRAWS) if one.conditioned else None, beta, system))
     same = lambda log_q: log_q
@@ -174,6 +174,6 @@ def _estimate(name: str, log_w: np.ndarray, columns: dict[str, np.ndarray], beta
 
 
 def _order(states: np.ndarray, system: LearnedDensity) -> np.ndarray:
-    if system.space.name == "spins":
+    if system.space.binary:
         return np.asarray(observables.magnetization(states, system.lattice))
     return np.asarray(observables.potts_order_parameter(states, system.space.q, system.lattice))

@@ -136,7 +136,7 @@ def _observe(states: np.ndarray, system: Any, beta: float, wanted: Sequence[str]
 
 def _estimate(states: np.ndarray, system: Any, beta: float, name: str) -> np.ndarray:
     if name == "correlation":
-        q = None if system.space.name == "spins" else system.space.q
+        q = None if system.space.binary else system.space.q
         return np.asarray(observables.correlation(states, system.lattice, q)).reshape(-1, _n_distances(system)).mean(0)
     if name in ("energy", "heat_capacity"):
         energy, n = energies(system, states.reshape(len(states), -1)), system.lattice.n_sites
@@ -273,7 +273,7 @@ def simulate_once(
             "order": order(states, first),
         }
         if correlate:
-            q = None if space.name == "spins" else space.q
+            q = None if space.binary else space.q
             kept["correlation"] = np.asarray(observables.correlation(states[:, :, at], lattice, q)).mean(3)
         return kept
 

@@ -84,7 +84,7 @@ def build(model: Autoregressive | Flow, space: Space, shape: tuple[int, ...], se
         network,
         conditional,
         order,
-        space.name,
+        space,
         group,
         internal=internal,
         mirror=mirror,
@@ -135,22 +135,22 @@ def with_weights(density: Symmetrised, weights: Mapping[str, np.ndarray]) -> Sym
 def _symmetries(model: Autoregressive, space: Space) -> tuple[bool, bool]:
     """Whether states are turned to a fixed first site, and whether signs of reals or angles are averaged over."""
     names = set(model.symmetry)
-    if "z2" in names and space.name not in ("spins", "reals"):
+    if "z2" in names and not space.signed:
         raise HamlearnError(
             f"symmetry 'z2' is the flip of spins or reals; for {space.name} use 'internal' (shift of all states, rotation)."
         )
-    if "internal" in names and space.name == "reals":
+    if "internal" in names and space.unbounded:
         raise HamlearnError("symmetry 'internal' of reals is their sign: use 'z2'.")
-    if "o2" in names and space.name != "angles":
+    if "o2" in names and space.period is None:
         raise HamlearnError(f"symmetry 'o2' is the rotation and reflection of angles; for {space.name} use 'z2' or 'internal'.")
-    turned = bool(names & {"z2", "internal", "o2"}) and space.name != "reals"
-    if turned and space.name == "angles" and model.conditional in ("beta", "beta-mixture"):
+    turned = bool(names & {"z2", "internal", "o2"}) and not space.unbounded
+    if turned and space.period is not None and model.conditional in ("beta", "beta-mixture"):
         raise HamlearnError("a Beta density has a seam at 0 and cannot be rotated; use conditional='vonmises-mixture'.")
-    return turned, ("z2" in names and space.name == "reals") or "o2" in names
+    return turned, ("z2" in names and space.unbounded) or "o2" in names
 
 
 def _check_charge(charge: int, n: int, space: Space) -> None:
-    if space.name != "spins":
+    if not space.binary:
         raise HamlearnError(f"charge= is the conserved sum of spins; the data are {space.name}.")
     if abs(charge) > n or (n + charge) % 2:
         raise HamlearnError(f"{n} spins cannot have the sum {charge}: it must be between {-n} and {n} and as even or odd as {n}.")

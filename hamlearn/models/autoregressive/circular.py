@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hamlearn.models.autoregressive.mixtures import TURN, VonMisesMixture
+from hamlearn.models.autoregressive.mixtures import VonMisesMixture
+from hamlearn.spaces import ANGLES, TURN
 
 _SMALLEST = 1e-3  # width and height of a piece, as a share of the circle, and slope: keeps the map invertible in single precision
 _SLOPE = math.log(math.expm1(1 - _SMALLEST))  # softplus of it, plus the smallest slope, is 1
@@ -79,8 +81,7 @@ class CircularSpline:
         bend = rise * (before + after - 2 * steep)
         a, b, c = height * (steep - before) + bend, height * before - bend, -steep * rise
         t = 2 * c / (-b - torch.sqrt((b**2 - 4 * a * c).clamp_min(0)))
-        angle = torch.remainder(left + t.clamp(0, 1) * width + turn, TURN)
-        return torch.where(angle >= TURN, torch.zeros_like(angle), angle)
+        return cast(Tensor, ANGLES.wrap(left + t.clamp(0, 1) * width + turn))
 
     def mean(self, parameters: Tensor) -> Tensor:
         """Circular mean, by Gauss and Legendre's rule in every piece."""

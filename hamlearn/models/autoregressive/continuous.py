@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from hamlearn.errors import HamlearnError
 from hamlearn.models.autoregressive.symmetrised import Symmetrised
+from hamlearn.spaces import REALS
 
 _FINER = 3
 _SLOWEST, _FASTEST = 0.5, 4.0  # frequencies of the sines at the start, per standard deviation of the field
@@ -47,7 +48,7 @@ class ContinuousFlow(Symmetrised):
 
     def __init__(self, shape: tuple[int, ...], steps: int, frequencies: int, times: int, context: int) -> None:
         n = math.prod(shape)
-        super().__init__(np.arange(n), "reals", np.arange(n)[None], mirror=False, per_site=2 * (frequencies + 1))
+        super().__init__(np.arange(n), REALS, np.arange(n)[None], mirror=False, per_site=2 * (frequencies + 1))
         self.shape, self.steps, self.times, self.n_context = shape, steps, times, context
         orbit = orbits(shape)
         self.register_buffer("orbit", torch.as_tensor(orbit), persistent=False)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from hamlearn.models.autoregressive.conditionals import Conditional
-from hamlearn.models.autoregressive.symmetrised import FORBIDDEN, TURN, Symmetrised
+from hamlearn.models.autoregressive.symmetrised import FORBIDDEN, Symmetrised
+from hamlearn.spaces import TURN, Space
 
 
 class Sampler(Protocol):
@@ -48,8 +49,8 @@ class Density(Symmetrised):
         What the parameters mean.
     order : array of int (n,)
         Flat sites in order of drawing.
-    kind : {"spins", "states", "angles", "reals"}
-        Space of the values.
+    space : Space
+        Of the values.
     group : array of int (elements, n)
         Site permutations to average over.
     internal : bool
@@ -74,7 +75,7 @@ class Density(Symmetrised):
         network: nn.Module,
         conditional: Conditional,
         order: np.ndarray,
-        kind: str,
+        space: Space,
         group: np.ndarray,
         *,
         internal: bool = False,
@@ -83,7 +84,7 @@ class Density(Symmetrised):
         context: int = 0,
         linear: bool = True,
     ) -> None:
-        super().__init__(order, kind, group, mirror=mirror, per_site=conditional.size)
+        super().__init__(order, space, group, mirror=mirror, per_site=conditional.size)
         n = len(order)
         self.internal, self.n_context = internal, context
         self.network, self.conditional = network, conditional
@@ -136,15 +137,15 @@ class Density(Symmetrised):
     def _turned(self, values: Tensor) -> tuple[Tensor, float]:
         """States turned so that the first site has a fixed value, and the log-probability of the turn."""
         first = values[:, :1]
-        if self.kind == "spins":
+        if self.space.binary:
             return (values == first).to(values.dtype), -math.log(2)
-        if self.kind == "states":
+        if not self.space.continuous:
             return torch.remainder(values - first, self.conditional.size), -math.log(self.conditional.size)
         return torch.remainder(values - first, TURN), -math.log(TURN)
 
     def draw(self, count: int, generator: torch.Generator, context: Tensor | None = None) -> Tensor:
         """Values ``(count, n)`` in the order of drawing, without the averages' random element; not differentiable."""
-        start = torch.zeros(count, 0, dtype=torch.long if self.kind in ("spins", "states") else self.dtype)
+        start = torch.zeros(count, 0, dtype=torch.long if not self.space.continuous else self.dtype)
         return self.complete(start, generator, context)
 
     @torch.no_grad()
@@ -166,7 +167,7 @@ class Density(Symmetrised):
         for position in range(self.n):
             if position >= known:
                 if self.internal and position == 0:
-                    values[:, 0] = 1 if self.kind == "spins" else 0
+                    values[:, 0] = 1 if self.space.binary else 0
                 else:
                     parameters = self._charged(sampler.parameters(position) + added[:, position], ups, position)
                     values[:, position] = self.conditional.sample(parameters, generator)
@@ -190,13 +191,13 @@ class Density(Symmetrised):
         """The value of the first site: the known one, else uniform."""
         if known:
             return values[:, :1].clone()
-        if self.kind == "angles":
+        if self.space.continuous:
             return TURN * torch.rand(len(values), 1, generator=generator, dtype=values.dtype)
-        return torch.randint(2 if self.kind == "spins" else self.conditional.size, (len(values), 1), generator=generator)
+        return torch.randint(2 if self.space.binary else self.conditional.size, (len(values), 1), generator=generator)
 
     def _turned_back(self, values: Tensor, first: Tensor) -> Tensor:
-        if self.kind == "spins":
+        if self.space.binary:
             return (values == first).to(values.dtype)
-        modulus = self.conditional.size if self.kind == "states" else TURN
+        modulus = self.conditional.size if not self.space.continuous else TURN
         turned = torch.remainder(values + first, modulus)
-        return torch.where(turned >= TURN, torch.zeros_like(turned), turned) if self.kind == "angles" else turned
+        return self.space.wrap(turned)

@@ -99,7 +99,7 @@ class Evaluator:
         values = density.prepared(self._tensor(as_site_axes(states, self.shape), torch.float64))
         generator = torch.Generator().manual_seed(int(seed))
         drawn = density.complete(values[:, :known], generator, self._context(beta, len(values), torch.float64))
-        drawn = drawn * density.scale + density.location if self.space.name == "reals" else drawn
+        drawn = drawn * density.scale + density.location if self.space.unbounded else drawn
         return self._array(drawn[:, density.inverse]).reshape(len(states), *self.shape)
 
     def _context(self, beta: float | None, count: int, dtype: torch.dtype = torch.float32) -> torch.Tensor | None:
@@ -116,4 +116,4 @@ class Evaluator:
             return self.space.from_index(found)
         result = found.astype(np.float64)
         # Single-precision 2π is above the double one.
-        return np.where(result >= 2 * np.pi, 0.0, result) if self.space.name == "angles" else result
+        return np.asarray(self.space.wrap(result))

@@ -19,6 +19,7 @@ from hamlearn.models.autoregressive.made import Made
 from hamlearn.models.autoregressive.symmetrised import Symmetrised
 from hamlearn.models.autoregressive.symmetry import permutations
 from hamlearn.models.flow import Flow
+from hamlearn.spaces import REALS
 from hamlearn.systems.base import Space
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -152,7 +153,7 @@ class FlowDensity(Symmetrised):
         context: int = 0,
     ) -> None:
         n = permutation.shape[1]
-        super().__init__(np.arange(n), "reals", group, mirror=mirror, per_site=per_site)
+        super().__init__(np.arange(n), REALS, group, mirror=mirror, per_site=per_site)
         self.backwards, self.networks = backwards, tuple(networks)
         # The Gaussian's triangular factor L: below the diagonal its entries, on it their logarithms.
         self.linear = nn.Parameter(torch.zeros(n, n))
@@ -230,7 +231,7 @@ def build_flow(model: Flow, space: Space, shape: tuple[int, ...], seed: int = 0)
     HamlearnError
         If the space is not that of real numbers, or the sites do not go with the network.
     """
-    if space.name != "reals":
+    if not space.unbounded:
         raise HamlearnError(f"Flow is a density of reals; the microstates are {space.name}. Use hl.models.Autoregressive(...).")
     n = math.prod(shape)
     if n < 2:

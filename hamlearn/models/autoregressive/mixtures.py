@@ -6,12 +6,13 @@ Parameters of a mixture of K components are K logits of weights, K positions and
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-TURN = 2 * math.pi
+from hamlearn.spaces import ANGLES, TURN
 
 
 def _pick(parameters: Tensor, parts: int, generator: torch.Generator) -> list[Tensor]:
@@ -124,8 +125,7 @@ class VonMisesMixture:
             angle = torch.sign(u[2] - 0.5) * torch.acos(f.clamp(-1, 1))
             offset = torch.where(accept, angle, offset)
             left = left & ~accept
-        angle = torch.remainder(mean + offset.to(mean.dtype), TURN)
-        return torch.where(angle >= TURN, torch.zeros_like(angle), angle)
+        return cast(Tensor, ANGLES.wrap(mean + offset.to(mean.dtype)))
 
     def mean(self, parameters: Tensor) -> Tensor:
         """Circular mean."""

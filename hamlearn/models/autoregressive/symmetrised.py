@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hamlearn.spaces import Space
+
 _CHUNK = 1 << 20  # sites evaluated at once: bounds the memory of evaluation
-TURN = 2 * math.pi
 FORBIDDEN = -1e8  # log-probabilities below it are of states that a conserved charge forbids
 
 
@@ -23,8 +24,8 @@ class Symmetrised(nn.Module):
     ----------
     order : array of int (n,)
         Flat sites in the density's own order.
-    kind : {"spins", "states", "angles", "reals"}
-        Space of the values.
+    space : Space
+        Of the values.
     group : array of int (elements, n)
         Site permutations to average over.
     mirror : bool
@@ -42,9 +43,9 @@ class Symmetrised(nn.Module):
     ups: int | None = None
     path_wise: bool = False  # whether draws are differentiable with respect to the weights
 
-    def __init__(self, order: np.ndarray, kind: str, group: np.ndarray, *, mirror: bool, per_site: int) -> None:
+    def __init__(self, order: np.ndarray, space: Space, group: np.ndarray, *, mirror: bool, per_site: int) -> None:
         super().__init__()
-        self.n, self.kind, self.mirror, self.per_site = len(order), kind, mirror, per_site
+        self.n, self.space, self.mirror, self.per_site = len(order), space, mirror, per_site
         self.register_buffer("order", torch.as_tensor(np.array(order)), persistent=False)
         self.register_buffer("inverse", torch.as_tensor(np.argsort(order, kind="stable")), persistent=False)
         self.register_buffer("group", torch.as_tensor(np.array(group)), persistent=False)
@@ -72,7 +73,7 @@ class Symmetrised(nn.Module):
 
     def standardise(self, states: np.ndarray) -> None:
         """Take shift and scale of reals from training data ``(rows, n)``: networks see numbers of order one."""
-        if self.kind == "reals":
+        if self.space.unbounded:
             self.location.fill_(0.0 if self.mirror else float(states.mean()))
             self.scale.fill_(max(float(states.std()), 1e-12))
 
@@ -81,11 +82,11 @@ class Symmetrised(nn.Module):
     def prepared(self, states: Tensor) -> Tensor:
         """Flat states ``(batch, n)`` (indices, angles or reals) in the density's order, reals standardised."""
         values = states[:, self.order]
-        return (values - self.location) / self.scale if self.kind == "reals" else values
+        return (values - self.location) / self.scale if self.space.unbounded else values
 
     def restored(self, values: Tensor, generator: torch.Generator) -> Tensor:
         """Flat states from values in the density's order, under a random element of the averages; differentiable."""
-        states = values * self.scale + self.location if self.kind == "reals" else values
+        states = values * self.scale + self.location if self.space.unbounded else values
         states = states[:, self.inverse]
         if len(self.group) > 1:
             states = states.gather(1, self.group[torch.randint(len(self.group), (len(values),), generator=generator)])
@@ -95,10 +96,7 @@ class Symmetrised(nn.Module):
 
     def mirrored(self, states: Tensor) -> Tensor:
         """Reals of the other sign, or angles turned the other way, in [0, 2π)."""
-        if self.kind != "angles":
-            return -states
-        turned = torch.remainder(-states, TURN)
-        return torch.where(turned >= TURN, torch.zeros_like(turned), turned)
+        return self.space.wrap(-states)
 
     def log_prob(self, states: Tensor, context: Tensor | None = None) -> Tensor:
         """Log-density ``(batch,)`` of flat states ``(batch, n)``: averaged over the group, differentiable."""
@@ -108,7 +106,7 @@ class Symmetrised(nn.Module):
             if self.mirror:
                 parts.append(self.ordered_log_prob(self.prepared(self.mirrored(states[:, element])), context))
         result = torch.logsumexp(torch.stack(parts), 0) - math.log(len(parts)) if len(parts) > 1 else parts[0]
-        result = result - self.n * torch.log(self.scale) if self.kind == "reals" else result
+        result = result - self.n * torch.log(self.scale) if self.space.unbounded else result
         return torch.where(result < FORBIDDEN, -torch.inf, result) if self.ups is not None else result
 
     def loss(self, states: Tensor, context: Tensor | None, generator: torch.Generator | None, group: Tensor | None = None) -> Tensor:
@@ -119,7 +117,7 @@ class Symmetrised(nn.Module):
             states = states.gather(1, group[chosen])
         if generator is not None and self.mirror:
             states = torch.where(torch.randint(2, (len(states), 1), generator=generator) > 0, states, self.mirrored(states))
-        constant = self.n * torch.log(self.scale) if self.kind == "reals" else 0.0
+        constant = self.n * torch.log(self.scale) if self.space.unbounded else 0.0
         return constant - self.ordered_log_prob(self.prepared(states), context)
 
     @torch.no_grad()

@@ -121,7 +121,7 @@ def moments(system: Any, beta: Any) -> xr.Dataset:
     0.816861
     """
     energies, points = state_energies(system), np.atleast_1d(check_beta(beta)).ravel()
-    if system.space.name != "spins":
+    if not system.space.binary:
         raise HamlearnError(f"exact.moments needs a system of ±1 spins; got {system!r}.")
     m = 2 * enumeration.all_states(system.lattice).reshape(len(energies), -1).mean(1) - 1
     columns = {

@@ -14,7 +14,6 @@ from hamlearn.systems.xy import XY
 
 ONLY = ("hmc", "kinks", "overrelaxation")
 """Samplers that only continuous systems have."""
-_TURN = 2 * np.pi
 _HOTTER = 32.0  # a default ladder begins at this fraction of the wanted β: few barriers matter there
 
 
@@ -73,17 +72,17 @@ def starts(system: Any, start: Any, count: int, n_betas: int, chains: int, rng: 
     be further from equilibrium than any temperature). "cold": zero everywhere.
     """
     shape, n_sites = tuple(system.lattice.shape), system.lattice.n_sites
-    full, angles = (count, chains, n_sites), system.space.name == "angles"
+    full, space = (count, chains, n_sites), system.space
     if isinstance(start, str):
-        if choice(start, ("hot", "cold"), "start") == "cold":
-            return np.zeros(full)
-        return rng.uniform(0, _TURN, full) if angles else np.broadcast_to(rng.normal(size=(count, chains, 1)), full).copy()
+        return np.asarray(space.cold(full) if choice(start, ("hot", "cold"), "start") == "cold" else space.random(rng, full))
     array = np.asarray(start, float)
     allowed = [shape, (chains, *shape), (n_betas, chains, *shape)]
     if array.shape not in allowed or (array.shape == allowed[2] and count != n_betas):
         raise HamlearnError(f"start must be 'hot', 'cold' or states of shape {', '.join(map(str, allowed))}; got shape {array.shape}.")
-    if not np.all(np.isfinite(array)) or (angles and (array.min() < 0 or array.max() >= _TURN)):
-        raise HamlearnError(f"start holds values outside the space {system.space.name}: they must be finite, and angles in [0, 2π).")
+    try:
+        space.validate(array)
+    except HamlearnError as error:
+        raise HamlearnError(f"start holds values outside the space {space.name}: {error}") from error
     return np.broadcast_to(array.reshape((*array.shape[: array.ndim - len(shape)], n_sites)), full).copy()
 
 

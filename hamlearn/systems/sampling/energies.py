@@ -32,24 +32,9 @@ def energies(system: Any, states: np.ndarray) -> np.ndarray:
     if isinstance(system, Pairwise | QState):
         tables, fields = (np.array(table, np.float64) for table in (system.coupling_tables(), system.field_tables()))
         bonds = np.array(system.lattice.bonds, np.int64)
-        low = 1 if system.space.name == "spins" else 0
+        low = -int(system.space.values[0])
         return _pair_energies(np.ascontiguousarray(flat), low, bonds, tables, fields).reshape(states.shape[:-1])
     size = 4096  # bounds the memory of a black box's energies
     shaped = flat.reshape(-1, *system.lattice.shape)
     found = [np.asarray(system.energy(shaped[i : i + size]), float) for i in range(0, len(flat), size)]
     return np.concatenate(found).reshape(states.shape[:-1])
-
-
-def order_parameters(system: Any, states: np.ndarray) -> np.ndarray:
-    """What orders: ``(..., k)`` of states ``(..., n_sites)``.
-
-    Magnetization per site of spins, its two components for angles, the mean of real values, or the fraction of sites in
-    each state.
-    """
-    if system.space.name == "angles":
-        return np.stack([np.cos(states).mean(-1), np.sin(states).mean(-1)], -1)
-    if system.space.name == "reals":
-        return states.mean(-1)[..., None]
-    if system.space.name == "spins":
-        return states.mean(-1, dtype=np.float64)[..., None]
-    return np.stack([(states == value).mean(-1) for value in range(system.space.q)], -1)

@@ -197,9 +197,7 @@ def _trajectory(state: State, *, betas: Any, adapt: Any, system: Any, form: Form
     # Uniform in (0, 1]: the logarithm is finite.
     accepted = jnp.log(uniform[1, ..., -1]) < gain
     values = jnp.where(accepted[..., None], x, state.values)
-    if system.space.name == "angles":
-        values = jnp.mod(values, _TURN)
-        values = jnp.where(values >= _TURN, 0.0, values)
+    values = system.space.wrap(values)
     if form.signs:
         values = kinks.redraw_signs(uniform[2, ..., :-1], values, betas, system)
     elif form.even:

@@ -157,11 +157,10 @@ class Request:
         if self.system.space.continuous:
             return continuous.starts(self.system, self.start, count, len(self.betas), self.chains, np.random.default_rng(seed))
         shape, n_sites = tuple(self.system.lattice.shape), self.system.lattice.n_sites
-        values, full = self.system.space.values, (count, self.chains, n_sites)
+        space, full = self.system.space, (count, self.chains, n_sites)
         if isinstance(self.start, str):
-            if choice(self.start, ("hot", "cold"), "start") == "hot":
-                return values[np.random.default_rng(seed).integers(len(values), size=full)]
-            return np.full(full, 1 if self.system.space.name == "spins" else 0, np.int8)
+            hot = choice(self.start, ("hot", "cold"), "start") == "hot"
+            return np.asarray(space.random(np.random.default_rng(seed), full) if hot else space.cold(full))
         try:
             array = as_numbers(self.start)
         except HamlearnError as error:
@@ -170,8 +169,8 @@ class Request:
         if array.shape not in allowed or (array.shape == allowed[2] and count != len(self.betas)):
             wanted = ", ".join(map(str, allowed))
             raise HamlearnError(f"start must be 'hot', 'cold' or states of shape {wanted}; got shape {array.shape}.")
-        if not np.all(np.isin(array, values)):
-            raise HamlearnError(f"start holds values outside the space {self.system.space.name}: allowed are {values.tolist()}.")
+        if not np.all(np.isin(array, space.values)):
+            raise HamlearnError(f"start holds values outside the space {space.name}: allowed are {space.values.tolist()}.")
         return np.broadcast_to(array.reshape((*array.shape[: array.ndim - len(shape)], n_sites)), full).astype(np.int8)
 
 

@@ -20,7 +20,7 @@ from hamlearn.systems.pairwise import Pairwise
 from hamlearn.systems.potts import QState
 from hamlearn.systems.sampling import blackbox, cluster, continuous, loop, vectorised
 from hamlearn.systems.sampling.checkpoint import request as identity
-from hamlearn.systems.sampling.energies import energies, order_parameters
+from hamlearn.systems.sampling.energies import energies
 from hamlearn.systems.sampling.metropolis import MetropolisEngine
 from hamlearn.systems.sampling.request import Request
 from hamlearn.systems.sampling.table_heat_bath import TableEngine
@@ -173,7 +173,7 @@ def _chains(request: Request, sampler: str, checkpoint: Checkpoint | None, progr
     def measure(states: np.ndarray) -> np.ndarray:
         """Series ``(steps, beta, chain, k)``: energy and absolute order parameters."""
         arranged = arrange(states)
-        both = np.concatenate([energies(system, arranged)[..., None], np.abs(order_parameters(system, arranged))], -1)
+        both = np.concatenate([energies(system, arranged)[..., None], np.abs(system.space.order_parameters(arranged))], -1)
         return np.moveaxis(both, 2, 0)
 
     def tau(pilot: np.ndarray) -> float:
@@ -239,7 +239,7 @@ def _quality(system: System, states: np.ndarray, *, independent: bool, several: 
     if independent:
         return {"tau_int": 1.0, "tau_int_m": 1.0, "ess": float(chains * draws), "independent": 1}
     of_energy = [float(statistics.integrated_autocorrelation_time(one)) for one in energies(system, states)]
-    of_order = [np.max(statistics.integrated_autocorrelation_time(one)) for one in order_parameters(system, states)]
+    of_order = [np.max(statistics.integrated_autocorrelation_time(one)) for one in system.space.order_parameters(states)]
     attrs: dict[str, Any] = {"tau_int": float(np.max(of_energy)), "tau_int_m": float(np.max(of_order)), "independent": 0}
     attrs["ess"] = chains * draws / attrs["tau_int"]
     if several:

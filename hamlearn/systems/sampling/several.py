@@ -97,7 +97,7 @@ def simulate_members(
     (3, 2, 1, 5, 4, 4)
     """
     choice(sampler, ("heat_bath", "metropolis", "tempering"), "sampler")
-    spins = space.name == "spins"
+    spins = space.binary
     arrays = _parameters(lattice, space, parameters, spins)
 
     def engine_of(rungs: np.ndarray) -> loop.Engine:
@@ -198,7 +198,6 @@ def _simulate(
 ) -> Any:
     """What all kinds share: temperatures, starts, the loop, and the arrangement of the states."""
     choice(start, ("hot", "cold"), "start")
-    spins = space.name == "spins"
     betas = check_beta(beta)
     if betas.ndim > 2 or (betas.ndim == 2 and betas.shape[0] != members):
         raise HamlearnError(f"beta must be a number, (n_beta,) or ({members} members, n_beta); got shape {betas.shape}.")
@@ -210,10 +209,7 @@ def _simulate(
     shape = (members, n_beta, chains)
     starting, stepping = np.random.SeedSequence(int(seed)).spawn(2)
     full = (members, n_beta * chains, lattice.n_sites)
-    if start == "hot":
-        values = space.values[np.random.default_rng(starting).integers(space.q, size=full)]
-    else:
-        values = np.full(full, 1 if spins else 0, np.int8)
+    values = space.random(np.random.default_rng(starting), full) if start == "hot" else space.cold(full)
     ladder = sampler == "tempering"
     if ladder and (n_beta < 2 or np.any(np.diff(betas, axis=1) <= 0)):
         raise HamlearnError(f"tempering needs at least two temperatures in ascending order of beta; got {np.asarray(beta).tolist()}.")

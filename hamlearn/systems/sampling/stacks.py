@@ -12,7 +12,6 @@ from hamlearn.errors import HamlearnError
 from hamlearn.systems.base import check_beta
 from hamlearn.systems.parametric import stacked
 from hamlearn.systems.sampling import continuous, loop
-from hamlearn.systems.sampling.energies import order_parameters
 from hamlearn.systems.sampling.hmc import HMCEngine
 from hamlearn.systems.sampling.request import check_integers
 from hamlearn.systems.sampling.run import refuse_stuck
@@ -75,7 +74,7 @@ def simulate_stack(systems: Sequence[Any], betas: Any, *, draws: int, chains: in
             np.asarray(one.action(states[:, k].reshape(*states.shape[::2], *shape), beta))
             for k, (one, beta) in enumerate(zip(entries, at, strict=True))
         ]
-        return np.concatenate([np.stack(actions, 1)[..., None], np.abs(order_parameters(systems[0], states))], -1)
+        return np.concatenate([np.stack(actions, 1)[..., None], np.abs(systems[0].space.order_parameters(states))], -1)
 
     def tau(pilot: np.ndarray) -> float:
         taus = [statistics.integrated_autocorrelation_time(one.swapaxes(0, 1)) for one in pilot.swapaxes(0, 1)]

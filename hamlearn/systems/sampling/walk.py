@@ -42,7 +42,6 @@ class WalkEngine:
 
     def __init__(self, system: System, beta: np.ndarray, adapt: int) -> None:
         self.system, self.beta, self.adapt = system, beta, int(adapt)
-        self.turn = 2 * np.pi if system.space.name == "angles" else None
         self.lead = beta.shape
         self.n_sites = system.lattice.n_sites
         self.updates_per_step = self.n_sites * 1_000_000  # as for discrete black boxes
@@ -85,9 +84,7 @@ class WalkEngine:
         for site, step, threshold in zip(sites, steps, thresholds, strict=True):
             proposed = values.copy()
             proposed[chains, site] += step
-            if self.turn is not None:
-                proposed = np.mod(proposed, self.turn)
-                proposed[proposed >= self.turn] = 0.0
+            proposed = self.system.space.wrap(proposed)
             cost = self._action(proposed)
             accept = threshold < action - cost
             values = np.where(accept[:, None], proposed, values)
