@@ -22,6 +22,19 @@ from hamlearn.systems.parametric import ParametricSystem
 from hamlearn.systems.path import Path
 from hamlearn.systems.potentials import DoubleWell, Polynomial
 from hamlearn.systems.potts import Clock, Potts, QState, zero_sum
+from hamlearn.systems.sampling.sampler import Sampler
+from hamlearn.systems.sampling.samplers import (
+    HMC,
+    SAMPLERS,
+    Exact,
+    HeatBath,
+    Kinks,
+    Metropolis,
+    Overrelaxation,
+    SwendsenWang,
+    Tempering,
+    Wolff,
+)
 from hamlearn.systems.weighted import JoinedAction
 from hamlearn.systems.xy import XY
 
@@ -75,18 +88,25 @@ def _read(kind: str, description: dict[str, Any], potential: Callable[[Any], Any
 
 __all__ = [
     "ANGLES",
+    "HMC",
     "REALS",
+    "SAMPLERS",
     "SPINS",
     "XY",
     "Clock",
     "DoubleWell",
     "EdwardsAnderson",
+    "Exact",
     "Field",
+    "HeatBath",
     "InteractionTables",
     "Ising",
     "JoinedAction",
+    "Kinks",
     "Lattice",
     "LearnedDensity",
+    "Metropolis",
+    "Overrelaxation",
     "Pairwise",
     "ParametricSystem",
     "Path",
@@ -95,11 +115,15 @@ __all__ = [
     "Potts",
     "QState",
     "RangedField",
+    "Sampler",
     "ScalarField",
     "SherringtonKirkpatrick",
     "Space",
+    "SwendsenWang",
     "System",
+    "Tempering",
     "WeakStrong",
+    "Wolff",
     "exact",
     "from_dict",
     "lattice",

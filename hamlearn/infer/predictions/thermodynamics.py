@@ -16,9 +16,9 @@ from hamlearn.systems import exact, observables
 from hamlearn.systems.interaction_tables import InteractionTables
 from hamlearn.systems.pairwise import Pairwise
 from hamlearn.systems.sampling import simulate, simulate_systems, tempering
+from hamlearn.systems.sampling.cluster import is_ferromagnet
 from hamlearn.systems.sampling.energies import energies
-from hamlearn.systems.sampling.request import is_ferromagnet
-from hamlearn.systems.sampling.table_heat_bath import free_variance
+from hamlearn.systems.sampling.ladders import free_variance
 
 _BLOCKS = 8  # of a simulation, whose scatter is its error
 _DRAWS = 160  # per member, rung and chain, to begin with

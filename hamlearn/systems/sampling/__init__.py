@@ -14,12 +14,14 @@ sampler             takes                                                       
 ``kinks``           paths                                                           deep double wells, where not exact
 ==================  ==============================================================  =====================================
 
-To add a sampler: write an engine (:class:`.loop.Engine`: ``init``, ``advance``, ``tune``), name it in
-:mod:`.request` and :mod:`.run`, and add its line to the contract in ``tests/systems/test_sampling.py``.
+To add a sampler: one file with an engine (:class:`.loop.Engine`: ``init``, ``advance``, ``tune``) and a dataclass of settings
+(:class:`.sampler.Sampler`), and its line in :data:`.samplers.AUTO`; and its line in the contract in ``tests/systems/test_sampling.py``.
+A sampler of your own needs no line anywhere: ``simulate(sampler=Mine())``.
 """
 
-from hamlearn.systems.sampling.request import SAMPLERS
 from hamlearn.systems.sampling.run import simulate
+from hamlearn.systems.sampling.sampler import Sampler, SamplesSystems
+from hamlearn.systems.sampling.samplers import AUTO, SAMPLERS
 from hamlearn.systems.sampling.several import simulate_members, simulate_systems
 
-__all__ = ["SAMPLERS", "simulate", "simulate_members", "simulate_systems"]
+__all__ = ["AUTO", "SAMPLERS", "Sampler", "SamplesSystems", "simulate", "simulate_members", "simulate_systems"]

@@ -1,7 +1,7 @@
-"""Metropolis for systems that are known only by their energies.
+"""Metropolis for systems that are known only by calling them, discrete or continuous.
 
-One site of every chain changes at a time; the actions of all chains are evaluated in one NumPy call. A sweep costs
-n_sites calls, so this is the sampler of last resort, and the one that works for anything with an ``action``.
+One site of every chain is moved at a time, to what its space proposes; the actions of all chains at one temperature are evaluated in one
+NumPy call. A sweep costs n_sites calls, so this is the sampler of last resort, and the one that works for anything with an ``action``.
 """
 
 from __future__ import annotations
@@ -13,24 +13,20 @@ import numpy as np
 
 from hamlearn.systems.base import System
 
+TARGET = 0.44
+"""Acceptance that the width of continuous steps is tuned to: the best for one normal coordinate (Roberts and Rosenthal 2001)."""
+
 
 class State(NamedTuple):
-    """What the next sweep needs: states as indices ``(chains, n_sites)``, and the seed and number of the sweep.
+    """What the next sweep needs: values ``(chains, n)``, seed and number of the sweep, log widths of the steps per temperature.
 
-    The random numbers of a sweep depend on those two alone, so a run can be resumed from any sweep.
+    The random numbers of a sweep depend on seed and number alone, so a run can be resumed from any sweep.
     """
 
     values: np.ndarray
     seed: np.ndarray
     sweep: np.ndarray
-
-
-class Members(NamedTuple):
-    """States of several black boxes: values ``(member, chains, n_sites)``, their seeds, and the number of the sweep."""
-
-    values: np.ndarray
-    seed: np.ndarray
-    sweep: np.ndarray
+    log_width: np.ndarray
 
 
 class BlackBoxEngine:
@@ -41,71 +37,84 @@ class BlackBoxEngine:
     system : System
         Anything with ``action(states, beta)`` on states ``(..., *lattice.shape)``.
     beta : array (chains,)
-        Inverse temperatures; chains at one temperature share a call.
+        Inverse temperatures; chains at one temperature share a call and the width of their steps.
+    adapt : int
+        Sweeps at the start in which the widths of continuous steps adapt.
     """
 
     capacity = 256
 
-    def __init__(self, system: System, beta: np.ndarray) -> None:
-        self.system = system
-        self.space = system.space
-        self.beta = beta
+    def __init__(self, system: System, beta: np.ndarray, adapt: int = 0) -> None:
+        self.system, self.space, self.beta, self.adapt = system, system.space, beta, int(adapt)
         self.lead = beta.shape
         self.n_sites = system.lattice.n_sites
         # A call costs about as much as a million jitted updates of one site (measured on small networks).
         self.updates_per_step = self.n_sites * 1_000_000
-        self.groups = [(float(b), np.flatnonzero(beta == b)) for b in np.unique(beta)]
+        temperatures, self.group = np.unique(beta, return_inverse=True)
+        self.groups = [(float(b), np.flatnonzero(beta == b)) for b in temperatures]
 
     def init(self, values: np.ndarray, seed: np.random.SeedSequence) -> State:
-        """State from values ``(chains, n_sites)``."""
-        return State(self.space.index(values).astype(np.int8), seed.generate_state(4, np.uint64), np.zeros((), np.int64))
+        """State from values ``(chains, n)``."""
+        stored = np.array(values, np.float64 if self.space.continuous else np.int8)
+        return State(stored, seed.generate_state(4, np.uint64), np.zeros((), np.int64), np.zeros(len(self.groups)))
 
     def advance(self, state: State, draws: int, thin: int) -> tuple[State, np.ndarray, dict[str, Any]]:
-        """`draws` × `thin` sweeps: new state, states ``(draws, chains, n_sites)``, and sums over sweeps."""
-        values, out = state.values.copy(), np.empty((draws, *state.values.shape), np.int8)
-        action = self._action(values)
-        accepted, sweep = 0.0, int(state.sweep)
+        """`draws` × `thin` sweeps: new state, states ``(draws, chains, n)``, and sums over sweeps."""
+        values, log_width, sweep = state.values.copy(), np.array(state.log_width), int(state.sweep)
+        out, action, accepted = np.empty((draws, *values.shape), values.dtype), self._action(values), 0.0
         for draw in range(draws):
             for _ in range(thin):
-                entropy = [*(int(word) for word in state.seed), sweep]
-                values, action, moved = self._sweep(values, action, np.random.default_rng(entropy))
-                accepted, sweep = accepted + moved, sweep + 1
+                rng = np.random.default_rng([*(int(word) for word in state.seed), sweep])
+                values, action, moved = self._sweep(values, action, np.exp(log_width)[self.group], rng)
+                if sweep < self.adapt and self.space.continuous:
+                    rates = np.array([moved[members].mean() for _, members in self.groups])
+                    log_width = log_width + 3 / np.sqrt(sweep + 4) * (rates - TARGET)
+                accepted, sweep = accepted + moved.mean(), sweep + 1
             out[draw] = values
-        new = State(values, state.seed, np.asarray(sweep))
-        return new, self.space.from_index(out), {"acceptance": accepted}
+        return State(values, state.seed, np.asarray(sweep), log_width), out, {"acceptance": accepted}
 
     def tune(self, state: State, info: dict[str, Any]) -> State:
-        """Nothing to tune."""
+        """Adaptation happens inside :meth:`advance`."""
         return state
 
-    def _sweep(self, values: np.ndarray, action: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float]:
-        """n_sites proposals to random sites of every chain; returns the fraction accepted last."""
-        chains = np.arange(len(values))
+    def _sweep(
+        self, values: np.ndarray, action: np.ndarray, width: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """n_sites proposals to random sites of every chain; the last result is the fraction accepted, per chain."""
+        chains, event = np.arange(len(values)), self.space.event_shape
         sites = rng.integers(self.n_sites, size=(self.n_sites, len(values)))
-        shifts = rng.integers(1, self.space.q, size=sites.shape, dtype=np.int8)
         # 1 − u is in (0, 1]: its logarithm is finite, and a downhill move is always accepted.
         thresholds = np.log1p(-rng.random(sites.shape))
-        moved = 0
-        for site, shift, threshold in zip(sites, shifts, thresholds, strict=True):
-            proposed = values.copy()
-            proposed[chains, site] = (proposed[chains, site] + shift) % self.space.q
-            cost = self._action(proposed)
+        moved, steps = np.zeros(len(values)), width.reshape(-1, *(1 for _ in event))
+        for site, threshold in zip(sites, thresholds, strict=True):
+            proposed = values.reshape(len(values), self.n_sites, *event).copy()
+            proposed[chains, site] = self.space.propose(rng, proposed[chains, site], steps)
+            flat = proposed.reshape(len(values), -1)
+            cost = self._action(flat)
             accept = threshold < action - cost
-            values = np.where(accept[:, None], proposed, values)
+            values = np.where(accept[:, None], flat, values)
             action = np.where(accept, cost, action)
-            moved += int(accept.sum())
-        return values, action, moved / sites.size
+            moved += accept
+        return values, action, moved / self.n_sites
 
     def _action(self, values: np.ndarray) -> np.ndarray:
-        states = self.space.from_index(values).reshape(len(values), *self.system.lattice.shape)
+        shaped = values.reshape(len(values), *self.system.lattice.shape, *self.space.event_shape)
         result = np.empty(len(values))
         for beta, members in self.groups:
-            result[members] = np.asarray(self.system.action(states[members], beta))
+            result[members] = np.asarray(self.system.action(shaped[members], beta))
         return result
 
 
+class Members(NamedTuple):
+    """States of several black boxes: values ``(member, chains, n_sites)``, their seeds, and the number of the sweep."""
+
+    values: np.ndarray
+    seed: np.ndarray
+    sweep: np.ndarray
+
+
 class BlackBoxMembers:
-    """Several black boxes, each with its own chains: an engine with an axis of members, without exchanges.
+    """Several discrete black boxes, each with its own chains: an engine with an axis of members, without exchanges.
 
     Parameters
     ----------
@@ -131,7 +140,7 @@ class BlackBoxMembers:
     def advance(self, state: Members, draws: int, thin: int) -> tuple[Members, np.ndarray, dict[str, Any]]:
         """`draws` × `thin` sweeps of all: new state, states ``(draws, *lead, n_sites)``, and sums over sweeps."""
         found = [
-            engine.advance(State(values, seed, state.sweep), draws, thin)
+            engine.advance(State(values, seed, state.sweep, np.zeros(len(engine.groups))), draws, thin)
             for engine, values, seed in zip(self.engines, state.values, state.seed, strict=True)
         ]
         new = Members(np.stack([one.values for one, *_ in found]), state.seed, found[0][0].sweep)

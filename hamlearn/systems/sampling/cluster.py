@@ -7,25 +7,21 @@ Fields enter exactly: a whole cluster is redrawn by heat bath (Swendsen–Wang) 
 the sum of its sites' fields. Any signs are valid; with frustration or strong fields the clusters are merely no longer
 efficient.
 
-Sequential loops over one chain in numba; chains run in threads, each with its own generator (xoshiro256++), so
-results do not depend on the number of threads. Sources: Swendsen and Wang, PRL 58, 86 (1987); Wolff, PRL 62, 361
-(1989); Blackman and Vigna, ACM Trans. Math. Softw. 47, 36 (2021).
+Sequential loops over one chain in numba; chains run in threads (:mod:`.kernels`). Sources: Swendsen and Wang, PRL 58, 86 (1987);
+Wolff, PRL 62, 361 (1989).
 """
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from hamlearn.compiled import compiled
 from hamlearn.errors import HamlearnError
-from hamlearn.systems.pairwise import Pairwise
-from hamlearn.systems.potts import QState
+from hamlearn.systems.sampling.kernels import generators, in_threads, kernel, neighbour_lists, uniform
+from hamlearn.systems.structure import has_pairs
 
-_compiled = compiled(nogil=True)
+_ROUNDING = 1e-12  # of the largest energy: what entries of a table that are meant to be equal may differ by
 
 
 class Clusters(NamedTuple):
@@ -62,54 +58,36 @@ def clusters_of(system: Any) -> Clusters:
     HamlearnError
         If the system is not of the Ising or the ferromagnetic Potts kind.
     """
-    if isinstance(system, Pairwise):
-        strength, gap = system.J, 2 * np.abs(system.J)
-    elif isinstance(system, QState):
-        # cos takes two values for q = 2 and q = 3, so these clock models are Potts models: 1 and −1, 1 and −½.
-        scale = {("potts", system.q): 1.0, ("clock", 2): 2.0, ("clock", 3): 1.5}.get((system.interaction, system.q))
-        if scale is None:
-            _refuse(f"{system!r} couples states by more than equal or not")
-        strength, gap = system.J, np.abs(system.J) * scale
-        if system.q > 2 and np.any(strength < 0):
-            _refuse(f"{system!r} has antiferromagnetic bonds between q = {system.q} states")
-    else:
+    if not has_pairs(system):
         _refuse(f"{system!r} is not made of pair couplings")
+    tables, q = np.asarray(system.coupling_tables(), np.float64), system.space.q
+    same, other = tables[:, np.eye(q, dtype=bool)], tables[:, ~np.eye(q, dtype=bool)]
+    if np.any(np.maximum(np.ptp(same, 1), np.ptp(other, 1)) > _ROUNDING * np.abs(tables).max(initial=0.0)):
+        _refuse(f"{system!r} couples states by more than equal or not")
+    strength = same.mean(1) - other.mean(1)
+    if q > 2 and np.any(strength < 0):
+        _refuse(f"{system!r} has antiferromagnetic bonds between q = {q} states")
     keep = strength != 0
     bonds = np.ascontiguousarray(system.lattice.bonds[keep], np.int64).reshape(-1, 2)
-    ends, others = bonds.ravel(), bonds[:, ::-1].ravel()
-    order = np.argsort(ends, kind="stable")
-    start = np.concatenate([[0], np.cumsum(np.bincount(ends, minlength=system.lattice.n_sites))])
+    start, bond, place = neighbour_lists(bonds, system.lattice.n_sites)
     field = np.array(system.field_tables(), np.float64)
-    return Clusters(bonds, strength[keep] > 0, gap[keep], field, start, others[order], np.repeat(np.arange(len(bonds)), 2)[order])
+    return Clusters(bonds, strength[keep] > 0, np.abs(strength[keep]), field, start, bonds[bond, 1 - place], bond)
 
 
-def _refuse(why: str) -> None:
+def is_ferromagnet(system: Any) -> bool:
+    """Whether cluster updates apply, nothing is frustrated and no state is favoured."""
+    try:
+        clusters = clusters_of(system)
+    except HamlearnError:
+        return False
+    return bool(np.all(clusters.equal) and np.all(clusters.field == clusters.field[:, :1]))
+
+
+def _refuse(why: str) -> NoReturn:
     raise HamlearnError(f"cluster updates need ±1 spins, or Potts states with J >= 0; {why}. Use sampler='heat_bath' or 'tempering'.")
 
 
-@_compiled
-def _word(rng: np.ndarray) -> np.uint64:
-    """Next 64 random bits of xoshiro256++; advances `rng` (4 words)."""
-    s0, s1, s2, s3 = rng[0], rng[1], rng[2], rng[3]
-    total = s0 + s3
-    result = ((total << np.uint64(23)) | (total >> np.uint64(41))) + s0
-    shifted = s1 << np.uint64(17)
-    s2 ^= s0
-    s3 ^= s1
-    s1 ^= s2
-    s0 ^= s3
-    s2 ^= shifted
-    s3 = (s3 << np.uint64(45)) | (s3 >> np.uint64(19))
-    rng[0], rng[1], rng[2], rng[3] = s0, s1, s2, s3
-    return result
-
-
-@_compiled
-def _uniform(rng: np.ndarray) -> float:
-    return float(_word(rng) >> np.uint64(11)) * 1.1102230246251565e-16  # 2⁻⁵³
-
-
-@_compiled
+@kernel
 def _root(parent: np.ndarray, site: int) -> int:
     while parent[site] != site:
         parent[site] = parent[parent[site]]
@@ -117,7 +95,7 @@ def _root(parent: np.ndarray, site: int) -> int:
     return site
 
 
-@_compiled
+@kernel
 def _swendsen_wang(values, rng, active, system, parent, weight):  # type: ignore[no-untyped-def]
     """One step of one chain; returns the fraction of sites that changed."""
     bonds, equal, _, field = system[0], system[1], system[2], system[3]
@@ -126,7 +104,7 @@ def _swendsen_wang(values, rng, active, system, parent, weight):  # type: ignore
         parent[site] = site
     for b in range(len(bonds)):
         i, j = bonds[b, 0], bonds[b, 1]
-        if (values[i] == values[j]) == equal[b] and _uniform(rng) < active[b]:
+        if (values[i] == values[j]) == equal[b] and uniform(rng) < active[b]:
             a, c = _root(parent, i), _root(parent, j)
             parent[max(a, c)] = min(a, c)
     # weight[root, shift]: what the fields give for shifting the whole cluster's states by `shift`.
@@ -144,7 +122,7 @@ def _swendsen_wang(values, rng, active, system, parent, weight):  # type: ignore
             total = 0.0
             for shift in range(q):
                 total += np.exp(weight[site, shift] - top)
-            u = _uniform(rng) * total
+            u = uniform(rng) * total
             chosen = 0
             for shift in range(q):
                 u -= np.exp(weight[site, shift] - top)
@@ -159,13 +137,13 @@ def _swendsen_wang(values, rng, active, system, parent, weight):  # type: ignore
     return changed / n_sites
 
 
-@_compiled
+@kernel
 def _wolff(values, rng, active, system, member, stack):  # type: ignore[no-untyped-def]
     """One cluster of one chain; returns the fraction of sites in it that changed."""
     equal, field, start, other, bond = system[1], system[3], system[4], system[5], system[6]
     n_sites, q = field.shape
-    seed = int(_uniform(rng) * n_sites)
-    shift = 1 + int(_uniform(rng) * (q - 1))
+    seed = int(uniform(rng) * n_sites)
+    shift = 1 + int(uniform(rng) * (q - 1))
     member[seed] = True
     stack[0] = seed
     size = 1
@@ -178,11 +156,11 @@ def _wolff(values, rng, active, system, member, stack):  # type: ignore[no-untyp
         for k in range(start[site], start[site + 1]):
             neighbour = other[k]
             satisfied = (values[site] == values[neighbour]) == equal[bond[k]]
-            if satisfied and not member[neighbour] and _uniform(rng) < active[bond[k]]:
+            if satisfied and not member[neighbour] and uniform(rng) < active[bond[k]]:
                 member[neighbour] = True
                 stack[size] = neighbour
                 size += 1
-    accepted = gain >= 0 or _uniform(rng) < np.exp(gain)
+    accepted = gain >= 0 or uniform(rng) < np.exp(gain)
     for k in range(size):
         member[stack[k]] = False
         if accepted:
@@ -190,7 +168,7 @@ def _wolff(values, rng, active, system, member, stack):  # type: ignore[no-untyp
     return size / n_sites if accepted else 0.0
 
 
-@_compiled
+@kernel
 def _run(values, rng, active, system, wolff, clusters, draws, thin, out):  # type: ignore[no-untyped-def]
     """`draws` × `thin` steps of one chain; writes the states to `out` and returns the summed fraction changed."""
     n_sites, q = system[3].shape
@@ -255,8 +233,7 @@ class ClusterEngine:
 
     def init(self, values: np.ndarray, seed: np.random.SeedSequence) -> State:
         """State from values ``(chains, n_sites)``."""
-        rng = seed.generate_state(4 * len(values), np.uint64).reshape(-1, 4)
-        return State(self.space.index(values).astype(np.int8), rng, np.ones(len(values), np.int64))
+        return State(self.space.index(values).astype(np.int8), generators(seed, len(values)), np.ones(len(values), np.int64))
 
     def advance(self, state: State, draws: int, thin: int) -> tuple[State, np.ndarray, dict[str, Any]]:
         """`draws` × `thin` steps: new state, states ``(draws, chains, n_sites)``, and sums over steps."""
@@ -270,8 +247,7 @@ class ClusterEngine:
             options = (self.wolff, int(state.clusters[chain]), draws, thin)
             return _run(values[chain], rng[chain], active, system, *options, out[chain])
 
-        with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
-            changed = list(threads.map(one_chain, range(len(values))))
+        changed = in_threads(one_chain, range(len(values)))
         info = {"acceptance": np.mean(changed)}
         return State(values, rng, state.clusters), self.space.from_index(out.swapaxes(0, 1)), info
 

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from hamlearn.compiled import compiled
-from hamlearn.systems.pairwise import Pairwise
-from hamlearn.systems.potts import QState
+from hamlearn.systems.structure import has_pairs
 
 
 @compiled(nogil=True)
@@ -29,12 +28,12 @@ def _pair_energies(states, low, bonds, tables, fields):  # type: ignore[no-untyp
 def energies(system: Any, states: np.ndarray) -> np.ndarray:
     """Energies ``(...)`` of states ``(..., n_sites)``."""
     flat = states.reshape(-1, states.shape[-1])
-    if isinstance(system, Pairwise | QState):
+    if has_pairs(system):
         tables, fields = (np.array(table, np.float64) for table in (system.coupling_tables(), system.field_tables()))
         bonds = np.array(system.lattice.bonds, np.int64)
         low = -int(system.space.values[0])
         return _pair_energies(np.ascontiguousarray(flat), low, bonds, tables, fields).reshape(states.shape[:-1])
     size = 4096  # bounds the memory of a black box's energies
-    shaped = flat.reshape(-1, *system.lattice.shape)
+    shaped = flat.reshape(-1, *system.lattice.shape, *system.space.event_shape)
     found = [np.asarray(system.energy(shaped[i : i + size]), float) for i in range(0, len(flat), size)]
     return np.concatenate(found).reshape(states.shape[:-1])

@@ -5,9 +5,8 @@ periodic hypercubic lattices (paths, fields, rotors), sites on any other graph. 
 diagonal of the Hessian, averaged over chains; it and the step size (towards 80 % acceptance) adapt during the first
 part of burn-in and are then frozen. Double precision throughout, for the accept step needs differences of large actions.
 
-With exchanges the temperatures are a ladder: after every trajectory neighbouring rungs swap their microstates with
-probability min(1, exp(S_k(x_k) + S_{k+1}(x_{k+1}) − S_k(x_{k+1}) − S_{k+1}(x_k))), even and odd pairs in turn, whatever the
-temperature enters (Hukushima and Nemoto, J. Phys. Soc. Japan 65, 1604, 1996).
+With exchanges the temperatures are a ladder: after every trajectory neighbouring rungs swap their microstates (:mod:`.exchange`),
+wherever the temperature enters.
 
 Sources: Duane, Kennedy, Pendleton and Roweth, Phys. Lett. B 195, 216 (1987); Batrouni et al., Phys. Rev. D 32, 2736
 (1985), for the acceleration.
@@ -23,8 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from hamlearn.spaces import TURN
 from hamlearn.systems.parametric import as_argument, from_argument
-from hamlearn.systems.sampling import kinks, local
+from hamlearn.systems.sampling import exchange, kinks, local
 from hamlearn.systems.sampling.drawing import draw
 
 TARGET = 0.8
@@ -35,7 +35,6 @@ MOST_STEPS = 64
 _FLOOR = 1e-3  # smallest mass, relative to the largest
 _BUFFER = 1 << 24  # bytes of states that one compiled call may hold
 _MOST_DRAWS = 256
-_TURN = 2 * np.pi
 
 
 class State(NamedTuple):
@@ -98,6 +97,8 @@ class HMCEngine:
         Whether x → −x is a symmetry of the action; by default what the system says.
     stacked : bool
         Whether `system` is a stack.
+    length, target : float
+        Length of a trajectory, in units of the modes' period/2π, and the acceptance that the step size is tuned to.
     """
 
     def __init__(
@@ -111,8 +112,10 @@ class HMCEngine:
         ladder: bool = False,
         even: bool | None = None,
         stacked: bool = False,
+        length: float = LENGTH,
+        target: float = TARGET,
     ) -> None:
-        self.system, self.adapt = as_argument(system), int(adapt)
+        self.system, self.adapt, self.settings = as_argument(system), int(adapt), (float(length), float(target))
         even = bool(getattr(system, "even", False)) if even is None else even
         self.form = Form(signs, ladder, even, stacked)
         self.betas = np.asarray(betas, np.float64)
@@ -132,7 +135,8 @@ class HMCEngine:
     def advance(self, state: State, draws: int, thin: int) -> tuple[State, np.ndarray, dict[str, Any]]:
         """`draws` × `thin` trajectories: new state, states ``(draws, n_beta, chains, n_sites)``, sums over trajectories."""
         with jax.enable_x64(True):
-            new, total, buffer = _advance(state, self.system, self.betas, self.adapt, draws, thin, form=self.form, capacity=self.capacity)
+            options: dict[str, Any] = {"form": self.form, "capacity": self.capacity}
+            new, total, buffer = _advance(state, self.system, self.betas, self.adapt, self.settings, draws, thin, **options)
             info = {name: np.asarray(value) for name, value in total.items()}
             return State(*(np.asarray(leaf) for leaf in new)), np.asarray(buffer[:draws]), info
 
@@ -142,15 +146,15 @@ class HMCEngine:
 
 
 @functools.partial(jax.jit, static_argnames=("form", "capacity"))
-def _advance(state: State, system: Any, betas: Any, adapt: Any, draws: Any, thin: Any, *, form: Form, capacity: int) -> Any:
-    step = functools.partial(_trajectory, betas=betas, adapt=adapt, system=from_argument(system), form=form)
+def _advance(state: State, system: Any, betas: Any, adapt: Any, settings: Any, draws: Any, thin: Any, *, form: Form, capacity: int) -> Any:
+    step = functools.partial(_trajectory, betas=betas, adapt=adapt, settings=settings, system=from_argument(system), form=form)
     return draw(step, state, draws, thin, capacity)
 
 
-def _trajectory(state: State, *, betas: Any, adapt: Any, system: Any, form: Form) -> tuple[State, Any]:
+def _trajectory(state: State, *, betas: Any, adapt: Any, settings: Any, system: Any, form: Form) -> tuple[State, Any]:
     """One trajectory of all chains, and of a ladder one round of exchanges; information is a dictionary of numbers."""
     modes, sites = _transforms(system.lattice)
-    shape = system.lattice.shape
+    shape, (length, target) = system.lattice.shape, settings
 
     def action(values: Any) -> Any:
         """(n_beta, chains)."""
@@ -177,9 +181,9 @@ def _trajectory(state: State, *, betas: Any, adapt: Any, system: Any, form: Form
     size = jnp.abs(raw)
     mass = jnp.maximum(size, _FLOOR * jnp.max(size, axis=1, keepdims=True) + 1e-12)[:, None]
 
-    steps = jnp.clip(jnp.ceil(LENGTH / jnp.exp(jnp.min(state.log_step))), 1, MOST_STEPS)
+    steps = jnp.clip(jnp.ceil(length / jnp.exp(jnp.min(state.log_step))), 1, MOST_STEPS)
     jitter = 0.8 + 0.4 * uniform[0, 0, 0, -1]
-    step = (jitter * jnp.minimum(jnp.exp(state.log_step), 1.25 * LENGTH / steps))[:, None, None]
+    step = (jitter * jnp.minimum(jnp.exp(state.log_step), 1.25 * length / steps))[:, None, None]
 
     momentum = sites(jnp.sqrt(mass) * modes(noise))
     kinetic = lambda p: 0.5 * jnp.sum(jnp.abs(modes(p)) ** 2 / mass, -1)
@@ -206,32 +210,15 @@ def _trajectory(state: State, *, betas: Any, adapt: Any, system: Any, form: Form
 
     rate = jnp.minimum(jnp.exp(gain), 1.0).mean(1)
     pace = 1.5 / jnp.sqrt(state.done + 2.0)
-    log_step = jnp.where(adapting, jnp.clip(state.log_step + pace * (rate - TARGET), -12.0, 0.7), state.log_step)
+    log_step = jnp.where(adapting, jnp.clip(state.log_step + pace * (rate - target), -12.0, 0.7), state.log_step)
     info, heading = {"acceptance": jnp.mean(accepted), "steps": steps}, state.heading
     if form.ladder:
         # Of these uniform numbers only the very first is used above, and there is one pair fewer than there are rungs.
-        values, heading, swaps = _exchange(uniform[0, 1:, :, -1], values, heading, state.done, action)
-        info |= swaps
+        gained = exchange.gain(lambda x: action(x.swapaxes(0, 1)).T, values.swapaxes(0, 1))
+        source, heading, swaps = exchange.swap(uniform[0, 1:, :, -1].T, gained, heading.T, state.done)
+        values, heading = jnp.take_along_axis(values, source.T[..., None], 0), heading.T
+        info |= exchange.means(swaps)
     return State(key, values, log_step, raw, state.done + 1, heading), info
-
-
-def _exchange(uniform: Any, values: Any, heading: Any, done: Any, action: Any) -> tuple[Any, Any, dict[str, Any]]:
-    """Microstates ``(n_beta, chains, n_sites)`` after one round between rungs k and k + 1 of one parity."""
-    rungs = values.shape[0]
-    pair = jnp.arange(rungs - 1)
-    offered = (pair % 2 == done % 2)[:, None]
-    own, up, down = action(values), action(jnp.roll(values, -1, 0)), action(jnp.roll(values, 1, 0))
-    gain = own[:-1] + own[1:] - up[:-1] - down[1:]
-    swapped = offered & (uniform < jnp.exp(jnp.nan_to_num(gain, nan=-jnp.inf)))
-    none = jnp.zeros((1, swapped.shape[1]), bool)
-    source = jnp.arange(rungs)[:, None] + jnp.concatenate([swapped, none]).astype(int) - jnp.concatenate([none, swapped]).astype(int)
-    values = jnp.take_along_axis(values, source[..., None], 0)
-    heading = jnp.take_along_axis(heading, source, 0)
-    returned = jnp.mean((heading[0] == -1).astype(float))
-    heading = heading.at[0].set(1)
-    heading = heading.at[-1].set(jnp.where(heading[-1] == 1, -1, heading[-1]))
-    share = jnp.broadcast_to(offered, swapped.shape).astype(float).mean(1)
-    return values, heading, {"exchanged": swapped.astype(float).mean(1), "offered": share, "round_trips": returned}
 
 
 def _normal(first: Any, second: Any) -> tuple[Any, Any]:
@@ -241,7 +228,7 @@ def _normal(first: Any, second: Any) -> tuple[Any, Any]:
     the rest of a trajectory.
     """
     radius = jnp.sqrt(-2 * jnp.log(first.astype(jnp.float32)))
-    phase = jnp.float32(_TURN) * second.astype(jnp.float32)
+    phase = jnp.float32(TURN) * second.astype(jnp.float32)
     return (radius * jnp.cos(phase)).astype(float), (radius * jnp.sin(phase)).astype(float)
 
 

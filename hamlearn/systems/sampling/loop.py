@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from hamlearn import statistics
 from hamlearn.checkpoint import Checkpoint
 from hamlearn.progress import track
 from hamlearn.systems.sampling.checkpoint import as_arrays, from_arrays
@@ -58,6 +59,12 @@ class Engine(Protocol):
         ...
 
 
+def slowest(series: np.ndarray) -> float:
+    """The largest τ of series ``(steps, group, chain, k)``; what never moves counts as 1, for nothing is learned by waiting."""
+    taus = [statistics.integrated_autocorrelation_time(one.swapaxes(0, 1)) for one in series.swapaxes(0, 1)]
+    return float(np.max(np.nan_to_num(taus, nan=1.0)))
+
+
 @dataclass(frozen=True)
 class Plan:
     """What is asked of the loop.
@@ -72,7 +79,7 @@ class Plan:
         Steps discarded; None finds them in the pilot.
     measure : callable, optional
         States ``(steps, *lead, n_sites)`` to the series ``(steps, ...)`` that tell how fast the chains move.
-    tau : callable, optional
+    tau : callable
         Their largest τ.
     observe : callable, optional
         What to keep of the states of a chunk, a dictionary of arrays with the draws first; the states by default.
@@ -82,7 +89,7 @@ class Plan:
     thin: int | str = 1
     burn_in: int | None = None
     measure: Callable[[np.ndarray], np.ndarray] | None = None
-    tau: Callable[[np.ndarray], float] | None = None
+    tau: Callable[[np.ndarray], float] = slowest
     observe: Callable[[np.ndarray], dict[str, np.ndarray]] | None = None
 
     @property
@@ -195,7 +202,7 @@ def _chunk(engine: Engine, state: Any, at: Progress, plan: Plan) -> tuple[Any, P
     if at.stage == "pilot":
         count = min(engine.capacity, steps, PILOT_STEPS - at.done)
         state, states, _ = engine.advance(state, count, 1)
-        assert plan.measure is not None and plan.tau is not None  # what needs_pilot needs
+        assert plan.measure is not None  # what needs_pilot needs
         at = replace(at, done=at.done + count, pilot=[*at.pilot, plan.measure(states)], burn_in=at.burn_in + count)
         return state, _judge(at, plan) if at.done >= PILOT_STEPS else at
     count = min(engine.capacity, max(1, steps // at.thin), plan.draws - at.done)
@@ -209,7 +216,6 @@ def _chunk(engine: Engine, state: Any, at: Progress, plan: Plan) -> tuple[Any, P
 
 def _judge(at: Progress, plan: Plan) -> Progress:
     """Burn-in and thinning from the pilot's τ."""
-    assert plan.tau is not None
     tau = plan.tau(np.concatenate(at.pilot))
     tau = 1.0 if np.isnan(tau) else tau  # nothing moved: nothing can be learned from waiting
     wanted = min(MOST_BURN_IN, int(np.ceil(BURN_IN_TAUS * tau))) if plan.burn_in is None else 0

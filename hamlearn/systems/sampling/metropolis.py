@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 
 from hamlearn.systems.parametric import as_argument, from_argument
-from hamlearn.systems.sampling import local
+from hamlearn.systems.sampling import exchange, local
 from hamlearn.systems.sampling.drawing import draw
 
 _BUFFER = 1 << 24  # bytes of states that one compiled call may hold
@@ -128,30 +128,12 @@ def _sweep(state: State, *, system: Any, betas: Any, values: Any, shape: tuple[i
     info, heading = {"acceptance": moved / n}, state.heading
     if form.ladder:
         key, words = local.random_words(key, (*lead[:-1], lead[-1] - 1))
-        index, heading, swaps = _exchange(local.uniform(words), index, heading, state.done, betas, action)
-        info |= swaps
+        gained = exchange.gain(lambda one: action(one, betas), index)
+        source, heading, swaps = exchange.swap(local.uniform(words), gained, heading, state.done)
+        index = jnp.take_along_axis(index, source[..., None], -2)
+        info |= exchange.means(swaps)
     return State(key, index, state.done + 1, heading), info
 
 
 def _each(system: Any, states: Any, betas: Any) -> Any:
     return jax.vmap(lambda one, beta: system.action(one, beta))(states, betas)
-
-
-def _exchange(uniform: Any, index: Any, heading: Any, done: Any, betas: Any, action: Any) -> tuple[Any, Any, dict[str, Any]]:
-    """Value indices ``(member, chain, rung, n)`` after one round between rungs k and k + 1 of one parity."""
-    rungs = betas.shape[-1]
-    pair = jnp.arange(rungs - 1)
-    offered = pair % 2 == done % 2
-    own, up, down = action(index, betas), action(jnp.roll(index, -1, -2), betas), action(jnp.roll(index, 1, -2), betas)
-    gain = own[..., :-1] + own[..., 1:] - up[..., :-1] - down[..., 1:]
-    swapped = offered & (uniform < jnp.exp(gain))
-    none = jnp.zeros((*swapped.shape[:-1], 1), bool)
-    source = jnp.arange(rungs) + jnp.concatenate([swapped, none], -1).astype(int) - jnp.concatenate([none, swapped], -1).astype(int)
-    index = jnp.take_along_axis(index, source[..., None], -2)
-    heading = jnp.take_along_axis(heading, source, -1)
-    returned = jnp.mean((heading[..., 0] == -1).astype(float))
-    heading = heading.at[..., 0].set(1)
-    heading = heading.at[..., -1].set(jnp.where(heading[..., -1] == 1, -1, heading[..., -1]))
-    mean = lambda flags: flags.astype(float).mean(tuple(range(flags.ndim - 1)))
-    offers = jnp.broadcast_to(offered, swapped.shape)
-    return index, heading, {"exchanged": mean(swapped), "offered": mean(offers), "round_trips": returned}

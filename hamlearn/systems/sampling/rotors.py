@@ -13,18 +13,14 @@ generators.
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from hamlearn.compiled import compiled
-from hamlearn.systems.sampling.cluster import _uniform
+from hamlearn.spaces import TURN
+from hamlearn.systems.sampling.kernels import generators, in_threads, kernel, neighbour_lists, uniform
 from hamlearn.systems.xy import XY
 
-_compiled = compiled(nogil=True)
-_TURN = 2 * np.pi
 REFLECTIONS = 4
 """Over-relaxation sweeps per heat-bath sweep."""
 _MODES = {"heat_bath": 0, "overrelaxation": 1, "wolff": 2}
@@ -65,9 +61,8 @@ class RotorEngine:
 
     def __init__(self, system: XY, beta: np.ndarray, sampler: str) -> None:
         bonds = np.asarray(system.lattice.bonds, np.int64).reshape(-1, 2)
-        order = np.argsort(bonds.ravel(), kind="stable")
-        start = np.concatenate([[0], np.cumsum(np.bincount(bonds.ravel(), minlength=system.lattice.n_sites))])
-        self.rotors = Rotors(start, bonds[:, ::-1].ravel()[order], np.repeat(system.J, 2)[order], np.array(system.h))
+        start, bond, place = neighbour_lists(bonds, system.lattice.n_sites)
+        self.rotors = Rotors(start, bonds[bond, 1 - place], np.asarray(system.J)[bond], np.array(system.h))
         self.beta = np.asarray(beta, np.float64)
         self.mode = _MODES[sampler]
         self.lead = self.beta.shape
@@ -76,8 +71,7 @@ class RotorEngine:
 
     def init(self, values: np.ndarray, seed: np.random.SeedSequence) -> State:
         """State from angles ``(chains, n_sites)``."""
-        rng = seed.generate_state(4 * len(values), np.uint64).reshape(-1, 4)
-        return State(np.array(values, np.float64), rng, np.ones(len(values), np.int64))
+        return State(np.array(values, np.float64), generators(seed, len(values)), np.ones(len(values), np.int64))
 
     def advance(self, state: State, draws: int, thin: int) -> tuple[State, np.ndarray, dict[str, Any]]:
         """`draws` × `thin` steps: new state, states ``(draws, chains, n_sites)``, and sums over steps."""
@@ -89,8 +83,7 @@ class RotorEngine:
             rotors = self.rotors._replace(coupling=beta * self.rotors.coupling, field=beta * self.rotors.field)
             return _run(values[chain], rng[chain], rotors, self.mode, int(state.clusters[chain]), draws, thin, out[chain])
 
-        with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
-            changed = list(threads.map(one_chain, range(len(values))))
+        changed = in_threads(one_chain, range(len(values)))
         return State(values, rng, state.clusters), out.swapaxes(0, 1), {"acceptance": np.mean(changed)}
 
     def tune(self, state: State, info: dict[str, Any]) -> State:
@@ -101,32 +94,32 @@ class RotorEngine:
         return state._replace(clusters=np.full_like(state.clusters, per_sweep))
 
 
-@_compiled
+@kernel
 def _turned(angle: float) -> float:
     """The angle in [0, 2π)."""
-    angle = angle % _TURN
-    return 0.0 if angle >= _TURN else angle
+    angle = angle % TURN
+    return 0.0 if angle >= TURN else angle
 
 
-@_compiled
+@kernel
 def _von_mises(strength, rng):  # type: ignore[no-untyped-def]
     """An angle with density ∝ exp(strength · cos θ)."""
     if strength < 1e-8:
-        return _TURN * _uniform(rng)
+        return TURN * uniform(rng)
     tau = 1 + np.sqrt(1 + 4 * strength * strength)
     rho = (tau - np.sqrt(2 * tau)) / (2 * strength)
     r = (1 + rho * rho) / (2 * rho)
     while True:
-        z = np.cos(np.pi * _uniform(rng))
+        z = np.cos(np.pi * uniform(rng))
         f = (1 + r * z) / (r + z)
         c = strength * (r - f)
-        u = 1 - _uniform(rng)
+        u = 1 - uniform(rng)
         if c * (2 - c) > u or np.log(c / u) + 1 - c >= 0:
             angle = np.arccos(min(1.0, max(-1.0, f)))
-            return angle if _uniform(rng) < 0.5 else -angle
+            return angle if uniform(rng) < 0.5 else -angle
 
 
-@_compiled
+@kernel
 def _sweep(values, rng, rotors, reflect):  # type: ignore[no-untyped-def]
     """One sweep over all sites: reflections about the local field, or heat bath."""
     start, other, coupling, field = rotors
@@ -143,13 +136,13 @@ def _sweep(values, rng, rotors, reflect):  # type: ignore[no-untyped-def]
             values[site] = _turned(direction + _von_mises(np.sqrt(x * x + y * y), rng))
 
 
-@_compiled
+@kernel
 def _wolff(values, rng, rotors, member, stack):  # type: ignore[no-untyped-def]
     """One cluster; returns the fraction of sites that were reflected."""
     start, other, coupling, field = rotors
     n_sites = len(values)
-    axis = np.pi * _uniform(rng)
-    seed = int(_uniform(rng) * n_sites)
+    axis = np.pi * uniform(rng)
+    seed = int(uniform(rng) * n_sites)
     member[seed] = True
     stack[0] = seed
     size, done, gain = 1, 0, 0.0
@@ -162,11 +155,11 @@ def _wolff(values, rng, rotors, member, stack):  # type: ignore[no-untyped-def]
             neighbour = other[k]
             if not member[neighbour]:
                 cost = 2 * coupling[k] * along * np.cos(values[neighbour] - axis)  # of reflecting one of the two
-                if cost > 0 and _uniform(rng) < -np.expm1(-cost):
+                if cost > 0 and uniform(rng) < -np.expm1(-cost):
                     member[neighbour] = True
                     stack[size] = neighbour
                     size += 1
-    accepted = gain >= 0 or _uniform(rng) < np.exp(gain)
+    accepted = gain >= 0 or uniform(rng) < np.exp(gain)
     for k in range(size):
         member[stack[k]] = False
         if accepted:
@@ -174,7 +167,7 @@ def _wolff(values, rng, rotors, member, stack):  # type: ignore[no-untyped-def]
     return size / n_sites if accepted else 0.0
 
 
-@_compiled
+@kernel
 def _run(values, rng, rotors, mode, clusters, draws, thin, out):  # type: ignore[no-untyped-def]
     """`draws` × `thin` steps of one chain; writes the states to `out`, returns the summed fraction of sites moved."""
     member, stack = np.zeros(len(values), np.bool_), np.empty(len(values), np.int64)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,17 +14,11 @@ from hamlearn.checkpoint import Checkpoint
 from hamlearn.errors import HamlearnError
 from hamlearn.processes import verb
 from hamlearn.systems.base import System
-from hamlearn.systems.interaction_tables import InteractionTables
-from hamlearn.systems.pairwise import Pairwise
-from hamlearn.systems.potts import QState
-from hamlearn.systems.sampling import blackbox, cluster, continuous, loop, vectorised
+from hamlearn.systems.sampling import loop
 from hamlearn.systems.sampling.checkpoint import request as identity
 from hamlearn.systems.sampling.energies import energies
-from hamlearn.systems.sampling.metropolis import MetropolisEngine
 from hamlearn.systems.sampling.request import Request
-from hamlearn.systems.sampling.table_heat_bath import TableEngine
-
-Arrange = Callable[[np.ndarray], np.ndarray]  # states as an engine returns them to (beta, chain, draw, n_sites)
+from hamlearn.systems.sampling.sampler import settings
 
 
 @verb
@@ -35,7 +28,7 @@ def simulate(
     draws: int = 1000,
     chains: int = 4,
     seed: int = 0,
-    sampler: str = "auto",
+    sampler: Any = "auto",
     burn_in: int | None = None,
     thin: int | str = 1,
     *,
@@ -58,7 +51,9 @@ def simulate(
         Independent chains per temperature; more than one lets disagreement be seen.
     seed : int
         Same call and seed, same microstates.
-    sampler : str
+    sampler : str or sampler
+        A name; the settings of one, such as ``hl.systems.HMC(length=2)``; or an object of your own with ``name``, ``refusal(system)``
+        and ``engine(system, betas, chains, adapt)`` (:class:`hamlearn.systems.sampling.SamplesSystems`). The names:
         "exact" (independent draws, small or narrow systems), "swendsen_wang" and "wolff" (clusters: near the
         transition of a ferromagnet), "heat_bath" and "metropolis" (single sites, any system), "tempering" (a ladder
         of temperatures: glasses). For angles and real values: "exact" (paths, free fields), "wolff", "overrelaxation"
@@ -111,8 +106,9 @@ def simulate(
     """
     request = Request(system, sampler, beta, draws, chains, seed, burn_in, thin, start, ladder)
     chosen, why = request.choose()
-    if chosen == "exact":
-        states, report = _exact(request)
+    independent = bool(getattr(chosen, "independent", False))
+    if independent:
+        states, report = _independent(request, chosen)
     else:
         saver = (
             None
@@ -122,8 +118,10 @@ def simulate(
         states, report = _chains(request, chosen, saver, progress)
     if system.space.continuous:
         refuse_stuck(system, states, float(report["acceptance"]))
-    attrs = {"sampler": chosen, "sampler_choice": why, "seed": int(seed), **report}
-    attrs |= _quality(system, states, independent=chosen == "exact", several=request.several)
+    told = settings(chosen)
+    attrs = {"sampler": chosen.name, "sampler_choice": why, "seed": int(seed), **report}
+    attrs |= {"sampler_settings": json.dumps(told, default=repr)} if told else {}
+    attrs |= _quality(system, states, independent=independent, several=request.several)
     attrs["system"] = json.dumps(_description(system))
     if not request.several:
         return data.build(states[0], beta=float(request.betas[0]), space=system.space, lattice=system.lattice, attrs=attrs)
@@ -151,24 +149,29 @@ def _description(system: System) -> dict[str, Any]:
         return {"kind": "not saved", "system": repr(system), "why": str(error)}
 
 
-def _exact(request: Request) -> tuple[np.ndarray, dict[str, Any]]:
-    """Independent states ``(beta, chain, draw, n_sites)``."""
-    from hamlearn.systems import exact
-
+def _independent(request: Request, sampler: Any) -> tuple[np.ndarray, dict[str, Any]]:
+    """Independent states ``(beta, chain, draw, n)``."""
     count = request.draws * request.chains
     seeds = np.random.SeedSequence(int(request.seed)).generate_state(len(request.betas), np.uint32)
     pairs = zip(request.betas, seeds, strict=True)
-    found = [np.asarray(exact.sample(request.system, float(beta), count, int(seed))) for beta, seed in pairs]
+    found = [np.asarray(sampler.sample(request.system, float(beta), count, int(seed))) for beta, seed in pairs]
     states = np.stack([one.reshape(request.chains, request.draws, -1) for one in found])
     return states, {"burn_in": 0, "sweeps_per_draw": 0, "acceptance": 1.0}
 
 
-def _chains(request: Request, sampler: str, checkpoint: Checkpoint | None, progress: bool | None) -> tuple[np.ndarray, dict[str, Any]]:
-    """States ``(beta, chain, draw, n_sites)`` of Markov chains, and what the loop reports."""
+def _chains(request: Request, sampler: Any, checkpoint: Checkpoint | None, progress: bool | None) -> tuple[np.ndarray, dict[str, Any]]:
+    """States ``(beta, chain, draw, n)`` of Markov chains, and what the loop reports; of a ladder only the temperatures asked for."""
     system = request.system
     starting, stepping = np.random.SeedSequence(int(request.seed)).spawn(2)
-    ladder = sampler == "tempering"
-    engine, start, arrange = _ladder_engine(request, starting) if ladder else _plain_engine(request, sampler, starting)
+    rungs, values = _ladder(request, sampler, starting)
+    lead, kept = (len(rungs), request.chains), np.array([int(np.flatnonzero(rungs == beta)[0]) for beta in request.betas])
+    adapt = 3 * (loop.FIRST_STEPS if request.burn_in is None else request.burn_in) // 4
+    engine = sampler.engine(system, rungs, request.chains, adapt)
+    if int(np.prod(engine.lead)) != int(np.prod(lead)):
+        raise HamlearnError(f"the engine of sampler {sampler.name!r} steps chains {engine.lead}; asked for were {lead} (beta, chain).")
+
+    def arrange(states: np.ndarray) -> np.ndarray:
+        return np.asarray(np.moveaxis(states.reshape(len(states), *lead, -1), 0, 2)[kept])
 
     def measure(states: np.ndarray) -> np.ndarray:
         """Series ``(steps, beta, chain, k)``: energy and absolute order parameters."""
@@ -176,61 +179,29 @@ def _chains(request: Request, sampler: str, checkpoint: Checkpoint | None, progr
         both = np.concatenate([energies(system, arranged)[..., None], np.abs(system.space.order_parameters(arranged))], -1)
         return np.moveaxis(both, 2, 0)
 
-    def tau(pilot: np.ndarray) -> float:
-        taus = [statistics.integrated_autocorrelation_time(one.swapaxes(0, 1)) for one in pilot.swapaxes(0, 1)]
-        return float(np.max(np.nan_to_num(taus, nan=1.0)))
-
-    plan = loop.Plan(request.draws, request.thin, request.burn_in, measure, tau)
+    plan = loop.Plan(request.draws, request.thin, request.burn_in, measure)
+    start = values.reshape(*engine.lead, -1)
     done = loop.run(engine, start, stepping, plan, label=f"sampling {system!r}", progress=progress, checkpoint=checkpoint)
     means = done.means()
-    report: dict[str, Any] = {"burn_in": done.burn_in, "sweeps_per_draw": done.thin, "acceptance": float(means["acceptance"])}
-    if ladder:
+    report: dict[str, Any] = {"burn_in": done.burn_in, "sweeps_per_draw": done.thin}
+    report["acceptance"] = float(means.get("acceptance", np.nan))
+    if "exchanged" in means:
         swaps = means["exchanged"] / np.maximum(means["offered"], 1e-12)
-        report["ladder"] = json.dumps(np.sort(request.rungs()).tolist())
+        report["ladder"] = json.dumps(rungs.tolist())
         report["swap_acceptance"] = json.dumps(swaps.round(4).tolist())
         report["round_trips"] = round(float(done.info["round_trips"]) * request.chains)
     return arrange(done.result()["states"]), report
 
 
-def _plain_engine(request: Request, sampler: str, seed: np.random.SeedSequence) -> tuple[loop.Engine, np.ndarray, Arrange]:
-    """An engine of independent chains at all temperatures, its start, and how its states are arranged."""
-    system, flat = request.system, np.repeat(request.betas, request.chains)
-    shape = (len(request.betas), request.chains, -1)
-    values = request.starts(len(request.betas), seed).reshape(len(flat), -1)
-    arrange = lambda states: states.reshape(len(states), *shape).transpose(1, 2, 0, 3)
-    if system.space.continuous:
-        return continuous.engine(system, sampler, request.betas, values.reshape(shape), request.burn_in)
-    if isinstance(system, InteractionTables) and sampler == "heat_bath":
-        return TableEngine([system], flat[None]), values[None], arrange
-    if not isinstance(system, Pairwise | QState):
-        if system.pure_jax:
-            return MetropolisEngine(system, flat, system.space, system.lattice), values, arrange
-        return blackbox.BlackBoxEngine(system, flat), values, arrange
-    if sampler in ("wolff", "swendsen_wang"):
-        return cluster.ClusterEngine(system, flat, sampler == "wolff"), values, arrange
-    return vectorised.JaxEngine(system.lattice, *vectorised.parameters_of(system), flat[None], sampler), values[None], arrange
-
-
-def _ladder_engine(request: Request, seed: np.random.SeedSequence) -> tuple[loop.Engine, np.ndarray, Arrange]:
-    """The same for chains of whole ladders; only the temperatures asked for are kept."""
-    rungs = np.sort(request.rungs())
-    lead = (1, request.chains, len(rungs))
-    same = len(request.betas) == len(rungs)
+def _ladder(request: Request, sampler: Any, seed: np.random.SeedSequence) -> tuple[np.ndarray, np.ndarray]:
+    """The temperatures that are simulated, and values ``(beta, chain, n)`` that the chains at each start from."""
+    betas = request.betas
+    rungs = np.asarray(sampler.temperatures(request.system, betas)) if hasattr(sampler, "temperatures") else betas
+    same = len(betas) == len(rungs)
     values = request.starts(len(rungs) if same or isinstance(request.start, str) else 1, seed)
-    # Starts come in the order of beta, rungs go from hot to cold.
-    values = values[np.argsort(request.betas, kind="stable")] if same else values
-    values = np.broadcast_to(values, (len(rungs), *values.shape[1:]))
-    kept = np.searchsorted(rungs, request.betas)
-    if request.system.space.continuous:
-        made, start, plain = continuous.engine(request.system, "tempering", rungs, values, request.burn_in)
-        return made, start, lambda states: plain(states)[kept]
-    values = values.swapaxes(0, 1)[None]
-    arrange = lambda states: states[:, 0].transpose(2, 1, 0, 3)[kept]
-    system = request.system
-    betas = np.broadcast_to(rungs, lead)
-    if isinstance(system, InteractionTables):
-        return TableEngine([system], betas), values, arrange
-    return vectorised.JaxEngine(system.lattice, *vectorised.parameters_of(system), betas, "tempering"), values, arrange
+    if same and not np.array_equal(betas, rungs):
+        values = values[np.argsort(betas, kind="stable")]  # starts come in the order of beta, rungs go from hot to cold
+    return rungs, np.broadcast_to(values, (len(rungs), *values.shape[1:]))
 
 
 def _quality(system: System, states: np.ndarray, *, independent: bool, several: bool) -> dict[str, Any]:

@@ -11,16 +11,14 @@ from hamlearn.arguments import require_seed
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.processes import verb
 from hamlearn.systems.base import Space, check_beta
-from hamlearn.systems.interaction_tables import InteractionTables
 from hamlearn.systems.lattice import Lattice
-from hamlearn.systems.pairwise import Pairwise
 from hamlearn.systems.parametric import stacked
-from hamlearn.systems.potts import QState
 from hamlearn.systems.sampling import loop, vectorised
 from hamlearn.systems.sampling.blackbox import BlackBoxMembers
 from hamlearn.systems.sampling.metropolis import MetropolisEngine
 from hamlearn.systems.sampling.request import check_integers
 from hamlearn.systems.sampling.table_heat_bath import TableEngine
+from hamlearn.systems.structure import has_pairs, has_tables, is_ising
 
 Observe = Callable[[np.ndarray], dict[str, np.ndarray]]
 
@@ -151,16 +149,16 @@ def simulate_systems(
     options |= {"start": start, "observe": observe, "progress": progress}
     if not all(type(one) is type(first) and one.lattice.shape == first.lattice.shape for one in systems):
         raise HamlearnError("members that are simulated together must be systems of one kind on one lattice.")
-    if isinstance(first, Pairwise):
+    if is_ising(first):
         arrays = {"J": np.stack([one.J for one in systems]), "h": np.stack([one.h for one in systems])}
         return simulate_members(first.lattice, first.space, arrays, beta, **options)
-    if isinstance(first, QState):
+    if has_pairs(first):
         arrays = {
             "tables": np.stack([one.coupling_tables() for one in systems]),
             "fields": np.stack([one.field_tables() for one in systems]),
         }
         return simulate_members(first.lattice, first.space, arrays, beta, **options)
-    if not isinstance(first, InteractionTables):
+    if not has_tables(first):
         return _simulate(_known_by_energies(systems, sampler), first.lattice, first.space, len(systems), beta, **options)
     choice(sampler, ("heat_bath", "tempering"), "sampler of tiles")
     if any((one.window, one.stride, one.tables.shape) != (first.window, first.stride, first.tables.shape) for one in systems):

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from hamlearn import statistics
 from hamlearn.errors import HamlearnError
 from hamlearn.systems.base import check_beta
 from hamlearn.systems.parametric import stacked
-from hamlearn.systems.sampling import continuous, loop
+from hamlearn.systems.sampling import loop
 from hamlearn.systems.sampling.hmc import HMCEngine
 from hamlearn.systems.sampling.request import check_integers
 from hamlearn.systems.sampling.run import refuse_stuck
@@ -63,7 +62,7 @@ def simulate_stack(systems: Sequence[Any], betas: Any, *, draws: int, chains: in
     entries = [system for system in systems for _ in temperatures]
     at = np.tile(temperatures, len(systems))
     starting, stepping = np.random.SeedSequence(int(seed)).spawn(2)
-    values = continuous.starts(systems[0], "hot", len(at), len(at), chains, np.random.default_rng(starting))
+    values = systems[0].space.random(np.random.default_rng(starting), (len(at), chains, systems[0].lattice.n_sites))
     even = all(bool(getattr(one, "even", False)) for one in systems)
     engine = HMCEngine(stacked(entries), at, chains, 3 * loop.FIRST_STEPS // 4, even=even, stacked=True)
     shape = systems[0].lattice.shape
@@ -76,11 +75,7 @@ def simulate_stack(systems: Sequence[Any], betas: Any, *, draws: int, chains: in
         ]
         return np.concatenate([np.stack(actions, 1)[..., None], np.abs(systems[0].space.order_parameters(states))], -1)
 
-    def tau(pilot: np.ndarray) -> float:
-        taus = [statistics.integrated_autocorrelation_time(one.swapaxes(0, 1)) for one in pilot.swapaxes(0, 1)]
-        return float(np.max(np.nan_to_num(taus, nan=1.0)))
-
-    plan = loop.Plan(draws, thin, None, measure, tau)
+    plan = loop.Plan(draws, thin, None, measure)
     done = loop.run(engine, values, stepping, plan, label=f"simulating {len(at)} systems", progress=False)
     result = done.result()["states"]
     for k, one in enumerate(entries):

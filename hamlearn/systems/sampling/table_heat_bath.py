@@ -12,15 +12,14 @@ exchanges follow :mod:`hamlearn.systems.sampling.tempering`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from hamlearn.compiled import compiled
 from hamlearn.systems.interaction_tables import InteractionTables
+from hamlearn.systems.sampling.kernels import in_threads, neighbour_lists
 
 _MOST_DIFFERENCES = 1 << 22  # numbers in the table of differences of all tiles of one member
 _LANES = 16  # chains of a block: enough to hide the latency of a look-up, few enough for the caches
@@ -59,9 +58,7 @@ def problems(systems: Sequence[InteractionTables]) -> list[Problem]:
     first = systems[0]
     sites, q = first.tile_sites, first.space.q
     n = sites.shape[1]
-    order = np.argsort(sites.ravel(), kind="stable")
-    start = np.concatenate([[0], np.cumsum(np.bincount(sites.ravel(), minlength=first.lattice.n_sites))])
-    lists = [np.ascontiguousarray(one, np.int32) for one in (sites, first.places, start, order // n, order % n)]
+    lists = [np.ascontiguousarray(one, np.int32) for one in (sites, first.places, *neighbour_lists(sites, first.lattice.n_sites))]
     found = []
     for system in systems:
         tables = np.array(system.tables, np.float64, order="C").reshape(-1, q**n)
@@ -243,12 +240,6 @@ def _block(states, rng, betas, parity, heading, problem, q, exchange, draws, thi
     return changed / n_sites / rungs, trips
 
 
-def free_variance(system: InteractionTables) -> float:
-    """Variance of the energy at infinite temperature, from 1024 random states: enough to space a ladder by."""
-    digits = np.random.default_rng(0).integers(system.space.q, size=(1024, system.lattice.n_sites))
-    return float(np.var(system.energy(system.space.from_index(digits))))
-
-
 class State(NamedTuple):
     """What the next step of all chains needs.
 
@@ -317,8 +308,7 @@ class TableEngine:
             rng[member][:, some] = lanes.reshape(4, -1, rungs)
             return found
 
-        with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
-            results = np.array(list(threads.map(one, blocks)), float)
+        results = np.array(in_threads(one, blocks), float)
         info: dict[str, Any] = {"acceptance": np.float64(results[:, 0].sum() / (members * replicas))}
         if self.exchange:
             info |= {"exchanged": exchanged.mean((0, 1)), "offered": offered.mean((0, 1))}

@@ -1,8 +1,7 @@
 """Parallel tempering: a ladder of temperatures whose neighbours exchange their microstates.
 
 One chain is a whole ladder. A step is one heat-bath sweep of every rung and one round of exchanges, of even and odd
-pairs in turn, accepted with min(1, exp((β_k − β_{k+1})(E_k − E_{k+1}))). Sources: Hukushima and Nemoto, J. Phys. Soc.
-Japan 65, 1604 (1996); round trips as the measure of a ladder: Katzgraber et al., J. Stat. Mech. (2006) P03018.
+pairs in turn (:mod:`.exchange`), accepted with min(1, exp((β_k − β_{k+1})(E_k − E_{k+1}))).
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hamlearn.systems.sampling import local
+from hamlearn.systems.sampling import exchange, local
 from hamlearn.systems.sampling.layout import Layout
 
 
@@ -75,23 +74,12 @@ def step(state: State, betas: Any, problem: Any) -> tuple[State, Info]:
     swept, info = jax.vmap(sweep, in_axes=(0, 0, None))(local.State(state.keys, state.values), betas, problem)
     energy = jax.vmap(local.spin_energy if spins else local.table_energy, in_axes=(0, None))(swept.values, problem)
 
-    rungs = betas.shape[0]
-    key, words = local.random_words(state.key, (rungs - 1,))
-    pair = jnp.arange(rungs - 1)
-    offered = pair % 2 == state.parity
+    key, words = local.random_words(state.key, (betas.shape[0] - 1,))
     # float32 energies of 1e4 sites are off by 1e-3, which changes an exchange's probability by less than 1e-3 · Δβ.
-    gain = (betas[:-1] - betas[1:]) * (energy[:-1] - energy[1:])
-    exchanged = offered & (local.uniform(words) < jnp.exp(gain))
-    up, down = jnp.append(exchanged, False), jnp.append(jnp.zeros(1, bool), exchanged)
-    source = jnp.arange(rungs) + up.astype(jnp.int32) - down.astype(jnp.int32)
-
-    heading = state.heading[source]
-    returned = (heading[0] == -1).astype(jnp.float32)
-    heading = heading.at[0].set(1)
-    heading = heading.at[-1].set(jnp.where(heading[-1] == 1, -1, heading[-1]))
+    gained = (betas[:-1] - betas[1:]) * (energy[:-1] - energy[1:])
+    source, heading, found = exchange.swap(local.uniform(words), gained, state.heading, state.parity)
     new = State(key, swept.key, swept.values[source], 1 - state.parity, heading)
-    counts = (exchanged.astype(jnp.float32), offered.astype(jnp.float32))
-    return new, Info(info.acceptance.mean(), *counts, returned)
+    return new, Info(info.acceptance.mean(), **found)
 
 
 def default_ladder(beta: float, variance: float, n_sites: int) -> np.ndarray:

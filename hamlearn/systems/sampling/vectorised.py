@@ -17,10 +17,9 @@ import numpy as np
 from jax import lax
 
 from hamlearn.systems.lattice import Lattice
-from hamlearn.systems.pairwise import Pairwise
-from hamlearn.systems.potts import QState
 from hamlearn.systems.sampling import local, tempering
 from hamlearn.systems.sampling.layout import Layout, layout_of, to_sites
+from hamlearn.systems.structure import is_ising
 
 _BUFFER = 1 << 23  # bytes of states that one compiled call may hold
 _MOST_DRAWS = 256
@@ -68,9 +67,9 @@ def _advance(
     return lax.fori_loop(0, draws, one_draw, (state, total, buffer))
 
 
-def parameters_of(system: Pairwise | QState) -> tuple[bool, tuple[np.ndarray, np.ndarray]]:
+def parameters_of(system: Any) -> tuple[bool, tuple[np.ndarray, np.ndarray]]:
     """Whether a system is of ±1 spins, and its parameters as one member."""
-    if isinstance(system, Pairwise):
+    if is_ising(system):
         return True, (system.J[None], system.h[None])
     return False, (system.coupling_tables()[None], system.field_tables()[None])
 

@@ -1,0 +1,332 @@
+"""The samplers of this library: one dataclass each, the order in which "auto" asks them, and their names.
+
+To add one: a file with its engine and its dataclass (such as :mod:`.kawasaki`), and its line in :data:`AUTO`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from hamlearn.arguments import require_number
+from hamlearn.errors import HamlearnError
+from hamlearn.systems.base import check_beta
+from hamlearn.systems.sampling import hmc
+from hamlearn.systems.sampling.blackbox import BlackBoxEngine
+from hamlearn.systems.sampling.cluster import ClusterEngine, clusters_of, is_ferromagnet
+from hamlearn.systems.sampling.ladders import BetaFirst, default_ladder
+from hamlearn.systems.sampling.loop import Engine
+from hamlearn.systems.sampling.metropolis import MetropolisEngine
+from hamlearn.systems.sampling.rotors import RotorEngine
+from hamlearn.systems.sampling.sampler import Sampler
+from hamlearn.systems.sampling.table_heat_bath import TableEngine
+from hamlearn.systems.sampling.vectorised import JaxEngine, parameters_of
+from hamlearn.systems.structure import has_directions, has_pairs, has_tables, is_path
+
+__all__ = [
+    "AUTO",
+    "HMC",
+    "SAMPLERS",
+    "Exact",
+    "HeatBath",
+    "Kinks",
+    "Metropolis",
+    "Overrelaxation",
+    "SwendsenWang",
+    "Tempering",
+    "Wolff",
+]
+
+_CONTINUOUS = "it is for angles and real values, and these sites are discrete"
+
+
+@dataclass(frozen=True)
+class Exact(Sampler):
+    """Independent draws from an oracle: pair couplings and tables of few states or narrow lattices, paths, free fields."""
+
+    name: ClassVar[str] = "exact"
+    independent: ClassVar[bool] = True
+
+    def refusal(self, system: Any) -> str | None:
+        """No oracle draws from it."""
+        from hamlearn.systems import exact
+
+        if exact.method(system) in ("operator", "gaussian"):
+            return None
+        if not (has_pairs(system) or has_tables(system)):
+            return "no oracle draws from it"
+        if exact.method(system) in ("enumeration", "transfer"):
+            return None
+        limit = (
+            "2**16 states" if has_tables(system) else "2**20 states, the transfer matrix needs a lattice that can be cut into narrow layers"
+        )
+        return f"no oracle can draw exact samples of it: enumeration stops at {limit}"
+
+    def suits(self, system: Any, betas: np.ndarray) -> str | None:
+        """Wherever it is cheap."""
+        from hamlearn.systems import exact
+
+        found = exact.method(system)
+        if not is_path(system):
+            return "a free field is Gaussian, its modes are independent" if found == "gaussian" else f"{found} gives independent draws"
+        for beta in betas:
+            exact.path.confined(system, float(beta))
+        try:
+            for beta in betas:
+                exact.path.transfer_operator(system, float(beta))
+        except HamlearnError:
+            return None
+        return "the transfer operator gives independent paths"
+
+    def sample(self, system: Any, beta: float, count: int, seed: int) -> np.ndarray:
+        """`count` independent states."""
+        from hamlearn.systems import exact
+
+        return np.asarray(exact.sample(system, beta, count, seed))
+
+
+@dataclass(frozen=True)
+class SwendsenWang(Sampler):
+    """All clusters of a ±1 or Potts system, each given a new state: ferromagnets near their transition."""
+
+    name: ClassVar[str] = "swendsen_wang"
+
+    def refusal(self, system: Any) -> str | None:
+        """What clusters cannot be made of."""
+        if system.space.continuous:
+            return "clusters of all sites at once are made of spins and Potts states"
+        if not has_pairs(system):
+            return f"clusters grow along pair couplings, and this is {'a sum of tiles' if has_tables(system) else 'a black box'}"
+        try:
+            clusters_of(system)
+        except HamlearnError as error:
+            return str(error)
+        return None
+
+    def suits(self, system: Any, betas: np.ndarray) -> str | None:
+        """Ferromagnets without field."""
+        return "a ferromagnet without field; clusters decorrelate it at every temperature" if is_ferromagnet(system) else None
+
+    def engine(self, system: Any, betas: np.ndarray, chains: int, adapt: int) -> Engine:
+        """All chains, in threads."""
+        return ClusterEngine(system, np.repeat(betas, chains), wolff=False)
+
+
+@dataclass(frozen=True)
+class Wolff(Sampler):
+    """Single clusters, of ±1 and Potts systems (flipped) and of directions (reflected)."""
+
+    name: ClassVar[str] = "wolff"
+
+    def refusal(self, system: Any) -> str | None:
+        """What clusters cannot be made of."""
+        if system.space.continuous:
+            return None if has_directions(system) else "clusters are made of spins, states and directions with pair couplings"
+        return SwendsenWang().refusal(system)
+
+    def suits(self, system: Any, betas: np.ndarray) -> str | None:
+        """Ferromagnets of directions without field."""
+        free = has_directions(system) and np.all(system.J >= 0) and not np.any(system.h)
+        return "a ferromagnet without field; clusters decorrelate it at every temperature" if free else None
+
+    def engine(self, system: Any, betas: np.ndarray, chains: int, adapt: int) -> Engine:
+        """All chains, in threads."""
+        flat = np.repeat(betas, chains)
+        return RotorEngine(system, flat, self.name) if has_directions(system) else ClusterEngine(system, flat, wolff=True)
+
+
+@dataclass(frozen=True)
+class Overrelaxation(Sampler):
+    """Directions reflected about their local fields, at constant energy, with heat bath in between."""
+
+    name: ClassVar[str] = "overrelaxation"
+
+    def refusal(self, system: Any) -> str | None:
+        """Anything but directions."""
+        if not system.space.continuous:
+            return _CONTINUOUS
+        return None if has_directions(system) else "it is for directions with pair couplings and fields"
+
+    def suits(self, system: Any, betas: np.ndarray) -> str | None:
+        """What clusters do not help."""
+        return "fields or couplings of both signs, where clusters do not help"
+
+    def engine(self, system: Any, betas: np.ndarray, chains: int, adapt: int) -> Engine:
+        """All chains, in threads."""
+        return RotorEngine(system, np.repeat(betas, chains), self.name)
+
+
+@dataclass(frozen=True)
+class HeatBath(Sampler):
+    """Every site drawn from its distribution given all others: pair couplings, interaction tables, directions."""
+
+    name: ClassVar[str] = "heat_bath"
+
+    def refusal(self, system: Any) -> str | None:
+        """What hides its single-site conditionals."""
+        if has_pairs(system) or has_tables(system) or has_directions(system):
+            return None
+        return "it needs pair couplings, interaction tables or directions, and this is a black box known by its energy"
+
+    def suits(self, system: Any, betas: np.ndarray) -> str | None:
+        """Whatever has nothing better."""
+        if has_tables(system):
+            return "tile energies, looked up site by site; at low temperature try 'tempering'"
+        return "no oracle is cheap and clusters do not help; for a glass at low temperature try 'tempering'"
+
+    def engine(self, system: Any, betas: np.ndarray, chains: int, adapt: int) -> Engine:
+        """One for each structure."""
+        flat = np.repeat(betas, chains)
+        if has_directions(system):
+            return RotorEngine(system, flat, self.name)
+        if has_tables(system):
+            return TableEngine([system], flat[None])
+        return JaxEngine(system.lattice, *parameters_of(system), flat[None], self.name)
+
+
+@dataclass(frozen=True)
+class HMC(Sampler):
+    """Hybrid Monte Carlo with Fourier acceleration: any action that JAX can differentiate.
+
+    Parameters
+    ----------
+    length : float
+        Length of a trajectory in units of the modes' period/2π; π/2 takes every mode of a free field to an independent value.
+    target : float
+        Acceptance that the step size is tuned to.
+
+    Examples
+    --------
+    >>> import hamlearn as hl
+    >>> field = hl.systems.ScalarField((4,), m2=1.0, lam=0.5)
+    >>> data = hl.simulate(field, 1.0, draws=5, chains=2, burn_in=20, sampler=hl.systems.HMC(length=2.0))
+    >>> data.attrs["sampler"], data.attrs["sampler_settings"]
+    ('hmc', '{"length": 2.0, "target": 0.8}')
+    """
+
+    length: float = hmc.LENGTH
+    target: float = hmc.TARGET
+    name: ClassVar[str] = "hmc"
+
+    def __post_init__(self) -> None:
+        require_number(self.length, f"{type(self).__name__}: length", above=0.0)
+        require_number(self.target, f"{type(self).__name__}: target", above=0.0, below=1.0)
+
+    def refusal(self, system: Any) -> str | None:
+        """What has no gradient."""
+        if not system.space.continuous:
+            return _CONTINUOUS
+        if system.space.event_shape:
+            return "it moves single numbers, and a site has several that belong together"
+        return None if system.pure_jax else "JAX cannot differentiate its action"
+
+    def suits(self, system: Any, betas: np.ndarray) -> str | None:
+        """Every action with a gradient."""
+        return "an action that JAX can differentiate"
+
+    def engine(self, system: Any, betas: np.ndarray, chains: int, adapt: int) -> Engine:
+        """One compiled call for all chains."""
+        return hmc.HMCEngine(system, betas, chains, adapt, length=self.length, target=self.target)
+
+
+@dataclass(frozen=True)
+class Kinks(HMC):
+    """Hybrid Monte Carlo of a path, its signs redrawn after every trajectory: deep double wells."""
+
+    name: ClassVar[str] = "kinks"
+
+    def refusal(self, system: Any) -> str | None:
+        """Anything but a path."""
+        return super().refusal(system) or (None if is_path(system) else "it is for paths of one particle")
+
+    def suits(self, system: Any, betas: np.ndarray) -> str | None:
+        """Paths that the oracle leaves."""
+        return "a path whose exact draws are out of reach"
+
+    def engine(self, system: Any, betas: np.ndarray, chains: int, adapt: int) -> Engine:
+        """One compiled call for all chains."""
+        return hmc.HMCEngine(system, betas, chains, adapt, signs=True, length=self.length, target=self.target)
+
+
+@dataclass(frozen=True)
+class Tempering(Sampler):
+    """A ladder of temperatures whose neighbours exchange their microstates: glasses, deep wells, many temperatures at once.
+
+    Parameters
+    ----------
+    ladder : sequence of float, optional
+        Temperatures (β) of the ladder beside those asked for; a geometric ladder by default, or those asked for if they are several.
+    """
+
+    ladder: Any = None
+    name: ClassVar[str] = "tempering"
+
+    def refusal(self, system: Any) -> str | None:
+        """What has no engine with a ladder."""
+        if system.space.continuous:
+            return HMC().refusal(system)
+        if has_pairs(system) or has_tables(system) or system.pure_jax:
+            return None
+        return "it needs pair couplings, interaction tables or an energy that JAX can trace, and this is a black box"
+
+    def temperatures(self, system: Any, betas: np.ndarray) -> np.ndarray:
+        """The ladder, ascending."""
+        if len(np.unique(betas)) != len(betas):
+            raise HamlearnError("the temperatures of a tempering ladder must differ; beta holds one twice.")
+        if len(betas) > 1:
+            return np.sort(betas)
+        if self.ladder is not None:
+            return np.unique(np.append(check_beta(self.ladder).ravel(), betas))
+        return default_ladder(system, float(betas[0]))
+
+    def engine(self, system: Any, betas: np.ndarray, chains: int, adapt: int) -> Engine:
+        """Every chain a whole ladder."""
+        if system.space.continuous:
+            return hmc.HMCEngine(system, betas, chains, adapt, ladder=True)
+        lead = np.broadcast_to(betas, (1, chains, len(betas)))
+        if has_tables(system):
+            return BetaFirst(TableEngine([system], lead))
+        if has_pairs(system):
+            return BetaFirst(JaxEngine(system.lattice, *parameters_of(system), lead, self.name))
+        return BetaFirst(MetropolisEngine(system, lead[0], system.space, system.lattice, ladder=True))
+
+
+@dataclass(frozen=True)
+class Metropolis(Sampler):
+    """One site at a time, accepted by what it costs: any system, black boxes too."""
+
+    name: ClassVar[str] = "metropolis"
+
+    def refusal(self, system: Any) -> str | None:
+        """Nothing."""
+        return None
+
+    def suits(self, system: Any, betas: np.ndarray) -> str | None:
+        """What is left."""
+        return f"a black box known by its {'action' if system.space.continuous else 'energies'}"
+
+    def engine(self, system: Any, betas: np.ndarray, chains: int, adapt: int) -> Engine:
+        """Compiled where the system can be; else all chains in one call of its energy."""
+        flat = np.repeat(betas, chains)
+        if has_pairs(system):
+            return JaxEngine(system.lattice, *parameters_of(system), flat[None], self.name)
+        if system.pure_jax and not system.space.continuous:
+            return MetropolisEngine(system, flat, system.space, system.lattice)
+        return BlackBoxEngine(system, flat, adapt)
+
+
+AUTO: tuple[Sampler, ...] = (
+    Exact(),
+    SwendsenWang(),
+    Wolff(),
+    Overrelaxation(),
+    HeatBath(),
+    Kinks(),
+    HMC(),
+    Tempering(),
+    Metropolis(),
+)
+"""In this order sampler="auto" asks for one that applies and suits; every sampler has its name here."""
+SAMPLERS: dict[str, Sampler] = {one.name: one for one in AUTO}

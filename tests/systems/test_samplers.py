@@ -1,0 +1,149 @@
+"""Samplers are objects: settings, a user's own, and what is said of them in data and checkpoints."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+import hamlearn as hl
+from hamlearn.errors import HamlearnError
+from hamlearn.systems import HMC, SAMPLERS, HeatBath, Ising, Kinks, Metropolis, Sampler, ScalarField, Tempering
+from hamlearn.systems.sampling import loop
+from statistics_budget import assert_within
+
+
+# ---------------------------------------------------------------------- a sampler of a user's own: 20 lines, registered nowhere
+class Held(NamedTuple):
+    values: np.ndarray
+    key: np.ndarray
+    done: np.ndarray
+
+
+@dataclass(frozen=True)
+class Redraw:
+    """Every spin of a system without couplings, drawn anew with probability `share`."""
+
+    share: float = 1.0
+    name = "redraw"
+    capacity, updates_per_step = 50, 1 << 22
+
+    def refusal(self, system):
+        return "its spins are coupled" if np.any(system.J) else None
+
+    def engine(self, system, betas, chains, adapt):
+        object.__setattr__(self, "up", 1 / (1 + np.exp(-2 * betas[:, None, None] * system.h)))
+        object.__setattr__(self, "lead", (len(betas), chains))
+        return self
+
+    def init(self, values, seed):
+        return Held(values, seed.generate_state(2), np.zeros((), np.int64))
+
+    def advance(self, state, draws, thin):
+        rng = np.random.default_rng([*state.key.tolist(), int(state.done)])
+        shape = (draws * thin, *state.values.shape)
+        new = np.where(rng.random(shape) < self.up, 1, -1)
+        values = np.where(rng.random(shape) < self.share, new, state.values)[thin - 1 :: thin].astype(np.int8)
+        return Held(values[-1], state.key, state.done + 1), values, {"acceptance": draws * thin * self.share}
+
+    def tune(self, state, info):
+        return state
+
+
+FREE = Ising((2, 3), J=0.0, h=[0.5, -0.3, 0.1, 0.0, 1.0, -2.0])
+
+
+def test_a_sampler_of_a_users_own_runs_with_attributes_and_checkpoint(tmp_path, monkeypatch):
+    betas, options = [0.4, 1.1], {"draws": 300, "chains": 4, "seed": 5, "sampler": Redraw()}
+    whole = hl.simulate(FREE, betas, **options)
+    assert whole.attrs["sampler"] == "redraw" and whole.attrs["sampler_choice"] == "asked for" and whole.attrs["acceptance"] == 1.0
+    for index, beta in enumerate(betas):
+        found = whole.state.values[index].reshape(-1, 6)
+        truth = np.tanh(beta * FREE.h)
+        assert_within(found.mean(0), truth, np.sqrt((1 - truth**2) / len(found)), what="spins without couplings")
+    chunk, calls, path = loop._chunk, [], tmp_path / "run.npz"
+
+    def dies(*arguments):
+        calls.append(1)
+        if len(calls) > 7:
+            raise KeyboardInterrupt
+        return chunk(*arguments)
+
+    monkeypatch.setattr(loop, "_chunk", dies)
+    with pytest.raises(KeyboardInterrupt):
+        hl.simulate(FREE, betas, checkpoint=path, **options)
+    assert path.exists()
+    monkeypatch.setattr(loop, "_chunk", chunk)
+    again = hl.simulate(FREE, betas, checkpoint=path, **options)
+    np.testing.assert_array_equal(again.state, whole.state)
+
+
+def test_what_it_cannot_sample_it_says_itself():
+    with pytest.raises(HamlearnError, match=r"'redraw' does not apply to Ising.*its spins are coupled.*'heat_bath'"):
+        hl.simulate(Ising((3, 3)), 0.4, sampler=Redraw())
+
+
+def test_an_engine_of_other_chains_is_refused():
+    class Short(Redraw):
+        def engine(self, system, betas, chains, adapt):
+            return super().engine(system, betas, chains - 1, adapt)
+
+    with pytest.raises(HamlearnError, match=r"steps chains \(1, 1\); asked for were \(1, 2\)"):
+        hl.simulate(FREE, 0.4, draws=2, chains=2, sampler=Short())
+
+
+# ---------------------------------------------------------------------- settings
+def test_names_and_objects_are_one():
+    options = {"draws": 20, "chains": 2, "seed": 1, "burn_in": 10}
+    for name, sampler in (("heat_bath", HeatBath()), ("metropolis", Metropolis()), ("tempering", Tempering())):
+        by_name, by_object = (hl.simulate(Ising((4, 4)), 0.3, sampler=one, **options) for one in (name, sampler))
+        assert by_name.identical(by_object)
+    assert all(name == one.name and isinstance(one, Sampler) for name, one in SAMPLERS.items())
+
+
+def test_settings_change_what_is_done_and_are_in_data_and_checkpoints(tmp_path, caplog):
+    field = ScalarField((4,), m2=1.0, lam=0.5)
+    options = {"draws": 20, "chains": 2, "seed": 1, "burn_in": 20}
+    plain, longer = (hl.simulate(field, 1.0, sampler=one, **options) for one in (HMC(), HMC(length=3.0)))
+    assert json.loads(longer.attrs["sampler_settings"]) == {"length": 3.0, "target": 0.8}
+    assert not np.array_equal(plain.state, longer.state)
+    path = tmp_path / "run.npz"
+    hl.simulate(field, 1.0, sampler=HMC(), checkpoint=path, **options)
+    other = hl.simulate(field, 1.0, sampler=HMC(length=3.0), checkpoint=path, **options)
+    assert "sampler length" in caplog.text  # the file is another request's, and is left alone
+    np.testing.assert_array_equal(other.state, longer.state)
+
+
+def test_a_ladder_is_the_samplers_or_the_calls_not_both():
+    options = {"draws": 20, "chains": 2, "burn_in": 10}
+    system = Ising((4, 4))
+    one = hl.simulate(system, 0.5, sampler=Tempering(ladder=[0.2, 0.3]), **options)
+    other = hl.simulate(system, 0.5, sampler="tempering", ladder=[0.2, 0.3], **options)
+    np.testing.assert_array_equal(one.state, other.state)
+    assert json.loads(one.attrs["ladder"]) == [0.2, 0.3, 0.5]
+    with pytest.raises(HamlearnError, match="given twice"):
+        hl.simulate(system, 0.5, sampler=Tempering([0.2]), ladder=[0.3], **options)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "message"),
+    [
+        (HMC, "settings such as"),
+        (3, "settings such as"),
+        ("gibbs", "sampler must be one of"),
+        (HMC(), "angles and real values"),
+        (Kinks(), "angles and real values"),
+    ],
+)
+def test_what_is_no_sampler_or_does_not_apply_is_named(sampler, message):
+    with pytest.raises(HamlearnError, match=message):
+        hl.simulate(Ising((3, 3)), 0.4, sampler=sampler)
+
+
+@pytest.mark.parametrize("make", [lambda: HMC(length=0), lambda: HMC(target=1.0), lambda: HMC(length="long")])
+def test_settings_out_of_range_are_named(make):
+    with pytest.raises(HamlearnError, match="HMC: "):
+        make()
