@@ -11,6 +11,7 @@ import xarray as xr
 
 from hamlearn import data as microstate_data
 from hamlearn.errors import HamlearnError
+from hamlearn.infer.constrained import require_kept
 from hamlearn.systems.base import Space
 
 
@@ -54,6 +55,7 @@ def bind(data: xr.Dataset | Iterable[xr.Dataset], model: Any) -> tuple[Any, list
     if len({int(np.prod(shape)) for shape in shapes}) > 1:
         raise HamlearnError(f"the data sets have different site axes: {sorted(shapes)}.")
     space = microstate_data.space_of(sets)
+    require_kept([space], model)
     if getattr(model, "interaction", "") == "clock" and "codes" in sets[0].attrs:
         raise HamlearnError(
             f"a clock's states are angles, and the codes {microstate_data.codes_of(sets[0])} have gaps: declare how many states there are, "

@@ -137,6 +137,10 @@ class Space:
         require_numbers(array)
         return self.declared(array, self.q or None, wrap=wrap)[0]
 
+    def allows(self, states: np.ndarray) -> np.ndarray:
+        """Which flat states ``(..., n_sites)`` of its values the constraint leaves, shape ``(...)``."""
+        return np.ones(states.shape[: -1 - len(self.event_shape)], bool)
+
     # -- states of it --------------------------------------------------------------------------------------------------
 
     def random(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

@@ -75,6 +75,17 @@ class Spins(Space, name="spins"):
                 )
         return values
 
+    def allows(self, states: np.ndarray) -> np.ndarray:
+        """Those of the fixed sum."""
+        return super().allows(states) if self.magnetization is None else states.sum(-1, dtype=np.int64) == self.magnetization
+
+    def order_parameters(self, states: np.ndarray) -> np.ndarray:
+        """Their mean; where it is fixed, the difference between the two halves of the sites: how far unlike spins have separated."""
+        if self.magnetization is None:
+            return super().order_parameters(states)
+        half = states.shape[-1] // 2
+        return (states[..., :half].sum(-1, dtype=np.float64) - states[..., half:].sum(-1, dtype=np.float64))[..., None] / states.shape[-1]
+
     def ups(self, n_sites: int) -> int:
         """Number of spins up of a microstate with the fixed sum; an error if no microstate has it."""
         assert self.magnetization is not None

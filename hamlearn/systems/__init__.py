@@ -15,6 +15,7 @@ from hamlearn.systems import exact, lattice, observables, sampling
 from hamlearn.systems.base import ANGLES, REALS, SPINS, Space, System, space_from_name, states
 from hamlearn.systems.density import LearnedDensity, density_from_dict
 from hamlearn.systems.field import OF_0_1, Field, PolynomialField, RangedField, ScalarField
+from hamlearn.systems.fixed_magnetization import FixedMagnetization
 from hamlearn.systems.interaction_tables import InteractionTables
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.pairwise import EdwardsAnderson, Ising, Pairwise, SherringtonKirkpatrick, WeakStrong
@@ -28,6 +29,7 @@ from hamlearn.systems.sampling.samplers import (
     SAMPLERS,
     Exact,
     HeatBath,
+    Kawasaki,
     Kinks,
     Metropolis,
     Overrelaxation,
@@ -81,6 +83,8 @@ def _read(kind: str, description: dict[str, Any], potential: Callable[[Any], Any
         return Path.from_dict(description, potential)
     if kind == "joined_action":
         return JoinedAction([from_dict(part, potential=potential) for part in description["parts"]], description["betas"])
+    if kind == FixedMagnetization.kind:
+        return FixedMagnetization(from_dict(description["system"], potential=potential), description["magnetization"])
     if kind in _READERS:
         return _READERS[kind](description)
     return cast("System", ParametricSystem.kinds[kind].from_dict(description))
@@ -98,10 +102,12 @@ __all__ = [
     "EdwardsAnderson",
     "Exact",
     "Field",
+    "FixedMagnetization",
     "HeatBath",
     "InteractionTables",
     "Ising",
     "JoinedAction",
+    "Kawasaki",
     "Kinks",
     "Lattice",
     "LearnedDensity",

@@ -15,6 +15,7 @@ from hamlearn import data as microstate_data
 from hamlearn.arguments import require_seed, shown
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import posteriors
+from hamlearn.infer.constrained import require_kept
 from hamlearn.infer.families import autoregressive
 from hamlearn.infer.training import Variational, as_settings, recorded
 from hamlearn.models import Autoregressive, Flow
@@ -88,6 +89,7 @@ def approximate(
             f"approximate needs a density of one temperature, hl.models.Autoregressive(...) without condition or Flow(...); got {model!r}."
         )
     shape, space = tuple(system.lattice.shape), system.space
+    require_kept([space], model)
     device = torch_devices.choose(settings.device)
     started = time.perf_counter()
     weights, histories, drawn, shares, files = [], [], [], [], []

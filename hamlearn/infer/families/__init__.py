@@ -19,9 +19,10 @@ import xarray as xr
 
 from hamlearn import memory, models
 from hamlearn.arguments import require_flag, require_path, require_seed, require_whole, shown
-from hamlearn.data import admit
+from hamlearn.data import admit, space_of
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import posteriors
+from hamlearn.infer.constrained import require_kept
 from hamlearn.processes import verb
 from hamlearn.systems.base import System
 
@@ -100,7 +101,9 @@ def learn(
     seed, found = require_seed(seed), named(kind)
     can_save = "checkpoint" in inspect.signature(found.learn).parameters
     saved = {"checkpoint": checkpoint} if can_save and checkpoint is not None else {}
-    return found.learn(admit(data), model, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed, **saved)
+    sets = admit(data)
+    require_kept(map(space_of, sets), model)
+    return found.learn(sets, model, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed, **saved)
 
 
 def available(post: xr.DataTree) -> int:

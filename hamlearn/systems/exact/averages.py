@@ -208,7 +208,7 @@ _NO_EXCITATION = 100.0  # βJ of the weaker axis of a uniform torus, whose excit
 def _unit(system: Any) -> float:
     """A power of two about as large as any energy of the system in magnitude (1 where all are zero)."""
     if evaluated(system):
-        largest = float(np.abs(enumeration.evaluate(system)).max(initial=0.0))
+        largest = float(np.abs(enumeration.possible(system)).max(initial=0.0))
     else:
         largest = sum(float(np.ptp(one, axis=tuple(range(1, one.ndim))).sum()) for one in tables_of(system) if one.size)
     return 2.0 ** np.ceil(np.log2(largest)) if largest > 0 else 1.0
@@ -231,7 +231,7 @@ def _derivatives(system: Any, points: np.ndarray, order: int, unit: float = 1.0,
                 if order and beta * couplings.min() > _NO_EXCITATION:
                     results[2, k] = 0.0  # below e^-400; what was found is rounding
         elif evaluated(system):
-            energies = enumeration.evaluate(system) / unit - zero
+            energies = enumeration.possible(system) / unit - zero
             for k, beta in enumerate(points.ravel()):
                 weights = np.exp(-beta * (energies - energies.min()))
                 mean = weights @ energies / weights.sum()

@@ -80,12 +80,19 @@ def all_states(lattice: Lattice, q: int = 2) -> np.ndarray:
 
 
 def evaluate(system: Any) -> np.ndarray:
-    """Energy of every state in the order of :func:`all_states`, by evaluating the system's own ``energy``."""
+    """Energy of every state in the order of :func:`all_states`, by evaluating the system's own ``energy``; ∞ where none is allowed."""
     space, lattice = system.space, system.lattice
     states = all_states(lattice, space.q)
     size = max(1, _CHUNK // max(lattice.n_bonds, lattice.n_sites))
-    chunks = [system.energy(space.from_index(states[k : k + size])) for k in range(0, len(states), size)]
-    return np.concatenate([np.asarray(chunk, float) for chunk in chunks])
+    pieces = (space.from_index(states[k : k + size]) for k in range(0, len(states), size))
+    chunks = [np.where(space.allows(piece.reshape(len(piece), -1)), np.asarray(system.energy(piece), float), np.inf) for piece in pieces]
+    return np.concatenate(chunks)
+
+
+def possible(system: Any) -> np.ndarray:
+    """Energies of the states that are allowed."""
+    energies = evaluate(system)
+    return np.asarray(energies[np.isfinite(energies)])
 
 
 def state_log_weights(lattice: Lattice, q: int, tables: jax.Array, fields: jax.Array) -> jax.Array:

@@ -12,6 +12,7 @@ sampler             takes                                                       
 ``overrelaxation``  XY                                                              fields, frustration
 ``hmc``             continuous actions that JAX can differentiate                   fields, and whatever has no better
 ``kinks``           paths                                                           deep double wells, where not exact
+``kawasaki``        ±1 spins of fixed magnetization                                 the only one that keeps it, but for ``exact``
 ==================  ==============================================================  =====================================
 
 To add a sampler: one file with an engine (:class:`.loop.Engine`: ``init``, ``advance``, ``tune``) and a dataclass of settings

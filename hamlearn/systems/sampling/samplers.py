@@ -16,6 +16,7 @@ from hamlearn.systems.base import check_beta
 from hamlearn.systems.sampling import hmc
 from hamlearn.systems.sampling.blackbox import BlackBoxEngine
 from hamlearn.systems.sampling.cluster import ClusterEngine, clusters_of, is_ferromagnet
+from hamlearn.systems.sampling.kawasaki import Kawasaki
 from hamlearn.systems.sampling.ladders import BetaFirst, default_ladder
 from hamlearn.systems.sampling.loop import Engine
 from hamlearn.systems.sampling.metropolis import MetropolisEngine
@@ -31,6 +32,7 @@ __all__ = [
     "SAMPLERS",
     "Exact",
     "HeatBath",
+    "Kawasaki",
     "Kinks",
     "Metropolis",
     "Overrelaxation",
@@ -48,6 +50,7 @@ class Exact(Sampler):
 
     name: ClassVar[str] = "exact"
     independent: ClassVar[bool] = True
+    keeps: ClassVar[tuple[str, ...]] = ("magnetization",)
 
     def refusal(self, system: Any) -> str | None:
         """No oracle draws from it."""
@@ -319,6 +322,7 @@ class Metropolis(Sampler):
 
 AUTO: tuple[Sampler, ...] = (
     Exact(),
+    Kawasaki(),
     SwendsenWang(),
     Wolff(),
     Overrelaxation(),

@@ -149,6 +149,8 @@ def simulate_systems(
     options |= {"start": start, "observe": observe, "progress": progress}
     if not all(type(one) is type(first) and one.lattice.shape == first.lattice.shape for one in systems):
         raise HamlearnError("members that are simulated together must be systems of one kind on one lattice.")
+    if first.space.constraint:
+        raise HamlearnError(f"members are simulated together where nothing is fixed; draw from {first!r} with hl.simulate.")
     if is_ising(first):
         arrays = {"J": np.stack([one.J for one in systems]), "h": np.stack([one.h for one in systems])}
         return simulate_members(first.lattice, first.space, arrays, beta, **options)

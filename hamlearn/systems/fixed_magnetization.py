@@ -1,0 +1,87 @@
+"""A system of ±1 spins whose magnetization is fixed: alloys, lattice gases, binary mixtures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hamlearn.errors import HamlearnError
+from hamlearn.spaces import Spins
+from hamlearn.systems.base import Space, System
+from hamlearn.systems.lattice import Lattice
+from hamlearn.systems.parametric import ParametricSystem
+
+_OF_PAIRS = ("coupling_tables", "field_tables")
+
+
+@dataclass(frozen=True, eq=False)
+class FixedMagnetization(ParametricSystem, kind="fixed_magnetization", structure=("magnetization",)):
+    """Another system of ±1 spins, restricted to the states with one sum of spins.
+
+    Energies are those of the other system; its space says what is fixed, and whoever draws, starts, checks or counts states asks it.
+    "auto" draws exactly where all states can be listed, and by Kawasaki exchange otherwise
+    (:class:`hamlearn.systems.sampling.kawasaki.Kawasaki`).
+
+    Parameters
+    ----------
+    system : System
+        Of ±1 spins: pair couplings, tables, or anything with an energy.
+    magnetization : int
+        Σσ of every state.
+
+    Raises
+    ------
+    HamlearnError
+        If the sites are no spins, their sum is fixed already, or no state has this one.
+
+    Examples
+    --------
+    >>> import hamlearn as hl
+    >>> mixture = hl.systems.FixedMagnetization(hl.systems.Ising((8, 8)), 0)
+    >>> data = hl.simulate(mixture, beta=0.5, draws=5, chains=2, burn_in=20)
+    >>> data.attrs["sampler"], data.attrs["magnetization"], int(abs(data.state.sum(("x0", "x1"))).max())
+    ('kawasaki', 0, 0)
+    """
+
+    system: Any
+    magnetization: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.system, System) or not self.system.space.binary or self.system.space.constraint:
+            raise HamlearnError(f"FixedMagnetization restricts a system of ±1 spins whose sum is free; got {self.system!r}.")
+        space = Spins(magnetization=self.magnetization)
+        space.ups(self.system.lattice.n_sites)
+        object.__setattr__(self, "magnetization", space.magnetization)
+
+    @property
+    def lattice(self) -> Lattice:
+        """Its sites and bonds."""
+        found: Lattice = self.system.lattice
+        return found
+
+    @property
+    def space(self) -> Space:
+        """±1 spins with a fixed sum."""
+        return Spins(magnetization=self.magnetization)
+
+    @property
+    def pure_jax(self) -> bool:  # type: ignore[override]
+        """As of the system within."""
+        return bool(self.system.pure_jax)
+
+    def energy(self, states: Any) -> Any:
+        """Energy of spins ``(..., *lattice.shape)``; that they have the right sum is for the space to check."""
+        return self.system.energy(states)
+
+    def action(self, states: Any, beta: float) -> Any:
+        """As of the system within."""
+        return self.system.action(states, beta)
+
+    def __getattr__(self, name: str) -> Any:
+        """Tables of pairs, where the system within has them."""
+        if name in _OF_PAIRS:
+            return getattr(self.system, name)
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def __repr__(self) -> str:
+        return f"FixedMagnetization({self.system!r}, {self.magnetization})"
