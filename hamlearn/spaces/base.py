@@ -100,7 +100,7 @@ class Space:
         HamlearnError
             If the space is continuous: its values cannot be listed.
         """
-        raise self._is_continuous("a list of values")
+        raise self._is_continuous("list of values")
 
     def index(self, states: Any) -> Any:
         """Index of each state in :attr:`values` (what tables are indexed with)."""
