@@ -1,7 +1,8 @@
 """Polynomial actions with unknown coefficients: imaginary-time paths and scalar fields.
 
 The family is linear in θ = (κ_1 … κ_R, c_p …): S = Σ_k θ_k T_k(x) with the neighbour terms T_r = u Σ (x_{i+r} − x_i)²/2 (or
-−u Σ x_{i+r} x_i) and the powers T_p = v Σ x_i^p. For a path u = 1/a and v = a with a the width of a time slice; for a field u = v = β.
+−u Σ x_{i+r} x_i) and the powers T_p = v Σ x_i^p. For a path u = 1/a and v = a with a the width of a time slice; for a field u = v = β. A
+thermal field has u at the neighbours in time, v at those in space and at the powers.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.path import Path
 from hamlearn.systems.potentials import Polynomial
 
-FAMILIES = ("auto", "path", "field")
+FAMILIES = ("auto", "path", "field", "thermal")
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Flat:
 
 @dataclass(frozen=True)
 class Scales:
-    """How a temperature enters: S = u · (neighbour terms) + v · (potential); 1/a and a for a path, β and β for a field."""
+    """How a temperature enters: S = u · (neighbour terms) + v · (potential); 1/a and a for what has imaginary time, β and β for a field."""
 
     u: float
     v: float
@@ -63,9 +64,11 @@ class PolynomialAction:
 
     * paths (one site axis): S = Σ [κ (x_{t+1} − x_t)²/(2a) + a Σ_p c_p x_t^p], a = β/N_τ unless `a` is given;
     * fields (more site axes): S = β Σ_x [κ/2 Σ_μ (φ_{x+μ} − φ_x)² + Σ_p c_p φ_x^p];
-    * fields with ``neighbour="product"``: S = β Σ_x [−κ Σ_μ φ_{x+μ} φ_x + Σ_p c_p φ_x^p].
+    * fields with ``neighbour="product"``: S = β Σ_x [−κ Σ_μ φ_{x+μ} φ_x + Σ_p c_p φ_x^p];
+    * thermal fields, ``family="thermal"`` (the first axis is imaginary time, the others are space): S = K/β + βV with
+      K = N_τ Σ κ/2 (Δ_t φ)² and V = (1/N_τ) Σ [γ/2 Σ_μ (Δ_μ φ)² + Σ_p c_p φ^p]; see :func:`~hamlearn.systems.ThermalField`.
 
-    κ and the c_p are free of β, so data at several temperatures determine them together.
+    κ, γ and the c_p are free of β, so data at several temperatures determine them together.
 
     Parameters
     ----------
@@ -81,7 +84,7 @@ class PolynomialAction:
         Width of a time slice, for paths whose spacing is not β/N_τ.
     prior : None, "flat", "normal" or Normal
         Prior of every coefficient; flat by default, for coefficients have no common scale.
-    family : {"auto", "path", "field"}
+    family : {"auto", "path", "field", "thermal"}
         What β means; "auto" takes one site axis for imaginary time and more for a field.
     periodic : bool
         Whether the boundaries wrap around.
@@ -139,8 +142,10 @@ class PolynomialAction:
         if a is not None and not _positive(a):
             raise HamlearnError(f"a, the width of a time slice, must be a finite number > 0; got {a!r}.")
         choice(family, FAMILIES, "family")
-        if a is not None and family == "field":
-            raise HamlearnError("a is the width of a path's time slice; a field has none, so leave it out.")
+        if a is not None and family in ("field", "thermal"):
+            raise HamlearnError("a is the width of a path's time slice; a field has none, and a thermal one beta/N_tau, so leave it out.")
+        if family == "thermal" and neighbour == "product":
+            raise HamlearnError("a thermal field's kinetic and gradient terms are differences: leave out neighbour='product'.")
         if prior in (None, "flat"):
             prior = Flat()
         elif prior == "normal":
@@ -176,6 +181,8 @@ class PolynomialAction:
             raise HamlearnError(
                 f"a path has one site axis, imaginary time; the data have {len(shape)}: {tuple(shape)}. Use family='field'."
             )
+        if family == "thermal" and len(shape) < 2:
+            raise HamlearnError(f"a thermal field has axes of space after that of time; the data have {tuple(shape)}. Use family='path'.")
         if min(shape) < 2 * self.range:
             raise HamlearnError(f"site axes {tuple(shape)} are too short for neighbour terms up to distance {self.range}.")
         return BoundAction(self, tuple(shape), space, family)
@@ -243,7 +250,8 @@ def _powers(powers: Any) -> tuple[int, ...]:
 class BoundAction:
     """:class:`PolynomialAction` on given sites: the terms T_k, their gradients, and θ ↔ coefficients.
 
-    `full` coefficients are (κ_1 … κ_R, c_p …); θ are those of them that are unknown, ``full = offset + embedding @ θ``.
+    `full` coefficients are (κ_1 … κ_R, c_p …), of thermal fields with γ after the κ; θ are those of them that are unknown,
+    ``full = offset + embedding @ θ``.
     """
 
     model: PolynomialAction
@@ -261,10 +269,18 @@ class BoundAction:
         """Sites and nearest neighbours."""
         return lattices.hypercubic(self.shape, periodic=self.model.periodic)
 
+    @cached_property
+    def links(self) -> tuple[tuple[str, int, tuple[int, ...], bool], ...]:
+        """The neighbour terms: the name of the coefficient, the distance, the site axes, and whether u multiplies it (else v does)."""
+        names = [f"kinetic[{r}]" for r in range(1, self.model.range + 1)] if self.model.range > 1 else ["kinetic"]
+        axes = self.axes[:1] if self.family == "thermal" else self.axes
+        kinetic = tuple((name, r + 1, axes, True) for r, name in enumerate(names))
+        return kinetic if self.family != "thermal" else (*kinetic, ("gradient", 1, self.axes[1:], False))
+
     @property
     def n_full(self) -> int:
         """Number of terms, known or unknown."""
-        return self.model.range + len(self.model.powers)
+        return len(self.links) + len(self.model.powers)
 
     @property
     def free(self) -> slice:
@@ -284,8 +300,12 @@ class BoundAction:
     @property
     def parameter_names(self) -> list[str]:
         """A name for every element of θ."""
-        ranges = [f"kinetic[{r}]" for r in range(1, self.model.range + 1)] if self.model.range > 1 else ["kinetic"]
-        return [*ranges, *(f"c[{p}]" for p in self.model.powers)][self.free]
+        return self.term_names[self.free]
+
+    @property
+    def term_names(self) -> list[str]:
+        """A name for every full coefficient."""
+        return [*(link[0] for link in self.links), *(f"c[{p}]" for p in self.model.powers)]
 
     def full(self, theta: Any) -> np.ndarray:
         """Full coefficients ``(..., n_full)`` of θ ``(..., n_params)``."""
@@ -304,12 +324,13 @@ class BoundAction:
         """T_k of states ``(..., *shape)``, shape ``(..., n_full)``."""
         x = np.asarray(states, float)
         found = []
-        for r in range(1, self.model.range + 1):
+        for _, r, axes, kinetic in self.links:
+            scale = scales.u if kinetic else scales.v
             if self.model.neighbour == "product":  # every pair is in the sums of both its sites
-                found.append(-0.5 * scales.u * (x * self._others(x, r)).sum(self.axes))
+                found.append(-0.5 * scale * (x * self._others(x, r)).sum(self.axes))
                 continue
-            steps = sum((self._steps(x, r, axis) ** 2).sum(self.axes) for axis in self.axes)
-            found.append(0.5 * scales.u * steps)
+            steps = sum((self._steps(x, r, axis) ** 2).sum(self.axes) for axis in axes)
+            found.append(0.5 * scale * steps)
         for p in self.model.powers:
             found.append(scales.v * (x**p).sum(self.axes))
         return np.stack(found, -1)
@@ -324,16 +345,17 @@ class BoundAction:
         """∂T_k/∂x of states ``(row, *shape)``, shape ``(n_full, row, *shape)``."""
         x = np.asarray(states, float)
         found = np.empty((self.n_full, *x.shape))
-        for r in range(1, self.model.range + 1):
-            found[r - 1] = scales.u * (self._pull(x, r) if self.model.neighbour == "difference" else -self._others(x, r))
+        for k, (_, r, axes, kinetic) in enumerate(self.links):
+            pull = self._pull(x, r, axes) if self.model.neighbour == "difference" else -self._others(x, r)
+            found[k] = (scales.u if kinetic else scales.v) * pull
         for k, p in enumerate(self.model.powers):
-            found[self.model.range + k] = scales.v * p * x ** (p - 1)
+            found[len(self.links) + k] = scales.v * p * x ** (p - 1)
         return found
 
-    def _pull(self, x: np.ndarray, r: int) -> np.ndarray:
-        """Σ over the neighbours at distance r of (x − neighbour)."""
+    def _pull(self, x: np.ndarray, r: int, axes: tuple[int, ...] | None = None) -> np.ndarray:
+        """Σ over the neighbours at distance r along some axes of (x − neighbour)."""
         total = np.zeros_like(x)
-        for axis in self.axes:
+        for axis in self.axes if axes is None else axes:
             if self.model.periodic:
                 total += 2 * x - np.roll(x, r, axis) - np.roll(x, -r, axis)
                 continue
@@ -359,11 +381,11 @@ class BoundAction:
         """Σ_i ∂²T_k/∂x_i² of states ``(row, *shape)``, shape ``(row, n_full)``."""
         x = np.asarray(states, float)
         found = np.empty((len(x), self.n_full))
-        for r in range(1, self.model.range + 1):
-            bonds = sum(int(np.prod(self.shape)) * (1 if self.model.periodic else 1 - r / self.shape[axis]) for axis in self.axes)
-            found[:, r - 1] = 2 * scales.u * bonds if self.model.neighbour == "difference" else 0.0
+        for k, (_, r, axes, kinetic) in enumerate(self.links):
+            bonds = sum(int(np.prod(self.shape)) * (1 if self.model.periodic else 1 - r / self.shape[axis]) for axis in axes)
+            found[:, k] = 2 * (scales.u if kinetic else scales.v) * bonds if self.model.neighbour == "difference" else 0.0
         for k, p in enumerate(self.model.powers):
-            found[:, self.model.range + k] = scales.v * p * (p - 1) * (x ** max(p - 2, 0)).sum(self.axes)
+            found[:, len(self.links) + k] = scales.v * p * (p - 1) * (x ** max(p - 2, 0)).sum(self.axes)
         return found
 
     def action(self, theta: np.ndarray, states: np.ndarray, scales: Scales) -> np.ndarray:
@@ -374,23 +396,27 @@ class BoundAction:
         """Whether each θ ``(..., n_params)`` has an equilibrium that can be simulated.
 
         The leading coefficient must be positive. Above the second power it then wins against every quadratic form; a
-        field whose leading power is the second needs a positive definite form of all its sites. Paths need a positive
+        field whose leading power is the second needs a positive definite form of all its sites. Paths (and thermal fields) need a positive
         kinetic term besides: with a negative one they have no continuum limit and no transfer operator.
         """
         full, ranges = self.full(theta), self.model.range
         leading = full[..., -1] > 0
-        if self.family == "path":
-            return np.asarray(leading & (full[..., :ranges].sum(-1) >= 0 if self.model.kinetic is not False else True))
-        if self.model.powers[-1] > 2:
+        if self.family != "field":
+            leading = leading & (full[..., :ranges].sum(-1) >= 0 if self.model.kinetic is not False else True)
+        if self.family == "path" or self.model.powers[-1] > 2:
             return np.asarray(leading)
+        if self.family == "thermal":  # at every β: in time and in space by themselves
+            along = lambda shape, part: lowest_curvature(shape, full[..., part], periodic=self.model.periodic)
+            space = along(self.shape[1:], slice(ranges, ranges + 1)) + 2 * full[..., -1] > 0
+            return np.asarray(leading & (along(self.shape[:1], slice(ranges)) >= -1e-12) & space)
         lowest = lowest_curvature(self.shape, full[..., :ranges], self.model.neighbour, periodic=self.model.periodic)
         return np.asarray(leading & (lowest + 2 * full[..., -1] > 0))
 
     @property
     def fault(self) -> str:
         """What is wrong with coefficients that are not :meth:`confining`, as a predicate."""
-        if self.family == "path":
-            return "does not confine the path, or has a negative kinetic term"
+        if self.family != "field":
+            return f"does not confine the {'path' if self.family == 'path' else 'field'}, or has a negative kinetic term"
         if self.model.powers[-1] > 2:
             return "does not confine the field (its leading coefficient is not positive)"
         return "does not confine the field (its quadratic form is not positive definite)"
@@ -411,8 +437,11 @@ class BoundAction:
             )
         extents = self.shape if shape is None else tuple(shape)
         coefficients = np.zeros(powers[-1])
-        coefficients[np.array(powers) - 1] = full[model.range :]
+        coefficients[np.array(powers) - 1] = full[len(self.links) :]
         path = self.family == "path"
+        if self.family == "thermal":
+            gradient = full[model.range : len(self.links)]
+            return Field(extents, full[: model.range], coefficients, periodic=model.periodic, path=True, gradient=gradient, name="Learned")
         if path and model.range == 1:
             if model.kinetic is False:
                 raise HamlearnError("a path without a kinetic term is a set of independent sites; it is evaluated, not simulated.")
@@ -422,8 +451,9 @@ class BoundAction:
         form: dict[str, Any] = {"periodic": model.periodic, "coupling": model.neighbour, "path": path, "a": width}
         return Field(extents, full[: model.range], coefficients, name="Learned", **form)
 
-    def from_values(self, kinetic: np.ndarray | None, c: np.ndarray) -> np.ndarray:
+    def from_values(self, kinetic: np.ndarray | None, c: np.ndarray, gradient: np.ndarray | None = None) -> np.ndarray:
         """θ ``(..., n_params)`` from the variables of a posterior."""
+        c = c if gradient is None else np.concatenate([gradient[..., None], c], -1)
         if self.model.kinetic is not True:
             return c
         assert kinetic is not None

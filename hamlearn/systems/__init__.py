@@ -14,7 +14,7 @@ from hamlearn.errors import HamlearnError, choice
 from hamlearn.systems import exact, lattice, observables, sampling
 from hamlearn.systems.base import ANGLES, REALS, SPINS, Space, System, space_from_name, states
 from hamlearn.systems.density import LearnedDensity, density_from_dict
-from hamlearn.systems.field import OF_0_1, Field, PolynomialField, RangedField, ScalarField
+from hamlearn.systems.field import OF_0_1, Field, PolynomialField, RangedField, ScalarField, ThermalField
 from hamlearn.systems.fixed_magnetization import FixedMagnetization
 from hamlearn.systems.interaction_tables import InteractionTables
 from hamlearn.systems.lattice import Lattice
@@ -128,6 +128,7 @@ __all__ = [
     "SwendsenWang",
     "System",
     "Tempering",
+    "ThermalField",
     "WeakStrong",
     "Wolff",
     "exact",

@@ -29,7 +29,8 @@ class Field(ParametricSystem, kind="field", structure=("coupling", "path")):
     """S = u Σ_r κ_r/2 Σ (φ_y − φ_x)² + v Σ_x V(φ_x), the first sum over all pairs x, y at distance r = 1 … R along an axis.
 
     With ``coupling="product"`` the neighbour terms are −κ_r φ_y φ_x. A field at β has u = v = β; an imaginary-time path u = 1/a and
-    v = a, the width of a time slice.
+    v = a, the width of a time slice. A path of several axes is a thermal field (:func:`ThermalField`): the first axis is imaginary
+    time, and along the others, which are space, neighbour terms γ_r stand beside V, with v: S = K/β + βV with gradients in V.
 
     Parameters
     ----------
@@ -44,9 +45,11 @@ class Field(ParametricSystem, kind="field", structure=("coupling", "path")):
     coupling : {"difference", "product"}
         As above. On an open lattice the two are different families: sites at the boundary have fewer neighbours.
     path : bool
-        Whether it is an imaginary-time path (one axis).
+        Whether the first axis is imaginary time.
     a : float, optional
         Width of a path's time slices; β/N_τ by default.
+    gradient : float or sequence of float, optional
+        γ_1, γ_2, …, of a path with axes of space.
     name : str
         What `repr` calls it.
 
@@ -54,7 +57,7 @@ class Field(ParametricSystem, kind="field", structure=("coupling", "path")):
     ------
     HamlearnError
         If the field is not confined (the leading power is odd or its coefficient not positive, or it is the second and the quadratic
-        form of all sites is not positive definite), axes are too short, or a path has more than one.
+        form of all sites is not positive definite), axes are too short, or a path has axes of space without `gradient`.
 
     Notes
     -----
@@ -74,6 +77,7 @@ class Field(ParametricSystem, kind="field", structure=("coupling", "path")):
     coupling: str
     path: bool
     a: float | None
+    gradient: np.ndarray
     name: str
 
     def __init__(
@@ -86,16 +90,21 @@ class Field(ParametricSystem, kind="field", structure=("coupling", "path")):
         coupling: str = "difference",
         path: bool = False,
         a: float | None = None,
+        gradient: Any = None,
         name: str = "Field",
     ) -> None:
         lattice = shape if isinstance(shape, Lattice) else lattices.hypercubic(shape, periodic=periodic)
         strengths = _strengths(kinetic, lattice)
-        if path and len(lattice.shape) != 1:
-            raise HamlearnError(f"a path has one axis of time slices; got shape {lattice.shape}.")
+        if (gradient is not None) != (bool(path) and len(lattice.shape) > 1) or (path and lattice.kind != "hypercubic"):
+            raise HamlearnError(
+                "a path has one axis of time slices, or with gradient= axes of space after it (a thermal field), all hypercubic; got "
+                f"{lattice.kind} {lattice.shape}, path={path}, gradient={gradient!r}."
+            )
         if a is not None and not (path and isinstance(a, int | float | np.number) and 0 < float(a) < np.inf):
             raise HamlearnError(f"a, the width of a time slice, is a number > 0 and for paths only; got a={a!r}, path={path}.")
         values: dict[str, Any] = {"lattice": lattice, "kinetic": strengths, "a": None if a is None else float(a), "path": bool(path)}
         values |= {"potential": c if isinstance(c, Polynomial) else Polynomial(c), "coupling": choice(coupling, COUPLINGS, "coupling")}
+        values["gradient"] = np.zeros(0) if gradient is None else _strengths(gradient, lattice)
         for key, value in (values | {"name": name}).items():
             object.__setattr__(self, key, value)
         if not any(self.potential.c[2:]):
@@ -120,19 +129,20 @@ class Field(ParametricSystem, kind="field", structure=("coupling", "path")):
         """The scales u and v at β."""
         if not self.path:
             return beta, beta
-        width = beta / self.lattice.n_sites if self.a is None else self.a
+        width = beta / self.lattice.shape[0] if self.a is None else self.a
         return 1 / width, width
 
     def parts(self, states: Any) -> tuple[Any, Any]:
-        """What u and v multiply: the neighbour terms and Σ V(φ) of fields ``(..., *lattice.shape)`` (or flat), each ``(...)``."""
+        """What u and v multiply, neighbour terms and potential energy, of fields ``(..., *lattice.shape)`` (or flat), each ``(...)``."""
         xp, real = as_reals(states)
         flat = as_site_axes(real, self.lattice.shape)
-        return self._neighbours(xp, flat), xp.sum(self.potential(flat), axis=-1)
+        pairs, gradients = self._neighbours(xp, flat)
+        return pairs, xp.sum(self.potential(flat), axis=-1) + gradients
 
     def energy(self, states: Any) -> Any:
-        """The action of a field at β = 1; of a path its mean potential energy, as for :class:`.Path`."""
+        """The action of a field at β = 1; of a path its potential energy, averaged over time, as for :class:`.Path`."""
         pairs, local = self.parts(states)
-        return local / self.lattice.n_sites if self.path else pairs + local
+        return local / self.lattice.shape[0] if self.path else pairs + local
 
     def action(self, states: Any, beta: float = 1.0) -> Any:
         """S of fields ``(..., *lattice.shape)`` (or flat ``(..., n_sites)``) at β, shape ``(...)``."""
@@ -140,22 +150,45 @@ class Field(ParametricSystem, kind="field", structure=("coupling", "path")):
         u, v = self.factors(beta)
         return u * pairs + v * local
 
-    def _neighbours(self, xp: Any, flat: Any) -> Any:
-        """Σ_r κ_r Σ (the pair term): rolls on hypercubic lattices, which accelerators like, bonds on any other."""
-        lattice, total = self.lattice, 0.0
-        if lattice.kind != "hypercubic" or (not lattice.periodic and len(self.kinetic) == 1):
+    def thermal(self, states: Any, beta: float) -> tuple[Any, Any]:
+        """Estimates of the thermal energy U of a path's particle or quantum field and of its slope, of every microstate ``(...)``.
+
+        The mean of the first is U = −∂ ln Z/∂β with the factor (κ/2πa)^(N/2) of the path integral: ∂S/∂β + N/2β = (v V − u K + N/2)/β;
+        ∂U/∂β = ⟨second⟩ − Var(first).
+        """
+        pairs, local = self.parts(states)
+        u, v = self.factors(beta)
+        half = self.lattice.n_sites / 2
+        return (v * local - u * pairs + half) / beta, (2 * u * pairs - half) / beta**2
+
+    @property
+    def terms(self) -> tuple[tuple[np.ndarray, tuple[int, ...]], tuple[np.ndarray, tuple[int, ...]]]:
+        """The strengths of the neighbour terms that u multiplies, and of those that v does, each with the axes that they go along."""
+        axes = tuple(range(len(self.lattice.shape)))
+        return (self.kinetic, axes[:1] if self.path else axes), (self.gradient, axes[1:])
+
+    def _neighbours(self, xp: Any, flat: Any) -> tuple[Any, Any]:
+        """The neighbour terms that u multiplies, and those that v does."""
+        lattice = self.lattice
+        if not self.path and (lattice.kind != "hypercubic" or (not lattice.periodic and len(self.kinetic) == 1)):
             ends = (xp.take(flat, xp.asarray(lattice.bonds[:, end].copy()), axis=-1) for end in (0, 1))
-            return self.kinetic[0] * xp.sum(self._pair(*ends), axis=-1)
+            return self.kinetic[0] * xp.sum(self._pair(*ends), axis=-1), 0.0
         x = xp.reshape(flat, (*flat.shape[:-1], *lattice.shape))
-        axes = tuple(range(-len(lattice.shape), 0))
+        kinetic, gradient = (self._along(xp, x, *term) for term in self.terms)
+        return kinetic, gradient
+
+    def _along(self, xp: Any, x: Any, strengths: Any, axes: tuple[int, ...]) -> Any:
+        """Σ_r κ_r Σ (the pair term) along some axes: rolls, which accelerators like."""
+        shape, total = self.lattice.shape, 0.0
+        sites = tuple(range(-len(shape), 0))
         for axis in axes:
-            if lattice.shape[axis] == 1:
+            if shape[axis] == 1:
                 continue  # no neighbours
-            for r in range(1, len(self.kinetic) + 1):
-                pair = self._pair(x, xp.roll(x, -r, axis=axis))
-                if not lattice.periodic:  # the last r sites have nobody ahead
-                    pair = xp.moveaxis(pair, axis, -1)[..., : lattice.shape[axis] - r]
-                total = total + self.kinetic[r - 1] * xp.sum(pair, axis=axes)
+            for r in range(1, len(strengths) + 1):
+                pair = self._pair(x, xp.roll(x, -r, axis=axis - len(shape)))
+                if not self.lattice.periodic:  # the last r sites have nobody ahead
+                    pair = xp.moveaxis(pair, axis - len(shape), -1)[..., : shape[axis] - r]
+                total = total + strengths[r - 1] * xp.sum(pair, axis=sites)
         return total
 
     def _pair(self, here: Any, there: Any) -> Any:
@@ -165,27 +198,33 @@ class Field(ParametricSystem, kind="field", structure=("coupling", "path")):
         """The matrix A of S = ½ φᵀAφ + (terms of other powers) at β, shape ``(n_sites, n_sites)``."""
         u, v = self.factors(beta)
         unit = np.eye(self.lattice.n_sites)
-        pairs = lambda x: np.asarray(self._neighbours(np, x))
-        alone = pairs(unit)
-        mixed = pairs((unit[:, None] + unit).reshape(-1, len(unit))).reshape(len(unit), -1) - alone[:, None] - alone
+        pairs = lambda x: (both := self._neighbours(np, x))[0] * u + both[1] * v
+        alone = np.asarray(pairs(unit))
+        mixed = np.asarray(pairs((unit[:, None] + unit).reshape(-1, len(unit)))).reshape(len(unit), -1) - alone[:, None] - alone
         np.fill_diagonal(mixed, 2 * alone)  # a quadratic form by polarisation
-        return u * mixed + v * 2 * _coefficient(self.potential, 2) * unit
+        return mixed + v * 2 * _coefficient(self.potential, 2) * unit
 
     def _require_positive_modes(self) -> None:
         """A Gaussian with κ_r of either sign is confined only if every mode is."""
         lattice, curvature = self.lattice, 2 * _coefficient(self.potential, 2)
         if lattice.kind == "hypercubic":
-            lowest = float(lowest_curvature(lattice.shape, self.kinetic, self.coupling, periodic=lattice.periodic))
+            lowest, gradient = (
+                float(lowest_curvature([lattice.shape[k] for k in axes], strengths, self.coupling, periodic=lattice.periodic))
+                if len(strengths)
+                else 0.0
+                for strengths, axes in self.terms
+            )
+            curvature += gradient
         elif lattice.n_sites <= _MOST_SITES:
             lowest = float(np.linalg.eigvalsh(self.quadratic_form())[0]) - curvature
         else:  # Gershgorin
             own = self.kinetic[0] * lattice.degree if self.coupling == "difference" else np.zeros(lattice.n_sites)
             lowest = float((own - abs(self.kinetic[0]) * lattice.degree).min(initial=0.0))
+        u, v = self.factors(1.0)
         if self.path and self.a is None:
             if lowest < -1e-12:  # u/v = 1/a² runs with β, so every mode must be confined by itself
                 raise HamlearnError("a path with a quadratic potential and negative neighbour terms is confined at some beta only: give a.")
-            return
-        u, v = self.factors(1.0)
+            u = 0.0
         if u * lowest + v * curvature <= 1e-12:
             raise HamlearnError(
                 f"these neighbour terms {self.kinetic.tolist()} do not confine the field: a mode has curvature "
@@ -200,12 +239,13 @@ class Field(ParametricSystem, kind="field", structure=("coupling", "path")):
     def from_dict(cls, description: Mapping[str, Any]) -> Field:
         """The field that :meth:`to_dict` described."""
         names = ("coupling", "path", "a", "name")
-        lattice = lattices.from_dict(description["lattice"])
-        return cls(lattice, description["kinetic"], description["potential"], **{name: description[name] for name in names})
+        given = {name: description[name] for name in names} | {"gradient": description.get("gradient") or None}  # the first had none
+        return cls(lattices.from_dict(description["lattice"]), description["kinetic"], description["potential"], **given)
 
     def __repr__(self) -> str:
         said = {"periodic": self.lattice.periodic, "coupling": self.coupling, "path": self.path, "a": self.a}
-        plain = {"periodic": True, "coupling": "difference", "path": False, "a": None}
+        said["gradient"] = self.gradient.tolist()
+        plain = {"periodic": True, "coupling": "difference", "path": False, "a": None, "gradient": []}
         more = "".join(f", {key}={value!r}" for key, value in said.items() if value != plain[key])
         kinetic = self.kinetic[0] if len(self.kinetic) == 1 else self.kinetic.tolist()
         return f"{self.name}(shape={tuple(self.lattice.shape)}, kinetic={kinetic}, c={self.potential.c}{more})"
@@ -324,6 +364,36 @@ def RangedField(
     return Field(shape, kinetic, c, periodic=periodic, coupling=coupling, path=path, a=a, name="RangedField")
 
 
+def ThermalField(
+    shape: Sequence[int], c: Sequence[float] | Polynomial, kinetic: Any = 1.0, gradient: Any = 1.0, *, a: float | None = None
+) -> Field:
+    """A quantum field at inverse temperature β on a ring of space, as its paths in imaginary time: S = K/β + βV.
+
+    K = N_τ Σ κ/2 (φ_{t+1,x} − φ_{t,x})², V = (1/N_τ) Σ [γ/2 Σ_μ (φ_{t,x+μ} − φ_{t,x})² + c₁ φ + c₂ φ² + …], both free of β: learned at
+    some temperatures, known at others (β/N_τ is the width of a time slice; keep it small).
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Time slices N_τ first, then the extents of space; periodic.
+    c : sequence of float, or Polynomial
+        Coefficients of φ, φ², … in V.
+    kinetic, gradient : float or sequence of float
+        κ and γ, or one for every distance.
+    a : float, optional
+        Width of a time slice, where it is not β/N_τ.
+
+    Examples
+    --------
+    >>> field = ThermalField((8, 4), [0, 0.5])
+    >>> x = np.random.default_rng(0).normal(size=(8, 4))
+    >>> K, V = (float(part) for part in field.parts(x))  # what 1/a and a multiply
+    >>> bool(np.isclose(field.action(x, 2.0), 8 * K / 2.0 + 2.0 * V / 8))
+    True
+    """
+    return Field(shape, kinetic, c, path=True, a=a, gradient=gradient, name="ThermalField")
+
+
 def _of_0_1(description: Mapping[str, Any]) -> Field:
     """Fields as files of 0.1 describe them, in three forms."""
     kind = description["kind"]
@@ -338,4 +408,4 @@ def _of_0_1(description: Mapping[str, Any]) -> Field:
 
 OF_0_1 = {"ranged_field": _of_0_1, "scalar": _of_0_1, "polynomial_field": _of_0_1}
 
-__all__ = ["Field", "PolynomialField", "RangedField", "ScalarField"]
+__all__ = ["Field", "PolynomialField", "RangedField", "ScalarField", "ThermalField"]

@@ -70,6 +70,7 @@ SYSTEMS: dict[str, Callable[[], Any]] = {
     "open field of products": lambda: hl.systems.PolynomialField((3, 3), [0, 3.0, 0, 0.2], 0.7, periodic=False, coupling="product"),
     "ranged field": lambda: hl.systems.RangedField((6,), [1.0, -0.2], [0, 0.5]),
     "ranged path": lambda: hl.systems.RangedField((8,), [1.0, 0.3], [0, 0.5, 0, 0.1], path=True),
+    "path of a thermal field": lambda: hl.systems.ThermalField((4, 3), [0.1, 0.5, 0.0, 0.2], 1.2, 0.7),
     "interaction_tables": lambda: hl.systems.InteractionTables((3, 3), 2, np.random.default_rng(0).normal(size=16)),
     "tiles of their own tables": lambda: hl.systems.InteractionTables((3, 3), 2, np.random.default_rng(0).normal(size=(9, 16))),
     "tiles of three states": lambda: hl.systems.InteractionTables(

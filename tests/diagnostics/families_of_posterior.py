@@ -53,6 +53,12 @@ def _open_field() -> xr.DataTree:
     return LEARN(hl.microstates(fields, space="reals", beta=1.0), model, check=False)
 
 
+def _thermal() -> xr.DataTree:
+    field = hl.systems.ThermalField((4, 4), [0.0, 0.5])
+    sets = [hl.microstates(hl.systems.exact.sample(field, beta, 600, seed=int(beta)), space="reals", beta=beta) for beta in (2.0, 3.0)]
+    return LEARN(sets, hl.models.PolynomialAction((2,), family="thermal"))
+
+
 def _dcl() -> xr.DataTree:
     model = hl.models.DCL(hl.models.Autoregressive(hidden=(8,)), hl.models.Extensive(1, 1, (2,)), members=4, labels=400, draws=600)
     return LEARN(ising(), model, engine=TRAINING, check=False)
@@ -123,6 +129,7 @@ KINDS: dict[str, Callable[[], xr.DataTree]] = {
     "trained on an action": _action(8),
     "path": lambda: well(10.0),
     "open field": _open_field,
+    "thermal field": _thermal,
     "nothing confines": _runaway,
     "a user's own": _own,
     "a user's own of reals": _own_reals,

@@ -35,6 +35,7 @@ CLAIMS = {
     "trained on an action": ("0.3", "1 network", "536", "variational", "variational", "there are none"),
     "path": ("10", "4 000 draws", "3", "exact", "laplace", "yes"),
     "open field": ("1", "4 000 draws", "3", "pseudo", "laplace", "no"),
+    "thermal field": ("2, 3", "4 000 draws", "3", "score", "laplace", "yes"),
     "nothing confines": ("1", "4 000 draws", "4", "score", "laplace", "no"),
     "extrapolated action": ("10, 20", "4 000 draws", "3", "exact", "laplace", "yes"),
     "extrapolated couplings": ("0.3", "4 000 draws", "1", "exact", "laplace", "yes"),

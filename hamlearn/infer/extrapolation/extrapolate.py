@@ -264,7 +264,8 @@ def _target_covariance(posts: list[xr.DataTree], bound: Any, point: np.ndarray, 
     nearest = min(posts, key=lambda post: round(abs(np.log(posteriors.observed_betas(post).max() / beta)), 9))
     observed = nearest["observed_data"].to_dataset().isel(temperature=-1)
     here, there = bound.scales(beta), (float(observed["u"]), float(observed["v"]))
-    factor = np.concatenate([np.full(bound.model.range, here.u / there[0]), np.full(len(bound.model.powers), here.v / there[1])])
+    ratio = here.u / there[0], here.v / there[1]
+    factor = np.array([*(ratio[0] if link[-1] else ratio[1] for link in bound.links), *[ratio[1]] * len(bound.model.powers)])
     sites = np.prod(bound.shape) / np.prod(posteriors.site_shape(nearest))
     how = "fluctuations of the nearest observed temperature"
     return observed["term_covariance"].values * np.outer(factor, factor) * sites, None, how

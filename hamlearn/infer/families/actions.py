@@ -240,8 +240,10 @@ def _choose(
         return wanted, excess
     model = bound.model
     exact = bound.family == "path" and model.range == 1 and model.periodic and model.kinetic is not False
-    if worst <= INEFFICIENT or model.range > 1:
-        reasons.append("likelihood score: a linear solve, and nearly efficient" if worst <= INEFFICIENT else "likelihood score: range > 1")
+    several = len(bound.links) > 1
+    if worst <= INEFFICIENT or several:
+        why = "a linear solve, and nearly efficient" if worst <= INEFFICIENT else "there are several neighbour terms"
+        reasons.append(f"likelihood score: {why}")
         return "score", excess
     other = "exact" if exact else "pseudo"
     reasons.append(f"likelihood {other}: score matching would waste {1 - 1 / worst:.0%} of the data")
@@ -388,8 +390,10 @@ def _record(
 
 def variables(bound: BoundAction, theta: np.ndarray, lead: tuple[str, ...]) -> xr.Dataset:
     """What a posterior reports of θ: `c` over power and `kinetic`."""
-    full, r = bound.full(theta), bound.model.range
-    found = xr.Dataset({"c": ((*lead, "power"), full[..., r:])}, coords={"power": np.array(bound.model.powers)})
+    full, r, links = bound.full(theta), bound.model.range, len(bound.links)
+    found = xr.Dataset({"c": ((*lead, "power"), full[..., links:])}, coords={"power": np.array(bound.model.powers)})
+    if links > r:
+        found = found.assign(gradient=(lead, full[..., r]))
     if r > 1:
         return found.assign(kinetic=((*lead, "range"), full[..., :r])).assign_coords(range=np.arange(1, r + 1))
     return found.assign(kinetic=(lead, full[..., 0]))
@@ -397,7 +401,7 @@ def variables(bound: BoundAction, theta: np.ndarray, lead: tuple[str, ...]) -> x
 
 def _observed(bound: BoundAction, parts: list[Observations], scales: list[Scales]) -> xr.Dataset:
     """Per temperature: size, mean terms and their covariance, and the support: range of values and longest links."""
-    names = [*(f"kinetic[{r}]" for r in range(1, bound.model.range + 1)), *(f"c[{p}]" for p in bound.model.powers)]
+    names = bound.term_names if bound.model.range > 1 else ["kinetic[1]", *bound.term_names[1:]]
     means, covariances, support = [], [], []
     for part, scale in zip(parts, scales, strict=True):
         states, weight = part.states.reshape(-1, *bound.shape), part.weight.reshape(-1)
@@ -464,7 +468,8 @@ def width_of(post: xr.DataTree) -> float | None:
 def theta_draws(post: xr.DataTree) -> np.ndarray:
     """θ ``(chain, draw, n_params)``."""
     group = post["posterior"].to_dataset()
-    return bound_of(post).from_values(group["kinetic"].values, group["c"].values)
+    gradient = group["gradient"].values if "gradient" in group else None
+    return bound_of(post).from_values(group["kinetic"].values, group["c"].values, gradient)
 
 
 def draw_systems(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None = None) -> list[System]:

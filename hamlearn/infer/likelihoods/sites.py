@@ -64,8 +64,11 @@ class SiteConditionals:
     composite = True
 
     def __init__(self, bound: BoundAction, parts: Sequence[Observations], scales: Sequence[Scales], guess: np.ndarray) -> None:
-        if bound.model.range > 1:
-            raise HamlearnError("single-site conditionals treat nearest neighbours only; with range > 1 use likelihood='score'.")
+        if len(bound.links) > 1:
+            raise HamlearnError(
+                "single-site conditionals treat nearest neighbours that are all alike; with range > 1 or family='thermal' use "
+                "likelihood='score'."
+            )
         self.bound, self.parts, self.scales = bound, parts, list(scales)
         counts = np.asarray(bound.lattice.degree)
         self.groups = [

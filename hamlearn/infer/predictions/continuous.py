@@ -95,7 +95,9 @@ def _known(post: xr.DataTree, system: Any) -> tuple[str, ...]:
         return PATH
     if posteriors.space_of(post).period is not None:
         return ANGLES if isinstance(system, XY) else tuple(name for name in ANGLES if name != "helicity")
-    return JOINED if len(posteriors.site_shape(post)) == 1 else FIELDS
+    if len(posteriors.site_shape(post)) == 1:
+        return JOINED
+    return tuple(name for name in FIELDS if name not in THERMAL) if getattr(system, "path", False) else FIELDS
 
 
 def _members(kind: Any, post: xr.DataTree, n: int, seed: int, sites: tuple[int, ...]) -> list[Any]:

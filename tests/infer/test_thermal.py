@@ -1,0 +1,58 @@
+"""Thermal fields learned at two temperatures: the terms by differences, the coefficients and a third temperature against the truth."""
+
+import numpy as np
+import pytest
+
+import hamlearn as hl
+from hamlearn.models.actions import Scales
+from hamlearn.systems import REALS, ThermalField, exact
+from statistics_budget import assert_within
+
+MODEL = hl.models.PolynomialAction((2, 4), family="thermal")
+FREE = ThermalField((8, 4), [0.0, 0.5], kinetic=1.2, gradient=0.7)
+
+
+def test_terms_are_those_of_the_system_and_have_their_derivatives():
+    bound, scales = MODEL.bind(REALS, (4, 3)), Scales(2.0, 0.5)
+    x, theta = np.random.default_rng(0).normal(size=(5, 4, 3)), np.array([1.2, 0.7, 0.5, 0.2])
+    assert bound.parameter_names == ["kinetic", "gradient", "c[2]", "c[4]"]
+    system = bound.system(theta)
+    np.testing.assert_allclose(bound.action(theta, x, bound.scales(2.0)), system.action(x, 2.0))
+    unit = 1e-4 * np.eye(12).reshape(12, 1, 4, 3)
+    up, here, down = (bound.terms(x + sign * unit, scales) for sign in (1, 0, -1))  # (site, row, term)
+    slopes = bound.gradients(x, scales).reshape(4, 5, 12)
+    np.testing.assert_allclose(np.moveaxis(up - down, 0, -1) / 2e-4, np.moveaxis(slopes, 0, 1), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(((up - 2 * here + down) / 1e-8).sum(0), bound.laplacians(x, scales), rtol=1e-4)
+
+
+def test_two_temperatures_predict_a_third():
+    sets = [hl.microstates(exact.sample(FREE, beta, 1000, seed=k), space="reals", beta=beta) for k, beta in enumerate((2.0, 4.0))]
+    post = hl.learn(sets, hl.models.PolynomialAction((2,), family="thermal"), seed=0, check=False)
+    found = post["posterior"].to_dataset()
+    theta = np.stack([found["kinetic"].values, found["gradient"].values, found["c"].values[..., 0]], -1).reshape(-1, 3)
+    assert_within(theta.mean(0), [1.2, 0.7, 0.5], theta.std(0), "coefficients of a thermal field")
+    curve = hl.predict(post, [3.0], observables=["energy", "squared_field"], seed=0).isel(beta=0)
+    known = exact.thermodynamics(FREE, [3.0])
+    names = ("energy", "squared_field")
+    at = lambda quantity: np.array([float(curve[name].sel(quantity=quantity)) for name in names])
+    truth = [float(known[name].item()) for name in names]
+    assert_within(at("mean"), truth, np.hypot(at("sd"), at("mc_error")), "a third temperature")
+    assert np.all(at("upper") - at("lower") < 0.1 * np.array(truth)), "and the bands say something"
+
+
+MISTAKES = {
+    "one axis": (lambda: MODEL.bind(REALS, (8,)), "axes of space"),
+    "a width": (lambda: hl.models.PolynomialAction(family="thermal", a=0.1), "beta/N_tau"),
+    "products": (lambda: hl.models.PolynomialAction(family="thermal", neighbour="product"), "differences"),
+    "pseudo": (
+        lambda: hl.infer.learn(hl.microstates(exact.sample(FREE, 2.0, 200, seed=0), space="reals", beta=2.0), MODEL, likelihood="pseudo"),
+        "likelihood='score'",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_are_explained(mistake):
+    call, message = MISTAKES[mistake]
+    with pytest.raises(hl.HamlearnError, match=message):
+        call()
