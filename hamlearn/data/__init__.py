@@ -10,7 +10,7 @@ Whatever comes in is checked by the same code: arrays, tables and files when mic
 
 from hamlearn.data.codes import codes_of, recoded
 from hamlearn.data.making import build, microstates
-from hamlearn.data.reading import excerpt, fingerprint, multiplicity, on_disk, open_microstates, rows, split_by_beta
+from hamlearn.data.reading import excerpt, fingerprint, multiplicity, on_disk, open_microstates, rows, site_shape, split_by_beta
 from hamlearn.data.validation import SCHEMA, admit, admit_one, admit_states, flattened, space_of, validate
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "open_microstates",
     "recoded",
     "rows",
+    "site_shape",
     "space_of",
     "split_by_beta",
     "validate",

@@ -110,8 +110,9 @@ def microstates(
     else:
         values, found = given_space.validate(array, wrap=wrap, site_axes=len(site_dims)), given_space
     values = values.copy() if np.shares_memory(values, array) else values  # a later change of the array is no change of the data
+    site_dims = site_dims[: len(site_dims) - len(found.event_shape)]
     if found.continuous:
-        refuse_repeated_end(values, [axis for axis, label in enumerate(names) if label not in LEADING])
+        refuse_repeated_end(values, [axis for axis, label in enumerate(names) if label in site_dims])
     if dims is None:
         site_dims = ["site"] if len(site_dims) == 1 else [f"x{index}" for index in range(len(site_dims))]
     attrs: dict[str, Any] = {"source_space": name, "beta_declared": int(beta is not None)}
@@ -157,12 +158,9 @@ def build(
     `space` and `lattice` are a system's; the values are trusted, shapes are not.
     """
     lead = 2 + np.ndim(beta)
-    state = state.reshape((*state.shape[:lead], *lattice.shape)) if lattice is not None else state
-    site_dims = (
-        list(lattice.site_dims)
-        if lattice is not None
-        else (["site"] if state.ndim == lead + 1 else [f"x{i}" for i in range(state.ndim - lead)])
-    )
+    state = state.reshape((*state.shape[:lead], *lattice.shape, *space.event_shape)) if lattice is not None else state
+    axes = state.ndim - lead - len(space.event_shape)
+    site_dims = list(lattice.site_dims) if lattice is not None else (["site"] if axes == 1 else [f"x{i}" for i in range(axes)])
     given = {"source_space": space.name, "beta_declared": 1, **(attrs or {})}
     return _assemble(state, beta=beta, space=space, site_dims=site_dims, attrs=given, counts=counts, weights=weights)
 
@@ -191,6 +189,10 @@ def _assemble(
     weights: Any,
 ) -> xr.Dataset:
     temperatures = require_beta(beta)
+    if space.event_shape:
+        if not site_dims:
+            raise HamlearnError(f"{space.name} have axes (draw, sites, components); got shape {values.shape}.")
+        site_dims = [*site_dims, "component"]
     lead = ["beta", "chain", "draw"] if temperatures.ndim else ["chain", "draw"]
     if values.ndim != len(lead) + len(site_dims) or (temperatures.ndim and len(temperatures) != values.shape[0]):
         if temperatures.ndim:

@@ -81,9 +81,15 @@ def _temperatures(data: xr.Dataset) -> list[xr.Dataset]:
 
 
 def rows(data: xr.Dataset) -> np.ndarray:
-    """The states of one temperature as ``(chain, draw, n_sites)``."""
+    """The states of one temperature, flat: ``(chain, draw, n_sites)``, of vectors ``(chain, draw, n_sites · n)``."""
     state = data["state"].values
     return state.reshape((*state.shape[:2], -1))
+
+
+def site_shape(data: xr.Dataset) -> tuple[int, ...]:
+    """Extents of the site axes, without those of a single site (components of vectors)."""
+    shape = data["state"].shape[data["state"].dims.index("draw") + 1 :]
+    return tuple(shape[: len(shape) - len(space_of(data).event_shape)])
 
 
 def multiplicity(data: xr.Dataset) -> tuple[np.ndarray, bool]:

@@ -155,7 +155,7 @@ def _held_out(
 
 
 def _space_of(data: xr.Dataset) -> tuple[Space, tuple[int, ...]]:
-    return microstates.space_of(data), data["state"].shape[2:]
+    return microstates.space_of(data), microstates.site_shape(data)
 
 
 def _compare(

@@ -13,7 +13,7 @@ import xarray as xr
 
 from hamlearn import data as microstates
 from hamlearn.models import Couplings
-from hamlearn.systems.base import Space, System
+from hamlearn.systems.base import Space, System, axes_of
 
 REFERENCES = 4  # states of the data whose overlap with all others is a series: directions that are slow in any gauge
 _PROBES = 64  # states on which a symmetry is tried
@@ -37,7 +37,7 @@ def symmetric(system: System, rows: np.ndarray) -> bool:
     >>> symmetric(hl.systems.Ising((4, 4)), states), symmetric(hl.systems.Ising((4, 4), h=0.1), states)
     (True, False)
     """
-    shape = tuple(system.lattice.shape)
+    shape = axes_of(system)
     flat = rows.reshape(-1, rows.shape[-1])
     some = flat[:: max(1, len(flat) // _PROBES)][:_PROBES].reshape(-1, *shape)
     before = np.asarray(system.energy(some), float)
@@ -90,6 +90,8 @@ def series(rows: np.ndarray, space: Space, *, invariant: bool) -> np.ndarray:
         return _of_states(rows, references, space.q, invariant)
     if space.period is not None:
         return _of_angles(rows, references, invariant)
+    if space.event_shape:
+        return _of_vectors(space, rows, references, invariant)
     values = rows.astype(np.float64)
     mean = values.mean(-1, keepdims=True)
     overlaps = values @ references.T.astype(np.float64) / values.shape[-1]
@@ -140,3 +142,14 @@ def _of_angles(rows: np.ndarray, references: np.ndarray, invariant: bool) -> np.
     if invariant:
         return np.concatenate([products, np.abs(mean), np.abs(overlaps)], -1)
     return np.concatenate([turned.real, turned.imag, products, mean.real, mean.imag, np.abs(mean), overlaps.real], -1)
+
+
+def _of_vectors(space: Space, rows: np.ndarray, references: np.ndarray, invariant: bool) -> np.ndarray:
+    """The size of an overlap is that of the matrix Σ s rᵀ, which no rotation of s changes."""
+    s, r = space.encode(rows), space.encode(references)  # (chain, draw, site, n), (reference, site, n)
+    mean, products = s.mean(-2), (s * np.roll(s, 1, axis=-2)).sum(-1)
+    overlaps = np.einsum("cdia,kib->cdkab", s, r) / s.shape[-2]
+    size = np.linalg.norm(mean, axis=-1, keepdims=True)
+    if invariant:
+        return np.concatenate([products, size, np.linalg.norm(overlaps, axis=(-2, -1))], -1)
+    return np.concatenate([rows, products, mean, size, np.trace(overlaps, axis1=-2, axis2=-1)], -1)

@@ -57,7 +57,7 @@ def refit(sets: list[xr.Dataset], model: Couplings, *, likelihood: str, draws: i
         If there is no finite maximum of the likelihood, so that only the prior would hold some parameters.
     """
     space = microstates.space_of(sets)
-    bound = model.bind(space, sets[0]["state"].shape[2:])
+    bound = model.bind(space, microstates.site_shape(sets[0]))
     if likelihood == "auto":
         oracle = exact.method(bound.system(np.zeros(bound.n_params)))
         likelihood = "exact" if oracle == "enumeration" and _listable(bound) else "pseudo"

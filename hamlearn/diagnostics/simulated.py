@@ -22,6 +22,7 @@ from hamlearn.diagnostics.predictive_test import Statistic
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families
 from hamlearn.systems import exact, sampling
+from hamlearn.systems.base import axes_of
 from hamlearn.systems.sampling.stacks import simulate_stack, stackable
 
 MEMBERS = 48  # their scatter is the uncertainty of a prediction, known to 10 %
@@ -69,7 +70,7 @@ def check(
     rng = np.random.default_rng(seed)
     if symmetric is None:
         space = microstates.space_of(sets)
-        symmetric = invariants.model_is_symmetric(model, space, sets[0]["state"].shape[2:], microstates.rows(sets[0]))
+        symmetric = invariants.model_is_symmetric(model, space, microstates.site_shape(sets[0]), microstates.rows(sets[0]))
     pieces = [holdout.split(part, rng, tau, symmetric=symmetric) for part in sets]
     lacking = [piece for piece in pieces if isinstance(piece, str)]
     if lacking:
@@ -103,7 +104,7 @@ def _left_out(named: scores.Tests | None) -> list[str]:
 
 
 def _compare(systems: list[Any], fit: xr.Dataset, half: holdout.Half, label: str, rng: np.random.Generator) -> list[predictive_test.Row]:
-    shape = tuple(systems[0].lattice.shape)
+    shape = axes_of(systems[0])
     fitted = microstates.rows(fit).reshape(-1, *shape)
     functions = Statistics(systems[0], fitted[:: max(1, len(fitted) // 20_000)])
     total = half.weight.sum()
@@ -187,7 +188,7 @@ class Statistics:
     def __post_init__(self) -> None:
         self.list: list[Statistic] = []
         self.edges = {name: bin_edges(values) for name, values in self._histogrammed(self.fitted).items()}
-        self.strides = sorted({(axis, step) for axis, size in enumerate(self.fitted.shape[1:]) for step in _steps(size)})
+        self.strides = sorted({(axis, step) for axis, size in enumerate(self.system.lattice.shape) for step in _steps(size)})
 
     def __call__(self, states: np.ndarray) -> np.ndarray:
         """Columns ``(row, column)``."""
@@ -219,8 +220,8 @@ class Statistics:
 
     def _order(self, states: np.ndarray) -> dict[str, np.ndarray]:
         flat, space = states.reshape(len(states), -1).astype(float), self.system.space
-        if space.period is not None:
-            m = np.hypot(np.cos(flat).mean(1), np.sin(flat).mean(1))
+        if space.period is not None or space.event_shape:
+            m = space.magnitude(flat)
             return {"mean |magnetization|": m, "mean squared magnetization": m**2}
         if space.unbounded:
             m = np.abs(flat.mean(1))

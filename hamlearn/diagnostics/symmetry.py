@@ -14,7 +14,7 @@ from hamlearn.data import admit_states
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import families
 from hamlearn.processes import verb
-from hamlearn.systems.base import System, as_site_axes
+from hamlearn.systems.base import System, as_site_axes, axes_of
 
 PROBES = ("z2", "internal", "translation", "rotation", "reflection", "mirror")
 _MEMBERS = 64  # of a posterior: the error of their mean is an eighth of their scatter
@@ -90,7 +90,7 @@ def symmetry(
     first = systems[0]
     given = admit_states(states, first.space)
     array = given["state"].values if isinstance(given, xr.Dataset) else given
-    shape = tuple(first.lattice.shape)
+    shape = axes_of(first)
     rows = as_site_axes(array, shape).reshape(-1, *shape)
     if len(rows) < 2:
         raise HamlearnError(f"symmetries are probed on several states; got {len(rows)}.")

@@ -53,6 +53,7 @@ def model_name(bound: BoundCouplings) -> str:
     """The family in a sentence."""
     model, q = bound.model, bound.space.q
     named = {"ising": "±1 spins", "xy": "angles, interaction −J cos(difference)"}
+    named["vectors"] = f"unit vectors of {bound.space.features} components"
     kind = named.get(bound.interaction, f"{q} states, {bound.interaction} interaction")
     tie = {"bond": "a coupling for every bond", "uniform": "one coupling for all bonds", "distance": "one coupling for every distance"}[
         model.tie

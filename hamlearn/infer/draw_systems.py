@@ -13,7 +13,7 @@ from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, posteriors
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.processes import verb
-from hamlearn.systems.base import System, as_site_axes, one_beta
+from hamlearn.systems.base import System, as_site_axes, axes_of, one_beta
 
 
 @verb
@@ -128,7 +128,7 @@ def distinct(post: xr.DataTree, n: int) -> int:
 def site_states(system: System, states: Any) -> tuple[np.ndarray, tuple[str, ...]]:
     """States ``(..., *lattice.shape)`` of a system, checked, and the names of their leading axes."""
     dims: tuple[str, ...] = ()
-    found, shape = admit_states(states, system.space), tuple(system.lattice.shape)
+    found, shape = admit_states(states, system.space), axes_of(system)
     if isinstance(found, xr.Dataset):
         dims = tuple(str(name) for name in found["state"].dims if name in ("beta", "chain", "draw"))
         found = found["state"].values

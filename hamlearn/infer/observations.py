@@ -51,7 +51,7 @@ def bind(data: xr.Dataset | Iterable[xr.Dataset], model: Any) -> tuple[Any, list
     kinds = {(part.attrs["space"], int(part.attrs["q"])) for part in sets}
     if len({name for name, _ in kinds}) > 1:
         raise HamlearnError(f"the data sets live in different spaces: {sorted(kinds)}.")
-    shapes = {part["state"].shape[2:] for part in sets}
+    shapes = {microstate_data.site_shape(part) for part in sets}
     if len({int(np.prod(shape)) for shape in shapes}) > 1:
         raise HamlearnError(f"the data sets have different site axes: {sorted(shapes)}.")
     space = microstate_data.space_of(sets)
@@ -63,7 +63,7 @@ def bind(data: xr.Dataset | Iterable[xr.Dataset], model: Any) -> tuple[Any, list
         )
     if hasattr(model, "at"):  # priors in units of kT
         model = model.at(mean_beta([float(part["beta"]) for part in sets]))
-    bound = model.bind(space, sets[0]["state"].shape[2:])
+    bound = model.bind(space, microstate_data.site_shape(sets[0]))
     parts = []
     for part in sets:
         parts.append(as_observations(part, space))

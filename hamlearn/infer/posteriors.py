@@ -21,6 +21,7 @@ import xarray as xr
 from hamlearn import models, spaces, storage
 from hamlearn.arguments import require_path
 from hamlearn.data import fingerprint, multiplicity, recoded
+from hamlearn.data import site_shape as site_shape_of
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.accepted import SCHEMA, read_json, require_posterior
 from hamlearn.infer.observations import Observations, flat
@@ -96,7 +97,7 @@ def assemble(groups: dict[str, xr.Dataset], *, model: Any, space: Space, record:
         "hamlearn_version": metadata.version("hamlearn"),
         "model": json.dumps(model.to_dict()),
         **space.attrs,
-        "site_shape": json.dumps(list(sets[0]["state"].shape[2:])),
+        "site_shape": json.dumps(list(site_shape_of(sets[0]))),
         "beta": json.dumps([float(data["beta"]) for data in sets]),
         "beta_declared": int(all(int(data.attrs.get("beta_declared", 0)) for data in sets)),
         "fingerprint": fingerprint(sets),
@@ -143,7 +144,7 @@ def new_record(
     """
     size = float(sum(multiplicity(part)[0].sum() for part in sets))
     worth = size / max(tau, 1.0) if ess is None else float(ess)
-    sites = float(np.prod(sets[0]["state"].shape[2:]))
+    sites = float(np.prod(site_shape_of(sets[0])))
     defaults: dict[str, dict[str, Any]] = {
         "optimum": {"converged": True, "steps": 0, "finite": True, "value": float("nan")},
         "calibration": {
@@ -193,7 +194,7 @@ def variables(bound: BoundCouplings, theta: np.ndarray, lead: tuple[str, ...]) -
         coords={"bond": np.arange(bound.lattice.n_bonds), "site_i": ("bond", i), "site_j": ("bond", j), **states},
     )
     if bound.model.fields is not None:
-        state = () if bound.interaction == "ising" else ("state",)
+        state = () if bound.interaction == "ising" else ("component",) if bound.space.event_shape else ("state",)
         dataset["h"] = ((*lead, "site", *state), np.asarray(h))
         dataset = dataset.assign_coords(site=np.arange(bound.lattice.n_sites))
     return dataset
@@ -203,7 +204,7 @@ def _observed(bound: BoundCouplings, parts: list[Observations]) -> xr.Dataset:
     """Per temperature: how many microstates, and the frequency of every value (pair of values) on every site (bond)."""
     q, bonds = bound.space.q, bound.lattice.bonds
     if bound.space.continuous:
-        return _observed_angles(bound, parts)
+        return _observed_directions(bound, parts)
     single = np.zeros((len(parts), bound.lattice.n_sites, q))
     pair = np.zeros((len(parts), len(bonds), q, q))
     for index, part in enumerate(parts):
@@ -230,13 +231,14 @@ def _observed(bound: BoundCouplings, parts: list[Observations]) -> xr.Dataset:
     )
 
 
-def _observed_angles(bound: BoundCouplings, parts: list[Observations]) -> xr.Dataset:
-    """Per temperature: how many microstates, and the mean cosine across every bond."""
+def _observed_directions(bound: BoundCouplings, parts: list[Observations]) -> xr.Dataset:
+    """Per temperature: how many microstates, and the mean cosine of the angle across every bond."""
     i, j = bound.lattice.bonds.T
     cosines = []
     for part in parts:
         states, weight = flat(part)
-        cosines.append(weight @ np.cos(states[:, i] - states[:, j]) / weight.sum())
+        s = bound.space.encode(states)
+        cosines.append(weight @ (s[:, i] * s[:, j]).sum(-1) / weight.sum())
     return xr.Dataset(
         {"bond_cosine": (("temperature", "bond"), np.array(cosines)), "size": ("temperature", [part.size for part in parts])},
         coords={"temperature": np.arange(len(parts)), "beta": ("temperature", [part.beta for part in parts])},

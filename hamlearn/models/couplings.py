@@ -20,11 +20,12 @@ from hamlearn.systems.base import Space, System
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.pairwise import Pairwise
 from hamlearn.systems.potts import QState, clock_table
+from hamlearn.systems.vectors import VectorSpins
 from hamlearn.systems.xy import XY
 
 EXCLUDED = 1e4  # energy of a state that was never seen at its site, in units of the largest coupling or field (or of one)
 TIES = ("bond", "uniform", "distance")
-INTERACTIONS = ("auto", "ising", "clock", "potts", "general", "xy")
+INTERACTIONS = ("auto", "ising", "clock", "potts", "general", "xy", "vectors")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,10 +47,10 @@ class Couplings:
         settings (``Normal(10)`` is almost flat).
     field_prior : Normal
         Prior of the fields; by default βh ~ N(0, 1), in the same way.
-    interaction : {"auto", "ising", "clock", "potts", "general", "xy"}
+    interaction : {"auto", "ising", "clock", "potts", "general", "xy", "vectors"}
         What a strength multiplies: σσ' for spins, cos of the angle between states, δ, each element of a table in
-        the zero-sum gauge, or cos(φ − φ') of continuous angles (no fields). ``"auto"`` is "ising" for spins, "general"
-        for q-state data and "xy" for angles.
+        the zero-sum gauge, or cos(φ − φ') of continuous angles (no fields), or the product s·s' of unit vectors (fields are
+        vectors). ``"auto"`` is "ising" for spins, "general" for q-state data, "xy" for angles and "vectors" for unit vectors.
 
     Raises
     ------
@@ -121,8 +122,11 @@ class Couplings:
             interaction = space.interaction
         if not space.interaction:
             raise HamlearnError("couplings describe spins, states and angles; for real fields use hl.models.PolynomialAction.")
-        if (interaction == "xy") != (space.interaction == "xy"):
-            raise HamlearnError(f"interaction={interaction!r} does not fit data in space {space.name!r}: angles have the interaction 'xy'.")
+        if interaction != space.interaction and {interaction, space.interaction} & {"xy", "vectors"}:
+            raise HamlearnError(
+                f"interaction={interaction!r} does not fit data in space {space.name!r}: angles have the interaction 'xy', "
+                "vectors 'vectors'."
+            )
         if interaction == "xy" and self.fields is not None:
             raise HamlearnError("couplings of angles are learned without fields: give fields=None.")
         if (interaction == "ising") != (space.interaction == "ising"):
@@ -194,8 +198,8 @@ class BoundCouplings:
         usual form.
         """
         q = self.space.q
-        if self.interaction == "xy":
-            return np.ones((1, 1, 1))  # continuous angles have no tables; one strength per bond
+        if self.space.continuous:
+            return np.ones((1, 1, 1))  # directions have no tables; one strength per bond
         if self.interaction == "ising":
             return np.array([[[1.0, -1.0], [-1.0, 1.0]]])
         if self.interaction == "clock":
@@ -207,9 +211,9 @@ class BoundCouplings:
 
     @cached_property
     def field_basis(self) -> np.ndarray:
-        """Vectors that fields multiply, shape ``(l, q)``."""
-        if self.interaction == "xy":
-            return np.ones((1, 1))
+        """Vectors that fields multiply, shape ``(l, q)``; of unit vectors the axes, ``(n, n)``."""
+        if self.space.continuous:
+            return np.eye(self.space.event_shape[0]) if self.space.event_shape else np.ones((1, 1))
         return np.array([[-1.0, 1.0]]) if self.interaction == "ising" else zero_sum_basis(self.space.q)
 
     @cached_property
@@ -339,6 +343,8 @@ class BoundCouplings:
             return Pairwise(target, J, h, name="Learned")
         if self.interaction == "xy":
             return XY(target, J, name="Learned")
+        if self.interaction == "vectors":
+            return VectorSpins(target, J, h, self.space.event_shape[0], name="Learned")
         if self.never:
             h = np.array(h, float)
             h[(..., *np.array(self.never).T)] = -EXCLUDED * max(1.0, np.abs(J).max(initial=0.0), np.abs(h).max(initial=0.0))

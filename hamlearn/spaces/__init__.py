@@ -19,6 +19,7 @@ from hamlearn.spaces.numbers import distinct, require_numbers, two_values
 from hamlearn.spaces.reals import Reals
 from hamlearn.spaces.spins import Spins
 from hamlearn.spaces.states import States
+from hamlearn.spaces.vectors import UnitVectors
 
 __all__ = [
     "ANGLES",
@@ -33,6 +34,7 @@ __all__ = [
     "Spins",
     "States",
     "Symmetry",
+    "UnitVectors",
     "distinct",
     "from_attrs",
     "from_dict",
@@ -41,13 +43,14 @@ __all__ = [
     "require_numbers",
     "space_from_name",
     "states",
+    "vectors",
 ]
 
 SPINS, ANGLES, REALS = Spins(), Angles(), Reals()
 BITS = "bits"  # how spins may be declared: 0 and 1
 
 
-KINDS: dict[str, type[Space]] = {kind.name: kind for kind in (Spins, States, Angles, Reals)}
+KINDS: dict[str, type[Space]] = {kind.name: kind for kind in (Spins, States, Angles, Reals, UnitVectors)}
 """Every kind of space by its name: what files may name."""
 
 
@@ -60,6 +63,11 @@ def names() -> tuple[str, ...]:
 def states(q: int) -> Space:
     """The space {0 … q−1}."""
     return States(q)
+
+
+def vectors(n: int) -> Space:
+    """The space of unit vectors of n components."""
+    return UnitVectors(n)
 
 
 def space_from_name(name: str, q: int | None = None) -> Space:

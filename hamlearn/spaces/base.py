@@ -169,6 +169,10 @@ class Space:
         """How ordered flat states ``(..., n_sites)`` are: the size of their order parameter."""
         return np.asarray(np.linalg.norm(self.order_parameters(states), axis=-1))
 
+    def pick(self, states: np.ndarray, sites: Any) -> np.ndarray:
+        """One site of flat states ``(..., n_sites)``, or flat states of several sites."""
+        return np.asarray(states[..., sites])
+
     def alike(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """How alike two sites are: their product, whether they agree, or the cosine of their difference."""
         return first.astype(np.float64) * second

@@ -37,6 +37,7 @@ from hamlearn.systems.sampling.samplers import (
     Tempering,
     Wolff,
 )
+from hamlearn.systems.vectors import Heisenberg, VectorSpins
 from hamlearn.systems.weighted import JoinedAction
 from hamlearn.systems.xy import XY
 
@@ -104,6 +105,7 @@ __all__ = [
     "Field",
     "FixedMagnetization",
     "HeatBath",
+    "Heisenberg",
     "InteractionTables",
     "Ising",
     "JoinedAction",
@@ -129,6 +131,7 @@ __all__ = [
     "System",
     "Tempering",
     "ThermalField",
+    "VectorSpins",
     "WeakStrong",
     "Wolff",
     "exact",

@@ -95,6 +95,11 @@ def as_reals(states: Any) -> tuple[Any, Any]:
     return xp, states if xp.isdtype(states.dtype, "real floating") else xp.astype(states, xp.asarray(1.0).dtype)
 
 
+def axes_of(system: System) -> tuple[int, ...]:
+    """The axes of one microstate: those of the sites, and after them those of one site (the components of vectors)."""
+    return (*system.lattice.shape, *system.space.event_shape)
+
+
 def as_site_axes(states: Any, shape: tuple[int, ...]) -> Any:
     """`states` ``(..., *shape)`` or ``(..., n_sites)`` with the sites flattened to one last axis."""
     n_sites = int(np.prod(shape))

@@ -32,7 +32,7 @@ def test_shapes_flat_states_and_lists(name):
     assert energies.shape == (6,) and np.all(np.isfinite(energies))
     assert np.std(energies) > 0
     assert np.shape(system.energy(states[0])) == ()
-    np.testing.assert_allclose(system.energy(states.reshape(2, 3, *system.lattice.shape)).ravel(), energies, rtol=1e-5)
+    np.testing.assert_allclose(system.energy(states.reshape(2, 3, *states.shape[1:])).ravel(), energies, rtol=1e-5)
     np.testing.assert_allclose(system.energy(states.reshape(6, -1)), energies, rtol=1e-5)
     np.testing.assert_allclose(np.asarray(system.energy(states.tolist())), energies, rtol=1e-5)
     assert repr(system)
@@ -91,13 +91,19 @@ def test_a_sampler_agrees_with_what_is_known_exactly(name):
     """Markov chains against the oracle (independent code), or against identities of Schwinger and Dyson: ⟨x S'⟩ = 1, ⟨S'² − S''⟩ = 0."""
     system, beta = SYSTEMS[name](), 0.6
     oracle = hl.systems.exact.method(system)
-    sampler = "hmc" if system.space.continuous and system.pure_jax else "metropolis"
+    sampler = "heat_bath" if system.space.event_shape else "hmc" if system.space.continuous and system.pure_jax else "metropolis"
     data = hl.simulate(system, beta, draws=600, chains=8, seed=4, thin=2, sampler=sampler)
     states = data["state"].values
     if system.space.name == "reals" and system.pure_jax:
         with jax.enable_x64(True):
             slope = np.asarray(jax.vmap(jax.vmap(jax.grad(lambda x: system.action(x, beta))))(jnp.asarray(states)))
         series, truth = (states * slope).reshape(*states.shape[:2], -1).mean(-1), 1.0
+    elif system.space.event_shape:  # S is linear in every vector: ⟨|∇S|² − ΔS⟩ = 0 on the sphere
+        with jax.enable_x64(True):
+            slope = np.asarray(jax.vmap(jax.vmap(jax.grad(lambda x: system.action(x, beta))))(jnp.asarray(states)))
+        along = (slope * states).sum(-1)
+        local = (slope**2).sum(-1) - along**2 + (states.shape[-1] - 1) * along
+        series, truth = local.reshape(*states.shape[:2], -1).mean(-1), 0.0
     elif system.space.name == "angles":
         with jax.enable_x64(True):
             flat = jnp.asarray(states.reshape(-1, system.lattice.n_sites))

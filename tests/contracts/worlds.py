@@ -61,6 +61,8 @@ SYSTEMS: dict[str, Callable[[], Any]] = {
     "general tables": lambda: hl.systems.QState(lattice.hypercubic(4), 3, TABLES, interaction="general"),
     "rotors": lambda: hl.systems.XY((3, 3), J=0.9, h=0.2),
     "rotors on an open chain": lambda: hl.systems.XY(4, periodic=False),
+    "Heisenberg with fields": lambda: hl.systems.Heisenberg((3, 3), J=0.7, h=[0.1, 0.0, 0.3]),
+    "open chain of vectors": lambda: hl.systems.VectorSpins(5, n=4, periodic=False),
     "path in a double well": lambda: hl.systems.Path(8, hl.systems.DoubleWell(4.0, 2.0)),
     "path of a given width": lambda: hl.systems.Path(8, hl.systems.Polynomial([0.1, 0.5]), 1.3, a=0.4),
     "open path": lambda: hl.systems.Path(6, hl.systems.Polynomial([0, 0.5, 0, 0.3]), periodic=False),
@@ -88,8 +90,10 @@ NOT_WRITTEN = ("density", "a user's own")
 
 
 def microstates_of(system: System, n: int, seed: int = 0) -> np.ndarray:
-    """Random states ``(n, *lattice.shape)`` in the system's space."""
+    """Random states ``(n, *lattice.shape)`` in the system's space, components of vectors after the sites."""
     generator, shape = np.random.default_rng(seed), (n, *system.lattice.shape)
+    if system.space.event_shape:
+        return system.space.random(generator, shape)
     if system.space.name == "angles":
         return generator.uniform(0, 2 * np.pi, shape)
     if system.space.name == "reals":

@@ -46,6 +46,11 @@ def _rotors() -> xr.DataTree:
     return LEARN(hl.microstates(angles, space="angles", beta=0.7), TIED, engine="laplace", check=False)
 
 
+def _vectors() -> xr.DataTree:
+    data = hl.simulate(hl.systems.Heisenberg((3, 3)), beta=0.7, draws=1500, chains=1, seed=0, thin=3, sampler="overrelaxation")
+    return LEARN(data, TIED, engine="laplace", check=False)
+
+
 def _open_field() -> xr.DataTree:
     generator = np.random.default_rng(0)
     fields = generator.choice([-1, 1], size=(1500, 4, 4)) * generator.normal(1.0, 0.3, size=(1500, 4, 4))
@@ -118,6 +123,7 @@ KINDS: dict[str, Callable[[], xr.DataTree]] = {
     "undeclared beta": partial(cached, "undeclared beta"),
     "q states": partial(cached, "q states"),
     "rotors": _rotors,
+    "vectors": _vectors,
     "cluster_expansion": lambda: LEARN(ising(), hl.models.ClusterExpansion(window=2), check=False),
     "local energy": lambda: LEARN(ising(), hl.models.LocalInteraction(window=2, hidden=(2,), members=2), check=False),
     "extensive": lambda: hl.infer.distill(ising(), TORUS.energy(ising()["state"].values), hl.models.Extensive(1, 1, hidden=(2,))),

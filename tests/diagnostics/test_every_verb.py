@@ -42,7 +42,7 @@ def test_every_verb(kind, tmp_path):
     beta = float(np.atleast_1d(np.array(json.loads(loaded.attrs["beta"])))[0])
     data = hl.simulate(system, beta=beta, draws=6, chains=2, seed=4, burn_in=20)
     states = data["state"].values
-    assert states.shape == (2, 6, *system.lattice.shape)
+    assert states.shape == (2, 6, *system.lattice.shape, *system.space.event_shape)
     energies = hl.energy(loaded, states.reshape(-1, *states.shape[2:]), draws=2, seed=3)
     assert energies.shape[1:] == (12,) and np.all(np.isfinite(energies))
     curve = hl.predict(loaded, beta=[beta], draws=4, seed=5)

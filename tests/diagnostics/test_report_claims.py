@@ -24,6 +24,7 @@ CLAIMS = {
     "undeclared beta": ("not declared", "4 000 draws", "28", "pseudo", "mle", "yes"),
     "q states": ("0.6", "4 000 draws", "90", "pseudo", "laplace", "yes"),
     "rotors": ("0.7", "4 000 draws", "1", "pseudo", "laplace", "no"),
+    "vectors": ("0.7", "4 000 draws", "1", "pseudo", "laplace", "no"),
     "cluster_expansion": ("0.3", "2 000 draws", "2 of 10 candidates", "exact", "gibbs", "no"),
     "local energy": ("0.3", "2 networks", "5", "pseudo", "lbfgs", "no"),
     "extensive": ("0.3", "1 network", "113", "regression", "training", "no"),
@@ -42,7 +43,7 @@ CLAIMS = {
     "joined networks": ("5, 10", "4 joined networks", "3 336", "exact (of the sources)", "identity", "yes"),
 }
 OF_BONDS = (
-    "NUTS", "sparse", "without check and calibration", "two temperatures", "undeclared beta", "q states", "rotors",
+    "NUTS", "sparse", "without check and calibration", "two temperatures", "undeclared beta", "q states", "rotors", "vectors",
     "extrapolated couplings",
 )  # fmt: skip
 OF_NETWORKS = (

@@ -5,6 +5,7 @@ import pytest
 
 import hamlearn as hl
 from hamlearn.systems import ThermalField, exact, from_dict
+from statistics_budget import assert_within
 
 QUARTIC = ThermalField((4, 3, 2), [0.1, 0.5, 0.0, 0.2], kinetic=1.2, gradient=0.7)
 FREE = ThermalField((6, 4), [0.0, 0.4], kinetic=1.3, gradient=[0.6, 0.1])
@@ -65,3 +66,12 @@ def test_older_files_and_mistakes():
             hl.systems.Field((4, 4), 1.0, [0, 0.5], **wrong)
     with pytest.raises(hl.HamlearnError, match="do not confine"):
         ThermalField((4, 4), [0, 0.5], gradient=-1.0)
+
+
+def test_thermal_energies_of_microstates_average_to_the_closed_form():
+    field, beta = ThermalField((6, 4), [0.0, 0.4], kinetic=1.3, gradient=0.6), 1.7
+    energy, slope = field.thermal(exact.sample(field, beta, 40_000, seed=2), beta)
+    known = exact.thermodynamics(field, [beta]).isel(beta=0)
+    squares = beta**2 * ((energy - energy.mean()) ** 2 - slope) / 4
+    found, expected = [energy.mean() / 4, squares.mean()], [float(known["energy"]), float(known["heat_capacity"])]
+    assert_within(found, expected, [energy.std() / 4 / 200, squares.std() / 200], "thermal energy and heat capacity")

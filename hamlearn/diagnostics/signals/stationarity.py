@@ -108,15 +108,14 @@ def watched(view: View) -> Named:
 
 def _pairs(view: View) -> np.ndarray:
     bonds = np.asarray(view.system.lattice.bonds)
-    n = view.rows.shape[-1]
+    n = view.system.lattice.n_sites
     if len(bonds) and len(bonds) <= 8 * MAX_SERIES:
         return bonds
     return np.stack([np.arange(n), np.roll(np.arange(n), -1)], 1) if n > 1 else np.zeros((0, 2), int)
 
 
 def _product(view: View, i: int, j: int) -> np.ndarray:
-    left, right = view.rows[..., i], view.rows[..., j]
-    return np.asarray(view.space.alike(left, right))
+    return np.asarray(view.space.alike(view.space.pick(view.rows, i), view.space.pick(view.rows, j)))
 
 
 def _order(view: View) -> tuple[np.ndarray | None, np.ndarray]:

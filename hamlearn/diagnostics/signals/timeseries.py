@@ -99,11 +99,11 @@ def compare(features: np.ndarray, site: np.ndarray, lag: int = 1) -> tuple[float
 
 def _features(view: View) -> tuple[np.ndarray, np.ndarray]:
     """Standardised features ``(chain, draw, k)`` and the site of each; sites are thinned evenly where there are very many."""
-    chains, draws, n = view.rows.shape
+    (chains, draws, _), n = view.rows.shape, view.system.lattice.n_sites
     per_site = view.space.features
     most = int(min(MAX_FEATURES, max(16, np.sqrt(_VALUES / (chains * draws)))))
     sites = np.linspace(0, n - 1, min(n, max(2, most // per_site))).round().astype(int)
-    rows = view.rows[..., sites]
+    rows = view.space.pick(view.rows, sites)
     columns = list(np.moveaxis(view.space.encode(rows)[..., :per_site], -1, 0))
     features, site = np.concatenate(columns, -1), np.tile(sites, len(columns))
     # Every chain by its own mean: chains that sit in different phases are another finding.

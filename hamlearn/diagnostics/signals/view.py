@@ -13,7 +13,7 @@ import xarray as xr
 from hamlearn import data as microstates
 from hamlearn.diagnostics import invariants
 from hamlearn.infer import families, posteriors
-from hamlearn.systems.base import Space, System
+from hamlearn.systems.base import Space, System, axes_of
 
 _CHUNK = 1 << 14  # rows whose energies are computed at once
 
@@ -94,7 +94,7 @@ class View:
     def action(self, rows: np.ndarray, system: System | None = None) -> np.ndarray:
         """βH of rows ``(row, n_sites)``, of the learned Hamiltonian or of another one."""
         system = self.system if system is None else system
-        shape = tuple(system.lattice.shape)
+        shape = axes_of(system)
         pieces = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
         return np.concatenate([np.asarray(system.action(piece.reshape(-1, *shape), self.beta), float) for piece in pieces])
 
@@ -114,7 +114,7 @@ def views(post: xr.DataTree, sets: list[xr.Dataset]) -> Iterator[View]:
 
 def _other_shape(system: System, data: xr.Dataset) -> tuple[int, ...] | None:
     """The shape of the data where it is not that of the system (paths of several lengths), else None."""
-    shape = tuple(data["state"].shape[2:])
+    shape = microstates.site_shape(data)
     return None if int(np.prod(shape)) == system.lattice.n_sites else shape
 
 

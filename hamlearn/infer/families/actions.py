@@ -240,8 +240,7 @@ def _choose(
         return wanted, excess
     model = bound.model
     exact = bound.family == "path" and model.range == 1 and model.periodic and model.kinetic is not False
-    several = len(bound.links) > 1
-    if worst <= INEFFICIENT or several:
+    if worst <= INEFFICIENT or len(bound.links) > 1:
         why = "a linear solve, and nearly efficient" if worst <= INEFFICIENT else "there are several neighbour terms"
         reasons.append(f"likelihood score: {why}")
         return "score", excess
@@ -392,8 +391,7 @@ def variables(bound: BoundAction, theta: np.ndarray, lead: tuple[str, ...]) -> x
     """What a posterior reports of θ: `c` over power and `kinetic`."""
     full, r, links = bound.full(theta), bound.model.range, len(bound.links)
     found = xr.Dataset({"c": ((*lead, "power"), full[..., links:])}, coords={"power": np.array(bound.model.powers)})
-    if links > r:
-        found = found.assign(gradient=(lead, full[..., r]))
+    found = found.assign(gradient=(lead, full[..., r])) if links > r else found
     if r > 1:
         return found.assign(kinetic=((*lead, "range"), full[..., :r])).assign_coords(range=np.arange(1, r + 1))
     return found.assign(kinetic=(lead, full[..., 0]))
@@ -468,8 +466,7 @@ def width_of(post: xr.DataTree) -> float | None:
 def theta_draws(post: xr.DataTree) -> np.ndarray:
     """θ ``(chain, draw, n_params)``."""
     group = post["posterior"].to_dataset()
-    gradient = group["gradient"].values if "gradient" in group else None
-    return bound_of(post).from_values(group["kinetic"].values, group["c"].values, gradient)
+    return bound_of(post).from_values(group["kinetic"].values, group["c"].values, group["gradient"].values if "gradient" in group else None)
 
 
 def draw_systems(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None = None) -> list[System]:

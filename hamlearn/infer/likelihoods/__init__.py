@@ -27,8 +27,8 @@ def composite(bound: BoundCouplings, parts: Sequence[Observations], name: str) -
 
     Local patterns where a site has few of them (sparse graphs), distinct rows where it has many (dense graphs).
     """
-    if bound.interaction == "xy":
-        return DirectionLikelihood(bound, parts, choice(name, directions.NAMES, "likelihood of angles"))
+    if bound.space.continuous:
+        return DirectionLikelihood(bound, parts, choice(name, directions.NAMES, f"likelihood of {bound.space.name}"))
     if name == "score":
         raise HamlearnError("score matching is for continuous states (angles, reals); for discrete ones use 'pseudo' or 'screening'.")
     q, degree = bound.space.q, int(bound.lattice.degree.max(initial=0))

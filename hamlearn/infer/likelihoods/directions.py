@@ -40,9 +40,13 @@ class DirectionLikelihood:
         axes = len(bound.field_basis) if len(bound.field_group) else 0
         fields = bound.n_coupling_params + bound.field_group[:, None] * axes + np.arange(axes) if axes else np.zeros((len(places), 0), int)
         self._place = np.concatenate([places, fields], 1)
-        self._data = [(components(states), weight) for states, weight in map(flat, parts)]
+        self._data = [(self._components(states), weight) for states, weight in map(flat, parts)]
         self.n = len(self._data[0][0])
         self._axes = np.eye(self.n)[:, :axes]  # (component, axis)
+
+    def _components(self, states: np.ndarray) -> np.ndarray:
+        """Flat states ``(row, ...)`` as unit vectors by component, ``(n, row, site)``."""
+        return np.ascontiguousarray(np.moveaxis(self.bound.space.encode(states), -1, 0))
 
     @property
     def operations(self) -> float:
@@ -132,7 +136,7 @@ class DirectionLikelihood:
         def scores(part: Observations, states: np.ndarray) -> np.ndarray:
             found = np.zeros((len(states), self.bound.n_params))
             for chunk in self._chunks(len(states)):
-                slope = self._slopes(theta, part.beta, components(states[chunk]))[1]
+                slope = self._slopes(theta, part.beta, self._components(states[chunk]))[1]
                 found[chunk][:, sorted_place[starts]] = np.add.reduceat(slope.reshape(len(slope), -1)[:, order], starts, axis=1)
             return found
 
@@ -160,14 +164,3 @@ class DirectionLikelihood:
             return value
 
         return log_density, arrays
-
-
-def components(angles: np.ndarray) -> np.ndarray:
-    """Angles ``(row, site)`` as unit vectors by component, ``(2, row, site)``.
-
-    Examples
-    --------
-    >>> components(np.array([[0.0, np.pi / 2]])).round(6)[:, 0].tolist()
-    [[1.0, 0.0], [0.0, 1.0]]
-    """
-    return np.stack([np.cos(angles), np.sin(angles)])

@@ -16,6 +16,7 @@ from hamlearn.infer.predictions.direct import direct
 from hamlearn.infer.predictions.thermodynamics import Estimates
 from hamlearn.progress import track
 from hamlearn.systems import exact, observables
+from hamlearn.systems.base import axes_of
 from hamlearn.systems.density import LearnedDensity
 from hamlearn.systems.exact.work import operations
 from hamlearn.systems.path import Path
@@ -26,6 +27,7 @@ from hamlearn.systems.xy import XY
 
 THERMAL = ("energy", "heat_capacity", "entropy", "free_energy")
 PATH = (*THERMAL, "action", "gap", "squared_position", "quartic_position")
+VECTORS = ("energy", "heat_capacity", "abs_magnetization", "susceptibility")
 ANGLES = ("energy", "heat_capacity", "abs_magnetization", "vortex_density", "helicity")
 FIELDS = ("energy", "heat_capacity", "action", "squared_field", "quartic_field", "abs_magnetization")
 JOINED = ("energy", "heat_capacity", "action", "squared_position", "quartic_position")
@@ -42,6 +44,7 @@ LONG_NAMES = {
     "squared_field": "mean square of the field",
     "quartic_field": "mean fourth power of the field",
     "abs_magnetization": "mean absolute magnetization per site",
+    "susceptibility": "susceptibility per site, beta N (<m^2> - <|m|>^2)",
     "vortex_density": "vortices per site",
     "helicity": "helicity modulus",
     "correlation": "mean of x_0 x_t",
@@ -93,11 +96,11 @@ def estimates(
 def _known(post: xr.DataTree, system: Any) -> tuple[str, ...]:
     if isinstance(system, Path):
         return PATH
+    if system.space.event_shape:
+        return VECTORS
     if posteriors.space_of(post).period is not None:
         return ANGLES if isinstance(system, XY) else tuple(name for name in ANGLES if name != "helicity")
-    if len(posteriors.site_shape(post)) == 1:
-        return JOINED
-    return tuple(name for name in FIELDS if name not in THERMAL) if getattr(system, "path", False) else FIELDS
+    return JOINED if len(posteriors.site_shape(post)) == 1 else FIELDS
 
 
 def _members(kind: Any, post: xr.DataTree, n: int, seed: int, sites: tuple[int, ...]) -> list[Any]:
@@ -214,7 +217,7 @@ def _observed(name: str, system: Any, states: np.ndarray, beta: float) -> np.nda
 
 
 def _estimate(name: str, system: Any, states: np.ndarray, beta: float) -> float:
-    flat = states.reshape(-1, *system.lattice.shape)
+    flat = states.reshape(-1, *axes_of(system))
     return float(_ESTIMATORS[name](system, flat, beta))
 
 
@@ -223,15 +226,34 @@ def _order(system: Any, states: np.ndarray) -> np.ndarray:
     return np.asarray(system.space.magnitude(flat))
 
 
+def _energies(system: Any, states: np.ndarray, beta: float) -> tuple[np.ndarray, Any, int]:
+    """What averages to −∂ ln Z/∂β, its own derivative in β, and per how many sites it is told: of thermal fields those of space."""
+    if not len(getattr(system, "gradient", ())):
+        return np.asarray(system.energy(states)), 0.0, system.lattice.n_sites
+    energy, slope = system.thermal(states, beta)
+    return np.asarray(energy), slope, system.lattice.n_sites // system.lattice.shape[0]
+
+
+def _energy(system: Any, states: np.ndarray, beta: float) -> float:
+    energy, _, sites = _energies(system, states, beta)
+    return float(energy.mean() / sites)
+
+
+def _heat_capacity(system: Any, states: np.ndarray, beta: float) -> float:
+    energy, slope, sites = _energies(system, states, beta)
+    return float(beta**2 * (energy.var() - np.mean(slope)) / sites)
+
+
 _ESTIMATORS: dict[str, Callable[[Any, np.ndarray, float], Any]] = {
-    "energy": lambda system, states, beta: np.asarray(system.energy(states)).mean() / system.lattice.n_sites,
-    "heat_capacity": lambda system, states, beta: beta**2 * np.asarray(system.energy(states)).var() / system.lattice.n_sites,
+    "energy": _energy,
+    "heat_capacity": _heat_capacity,
     "action": lambda system, states, beta: np.asarray(system.action(states, beta)).mean(),
     "squared_field": lambda system, states, beta: (states**2).mean(),
     "quartic_field": lambda system, states, beta: (states**4).mean(),
     "squared_position": lambda system, states, beta: (states**2).mean(),
     "quartic_position": lambda system, states, beta: (states**4).mean(),
     "abs_magnetization": lambda system, states, beta: _order(system, states).mean(),
+    "susceptibility": lambda system, states, beta: beta * system.lattice.n_sites * np.asarray(_order(system, states)).var(),
     "vortex_density": lambda system, states, beta: np.mean(np.asarray(observables.vortex_density(states, system.lattice))),
     "helicity": lambda system, states, beta: np.mean(np.asarray(observables.helicity_modulus(states, system, beta))),
 }

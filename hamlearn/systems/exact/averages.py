@@ -12,14 +12,14 @@ import xarray as xr
 from hamlearn.errors import HamlearnError
 from hamlearn.processes import verb
 from hamlearn.systems.base import check_beta
-from hamlearn.systems.exact import enumeration, free, kaufman, path, xy
+from hamlearn.systems.exact import enumeration, free, kaufman, path, vectors, xy
 from hamlearn.systems.exact.methods import evaluated, lattice_method, require, require_general, tables_of
 from hamlearn.systems.exact.methods import method as method_of
 from hamlearn.systems.exact.partition import arithmetics, compiled, two_derivatives
 from hamlearn.systems.pairwise import Pairwise
 from hamlearn.systems.path import Path
 
-_CONTINUOUS: dict[Any, Any] = {"operator": path, "characters": xy, "gaussian": free}
+_CONTINUOUS: dict[Any, Any] = {"operator": path, "characters": xy, "gaussian": free, "tree": vectors}
 BETA_ATTRIBUTES = {"long_name": "inverse temperature", "units": "1/energy"}
 
 

@@ -9,14 +9,14 @@ import numpy as np
 
 from hamlearn.errors import HamlearnError
 from hamlearn.systems.base import Space
-from hamlearn.systems.exact import enumeration, free, kaufman, xy
+from hamlearn.systems.exact import enumeration, free, kaufman, vectors, xy
 from hamlearn.systems.exact.layers import MAX_BLOCK_STATES, Layers, cut
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.pairwise import Pairwise
 from hamlearn.systems.path import Path
 from hamlearn.systems.potts import QState
 
-Method = Literal["enumeration", "transfer", "kaufman", "operator", "characters", "gaussian"]
+Method = Literal["enumeration", "transfer", "kaufman", "operator", "characters", "gaussian", "tree"]
 General = Literal["enumeration", "transfer"]
 """Methods that allow any couplings and fields."""
 
@@ -101,6 +101,8 @@ def method(system: Any) -> Method | None:
     if not isinstance(system, Pairwise | QState):
         if evaluated(system):
             return "enumeration"
+        if vectors.applies(system):
+            return "tree"
         return "characters" if xy.applies(system) else "gaussian" if free.applies(system) else None
     general = lattice_method(system.lattice, system.space.q)
     if general is None and kaufman.applies(system):

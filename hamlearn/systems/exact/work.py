@@ -56,6 +56,6 @@ def operations(system: Any, beta: float) -> float:
     if method == "transfer":
         layers = methods.require_layers(system.lattice, q)
         return 6.0 * layers.cost * sum(float(q**width) for width in layers.blocks)
-    if method in ("kaufman", "gaussian"):
+    if method in ("kaufman", "gaussian", "tree"):
         return 100.0 * n
     raise HamlearnError(f"no count of operations for the method {method!r}.")

@@ -76,15 +76,19 @@ class RotorEngine:
     def advance(self, state: State, draws: int, thin: int) -> tuple[State, np.ndarray, dict[str, Any]]:
         """`draws` × `thin` steps: new state, states ``(draws, chains, n_sites)``, and sums over steps."""
         values, rng = state.values.copy(), state.rng.copy()
-        out = np.empty((len(values), draws, self.n_sites))
+        out = np.empty((len(values), draws, values.shape[1]))
 
         def one_chain(chain: int) -> float:
             beta = self.beta[chain]
             rotors = self.rotors._replace(coupling=beta * self.rotors.coupling, field=beta * self.rotors.field)
-            return _run(values[chain], rng[chain], rotors, self.mode, int(state.clusters[chain]), draws, thin, out[chain])
+            return self._run(values[chain], rng[chain], rotors, self.mode, int(state.clusters[chain]), draws, thin, out[chain])
 
         changed = in_threads(one_chain, range(len(values)))
         return State(values, rng, state.clusters), out.swapaxes(0, 1), {"acceptance": np.mean(changed)}
+
+    def _run(self, values: Any, rng: Any, rotors: Rotors, *how: Any) -> float:
+        """One chain; see :func:`_run`."""
+        return float(_run(values, rng, rotors, *how))
 
     def tune(self, state: State, info: dict[str, Any]) -> State:
         """Set the number of Wolff clusters per step from burn-in."""

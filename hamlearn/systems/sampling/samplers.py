@@ -20,10 +20,10 @@ from hamlearn.systems.sampling.kawasaki import Kawasaki
 from hamlearn.systems.sampling.ladders import BetaFirst, default_ladder
 from hamlearn.systems.sampling.loop import Engine
 from hamlearn.systems.sampling.metropolis import MetropolisEngine
-from hamlearn.systems.sampling.rotors import RotorEngine
 from hamlearn.systems.sampling.sampler import Sampler
 from hamlearn.systems.sampling.table_heat_bath import TableEngine
 from hamlearn.systems.sampling.vectorised import JaxEngine, parameters_of
+from hamlearn.systems.sampling.vectors import engine as directions
 from hamlearn.systems.structure import has_directions, has_pairs, has_tables, is_path
 
 __all__ = [
@@ -137,7 +137,7 @@ class Wolff(Sampler):
     def engine(self, system: Any, betas: np.ndarray, chains: int, adapt: int) -> Engine:
         """All chains, in threads."""
         flat = np.repeat(betas, chains)
-        return RotorEngine(system, flat, self.name) if has_directions(system) else ClusterEngine(system, flat, wolff=True)
+        return directions(system, flat, self.name) if has_directions(system) else ClusterEngine(system, flat, wolff=True)
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class Overrelaxation(Sampler):
 
     def engine(self, system: Any, betas: np.ndarray, chains: int, adapt: int) -> Engine:
         """All chains, in threads."""
-        return RotorEngine(system, np.repeat(betas, chains), self.name)
+        return directions(system, np.repeat(betas, chains), self.name)
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ class HeatBath(Sampler):
         """One for each structure."""
         flat = np.repeat(betas, chains)
         if has_directions(system):
-            return RotorEngine(system, flat, self.name)
+            return directions(system, flat, self.name)
         if has_tables(system):
             return TableEngine([system], flat[None])
         return JaxEngine(system.lattice, *parameters_of(system), flat[None], self.name)
