@@ -8,9 +8,9 @@ import pytest
 import hamlearn as hl
 from hamlearn import spaces
 from hamlearn.errors import HamlearnError
-from hamlearn.spaces import ANGLES, KINDS, REALS, SPINS, Spins, states
+from hamlearn.spaces import ANGLES, KINDS, REALS, SPINS, Spins, states, vectors
 
-SPACES = {"spins": SPINS, "fixed sum": Spins(magnetization=2), "states": states(5), "angles": ANGLES, "reals": REALS}
+SPACES = {"spins": SPINS, "fixed sum": Spins(magnetization=2), "states": states(5), "angles": ANGLES, "reals": REALS, "vectors": vectors(3)}
 SHAPE = (3, 4, 6)
 EVERY = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
 
@@ -56,7 +56,7 @@ def test_its_symmetries_leave_what_is_alike_alike(space):
 
 @EVERY
 def test_features_and_order_parameters_have_their_shapes(space):
-    rows = space.random(np.random.default_rng(3), SHAPE)
+    rows = space.random(np.random.default_rng(3), SHAPE).reshape(*SHAPE[:2], -1)  # flat
     encoded = space.encode(rows)
     assert encoded.shape[:3] == SHAPE and 1 <= space.features <= encoded.shape[-1]
     assert space.order_parameters(rows).shape[:2] == SHAPE[:2] and space.magnitude(rows).shape == SHAPE[:2]
