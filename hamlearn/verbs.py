@@ -88,7 +88,7 @@ def learn(
         sets = list(microstates.flattened(data))
     require_flag(check, "check")
     post = infer.learn(sets, model, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed, checkpoint=checkpoint)
-    if "streamed" in posteriors.record_of(post).get("training", {}):  # held-out data that a check can hold, of what may lie on disk
+    if "streamed" in (posteriors.provenance_of(post).training or {}):  # held-out data that a check can hold, of what may lie on disk
         sets = microstates.excerpt(sets, getattr(engine, "memory", infer.Training().memory))
     return diagnostics.diagnose(post, sets, check=check, seed=seed)
 

@@ -247,7 +247,7 @@ def test_a_training_at_the_shell_continues_from_its_checkpoint(files, tmp_path, 
     assert code == 2 and [path.name for path in tmp_path.iterdir()] == ["o.nc.checkpoint.npz"]
     code, *_ = run(monkeypatch, capsys, *arguments)
     assert code == 0 and "continuing from" in caplog.text and [path.name for path in tmp_path.iterdir()] == ["o.nc"]
-    assert posteriors.record_of(hl.load(tmp_path / "o.nc"))["engine"]["checkpoint"] is None
+    assert posteriors.provenance_of(hl.load(tmp_path / "o.nc")).engine.settings["checkpoint"] is None
 
 
 # -- streams, and what should never happen --------------------------------------------------------------------------------

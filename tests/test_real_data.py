@@ -73,7 +73,7 @@ def test_contacts_of_a_protein_family_reach_the_published_precision(data_dir):
     states = np.array([[max("-ACDEFGHIKLMNPQRSTVWY".find(letter), 0) for letter in one] for one in sequences])
     data = hl.microstates(states, space="states", q=21, weights=np.loadtxt(gzip.open(folder / "weights_14.gz", "rt")))
     post = learn(data, hl.models.Couplings(None, prior=hl.models.Normal(0.1)))
-    assert posteriors.record_of(post)["optimum"]["converged"]
+    assert posteriors.provenance_of(post).optimum.converged
     strength = hl.infer.interaction_strength(post, ignore_state=0, average_product_correction=True)
     i, j = strength["site_i"].values, strength["site_j"].values
     table = np.loadtxt(folder / "tab_cont")

@@ -424,7 +424,7 @@ def post():
 
 
 EDITED = {
-    "record": ("{", "[]", "null", "{}"),
+    "provenance": ("{", "[]", "null", "{}"),
     "model": ("{", "{}", '{"kind": "nothing"}', '{"kind": "couplings"}', "null", "[" * 5000),
     "space": ("nothing",),
     "q": ("many",),

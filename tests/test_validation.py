@@ -324,9 +324,9 @@ def changed(**attrs):
     return post
 
 
-def with_record(**entries):
-    record = {name: value for name, value in {**json.loads(POST.attrs["record"]), **entries}.items() if value is not None}
-    return changed(record=json.dumps(record))
+def with_entries(**entries):
+    found = {name: value for name, value in {**json.loads(POST.attrs["provenance"]), **entries}.items() if value is not None}
+    return changed(provenance=json.dumps(found))
 
 
 def with_group(name, data):
@@ -364,10 +364,14 @@ POSTERIORS = {
     "model a list": (changed(model="[]"), "'model' is JSON of a dict"),
     "unknown model": (changed(model='{"kind": "magic"}'), "kind of model must be one of"),
     "half a model": (changed(model='{"kind": "couplings"}'), "description of a model cannot be read"),
-    "no record": (changed(record=None), "lacks the attribute 'record'"),
-    "record no JSON": (changed(record="x"), "'record' cannot be read as JSON"),
-    "record without engine": (with_record(engine=None), "record lacks 'engine'"),
-    "engine a word": (with_record(engine="laplace"), "no entries under 'engine'"),
+    "no provenance": (changed(provenance=None), "lacks the attribute 'provenance'"),
+    "provenance no JSON": (changed(provenance="x"), "'provenance' cannot be read as JSON"),
+    "provenance without engine": (with_entries(engine=None), "provenance lacks 'engine'"),
+    "engine a word": (with_entries(engine="laplace"), "no entries under 'engine'"),
+    "an entry nobody knows": (with_entries(magic=1), "holds 'magic'"),
+    "parameters in words": (with_entries(n_params="ten"), "needs a whole number under 'n_params'"),
+    "a basis nobody knows": (with_entries(calibration={"basis": {"code": "hope"}}), "what error bars rest on is one of"),
+    "a comparison without its number": (with_entries(check={"decision": "agrees"}), "has an overall p-value"),
     "no space": (changed(space=None), "lacks the attribute 'space'"),
     "unknown space": (changed(space="spin"), "space must be one of"),
     "q in words": (changed(q="two"), "'q' must be a whole number"),

@@ -61,7 +61,7 @@ def one_set(setting: dict, index: int) -> dict:
         learned, true = hl.action(joined, x, draws=64, seed=index).values, action(x, target)
         error = learned - true
         weight = np.exp(-(error - error.min(1, keepdims=True)))
-        facts = hl.infer.posteriors.record_of(joined)["extrapolation"]
+        facts = hl.infer.posteriors.provenance_of(joined).extrapolation
         row["extrapolations"][f"{'+'.join(f'{b:g}' for b in sources)} -> {target:g}"] = {
             "r2": float(np.corrcoef(learned.mean(0), true)[0, 1] ** 2),
             "ess": float((weight.sum(1) ** 2 / (weight**2).sum(1)).mean() / len(true)),

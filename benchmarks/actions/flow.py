@@ -85,7 +85,7 @@ def run(row: Row) -> dict[str, Any]:
     states = hl.simulate(system, beta=1.0, draws=row.draws // 4, chains=4, seed=2, progress=False)
     found = hl.estimate(post, system, n=row.draws, states=states, seed=3).isel(member=0)
     value = {str(key): float(found[key]) for key in found.data_vars}
-    value |= {"seconds": spent, "steps": hl.infer.posteriors.record_of(post)["training"]["epochs"][0], "integration": _integration(post)}
+    value |= {"seconds": spent, "steps": hl.infer.posteriors.provenance_of(post).training["epochs"][0], "integration": _integration(post)}
     value["exact"] = float(exact.log_partition(system, 1.0)) if row.free else None
     return value
 

@@ -78,7 +78,7 @@ def run(
     top = log_w.max()
     w = np.exp(log_w - top)
     found = {
-        "stopped": json.loads(post.attrs["record"])["training"]["stopped"][0],
+        "stopped": hl.infer.provenance(post).training["stopped"][0],
         "n_tau": n_tau,
         "beta": beta,
         "paths": size,
@@ -108,22 +108,22 @@ def extrapolate(index: int) -> dict:
     seconds = time.perf_counter() - started
     fresh = exact_paths(n_tau, target, TESTS[n_tau], seed=2002)["state"].values.reshape(-1, n_tau)
     compared = hl.infer.compare_actions(post, fresh, path, target, draws=16)
-    record = json.loads(post.attrs["record"])
+    record = hl.infer.provenance(post)
     links = {beta: exact_paths(n_tau, beta, TESTS[n_tau], seed=5)["state"].values.reshape(-1, n_tau) for beta in (*betas, target)}
     long = {beta: float((np.abs(np.roll(x, -1, -1) - x).max(-1) > 2).mean()) for beta, x in links.items()}
     return {
         "n_tau": n_tau,
         "from": list(betas),
         "to": target,
-        "weights": record["extrapolation"]["weights"],
-        "amplification": record["extrapolation"]["amplification"],
+        "weights": record.extrapolation["weights"],
+        "amplification": record.extrapolation["amplification"],
         "r2": compared.attrs["r2"],
         "error_variance": compared.attrs["error_variance"],
         "ess": compared.attrs["ess"],
         "member_ess": float(compared["ess"].mean()),
-        "predicted_ess": record["extrapolation"]["predicted_ess"],
+        "predicted_ess": record.extrapolation["predicted_ess"],
         "long_links": long,
-        "verdict": [one["what"] for one in record["findings"] if one["topic"] == "extrapolation"],
+        "verdict": [one.what for one in hl.verdict(post).reasons if one.topic == "extrapolation"],
         "seconds": seconds,
     }
 

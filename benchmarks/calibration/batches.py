@@ -43,11 +43,11 @@ def covered(seed: int, updates: int) -> tuple[int, float, float] | None:
         post = hl.infer.learn(data, hl.models.Couplings(GRID), likelihood="exact", engine="laplace", seed=seed)
     except HamlearnError:
         return None  # fewer than three batches
-    found = posteriors.record_of(post)["calibration"]
+    found = posteriors.provenance_of(post).calibration
     draws = np.concatenate([post["posterior"][name].values.reshape(-1, size) for name, size in (("J", 18), ("h", 9))], 1)
     lower, upper = np.quantile(draws, [0.05, 0.95], axis=0)
     inside = np.mean((lower < np.append(truth, np.zeros(9))) & (upper > np.append(truth, np.zeros(9))))
-    return int(found["batches"]), float(found["tau"]), float(inside)
+    return int(found.batches), float(found.tau), float(inside)
 
 
 def main() -> None:

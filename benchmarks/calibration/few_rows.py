@@ -13,7 +13,6 @@ calibration (the check against held-out data is not run).
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections import Counter
@@ -75,7 +74,7 @@ def one(case: tuple[str, int, str, str], n: int) -> dict[str, Any]:
         post = learn(data, model, likelihood, LaplaceApproximation(500, 2), seed=index)
         couplings.append(share(post["posterior"]["J"].values, J))
         fields += [share(post["posterior"]["h"].values, h)] if len(h) else []
-        site.append(json.loads(post.attrs["record"])["identifiability"]["data_at_worst_site"])
+        site.append(hl.infer.provenance(post).identifiability.data_at_worst_site)
         bad = [found for found in verdict(post).reasons if found.topic in TOPICS and found.severity != "note"]
         levels[max((found.severity for found in bad), default="nothing", key=["nothing", "caution", "serious"].index)] += 1
         words.update({found.what.split(":")[0] for found in bad})

@@ -23,7 +23,6 @@ sets; ``tau used`` is the mean τ that the calibration worked with.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
@@ -118,8 +117,8 @@ def one(data, true_j: np.ndarray, likelihood: str, engine, calibrate: bool, iid:
     lower, upper = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     inside = (lower <= true_j) & (true_j <= upper)
     z = (draws.mean(0) - true_j) / draws.std(0)
-    record = json.loads(post.attrs["record"])["calibration"]
-    return float(inside.mean()), float((upper - lower).mean()), float((z**2).mean()), float(record.get("tau") or 1.0)
+    record = hl.infer.provenance(post).calibration
+    return float(inside.mean()), float((upper - lower).mean()), float((z**2).mean()), record.tau
 
 
 def scenario(kind: str, beta: float, n: int, nuts: int) -> list[dict]:

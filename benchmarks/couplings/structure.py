@@ -49,7 +49,7 @@ def recover(data: Any, likelihood: str, seed: int, model: Any = None) -> tuple[n
     """Posterior mean, inclusion probability, seconds, and the likelihood used."""
     post, seconds = timed(learn, data, model or MODEL, likelihood=likelihood, seed=seed)
     draws = post["posterior"]
-    used = hl.infer.posteriors.record_of(post)["likelihood"]
+    used = hl.infer.posteriors.provenance_of(post).likelihood
     return draws["J"].values.mean((0, 1)), draws["included"].values.mean((0, 1)), seconds, used
 
 

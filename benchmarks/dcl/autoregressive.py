@@ -56,7 +56,7 @@ def likelihood(beta: float, draws: int, epochs: int, hidden: int, batch: int, av
     settings = hl.infer.Training(epochs=epochs, batch=batch, heldout=0.02, augment=("translation", "point"), threads=1)
     model = hl.models.Autoregressive(hidden=hidden, symmetry=["z2"])
     post = hl.infer.learn(data, model, engine=settings, seed=seed)
-    record = hl.infer.posteriors.record_of(post)
+    record = hl.infer.posteriors.provenance_of(post)
     # Held-out −ln q against the exact −ln p of the same states: the energy's scatter cancels.
     fresh = exact.sample(system, beta, 100_000, seed=1000 * seed + 2)
     log_p = -beta * np.asarray(system.energy(fresh)) - exact.log_partition(system, beta)
@@ -71,14 +71,14 @@ def likelihood(beta: float, draws: int, epochs: int, hidden: int, batch: int, av
     common += f"{record['optimum']['steps']} epochs, seed {seed}"
     for words, count in shapes.items():
         error_of = rms(energy, -averaged_log_prob(post, test, count) / beta, weight)
-        add("energy RMSE, energy-uniform test, J", beta, lookup(RNN_RMSE, beta), f"{error_of:.3f}", common + words, record["seconds"])
+        add("energy RMSE, energy-uniform test, J", beta, lookup(RNN_RMSE, beta), f"{error_of:.3f}", common + words, record.seconds)
     text = f"{entropy:.5f} ± {error:.5f} (exact {known:.5f}, {entropy - known:+.5f})"
-    add("entropy per site, −⟨ln q⟩ over draws of q", beta, lookup(RNN_ENTROPY, beta), text, common, record["seconds"])
+    add("entropy per site, −⟨ln q⟩ over draws of q", beta, lookup(RNN_ENTROPY, beta), text, common, record.seconds)
     # The estimate to use: what the density gets wrong enters its own entropy in first order, but −⟨ln q⟩ of data in second.
     log_q = hl.log_prob(post, fresh).values[0] / 64
     entropy, error = float(-log_q.mean()), float(log_q.std() / np.sqrt(len(log_q)))
     text = f"{entropy:.5f} ± {error:.5f} (exact {known:.5f}, {entropy - known:+.5f})"
-    add("entropy per site, −⟨ln q⟩ over 1e5 data kept apart", beta, lookup(RNN_ENTROPY, beta), text, common, record["seconds"])
+    add("entropy per site, −⟨ln q⟩ over 1e5 data kept apart", beta, lookup(RNN_ENTROPY, beta), text, common, record.seconds)
     text = (
         f"{known + gap.mean() / 64:.5f} (exact {known:.5f}; KL(p|q) {gap.mean():.4f} ± {gap.std() / np.sqrt(len(gap)):.4f} nats in total)"
     )
@@ -88,7 +88,7 @@ def likelihood(beta: float, draws: int, epochs: int, hidden: int, batch: int, av
         "0.28325 (2×512 MADE, 4e5, 120 s)" if beta > 0.4 else "",
         text,
         common,
-        record["seconds"],
+        record.seconds,
     )
     print(f"data {made:.0f} s, training {record['seconds']:.0f} s, all {time.time() - started:.0f} s")
 
@@ -115,7 +115,7 @@ def variational(extent: int, seconds: float, hidden: int, batch: int, device: st
     system, beta = Ising((extent, extent)), 0.44
     settings = hl.infer.Variational(steps=1_000_000, batch=batch, seconds=seconds, threads=1 if device == "cpu" else None, device=device)
     post = hl.approximate(system, beta, hl.models.Autoregressive(hidden=hidden, symmetry=["z2"]), engine=settings)
-    record = hl.infer.posteriors.record_of(post)
+    record = hl.infer.posteriors.provenance_of(post)
     known = exact.log_partition(system, beta)
     if extent > 9:  # beyond the transfer matrix: cluster Monte Carlo is the other side's witness
         states = hl.simulate(system, beta=beta, draws=500, chains=16, seed=5, sampler="swendsen_wang", thin="auto")
@@ -126,7 +126,7 @@ def variational(extent: int, seconds: float, hidden: int, batch: int, device: st
     words = f"MADE 2×{hidden}, z2, starts from the couplings, {record['optimum']['steps']} steps of {batch}, beta annealed"
     words += "" if device == "cpu" else ", GPU"
     text = f"q-draws {pick('ess_q'):.4f} ± {pick('ess_q_error'):.4f}, p-draws {pick('ess_p'):.4f} ± {pick('ess_p_error'):.4f}"
-    add(f"ESS, L = {extent}", beta, VAN_ESS.get(extent, ""), text, words, record["seconds"])
+    add(f"ESS, L = {extent}", beta, VAN_ESS.get(extent, ""), text, words, record.seconds)
     gap = beta * pick("free_energy") + known
     add(
         f"β(F_q − F), nats in total, L = {extent}",
@@ -134,10 +134,10 @@ def variational(extent: int, seconds: float, hidden: int, batch: int, device: st
         {8: "0.0019", 16: "0.0179"}.get(extent, ""),
         f"{gap:.4f}",
         words,
-        record["seconds"],
+        record.seconds,
     )
     text = f"{pick('log_partition'):.5f} ± {pick('log_partition_error'):.5f} (exact {known:.5f}), mode-drop ratio {pick('mode_drop'):.4f}"
-    add(f"log Z, importance-weighted, L = {extent}", beta, "", text, words, record["seconds"])
+    add(f"log Z, importance-weighted, L = {extent}", beta, "", text, words, record.seconds)
 
 
 def lookup(table: dict[float, str], beta: float) -> str:

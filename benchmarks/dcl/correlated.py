@@ -79,7 +79,7 @@ def measure(name: str, first: int, sets: int, size: int) -> list[dict[str, Any]]
         else:
             each = np.stack([np.asarray(system.energy(test), float) for system in hl.draw_systems(post, MEMBERS)])
         each -= each.mean(1, keepdims=True)
-        mean, verdict, record = each.mean(0), hl.verdict(post), posteriors.record_of(post)
+        mean, verdict, record = each.mean(0), hl.verdict(post), posteriors.provenance_of(post)
         lower, upper = np.quantile(each, [0.05, 0.95], axis=0)
         rows.append(
             {
@@ -90,8 +90,8 @@ def measure(name: str, first: int, sets: int, size: int) -> list[dict[str, Any]]
                 "member": float(np.sqrt((each - truth).var(1).mean())),
                 "band": float(np.sqrt(each.var(0, ddof=1).mean())),
                 "covered": float(((lower <= truth) & (truth <= upper)).mean()),
-                "ess": float(record["calibration"]["ess"]),
-                "tau": float(record["calibration"]["tau"]),
+                "ess": float(record.calibration.ess),
+                "tau": float(record.calibration.tau),
                 "verdict": verdict.level,
                 "words": [f"{one.severity}: {one.topic}: {one.what}" for one in verdict.reasons],
                 "seconds": seconds,

@@ -80,7 +80,7 @@ def measure(name: str, sets: int, first: int, profile: str) -> list[dict[str, An
         plain, _ = learned(name, seed, consistent=False, profile=profile)
         direct = -dcl._evaluators(_density(plain))[0].log_prob(test) / BETAS[name] - energies
         fitted = hl.draw_systems(plain, 1)[0].energy(test) - energies
-        record = posteriors.record_of(post)
+        record = posteriors.provenance_of(post)
         rows.append(
             {
                 "seed": seed,
@@ -88,9 +88,9 @@ def measure(name: str, sets: int, first: int, profile: str) -> list[dict[str, An
                 "fitted": float(fitted.std()),
                 "consistent": float(np.mean(each, axis=0).std()),
                 "member": float(np.sqrt(np.mean([one.std() ** 2 for one in each]))),
-                "ess": record["consistency"][0]["ess"],
-                "network": record["consistency"][0]["network"],
-                "nats": record["density"]["heldout_nats_per_site"][0],
+                "ess": record.more["consistency"][0]["ess"],
+                "network": record.more["consistency"][0]["network"],
+                "nats": record.more["density"]["heldout_nats_per_site"][0],
                 "seconds": seconds,
             }
         )

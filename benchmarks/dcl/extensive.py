@@ -59,7 +59,7 @@ def measure(context: int, count: int, *, plain: bool) -> dict[str, Any]:
         "error": median_error(member, ising, fresh),
         "large": float(np.median(np.abs(difference - offset))),
         "seconds": seconds,
-        "held_out": posteriors.record_of(post)["held_out_error"][0],
+        "held_out": posteriors.provenance_of(post).more["held_out_error"][0],
     }
 
 

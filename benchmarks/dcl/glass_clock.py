@@ -57,7 +57,7 @@ def clock(name: str, beta: float, first: int, sets: int) -> list[dict[str, Any]]
         post, seconds = learned(data, model, seed, **more)
         each = [np.subtract(*one.energy(pairs)) - truth for one in hl.draw_systems(post, 32)]
         row = {"model": name, "beta": beta, "seed": seed, "rmse": rms(np.mean(each, 0)), "member": rms(each)}
-        row |= {"spread": float(truth.std()), "ess": float(posteriors.record_of(post)["calibration"]["ess"]), "seconds": seconds}
+        row |= {"spread": float(truth.std()), "ess": float(posteriors.provenance_of(post).calibration.ess), "seconds": seconds}
         print(json.dumps(row), flush=True)
         rows.append(row)
         keep("clock", rows, ("model", "beta", "seed"), "glass_clock.json")

@@ -51,7 +51,7 @@ def measure(name: str, first: int, sets: int) -> list[dict[str, Any]]:
             errors = [rms(np.subtract(*system.energy(pairs)) - truth) for system in systems]
         else:
             errors = [float((system.energy(test) - energies).std()) for system in systems]
-        decay = posteriors.record_of(post)["engine"]["decay"]
+        decay = posteriors.provenance_of(post).engine.settings["decay"]
         rows.append({"seed": seed, "rmse": errors[0], "members": rms(errors[1:]), "decay": decay, "seconds": seconds})
         print(name, seed, rows[-1], flush=True)
     return rows

@@ -171,7 +171,7 @@ def one(name: str, seed: int) -> dict[str, object]:
     data.attrs["independent"] = 1
     settings = hl.infer.Training(threads=1, **setting.training)  # type: ignore[arg-type]
     post = hl.learn(data, setting.model, engine=settings, seed=seed)
-    record = hl.infer.posteriors.record_of(post)["training"]["observed"]
+    record = hl.infer.posteriors.provenance_of(post).training["observed"]
     wanted = [o for o in OBSERVABLES if law.space == "spins" or o != "entropy"]
     found = hl.predict(post, beta=[law.beta * b for b in setting.shares], observables=wanted, draws=4, seed=seed)
     covered: dict[str, bool] = {}

@@ -55,9 +55,9 @@ def convergence(post: xr.DataTree) -> dict[str, Any]:
     """
     from arviz_stats.base import array_stats
 
-    record, (labels, theta) = posteriors.record_of(post), families.of(post).parameters(post)
+    made, (labels, theta) = posteriors.provenance_of(post), families.of(post).parameters(post)
     chains, draws, _ = theta.shape
-    if record["engine"]["name"] not in SAMPLED:
+    if made.engine.name not in SAMPLED:
         return {"sampled": False, "chains": chains, "draws": draws}
     names = np.array(labels)
     moved = ~_constant(theta)
@@ -88,7 +88,7 @@ def convergence(post: xr.DataTree) -> dict[str, Any]:
 
 def sampled(post: xr.DataTree) -> bool:
     """Whether the draws of a posterior came from Markov chains."""
-    return posteriors.record_of(post)["engine"]["name"] in SAMPLED
+    return posteriors.provenance_of(post).engine.name in SAMPLED
 
 
 @verb
@@ -129,7 +129,7 @@ def summary(post: xr.DataTree, round_to: int | None = 4) -> pd.DataFrame:
         columns = {"J": [f"J[{i}, {j}]" for i, j in bound.lattice.bonds]}
         if "h" in group:
             columns["h"] = [f"h[{i}]" for i in range(bound.lattice.n_sites)]
-    sampled = posteriors.record_of(post)["engine"]["name"] in SAMPLED
+    sampled = posteriors.provenance_of(post).engine.name in SAMPLED
     tables = []
     for name, labels in columns.items():
         values = np.asarray(group[name].values)

@@ -40,11 +40,11 @@ def extrapolated(post: xr.DataTree) -> list[float]:
 
 def draws(post: xr.DataTree) -> tuple[int, str]:
     """How many members the posterior holds, and what they are, in the singular."""
-    record, kind, sizes = posteriors.record_of(post), families.family_name(post), post["posterior"].sizes
+    made, kind, sizes = posteriors.provenance_of(post), families.family_name(post), post["posterior"].sizes
     if kind == "extrapolated":
         return sum(draws(post.children[f"source_{k}"])[0] for k in range(sizes["source"])), "joined network"
-    if "training" in record:
-        bayesian = bool(record["training"].get("posterior"))
+    if made.training is not None:
+        bayesian = bool(made.training.get("posterior"))
         return int(post["weights"].sizes["member"]), "draw of weights" if bayesian else "network"
     count = int(sizes.get("chain", 1) * sizes.get("draw", 1))
     return count, ("energy" if kind == "dcl" else "network") if kind in ENSEMBLES else "draw"
@@ -63,11 +63,11 @@ def plural(noun: str) -> str:
 
 def parameters(post: xr.DataTree) -> tuple[str, str]:
     """What is counted, and how many there are."""
-    record = posteriors.record_of(post)
-    if "candidates" in record:
-        return "terms", f"{wording.count(record['n_params'])} of {wording.count(record['candidates'])} candidates"
-    weights = "training" in record or record["likelihood"] == "regression"
-    return "weights" if weights else "parameters", wording.count(record["n_params"])
+    made = posteriors.provenance_of(post)
+    if made.candidates is not None:
+        return "terms", f"{wording.count(made.n_params)} of {wording.count(made.candidates)} candidates"
+    weights = made.training is not None or made.likelihood == "regression"
+    return "weights" if weights else "parameters", wording.count(made.n_params)
 
 
 def quantities(post: xr.DataTree) -> tuple[str, str]:
@@ -84,14 +84,14 @@ def quantities(post: xr.DataTree) -> tuple[str, str]:
 
 def checks(post: xr.DataTree) -> str:
     """Whether the model was compared with data, in a word."""
-    record = posteriors.record_of(post)
-    if wording.without_data(record):
+    made = posteriors.provenance_of(post)
+    if wording.without_data(made):
         return "there are none"
-    check = record.get("check") or {"decision": "not run"}
-    decision = check["decision"]
-    if decision not in ("not run", "undecided") and not check.get("held_out", 1):
-        return "score tests only"
-    return {"not run": "no", "undecided": "undecided"}.get(str(decision), "yes")
+    if made.check is None or made.check.decision == "not run":
+        return "no"
+    if made.check.decision == "undecided":
+        return "undecided"
+    return "yes" if made.check.held_out else "score tests only"
 
 
 def unit(observable: str) -> str:
@@ -122,15 +122,15 @@ def zero_of_energy(post: xr.DataTree, names: list[str]) -> str:
 
 def facts(post: xr.DataTree) -> list[tuple[str, str, str]]:
     """The numbers under the verdict: a key, a label and a value."""
-    record, sizes = posteriors.record_of(post), post["posterior"].sizes
+    made, sizes = posteriors.provenance_of(post), post["posterior"].sizes
     declared = bool(int(post.attrs.get("beta_declared", 1)))
     bonds = "candidate bonds" if "included" in post["posterior"] else "bonds"
-    likelihood = record["likelihood"] + (" (of the sources)" if families.family_name(post) == "extrapolated" else "")
+    likelihood = made.likelihood + (" (of the sources)" if families.family_name(post) == "extrapolated" else "")
     here = ", ".join(_number(beta) for beta in extrapolated(post))
-    known = wording.without_data(record)
+    known = wording.without_data(made)
     found = [
-        ("microstates", "own draws" if known else "microstates", wording.count(record["microstates"])),
-        ("worth", "worth, independent", wording.count(round(record["calibration"]["ess"])) if record["calibration"]["tau"] > 1 else ""),
+        ("microstates", "own draws" if known else "microstates", wording.count(made.microstates)),
+        ("worth", "worth, independent", wording.count(round(made.worth)) if made.calibration.tau > 1 else ""),
         (
             "observed",
             "trained at β" if known else "observed at β",
@@ -143,7 +143,7 @@ def facts(post: xr.DataTree) -> list[tuple[str, str, str]]:
         ("parameters", *parameters(post)),
         ("draws", "members", told_draws(post)),
         ("likelihood", "likelihood", likelihood),
-        ("engine", "engine", record["engine"]["name"]),
+        ("engine", "engine", made.engine.name),
         ("checks", "compared with data", checks(post)),
     ]
     return [(key, label, value) for key, label, value in found if value]

@@ -151,7 +151,7 @@ def _held_out(
         if found is None:
             return "half of the data leaves parameters so uncertain that predictions need an exact oracle, and this lattice has none"
         rows += found
-    return rows, min(half.blocks for half in held), posteriors.record_of(post)["calibration"]["width_ratio"]
+    return rows, min(half.blocks for half in held), posteriors.provenance_of(post).calibration.width_ratio
 
 
 def _space_of(data: xr.Dataset) -> tuple[Space, tuple[int, ...]]:

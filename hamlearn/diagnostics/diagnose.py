@@ -13,6 +13,7 @@ from hamlearn.diagnostics import arviz, comparison, densities, invariants, score
 from hamlearn.diagnostics.verdict import CHECK, Verdict, verdict
 from hamlearn.infer import families, observations, posteriors
 from hamlearn.infer.accepted import admit_posterior
+from hamlearn.infer.provenance import Comparison, Convergence, Noted, Provenance
 from hamlearn.models import Normal
 from hamlearn.processes import verb
 
@@ -38,23 +39,26 @@ def diagnose(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None =
     Returns
     -------
     DataTree
-        `post`, with group ``checks`` and the entries ``convergence``, ``check``, ``signals`` and ``parameter_names`` in its record.
+        `post`, with group ``checks`` and the entries ``convergence``, ``check``, ``signals`` and ``parameter_names`` in its made.
     """
-    additions: dict[str, Any] = {"convergence": arviz.convergence(post), "parameter_names": families.of(post).parameters(post)[0]}
-    record = posteriors.record_of(post)
+    made = posteriors.provenance_of(post)
+    additions: dict[str, Any] = {
+        "convergence": Convergence(**arviz.convergence(post)),
+        "parameter_names": tuple(families.of(post).parameters(post)[0]),
+    }
     if data is not None and check:
-        table = _compare(post, data, record, seed)
+        table = _compare(post, data, made, seed)
         post["checks"] = xr.DataTree(table)
         additions["check"] = _digest(table)
-        additions["signals"] = signals.find(post, data)
-    elif "check" not in record:
+        additions["signals"] = tuple(_noted(one) for one in signals.find(post, data))
+    elif made.check is None:
         why = "it was judged without its data" if data is None else "the comparison was switched off (check=False)"
-        additions["check"] = {"decision": "not run", "reason": why}
-    return posteriors.with_record(post, **additions)
+        additions["check"] = Comparison("not run", why)
+    return posteriors.with_provenance(post, **additions)
 
 
-def _compare(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], record: dict[str, Any], seed: int) -> xr.Dataset:
-    model, tau = posteriors.model_of(post), float(record["calibration"]["tau"])
+def _compare(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], made: Provenance, seed: int) -> xr.Dataset:
+    model, tau = posteriors.model_of(post), float(made.calibration.tau)
     if families.family_name(post) == "couplings" and posteriors.space_of(post).q:
         return comparison.check(data, model, tau=tau, seed=seed)
     if families.family_name(post) in ("autoregressive", "flow"):  # direct draws against what training held out: nothing is refitted
@@ -81,22 +85,30 @@ def judge(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None = No
     return verdict(diagnose(post, data, check=check, seed=seed))
 
 
-def _digest(table: xr.Dataset) -> dict[str, object]:
+def _digest(table: xr.Dataset) -> Comparison:
     """The few numbers of a comparison that the verdict reads."""
-    digest: dict[str, object] = {key: table.attrs[key] for key in ("decision", "reason")}
-    digest |= {key: table.attrs[key] for key in ("skipped", "isolated") if table.attrs.get(key)}
-    if table.attrs["decision"] == "undecided":
-        return digest
+    attrs = table.attrs
+    told = {"decision": attrs["decision"], "reason": attrs["reason"], "skipped": attrs.get("skipped", "")}
+    told["isolated"] = tuple(int(site) for site in attrs.get("isolated", ()))
+    if attrs["decision"] == "undecided":
+        return Comparison(**told)
     adjusted = table["p_adjusted"].values
     order = np.argsort(adjusted, kind="stable")
-    digest |= {"overall_p": float(table.attrs["overall_p"]), "statistics": int(table.sizes["statistic"])}
-    digest["held_out"] = int(table.attrs["held_out"])  # of these statistics; the rest are score tests on all rows
-    digest["failed"] = [str(table["statistic"].values[k]) for k in order if adjusted[k] < CHECK]
-    named = [k for k in order if k < int(table.attrs.get("named", 0)) and adjusted[k] < CHECK]
-    digest["named"] = [_test(table, int(k)) for k in named]
-    if table.attrs.get("width_ratio"):
-        digest["width_ratio"] = float(table.attrs["width_ratio"])
-    return digest
+    named = [k for k in order if k < int(attrs.get("named", 0)) and adjusted[k] < CHECK]
+    return Comparison(
+        **told,
+        overall_p=float(attrs["overall_p"]),
+        statistics=int(table.sizes["statistic"]),
+        held_out=int(attrs["held_out"]),  # of these statistics; the rest are score tests on all rows
+        failed=tuple(str(table["statistic"].values[k]) for k in order if adjusted[k] < CHECK),
+        named=tuple(_test(table, int(k)) for k in named),
+        width_ratio=float(attrs["width_ratio"]) if attrs.get("width_ratio") else None,
+    )
+
+
+def _noted(signal: dict[str, Any]) -> Noted:
+    numbers = {name: signal[name] for name in ("statistic", "p_value", "effect")}
+    return Noted("told", signal["severity"], signal["topic"], numbers, signal["what"], signal["advice"])
 
 
 def _test(table: xr.Dataset, k: int) -> dict[str, object]:

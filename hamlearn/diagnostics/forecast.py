@@ -157,6 +157,6 @@ def caption(post: xr.DataTree, curves: xr.Dataset) -> str:
     if there and number(curves, "hypothetical", 0):
         parts.append("Dashed: where the data are, at a β that was not declared.")
     elif there:
-        what = "trained at" if wording.without_data(posteriors.record_of(post)) else "observed,"
+        what = "trained at" if wording.without_data(posteriors.provenance_of(post)) else "observed,"
         parts.append(f"Dashed: {what} β = {', '.join(f'{beta:.6g}' for beta in there)}.")
     return " ".join(parts)

@@ -30,7 +30,7 @@ def identifiability(post: xr.DataTree, directions: int = 10) -> xr.Dataset:
         ``information`` over ``direction``: the spectrum of the inverse posterior covariance of θ, ascending (the Fisher
         information of the data where the prior is flat). For the `directions` weakest, over ``weak``: ``sd``, the
         posterior standard deviation along it, ``parameter``, the parameter with the largest share, and ``share``.
-        Attributes: ``condition`` (largest over smallest of the likelihood's own scaled spectrum, from the record),
+        Attributes: ``condition`` (largest over smallest of the likelihood's own scaled spectrum, from the made),
         ``data_per_parameter``, ``unidentified`` (JSON list of parameters that lead directions without information)
         and ``gauge``, in words, how many directions of the model no data can determine and how they were fixed.
 
@@ -44,7 +44,7 @@ def identifiability(post: xr.DataTree, directions: int = 10) -> xr.Dataset:
     (27, 'none: every parameter of the family changes the distribution')
     """
     post = admit_posterior(post)
-    (labels, theta), record = families.of(post).parameters(post), posteriors.record_of(post)
+    (labels, theta), made = families.of(post).parameters(post), posteriors.provenance_of(post)
     n_params = len(labels)
     flat = theta.reshape(-1, n_params)
     variance, axes = np.linalg.eigh(np.atleast_2d(np.cov(flat.T)))
@@ -65,11 +65,11 @@ def identifiability(post: xr.DataTree, directions: int = 10) -> xr.Dataset:
             "share": ("weak", axes[leaders, np.arange(weak)] ** 2),
         }
     )
-    found = record["identifiability"]
+    found = made.identifiability
     table.attrs = {
-        "condition": float(found["condition"]),
-        "data_per_parameter": float(found["data_per_parameter"]),
-        "unidentified": json.dumps(found["unidentified"]),
+        "condition": float(found.condition),
+        "data_per_parameter": float(found.data_per_parameter),
+        "unidentified": json.dumps(list(found.unidentified)),
         "gauge": _gauge(post),
     }
     return table

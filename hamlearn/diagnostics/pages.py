@@ -65,7 +65,7 @@ def _general(post: xr.DataTree) -> Page:
     extents = " × ".join(map(str, posteriors.site_shape(post)))
     left: list[Section] = []
     right: list[Section] = []
-    if names and "training" not in posteriors.record_of(post):  # the scores of networks are no parameters
+    if names and posteriors.provenance_of(post).training is None:  # the scores of networks are no parameters
         draw = lambda: plots.forest_of(names, theta.reshape(-1, len(names)), what)
         single = claims.draws(post)[0] == 1
         caption = f"One {claims.draws(post)[1]}: points without error bars." if single else "Grey: the interval contains zero."
@@ -79,7 +79,7 @@ def _general(post: xr.DataTree) -> Page:
         right.append(Section("Which terms exist", "inclusion", lambda: plots.inclusion(post), caption, alternative, 560))
     if "training" in post:
         caption = "Loss on the data trained on and on data held out; the dashed line is the epoch whose weights were kept."
-        if wording.without_data(posteriors.record_of(post)):
+        if wording.without_data(posteriors.provenance_of(post)):
             caption = "Loss on the network's own draws, against the action that it was trained on."
         right.append(Section("Training", "training", lambda: plots.training(post), caption, "Training curves.", 560))
     subtitle = f"{extents} sites, space {posteriors.space_of(post).name}: {posteriors.model_of(post)!r}."
@@ -88,7 +88,7 @@ def _general(post: xr.DataTree) -> Page:
 
 def _couplings(post: xr.DataTree) -> Page:
     bound = posteriors.bound_of(post)
-    wanted = {"h": bound.model.fields is not None, "included": posteriors.record_of(post)["engine"]["name"] == "gibbs"}
+    wanted = {"h": bound.model.fields is not None, "included": posteriors.provenance_of(post).engine.name == "gibbs"}
     lost = [name for name, there in wanted.items() if there and name not in post["posterior"]]
     if lost:
         raise HamlearnError(

@@ -87,7 +87,7 @@ def _row(axes: Any, post: xr.DataTree, x: np.ndarray, beta: float, system: Any, 
     if not all(isinstance(one, Path) and exact.method(one) == "operator" for one in systems):
         raise HamlearnError("compare_paths draws actions of periodic paths with an exact transfer operator, such as PolynomialAction's.")
     _actions(axes[0], post, x[:_SHOWN], beta, system, draws, seed)
-    trained = infer.posteriors.record_of(post).get("extrapolation", {}).get("from_beta") or infer.posteriors.observed_betas(post).tolist()
+    trained = (infer.posteriors.provenance_of(post).extrapolation or {}).get("from_beta") or infer.posteriors.observed_betas(post).tolist()
     seen = "observed" if np.any(np.isclose(beta, trained)) else f"not observed (learned at {', '.join(f'{one:g}' for one in trained)})"
     axes[0].set_title(f"β = {beta:g}, {seen}", color=INK, fontsize=9)
     found = [exact.expectations(one, beta) for one in systems]

@@ -13,7 +13,7 @@ import xarray as xr
 
 from hamlearn import storage
 from hamlearn.arguments import require_path
-from hamlearn.diagnostics import arviz, claims, forecast, pages, plots, svg, tables
+from hamlearn.diagnostics import arviz, claims, forecast, pages, plots, svg, tables, wording
 from hamlearn.diagnostics.curves import drawn, require
 from hamlearn.diagnostics.diagnose import diagnose
 from hamlearn.diagnostics.foreign import NAME, readable
@@ -22,6 +22,7 @@ from hamlearn.diagnostics.verdict import Verdict, verdict
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import posteriors
 from hamlearn.infer.accepted import admit_posterior
+from hamlearn.infer.provenance import Provenance
 from hamlearn.interrupts import uninterrupted
 from hamlearn.processes import alone, filtering, verb
 
@@ -112,7 +113,7 @@ def render(post: xr.DataTree, prediction: xr.Dataset | None = None, title: str |
         require(prediction)
     admit_posterior(post)
     try:
-        if "convergence" not in posteriors.record_of(post):
+        if posteriors.provenance_of(post).convergence is None:
             post = diagnose(post.copy(), check=False)  # the caller's posterior stays as it is
         return _render(post, prediction, title)
     except HamlearnError:
@@ -127,11 +128,11 @@ def render(post: xr.DataTree, prediction: xr.Dataset | None = None, title: str |
 def _render(post: xr.DataTree, prediction: xr.Dataset | None, title: str | None) -> str:
     from importlib.metadata import version
 
-    record, found, page = posteriors.record_of(post), verdict(post), pages.page(post)
+    made, found, page = posteriors.provenance_of(post), verdict(post), pages.page(post)
     curves, prediction_lead = forecast.curves_of(post, prediction)
     columns = [[_drawn(one) for one in column] for column in (page.left, page.right)]
     checks = tables.checks(post)
-    figures = {name: _drawn(one) for name, one in _common(post, record, shown=bool(checks)).items()}
+    figures = {name: _drawn(one) for name, one in _common(post, made, shown=bool(checks)).items()}
     panels = [] if curves is None else [_drawn(one) for one in _panels(curves)]
     # Weights of networks have no meaning one by one, and energies of states are no parameters: then there is no table of
     # directions that the data leave open.
@@ -154,7 +155,7 @@ def _render(post: xr.DataTree, prediction: xr.Dataset | None, title: str | None)
             bad=[reason for reason in found.reasons if reason.severity != "note"],
             advice=_advice(found),
             facts=claims.facts(post),
-            limits=tables.limits(record, found),
+            limits=tables.limits(made, found),
             figures=figures,
             panels=panels,
             panels_caption="" if curves is None else forecast.caption(post, curves),
@@ -163,15 +164,15 @@ def _render(post: xr.DataTree, prediction: xr.Dataset | None, title: str | None)
             check_lead=tables.check_lead(post),
             checks=checks,
             strengths=any(row["strength"] for row in checks),
-            convergence_lead=tables.convergence_lead(record),
-            convergence=tables.convergence(record),
+            convergence_lead=tables.convergence_lead(made),
+            convergence=tables.convergence(made, found),
             identifiability_lead="" if weak is None else tables.identifiability_lead(weak),
             weak=[] if weak is None else tables.weak(weak),
             summary_heading=claims.quantities(post)[0],
             summary_lead=_summary_lead(post, len(summary), len(shown)),
             summary_table=tables.frame(shown),
             provenance=tables.provenance(post),
-            reasons=[*record.get("reasons", []), record["calibration"]["note"]],
+            reasons=[*made.reasons, wording.basis(made.calibration.basis)],
             version=version("hamlearn"),
         )
     )
@@ -205,14 +206,15 @@ def _panels(curves: xr.Dataset) -> list[pages.Section]:
     return panels
 
 
-def _common(post: xr.DataTree, record: dict[str, Any], *, shown: bool) -> dict[str, pages.Section]:
+def _common(post: xr.DataTree, made: Provenance, *, shown: bool) -> dict[str, pages.Section]:
     """Figures that every kind of posterior may have."""
-    digest, found = record.get("check", {}), {}
+    found = {}
     if shown:
         caption = "Statistics and data that were not fitted. Grey: within two standard deviations. Red: differs."
-        words = f"Deviations of {digest.get('statistics', 0)} statistics in sd; overall p-value {digest.get('overall_p', 1):.2g}."
+        count, p = (made.check.statistics, made.check.overall_p) if made.check else (0, None)
+        words = f"Deviations of {count} statistics in sd; overall p-value {1.0 if p is None else p:.2g}."
         found["checks"] = pages.Section("", "checks", lambda: plots.checks(post), caption, words, 640)
-    if record["convergence"].get("sampled"):
+    if made.convergence is not None and made.convergence.sampled:
         caption = "The parameters whose chains differ most. Flat ranks: the chains sample the same distribution."
         words = "Traces and rank histograms of four parameters."
         found["trace"] = pages.Section("", "trace", lambda: plots.trace(post), caption, words, 860)

@@ -12,9 +12,10 @@ import xarray as xr
 from hamlearn.diagnostics import claims, wording
 from hamlearn.diagnostics.curves import drawn
 from hamlearn.diagnostics.foreign import NAME, readable
-from hamlearn.diagnostics.verdict import CHECK, ESS, Verdict, rhat_limit
+from hamlearn.diagnostics.verdict import CHECK, DIVERGENT_SHARE, ESS, Verdict, rhat_limit
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import posteriors
+from hamlearn.infer.provenance import Comparison, Provenance
 from hamlearn.models import BoundCouplings
 
 
@@ -62,43 +63,44 @@ def model_name(bound: BoundCouplings) -> str:
     return f"{graph_name(bound)}: {kind}, {tie}, {fields}; prior {model.prior!r}."
 
 
-def limits(record: dict[str, Any], verdict: Verdict) -> list[str]:
+def limits(made: Provenance, verdict: Verdict) -> list[str]:
     """What the error bars never include, however good the verdict."""
     found = [reason.what[0].upper() + reason.what[1:] + "." for reason in verdict.reasons if reason.severity == "note" and reason.advice]
     found += ["Error bars and bands hold within this family of models; that another family is right, they do not include."]
-    if record["engine"]["name"] in ("mle", "map", "laplace"):
+    if made.engine.name in ("mle", "map", "laplace"):
         found.append("Draws come from a normal or Student t distribution: tails and skew beyond it are not shown.")
     return found
 
 
 def check_lead(post: xr.DataTree) -> str:
     """What was compared, and the outcome."""
-    record = posteriors.record_of(post)
-    found = record.get("check") or {"decision": "not run"}
-    if wording.without_data(record):
+    made = posteriors.provenance_of(post)
+    found = made.check or Comparison("not run")
+    if wording.without_data(made):
         return "There are no data to compare with: it was trained on a known action. hl.estimate compares it with that action's own states."
-    if found["decision"] == "not run":
-        what, advice = wording.not_compared(record)
+    if found.decision == "not run":
+        what, advice = wording.not_compared(made)
         return f"{what[0].upper()}{what[1:]}. {advice}"
-    if found["decision"] == "undecided":
-        return f"Undecided: {found['reason']}."
+    if found.decision == "undecided":
+        return f"Undecided: {found.reason}."
     said = [f"Before the extrapolation, at {'an' if len(claims.observed(post)) > 1 else 'the'} observed temperature."]
-    said = said if "from_beta" in record.get("extrapolation", {}) else []
-    named = int(post["checks"].attrs.get("named", 0)) if "checks" in post else len(found.get("named", []))
-    rest = int(found["statistics"]) - named
+    said = said if "from_beta" in (made.extrapolation or {}) else []
+    named = int(post["checks"].attrs.get("named", 0)) if "checks" in post else len(found.named)
+    rest = found.statistics - named
     if named:
         said.append(f"All data were put to {wording.several(named, 'score test')}, which name what a fitted model would lack.")
-    if rest and "training" in record:
+    if rest and made.training is not None:
         said.append(
             f"Draws of the density were compared with the microstates that training held out, on {wording.several(rest, 'statistic')}."
         )
     elif rest:
         fitted = wording.several(rest, "statistic")
         said.append(f"The model was refitted to half of the data, and {fitted} that it was not fitted to were compared on the other half.")
-    if found.get("skipped"):
-        said.append(f"Left out: {found['skipped']}.")
-    outcome = "They differ from it" if found["overall_p"] < CHECK else "They agree with it"
-    said.append(f"{outcome} (p = {number(found['overall_p'], 2)}, the smallest one, corrected for the number of statistics).")
+    if found.skipped:
+        said.append(f"Left out: {found.skipped}.")
+    p = 1.0 if found.overall_p is None else found.overall_p
+    outcome = "They differ from it" if p < CHECK else "They agree with it"
+    said.append(f"{outcome} (p = {number(p, 2)}, the smallest one, corrected for the number of statistics).")
     return " ".join(said)
 
 
@@ -164,37 +166,40 @@ def _words(one: dict[str, float], scatter: bool) -> str:
     return "as predicted"
 
 
-def convergence_lead(record: dict[str, Any]) -> str:
+def convergence_lead(made: Provenance) -> str:
     """Whether there was anything to converge."""
-    found = record["convergence"]
-    if "training" in record:
-        trained = wording.several(len(record["training"]["stopped"]), "network")
+    found = made.convergence
+    if made.training is not None:
+        trained = wording.several(len(made.training["stopped"]), "network")
         return f"Trained: {trained}; how that went is weighed in the verdict."
-    if not found["sampled"]:
-        how = wording.not_sampled(record)
+    if found is None or not found.sampled:
+        how = wording.not_sampled(made)
         return f"{how[0].upper()}{how[1:]}. There is nothing to converge."
-    return f"{found['chains']} chains of {found['draws']} draws; {wording.several(found['judged'], 'parameter')} judged" + (
-        f", {found['constant']} left out because they practically never move." if found["constant"] else "."
+    return f"{found.chains} chains of {found.draws} draws; {wording.several(found.judged, 'parameter')} judged" + (
+        f", {found.constant} left out because they practically never move." if found.constant else "."
     )
 
 
-def convergence(record: dict[str, Any]) -> list[dict[str, Any]]:
-    """Rows of the convergence table."""
-    found = record["convergence"]
-    if not found["sampled"]:
+def convergence(made: Provenance, verdict: Verdict) -> list[dict[str, Any]]:
+    """Rows of the convergence table; red is what the verdict weighed as bad, and nothing else."""
+    seen = made.convergence
+    if seen is None or not seen.sampled:
         return []
-    wanted = [
-        ("largest R-hat", "max_rhat", f"≤ {rhat_limit(found):.3g}", lambda v: v > rhat_limit(found)),
-        ("smallest bulk ESS", "min_ess_bulk", f"≥ {ESS:.0f}", lambda v: v < ESS),
-        ("smallest tail ESS", "min_ess_tail", f"≥ {ESS:.0f}", lambda v: v < ESS),
-        ("largest MCSE / sd", "max_mcse_over_sd", "≤ 0.05", lambda v: v > 0.05),
-        ("divergences", "divergences", "0", lambda v: v > 0),
-        ("saturated trajectories", "saturated", "0", lambda v: v > 0),
+    weighed = {reason.code for reason in verdict.reasons if reason.severity != "note"}
+    few = "few effective draws" in weighed
+    total = seen.chains * seen.draws
+    wanted = [  # name, entry, what the verdict asks for, whether it found that wanting
+        ("largest R-hat", "max_rhat", f"≤ {rhat_limit(seen):.3g}", "rhat" in weighed),
+        ("smallest bulk ESS", "min_ess_bulk", f"≥ {ESS:.0f}", few and (seen.min_ess_bulk or 0) < ESS),
+        ("smallest tail ESS", "min_ess_tail", f"≥ {ESS:.0f}", few and (seen.min_ess_tail or 0) < ESS),
+        ("largest MCSE / sd", "max_mcse_over_sd", "weighed as ESS", False),
+        ("divergences", "divergences", "0", "divergences" in weighed),
+        ("saturated trajectories", "saturated", f"≤ {DIVERGENT_SHARE * total:.0f}", "depth limit" in weighed),
     ]
     return [
-        {"name": name, "value": number(found[key], 4), "wanted": text, "where": found.get(f"{key}_where", ""), "bad": bad(found[key])}
+        {"name": name, "value": number(value, 4), "wanted": text, "where": getattr(seen, f"{key}_where", ""), "bad": bad}
         for name, key, text, bad in wanted
-        if key in found
+        if (value := getattr(seen, key)) is not None
     ]
 
 
@@ -222,29 +227,29 @@ def weak(table: xr.Dataset) -> list[dict[str, str]]:
 
 def provenance(post: xr.DataTree) -> list[tuple[str, str]]:
     """Where the posterior came from, name by name."""
-    record, attrs = posteriors.record_of(post), post.attrs
-    engine = {key: value for key, value in record["engine"].items() if key != "name"}
+    made, attrs = posteriors.provenance_of(post), post.attrs
+    engine = {key: value for key, value in made.engine.settings.items()}
     rows = [
         ("data fingerprint", f"sha3-256 {attrs['fingerprint']}"),
         ("model", repr(posteriors.model_of(post))),
-        ("likelihood", record["likelihood"] + (" (composite: a stand-in)" if record["composite"] else "")),
-        ("engine", record["engine"]["name"] + " (" + ", ".join(f"{key} {value}" for key, value in engine.items()) + ")"),
-        ("seed", str(record["seed"])),
-        ("time", _seconds(record)),
+        ("likelihood", made.likelihood + (" (composite: a stand-in)" if made.composite else "")),
+        ("engine", made.engine.name + " (" + ", ".join(f"{key} {value}" for key, value in engine.items()) + ")"),
+        ("seed", str(made.seed)),
+        ("time", _seconds(made)),
         ("hamlearn", str(attrs["hamlearn_version"])),
     ]
-    for index, source in enumerate(record.get("source", [])):
+    for index, source in enumerate(made.source):
         words = ", ".join(
             f"{key.replace('_', ' ')} {value:.4g}" if isinstance(value, float) else f"{key.replace('_', ' ')} {value}"
             for key, value in source.items()
         )
-        rows.append((f"data {index + 1}" if len(record["source"]) > 1 else "data", words or "an array"))
+        rows.append((f"data {index + 1}" if len(made.source) > 1 else "data", words or "an array"))
     return rows
 
 
-def _seconds(record: dict[str, Any]) -> str:
-    estimated = record.get("estimated_seconds", float("nan"))
-    return f"{record['seconds']:.3g} s" + (f" (estimated {estimated:.3g} s)" if np.isfinite(estimated) else "")
+def _seconds(made: Provenance) -> str:
+    estimated = made.estimated_seconds
+    return f"{made.seconds:.3g} s" + (f" (estimated {estimated:.3g} s)" if np.isfinite(estimated) else "")
 
 
 def predictions(curves: xr.Dataset) -> Table:

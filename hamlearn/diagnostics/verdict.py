@@ -1,7 +1,8 @@
-"""Whether to believe a posterior: a pure function of the numbers recorded with it.
+"""Whether to believe a posterior: a pure function of the codes and numbers recorded with it.
 
 Nothing is computed from data here. `learn` records how the posterior was made, :func:`~hamlearn.diagnostics.diagnose`
-how it converged and how it compares with held-out data; this file weighs these numbers and says what to do.
+how it converged and how it compares with held-out data; this file weighs these numbers, and
+``sentences`` says in words what that means and what to do.
 """
 
 from __future__ import annotations
@@ -9,15 +10,15 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import scipy.stats
 import xarray as xr
 
-from hamlearn.diagnostics import wording
-from hamlearn.diagnostics.scores import words
+from hamlearn.diagnostics import trainings, wording
+from hamlearn.diagnostics.findings import Finding, found, told
 from hamlearn.infer import posteriors
 from hamlearn.infer.accepted import admit_posterior
+from hamlearn.infer.provenance import Convergence, Provenance
 from hamlearn.processes import verb
 
 LEVELS = ("believe", "caution", "do not believe")
@@ -29,34 +30,9 @@ DATA_PER_PARAMETER, HOPELESS_DATA = 5.0, 1.0
 MIN_BATCHES = 10  # intervals have t tails for their number; below ten they cover 0.86–0.88 for 0.90 (benchmarks/calibration/batches.py)
 SEARCH_DATA = 50.0  # independent microstates a candidate term: 2 and 12 are too few (benchmarks/dcl/clusters_few_rows.py), 250 are enough
 SITE_DATA, HOPELESS_SITE_DATA = 15.0, 3.0  # independent rows per parameter that one site bears (benchmarks/calibration/few_rows.py)
+GUESSED_RATIO = 1.4  # by how much error bars of a stand-in are too small where nothing measured it
 CHECK, CHECK_SERIOUS = 0.01, 0.001  # overall p-value of the predictive comparison
 _SEVERITY = {"note": 0, "caution": 1, "serious": 2}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was found.
-
-    Attributes
-    ----------
-    severity : {"note", "caution", "serious"}
-        A note changes nothing; one serious finding is enough not to believe the result.
-    topic : str
-        One word or two: "convergence", "calibration", "autocorrelation", "prior", "identifiability", "temperature",
-        "fit", "likelihood".
-    what : str
-        What was found, in a sentence.
-    advice : str
-        What to do about it; empty for notes that ask for nothing.
-    passed : bool
-        Whether this says that a test was passed. Only these carry a tick: other notes are facts and caveats.
-    """
-
-    severity: str
-    topic: str
-    what: str
-    advice: str = ""
-    passed: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,10 +58,10 @@ class Verdict:
     def __str__(self) -> str:
         marks = {"note": " ", "caution": "!", "serious": "x"}
         lines = [f"{self.level.upper()}: {self.summary}"]
-        for found in self.reasons:
-            lines.append(f"  {marks[found.severity]} {found.topic}: {found.what}")
-            if found.advice:
-                lines.append(f"      → {found.advice}")
+        for one in self.reasons:
+            lines.append(f"  {marks[one.severity]} {one.topic}: {one.what}")
+            if one.advice:
+                lines.append(f"      → {one.advice}")
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -94,10 +70,10 @@ class Verdict:
     def _repr_html_(self) -> str:
         colour = {"believe": "#1a7f4e", "caution": "#9a6700", "do not believe": "#b42318"}[self.level]
         rows = "".join(
-            f"<li><b>{html.escape(found.topic)}</b>: {html.escape(found.what)}"
-            + (f"<br><i>{html.escape(found.advice)}</i>" if found.advice else "")
+            f"<li><b>{html.escape(one.topic)}</b>: {html.escape(one.what)}"
+            + (f"<br><i>{html.escape(one.advice)}</i>" if one.advice else "")
             + "</li>"
-            for found in self.reasons
+            for one in self.reasons
         )
         return f'<div><b style="color:{colour}">{self.level.capitalize()}.</b> {html.escape(self.summary)}<ul>{rows}</ul></div>'
 
@@ -131,312 +107,179 @@ def verdict(post: xr.DataTree) -> Verdict:
     'believe'
     """
     post = admit_posterior(post)
-    record, attrs = posteriors.record_of(post), post.attrs
-    return judge_record(record, beta_declared=bool(int(attrs.get("beta_declared", 1))))
+    return weigh(posteriors.provenance_of(post), beta_declared=bool(int(post.attrs.get("beta_declared", 1))))
 
 
-def judge_record(record: dict[str, Any], *, beta_declared: bool = True) -> Verdict:
-    """The verdict on a record alone; :func:`verdict` is this for a posterior's."""
-    judges: tuple[Callable[[dict[str, Any]], Iterator[Finding]], ...] = (
-        _convergence,
-        _prior,
-        _likelihood,
-        _autocorrelation,
-        _identifiability,
-        _signals,
-        _fit,
-        _recorded,
-    )
-    if "training" in record:  # a neural density: its weights have no error bars, it has a training instead
-        from hamlearn.diagnostics import densities  # it makes findings itself: imported when both files are complete
+Judge = Callable[[Provenance], Iterator[Finding]]
 
-        compared = "check" in record and not wording.without_data(record)
-        judges = (densities.judge, _autocorrelation, _signals, *((_fit,) if compared else ()), _recorded)
-    reasons = [found for judge in judges for found in judge(record)]
+
+def weigh(made: Provenance, *, beta_declared: bool = True) -> Verdict:
+    """The verdict on a provenance alone; :func:`verdict` is this for a posterior's."""
+    judges: tuple[Judge, ...] = (_convergence, _prior, _likelihood, _autocorrelation, _identifiability, _signals, _fit, _noted)
+    if made.training is not None:  # a neural density: its weights have no error bars, it has a training instead
+        compared = made.check is not None and not wording.without_data(made)
+        judges = (trainings.judge, _autocorrelation, _signals, *((_fit,) if compared else ()), _noted)
+    reasons = [one for judge in judges for one in judge(made)]
     if not beta_declared:
-        reasons.append(
-            Finding("note", "temperature", wording.undeclared(record), "Declare it with hl.microstates(..., beta=...) if it is known.")
-        )
-    reasons.sort(key=lambda found: -_SEVERITY[found.severity])
-    level = LEVELS[max((_SEVERITY[found.severity] for found in reasons), default=0)]
-    return Verdict(level, _summary(level, reasons, record), tuple(reasons))
+        reasons.append(found("undeclared temperature", "note", "temperature", made))
+    reasons.sort(key=lambda one: -_SEVERITY[one.severity])
+    level = LEVELS[max((_SEVERITY[one.severity] for one in reasons), default=0)]
+    return Verdict(level, _summary(reasons, made), tuple(reasons))
 
 
-def _summary(level: str, reasons: list[Finding], record: dict[str, Any]) -> str:
-    bad = [found for found in reasons if found.severity != "note"]
-    if not bad and "training" in record:
-        from hamlearn.diagnostics import densities
-
-        return densities.summary(record)
+def _summary(reasons: list[Finding], made: Provenance) -> str:
+    bad = [one for one in reasons if one.severity != "note"]
     if not bad:
-        size = f"{wording.size(record)} from {wording.count(record['microstates'])} microstates"
-        sampled = ", the chains converged" if record.get("convergence", {}).get("sampled") else ""
-        agree = f"held-out data{wording.where_compared(record)} agree with the model"
-        tested = agree if record.get("check", {}).get("held_out", 1) else "score tests on all data find nothing"
-        return f"{size} by {wording.by_what(record)}{sampled}, and {tested}."
+        return wording.nothing_wrong(made)
     first = bad[0].what[0].upper() + bad[0].what[1:]
     more = f" {len(bad) - 1} more {'finding' if len(bad) == 2 else 'findings'} below." if len(bad) > 1 else ""
     return first + "." + more
 
 
-def _convergence(record: dict[str, Any]) -> Iterator[Finding]:
-    found = record.get("convergence")
-    if found is None:
-        yield Finding(
-            "caution", "convergence", "convergence was not recorded", "Call hl.diagnostics.diagnose(post, data), or learn with hl.learn."
-        )
+def _convergence(made: Provenance) -> Iterator[Finding]:
+    seen, topic = made.convergence, "convergence"
+    if seen is None:
+        yield found("convergence unknown", "caution", topic, made)
         return
-    optimum = record.get("optimum", {})
-    if not found["sampled"]:
-        if not optimum.get("converged", True):
-            yield Finding(
-                "serious", "convergence", "the optimiser did not converge", "Use a proper prior with engine='nuts', or more data."
-            )
-        yield Finding("note", "convergence", wording.not_sampled(record))
+    if not seen.sampled:
+        if not made.optimum.converged:
+            yield found("no optimum", "serious", topic, made)
+        yield found("not sampled", "note", topic, made)
         return
-    more = wording.sample_longer(record)
     clean = True
-    limit = rhat_limit(found)
-    if found.get("max_rhat", 1.0) > limit:
-        clean, severity = False, "serious" if found["max_rhat"] > RHAT_SERIOUS else "caution"
-        where = found.get("max_rhat_where", "")
-        yield Finding(
-            severity, "convergence", f"the chains have not mixed: R-hat is {found['max_rhat']:.3f} for {where}, above {limit:.3g}", more
-        )
-    ess = min(found.get("min_ess_bulk", ESS), found.get("min_ess_tail", ESS))
+    limit = rhat_limit(seen)
+    if seen.max_rhat is not None and seen.max_rhat > limit:
+        clean, severity = False, "serious" if seen.max_rhat > RHAT_SERIOUS else "caution"
+        yield found("rhat", severity, topic, made, rhat=seen.max_rhat, where=seen.max_rhat_where, limit=limit)
+    ess = ess_of(seen)
     if ess < ESS:
         clean, severity = False, "serious" if ess < ESS_SERIOUS else "caution"
-        where = found["min_ess_bulk_where" if ess == found.get("min_ess_bulk") else "min_ess_tail_where"]
-        yield Finding(severity, "convergence", f"the effective sample size is {ess:.0f} for {where}, below {ESS:.0f}", more)
-    total = found["chains"] * found["draws"]
-    if found.get("divergences", 0):
-        clean, severity = False, "serious" if found["divergences"] > DIVERGENT_SHARE * total else "caution"
-        advice = wording.smaller_steps(record)
-        yield Finding(
-            severity, "convergence", f"{found['divergences']} of {total} draws diverged: a part of the posterior is not reached", advice
-        )
-    if found.get("saturated", 0) > DIVERGENT_SHARE * total:
+        where = seen.min_ess_bulk_where if ess == seen.min_ess_bulk else seen.min_ess_tail_where
+        yield found("few effective draws", severity, topic, made, ess=ess, where=where, least=ESS)
+    total = seen.chains * seen.draws
+    if seen.divergences:
+        clean, severity = False, "serious" if seen.divergences > DIVERGENT_SHARE * total else "caution"
+        yield found("divergences", severity, topic, made, count=seen.divergences, total=total)
+    if (seen.saturated or 0) > DIVERGENT_SHARE * total:
         clean = False
-        yield Finding("caution", "convergence", f"{found['saturated']} of {total} trajectories were cut short at the depth limit", more)
+        yield found("depth limit", "caution", topic, made, count=seen.saturated, total=total)
     if clean:
-        numbers = (
-            f"R-hat at most {found['max_rhat']:.3f}, ESS at least {ess_of(found):.0f}" if "max_rhat" in found else "no parameter moved"
-        )
-        yield Finding("note", "convergence", f"the chains have converged ({numbers}, no divergences)", passed=True)
+        yield found("converged", "note", topic, made, passed=True, rhat=seen.max_rhat, ess=ess)
 
 
-def rhat_limit(found: dict[str, Any]) -> float:
+def rhat_limit(seen: Convergence) -> float:
     """1.01, or what independent draws reach by chance where the chains are short.
 
     Of m half chains of n independent draws each, 2n(m − 1)(R̂ − 1) is about χ² with m − 1 degrees of freedom; the
     largest of all parameters exceeds the limit in one run out of a thousand.
     """
-    degrees = 2 * found["chains"] - 1
-    chance = scipy.stats.chi2.isf(1e-3 / max(found.get("judged", 1), 1), degrees) / degrees
-    return max(RHAT, 1 + float(chance) / max(found["draws"], 1))
+    degrees = 2 * seen.chains - 1
+    chance = scipy.stats.chi2.isf(1e-3 / max(seen.judged, 1), degrees) / degrees
+    return max(RHAT, 1 + float(chance) / max(seen.draws, 1))
 
 
-def ess_of(found: dict[str, Any]) -> float:
-    """The smaller of the bulk and tail effective sample sizes in a convergence record."""
-    return min(found.get("min_ess_bulk", float("inf")), found.get("min_ess_tail", float("inf")))
+def ess_of(seen: Convergence) -> float:
+    """The smaller of the bulk and tail effective sample sizes."""
+    return min(float("inf") if one is None else one for one in (seen.min_ess_bulk, seen.min_ess_tail))
 
 
-def _likelihood(record: dict[str, Any]) -> Iterator[Finding]:
-    calibration, name = record["calibration"], record["likelihood"]
-    if record["composite"]:
-        if calibration["adjusted"]:
-            ratio = calibration.get("width_ratio")
-            wide = f"; uncorrected ones would be {1 / ratio:.2f} × as wide" if ratio and abs(ratio - 1) > 0.02 else ""
-            yield Finding(
-                "note",
-                "calibration",
-                f"{name} is a stand-in for the exact likelihood; its error bars are calibrated ({calibration['note']}){wide}",
-                passed=True,
-            )
-        elif "separable" in calibration["note"]:
-            advice = "Use likelihood='exact' if the lattice allows, or more data at a higher temperature."
-            if record.get("frozen_sites"):  # separable where nothing varies, ordinary elsewhere
-                advice = "Leave out the sites that never change, or use likelihood='exact'; then error bars can be calibrated."
-                yield Finding(
-                    "caution",
-                    "calibration",
-                    f"frozen sites keep the {name} likelihood from being calibrated: error bars are too small, typically by 1.2 to 1.4",
-                    advice,
-                )
-                return
-            yield Finding(
-                "serious",
-                "calibration",
-                f"the data are nearly separable, so the {name} likelihood cannot be calibrated and its error bars mean little",
-                advice,
-            )
+def _likelihood(made: Provenance) -> Iterator[Finding]:
+    calibration, topic = made.calibration, "calibration"
+    basis = calibration.basis.code
+    if made.composite:
+        if calibration.adjusted:
+            yield found("calibrated", "note", topic, made, passed=True)
+        elif basis == "separable" and made.frozen_sites:  # separable where nothing varies, ordinary elsewhere
+            yield found("separable at frozen sites", "caution", topic, made)
+        elif basis == "separable":
+            yield found("separable, no error bars", "serious", topic, made)
         else:
-            ratio = record.get("check", {}).get("width_ratio") or 1.4
-            yield Finding("serious" if ratio > 2 else "caution", "calibration", *wording.uncalibrated(record, ratio))
-        return
-    if "separable" in calibration["note"]:
-        advice = "Rely on nothing in the directions that the prior decides; collect data at a higher temperature."
-        yield Finding(
-            "caution", "calibration", "the data are nearly separable: without the prior some parameters would be infinite", advice
-        )
-    elif "calibrate=False" in calibration["note"] and any(float(source.get("tau_int", 2.0)) > 1 for source in record.get("source", [{}])):
-        yield Finding(
-            "caution",
-            "calibration",
-            "calibration was switched off: draws were taken as independent without a test",
-            "Learn with calibrate=True.",
-        )
+            ratio = (made.check.width_ratio if made.check else None) or GUESSED_RATIO
+            yield found("uncalibrated", "serious" if ratio > 2 else "caution", topic, made, ratio=ratio)
+    elif basis == "separable":
+        yield found("separable", "caution", topic, made)
+    elif basis == "off" and any(float(source.get("tau_int", 2.0)) > 1 for source in made.source):
+        yield found("independence untested", "caution", topic, made)
     else:
-        yield Finding("note", "likelihood", wording.exact_likelihood(record), passed=True)
+        yield found("true likelihood", "note", "likelihood", made, passed=True)
 
 
-def _autocorrelation(record: dict[str, Any]) -> Iterator[Finding]:
-    found = record["calibration"]
-    if found["chains_disagree"]:
-        advice = "The chains are not samples of one distribution: run them longer, drop the burn-in, or learn each chain by itself."
-        yield Finding("serious", "autocorrelation", "the chains of the data disagree by more than their own fluctuations", advice)
-    size = record["microstates"]
-    if found["tau"] > 1:
-        worth = f"{wording.count(size)} microstates are worth {wording.count(found['ess'])} independent ones"
-        longest = "longest autocorrelation time" if len(record.get("source", [])) > 1 else "autocorrelation time"
-        worth += f" ({longest} {found['tau']:.3g} draws)"
-        if found["kind"] == "too few batches" or (found["batches"] or MIN_BATCHES) < MIN_BATCHES:
-            advice = "Run the chains longer, at least 50 autocorrelation times in all; until then error bars are themselves uncertain."
-            yield Finding("caution", "autocorrelation", f"too few independent batches ({found['batches']}): {worth}", advice)
-        else:
-            drifts = any(signal["topic"] == "stationarity" for signal in record.get("signals", []))
-            counted = "; this is their drift, which no error bar accounts for" if drifts else "; error bars account for it"
-            yield Finding("note", "autocorrelation", f"{worth}{counted if found['adjusted'] else ''}")
-
-
-def _prior(record: dict[str, Any]) -> Iterator[Finding]:
-    shares, names = record.get("prior_share") or [], record.get("parameter_names") or []
-    dominated = [_place(names[k] if k < len(names) else f"parameter {k}") for k, share in enumerate(shares) if share > PRIOR_SHARE]
-    frozen = [f"site {site}" for site in record.get("frozen_sites", [])]
-    places = list(dict.fromkeys([*frozen, *dominated]))
-    if not places:
+def _autocorrelation(made: Provenance) -> Iterator[Finding]:
+    calibration, topic = made.calibration, "autocorrelation"
+    if calibration.chains_disagree:
+        yield found("chains disagree", "serious", topic, made)
+    if calibration.tau <= 1:
         return
-    most = len(dominated) > 0.5 * max(len(shares), 1)
-    advice = "What is said about them is the prior's: collect data in which they vary, tie parameters, or give a prior that you mean."
-    still = f" ({', '.join(frozen[:3])} never changes in the data)" if frozen else ""
-    yield Finding("serious" if most else "caution", "prior", f"prior-dominated: {_list(places)}{still}", advice)
+    if calibration.kind == "too few batches" or (calibration.batches or MIN_BATCHES) < MIN_BATCHES:
+        yield found("few batches", "caution", topic, made)
+    elif not calibration.adjusted:
+        yield found("autocorrelated", "note", topic, made)
+    else:
+        drifts = any(signal.topic == "stationarity" for signal in made.signals)
+        yield found("autocorrelated, drift" if drifts else "autocorrelated, counted", "note", topic, made)
 
 
-def _identifiability(record: dict[str, Any]) -> Iterator[Finding]:
-    found = record["identifiability"]
-    if found["unidentified"]:
-        severity = "serious" if record["engine"]["name"] == "mle" else "caution"
-        advice = "The data say nothing about these combinations: tie or drop parameters, or fix them by a prior."
-        yield Finding(
-            severity, "identifiability", f"not identified by the data: {_list([_place(name) for name in found['unidentified']])}", advice
-        )
-    yield from _few_rows(record)
-    yield from _searched(record)
-    ratio = found["data_per_parameter"]
-    if "data_at_worst_site" in found and found["data_at_worst_site"] < SITE_DATA:
+def _prior(made: Provenance) -> Iterator[Finding]:
+    dominated = [k for k, share in enumerate(made.prior_share) if share > PRIOR_SHARE]
+    if dominated or made.frozen_sites:
+        most = len(dominated) > 0.5 * max(len(made.prior_share), 1)
+        yield found("prior decides", "serious" if most else "caution", "prior", made, dominated=dominated)
+
+
+def _identifiability(made: Provenance) -> Iterator[Finding]:
+    known, topic = made.identifiability, "identifiability"
+    if known.unidentified:
+        yield found("unidentified", "serious" if made.engine.name == "mle" else "caution", topic, made)
+    yield from _few_rows(made)
+    if made.candidates and made.worth < SEARCH_DATA * made.candidates:  # the choice among them is then in no interval
+        yield found("few data for a search", "caution", topic, made, wanted=SEARCH_DATA * made.candidates)
+    if known.data_at_worst_site is not None and known.data_at_worst_site < SITE_DATA:
         return  # said by _few_rows
-    if ratio < DATA_PER_PARAMETER:
-        severity = "serious" if ratio < HOPELESS_DATA else "caution"
-        sparse = "" if record["engine"]["name"] == "gibbs" else "use a sparse prior (prior='spike_slab'), "
-        advice = f"Tie parameters, {sparse}or collect more data."
-        yield Finding(severity, "identifiability", f"few data: {wording.data_per_parameter(record, ratio)}", advice)
+    if known.data_per_parameter < DATA_PER_PARAMETER:
+        yield found("few data", "serious" if known.data_per_parameter < HOPELESS_DATA else "caution", topic, made)
     else:
-        yield Finding("note", "identifiability", wording.data_per_parameter(record, ratio), passed=True)
+        yield found("enough data", "note", topic, made, passed=True)
 
 
-def _searched(record: dict[str, Any]) -> Iterator[Finding]:
-    """Few rows for the number of terms that were searched: the choice among them is then in no interval."""
-    worth, candidates = record["calibration"]["ess"], record.get("candidates", 0)
-    if candidates and worth < SEARCH_DATA * candidates:
-        what = (
-            f"few data for a search: {wording.count(worth)} independent microstates for {wording.count(candidates)} candidates; intervals "
-            "of the terms found, and predictions, hold less often than they say"
-        )
-        advice = f"Give at least {wording.count(SEARCH_DATA * candidates)} independent microstates, a smaller window= or order=."
-        yield Finding("caution", "identifiability", what, advice)
-
-
-def _few_rows(record: dict[str, Any]) -> Iterator[Finding]:
+def _few_rows(made: Provenance) -> Iterator[Finding]:
     """Independent rows against parameters: where one site has to bear many, and where all together outnumber the rows.
 
     A site's conditional is a regression on its own parameters, so the worst site decides. Totals such as energies feel all
     parameters at once: estimating p of them moves a total by about p/(Mβ), many of its own error bars where M < p.
     """
-    found, rows = record["identifiability"], record["calibration"]["ess"]
-    p = found.get("n_effective", record["n_params"])  # of a sparse posterior: those that exist
-    worst = found.get("data_at_worst_site")
+    known = made.identifiability
+    p = made.n_params if known.n_effective is None else known.n_effective  # of a sparse posterior: those that exist
+    worst, topic = known.data_at_worst_site, "identifiability"
     if worst is None:
         return
     if worst < SITE_DATA:
-        severity = "serious" if worst < HOPELESS_SITE_DATA else "caution"
-        size = f"{wording.count(rows)} independent microstates for {wording.count(p)} parameters"
-        what = f"few data: {size}, {worst:.2g} a parameter at the site with most"
-        sparse = "" if record["engine"]["name"] == "gibbs" else "use a sparse prior (prior='spike_slab'), "
-        yield Finding(severity, "identifiability", what, f"Tie parameters, {sparse}or collect more data.")
-    elif rows < p:
-        what = (
-            f"fewer independent microstates ({wording.count(rows)}) than parameters ({wording.count(p)}): "
-            "single strengths can be relied on, totals such as energies and free energies are shifted by all parameters together"
-        )
-        advice = "Do not rely on predicted totals: tie parameters, or collect more data."
-        yield Finding("caution", "identifiability", what, advice)
+        yield found("few data at a site", "serious" if worst < HOPELESS_SITE_DATA else "caution", topic, made, parameters=p)
+    elif made.worth < p:
+        yield found("fewer rows than parameters", "caution", topic, made, parameters=p)
 
 
-def _fit(record: dict[str, Any]) -> Iterator[Finding]:
-    found = record.get("check")
-    if found is None or found.get("decision") == "not run":
-        yield Finding("caution", "fit", *wording.not_compared(record))
-    elif found["decision"] == "undecided":
-        yield Finding(
-            "caution", "fit", f"the comparison with held-out data is undecided: {found['reason']}", "Give more, or longer, chains of data."
-        )
-    elif found["overall_p"] < CHECK:
-        severity = "serious" if found["overall_p"] < CHECK_SERIOUS else "caution"
-        advice = wording.misfit_advice(record)
-        named = found.get("named", [])
-        said = [words.sentence(one, place == 0) for place, one in enumerate(named)]
-        others = [name for name in found["failed"] if name not in {one["name"] for one in named}]
-        differ = "differs" if len(others) == 1 else "differ"
-        begins = lambda text: text.split(",")[0].split(";")[0]
-        parts = list({begins(text): text for text, _ in said[2::-1]}.values())[::-1]  # one sentence on a thing, of its strongest test
-        if others:
-            parts.append(f"{_list(others, 3)} of held-out data {differ} from its predictions")
-        what = f"the model family does not fit: {'; '.join(parts)} (p = {found['overall_p']:.2g} over {found['statistics']} statistics)"
-        yield Finding(severity, "fit", what, said[0][1] if said else advice)
+def _fit(made: Provenance) -> Iterator[Finding]:
+    check, topic = made.check, "fit"
+    if check is None or check.decision == "not run":
+        yield found("not compared", "caution", topic, made)
+        return
+    if check.decision == "undecided" or check.overall_p is None:
+        yield found("undecided", "caution", topic, made)
+    elif check.overall_p < CHECK:
+        yield found("misfit", "serious" if check.overall_p < CHECK_SERIOUS else "caution", topic, made)
     else:
-        what = f"{found['statistics']} statistics that were not fitted agree with the data{wording.where_compared(record)}"
-        what += f" (overall p = {found['overall_p']:.2g})"
-        yield Finding("note", "fit", what, passed=True)
-    if found and found.get("skipped") and found["decision"] != "undecided":
-        yield Finding("note", "fit", f"left out: {found['skipped']}", "More, or longer, chains of data allow it.")
-    if found and found.get("isolated"):
-        places = _list([f"site {site}" for site in found["isolated"]])
-        what = (
-            f"{places}: all couplings are zero within error although the graph has bonds there (a column of noise, or in the wrong place)"
-        )
-        yield Finding("caution", "fit", what, "Check what was recorded in these columns and their order; leave them out if they are noise.")
+        yield found("fits", "note", topic, made, passed=True)
+    if check.skipped and check.decision != "undecided":
+        yield found("left out", "note", topic, made)
+    if check.isolated:
+        yield found("isolated sites", "caution", topic, made)
 
 
-def _recorded(record: dict[str, Any]) -> Iterator[Finding]:
-    """What a kind of model found while learning or extrapolating, as it recorded it."""
-    for found in record.get("findings", []):
-        yield Finding(found["severity"], found["topic"], found["what"], found.get("advice", ""))
+def _noted(made: Provenance) -> Iterator[Finding]:
+    """What a family noted while learning or extrapolating."""
+    yield from (told(noted, made) for noted in made.findings)
 
 
-def _signals(record: dict[str, Any]) -> Iterator[Finding]:
+def _signals(made: Provenance) -> Iterator[Finding]:
     """What was found in the data themselves; weighed before the fit, of whose failure it may be the cause."""
-    for found in record.get("signals", []):
-        yield Finding(found["severity"], found["topic"], found["what"], found.get("advice", ""))
-
-
-def _place(name: str) -> str:
-    """``h[3]`` → site 3, ``J[0,1](2)`` → bond 0–1, a tied one by what it is."""
-    kind, inside = name[0], name.split("]")[0][2:]
-    if inside == "tied":
-        return "the tied coupling" if kind == "J" else "the uniform field"
-    return f"site {inside}" if kind == "h" else f"bond {inside.replace(',', '–')}" if kind == "J" else name
-
-
-def _list(words: list[str], limit: int = 6) -> str:
-    words = list(dict.fromkeys(words))
-    return ", ".join(words[:limit]) + (f" and {len(words) - limit} more" if len(words) > limit else "")
+    yield from (told(noted, made) for noted in made.signals)

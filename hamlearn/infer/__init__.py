@@ -13,6 +13,7 @@ from hamlearn.infer.extrapolation.extrapolate import extrapolate, identity_weigh
 from hamlearn.infer.families import actions, couplings, learn  # noqa: F401  (before the function `learn`, whose name a module also has)
 from hamlearn.infer.families.extensive import distill, locality
 from hamlearn.infer.posteriors import load, save
+from hamlearn.infer.posteriors import provenance_of as provenance
 from hamlearn.infer.predictions.log_probs import log_prob_band
 from hamlearn.infer.predictions.predict import predict
 from hamlearn.infer.program import Program, from_samples, program
@@ -51,6 +52,7 @@ __all__ = [
     "overlap",
     "predict",
     "program",
+    "provenance",
     "sample",
     "save",
 ]

@@ -15,10 +15,10 @@ import xarray as xr
 from hamlearn import models, spaces
 from hamlearn.arguments import require_beta, require_whole, shown
 from hamlearn.errors import HamlearnError
+from hamlearn.infer.provenance import read as read_provenance
 
-SCHEMA = 1
-_ATTRIBUTES = ("model", "record", "space", "q", "site_shape", "beta", "beta_declared")
-_RECORD = ("likelihood", "composite", "engine", "optimum", "calibration", "identifiability", "n_params", "microstates", "source", "reasons")
+SCHEMA = 2  # 1: provenance as free dictionaries, under "record"
+_ATTRIBUTES = ("model", "space", "q", "site_shape", "beta", "beta_declared")
 _GROUPS = {
     "couplings": ("point", "observed_data"),
     "polynomial_action": ("point", "observed_data"),
@@ -78,12 +78,7 @@ def admit_posterior(post: Any) -> xr.DataTree:
     for extent in read_json(post, "site_shape", list):
         require_whole(extent, "an extent of the posterior's attribute 'site_shape'")
     require_beta(read_json(post, "beta", list), "the posterior's attribute 'beta'")
-    record = read_json(post, "record", dict)
-    if missing := [name for name in _RECORD if name not in record]:
-        raise HamlearnError(f"the posterior's record lacks {missing[0]!r}, so nothing can be said of how it was made. {_AGAIN}")
-    for name in ("engine", "optimum", "calibration", "identifiability"):
-        if not isinstance(record[name], dict):
-            raise HamlearnError(f"the posterior's record has no entries under {name!r}; got {shown(record[name])}. {_AGAIN}")
+    read_provenance(attrs)
     model = read_json(post, "model", dict)
     models.from_dict(model)
     kind = models.kind_of(model)

@@ -19,6 +19,7 @@ import scipy.stats
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.likelihoods import Likelihood
 from hamlearn.infer.observations import Observations
+from hamlearn.infer.provenance import Basis
 from hamlearn.models import BoundCouplings
 from hamlearn.progress import track
 from hamlearn.statistics import integrated_autocorrelation_time
@@ -245,7 +246,7 @@ class Calibration:
     degrees : float
         Degrees of freedom of the t tails of draws (infinite when J is known well).
     adjusted : bool
-    note : str
+    basis : Basis
         Why it was adjusted or not, for the verdict.
     score : ScoreCovariance or None
     """
@@ -254,7 +255,7 @@ class Calibration:
     root: np.ndarray
     degrees: float
     adjusted: bool
-    note: str
+    basis: Basis
     score: ScoreCovariance | None
 
     @property
@@ -370,28 +371,14 @@ def calibrate(
     likelihood: Likelihood, theta: np.ndarray, information: np.ndarray, *, wanted: bool = True, usable: bool = True, minimum: int = 0
 ) -> Calibration:
     """Adjust (or say why not) the curvature of a likelihood at its optimum."""
-    plain = Calibration(information, inverse_root(information), np.inf, False, "", None)
+    as_it_is = lambda basis, score=None: Calibration(information, inverse_root(information), np.inf, False, basis, score)
     independent = all(part.independent for part in likelihood.parts)
     if not wanted:
-        note = (
-            "exact likelihood, draws assumed independent (calibrate=False)"
-            if not likelihood.composite
-            else "not calibrated (calibrate=False)"
-        )
-        return Calibration(plain.information, plain.root, np.inf, False, note, None)
+        return as_it_is(Basis("off", {"composite": likelihood.composite}))
     if not usable:
-        return Calibration(
-            plain.information,
-            plain.root,
-            np.inf,
-            False,
-            "not calibrated: the data are (nearly) separable or leave directions unidentified, so the sandwich means nothing",
-            None,
-        )
+        return as_it_is(Basis("separable"))
     if not likelihood.composite and independent:
-        return Calibration(
-            plain.information, plain.root, np.inf, False, "exact likelihood of independent draws: no correction needed", None
-        )
+        return as_it_is(Basis("independent", {"tested": False}))
     score = score_covariance(likelihood, theta, minimum=minimum)
     if score.batches < 3:
         raise HamlearnError(
@@ -400,13 +387,8 @@ def calibrate(
             "can be estimated. Run longer or more chains, split what changed, or insist with calibrate=False."
         )
     if not likelihood.composite and score.tau == 1.0 and not score.chains_disagree:
-        return Calibration(
-            plain.information, plain.root, np.inf, False, "exact likelihood, no autocorrelation found: no correction needed", score
-        )
-    why = "composite likelihood" if likelihood.composite else "exact likelihood"
-    if score.tau > 1:
-        why += f", autocorrelated draws (tau {score.tau:.3g})"
-    note = f"sandwich from {score.batches} {score.kind if score.kind != 'too few batches' else 'batches (too few)'}: {why}"
+        return as_it_is(Basis("independent", {"tested": True}), score)
+    basis = Basis("sandwich", {"batches": score.batches, "kind": score.kind, "composite": likelihood.composite, "tau": score.tau})
     # An exact likelihood's scores are sufficient statistics minus their mean: the fit takes no more noise out of them than that mean.
     leverage = len(theta) / (likelihood.parts[0].states.shape[-1] * score.ess) if likelihood.composite else 0.0
-    return Calibration(information, steady_sandwich(information, score, leverage), float(score.batches - 1), True, note, score)
+    return Calibration(information, steady_sandwich(information, score, leverage), float(score.batches - 1), True, basis, score)

@@ -14,6 +14,7 @@ import scipy.optimize
 
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.optimum import prior_terms
+from hamlearn.infer.provenance import Basis
 from hamlearn.infer.settings import MAP
 from hamlearn.models import BoundCouplings, Normal
 from hamlearn.progress import track
@@ -78,21 +79,8 @@ def infer(likelihood: Diagonal, engine: MAP, seed: int, size: float) -> dict[str
     record = {
         "engine_used": used,
         "optimum": {"converged": bool(found.success), "steps": int(found.nit), "finite": True, "value": -float(found.fun)},
-        "calibration": {
-            "adjusted": False,
-            "note": f"not calibrated: {bound.n_params} parameters, error bars from the diagonal curvature only",
-            "kind": None,
-            "batches": None,
-            "tau": 1.0,
-            "ess": size,
-            "chains_disagree": False,
-            "width_ratio": None,
-        },
-        "identifiability": {
-            "condition": float("nan"),
-            "unidentified": [],
-            "data_per_parameter": size * bound.lattice.n_sites / bound.n_params,
-        },
-        "prior_share": [float(np.mean(penalty * spread**2))],
+        "calibration": {"basis": Basis("diagonal", {"n_params": bound.n_params}), "ess": size},
+        "identifiability": {"data_per_parameter": size * bound.lattice.n_sites / bound.n_params},
+        "prior_share": (float(np.mean(penalty * spread**2)),),
     }
     return {"theta": point + noise * spread, "point": point, "record": record}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -20,11 +19,12 @@ import xarray as xr
 
 from hamlearn import models, spaces, storage
 from hamlearn.arguments import require_path
-from hamlearn.data import fingerprint, multiplicity, recoded
+from hamlearn.data import fingerprint, recoded
 from hamlearn.data import site_shape as site_shape_of
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.accepted import SCHEMA, read_json, require_posterior
 from hamlearn.infer.observations import Observations, flat
+from hamlearn.infer.provenance import Noted, Provenance, read
 from hamlearn.models import BoundCouplings
 from hamlearn.systems.base import Space
 
@@ -37,15 +37,15 @@ def build(
     stats: dict[str, np.ndarray] | None = None,
     included: np.ndarray | None = None,
     hyper: np.ndarray | None = None,
-    record: dict[str, Any],
+    provenance: Provenance,
     parts: list[Observations],
     sets: list[xr.Dataset],
 ) -> xr.DataTree:
-    """A posterior from draws of θ ``(chain, draw, n_params)``, its optimum, and the record of how it was made."""
+    """A posterior from draws of θ ``(chain, draw, n_params)``, its optimum, and how it was made."""
     observed = _observed(bound, parts)
     bound = replace(bound, never=_never(bound, observed))
     if bound.never:
-        record["findings"] = [*record.get("findings", []), _excluded(bound)]
+        provenance = replace(provenance, findings=(*provenance.findings, _excluded(bound)))
     posterior = variables(bound, theta, ("chain", "draw"))
     posterior = posterior.assign_coords(chain=np.arange(theta.shape[0]), draw=np.arange(theta.shape[1]))
     if included is not None:
@@ -56,7 +56,7 @@ def build(
     groups = {"posterior": posterior, "point": variables(bound, point, ()), "observed_data": observed}
     if stats:
         groups["sample_stats"] = xr.Dataset({key: (("chain", "draw"), value) for key, value in stats.items() if value.ndim == 2})
-    found = assemble(groups, model=bound.model, space=bound.space, record=record, sets=sets)
+    found = assemble(groups, model=bound.model, space=bound.space, provenance=provenance, sets=sets)
     if bound.never:
         found.attrs["never"] = json.dumps(bound.never)
     return found
@@ -70,24 +70,18 @@ def _never(bound: BoundCouplings, observed: xr.Dataset) -> tuple[tuple[int, int]
     return tuple((int(site), int(state)) for site, state in np.argwhere(~there))
 
 
-def _excluded(bound: BoundCouplings) -> dict[str, str]:
-    shown = ", ".join(f"state {state} at site {site}" for site, state in bound.never[:4])
-    more = f" and {len(bound.never) - 4} more" if len(bound.never) > 4 else ""
-    return {
-        "severity": "note",
-        "topic": "states",
-        "what": f"never observed and so excluded, their entries of J and h set to 0: {shown}{more}",
-        "advice": "If they can occur, more data or a model with fewer states would tell how rarely.",
-    }
+def _excluded(bound: BoundCouplings) -> Noted:
+    return Noted("states never seen", "note", "states", {"count": len(bound.never), "first": [list(one) for one in bound.never[:4]]})
 
 
 LIMIT = 5000  # parameters; beyond it only a tight prior makes sense (large alignments), and it says what was never seen
 
 
-def assemble(groups: dict[str, xr.Dataset], *, model: Any, space: Space, record: dict[str, Any], sets: list[xr.Dataset]) -> xr.DataTree:
+def assemble(groups: dict[str, xr.Dataset], *, model: Any, space: Space, provenance: Provenance, sets: list[xr.Dataset]) -> xr.DataTree:
     """A posterior of any kind from its groups (at least ``posterior``), its model, and the microstates it was learned from.
 
-    `model` has ``to_dict()`` with the entry ``kind``; `record` is what the verdict reads (see :func:`new_record`).
+    `model` has ``to_dict()`` with the entry ``kind``; `provenance` is what the verdict reads
+    (see :func:`hamlearn.infer.provenance.new_provenance`).
     """
     tree = xr.DataTree.from_dict(dict(groups))
     codes = {"codes": sets[0].attrs["codes"]} if "codes" in sets[0].attrs else {}
@@ -101,87 +95,9 @@ def assemble(groups: dict[str, xr.Dataset], *, model: Any, space: Space, record:
         "beta": json.dumps([float(data["beta"]) for data in sets]),
         "beta_declared": int(all(int(data.attrs.get("beta_declared", 0)) for data in sets)),
         "fingerprint": fingerprint(sets),
-        "record": json.dumps(record),
+        "provenance": provenance.to_json(),
     }
     return tree
-
-
-def new_record(
-    *,
-    likelihood: str,
-    composite: bool,
-    engine: dict[str, Any],
-    n_params: int,
-    sets: list[xr.Dataset],
-    seed: int,
-    seconds: float,
-    reasons: Iterable[str] = (),
-    estimated_seconds: float = float("nan"),
-    adjusted: bool = False,
-    note: str = "",
-    ess: float | None = None,
-    tau: float = 1.0,
-    **more: Any,
-) -> dict[str, Any]:
-    """What the verdict and the report read of how a posterior was made, with the entries that every kind has.
-
-    Parameters
-    ----------
-    likelihood, composite : str, bool
-        What was maximised or sampled, and whether it is a stand-in for the likelihood of whole microstates.
-    engine : dict
-        ``name`` and settings.
-    n_params : int
-        Free parameters.
-    sets : list of Dataset
-        The microstates.
-    adjusted, note : bool, str
-        Whether error bars were calibrated, and how (or why not), in words.
-    ess, tau : float
-        How many independent microstates the data are worth, and their autocorrelation time in draws.
-    more
-        Entries of one kind; ``optimum``, ``calibration``, ``identifiability`` replace the defaults key by key.
-    """
-    size = float(sum(multiplicity(part)[0].sum() for part in sets))
-    worth = size / max(tau, 1.0) if ess is None else float(ess)
-    sites = float(np.prod(site_shape_of(sets[0])))
-    defaults: dict[str, dict[str, Any]] = {
-        "optimum": {"converged": True, "steps": 0, "finite": True, "value": float("nan")},
-        "calibration": {
-            "adjusted": adjusted,
-            "note": note,
-            "kind": None,
-            "batches": None,
-            "tau": float(tau),
-            "ess": worth,
-            "chains_disagree": False,
-            "width_ratio": None,
-        },
-        "identifiability": {"condition": float("nan"), "unidentified": [], "data_per_parameter": worth * sites / max(n_params, 1)},
-    }
-    merged = {key: {**values, **more.pop(key, {})} for key, values in defaults.items()}
-    return {
-        **merged,
-        "likelihood": likelihood,
-        "composite": composite,
-        "engine": engine,
-        "reasons": list(reasons),
-        "estimated_seconds": estimated_seconds,
-        "seconds": seconds,
-        "seed": seed,
-        "n_params": n_params,
-        "microstates": size,
-        "frozen_sites": [],
-        "source": [origin(item) for item in sets],
-        **more,
-    }
-
-
-def origin(data: xr.Dataset) -> dict[str, Any]:
-    """Where microstates came from, as far as they say."""
-    keys = ("source_space", "sampler", "seed", "sweeps_per_draw", "acceptance", "tau_int", "source")
-    # Attributes read back from a file are NumPy scalars.
-    return {key: getattr(data.attrs[key], "item", lambda value=data.attrs[key]: value)() for key in keys if key in data.attrs}
 
 
 def variables(bound: BoundCouplings, theta: np.ndarray, lead: tuple[str, ...]) -> xr.Dataset:
@@ -245,15 +161,34 @@ def _observed_directions(bound: BoundCouplings, parts: list[Observations]) -> xr
     )
 
 
-def record_of(post: xr.DataTree) -> dict[str, Any]:
-    """What `learn` wrote down about how the posterior was made."""
-    found: dict[str, Any] = read_json(require_posterior(post), "record", dict)
-    return found
+def provenance_of(post: xr.DataTree) -> Provenance:
+    """How a posterior was made and judged, as codes and numbers; of files of every version.
+
+    Raises
+    ------
+    HamlearnError
+        If `post` is no posterior, or what it says of itself cannot be read.
+
+    Examples
+    --------
+    >>> import hamlearn as hl
+    >>> data = hl.simulate(hl.systems.Ising((3, 3)), beta=0.3, draws=500, chains=2, seed=0)
+    >>> post = hl.infer.learn(data, hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3))), engine="laplace", seed=0)
+    >>> provenance_of(post).likelihood
+    'exact'
+    """
+    return read(require_posterior(post).attrs)
 
 
-def with_record(post: xr.DataTree, **additions: Any) -> xr.DataTree:
-    """`post` with more entries in its record."""
-    post.attrs["record"] = json.dumps({**record_of(post), **additions})
+def with_provenance(post: xr.DataTree, **changes: Any) -> xr.DataTree:
+    """`post`, changed in place, with other entries in its provenance (fields of :class:`~hamlearn.infer.provenance.Provenance`)."""
+    return recorded(post, replace(provenance_of(post), **changes))
+
+
+def recorded(post: xr.DataTree, provenance: Provenance) -> xr.DataTree:
+    """`post`, changed in place, with that provenance in place of its own."""
+    post.attrs.pop("record", None)  # of files of earlier versions
+    post.attrs |= {"provenance": provenance.to_json(), "schema_version": SCHEMA}
     return post
 
 
@@ -307,7 +242,7 @@ def observed_betas(post: xr.DataTree) -> np.ndarray:
 
 def trained_betas(post: xr.DataTree) -> np.ndarray:
     """Inverse temperatures of the data: those before it was carried to another one where it was extrapolated."""
-    before = record_of(post).get("extrapolation", {}).get("from_beta")
+    before = (provenance_of(post).extrapolation or {}).get("from_beta")
     return observed_betas(post) if before is None else np.array(before, float)
 
 
@@ -352,12 +287,19 @@ def load(path: str | os.PathLike[str]) -> xr.DataTree:
     return post
 
 
+def upgrade(post: xr.DataTree) -> None:
+    """What an earlier version wrote of how a posterior was made (and those joined in it), as this one writes it."""
+    recorded(post, provenance_of(post))
+    for name, child in post.children.items():
+        if name.startswith("source_") and "model" in child.attrs:
+            upgrade(child)
+
+
 def _require_sound(post: xr.DataTree) -> None:
     """Raise, whatever it takes, if what a posterior says of itself cannot be understood: here and not in the midst of a prediction."""
     require_posterior(post)
-    sites, betas, record = site_shape(post), observed_betas(post), record_of(post)
-    if not isinstance(record, dict) or not {"likelihood", "engine"} <= set(record):
-        raise HamlearnError("its record of how it was made is none.")
+    sites, betas = site_shape(post), observed_betas(post)
+    upgrade(post)
     if not all(isinstance(extent, int) and extent > 0 for extent in sites) or betas.ndim != 1 or not np.all(np.isfinite(betas)):
         raise HamlearnError(f"its sites {sites} or temperatures {betas} are none.")
     model, draws = model_of(post), post["posterior"].to_dataset()

@@ -145,7 +145,7 @@ def program(
         function(jax.tree.map(jnp.asarray, held))
 
     density = numpyro.log_density(found["likelihood"], held, found["centre"], transform)
-    answer["record"]["seed"] = seed
+    answer["seed"] = seed
     names, name = list(bound.parameter_names), str(asked.prepared.likelihood.name)
     return Program(run, density, names, found["centre"], found["covariance"], name, asked, answer)
 
@@ -184,7 +184,7 @@ def from_samples(samples: Any, program: Program) -> xr.DataTree:
     from hamlearn.infer.engines.numpyro import Samples
 
     answer = couplings.sampled(bound, Samples(theta, stats), program.optimum, engine, dict(program._answer["record"]))
-    return couplings.assemble(program._asked, answer, int(program._answer["record"]["seed"]))
+    return couplings.assemble(program._asked, answer, int(program._answer["seed"]))
 
 
 def _sites(samples: Any) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], str]:

@@ -10,6 +10,7 @@ import xarray as xr
 
 import hamlearn as hl
 from hamlearn.data import build
+from hamlearn.infer.provenance import Provenance
 from hamlearn.systems import exact, lattice
 
 SQUARE = lattice.hypercubic((3, 3))
@@ -68,18 +69,18 @@ def posterior(case: str) -> xr.DataTree:
     return CASES[case]()
 
 
-def doctored(**changes) -> dict:
-    """A record of a flawless posterior, with entries replaced; nested ones by double underscores."""
+def doctored(**changes) -> Provenance:
+    """How a flawless posterior was made, with entries replaced; nested ones by double underscores."""
     record = {
         "n_params": 20,
         "microstates": 5000.0,
         "composite": True,
         "likelihood": "pseudo",
-        "engine": {"name": "nuts"},
+        "engine": {"name": "nuts", "settings": {}},
         "optimum": {"converged": True},
         "calibration": {
             "adjusted": True,
-            "note": "sandwich from 5000 rows: composite likelihood",
+            "basis": {"code": "sandwich", "numbers": {"batches": 5000, "kind": "rows", "composite": True, "tau": 1.0}},
             "kind": "rows",
             "batches": 5000,
             "tau": 1.0,
@@ -92,6 +93,7 @@ def doctored(**changes) -> dict:
         "parameter_names": [f"J[{k},{k + 1}]" for k in range(18)] + ["h[3]", "h[4]"],
         "frozen_sites": [],
         "source": [{"tau_int": 1.0}],
+        "reasons": [],
         "convergence": {
             "sampled": True,
             "chains": 4,
@@ -115,7 +117,7 @@ def doctored(**changes) -> dict:
         for step in path:
             place = place[step]
         place[last] = value
-    return record
+    return Provenance.from_dict(record)
 
 
 def shares(**named: float) -> list[float]:

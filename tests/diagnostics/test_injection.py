@@ -238,9 +238,9 @@ def test_a_refused_default_prediction_leaves_the_rest_of_the_page(monkeypatch, c
 
 def test_a_record_that_learn_did_not_write_is_one_sentence():
     post = small()[0].copy()
-    for record in ("<b>", "[]", '{"likelihood": "exact"}'):
-        post.attrs["record"] = record
-        with pytest.raises(HamlearnError, match=r"the posterior.s (attribute|record)"):
+    for written in ("<b>", "[]", '{"likelihood": "exact"}'):
+        post.attrs["provenance"] = written
+        with pytest.raises(HamlearnError, match=r"the posterior.s (attribute|provenance)"):
             render(post)
 
 

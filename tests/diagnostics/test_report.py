@@ -97,9 +97,9 @@ def test_a_bare_posterior_is_reported_and_left_alone(tmp_path):
     from posteriors import COUPLINGS, SQUARE, glass
 
     post = hl.infer.learn(glass(), COUPLINGS(SQUARE), likelihood="pseudo", engine="laplace", seed=0)
-    before = post.attrs["record"]
+    before = post.attrs["provenance"]
     hl.report(post, tmp_path / "report.html")
-    assert post.attrs["record"] == before and "checks" not in post
+    assert post.attrs["provenance"] == before and "checks" not in post
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -113,9 +113,9 @@ def test_double_well_coefficients(likelihood):
     assert np.all(sd < [0.02, 0.15, 0.03])
     assert post["posterior"]["c"].dims == ("chain", "draw", "power")
     assert post["posterior"]["kinetic"].dims == ("chain", "draw")
-    record = posteriors.record_of(post)
-    assert record["likelihood"] == likelihood
-    assert record["composite"] is (likelihood != "exact")
+    record = posteriors.provenance_of(post)
+    assert record.likelihood == likelihood
+    assert record.composite is (likelihood != "exact")
 
 
 def test_fields():
@@ -158,7 +158,7 @@ def test_autocorrelated_draws_widen_the_error_bars():
     # Scores are quadratic in x: their correlation is ρ², so errors grow by √((1 + ρ²)/(1 − ρ²)).
     factor = sd / moments(plain)[2]
     assert np.all(np.abs(factor / np.sqrt((1 + rho**2) / (1 - rho**2)) - 1) < 0.35)
-    assert posteriors.record_of(slow)["calibration"]["tau"] > 3
+    assert posteriors.provenance_of(slow).calibration.tau > 3
 
 
 def test_temperatures_are_pooled_by_inverse_covariance():
@@ -174,7 +174,7 @@ def test_temperatures_are_pooled_by_inverse_covariance():
     np.testing.assert_allclose(both.covariance, covariance, rtol=1e-9)
     _, mean, sd = moments(post)
     assert_within(mean, [1.0, 0.5], sd, "two temperatures")
-    assert 0 <= posteriors.record_of(post)["agreement"] <= 1
+    assert 0 <= posteriors.provenance_of(post).more["agreement"] <= 1
 
 
 def test_a_wrong_temperature_is_noticed():
@@ -185,12 +185,12 @@ def test_a_wrong_temperature_is_noticed():
 
 def test_auto_leaves_score_matching_where_it_wastes_data():
     fine = learn(well(5.0, 1500, 3), MODEL)
-    assert posteriors.record_of(fine)["likelihood"] == "score"
+    assert posteriors.provenance_of(fine).likelihood == "score"
     coarse = learn(hl.microstates(exact.sample(Path(8, DoubleWell(4.0, 2.8)), 12.0, 1500, seed=4), space="reals", beta=12.0), MODEL)
-    record = posteriors.record_of(coarse)
-    assert max(record["excess_variance"]) > actions.INEFFICIENT
-    assert record["likelihood"] == "exact"
-    assert any("waste" in reason for reason in record["reasons"])
+    record = posteriors.provenance_of(coarse)
+    assert max(record.more["excess_variance"]) > actions.INEFFICIENT
+    assert record.likelihood == "exact"
+    assert any("waste" in reason for reason in record.reasons)
     _, mean, sd = moments(coarse)
     assert_within(mean, [1.0, -3.92, 1.0], sd, "exact likelihood of coarse paths")
 
@@ -200,7 +200,7 @@ def test_a_given_width_is_used_and_said():
     post = learn(data, hl.models.PolynomialAction((2,), a=0.25))
     _, mean, sd = moments(post)
     assert_within(mean, [1.0, 0.5], sd, "with a given width")
-    assert "a = 0.25 (as given)" in posteriors.record_of(post)["reasons"][0]
+    assert "a = 0.25 (as given)" in posteriors.provenance_of(post).reasons[0]
     known = data.assign_attrs(system=json.dumps(Path(8, hl.systems.Polynomial([0, 0.5]), a=0.25).to_dict()))
     np.testing.assert_allclose(moments(learn(known))[1], mean)
     assert hl.draw_systems(learn(known), 1)[0].a == 0.25
@@ -352,7 +352,7 @@ def test_products_on_an_open_lattice(tmp_path):
 
 def test_coefficients_that_do_not_confine_are_flagged_and_not_simulated():
     post = learn(path(8, 4.0, 1.0, 0.5, 60, 3), hl.models.PolynomialAction((2, 4)))
-    share = posteriors.record_of(post)["nonconfining"]
+    share = posteriors.provenance_of(post).nonconfining
     assert 0.05 < share < 1  # the true quartic coefficient is zero
     found = hl.verdict(post)
     assert found.level == "do not believe"

@@ -75,7 +75,7 @@ def test_a_linear_density_has_the_posterior_of_its_logistic_regressions(guide, s
     ratio = differences(found).std(0) / exact
     assert low < ratio.min() and ratio.max() < high, ratio
     assert np.all(np.abs(differences(found).mean(0) - differences(mode)) < 0.3 * exact)
-    told = posteriors.record_of(post)["training"]["posterior"][0]
+    told = posteriors.provenance_of(post).training["posterior"][0]
     assert told["guide"] == guide and told["worth"] == pytest.approx(900)
 
 
@@ -84,7 +84,7 @@ def test_autocorrelated_draws_widen_the_posterior():
     repeated = hl.microstates(np.repeat(rows["state"].values[0], times, 0), beta=BETA)
     engine = Bayesian(steps=10, draws=100, **{**QUICK, "epochs": 5})
     once, often = (hl.infer.learn(one, LINEAR, engine=engine, seed=2) for one in (rows, repeated))
-    tau = posteriors.record_of(often)["calibration"]["tau"]
+    tau = posteriors.provenance_of(often).calibration.tau
     assert 0.7 * times < tau < 1.4 * times
     wider = differences(learned(often)).std(0) / differences(learned(once)).std(0)
     # As many microstates, of which tau count as one; both posteriors are of nearly the same data.
@@ -123,7 +123,7 @@ def test_it_is_a_posterior_like_any_other(tmp_path):
     assert len({float(one.energy(sets["state"].values[0, 0])) for one in hl.draw_systems(post, 6)}) == 6
     assert np.isfinite(hl.estimate(post, ising, n=200)["log_partition"]).all()
     assert any("last_layer posterior" in found.what for found in hl.verdict(post).reasons)
-    assert posteriors.record_of(post)["engine"]["name"] == "bayesian"
+    assert posteriors.provenance_of(post).engine.name == "bayesian"
 
 
 def test_a_flow_has_a_posterior_of_all_its_weights():

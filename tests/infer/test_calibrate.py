@@ -8,6 +8,7 @@ from infer import oracles
 from scipy.stats import binomtest
 
 from hamlearn.data import microstates
+from hamlearn.diagnostics.wording import basis
 from hamlearn.infer.calibrate import (
     Adjusted,
     ScoreCovariance,
@@ -334,20 +335,21 @@ def test_what_is_adjusted_and_why():
     histogram = microstates(independent, beta=0.8, counts=np.ones(2000))
     rows, series = microstates(independent, beta=0.8), microstates(slow, beta=0.8, dims=CHAINED)
     cases = [
-        (histogram, "exact", {}, False, "exact likelihood of independent draws"),
-        (rows, "exact", {}, False, "no autocorrelation found"),
-        (series, "exact", {}, True, "exact likelihood, autocorrelated draws"),
-        (rows, "pseudo", {}, True, "composite likelihood"),
-        (series, "pseudo", {}, True, "composite likelihood, autocorrelated draws"),
-        (rows, "pseudo", {"wanted": False}, False, "not calibrated (calibrate=False)"),
-        (series, "exact", {"wanted": False}, False, "draws assumed independent (calibrate=False)"),
-        (rows, "pseudo", {"usable": False}, False, "separable"),
+        (histogram, "exact", {}, False, "independent", "exact likelihood of independent draws"),
+        (rows, "exact", {}, False, "independent", "no autocorrelation found"),
+        (series, "exact", {}, True, "sandwich", "exact likelihood, autocorrelated draws"),
+        (rows, "pseudo", {}, True, "sandwich", "composite likelihood"),
+        (series, "pseudo", {}, True, "sandwich", "composite likelihood, autocorrelated draws"),
+        (rows, "pseudo", {"wanted": False}, False, "off", "not calibrated (calibrate=False)"),
+        (series, "exact", {"wanted": False}, False, "off", "draws assumed independent (calibrate=False)"),
+        (rows, "pseudo", {"usable": False}, False, "separable", "separable"),
     ]
-    for data, name, options, adjusted, note in cases:
+    for data, name, options, adjusted, code, note in cases:
         likelihood = likelihood_of(data, name)
         best = maximise(likelihood)
         found = calibrate(likelihood, best.theta, best.information, **options)
-        assert found.adjusted == adjusted and note in found.note, (name, options, found.note)
+        assert found.adjusted == adjusted and found.basis.code == code, (name, options, found.basis)
+        assert note in basis(found.basis)
         if not adjusted:
             np.testing.assert_allclose(found.covariance, np.linalg.inv(best.information), rtol=1e-6)
             assert np.isinf(found.degrees)

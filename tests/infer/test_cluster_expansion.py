@@ -146,11 +146,11 @@ def test_repeated_draws_are_left_out_and_named():
     few, many = (hl.infer.learn(repeated(times), ClusterExpansion(window=2), likelihood="pseudo", seed=0) for times in (16, 64))
     assert selected(few) == selected(many)
     for one, times in ((few, 16), (many, 64)):
-        record = posteriors.record_of(one)
-        assert any("one draw in" in reason for reason in record["reasons"])
-        assert record["microstates"] == 600 * times
-        assert record["calibration"]["ess"] == pytest.approx(600, rel=0.5)
-        assert record["calibration"]["tau"] == pytest.approx(times, rel=0.5)
+        record = posteriors.provenance_of(one)
+        assert any("one draw in" in reason for reason in record.reasons)
+        assert record.microstates == 600 * times
+        assert record.calibration.ess == pytest.approx(600, rel=0.5)
+        assert record.calibration.tau == pytest.approx(times, rel=0.5)
     widths = [float(one["posterior"]["K"].sel(term="σ(0,0)σ(0,1)").std()) for one in (few, many)]
     assert widths[0] == pytest.approx(widths[1], rel=0.3)
 
@@ -159,7 +159,7 @@ def test_repeated_draws_are_left_out_and_named():
 def test_strengths_of_pairs_come_from_the_exact_likelihood():
     post = hl.learn(exact_data(Ising((8, 8)), 0.4407, 5000, seed=1), ClusterExpansion(window=3), seed=2, check=False)
     assert selected(post) == NEAREST
-    assert any("exact likelihood (transfer)" in reason for reason in hl.infer.posteriors.record_of(post)["reasons"])
+    assert any("exact likelihood (transfer)" in reason for reason in hl.infer.posteriors.provenance_of(post).reasons)
     K = post["posterior"]["K"].sel(term=sorted(NEAREST))
     spread = K.std(("chain", "draw"))
     assert_within(K.mean(("chain", "draw")), 1.0, spread, "strengths from the exact likelihood")

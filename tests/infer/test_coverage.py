@@ -39,7 +39,7 @@ def covered(data, likelihood, **options):
     for item in data:
         post = learn(item, Couplings(None), likelihood, LaplaceApproximation(draws=2000, chains=2), **options)
         low, high = np.quantile(post["posterior"]["J"].values.reshape(-1, 36), [0.05, 0.95], axis=0)
-        result.append((np.mean((low <= J) & (high >= J)), np.mean(high - low), posteriors.record_of(post)["calibration"]["tau"]))
+        result.append((np.mean((low <= J) & (high >= J)), np.mean(high - low), posteriors.provenance_of(post).calibration.tau))
     return np.array(result).T
 
 

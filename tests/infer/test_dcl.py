@@ -1,6 +1,7 @@
 """Distribution-consistent learning: terms against loops, the likelihood against enumeration, the pipeline, and bad input."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -105,7 +106,7 @@ def test_consistency_improves_on_the_density(learned):
     true = ising.energy(spins)
     error = (hl.energy(post, spins, draws=20).mean("member").values - true).std()
     assert error < 0.1 * true.std()
-    assert posteriors.record_of(post)["consistency"][0]["ess"] > 0.3
+    assert posteriors.provenance_of(post).more["consistency"][0]["ess"] > 0.3
 
 
 def test_the_loop(learned, tmp_path):
@@ -128,7 +129,7 @@ def test_errors_grow_with_beta_and_reach_the_verdict(learned):
     error, share = agreement(hl.draw_systems(post, 20), betas, seed=0)
     assert np.all(np.diff(error) > 0)
     np.testing.assert_allclose(share, np.exp(-(error**2)))
-    assert any(one["topic"] == "extrapolation" for one in posteriors.record_of(post)["findings"])
+    assert any(one.topic == "extrapolation" for one in posteriors.provenance_of(post).findings)
     far = dcl._findings(betas, error, np.array([0.9, 0.5, 0.01]), 0.3)[0]
     assert far["severity"] == "caution"
     assert "do not trust" in far["what"]
@@ -144,14 +145,14 @@ def test_correlated_data_are_counted_as_what_they_are_worth():
     for times in (10, 40):
         data = hl.microstates(np.repeat(states, times, axis=1), beta=BETA, dims=("chain", "draw", "x", "y"))
         post = hl.infer.learn(data, model, engine=hl.infer.Training(epochs=80 // times, batch=100), seed=1)
-        calibration = posteriors.record_of(post)["calibration"]
+        calibration = posteriors.provenance_of(post).calibration
         assert calibration["tau"] == pytest.approx(times, rel=0.5)
         assert calibration["ess"] == pytest.approx(600, rel=0.5)
         pair = np.stack([np.ones((4, 4)), np.where(np.indices((4, 4)).sum(0) % 2, -1, 1)])
         scatter.append(hl.energy(post, pair, draws=40).values @ [1, -1])
     assert np.std(scatter[1]) == pytest.approx(np.std(scatter[0]), rel=0.6)
     assert any("worth" in one.what for one in hl.verdict(post).reasons)
-    few = hl.diagnostics.verdict(posteriors.with_record(post, calibration={**calibration, **dcl._worth(24_000, 400.0)}))
+    few = hl.diagnostics.verdict(posteriors.with_provenance(post, calibration=replace(calibration, **dcl._worth(24_000, 400.0))))
     assert any(one.severity == "caution" and "too few independent batches" in one.what for one in few.reasons)
 
 
@@ -192,7 +193,7 @@ def test_a_glass_is_made_consistent_place_by_place():
     error, scatter = np.sqrt(((each.mean(0) - true) ** 2).mean()), np.sqrt(each.var(0, ddof=1).mean())
     assert error < 0.15 * true.std()
     assert 0.5 < error / scatter < 1.6
-    assert posteriors.record_of(post)["consistency"][0]["ess"] > 0.3
+    assert posteriors.provenance_of(post).more["consistency"][0]["ess"] > 0.3
 
 
 def test_one_density_alone_does_not_know_its_errors():

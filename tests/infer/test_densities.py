@@ -293,7 +293,7 @@ def test_counts_are_repeats():
     post = hl.learn(histogram, SMALL, engine=Training(epochs=60, batch=20, patience=20), check=False)
     log_q, log_p = hl.log_prob(post, every_state()).values[0], truth()
     assert (np.exp(log_p) * (log_p - log_q)).sum() < 0.15
-    assert posteriors.record_of(post)["calibration"]["ess"] == 1000
+    assert posteriors.provenance_of(post).calibration.ess == 1000
 
 
 def test_a_conserved_charge_is_kept():
@@ -372,7 +372,7 @@ def test_a_killed_training_resumes_bit_for_bit(monkeypatch, tmp_path):
         interrupted(patch, 1)
         again = hl.learn(data, model, engine=settings, seed=3, check=False)
     assert again["weights"].to_dataset().identical(whole["weights"].to_dataset())
-    assert posteriors.record_of(again)["engine"] == posteriors.record_of(whole)["engine"]
+    assert posteriors.provenance_of(again).engine == posteriors.provenance_of(whole).engine
 
 
 @pytest.mark.parametrize(
@@ -501,7 +501,7 @@ def test_members_are_spread_over_the_networks():
     systems = autoregressive.draw_systems(posterior(), 4, seed=0)
     values = [float(system.energy(every_state()[3])) for system in systems]
     assert values[0] == values[2] != values[1] == values[3]
-    assert posteriors.record_of(posterior())["engine"]["name"] == "training"
+    assert posteriors.provenance_of(posterior()).engine.name == "training"
 
 
 def test_two_networks_are_two_members_however_many_are_asked_for():

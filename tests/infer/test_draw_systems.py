@@ -85,7 +85,7 @@ def test_saved_and_loaded_it_is_the_same(tmp_path, name, ending):
     for path in ("posterior", "point", "observed_data"):
         assert back[path].dims == post[path].dims and set(back[path].coords) == set(post[path].coords)
     np.testing.assert_array_equal(posteriors.theta_draws(back), posteriors.theta_draws(post))
-    assert posteriors.record_of(back) == posteriors.record_of(post)
+    assert posteriors.provenance_of(back) == posteriors.provenance_of(post)
     ours, theirs = draw_systems(post, 3, seed=2), draw_systems(back, 3, seed=2)
     states = random_states(posteriors.bound_of(post), 4)
     for left, right in zip(ours, theirs, strict=True):
@@ -185,8 +185,8 @@ def test_a_posterior_survives_a_place_that_cannot_be_written(tmp_path):
 
 
 def test_the_record_can_be_added_to():
-    post = posteriors.with_record(posterior("bonds"), verdict={"believe": True})
-    assert posteriors.record_of(post)["verdict"] == {"believe": True} and posteriors.record_of(post)["likelihood"] == "pseudo"
+    post = posteriors.with_provenance(posterior("bonds"), more={"verdict": {"believe": True}})
+    assert posteriors.provenance_of(post).more["verdict"] == {"believe": True} and posteriors.provenance_of(post).likelihood == "pseudo"
 
 
 def test_the_fingerprint_is_of_the_data():

@@ -82,7 +82,7 @@ def test_pairs_are_learned_exactly_from_few_states_at_any_size():
     large = spins(50, (12, 16), 1)
     difference = member.energy(large) - hl.systems.Ising((12, 16)).energy(large)
     assert difference.std() < 1e-3  # 2⁻²³ of each of 48 tiles, and the ridge
-    assert "held-out error" in posteriors.record_of(post)["reasons"][0]
+    assert "held-out error" in posteriors.provenance_of(post).reasons[0]
 
 
 def test_a_glass_needs_to_know_the_site():
@@ -91,7 +91,7 @@ def test_a_glass_needs_to_know_the_site():
     errors = []
     for site_aware in (True, False):
         model = hl.models.Extensive(focus=2, context=1, hidden=(8,), site_aware=site_aware)
-        errors.append(posteriors.record_of(distill(labelled, glass, model, engine=QUICK))["held_out_error"][0])
+        errors.append(posteriors.provenance_of(distill(labelled, glass, model, engine=QUICK)).more["held_out_error"][0])
     assert errors[0] < 1e-3 < errors[1]
 
 
@@ -102,8 +102,8 @@ def test_a_network_learns_what_pairs_cannot():
     energies = (labelled * down * right * np.roll(down, -1, 2)).sum((1, 2))
     model = hl.models.Extensive(focus=1, context=1, hidden=(32,), activation="tanh")
     engine = hl.infer.Training(epochs=30, batch=64, learning_rate=1e-2, patience=30, weight_decay=0.0)
-    record = posteriors.record_of(distill(labelled, energies, model, engine=engine))
-    assert record["held_out_error"][0] < 0.2 * energies.std()
+    record = posteriors.provenance_of(distill(labelled, energies, model, engine=engine))
+    assert record.more["held_out_error"][0] < 0.2 * energies.std()
 
 
 def test_locality_finds_the_range():

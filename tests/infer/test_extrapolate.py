@@ -81,7 +81,7 @@ def test_parametric_posteriors_are_pooled_by_inverse_covariance():
     np.testing.assert_allclose(np.cov(found.T), covariance, rtol=0.1)
     assert_within(mean, [1.0, 0.5], np.sqrt(np.diag(covariance)), "pooled coefficients")
     assert posteriors.observed_betas(joined).tolist() == [6.0]
-    facts = posteriors.record_of(joined)["extrapolation"]
+    facts = posteriors.provenance_of(joined).extrapolation
     assert facts["from_beta"] == [4.0, 8.0]
     assert facts["predicted_ess"] > 0.98
     assert 0 <= facts["agreement"] <= 1
@@ -106,7 +106,7 @@ def test_the_extrapolated_action_is_the_true_one(sources, tmp_path):
     compared = hl.infer.compare_actions(post, x, WELL, 20.0)
     assert compared.attrs["r2"] > 0.999
     assert compared.attrs["ess"] > 0.8
-    facts = posteriors.record_of(post)["extrapolation"]
+    facts = posteriors.provenance_of(post).extrapolation
     # Reweighting members among themselves is what the predicted ESS is about; the truth lies as far off as they do.
     assert abs(np.log(float(compared["ess"].mean()) / facts["predicted_ess"])) < 0.3
     loaded = hl.load(hl.save(post, tmp_path / "post.nc"))
@@ -135,9 +135,9 @@ def test_another_temperature_with_a_fixed_width():
 
 def test_doubtful_extrapolations_say_so():
     good = extrapolate([harmonic(4.0)], 8.0)
-    assert [found["severity"] for found in posteriors.record_of(good)["findings"]] in (["note"], ["caution"])
+    assert [found.severity for found in posteriors.provenance_of(good).findings] in (["note"], ["caution"])
     poor = hl.diagnostics.diagnose(extrapolate([well(5.0, 15)], 80.0))
-    facts = posteriors.record_of(poor)["extrapolation"]
+    facts = posteriors.provenance_of(poor).extrapolation
     assert facts["predicted_ess"] < 0.5
     found = hl.verdict(poor)
     assert found.level != "believe"
@@ -161,7 +161,7 @@ def test_densities_are_joined_by_the_identity(tmp_path):
     posts = [well(5.0), well(10.0)]
     x = exact.sample(WELL, 20.0, 300, seed=4)
     joined = hl.diagnostics.diagnose(extrapolated.join(posts, 20.0, 0, states=x))
-    facts = posteriors.record_of(joined)["extrapolation"]
+    facts = posteriors.provenance_of(joined).extrapolation
     np.testing.assert_allclose(facts["weights"], [-1.0, 2.5])
     assert facts["amplification"] == pytest.approx(7.25)
     loaded = hl.load(hl.save(joined, tmp_path / "joined.nc"))
@@ -183,7 +183,7 @@ def test_networks_of_two_temperatures_make_a_third(tmp_path):
     model, engine = hl.models.Autoregressive(hidden=(8,), members=2), hl.infer.Training(epochs=2)
     posts = [hl.learn(path(6, beta, 1.0, 0.5, 400, int(beta)), model, engine=engine, check=False) for beta in (3.0, 6.0)]
     joined = hl.load(hl.save(hl.extrapolate(posts, beta=4.0), tmp_path / "joined.nc"))
-    facts = posteriors.record_of(joined)["extrapolation"]
+    facts = posteriors.provenance_of(joined).extrapolation
     weights = identity_weights([3.0, 6.0], 4.0)
     np.testing.assert_allclose(facts["weights"], weights)
     x = RNG.normal(size=(5, 6))
@@ -209,7 +209,7 @@ def test_classical_systems_need_one_temperature():
         hl.learn(hl.simulate(ising, beta=beta, draws=1500, chains=2, seed=1), model, engine="laplace", check=False) for beta in (0.3, 0.5)
     ]
     one = hl.extrapolate(posts[0], beta=0.6)
-    facts = posteriors.record_of(one)["extrapolation"]
+    facts = posteriors.provenance_of(one).extrapolation
     assert facts["amplification"] == pytest.approx(4.0)
     assert 0.8 < facts["predicted_ess"] <= 1
     states = RNG.choice([-1, 1], size=(4, 3, 3))
@@ -227,7 +227,7 @@ def test_any_classical_hamiltonian_is_its_own_extrapolation():
     data = hl.simulate(ising, beta=0.3, draws=500, chains=2, seed=1)
     post = hl.infer.learn(data, hl.models.ClusterExpansion(window=2), seed=1)  # clusters: a kind this module knows nothing of
     other = hl.extrapolate(post, beta=0.5)
-    facts = posteriors.record_of(other)["extrapolation"]
+    facts = posteriors.provenance_of(other).extrapolation
     assert facts["amplification"] == pytest.approx(0.25 / 0.09)
     assert 0 < facts["predicted_ess"] <= 1
     assert posteriors.observed_betas(other).tolist() == [0.5]
@@ -244,7 +244,7 @@ def test_fields_are_pooled_too():
     joined = extrapolate(posts, 0.8)
     theta = actions.theta_draws(joined).reshape(-1, 2)
     assert_within(theta.mean(0), [1.3, 0.5], theta.std(0), "pooled field")
-    assert posteriors.record_of(joined)["extrapolation"]["predicted_ess"] > 0.9
+    assert posteriors.provenance_of(joined).extrapolation["predicted_ess"] > 0.9
 
 
 def test_shell(tmp_path):

@@ -56,12 +56,12 @@ def test_the_default_prior_is_in_units_of_temperature_and_said():
     data, lattice = microstates(np.random.default_rng(0).choice([-1, 1], (200, 3, 3)), beta=2.0), hl.systems.lattice.hypercubic((3, 3))
     post = learn(data, Couplings(lattice), engine=LAPLACE)
     assert posteriors.model_of(post).prior == Normal(0.5) == posteriors.model_of(post).field_prior
-    reasons = posteriors.record_of(post)["reasons"]
+    reasons = posteriors.provenance_of(post).reasons
     assert any("prior βJ ~ N(0, 1²): J ~ N(0, 0.5²)" in reason for reason in reasons), reasons
     assert any("prior βh ~ N(0, 1²)" in reason for reason in reasons)
     explicit = learn(data, Couplings(lattice, prior=Normal(0.5), field_prior=Normal(0.5)), engine=LAPLACE)
     np.testing.assert_array_equal(post["posterior"]["J"], explicit["posterior"]["J"])
-    assert not any("prior β" in reason for reason in posteriors.record_of(explicit)["reasons"])
+    assert not any("prior β" in reason for reason in posteriors.provenance_of(explicit).reasons)
     # Energy units of twice the size, half the β: the same posterior of βJ.
     halved = learn(data.assign_coords(beta=1.0), Couplings(lattice), engine=LAPLACE)
     np.testing.assert_allclose(halved["posterior"]["J"], 2 * post["posterior"]["J"], rtol=1e-6)
@@ -78,7 +78,7 @@ def test_the_default_prior_gives_way_to_cold_data():
         data = microstates(spins.reshape(-1, 4, 4), beta=2.0)
         post = learn(data, Couplings(lattice, fields=None), "exact", LAPLACE)
         assert 0.6 < posteriors.model_of(post).prior.scale < 1.2 and "widened by the data from 1" in str(
-            posteriors.record_of(post)["reasons"]
+            posteriors.provenance_of(post).reasons
         )
         found += [*inside(post, "J", J)]
     assert np.mean(found) > 0.9 - 3.5 * np.sqrt(0.09 / len(found)) and spend() > 0
@@ -186,8 +186,8 @@ def chain_rows(rows, seed, K=(0.4, 0.2)):
 def test_strengths_are_calibrated_on_the_terms_that_are_left():
     """64 candidates and 800 rows: a J of all of them would be inverted with noise of 64/800."""
     post = learn(chain_rows(800, 0), hl.models.ClusterExpansion(window=7), likelihood="pseudo", seed=0)
-    record = posteriors.record_of(post)
-    assert any("refinement of" in reason for reason in record["reasons"]), record["reasons"]
+    record = posteriors.provenance_of(post)
+    assert any("refinement of" in reason for reason in record.reasons), record.reasons
     K = post["posterior"]["K"]
     for term, truth in (("σ(0)σ(1)", 0.4), ("σ(0)σ(2)", 0.2)):
         draws = K.sel(term=term).values

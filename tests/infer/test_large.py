@@ -35,21 +35,21 @@ def test_the_map_point_is_newtons():
     draws = result["theta"].reshape(-1, bound.n_params)
     np.testing.assert_allclose(draws.std(0), spread, rtol=0.1)
     np.testing.assert_allclose(draws.mean(0), result["point"], atol=6 * spread.max() / np.sqrt(8000))
-    assert "diagonal" in result["record"]["calibration"]["note"]
+    assert result["record"]["calibration"]["basis"].code == "diagonal"
 
 
 @pytest.mark.parametrize("engine", ["auto", MAP(draws=5, chains=2)])
 def test_learning_what_has_no_hessian(engine):
     post = learn(WIDE, Couplings(None, prior=Normal(0.3)), engine=engine)
-    record = posteriors.record_of(post)
-    assert record["engine"]["name"] == "map" and record["calibration"]["adjusted"] is False
-    assert "diagonal curvature only" in record["calibration"]["note"]
+    record = posteriors.provenance_of(post)
+    assert record.engine.name == "map" and record.calibration.adjusted is False
+    assert record.calibration.basis.code == "diagonal"
     assert post["posterior"]["J"].dims == ("chain", "draw", "bond", "state_i", "state_j")
     J = post["posterior"]["J"].values
     np.testing.assert_allclose(J.sum(-1), 0, atol=1e-6)
-    assert np.all(np.isfinite(J)) and record["optimum"]["converged"]
+    assert np.all(np.isfinite(J)) and record.optimum.converged
     if engine == "auto":
-        assert any("engine map" in reason for reason in record["reasons"])
+        assert any("engine map" in reason for reason in record.reasons)
 
 
 @pytest.mark.parametrize("engine", ["mle", "laplace", "nuts"])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import jax
 import numpy as np
 import pytest
@@ -68,12 +66,12 @@ def test_every_engine_takes_every_likelihood(engine, likelihood):
     assert np.all(theta.std(0) < 10 / np.sqrt(4000))
     assert post["point"]["J"].dims == ("bond",) and post["point"]["h"].dims == ("site",)
     assert np.all(np.abs(post["point"]["J"] - J) < 0.3)
-    record = posteriors.record_of(post)
-    assert record["engine"]["name"] == engine and record["engine"]["draws"] == settings.draws
-    assert record["likelihood"] == {"screening": "rise"}.get(likelihood, likelihood)
-    assert record["composite"] is LIKELIHOODS[likelihood]
-    assert record["calibration"]["adjusted"] is LIKELIHOODS[likelihood] or engine == "gibbs"
-    assert record["seed"] == 3 and record["n_params"] == 10 and record["microstates"] == 4000
+    record = posteriors.provenance_of(post)
+    assert record.engine.name == engine and record.engine.settings["draws"] == settings.draws
+    assert record.likelihood == {"screening": "rise"}.get(likelihood, likelihood)
+    assert record.composite is LIKELIHOODS[likelihood]
+    assert record.calibration.adjusted is LIKELIHOODS[likelihood] or engine == "gibbs"
+    assert record.seed == 3 and record.n_params == 10 and record.microstates == 4000
     assert ("sample_stats" in post) == (engine == "nuts")
     if engine == "nuts":
         stats = post["sample_stats"]
@@ -166,9 +164,9 @@ def test_auto_chooses_and_says_why(data, model, likelihood, engine):
 
 
 def test_the_choice_and_its_cost_are_recorded():
-    record = posteriors.record_of(learn(DATA, Couplings(None), engine="mle"))
-    assert record["likelihood"] == "exact" and record["reasons"] and record["estimated_seconds"] > 0 and record["seconds"] > 0
-    assert "enumeration" in record["reasons"][-1] and "affordable" in record["reasons"][-1]
+    record = posteriors.provenance_of(learn(DATA, Couplings(None), engine="mle"))
+    assert record.likelihood == "exact" and record.reasons and record.estimated_seconds > 0 and record.seconds > 0
+    assert "enumeration" in record.reasons[-1] and "affordable" in record.reasons[-1]
 
 
 def test_names_and_settings_of_engines():
@@ -270,9 +268,9 @@ def test_what_cannot_be_done_is_refused_by_name(mistake, message):
 )
 def test_a_proper_prior_bears_a_frozen_site(engine):
     post = learn(microstates(FROZEN, beta=BETA), Couplings(None, prior=Normal(1.0), field_prior=Normal(1.0)), engine=engine)
-    record = posteriors.record_of(post)
-    assert record["frozen_sites"] == [2] and record["optimum"]["finite"] is False
-    share = np.array(record["prior_share"])
+    record = posteriors.provenance_of(post)
+    assert record.frozen_sites == (2,) and record.optimum.finite is False
+    share = np.array(record.prior_share)
     # Site 2 is always up: its field is unknown, and its couplings cannot be told from the fields of the others.
     assert share.shape == (10,) and share[8] > 0.1 and share[[1, 3, 5]].min() > 0.1
     assert share[[0, 2, 4]].max() < 0.05, "couplings between the others are known from the data"
@@ -280,15 +278,15 @@ def test_a_proper_prior_bears_a_frozen_site(engine):
 
 
 def test_auto_falls_back_where_nuts_could_not_be_calibrated():
-    record = posteriors.record_of(learn(SLOW, Couplings(None), "pseudo"))
-    assert record["engine"]["name"] == "laplace"
-    assert "engine laplace instead of nuts: too few independent batches" in record["reasons"][-1]
+    record = posteriors.provenance_of(learn(SLOW, Couplings(None), "pseudo"))
+    assert record.engine.name == "laplace"
+    assert "engine laplace instead of nuts: too few independent batches" in record.reasons[-1]
 
 
 @pytest.mark.parametrize("engine", ["map", "laplace"])
 def test_separable_data_with_a_proper_prior(engine):
     post = learn(microstates(AGREE), Couplings([[0, 1], [2, 3]], prior=Normal(1.0)), engine=engine)
-    assert posteriors.record_of(post)["optimum"]["finite"] is False
+    assert posteriors.provenance_of(post).optimum.finite is False
     assert 1 < post["point"]["J"].values[0] < 4
 
 
@@ -392,17 +390,17 @@ def test_histograms_give_the_posterior_of_the_rows(likelihood):
     np.testing.assert_allclose(posts[0]["point"]["J"], posts[1]["point"]["J"], atol=1e-6)
     widths = [draws_of(post).std(0) for post in posts]
     np.testing.assert_allclose(widths[0], widths[1], rtol=0.08)
-    assert posteriors.record_of(posts[1])["microstates"] == 4000
+    assert posteriors.provenance_of(posts[1]).microstates == 4000
 
 
 def test_an_uncalibrated_pseudo_posterior_is_narrower_and_says_so():
     model = Couplings(None)
     plain, calibrated = (learn(DATA, model, "pseudo", "laplace", calibrate=flag) for flag in (False, True))
-    assert posteriors.record_of(plain)["calibration"]["note"] == "not calibrated (calibrate=False)"
-    assert posteriors.record_of(plain)["calibration"]["adjusted"] is False
+    assert posteriors.provenance_of(plain).calibration.basis.code == "off"
+    assert posteriors.provenance_of(plain).calibration.adjusted is False
     ratio = draws_of(plain).std(0) / draws_of(calibrated).std(0)
     assert np.all(ratio[:6] < 0.9)
-    assert posteriors.record_of(calibrated)["calibration"]["width_ratio"] > 1.1
+    assert posteriors.provenance_of(calibrated).calibration.width_ratio > 1.1
 
 
 @pytest.mark.parametrize("engine", [LaplaceApproximation(), pytest.param(NUTS(draws=300, chains=2, warmup=300), marks=pytest.mark.slow)])
@@ -446,12 +444,12 @@ def test_data_are_not_changed():
 
 def test_the_record_is_json_and_names_the_origin():
     data = DATA.assign_attrs(sampler="heat_bath", seed=4, sweeps_per_draw=2.0)
-    record = json.loads(learn(data, Couplings(None), engine="mle").attrs["record"])
-    assert record["source"] == [{"source_space": "spins", "sampler": "heat_bath", "seed": 4, "sweeps_per_draw": 2.0}]
-    assert record["identifiability"]["unidentified"] == []
+    record = posteriors.provenance_of(learn(data, Couplings(None), engine="mle"))
+    assert record.source == ({"source_space": "spins", "sampler": "heat_bath", "seed": 4, "sweeps_per_draw": 2.0},)
+    assert record.identifiability.unidentified == ()
     double = microstates(np.random.default_rng(0).choice([-1, 1], (500, 2)))
-    record = posteriors.record_of(learn(double, Couplings(lattice.hypercubic(2)), engine="laplace"))
-    assert len(record["identifiability"]["unidentified"]) == 1 and record["identifiability"]["unidentified"][0].startswith("J")
+    record = posteriors.provenance_of(learn(double, Couplings(lattice.hypercubic(2)), engine="laplace"))
+    assert len(record.identifiability.unidentified) == 1 and record.identifiability.unidentified[0].startswith("J")
 
 
 # ------------------------------------------------------------------------------------------ order of convergence

@@ -80,7 +80,7 @@ def four_spin():
 
 def test_the_network_is_switched_on_where_four_spins_interact(four_spin):
     system, post = four_spin
-    assert posteriors.record_of(post)["engine"]["decay"] is not None
+    assert posteriors.provenance_of(post).engine.settings["decay"] is not None
     random_states = SPINS.values[np.random.default_rng(0).integers(2, size=(500, 4, 4))]
     true = system.energy(random_states)
     learned = local_interaction.point(post).energy(random_states)
@@ -102,7 +102,7 @@ def test_members_scatter_about_the_truth(four_spin):
 def test_pairs_are_recognised_and_their_errors_cover():
     ising = hl.systems.Ising((4, 4))
     post = hl.infer.learn(microstates_of(ising, 0.3, 4000, 2), MODEL, seed=1)
-    assert posteriors.record_of(post)["engine"]["decay"] is None
+    assert posteriors.provenance_of(post).engine.settings["decay"] is None
     strength = post["posterior"]["strength"]
     names = list(strength["term"].values)
     truth = [-1.0 if name in ("pair[0,1]", "pair[1,0]") else 0.0 for name in names]
@@ -177,11 +177,11 @@ def test_repeated_draws_do_not_sharpen_the_ensemble():
     for times in (16, 64):
         data = hl.microstates(np.repeat(states, times, axis=1), beta=0.3, dims=("chain", "draw", "x", "y"))
         post = hl.infer.learn(data, hl.models.LocalInteraction(window=2, members=16, decay=None), seed=0)
-        record = posteriors.record_of(post)
-        assert any("one draw in" in reason for reason in record["reasons"])
-        assert record["microstates"] == 800 * times
-        assert record["calibration"]["ess"] == pytest.approx(800, rel=0.5)
-        assert record["calibration"]["tau"] == pytest.approx(times, rel=0.5)
+        record = posteriors.provenance_of(post)
+        assert any("one draw in" in reason for reason in record.reasons)
+        assert record.microstates == 800 * times
+        assert record.calibration.ess == pytest.approx(800, rel=0.5)
+        assert record.calibration.tau == pytest.approx(times, rel=0.5)
         spread.append(float(post["posterior"]["strength"].std("draw").sel(term="pair[0,1]").item()))
     assert spread[0] == pytest.approx(spread[1], rel=0.5)
 

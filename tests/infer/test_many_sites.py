@@ -31,7 +31,7 @@ def test_a_chain_of_a_thousand_sites_is_learned_exactly():
     """One coupling: the exact posterior mode is artanh of the mean neighbour product, in closed form."""
     data = spins(64, 1030)
     post = hl.learn(data, hl.models.Couplings(chain(1030), tie="uniform", fields=None), engine="map", seed=0)
-    assert posteriors.record_of(post)["likelihood"] == "exact"
+    assert posteriors.provenance_of(post).likelihood == "exact"
     states = data["state"].values[0].astype(float)
     assert float(post["point"]["J"][0]) == pytest.approx(np.arctanh((states[:, 1:] * states[:, :-1]).mean()), rel=1e-3, abs=1e-5)
 

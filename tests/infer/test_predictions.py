@@ -13,6 +13,7 @@ from hamlearn.infer import families, posteriors
 from hamlearn.infer.predictions import magnetic
 from hamlearn.infer.predictions.intervals import band, fewest
 from hamlearn.infer.predictions.thermodynamics import estimate
+from hamlearn.infer.provenance import Noted
 from statistics_budget import spend, z_limit
 
 # -- the interval rule ---------------------------------------------------------------------------------------------------
@@ -159,7 +160,7 @@ def test_predictions_carry_the_verdict(glass):
     assert hl.predict(glass, 0.5, observables=["energy"]).attrs["verdict"] == hl.verdict(glass).level
     bad = glass.copy()
     bad.attrs = dict(glass.attrs)
-    posteriors.with_record(bad, findings=[{"severity": "serious", "topic": "fit", "what": "planted", "advice": ""}])
+    posteriors.with_provenance(bad, findings=(Noted("told", "serious", "fit", what="planted"),))
     found, level = hl.predict(bad, 0.5, observables=["energy"]), hl.verdict(bad).level
     assert found.attrs["verdict"] == level == "do not believe"
     assert "not to be believed" in found.attrs["warning"]

@@ -119,7 +119,7 @@ def test_bands_of_an_ensemble_hold_what_enumeration_says(tmp_path):
 
 def test_the_error_of_the_entropy_holds_what_networks_share():
     found, p = hl.estimate(ensemble(), n=4000), np.exp(truth())
-    seen = posteriors.record_of(ensemble())["training"]["observed"]
+    seen = posteriors.provenance_of(ensemble()).training["observed"]
     assert np.all(found["entropy_error"] > seen["entropy_data_error"]) and np.all(found["entropy_error"] > found["entropy_sampling_error"])
     assert np.all(np.abs(found["entropy"] + p @ np.log(p)) < 3 * found["entropy_error"])
 
@@ -128,15 +128,15 @@ def test_the_verdict_reads_what_was_compared():
     post = ensemble().copy(deep=True)
     told = str(hl.verdict(post))
     assert "t intervals over 4 networks" in told and "ln q of held-out microstates is that of the networks' own draws" in told
-    record = posteriors.record_of(post)
+    record = posteriors.provenance_of(post)
     for change, words in (
         ({"mean_z": -3.1}, "mean of ln q over held-out"),
         ({"rival_z": 2.7, "rival_gain": 0.02}, "a fit of pair products"),
     ):
-        training = record["training"] | {"observed": record["training"]["observed"] | change}
-        worse = hl.verdict(posteriors.with_record(post, training=training))
+        training = record.training | {"observed": record.training["observed"] | change}
+        worse = hl.verdict(posteriors.with_provenance(post, training=training))
         assert worse.level != "believe" and any(words in one.what and one.severity == "caution" for one in worse.reasons)
-    posteriors.with_record(post, training=record["training"] | {"observed": record["training"]["observed"] | {"mean_z": None}})
+    posteriors.with_provenance(post, training=record.training | {"observed": record.training["observed"] | {"mean_z": None}})
     assert "too few to compare" in str(hl.verdict(post))
 
 

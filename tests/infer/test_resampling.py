@@ -65,7 +65,7 @@ def test_bands_of_an_ensemble_widen_where_draws_repeat():
         data.attrs["tau_int"] = float(repeats)
         settings = hl.infer.Training(epochs=max(1, 60 // repeats), patience=100, batch=50, threads=1)
         post = hl.infer.learn(data, hl.models.Autoregressive(hidden=8, members=8), engine=settings, seed=0)
-        assert posteriors.record_of(post)["training"]["resampled"]
+        assert posteriors.provenance_of(post).training["resampled"]
         log_p = hl.log_prob(post, every).values
         return np.sqrt(((log_p - log_p.mean(0)) ** 2).mean())
 

@@ -111,7 +111,7 @@ def test_memory_is_bounded(tmp_path, monkeypatch):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    told = posteriors.record_of(post)["training"]
+    told = posteriors.provenance_of(post).training
     # A row of 16 bytes, its temperature, and its place in the order; the buffer is half of the memory.
     assert told["streamed"]["buffer"] * (16 + 8 + 8) <= memory / 2 and told["heldout"] == 40_000
     # Python's own objects (the file's index, xarray's wrappers, the posterior) come on top, whatever the data.
@@ -122,7 +122,7 @@ def test_the_likelihood_is_that_of_training_in_memory(simulated, path):
     common = {"epochs": 4, "batch": 200, "learning_rate": 8e-3}
     whole = hl.infer.learn(simulated, SMALL, engine=Training(**common), seed=1)
     post = hl.infer.learn(open_microstates(path), SMALL, engine=Training(memory=64_000, **common), seed=1)
-    told, reference = (posteriors.record_of(one)["training"] for one in (post, whole))
+    told, reference = (posteriors.provenance_of(one).training for one in (post, whole))
     assert reference["streamed"] is None and told["streamed"]["memory"] == 64_000
     assert told["heldout"] == reference["heldout"] == 2000
     # The same held-out microstates; other orders of minibatches scatter by about 0.0003 nats per site.
@@ -139,8 +139,8 @@ def test_a_file_that_fits_is_trained_on_as_if_it_had_been_loaded(simulated, path
 
 def test_the_front_door_takes_a_path(path, tmp_path):
     post = hl.learn(str(path), SMALL, engine=Training(epochs=2, batch=300, memory=100_000), seed=1)
-    assert posteriors.record_of(post)["training"]["streamed"]["memory"] == 100_000
-    assert posteriors.record_of(post)["check"]["decision"] in ("agrees", "differs", "undecided")
+    assert posteriors.provenance_of(post).training["streamed"]["memory"] == 100_000
+    assert posteriors.provenance_of(post).check.decision in ("agrees", "differs", "undecided")
     kept = excerpt(open_microstates(path), 100_000)
     assert not on_disk(kept[0]) and kept[0]["state"].nbytes <= 100_000 / 32
     pair = hl.systems.Ising((2, 2))
@@ -177,7 +177,7 @@ def test_temperatures_and_reals_are_streamed_too(tmp_path):
         open_microstates(tmp_path / "two.nc"), model, engine=Training(epochs=10, batch=50, learning_rate=0.01, memory=20_000)
     )
     cold, hot = (float(hl.log_prob(post, np.ones((1, 4, 4)), beta=beta)[0, 0]) for beta in (0.4, 0.2))
-    assert posteriors.record_of(post)["training"]["streamed"] and cold > hot
+    assert posteriors.provenance_of(post).training["streamed"] and cold > hot
     fields = 5 + 2 * np.random.default_rng(0).normal(size=(3000, 3))
     storage.write_dataset(hl.microstates(fields, "reals", 1.0), tmp_path / "fields.nc")
     post = hl.infer.learn(

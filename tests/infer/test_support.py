@@ -18,7 +18,7 @@ WELL = Path(16, DoubleWell(4.0, 2.8))
 
 
 def facts_of(post):
-    return posteriors.record_of(post)["extrapolation"]
+    return posteriors.provenance_of(post).extrapolation
 
 
 def test_shares_are_counted():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -73,7 +72,7 @@ def test_a_step_of_training_stays_on_its_device(name):
 
 def test_the_device_is_chosen_said_and_refused(monkeypatch):
     post = hl.infer.learn(ising_data(), SMALL, engine=Training(epochs=1, device="cpu"))
-    told = posteriors.record_of(post)["training"]
+    told = posteriors.provenance_of(post).training
     assert told["device"] == "cpu" and told["precision"] == "float32" and told["processes"] == 1
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert torch_devices.choose("auto").type == "cpu"
@@ -92,9 +91,9 @@ def test_bfloat16_reaches_the_same_likelihood_and_stays_normalised(network):
     data, model = ising_data(1500), hl.models.Autoregressive(network, hidden=16)
     common = {"epochs": 4, "batch": 100, "learning_rate": 8e-3}
     posts = [hl.infer.learn(data, model, engine=Training(precision=name, **common), seed=2) for name in ("float32", "bfloat16")]
-    nats = [posteriors.record_of(post)["training"]["heldout_nats_per_site"][0] for post in posts]
+    nats = [posteriors.provenance_of(post).training["heldout_nats_per_site"][0] for post in posts]
     assert abs(nats[0] - nats[1]) < 1e-2
-    assert posteriors.record_of(posts[1])["training"]["precision"] == "bfloat16"
+    assert posteriors.provenance_of(posts[1]).training["precision"] == "bfloat16"
     weights = [post["weights"].to_dataset() for post in posts]
     assert not weights[0].identical(weights[1]) and all(value.dtype == np.float32 for value in weights[1].values())
     log_q = hl.log_prob(posts[1], every_state()).values
@@ -145,7 +144,7 @@ def test_two_processes_train_what_one_does(tmp_path):
         assert first["training"].to_dataset().identical(second["training"].to_dataset())
         for name, value in one["weights"].to_dataset().items():
             np.testing.assert_allclose(first["weights"][name], value, atol=1e-5)
-        assert posteriors.record_of(first)["training"]["processes"] == 2
+        assert posteriors.provenance_of(first).training["processes"] == 2
     assert sorted(path.name for path in tmp_path.glob("*.npz")) == ["alone0.npz", "alone1.npz", "two0.npz", "two1.npz"]
 
 
@@ -242,7 +241,7 @@ def test_a_diverged_approximation_keeps_the_last_good_weights_and_says_so(monkey
         patch.setattr(torch_variational, "host_weights", lambda density: good.append(original(density)) or good[-1])
         settings = Variational(steps=200, batch=20, checkpoint=tmp_path / "run.npz")
         post = hl.approximate(ISING, BETA, SMALL, engine=settings, seed=3)
-    assert posteriors.record_of(post)["training"]["stopped"] == ["diverged"] and posteriors.record_of(post)["training"]["epochs"] == [50]
+    assert posteriors.provenance_of(post).training["stopped"] == ["diverged"] and posteriors.provenance_of(post).training["epochs"] == [50]
     for name, value in good[-1].items():
         np.testing.assert_array_equal(post["weights"][name].values[0], value)
     found = hl.verdict(post)
@@ -292,7 +291,7 @@ def test_the_shared_part_of_test_and_training_data_is_said_and_an_identical_set_
         hl.infer.overlap(first, first.copy())
     post = hl.learn(first, SMALL, engine=Training(epochs=1), check=False)
     assert any("also occur in the training data" in found.what for found in hl.verdict(post).reasons)
-    assert json.loads(post.attrs["record"])["training"]["overlap"] > 0.5
+    assert posteriors.provenance_of(post).training["overlap"] > 0.5
 
 
 def test_settings_refuse_what_they_do_not_know():

@@ -109,9 +109,9 @@ def test_couplings_are_found(likelihood):
     sd = found.std(("chain", "draw")).values
     assert_within(found.mean(("chain", "draw")).values, J, sd, f"XY couplings by {likelihood}")
     assert 0.01 < sd.max() < 0.1
-    record = posteriors.record_of(post)
-    assert record["composite"]
-    assert record["calibration"]["adjusted"]
+    record = posteriors.provenance_of(post)
+    assert record.composite
+    assert record.calibration.adjusted
 
 
 @pytest.mark.parametrize("engine", ["mle", "map", pytest.param("nuts", marks=pytest.mark.slow)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 ADVICE = {
@@ -20,7 +21,7 @@ ADVICE = {
 LINEAR = 0.12  # factor of a label beyond which an estimate to first order is off by more than its error
 
 
-def sentence(found: dict[str, Any], first: bool) -> tuple[str, str]:
+def sentence(found: Mapping[str, Any], first: bool) -> tuple[str, str]:
     """What one failed test means, and what to do.
 
     Parameters

@@ -14,9 +14,9 @@ import xarray as xr
 from hamlearn import data as microstate_data
 from hamlearn.arguments import require_seed, shown
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import posteriors
 from hamlearn.infer.constrained import require_kept
 from hamlearn.infer.families import autoregressive
+from hamlearn.infer.provenance import Basis, Noted, new_provenance
 from hamlearn.infer.training import Variational, as_settings, recorded
 from hamlearn.models import Autoregressive, Flow
 from hamlearn.processes import verb
@@ -113,7 +113,7 @@ def approximate(
     own = microstate_data.build(
         np.stack(drawn), beta=at, space=space, lattice=lattices.hypercubic(shape), attrs={"sampler": model.kind, "independent": 1}
     )
-    record = posteriors.new_record(
+    provenance = new_provenance(
         likelihood="variational",
         composite=False,
         engine=recorded(replace(settings, checkpoint=None)),
@@ -121,7 +121,7 @@ def approximate(
         sets=[own],
         seed=seed,
         seconds=time.perf_counter() - started,
-        note="trained on a known action, not on data",
+        basis=Basis("action"),
         optimum={"converged": not diverged, "steps": sum(history.epoch for history in histories)},
         training={
             "ess_q": shares,
@@ -132,7 +132,7 @@ def approximate(
             "device": str(device),
             "checkpoint": ", ".join(str(one.at) for one in files) if diverged else "",
         },
-        findings=[_finding(index, history, files) for index, history in enumerate(histories) if history.diverged],
+        findings=tuple(_finding(index, history, files) for index, history in enumerate(histories) if history.diverged),
     )
     curves = xr.Dataset(
         {
@@ -142,7 +142,7 @@ def approximate(
         }
     )
     nats = [history.train[-1] for history in histories]
-    return autoregressive.assemble(weights, nats, curves, model=model, space=space, record=record, sets=[own])
+    return autoregressive.assemble(weights, nats, curves, model=model, space=space, provenance=provenance, sets=[own])
 
 
 def _described(system: System) -> str:
@@ -153,12 +153,7 @@ def _described(system: System) -> str:
         return repr(system)
 
 
-def _finding(index: int, history: Any, files: Sequence[Any]) -> dict[str, str]:
+def _finding(index: int, history: Any, files: Sequence[Any]) -> Noted:
     """What the verdict says of a training that diverged."""
-    kept = f" and in {files[index].at}" if files else ""
-    return {
-        "severity": "serious",
-        "topic": "convergence",
-        "what": f"variational training of network {index} diverged after step {history.epoch}: the weights of that step are kept{kept}",
-        "advice": "Approximate again with a lower hl.infer.Variational(learning_rate=...).",
-    }
+    numbers = {"network": index, "step": history.epoch, "checkpoint": str(files[index].at) if files else ""}
+    return Noted("variational training diverged", "serious", "convergence", numbers)

@@ -148,7 +148,7 @@ def _whole_error(post: xr.DataTree, entropy: np.ndarray, sampling: np.ndarray) -
     In squares: their own draws, the spread between networks, and what all share, which is how far they lie from what the observed
     microstates say, give or take the sampling of these.
     """
-    seen = (posteriors.record_of(post).get("training") or {}).get("observed")
+    seen = (posteriors.provenance_of(post).training or {}).get("observed")
     if seen is None:
         return sampling
     spread = entropy.var(ddof=1) if len(entropy) > 1 else 0.0

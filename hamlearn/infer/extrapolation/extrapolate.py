@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from hamlearn.infer import families, posteriors
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.extrapolation.support import SHOWN, longest_links
 from hamlearn.infer.families import actions
+from hamlearn.infer.provenance import EngineUsed, Noted, Provenance
 from hamlearn.infer.settings import LaplaceApproximation
 from hamlearn.models import Normal
 from hamlearn.processes import verb
@@ -145,13 +146,11 @@ def _parametric(posts: list[xr.DataTree], beta: float, fixed: str, seed: int) ->
         theta = point + np.random.default_rng(seed).multivariate_normal(np.zeros(len(point)), covariance, (engine.chains, engine.draws))
     facts = _parametric_facts(posts, bound, theta, point, beta)
     facts |= {"fixed": fixed, "from_beta": _betas(posts), "agreement": None if np.isnan(agreement) else agreement}
-    record = merged_record(posts, facts, seed)
+    provenance = merged_provenance(posts, facts, seed)
     if facts["agreement"] is not None and agreement < 1e-3:
-        what = f"coefficients learned at the single temperatures disagree (p = {agreement:.2g})"
-        advice = "The action lacks a term, or a declared temperature is wrong: compare the posteriors."
-        record["findings"].append(
-            {"severity": "serious" if agreement < 1e-6 else "caution", "topic": "fit", "what": what, "advice": advice}
-        )
+        severity = "serious" if agreement < 1e-6 else "caution"
+        found = Noted("temperatures disagree", severity, "fit", {"p": float(agreement), "pooled": True})
+        provenance = replace(provenance, findings=(*provenance.findings, found))
     observed = xr.concat([post["observed_data"].to_dataset() for post in posts], "temperature", join="override")
     observed = observed.assign_coords(temperature=np.arange(observed.sizes["temperature"]))
     groups = {
@@ -161,7 +160,7 @@ def _parametric(posts: list[xr.DataTree], beta: float, fixed: str, seed: int) ->
         "point": actions.variables(bound, point, ()),
         "observed_data": observed,
     }
-    return _tree(groups, posts, model.to_dict(), record, beta, shape)
+    return _tree(groups, posts, model.to_dict(), provenance, beta, shape)
 
 
 def _geometry(posts: list[xr.DataTree], beta: float, fixed: str) -> tuple[Any, tuple[int, ...]]:
@@ -313,8 +312,8 @@ def _couplings(posts: list[xr.DataTree], beta: float, seed: int) -> xr.DataTree:
     ess, variance = _classical_ess(bound, theta, beta, seed)
     facts = {"fixed": "sites", "from_beta": _betas(posts), "agreement": None if np.isnan(agreement) else agreement}
     facts |= {"amplification": factor, "error_variance": variance, "predicted_ess": ess, "unseen_share": None}
-    record = merged_record(posts, {**facts, "how": "simulation of the mean Hamiltonian at the new temperature"}, seed)
-    return _tree(groups, posts, json.loads(first.attrs["model"]), record, beta, posteriors.site_shape(first))
+    provenance = merged_provenance(posts, {**facts, "how": "simulation of the mean Hamiltonian at the new temperature"}, seed)
+    return _tree(groups, posts, json.loads(first.attrs["model"]), provenance, beta, posteriors.site_shape(first))
 
 
 def _relabelled(posts: list[xr.DataTree], beta: float, seed: int) -> xr.DataTree:
@@ -335,11 +334,10 @@ def _relabelled(posts: list[xr.DataTree], beta: float, seed: int) -> xr.DataTree
         "unseen_share": None,
         "how": "simulation of a member at the new temperature",
     }
-    record = merged_record(posts, facts, seed)
-    record["findings"] = [*record.get("findings", []), *findings(facts, beta)]
+    provenance = merged_provenance(posts, facts, seed)
     copy = post.copy()
-    copy.attrs = {**post.attrs, "beta": json.dumps([beta]), "record": json.dumps(record)}
-    return copy
+    copy.attrs = {**post.attrs, "beta": json.dumps([beta])}
+    return posteriors.recorded(copy, replace(provenance, findings=(*provenance.findings, *findings(facts, beta))))
 
 
 def _spread_ess(mean: Any, members: Sequence[Any], beta: float, seed: int) -> tuple[float, float]:
@@ -362,61 +360,46 @@ def _betas(posts: Sequence[xr.DataTree]) -> list[float]:
     return sorted({float(one) for post in posts for one in posteriors.observed_betas(post)})
 
 
-def findings(facts: dict[str, Any], beta: float) -> list[dict[str, str]]:
+def findings(facts: Mapping[str, Any], beta: float) -> tuple[Noted, ...]:
     """What the verdict has to say about an extrapolation."""
-    old, ess, amplification = facts["from_beta"], facts["predicted_ess"], facts["amplification"]
-    inside = min(old) <= beta <= max(old)
-    place = "between" if inside and len(old) > 1 else "at" if inside else "outside"
-    what = f"beta = {beta:g} lies {place} the observed {', '.join(f'{one:g}' for one in old)}; "
-    what += f"the variance of the action's error is multiplied by {amplification:.3g}"
-    if facts.get("weights"):
-        what += f" (weights {', '.join(f'{one:.3g}' for one in facts['weights'])})"
-    advice = "Check by simulation: reweight between the extrapolated and a simulated action (hl.infer.compare_actions), or observe nearer."
-    if ess is None:
-        what += "; the predicted effective share of draws is not known (one network has no spread)"
-    else:
-        what += f", the predicted effective share of draws is {ess:.2g}"
-    unseen, networks = facts.get("unseen_share") or 0.0, bool(facts.get("networks"))
-    if networks and facts.get("unseen_by_source"):
-        shares = ", ".join(f"{share:.0%} (beta = {one:g})" for share, one in zip(facts["unseen_by_source"], old, strict=True))
-        what += f"; of the states there, this share leaves what nearly all ({SHOWN:.0%}) of those observed show: {shares}"
-        if unseen > UNSEEN:
-            what += ", and there a network rests on nothing"
-    elif unseen > UNSEEN:
-        what += f"; {unseen:.0%} of the paths there contain a link longer than any observed, so it rests on the form of the action"
+    ess, unseen, networks = facts["predicted_ess"], facts.get("unseen_share") or 0.0, bool(facts.get("networks"))
     if (ess is not None and ess < DOUBTFUL) or (networks and unseen > MOSTLY):
-        return [{"severity": "serious", "topic": "extrapolation", "what": f"do not trust the extrapolation: {what}", "advice": advice}]
-    doubt = ess is None or ess < TRUSTED or unseen > UNSEEN
-    return [{"severity": "caution" if doubt else "note", "topic": "extrapolation", "what": what, "advice": advice if doubt else ""}]
+        severity = "serious"
+    else:
+        severity = "caution" if ess is None or ess < TRUSTED or unseen > UNSEEN else "note"
+    kept = ("from_beta", "predicted_ess", "amplification", "weights", "unseen_by_source")
+    numbers = {name: facts.get(name) for name in kept} | {"beta": beta, "unseen_share": unseen, "networks": networks}
+    return (Noted("extrapolated", severity, "extrapolation", {**numbers, "severity": severity, "shown": SHOWN, "unseen": UNSEEN}),)
 
 
-def merged_record(posts: list[xr.DataTree], facts: dict[str, Any], seed: int) -> dict[str, Any]:
-    """The record of the first posterior, with what all of them and the extrapolation add."""
-    records = [posteriors.record_of(post) for post in posts]
-    record = dict(records[0])
-    record["microstates"] = float(sum(one["microstates"] for one in records))
-    record["source"] = [source for one in records for source in one["source"]]
-    record["seed"] = seed
-    # Widths, engines and reasons are those at the observed temperatures, not at the new one.
-    record["reasons"] = [
-        f"at beta = {', '.join(f'{beta:g}' for beta in posteriors.trained_betas(post))}: {reason}"
-        for post, one in zip(posts, records, strict=True)
-        for reason in one.get("reasons", [])
-    ]
-    if all("training" in one for one in records):
-        record["training"] = _joined_training([one["training"] for one in records])
+def merged_provenance(posts: list[xr.DataTree], facts: dict[str, Any], seed: int) -> Provenance:
+    """The provenance of the first posterior, with what all of them and the extrapolation add."""
+    every = [posteriors.provenance_of(post) for post in posts]
+    first, changes = every[0], dict[str, Any]()
+    if all(one.training is not None for one in every):
+        changes["training"] = _joined_training([dict(one.training or {}) for one in every])
     if len(posts) > 1:
-        engine = LaplaceApproximation()
-        record["engine"] = {"name": engine.name, **asdict(engine)}
-        record["prior_share"] = []
-    worst = min(records, key=lambda one: one["calibration"]["ess"] if one["calibration"]["ess"] is not None else np.inf)
-    record["calibration"] = {**worst["calibration"], "ess": float(sum(one["calibration"]["ess"] for one in records))}
-    checks = [one["check"] for one in records if "check" in one]
+        changes |= {"engine": EngineUsed.of(LaplaceApproximation()), "prior_share": ()}
+    worst = min(every, key=lambda one: one.worth)
+    checks = [one.check for one in every if one.check is not None]
     if checks:
-        record["check"] = min(checks, key=lambda one: one.get("overall_p", -1.0))
-    record.pop("convergence", None)
-    record["extrapolation"] = facts
-    return record
+        changes["check"] = min(checks, key=lambda one: -1.0 if one.overall_p is None else one.overall_p)
+    return replace(
+        first,
+        microstates=sum(one.microstates for one in every),
+        source=tuple(source for one in every for source in one.source),
+        seed=seed,
+        # Widths, engines and reasons are those at the observed temperatures, not at the new one.
+        reasons=tuple(
+            f"at beta = {', '.join(f'{beta:g}' for beta in posteriors.trained_betas(post))}: {reason}"
+            for post, one in zip(posts, every, strict=True)
+            for reason in one.reasons
+        ),
+        calibration=replace(worst.calibration, ess=sum(one.worth for one in every)),
+        convergence=None,
+        extrapolation=facts,
+        **changes,
+    )
 
 
 def _joined_training(records: list[dict[str, Any]]) -> dict[str, Any]:
@@ -429,11 +412,11 @@ def _tree(
     groups: dict[str, xr.Dataset],
     posts: list[xr.DataTree],
     model: dict[str, Any],
-    record: dict[str, Any],
+    provenance: Provenance,
     beta: float,
     shape: tuple[int, ...],
 ) -> xr.DataTree:
-    record["findings"] = [*record.get("findings", []), *findings(record["extrapolation"], beta)]
+    added = findings(provenance.extrapolation or {}, beta)
     joined = xr.DataTree.from_dict(groups)
     marks = "".join(str(post.attrs["fingerprint"]) for post in posts)
     joined.attrs = {
@@ -442,9 +425,8 @@ def _tree(
         "beta": json.dumps([beta]),
         "site_shape": json.dumps(list(shape)),
         "fingerprint": hashlib.sha3_256(marks.encode()).hexdigest() if len(posts) > 1 else posts[0].attrs["fingerprint"],
-        "record": json.dumps(record),
     }
-    return joined
+    return posteriors.recorded(joined, replace(provenance, findings=(*provenance.findings, *added)))
 
 
-__all__ = ["extrapolate", "findings", "identity_weights", "merged_record", "pooled"]
+__all__ = ["extrapolate", "findings", "identity_weights", "merged_provenance", "pooled"]

@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -22,6 +22,7 @@ from hamlearn.infer.likelihoods.ring import RingLikelihood
 from hamlearn.infer.likelihoods.score import ScoreMatching
 from hamlearn.infer.likelihoods.sites import SiteConditionals
 from hamlearn.infer.observations import Observations
+from hamlearn.infer.provenance import Basis, Noted, Provenance, new_provenance
 from hamlearn.infer.settings import NUTS, Engine, Gibbs, LaplaceApproximation, as_engine, require_memory
 from hamlearn.models import Normal
 from hamlearn.models.actions import BoundAction, PolynomialAction, Scales, percent
@@ -71,8 +72,8 @@ def learn(
         theta = _normal_draws(mean, root, fit.calibration.degrees, settings, seed)
     for reason in reasons:
         logger.info("  %s", reason)
-    record = _record(fit, bound, sets, theta, settings, name, reasons, excess, seed, time.perf_counter() - started)
-    return build(bound, theta, mean, record=record, sets=sets, stats=stats, observed=_observed(bound, parts, scales))
+    provenance = _provenance(fit, bound, sets, theta, settings, name, reasons, excess, seed, time.perf_counter() - started)
+    return build(bound, theta, mean, provenance=provenance, sets=sets, stats=stats, observed=_observed(bound, parts, scales))
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,9 +173,10 @@ def score_matching(bound: BoundAction, parts: list[Observations], scales: list[S
         ess=sum(score.ess for score in scores),
         chains_disagree=any(score.chains_disagree for score in scores),
     )
-    note = f"{fits[0].calibration.note}; {len(fits)} temperatures pooled by inverse covariance"
+    first = fits[0].calibration.basis
+    basis = replace(first, numbers={**first.numbers, "temperatures": len(fits)})
     adjusted = fits[0].calibration.adjusted
-    calibration = Calibration(np.linalg.inv(covariance), root, min(fit.calibration.degrees for fit in fits), adjusted, note, joint)
+    calibration = Calibration(np.linalg.inv(covariance), root, min(fit.calibration.degrees for fit in fits), adjusted, basis, joint)
     return Fit(theta, calibration, None, sum(fit.value for fit in fits), 1, p_value)
 
 
@@ -205,7 +207,7 @@ def _match(bound: BoundAction, part: Observations, scale: Scales, *, wanted: boo
             "inverted, which pooling temperatures and priors need. Run longer, or use fewer powers."
         )
     if not wanted:
-        calibration = replace(calibration, adjusted=False, note="draws taken as independent (calibrate=False)")
+        calibration = replace(calibration, adjusted=False, basis=Basis("off", {"composite": True}))
     return Fit(theta, calibration, likelihood, likelihood.value_and_gradient(theta)[0], 1, float("nan"))
 
 
@@ -326,7 +328,7 @@ def _nuts(
     return samples.theta, samples.stats
 
 
-def _record(
+def _provenance(
     fit: Fit,
     bound: BoundAction,
     sets: list[xr.Dataset],
@@ -337,39 +339,27 @@ def _record(
     excess: np.ndarray,
     seed: int,
     seconds: float,
-) -> dict[str, Any]:
+) -> Provenance:
     calibration, score = fit.calibration, fit.calibration.score
     runaway = float(1 - bound.confining(theta).mean())
     findings = []
     if runaway > 0:
-        findings.append(
-            {
-                "severity": "serious" if runaway > RUNAWAY_SHARE else "caution",
-                "topic": "stability",
-                "what": f"{percent(runaway)} of the posterior {bound.fault}",
-                "advice": "Such draws are never simulated; collect more data, or lower the largest power.",
-            }
-        )
+        severity = "serious" if runaway > RUNAWAY_SHARE else "caution"
+        findings.append(Noted("unbounded", severity, "stability", {"share": runaway, "fault": bound.fault}))
     if np.isfinite(fit.spread) and fit.spread < 1e-3:
-        findings.append(
-            {
-                "severity": "serious" if fit.spread < 1e-6 else "caution",
-                "topic": "fit",
-                "what": f"coefficients learned at single temperatures disagree (p = {fit.spread:.2g})",
-                "advice": "The action lacks a term, or a declared temperature or spacing is wrong: learn each temperature by itself.",
-            }
-        )
+        severity = "serious" if fit.spread < 1e-6 else "caution"
+        findings.append(Noted("temperatures disagree", severity, "fit", {"p": fit.spread, "pooled": False}))
     prior = bound.model.prior
     spread = theta.reshape(-1, bound.n_params).std(0)
     share = (spread / prior.scale) ** 2 if isinstance(prior, Normal) and engine.name != "mle" else np.zeros(0)
-    facts: dict[str, Any] = {"adjusted": calibration.adjusted, "note": calibration.note}
+    facts: dict[str, Any] = {"adjusted": calibration.adjusted, "basis": calibration.basis}
     if score is not None:
         facts |= {"ess": score.ess, "tau": score.tau}
     extra = {"kind": score.kind, "batches": int(score.batches), "chains_disagree": score.chains_disagree} if score is not None else {}
-    return posteriors.new_record(
+    return new_provenance(
         likelihood=name,
         composite=name != "exact",
-        engine={"name": engine.name, **asdict(engine)},
+        engine=engine,
         n_params=bound.n_params,
         sets=sets,
         seed=seed,
@@ -379,11 +369,11 @@ def _record(
         **facts,
         optimum={"steps": fit.steps, "value": fit.value},
         calibration=extra,
-        prior_share=share.tolist(),
+        prior_share=tuple(share.tolist()),
         excess_variance=excess.tolist(),
         nonconfining=runaway,
         agreement=None if np.isnan(fit.spread) else fit.spread,
-        findings=findings,
+        findings=tuple(findings),
     )
 
 
@@ -432,7 +422,7 @@ def build(
     theta: np.ndarray,
     point: np.ndarray,
     *,
-    record: dict[str, Any],
+    provenance: Provenance,
     sets: list[xr.Dataset],
     observed: xr.Dataset,
     stats: dict[str, np.ndarray] | None = None,
@@ -443,7 +433,7 @@ def build(
     groups = {"posterior": posterior, "point": variables(bound, point, ()), "observed_data": observed}
     if stats:
         groups["sample_stats"] = xr.Dataset({key: (("chain", "draw"), value) for key, value in stats.items() if value.ndim == 2})
-    return posteriors.assemble(groups, model=bound.model, space=bound.space, record=record, sets=sets)
+    return posteriors.assemble(groups, model=bound.model, space=bound.space, provenance=provenance, sets=sets)
 
 
 def bound_of(post: xr.DataTree) -> BoundAction:

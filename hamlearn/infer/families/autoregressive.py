@@ -20,6 +20,7 @@ from hamlearn import systems
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import posteriors
 from hamlearn.infer.densities import observed
+from hamlearn.infer.provenance import Basis, Provenance, new_provenance
 from hamlearn.infer.training import Bayesian, Training, as_settings, recorded
 from hamlearn.infer.training_data import TrainingData, prepare, refuse_forbidden, resampled, space_and_shape, split
 from hamlearn.models import Autoregressive, Flow
@@ -144,7 +145,7 @@ def learn(
     rows = observed.gather(prepared, space, shape, len(networks) * networks[0].elements, shares) if betas == 1 else None
     if rows is not None:
         groups["observed_log_prob"], training["observed"] = observed.compare(networks, rows, seed)
-    record = posteriors.new_record(
+    provenance = new_provenance(
         likelihood="exact",
         composite=False,
         engine=recorded(replace(settings, checkpoint=None)),  # where a run saves itself is no part of what it finds
@@ -152,8 +153,7 @@ def learn(
         sets=sets,
         seed=seed,
         seconds=time.perf_counter() - started,
-        note="a normalised density: −ln p of whole microstates"
-        + (", tempered to what the draws are worth; a variational posterior over weights" if told else ""),
+        basis=Basis("density", {"weights": bool(told)}),
         ess=prepared.ess,
         tau=prepared.tau,
         optimum={"converged": not diverged, "steps": sum(history.epoch for history in histories)},
@@ -167,7 +167,7 @@ def learn(
             "best_epoch": ("member", np.array([history.best - 1 for history in histories])),
         }
     )
-    return assemble(found, nats_of_draws or nats, curves, model=model, space=space, record=record, sets=sets, groups=groups)
+    return assemble(found, nats_of_draws or nats, curves, model=model, space=space, provenance=provenance, sets=sets, groups=groups)
 
 
 def _posterior(
@@ -190,7 +190,7 @@ def assemble(
     *,
     model: Autoregressive | Flow,
     space: Space,
-    record: dict[str, Any],
+    provenance: Provenance,
     sets: list[xr.Dataset],
     groups: Mapping[str, xr.Dataset] | None = None,
 ) -> xr.DataTree:
@@ -206,7 +206,7 @@ def assemble(
         "training": history,
         **(groups or {}),
     }
-    return posteriors.assemble(every, model=model, space=space, record=record, sets=sets)
+    return posteriors.assemble(every, model=model, space=space, provenance=provenance, sets=sets)
 
 
 def evaluators(post: xr.DataTree) -> list[Evaluator]:

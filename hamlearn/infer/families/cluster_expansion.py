@@ -12,7 +12,6 @@ import json
 import logging
 import time
 from collections.abc import Iterable
-from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
@@ -27,6 +26,7 @@ from hamlearn.infer.likelihoods.exact import ExactLikelihood
 from hamlearn.infer.likelihoods.terms import TermLikelihood
 from hamlearn.infer.observations import Observations
 from hamlearn.infer.optimum import maximise
+from hamlearn.infer.provenance import Basis, Noted, new_provenance
 from hamlearn.infer.settings import Gibbs, as_engine, require_memory
 from hamlearn.infer.thinning import thinned
 from hamlearn.models import BoundClusterExpansion, BoundCouplings, ClusterExpansion, Couplings
@@ -92,17 +92,17 @@ def learn(
     point = np.zeros(bound.n_params)
     point[selected] = sharp[0] if sharp is not None else _mean_where(theta, included, selected)
     score = found.score
-    record = posteriors.new_record(
+    provenance = new_provenance(
         likelihood="pseudo" if sharp is None else "exact",
         composite=sharp is None,
-        engine={"name": settings.name, **asdict(settings)},
+        engine=settings,
         n_params=max(len(selected), 1),
         sets=sets,
         seed=seed,
         seconds=time.perf_counter() - started,
         reasons=reasons,
         adjusted=calibrate,
-        note=found.note if sharp is None else sharp[2],
+        basis=found.basis if sharp is None else sharp[2],
         ess=None if score is None else score.ess,
         tau=1.0 if score is None else score.tau * (stride if score.tau > 1 else 1),
         candidates=bound.n_params,
@@ -111,30 +111,26 @@ def learn(
             "batches": None if score is None else score.batches,
             "chains_disagree": False if score is None else score.chains_disagree,
         },
-        frozen_sites=observations.frozen_sites(parts).tolist(),
+        frozen_sites=tuple(observations.frozen_sites(parts).tolist()),
         findings=_undetermined(bound, detectable, selected),
     )
     groups = {"posterior": _variables(bound, theta, included), "point": _variables(bound, point, point != 0)}
     screened = {"probability": ("term", probability), "detectable": ("term", detectable)}
     groups["screen"] = xr.Dataset(screened, coords=_coordinates(bound))
     groups["observed_data"] = _observed(bound, parts)
-    return posteriors.assemble(groups, model=model, space=SPINS, record=record, sets=sets)
+    return posteriors.assemble(groups, model=model, space=SPINS, provenance=provenance, sets=sets)
 
 
-def _undetermined(bound: BoundClusterExpansion, detectable: np.ndarray, selected: np.ndarray) -> list[dict[str, str]]:
+def _undetermined(bound: BoundClusterExpansion, detectable: np.ndarray, selected: np.ndarray) -> tuple[Noted, ...]:
     """Below which strength terms could exist without having been found, by order, as a note of the verdict."""
     absent = np.setdiff1d(np.arange(bound.n_params), selected)
-    orders, pieces = bound.orders[bound.term_of], []
-    for order, name in ((1, "fields"), (2, "pairs"), (3, "three-spin terms"), (4, "four-spin terms")):
+    orders, weak = bound.orders[bound.term_of], []
+    for order in (1, 2, 3, 4):
         there = absent[orders[absent] == order]
         there = there[np.isfinite(detectable[there])]
         if len(there):
-            low, high = detectable[there].min(), detectable[there].max()
-            pieces.append(f"{name} below {high:.2g}" if high < 1.2 * low else f"{name} below {low:.2g} to {high:.2g}")
-    if not pieces:
-        return []
-    what = f"whether weak terms exist is undetermined: {', '.join(pieces)} could be missed, inclusion probabilities there are the prior's"
-    return [{"severity": "note", "topic": "identifiability", "what": what, "advice": "More data, or a smaller window, see weaker terms."}]
+            weak.append({"order": order, "low": float(detectable[there].min()), "high": float(detectable[there].max())})
+    return (Noted("weak terms", "note", "identifiability", {"orders": weak}),) if weak else ()
 
 
 def _bind(data: Any, model: ClusterExpansion) -> tuple[BoundClusterExpansion, list[Observations], list[xr.Dataset]]:
@@ -222,7 +218,7 @@ class PairTerms(BoundCouplings):
 
 def _exact(
     bound: BoundClusterExpansion, parts: list[Observations], selected: np.ndarray, likelihood: str, calibrate: bool, reasons: list[str]
-) -> tuple[np.ndarray, np.ndarray, str] | None:
+) -> tuple[np.ndarray, np.ndarray, Basis] | None:
     """Optimum and covariance root of the selected terms under the exact likelihood, where they are pairs and it is cheap."""
     if likelihood == "pseudo":
         return None
@@ -245,9 +241,9 @@ def _exact(
         reasons.append("likelihood pseudo: the exact one has no finite optimum (data too ordered)")
         return None
     calibration = calibration_room.calibrate(exactly, best.theta, best.information, wanted=calibrate)
-    reasons.append(f"strengths of the selected terms from the exact likelihood ({method}): {calibration.note}")
+    reasons.append(f"strengths of the selected terms from the exact likelihood ({method})")
     order = np.argsort(np.array(pairs + fields), kind="stable")  # back to the order of `selected`
-    return best.theta[order], calibration.root[order], calibration.note
+    return best.theta[order], calibration.root[order], calibration.basis
 
 
 def _pair_family(bound: BoundClusterExpansion, pairs: list[int], fields: list[int]) -> PairTerms:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any
 
@@ -21,6 +21,7 @@ from hamlearn.infer.engines import gibbs
 from hamlearn.infer.likelihoods import NAMES, Likelihood, OneHotLikelihood, RowLikelihood
 from hamlearn.infer.observations import Observations, bind, frozen_sites, mean_beta
 from hamlearn.infer.optimum import Optimum, maximise, normal_blocks
+from hamlearn.infer.provenance import Basis, Noted, Provenance, new_provenance
 from hamlearn.infer.scales import widened
 from hamlearn.infer.settings import MAP, NUTS, Engine, Gibbs, LaplaceApproximation, as_engine, require_memory
 from hamlearn.models import BoundCouplings, Couplings, Normal, SpikeSlab
@@ -96,33 +97,32 @@ def ask(data: xr.Dataset | Iterable[xr.Dataset], model: Couplings, likelihood: s
 
 def assemble(asked: Asked, result: dict[str, Any], seed: int) -> xr.DataTree:
     """The tree of an answer: draws of θ, the optimum, and the record of how they were made."""
-    record, result = record_of(asked, result, seed), {name: value for name, value in result.items() if name != "record"}
+    provenance, result = made(asked, result, seed), {name: value for name, value in result.items() if name != "record"}
     bound = asked.prepared.likelihood.bound
-    return posteriors.build(bound, result.pop("theta"), result.pop("point"), record=record, parts=asked.parts, sets=asked.sets, **result)
+    return posteriors.build(bound, result.pop("theta"), result.pop("point"), provenance=provenance, parts=asked.parts, sets=asked.sets, **result)
 
 
-def record_of(asked: Asked, result: dict[str, Any], seed: int) -> dict[str, Any]:
-    """The record of an answer, with how it was asked for."""
-    prepared, parts, sets = asked.prepared, asked.parts, asked.sets
+def made(asked: Asked, result: dict[str, Any], seed: int) -> Provenance:
+    """How an answer was made, and how it was asked for."""
+    prepared, sets = asked.prepared, asked.sets
     bound = prepared.likelihood.bound
     used, reasons = result["record"].pop("engine_used"), [*prepared.reasons, *asked.stated]
     if "fallback" in result["record"]:
         reasons.append(result["record"].pop("fallback"))
         logger.info("  %s", reasons[-1])
-    return {
+    return new_provenance(
         **result["record"],
-        "likelihood": prepared.likelihood.name,
-        "composite": prepared.likelihood.composite,
-        "engine": {"name": used.name, **asdict(used)},
-        "reasons": reasons,
-        "estimated_seconds": prepared.seconds,
-        "seconds": time.perf_counter() - asked.started,
-        "seed": seed,
-        "n_params": bound.n_params,
-        "microstates": float(sum(part.size for part in parts)),
-        "frozen_sites": asked.frozen.tolist(),
-        "source": [posteriors.origin(item) for item in sets],
-    }
+        likelihood=prepared.likelihood.name,
+        composite=prepared.likelihood.composite,
+        engine=used,
+        reasons=reasons,
+        estimated_seconds=prepared.seconds,
+        seconds=time.perf_counter() - asked.started,
+        seed=seed,
+        n_params=bound.n_params,
+        frozen_sites=tuple(asked.frozen.tolist()),
+        sets=sets,
+    )
 
 
 def draw_systems(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None = None) -> list[System]:
@@ -209,7 +209,8 @@ def answer(
     if isinstance(engine, NUTS):
         return _sample(likelihood, centre, calibration, engine, seed, root, record, checkpoint, run)
     record["engine_used"] = engine
-    record["prior_share"] = ((root**2).sum(1) * _penalty(normal)).tolist() if engine.name != "mle" else []
+    shares = ((root**2).sum(1) * _penalty(normal)).tolist() if engine.name != "mle" else []
+    record["prior_share"] = tuple(shares)
     return {"theta": _normal_draws(mean, root, calibration.degrees, engine, seed), "point": mean, "record": record}
 
 
@@ -241,7 +242,7 @@ def sampled(bound: BoundCouplings | BoundFamily, samples: Any, point: np.ndarray
     """Draws made by a sampler as an answer."""
     p, scales = bound.n_params, np.concatenate([np.full(block.size, block.scale) for block in bound.blocks])
     shares = (samples.theta.reshape(-1, p).std(0) / scales) ** 2
-    record = {**record, "prior_share": shares.tolist(), "engine_used": engine}
+    record = {**record, "prior_share": tuple(shares.tolist()), "engine_used": engine}
     return {"theta": samples.theta, "point": point, "stats": samples.stats, "record": record}
 
 
@@ -270,14 +271,13 @@ def _sparse(
         seed=seed,
         checkpoint=checkpoint,
     )
-    note = (
-        "exact likelihood of independent draws: no correction needed"
-        if not likelihood.composite and calibrate
-        else "not calibrated (calibrate=False)"
-    )
+    basis = Basis("off", {"composite": likelihood.composite})
+    if calibrate and not likelihood.composite:
+        basis = Basis("independent", {"tested": False})
     if wanted and draws.score is not None:
-        note = f"sandwich surrogate from {draws.score.batches} {draws.score.kind}, shrinkage {draws.shrinkage:.2f}"
-    calibration = Calibration(best.information, calibration_room.inverse_root(best.information), np.inf, wanted, note, draws.score)
+        numbers = {"batches": draws.score.batches, "kind": draws.score.kind, "shrinkage": float(draws.shrinkage)}
+        basis = Basis("surrogate", numbers)
+    calibration = Calibration(best.information, calibration_room.inverse_root(best.information), np.inf, wanted, basis, draws.score)
     record = {**_record(likelihood, best, calibration, True, spectrum), "engine_used": engine}
     record["search"] = {"rounds": draws.rounds, "graphs": draws.graphs, "evidence_of_starts": draws.evidence.tolist()}
     there = draws.included.mean((0, 1))
@@ -353,18 +353,12 @@ def _spectrum(bound: BoundCouplings, information: np.ndarray) -> _Spectrum:
     return _Spectrum(float(top / max(values.min(initial=top), 1e-300)), names)
 
 
-def _undetermined(detectable: np.ndarray) -> list[dict[str, str]]:
+def _undetermined(detectable: np.ndarray) -> tuple[Noted, ...]:
     """Below which strength couplings could exist without having been found, as a note of the verdict."""
     seen = detectable[np.isfinite(detectable)]
     if not len(seen):
-        return []
-    low, high = float(seen.min()), float(seen.max())
-    strength = f"{high:.2g}" if high < 1.2 * low else f"{low:.2g} to {high:.2g}"
-    what = (
-        f"whether weak couplings exist is undetermined: those below {strength} could be missed, and their intervals may then hold nothing "
-        "but zero (of all couplings, absent ones too, intervals cover what they say; of weak existing ones fewer)"
-    )
-    return [{"severity": "note", "topic": "identifiability", "what": what, "advice": "More data see weaker couplings."}]
+        return ()
+    return (Noted("weak couplings", "note", "identifiability", {"low": float(seen.min()), "high": float(seen.max())}),)
 
 
 def _record(likelihood: Likelihood, centre: Optimum, calibration: Calibration, usable: bool, spectrum: _Spectrum) -> dict[str, Any]:
@@ -378,7 +372,7 @@ def _record(likelihood: Likelihood, centre: Optimum, calibration: Calibration, u
         "optimum": {"converged": centre.converged, "steps": centre.steps, "finite": usable, "value": centre.value},
         "calibration": {
             "adjusted": calibration.adjusted,
-            "note": calibration.note,
+            "basis": calibration.basis,
             "kind": None if score is None else score.kind,
             "batches": None if score is None else score.batches,
             "tau": 1.0 if score is None else score.tau,
@@ -388,7 +382,7 @@ def _record(likelihood: Likelihood, centre: Optimum, calibration: Calibration, u
         },
         "identifiability": {
             "condition": spectrum.condition,
-            "unidentified": spectrum.unidentified,
+            "unidentified": tuple(spectrum.unidentified),
             "data_per_parameter": worth * bound.lattice.n_sites / bound.n_params,
             "data_at_worst_site": worth / max(bound.heaviest_site(), 1e-12),
         },

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,6 +21,7 @@ from hamlearn.infer.families import autoregressive, extensive
 from hamlearn.infer.families.local_interaction import relevance, relevant
 from hamlearn.infer.families.pair_terms import SharedTerms, SiteTerms, terms_of
 from hamlearn.infer.predictions.agreement import TRUSTED, agreement
+from hamlearn.infer.provenance import Basis, Noted, new_provenance
 from hamlearn.infer.training import Training, as_settings
 from hamlearn.models.autoregressive import Autoregressive, autoregressive_from_dict
 from hamlearn.models.dcl import DCL
@@ -61,8 +62,8 @@ def learn(data: xr.Dataset | Iterable[xr.Dataset], model: DCL, *, likelihood: st
     density = autoregressive.learn(sets, model.autoregressive, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed)
     beta, values = float(sets[0]["beta"]), microstate_data.rows(sets[0]).reshape(-1, int(np.prod(bound.shape)))
     weight = microstate_data.multiplicity(sets[0])[0].reshape(-1)
-    told = posteriors.record_of(density)
-    tau = float(told["calibration"]["tau"])
+    told = posteriors.provenance_of(density)
+    tau = told.calibration.tau
     series = _series(terms_of(bound), bound.space.index(values), sets[0]["state"].shape[:2], tau)
     generators = np.random.default_rng(seed).spawn(model.autoregressive.members)
     per_density = -(-model.members // model.autoregressive.members)
@@ -89,48 +90,41 @@ def learn(data: xr.Dataset | Iterable[xr.Dataset], model: DCL, *, likelihood: st
     if facts and not any(one["network"] for one in facts):
         n_params = terms_of(bound).count
     covers = bool(facts) and all(one["ess"] > LEAST_ESS for one in facts)
-    record = posteriors.new_record(
+    provenance = new_provenance(
         likelihood="importance-weighted",
         composite=not covers,
-        engine={**told["engine"], "members": model.members},
+        engine={"name": told.engine.name, **told.engine.settings, "members": model.members},
         n_params=n_params,
         sets=sets,
         seed=seed,
         seconds=time.perf_counter() - started,
         reasons=reasons,
         adjusted=covers,
-        note="members scatter as fields and pairs of repeated experiments would" if covers else "members share the density's errors",
-        ess=float(told["calibration"]["ess"]),
+        basis=Basis("repeated" if covers else "shared"),
+        ess=told.calibration.ess,
         tau=tau,
         calibration=_worth(len(values), tau),
-        density=told["training"],
+        density=told.training,
         consistency=facts,
-        optimum=told["optimum"],
+        optimum=asdict(told.optimum),
     )
-    post = posteriors.assemble(groups, model=model, space=space, record=record, sets=sets)
+    post = posteriors.assemble(groups, model=model, space=space, provenance=provenance, sets=sets)
     if not covers and model.autoregressive.members == 1:
-        what = "one density, not made consistent with the data: its errors are not known, at any temperature"
-        advice = "Use DCL(Autoregressive(..., members=4)) for an ensemble."
-        return posteriors.with_record(post, findings=[{"severity": "caution", "topic": "extrapolation", "what": what, "advice": advice}])
+        return posteriors.with_provenance(post, findings=(Noted("one density", "caution", "extrapolation"),))
     if model.members == 1:
         return post
     betas = beta * np.array(_FACTORS)
     errors, shares = agreement(draw_systems(post, min(model.members, 16), seed), betas, seed)
     table = {"beta": betas.tolist(), "error": errors.tolist(), "predicted_ess": shares.tolist()}
-    return posteriors.with_record(post, extrapolation={"observed": beta, **table}, findings=_findings(betas, errors, shares, beta))
+    return posteriors.with_provenance(post, extrapolation={"observed": beta, **table}, findings=_findings(betas, errors, shares, beta))
 
 
-def _findings(betas: np.ndarray, errors: np.ndarray, shares: np.ndarray, beta: float) -> list[dict[str, str]]:
+def _findings(betas: np.ndarray, errors: np.ndarray, shares: np.ndarray, beta: float) -> tuple[Noted, ...]:
     """What the verdict says of other temperatures."""
     lost = betas[shares < TRUSTED]
-    growth = f"the action's error between members is {errors[np.argmin(np.abs(betas - beta))]:.2g} at the observed beta"
-    if not len(lost):
-        what = f"{growth}; predicted ESS stays above {TRUSTED} up to beta = {betas.max():.4g}"
-        return [{"severity": "note", "topic": "extrapolation", "what": what, "advice": ""}]
-    places = ", ".join(f"{one:.4g}" for one in lost)
-    what = f"do not trust predictions at beta = {places}: predicted ESS below {TRUSTED}; {growth}"
-    advice = "Use data at a temperature nearer to the one wanted, or more of them."
-    return [{"severity": "caution", "topic": "extrapolation", "what": what, "advice": advice}]
+    here = float(errors[np.argmin(np.abs(betas - beta))])
+    numbers = {"error": here, "share": TRUSTED, "largest": float(betas.max()), "lost": lost.tolist()}
+    return (Noted("reach", "caution" if len(lost) else "note", "extrapolation", numbers),)
 
 
 def draw_systems(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None = None) -> list[System]:

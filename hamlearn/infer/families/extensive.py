@@ -19,6 +19,7 @@ from hamlearn import data as microstate_data
 from hamlearn.arguments import require_seed
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, posteriors
+from hamlearn.infer.provenance import Basis, Convergence, new_provenance
 from hamlearn.infer.training import Training, as_settings
 from hamlearn.models.extensive import BoundExtensive, Extensive, Weights
 from hamlearn.processes import verb
@@ -173,7 +174,7 @@ def _posterior(
 ) -> xr.DataTree:
     groups = groups_of(bound, fits, values, settings.heldout)
     n_params = int(sum(np.size(value) for value in fits[0].weights.values()))
-    record = posteriors.new_record(
+    provenance = new_provenance(
         likelihood="regression",
         composite=True,
         engine={**asdict(settings), "name": "training", "members": bound.model.members, "checkpoint": None},
@@ -181,13 +182,15 @@ def _posterior(
         sets=sets,
         seed=seed,
         seconds=seconds,
-        note="a regression of labels: the scatter of members is what their starts do not share, not a calibrated error",
+        basis=Basis("labels"),
         reasons=[f"held-out error {fit.error:.4g} of labels with a spread of {labels.std():.4g}" for fit in fits],
         held_out_error=[fit.error for fit in fits],
-        convergence={"sampled": False, "chains": 1, "draws": len(fits)},
+        convergence=Convergence(sampled=False, chains=1, draws=len(fits)),
     )
     observed = xr.Dataset({"labelled": len(values), "label_spread": float(labels.std()), "label_mean": float(labels.mean())})
-    post = posteriors.assemble({**groups, "observed_data": observed}, model=bound.model, space=bound.space, record=record, sets=sets)
+    post = posteriors.assemble(
+        {**groups, "observed_data": observed}, model=bound.model, space=bound.space, provenance=provenance, sets=sets
+    )
     post.attrs["beta_declared"] = 1  # labels are energies in their own units, whatever temperature the states had
     return post
 
@@ -295,7 +298,7 @@ def locality(
         description = {**base.to_dict(), "context": int(context)}
         del description["kind"]
         post = distill(states, energies, Extensive(**description), engine, seed)
-        errors.append(float(np.mean(posteriors.record_of(post)["held_out_error"])))
+        errors.append(float(np.mean(posteriors.provenance_of(post).more["held_out_error"])))
         spread = float(post["observed_data"]["label_spread"])
     values = np.array(errors)
     return xr.Dataset({"error": ("context", values), "relative_error": ("context", values / spread)}, coords={"context": list(contexts)})

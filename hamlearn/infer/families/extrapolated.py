@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ import xarray as xr
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, posteriors
 from hamlearn.infer.densities.verbs import sample
-from hamlearn.infer.extrapolation.extrapolate import findings, identity_weights, merged_record
+from hamlearn.infer.extrapolation.extrapolate import findings, identity_weights, merged_provenance
 from hamlearn.infer.extrapolation.support import annealed, path_features, unseen_share
 from hamlearn.infer.predictions.agreement import scatter
+from hamlearn.infer.provenance import EngineUsed, Noted
 from hamlearn.models.extrapolated import ExtrapolatedAction
 from hamlearn.statistics import first_largest
 from hamlearn.systems.base import System
@@ -60,14 +62,12 @@ def join(posts: list[xr.DataTree], beta: float, seed: int, states: np.ndarray | 
         needed = [share for share, weight in zip(unseen, weights, strict=True) if abs(weight) > _COUNTS * np.abs(weights).max()]
         facts |= {"unseen_share": max(needed), "unseen_by_source": unseen}
     facts["predicted_ess"] = None if error is None else float(np.exp(-error))
-    record = merged_record(posts, facts, seed)
-    record["engine"], record["prior_share"] = {"name": "identity"}, []
-    record["findings"] = [*record.get("findings", []), *findings(facts, beta)]
+    found = findings(facts, beta)
     if error is not None:
         # What all networks of an ensemble get wrong is not in their spread; it can only be seen from outside.
-        what = "the predicted effective share of draws counts only what the members of the ensembles do not share"
-        advice = "Reweight between the joined and a simulated action (hl.infer.compare_actions) before relying on it."
-        record["findings"].append({"severity": "caution", "topic": "extrapolation", "what": what, "advice": advice})
+        found = (*found, Noted("shared errors unseen", "caution", "extrapolation"))
+    merged = merged_provenance(posts, facts, seed)
+    provenance = replace(merged, engine=EngineUsed("identity"), prior_share=(), findings=(*merged.findings, *found))
     draws = np.broadcast_to(weights, (1, _MEMBERS, len(weights))).copy()
     coords = {"chain": [0], "draw": np.arange(_MEMBERS), "source_beta": ("source", betas)}
     posterior = xr.Dataset({"weight": (("chain", "draw", "source"), draws)}, coords=coords)
@@ -79,9 +79,8 @@ def join(posts: list[xr.DataTree], beta: float, seed: int, states: np.ndarray | 
         **first.attrs,
         "model": json.dumps(model.to_dict()),
         "beta": json.dumps([beta]),
-        "record": json.dumps(record),
     }
-    return joined
+    return posteriors.recorded(joined, provenance)
 
 
 def _single_beta(post: xr.DataTree) -> float:

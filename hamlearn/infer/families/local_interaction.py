@@ -25,6 +25,7 @@ from hamlearn.infer.engines import jax_training
 from hamlearn.infer.engines.jax_training import Quadratic
 from hamlearn.infer.likelihoods.table_conditionals import Rows, TileConditionals
 from hamlearn.infer.observations import Observations
+from hamlearn.infer.provenance import Basis, new_provenance
 from hamlearn.infer.thinning import thinned
 from hamlearn.models import dense
 from hamlearn.models.local_interaction import BoundLocalInteraction, LocalInteraction
@@ -85,7 +86,7 @@ def learn(
     for reason in reasons:
         logger.info("  %s", reason)
     n_params = bound.terms.shape[1] + (0 if decay is None else sum(np.size(array) for layer in best.weights for array in layer))
-    record = posteriors.new_record(
+    provenance = new_provenance(
         likelihood="pseudo",
         composite=True,
         engine={"name": "lbfgs", "decay": decay, "members": model.members},
@@ -99,7 +100,7 @@ def learn(
         **facts,
     )
     groups = _groups(bound, fits, best, parts) | {"training": curve, "selection": selection["table"]}
-    return posteriors.assemble(groups, model=model, space=bound.space, record=record, sets=sets)
+    return posteriors.assemble(groups, model=model, space=bound.space, provenance=provenance, sets=sets)
 
 
 def bind(
@@ -305,8 +306,8 @@ def _expansion(
     if not calibrate:
         values, vectors = np.linalg.eigh(curvature)
         root = np.sqrt(np.maximum(values, 0))[:, None] * vectors.T
-        note = "not calibrated (calibrate=False)"
-        return Quadratic(best.table, whole.scores(best.table)[1][0], curvature), root, {"adjusted": False, "note": note}
+        facts = {"adjusted": False, "basis": Basis("off", {"composite": True})}
+        return Quadratic(best.table, whole.scores(best.table)[1][0], curvature), root, facts
     adapter = _PairScores(parts, whole.tiles, best.table, bound.terms)
     score = calibration_room.score_covariance(cast(Any, adapter), best.strengths)
     labels, offset = [], 0
@@ -322,9 +323,9 @@ def _expansion(
         own = scores[label[0] : label[-1] + 1]
         rows.append((own - own.mean(0)) * np.sqrt(len(own) / max(len(own) - 1, 1)))
     root = np.concatenate(rows)
-    note = f"members trained on scores perturbed by their covariance over {len(root)} batches of draws"
     calibration = {"kind": score.kind, "batches": len(root), "chains_disagree": score.chains_disagree}
-    facts = {"adjusted": True, "note": note, "ess": score.ess, "tau": score.tau, "calibration": calibration}
+    basis = Basis("perturbed", {"batches": len(root)})
+    facts = {"adjusted": True, "basis": basis, "ess": score.ess, "tau": score.tau, "calibration": calibration}
     return Quadratic(best.table, scores.sum(0), curvature), root, facts
 
 

@@ -61,12 +61,12 @@ def learn(
         raise HamlearnError(
             "score matching has no optimum here: the data cannot tell some parameters apart, or values hardly vary. Drop or tie parameters."
         )
-    record = couplings.record_of(asked, answer, seed)
+    provenance = couplings.made(asked, answer, seed)
     theta, point = answer["theta"], answer["point"]
     groups = {"posterior": _variables(bound, theta), "point": _variables(bound, point), "observed_data": _observed(bound, parts)}
     if answer.get("stats"):
         groups["sample_stats"] = xr.Dataset({key: (("chain", "draw"), value) for key, value in answer["stats"].items() if value.ndim == 2})
-    return posteriors.assemble(groups, model=bound.model, space=bound.space, record=record, sets=sets)
+    return posteriors.assemble(groups, model=bound.model, space=bound.space, provenance=provenance, sets=sets)
 
 
 def _likelihood(wanted: str, bound: BoundFamily, reasons: list[str]) -> str:

@@ -17,6 +17,7 @@ import scipy.linalg
 from hamlearn.compiled import compiled
 from hamlearn.infer.calibrate import ScoreCovariance, score_covariance
 from hamlearn.infer.likelihoods.terms import TermLikelihood
+from hamlearn.infer.provenance import Basis
 from hamlearn.statistics import descending, first_largest
 
 _MOST_STEPS = 200  # of the climb: terms added and dropped
@@ -34,7 +35,7 @@ class TermDraws:
     ----------
     theta, included : array (chain, draw, n_params)
     score : ScoreCovariance or None
-    note : str
+    basis : Basis
         How error bars were calibrated.
     steps : int
         Of the climb.
@@ -45,7 +46,7 @@ class TermDraws:
     theta: np.ndarray
     included: np.ndarray
     score: ScoreCovariance | None
-    note: str
+    basis: Basis
     steps: int
     factor: float = 1.0
 
@@ -157,8 +158,12 @@ class _Surrogate:
     precision: np.ndarray
     linear: np.ndarray
     score: ScoreCovariance | None
-    note: str
+    basis: Basis
     factor: float = 1.0
+
+
+def _one_factor(factor: float, score: ScoreCovariance, count: int, p: int) -> Basis:
+    return Basis("factor", {"factor": factor, "batches": score.batches, "kind": score.kind, "count": count, "n_params": p})
 
 
 def surrogate(likelihood: TermLikelihood, theta: np.ndarray, *, calibrated: bool, rough: bool = False) -> _Surrogate:
@@ -170,12 +175,12 @@ def surrogate(likelihood: TermLikelihood, theta: np.ndarray, *, calibrated: bool
     information = likelihood.information(theta)
     gradient = likelihood.value_and_gradient(theta)[1]
     if not calibrated:
-        return _Surrogate(information, information @ theta + gradient, None, "not calibrated (calibrate=False)")
+        return _Surrogate(information, information @ theta + gradient, None, Basis("off", {"composite": True}))
     p = likelihood.n_params
     if rough and p > 2 * _FACTOR_TERMS:
         factor, score, count = _factor(likelihood, theta)
-        note = f"sandwich, one factor {factor:.3g} from {score.batches} {score.kind} and {count} of {p} terms"
-        return _Surrogate(information / factor, (information @ theta + gradient) / factor, score, note, factor)
+        basis = _one_factor(factor, score, count, p)
+        return _Surrogate(information / factor, (information @ theta + gradient) / factor, score, basis, factor)
     whole: Any = likelihood
     score = score_covariance(whole, theta, minimum=4 * p)
     values, vectors = np.linalg.eigh((information + information.T) / 2)
@@ -184,8 +189,8 @@ def surrogate(likelihood: TermLikelihood, theta: np.ndarray, *, calibrated: bool
     covariance = white.T @ score.J @ white
     mean = max(float(np.trace(covariance)) / max(known.sum(), 1), 1e-3)
     if score.batches < 4 * p:
-        note = f"sandwich, one factor {mean:.3g} from {score.batches} {score.kind} for {p} terms"
-        return _Surrogate(information / mean, (information @ theta + gradient) / mean, score, note, mean)
+        basis = _one_factor(mean, score, p, p)
+        return _Surrogate(information / mean, (information @ theta + gradient) / mean, score, basis, mean)
     # The relative noise of J is of order p / batches (Ledoit & Wolf 2004, with a multiple of H as the target).
     shrink = min(1.0, 2 * p / score.batches)
     covariance = (1 - shrink) * covariance + shrink * mean * np.eye(len(covariance))
@@ -194,7 +199,8 @@ def surrogate(likelihood: TermLikelihood, theta: np.ndarray, *, calibrated: bool
     precision = back @ half @ information
     precision = (precision + precision.T) / 2
     linear = precision @ theta + back @ (half @ gradient)
-    return _Surrogate(precision, linear, score, f"sandwich surrogate from {score.batches} {score.kind}, shrinkage {shrink:.2f}", mean)
+    basis = Basis("surrogate", {"batches": score.batches, "kind": score.kind, "shrinkage": shrink})
+    return _Surrogate(precision, linear, score, basis, mean)
 
 
 def detectable(
@@ -299,7 +305,7 @@ def sample(
             origin = theta.copy() if chain % 2 == 0 else np.zeros(len(theta))
             runs.append(_sweeps(normal.precision, normal.linear, log_odds, tau, origin, draws, burn_in, thin, generator))
         stacked = np.stack(runs)
-        result = TermDraws(stacked, stacked != 0, normal.score, normal.note, steps, normal.factor)
+        result = TermDraws(stacked, stacked != 0, normal.score, normal.basis, steps, normal.factor)
         if np.array_equal(result.selected, np.flatnonzero(theta)):
             break
         theta = newton(likelihood, result.selected, slab, stacked.mean((0, 1)))[0] if len(result.selected) else np.zeros(len(theta))

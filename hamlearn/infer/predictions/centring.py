@@ -66,20 +66,20 @@ def refits(post: xr.DataTree, seed: int, shape: tuple[int, ...] | None = None) -
     """
     if families.family_name(post) != "couplings" or posteriors.space_of(post).continuous:
         return Refits([], "not centred: the shift of bands by refits is known for couplings of spins and q-state sites")
-    bound, record = posteriors.bound_of(post), posteriors.record_of(post)
-    rows, p, n = record["calibration"]["ess"], bound.n_params, bound.lattice.n_sites
+    bound, made = posteriors.bound_of(post), posteriors.provenance_of(post)
+    rows, p, n = made.worth, bound.n_params, bound.lattice.n_sites
     # Shift 2p/(Mβ) against the posterior's spread of the energy sqrt(N c/M)/β, with c ~ 1/2 the heat capacity per site.
     if 3 * p < NEGLIGIBLE * np.sqrt(rows * n):
         return Refits([], f"not needed: {p} parameters from {rows:.4g} effective rows shift by less than {NEGLIGIBLE:g} sd")
-    flat = record["engine"]["name"] == "mle"
+    flat = made.engine.name == "mle"
     prior = None if flat else bound.model.prior
     optimism = 2 * p / (rows * n)
     reason = ""
-    if record["likelihood"] != "exact":
-        reason = f"refits are affordable with the exact likelihood, not with {record['likelihood']}"
+    if made.likelihood != "exact":
+        reason = f"refits are affordable with the exact likelihood, not with {made.likelihood}"
     elif not (flat or isinstance(prior, Normal)):
         reason = "the shift under a sparse or heavy-tailed prior is not known"
-    elif not record["optimum"]["finite"]:
+    elif not made.optimum.finite:
         reason = "the likelihood has no single finite optimum"
     if reason:
         return Refits([], f"not centred: {reason}; intervals of the energy and free energy hold 2p/(M beta) instead", optimism)

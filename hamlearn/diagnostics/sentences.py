@@ -1,0 +1,313 @@
+"""The sentence of every code that a finding may have: a pure function of its numbers and of how the posterior was made.
+
+Nothing decides by these words. A code is one entry of `SENTENCES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hamlearn.diagnostics import wording
+from hamlearn.diagnostics.scores import words
+from hamlearn.errors import HamlearnError
+from hamlearn.infer.provenance import Provenance
+from hamlearn.models.actions import percent
+
+Numbers = Mapping[str, Any]
+Words = tuple[str, str]  # what was found, and advice
+SENTENCES: dict[str, Callable[[Numbers, Provenance], Words]] = {}
+
+
+def of(code: str, numbers: Numbers, made: Provenance) -> Words:
+    """What was found, and advice.
+
+    Raises
+    ------
+    HamlearnError
+        If the code is not known, or numbers that its sentence needs are missing: the file was written by something else.
+    """
+    if code not in SENTENCES:
+        raise HamlearnError(f"a finding has the code {code!r}, for which there is no sentence; this posterior was changed by hand.")
+    try:
+        return SENTENCES[code](numbers, made)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise HamlearnError(f"the numbers of the finding {code!r} in the posterior's provenance cannot be read: {error!r}.") from None
+
+
+def sentence(code: str) -> Callable[[Callable[[Numbers, Provenance], Words]], Callable[[Numbers, Provenance], Words]]:
+    """Make a function the sentence of a code."""
+
+    def kept(function: Callable[[Numbers, Provenance], Words]) -> Callable[[Numbers, Provenance], Words]:
+        SENTENCES[code] = function
+        return function
+
+    return kept
+
+
+# Convergence
+
+
+SENTENCES |= {
+    "convergence unknown": lambda n, made: (
+        "convergence was not recorded",
+        "Call hl.diagnostics.diagnose(post, data), or learn with hl.learn.",
+    ),
+    "no optimum": lambda n, made: ("the optimiser did not converge", "Use a proper prior with engine='nuts', or more data."),
+    "not sampled": lambda n, made: (wording.not_sampled(made), ""),
+    "rhat": lambda n, made: (
+        f"the chains have not mixed: R-hat is {n['rhat']:.3f} for {n['where']}, above {n['limit']:.3g}",
+        wording.sample_longer(made),
+    ),
+    "few effective draws": lambda n, made: (
+        f"the effective sample size is {n['ess']:.0f} for {n['where']}, below {n['least']:.0f}",
+        wording.sample_longer(made),
+    ),
+    "divergences": lambda n, made: (
+        f"{n['count']} of {n['total']} draws diverged: a part of the posterior is not reached",
+        wording.smaller_steps(made),
+    ),
+    "depth limit": lambda n, made: (
+        f"{n['count']} of {n['total']} trajectories were cut short at the depth limit",
+        wording.sample_longer(made),
+    ),
+}
+
+
+@sentence("converged")
+def _converged(n: Numbers, made: Provenance) -> Words:
+    numbers = "no parameter moved" if n["rhat"] is None else f"R-hat at most {n['rhat']:.3f}, ESS at least {n['ess']:.0f}"
+    return f"the chains have converged ({numbers}, no divergences)", ""
+
+
+# Likelihood and calibration
+
+
+@sentence("calibrated")
+def _calibrated(n: Numbers, made: Provenance) -> Words:
+    ratio = made.calibration.width_ratio
+    wide = f"; uncorrected ones would be {1 / ratio:.2f} × as wide" if ratio and abs(ratio - 1) > 0.02 else ""
+    basis = wording.basis(made.calibration.basis)
+    return f"{made.likelihood} is a stand-in for the exact likelihood; its error bars are calibrated ({basis}){wide}", ""
+
+
+SENTENCES |= {
+    "separable at frozen sites": lambda n, made: (
+        f"frozen sites keep the {made.likelihood} likelihood from being calibrated: error bars are too small, typically by 1.2 to 1.4",
+        "Leave out the sites that never change, or use likelihood='exact'; then error bars can be calibrated.",
+    ),
+    "separable, no error bars": lambda n, made: (
+        f"the data are nearly separable, so the {made.likelihood} likelihood cannot be calibrated and its error bars mean little",
+        "Use likelihood='exact' if the lattice allows, or more data at a higher temperature.",
+    ),
+    "separable": lambda n, made: (
+        "the data are nearly separable: without the prior some parameters would be infinite",
+        "Rely on nothing in the directions that the prior decides; collect data at a higher temperature.",
+    ),
+    "uncalibrated": lambda n, made: wording.uncalibrated(made, n["ratio"]),
+    "independence untested": lambda n, made: (
+        "calibration was switched off: draws were taken as independent without a test",
+        "Learn with calibrate=True.",
+    ),
+    "true likelihood": lambda n, made: (wording.exact_likelihood(made), ""),
+}
+
+
+# Autocorrelation, prior
+
+
+def _worth(made: Provenance) -> str:
+    size, tau = made.microstates, made.calibration.tau
+    longest = "longest autocorrelation time" if len(made.source) > 1 else "autocorrelation time"
+    worth = f"{wording.count(size)} microstates are worth {wording.count(made.worth)} independent ones"
+    return f"{worth} ({longest} {tau:.3g} draws)"
+
+
+SENTENCES |= {
+    "chains disagree": lambda n, made: (
+        "the chains of the data disagree by more than their own fluctuations",
+        "The chains are not samples of one distribution: run them longer, drop the burn-in, or learn each chain by itself.",
+    ),
+    "few batches": lambda n, made: (
+        f"too few independent batches ({made.calibration.batches}): {_worth(made)}",
+        "Run the chains longer, at least 50 autocorrelation times in all; until then error bars are themselves uncertain.",
+    ),
+    "autocorrelated": lambda n, made: (_worth(made), ""),
+    "autocorrelated, counted": lambda n, made: (f"{_worth(made)}; error bars account for it", ""),
+    "autocorrelated, drift": lambda n, made: (f"{_worth(made)}; this is their drift, which no error bar accounts for", ""),
+}
+
+
+@sentence("prior decides")
+def _prior_decides(n: Numbers, made: Provenance) -> Words:
+    names = [made.parameter_names[k] if k < len(made.parameter_names) else f"parameter {k}" for k in n["dominated"]]
+    frozen = [f"site {site}" for site in made.frozen_sites]
+    still = f" ({', '.join(frozen[:3])} never changes in the data)" if frozen else ""
+    advice = "What is said about them is the prior's: collect data in which they vary, tie parameters, or give a prior that you mean."
+    return f"prior-dominated: {wording.listed([*frozen, *(wording.place(name) for name in names)])}{still}", advice
+
+
+# Identifiability
+
+
+def _fewer(made: Provenance) -> str:
+    sparse = "" if made.engine.name == "gibbs" else "use a sparse prior (prior='spike_slab'), "
+    return f"Tie parameters, {sparse}or collect more data."
+
+
+SENTENCES |= {
+    "unidentified": lambda n, made: (
+        f"not identified by the data: {wording.listed([wording.place(name) for name in made.identifiability.unidentified])}",
+        "The data say nothing about these combinations: tie or drop parameters, or fix them by a prior.",
+    ),
+    "few data": lambda n, made: (
+        f"few data: {wording.data_per_parameter(made, made.identifiability.data_per_parameter)}",
+        _fewer(made),
+    ),
+    "enough data": lambda n, made: (wording.data_per_parameter(made, made.identifiability.data_per_parameter), ""),
+    "few data for a search": lambda n, made: (
+        f"few data for a search: {wording.count(made.worth)} independent microstates for {wording.count(made.candidates or 0)} candidates; "
+        "intervals of the terms found, and predictions, hold less often than they say",
+        f"Give at least {wording.count(n['wanted'])} independent microstates, a smaller window= or order=.",
+    ),
+    "few data at a site": lambda n, made: (
+        f"few data: {wording.count(made.worth)} independent microstates for {wording.count(n['parameters'])} parameters, "
+        f"{made.identifiability.data_at_worst_site:.2g} a parameter at the site with most",
+        _fewer(made),
+    ),
+    "fewer rows than parameters": lambda n, made: (
+        f"fewer independent microstates ({wording.count(made.worth)}) than parameters ({wording.count(n['parameters'])}): "
+        "single strengths can be relied on, totals such as energies and free energies are shifted by all parameters together",
+        "Do not rely on predicted totals: tie parameters, or collect more data.",
+    ),
+    "states never seen": lambda n, made: (
+        "never observed and so excluded, their entries of J and h set to 0: "
+        + ", ".join(f"state {state} at site {site}" for site, state in n["first"])
+        + (f" and {n['count'] - len(n['first'])} more" if n["count"] > len(n["first"]) else ""),
+        "If they can occur, more data or a model with fewer states would tell how rarely.",
+    ),
+    "weak couplings": lambda n, made: (
+        f"whether weak couplings exist is undetermined: those below {wording.between(n['low'], n['high'])} could be missed, and their "
+        "intervals may then hold nothing but zero (of all couplings, absent ones too, intervals cover what they say; of weak existing "
+        "ones fewer)",
+        "More data see weaker couplings.",
+    ),
+}
+_ORDERS = {1: "fields", 2: "pairs", 3: "three-spin terms", 4: "four-spin terms"}
+
+
+@sentence("weak terms")
+def _weak_terms(n: Numbers, made: Provenance) -> Words:
+    pieces = ", ".join(f"{_ORDERS[one['order']]} below {wording.between(one['low'], one['high'])}" for one in n["orders"])
+    what = f"whether weak terms exist is undetermined: {pieces} could be missed, inclusion probabilities there are the prior's"
+    return what, "More data, or a smaller window, see weaker terms."
+
+
+# Fit
+
+
+@sentence("misfit")
+def _misfit(n: Numbers, made: Provenance) -> Words:
+    check = made.check
+    assert check is not None
+    said = [words.sentence(one, place == 0) for place, one in enumerate(check.named)]
+    others = [name for name in check.failed if name not in {one["name"] for one in check.named}]
+    begins = lambda text: text.split(",")[0].split(";")[0]
+    parts = list({begins(text): text for text, _ in said[2::-1]}.values())[::-1]  # one sentence on a thing, of its strongest test
+    if others:
+        parts.append(f"{wording.listed(others, 3)} of held-out data {'differs' if len(others) == 1 else 'differ'} from its predictions")
+    what = f"the model family does not fit: {'; '.join(parts)} (p = {check.overall_p:.2g} over {check.statistics} statistics)"
+    return what, said[0][1] if said else wording.misfit_advice(made)
+
+
+def _check(made: Provenance) -> Any:
+    return made.check
+
+
+SENTENCES |= {
+    "not compared": lambda n, made: wording.not_compared(made),
+    "undecided": lambda n, made: (
+        f"the comparison with held-out data is undecided: {_check(made).reason}",
+        "Give more, or longer, chains of data.",
+    ),
+    "fits": lambda n, made: (
+        f"{_check(made).statistics} statistics that were not fitted agree with the data{wording.where_compared(made)}"
+        f" (overall p = {_check(made).overall_p:.2g})",
+        "",
+    ),
+    "left out": lambda n, made: (f"left out: {_check(made).skipped}", "More, or longer, chains of data allow it."),
+    "isolated sites": lambda n, made: (
+        f"{wording.listed([f'site {site}' for site in _check(made).isolated])}: all couplings are zero within error although the graph has "
+        "bonds there (a column of noise, or in the wrong place)",
+        "Check what was recorded in these columns and their order; leave them out if they are noise.",
+    ),
+    "undeclared temperature": lambda n, made: (
+        wording.undeclared(made),
+        "Declare it with hl.microstates(..., beta=...) if it is known.",
+    ),
+    "unbounded": lambda n, made: (
+        f"{percent(n['share'])} of the posterior {n['fault']}",
+        "Such draws are never simulated; collect more data, or lower the largest power.",
+    ),
+    "temperatures disagree": lambda n, made: (
+        f"coefficients learned at {'the single' if n['pooled'] else 'single'} temperatures disagree (p = {n['p']:.2g})",
+        "The action lacks a term, or a declared temperature is wrong: compare the posteriors."
+        if n["pooled"]
+        else "The action lacks a term, or a declared temperature or spacing is wrong: learn each temperature by itself.",
+    ),
+    "variational training diverged": lambda n, made: (
+        f"variational training of network {n['network']} diverged after step {n['step']}: the weights of that step are kept"
+        + (f" and in {n['checkpoint']}" if n["checkpoint"] else ""),
+        "Approximate again with a lower hl.infer.Variational(learning_rate=...).",
+    ),
+}
+
+
+# Other temperatures
+
+
+SENTENCES |= {
+    "one density": lambda n, made: (
+        "one density, not made consistent with the data: its errors are not known, at any temperature",
+        "Use DCL(Autoregressive(..., members=4)) for an ensemble.",
+    ),
+    "shared errors unseen": lambda n, made: (
+        "the predicted effective share of draws counts only what the members of the ensembles do not share",
+        "Reweight between the joined and a simulated action (hl.infer.compare_actions) before relying on it.",
+    ),
+}
+
+
+@sentence("reach")
+def _reach(n: Numbers, made: Provenance) -> Words:
+    growth = f"the action's error between members is {n['error']:.2g} at the observed beta"
+    if not n["lost"]:
+        return f"{growth}; predicted ESS stays above {n['share']} up to beta = {n['largest']:.4g}", ""
+    places = ", ".join(f"{one:.4g}" for one in n["lost"])
+    what = f"do not trust predictions at beta = {places}: predicted ESS below {n['share']}; {growth}"
+    return what, "Use data at a temperature nearer to the one wanted, or more of them."
+
+
+@sentence("extrapolated")
+def _extrapolated(n: Numbers, made: Provenance) -> Words:
+    old, beta, severity = n["from_beta"], n["beta"], n["severity"]
+    inside = min(old) <= beta <= max(old)
+    place = "between" if inside and len(old) > 1 else "at" if inside else "outside"
+    what = f"beta = {beta:g} lies {place} the observed {', '.join(f'{one:g}' for one in old)}; "
+    what += f"the variance of the action's error is multiplied by {n['amplification']:.3g}"
+    if n["weights"]:
+        what += f" (weights {', '.join(f'{one:.3g}' for one in n['weights'])})"
+    if n["predicted_ess"] is None:
+        what += "; the predicted effective share of draws is not known (one network has no spread)"
+    else:
+        what += f", the predicted effective share of draws is {n['predicted_ess']:.2g}"
+    if n["networks"] and n["unseen_by_source"]:
+        shares = ", ".join(f"{share:.0%} (beta = {one:g})" for share, one in zip(n["unseen_by_source"], old, strict=True))
+        what += f"; of the states there, this share leaves what nearly all ({n['shown']:.0%}) of those observed show: {shares}"
+        if n["unseen_share"] > n["unseen"]:
+            what += ", and there a network rests on nothing"
+    elif n["unseen_share"] > n["unseen"]:
+        what += f"; {n['unseen_share']:.0%} of the paths there contain a link longer than any observed, so it rests on the action's form"
+    advice = "Check by simulation: reweight between the extrapolated and a simulated action (hl.infer.compare_actions), or observe nearer."
+    lead = "do not trust the extrapolation: " if severity == "serious" else ""
+    return lead + what, "" if severity == "note" else advice

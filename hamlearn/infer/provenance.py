@@ -1,0 +1,542 @@
+"""How a posterior was made and how it was judged: typed, as codes and numbers.
+
+`learn` writes down what it did, the judges what they found; the verdict weighs codes and numbers, and sentences are made of them in
+``hamlearn.diagnostics.wording`` alone. On disk it is one JSON attribute, ``provenance``; what 0.1 and 0.2.0.dev0 wrote under
+``record`` (free dictionaries with sentences) is read by :func:`upgraded`, and nowhere else is a sentence ever read.
+"""
+
+from __future__ import annotations
+
+import json
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import xarray as xr
+
+from hamlearn.arguments import shown
+from hamlearn.data import multiplicity, site_shape
+from hamlearn.errors import HamlearnError
+
+BASES = {
+    "sandwich": "the sandwich from `batches` of a `kind`, of a `composite` likelihood or not, at `tau`; pooled over `temperatures`",
+    "surrogate": "a sandwich with J shrunk by `shrinkage`, from `batches` of a `kind`, around which a sparse posterior was sampled",
+    "factor": "one `factor` on the whole curvature, from `batches` of a `kind` and `count` of `n_params` terms",
+    "independent": "the curvature of an exact likelihood: draws are independent, as declared or (`tested`) as found",
+    "off": "nothing: calibrate=False",
+    "separable": "nothing: the data are (nearly) separable or leave directions unidentified",
+    "diagonal": "the diagonal curvature only, of `n_params` parameters",
+    "perturbed": "members trained on scores perturbed by their covariance over `batches` of draws",
+    "repeated": "members that scatter as fields and pairs of repeated experiments would",
+    "shared": "nothing: members share the errors of one density",
+    "density": "a normalised density; with `weights` drawn from a posterior over them, or one training",
+    "labels": "nothing: a regression of labels",
+    "action": "nothing: trained on a known action, not on data",
+    "told": "only in words, by an earlier version or by a family of the user's own",
+}
+SEVERITIES = ("note", "caution", "serious")
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What error bars rest on.
+
+    Attributes
+    ----------
+    code : str
+        One of `BASES`, whose values say what it means and which numbers go with it.
+    numbers : mapping
+    words : str
+        Of "told" only.
+    """
+
+    code: str
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    words: str = ""
+
+    def __post_init__(self) -> None:
+        if self.code not in BASES:
+            raise HamlearnError(f"what error bars rest on is one of {', '.join(BASES)}; got {shown(self.code)}.")
+
+
+@dataclass(frozen=True)
+class EngineUsed:
+    """The engine that made the draws, and its settings."""
+
+    name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, engine: Any) -> EngineUsed:
+        """From an engine of :mod:`hamlearn.infer.settings` (its fields are its settings), or from a dictionary with ``name``."""
+        found = dict(engine) if isinstance(engine, Mapping) else {"name": engine.name, **asdict(engine)}
+        return cls(str(found.pop("name")), found)
+
+
+@dataclass(frozen=True)
+class OptimumFound:
+    """How the maximum was found: whether it `converged`, in how many `steps`, whether it is `finite`, and its `value`."""
+
+    converged: bool = True
+    steps: int = 0
+    finite: bool = True
+    value: float = float("nan")
+
+
+@dataclass(frozen=True)
+class ErrorBars:
+    """Whether error bars cover, and what the data are worth.
+
+    Attributes
+    ----------
+    adjusted : bool
+        Whether they were calibrated.
+    basis : Basis
+        On what, or why not.
+    kind : str or None
+        Of contributions: "rows", "batches", "random batches", "chains", "too few batches".
+    batches : int or None
+        How many of them are independent.
+    tau, ess : float
+        Autocorrelation time in draws, and how many independent microstates the data are worth.
+    chains_disagree : bool
+    width_ratio : float or None
+        Calibrated over naive widths.
+    """
+
+    adjusted: bool = False
+    basis: Basis = Basis("told")
+    kind: str | None = None
+    batches: int | None = None
+    tau: float = 1.0
+    ess: float = 0.0
+    chains_disagree: bool = False
+    width_ratio: float | None = None
+
+
+@dataclass(frozen=True)
+class Identifiability:
+    """How much data there are for what is unknown.
+
+    Attributes
+    ----------
+    condition : float
+        Of the scaled information; nan where it was not computed.
+    unidentified : tuple of str
+        Leading parameters of directions without information.
+    data_per_parameter : float
+        Site observations.
+    data_at_worst_site : float or None
+        Independent microstates for every parameter that one site bears.
+    n_effective : float or None
+        Of a sparse posterior: parameters that exist.
+    """
+
+    condition: float = float("nan")
+    unidentified: tuple[str, ...] = ()
+    data_per_parameter: float = 0.0
+    data_at_worst_site: float | None = None
+    n_effective: float | None = None
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """What :func:`hamlearn.diagnostics.convergence` measured; None where it does not apply."""
+
+    sampled: bool
+    chains: int = 1
+    draws: int = 0
+    judged: int = 0
+    constant: int = 0
+    divergences: int | None = None
+    saturated: int | None = None
+    max_rhat: float | None = None
+    max_rhat_where: str = ""
+    min_ess_bulk: float | None = None
+    min_ess_bulk_where: str = ""
+    min_ess_tail: float | None = None
+    min_ess_tail_where: str = ""
+    max_mcse_over_sd: float | None = None
+    max_mcse_over_sd_where: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The outcome of the comparison with data.
+
+    Attributes
+    ----------
+    decision : {"agrees", "differs", "undecided", "not run"}
+    reason : str
+        Why it was not run or undecided, for readers.
+    overall_p : float or None
+    statistics, held_out : int
+        How many there were, and how many of them were compared on held-out data (the others are score tests on all rows).
+    failed : tuple of str
+        Names of statistics that differ.
+    named : tuple of mapping
+        Score tests that failed: ``name``, ``z``, ``p_adjusted``, and where estimated ``effect``, ``effect_sd``, ``unit``, ``where``.
+    skipped : str
+        What was left out, for readers.
+    isolated : tuple of int
+        Sites without any coupling although the graph has bonds there.
+    width_ratio : float or None
+    """
+
+    DECISIONS: ClassVar[tuple[str, ...]] = ("agrees", "differs", "undecided", "not run")
+
+    decision: str
+    reason: str = ""
+    overall_p: float | None = None
+    statistics: int = 0
+    held_out: int = 1
+    failed: tuple[str, ...] = ()
+    named: tuple[Mapping[str, Any], ...] = ()
+    skipped: str = ""
+    isolated: tuple[int, ...] = ()
+    width_ratio: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.decision not in self.DECISIONS:
+            raise HamlearnError(f"the decision of a comparison is one of {', '.join(self.DECISIONS)}; got {shown(self.decision)}.")
+        if self.decision in ("agrees", "differs") and self.overall_p is None:
+            raise HamlearnError(f"a comparison that {self.decision} has an overall p-value; got None.")
+
+
+@dataclass(frozen=True)
+class Noted:
+    """One thing found while learning or extrapolating, or in the data.
+
+    Attributes
+    ----------
+    code : str
+        What was found: ``hamlearn.diagnostics.wording`` makes the sentence. "told" where `what` is the sentence.
+    severity : {"note", "caution", "serious"}
+    topic : str
+    numbers : mapping
+        What the sentence needs.
+    what, advice : str
+        In words; only of "told".
+    """
+
+    code: str
+    severity: str
+    topic: str
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    what: str = ""
+    advice: str = ""
+
+    def __post_init__(self) -> None:
+        if self.severity not in SEVERITIES:
+            raise HamlearnError(f"the severity of a finding is one of {', '.join(SEVERITIES)}; got {shown(self.severity)}.")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How a posterior was made and judged: what the verdict and the report read.
+
+    Attributes
+    ----------
+    likelihood, composite : str, bool
+        What was maximised or sampled, and whether it is a stand-in for the likelihood of whole microstates.
+    engine : EngineUsed
+    n_params : int
+        Free parameters.
+    microstates : float
+    seed, seconds, estimated_seconds
+    optimum, calibration, identifiability
+        See their classes.
+    reasons : tuple of str
+        What was chosen automatically and why, for readers; nothing is decided by them.
+    source : tuple of mapping
+        Where the data came from, as far as they say; for readers too, but for ``tau_int``.
+    frozen_sites : tuple of int
+        Sites that never change in the data.
+    prior_share : tuple of float
+        Of every parameter's precision, the part that is the prior's.
+    parameter_names : tuple of str
+    findings, signals : tuple of Noted
+        Of learning (and extrapolating), and in the data.
+    convergence, check : Convergence, Comparison or None
+        None where it was not judged.
+    training : mapping or None
+        Of a neural density: how its networks were trained.
+    extrapolation : mapping or None
+        How it came to a temperature that was not observed.
+    candidates : int or None
+        Terms that were searched.
+    nonconfining : float or None
+        Share of an action's posterior that is not bounded below.
+    more : mapping
+        Entries of one family, which nothing outside it reads.
+
+    Examples
+    --------
+    >>> import hamlearn as hl
+    >>> data = hl.simulate(hl.systems.Ising((3, 3)), beta=0.3, draws=500, chains=2, seed=0)
+    >>> model = hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3)))
+    >>> made = hl.infer.provenance(hl.learn(data, model, engine="laplace", seed=0))
+    >>> made.likelihood, made.engine.name, made.calibration.basis.code, made.check.decision
+    ('exact', 'laplace', 'independent', 'agrees')
+    """
+
+    likelihood: str
+    composite: bool
+    engine: EngineUsed
+    n_params: int
+    microstates: float
+    optimum: OptimumFound
+    calibration: ErrorBars
+    identifiability: Identifiability
+    source: tuple[Mapping[str, Any], ...]
+    reasons: tuple[str, ...]
+    seed: int = 0
+    seconds: float = float("nan")
+    estimated_seconds: float = float("nan")
+    frozen_sites: tuple[int, ...] = ()
+    prior_share: tuple[float, ...] = ()
+    parameter_names: tuple[str, ...] = ()
+    findings: tuple[Noted, ...] = ()
+    signals: tuple[Noted, ...] = ()
+    convergence: Convergence | None = None
+    check: Comparison | None = None
+    training: Mapping[str, Any] | None = None
+    extrapolation: Mapping[str, Any] | None = None
+    candidates: int | None = None
+    nonconfining: float | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """One line of JSON, for the attribute of a posterior."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Provenance:
+        """What :meth:`to_json` wrote, each entry of its type.
+
+        Raises
+        ------
+        HamlearnError
+            Naming the entry that is missing, not known, or of another type.
+        """
+        try:
+            found = json.loads(text)
+        except (TypeError, ValueError, RecursionError):
+            raise HamlearnError(f"the posterior's attribute 'provenance' cannot be read as JSON: {shown(text)}. {_AGAIN}") from None
+        return cls.from_dict(found)
+
+    @classmethod
+    def from_dict(cls, found: Any) -> Provenance:
+        """The same from a dictionary."""
+        made: Provenance = _typed(cls, found, "")
+        return made
+
+    @property
+    def worth(self) -> float:
+        """Independent microstates that the data are worth."""
+        return self.calibration.ess
+
+    @property
+    def unknowns(self) -> str:
+        """What is counted by `n_params`: "terms" selected among candidates, "weights" of networks, or "parameters"."""
+        if self.candidates is not None:
+            return "terms"
+        return "weights" if self.training is not None or self.likelihood == "regression" or "density" in self.more else "parameters"
+
+
+def new_provenance(
+    *,
+    likelihood: str,
+    composite: bool,
+    engine: Any,
+    n_params: int,
+    sets: list[xr.Dataset],
+    seed: int,
+    seconds: float,
+    reasons: Iterable[str] = (),
+    adjusted: bool = False,
+    basis: Basis = Basis("told"),
+    ess: float | None = None,
+    tau: float = 1.0,
+    optimum: Mapping[str, Any] = types.MappingProxyType({}),
+    calibration: Mapping[str, Any] = types.MappingProxyType({}),
+    identifiability: Mapping[str, Any] = types.MappingProxyType({}),
+    **more: Any,
+) -> Provenance:
+    """How a posterior was made, with what every family has counted from the data.
+
+    Parameters
+    ----------
+    likelihood, composite, n_params, seed, seconds, reasons
+        As :class:`Provenance` has them.
+    engine : engine or dict
+        An engine with its settings, or ``name`` and settings.
+    sets : list of Dataset
+        The microstates.
+    adjusted, basis : bool, Basis
+        Whether error bars were calibrated, and on what (or why not).
+    ess, tau : float
+        How many independent microstates the data are worth, and their autocorrelation time in draws.
+    optimum, calibration, identifiability : mapping
+        Entries of :class:`OptimumFound`, :class:`ErrorBars` and :class:`Identifiability` other than the usual ones.
+    more
+        Further fields of :class:`Provenance`; what is none of them is kept in ``more``.
+    """
+    size = float(sum(multiplicity(part)[0].sum() for part in sets))
+    worth = size / max(tau, 1.0) if ess is None else float(ess)
+    sites = float(np.prod(site_shape(sets[0])))
+    known = {one.name for one in fields(Provenance)} - {"more"}
+    own = {key: more.pop(key) for key in list(more) if key not in known}
+    return Provenance(
+        likelihood=likelihood,
+        composite=composite,
+        engine=EngineUsed.of(engine),
+        n_params=int(n_params),
+        microstates=size,
+        optimum=OptimumFound(**optimum),
+        calibration=ErrorBars(**{"adjusted": adjusted, "basis": basis, "tau": float(tau), "ess": worth, **calibration}),
+        identifiability=Identifiability(**{"data_per_parameter": worth * sites / max(n_params, 1), **identifiability}),
+        source=tuple(origin(item) for item in sets),
+        reasons=tuple(reasons),
+        seed=seed,
+        seconds=float(seconds),
+        more=own,
+        **more,
+    )
+
+
+def origin(data: xr.Dataset) -> dict[str, Any]:
+    """Where microstates came from, as far as they say."""
+    keys = ("source_space", "sampler", "seed", "sweeps_per_draw", "acceptance", "tau_int", "source")
+    # Attributes read back from a file are NumPy scalars.
+    return {key: getattr(data.attrs[key], "item", lambda value=data.attrs[key]: value)() for key in keys if key in data.attrs}
+
+
+# Reading: from JSON to types
+
+
+_AGAIN = "Load it from its file again, or learn it again."
+
+
+def _typed(kind: type[Any], found: Any, where: str) -> Any:
+    """A dataclass from a dictionary; every entry of the type that the field has."""
+    if not isinstance(found, dict):
+        what = "the attribute 'provenance' is JSON of a dict" if not where else f"provenance has no entries under {where!r}"
+        raise HamlearnError(f"the posterior's {what}; got {shown(found)}. {_AGAIN}")
+    hints, known = typing.get_type_hints(kind), {one.name: one for one in fields(kind)}
+    if strange := [name for name in found if name not in known]:
+        raise HamlearnError(f"the posterior's provenance holds {shown(strange[0])}{_of(where)}, which is not known. {_AGAIN}")
+    for name, one in known.items():
+        if name not in found and one.default is MISSING and one.default_factory is MISSING:
+            raise HamlearnError(
+                f"the posterior's provenance lacks {name!r}{_of(where)}, so nothing can be said of how it was made. {_AGAIN}"
+            )
+    return kind(**{name: _value(hints[name], value, f"{where}.{name}" if where else name) for name, value in found.items()})
+
+
+def _of(where: str) -> str:
+    return f" of {where!r}" if where else ""
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    """`value` as a field's type hint asks for it."""
+    if hint is Any:
+        return value
+    origin_, inside = typing.get_origin(hint), typing.get_args(hint)
+    if origin_ in (typing.Union, types.UnionType):
+        if value is None and type(None) in inside:
+            return None
+        (hint,) = [one for one in inside if one is not type(None)]
+        return _value(hint, value, where)
+    if is_dataclass(hint):
+        return _typed(typing.cast("type[Any]", hint), value, where)
+    if origin_ is tuple:
+        if not isinstance(value, list | tuple):
+            raise HamlearnError(f"the posterior's provenance needs a list under {where!r}; got {shown(value)}. {_AGAIN}")
+        return tuple(_value(inside[0], one, where) for one in value)
+    accepted: dict[Any, tuple[type[Any], ...]] = {float: (int, float), Mapping: (dict,), bool: (bool,), int: (int,), str: (str,)}
+    wanted = Mapping if origin_ is not None else hint
+    if not isinstance(value, accepted[wanted]) or (isinstance(value, bool) and wanted in (int, float)):
+        what = {Mapping: "entries", float: "a number", int: "a whole number", bool: "true or false", str: "a text"}[wanted]
+        raise HamlearnError(f"the posterior's provenance needs {what} under {where!r}; got {shown(value)}. {_AGAIN}")
+    return value
+
+
+# Files of 0.1 and 0.2.0.dev0
+
+
+_NOTES: tuple[tuple[Callable[[str], bool], str], ...] = (  # the sentences that these versions decided by
+    (lambda note: "separable" in note, "separable"),
+    (lambda note: "calibrate=False" in note, "off"),
+)
+
+
+def upgraded(record: Any) -> Provenance:
+    """What earlier versions wrote under ``record``, with sentences in it, as it is kept now.
+
+    This is the only place that reads sentences: the two that those versions' own verdict read. All others are kept as they were.
+    """
+    if not isinstance(record, dict):
+        raise HamlearnError(f"the posterior's attribute 'record' is JSON of a dict; got {shown(record)}. {_AGAIN}")
+    old = dict(record)
+    for name in ("engine", "calibration"):
+        if name in old and not isinstance(old[name], dict):
+            raise HamlearnError(f"the posterior's record has no entries under {name!r}; got {shown(old[name])}. {_AGAIN}")
+    if "engine" in old:
+        settings = dict(old["engine"])
+        old["engine"] = {"name": settings.pop("name", ""), "settings": settings}
+    if "calibration" in old:
+        facts = dict(old["calibration"])
+        note = str(facts.pop("note", ""))
+        code = next((code for fits, code in _NOTES if fits(note)), "told")
+        numbers = {"composite": bool(old.get("composite"))} if code == "off" else {}
+        old["calibration"] = {**facts, "basis": {"code": code, "numbers": numbers, "words": note}}
+    for name in ("findings", "signals"):
+        if name in old:
+            old[name] = [_told(one, name) for one in old[name]]
+    old["prior_share"] = old.get("prior_share") or []
+    known = {one.name for one in fields(Provenance)}
+    own = {name: old.pop(name) for name in list(old) if name not in known}
+    return Provenance.from_dict({**old, "more": own})
+
+
+def _told(found: Any, where: str) -> dict[str, Any]:
+    if not isinstance(found, dict):
+        raise HamlearnError(f"the posterior's record has no entries under {where!r}; got {shown(found)}. {_AGAIN}")
+    numbers = {key: value for key, value in found.items() if key not in ("severity", "topic", "what", "advice")}
+    kept = {key: found.get(key, "") for key in ("severity", "topic", "what", "advice")}
+    return {"code": "told", **kept, "numbers": numbers}
+
+
+def read(attrs: Mapping[Any, Any]) -> Provenance:
+    """From the attributes of a posterior, whichever version wrote them."""
+    if "provenance" in attrs:
+        return Provenance.from_json(attrs["provenance"])
+    try:
+        record = json.loads(attrs["record"])
+    except KeyError:
+        raise HamlearnError(f"this posterior lacks the attribute 'provenance'. {_AGAIN}") from None
+    except (TypeError, ValueError, RecursionError):
+        raise HamlearnError(f"the posterior's attribute 'record' cannot be read as JSON: {shown(attrs['record'])}. {_AGAIN}") from None
+    return upgraded(record)
+
+
+__all__ = [
+    "BASES",
+    "Basis",
+    "Comparison",
+    "Convergence",
+    "EngineUsed",
+    "ErrorBars",
+    "Identifiability",
+    "Noted",
+    "OptimumFound",
+    "Provenance",
+    "new_provenance",
+    "origin",
+    "read",
+    "upgraded",
+]
