@@ -58,8 +58,8 @@ def test_predictions_take_as_many_draws_whatever_the_clock_says(path_posterior, 
 
 def test_a_check_runs_however_long_learning_took(clock):
     post = hl.learn(rings(8, 4.0, 400), hl.models.PolynomialAction(powers=(2,)), seed=0)
-    assert posteriors.record_of(post)["check"]["decision"] != "not run"
-    assert np.isfinite(posteriors.record_of(post)["seconds"])
+    assert posteriors.provenance_of(post).check.decision != "not run"
+    assert np.isfinite(posteriors.provenance_of(post).seconds)
 
 
 PACKAGE = Path(hl.__file__).parent
@@ -100,7 +100,7 @@ def test_a_posterior_and_its_predictions_do_not_feel_the_clock(spins):
         curve = hl.predict(racing, 0.5, draws=8, seed=0)
     calm = hl.learn(spins, model, engine="laplace", seed=0)
     np.testing.assert_array_equal(racing["posterior"]["J"], calm["posterior"]["J"])
-    assert posteriors.record_of(racing)["reasons"] == posteriors.record_of(calm)["reasons"]
+    assert posteriors.provenance_of(racing).reasons == posteriors.provenance_of(calm).reasons
     assert hl.verdict(racing) == hl.verdict(calm)
     xr.testing.assert_identical(curve, hl.predict(calm, 0.5, draws=8, seed=0))
 

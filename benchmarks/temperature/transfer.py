@@ -36,7 +36,7 @@ import hamlearn as hl
 from hamlearn.diagnostics import diagnose
 from hamlearn.infer import LaplaceApproximation, learn, predict
 from hamlearn.infer import draw_systems as drawn_members
-from hamlearn.infer.posteriors import record_of
+from hamlearn.infer.posteriors import provenance_of
 from hamlearn.statistics import integrated_autocorrelation_time, standard_error
 from hamlearn.systems import exact, lattice
 
@@ -225,7 +225,7 @@ def main() -> None:
                 if name == "pymbar MBAR":
                     effective.append(more)
                 if name in checks and (k < 4 or "known" in name) and not arguments.only:
-                    checks[name].append(str(record_of(diagnose(more, data, seed=k))["check"]["decision"]))
+                    checks[name].append(str(provenance_of(diagnose(more, data, seed=k)).check.decision))
         if not arguments.only:
             notes[family] = {"exact": truth.tolist(), "error": truth_error.tolist(), "tau": float(np.mean(taus)), "check": checks}
             notes[family]["n_eff"] = np.mean(effective, 0).round(1).tolist() if effective else None

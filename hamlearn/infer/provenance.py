@@ -424,7 +424,7 @@ _AGAIN = "Load it from its file again, or learn it again."
 def _typed(kind: type[Any], found: Any, where: str) -> Any:
     """A dataclass from a dictionary; every entry of the type that the field has."""
     if not isinstance(found, dict):
-        what = "the attribute 'provenance' is JSON of a dict" if not where else f"provenance has no entries under {where!r}"
+        what = "attribute 'provenance' is JSON of a dict" if not where else f"provenance has no entries under {where!r}"
         raise HamlearnError(f"the posterior's {what}; got {shown(found)}. {_AGAIN}")
     hints, known = typing.get_type_hints(kind), {one.name: one for one in fields(kind)}
     if strange := [name for name in found if name not in known]:
