@@ -15,7 +15,7 @@ import xarray as xr
 from hamlearn import models, spaces
 from hamlearn.arguments import require_beta, require_whole, shown
 from hamlearn.errors import HamlearnError
-from hamlearn.infer.provenance import read as read_provenance
+from hamlearn.infer.upgrades import read as read_provenance
 
 SCHEMA = 2  # 1: provenance as free dictionaries, under "record"
 _ATTRIBUTES = ("model", "space", "q", "site_shape", "beta", "beta_declared")

@@ -24,7 +24,8 @@ from hamlearn.data import site_shape as site_shape_of
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.accepted import SCHEMA, read_json, require_posterior
 from hamlearn.infer.observations import Observations, flat
-from hamlearn.infer.provenance import Noted, Provenance, read
+from hamlearn.infer.provenance import Noted, Provenance
+from hamlearn.infer.upgrades import read
 from hamlearn.models import BoundCouplings
 from hamlearn.systems.base import Space
 

@@ -2,16 +2,15 @@
 
 `learn` writes down what it did, the judges what they found; the verdict weighs codes and numbers, and sentences are made of them in
 ``hamlearn.diagnostics.wording`` alone. On disk it is one JSON attribute, ``provenance``; what 0.1 and 0.2.0.dev0 wrote under
-``record`` (free dictionaries with sentences) is read by :func:`upgraded`, and nowhere else is a sentence ever read.
+``record`` (free dictionaries with sentences) is read by :func:`hamlearn.infer.upgrades.upgraded`, and nowhere else is a sentence ever read.
 """
 
 from __future__ import annotations
 
 import json
 import types
-import typing
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,6 +19,7 @@ import xarray as xr
 from hamlearn.arguments import shown
 from hamlearn.data import multiplicity, site_shape
 from hamlearn.errors import HamlearnError
+from hamlearn.infer.typed import AGAIN, typed
 
 BASES = {
     "sandwich": "the sandwich from `batches` of a `kind`, of a `composite` likelihood or not, at `tau`; pooled over `temperatures`",
@@ -325,13 +325,13 @@ class Provenance:
         try:
             found = json.loads(text)
         except (TypeError, ValueError, RecursionError):
-            raise HamlearnError(f"the posterior's attribute 'provenance' cannot be read as JSON: {shown(text)}. {_AGAIN}") from None
+            raise HamlearnError(f"the posterior's attribute 'provenance' cannot be read as JSON: {shown(text)}. {AGAIN}") from None
         return cls.from_dict(found)
 
     @classmethod
     def from_dict(cls, found: Any) -> Provenance:
         """The same from a dictionary."""
-        made: Provenance = _typed(cls, found, "")
+        made: Provenance = typed(cls, found)
         return made
 
     @property
@@ -415,115 +415,6 @@ def origin(data: xr.Dataset) -> dict[str, Any]:
     return {key: getattr(data.attrs[key], "item", lambda value=data.attrs[key]: value)() for key in keys if key in data.attrs}
 
 
-# Reading: from JSON to types
-
-
-_AGAIN = "Load it from its file again, or learn it again."
-
-
-def _typed(kind: type[Any], found: Any, where: str) -> Any:
-    """A dataclass from a dictionary; every entry of the type that the field has."""
-    if not isinstance(found, dict):
-        what = "attribute 'provenance' is JSON of a dict" if not where else f"provenance has no entries under {where!r}"
-        raise HamlearnError(f"the posterior's {what}; got {shown(found)}. {_AGAIN}")
-    hints, known = typing.get_type_hints(kind), {one.name: one for one in fields(kind)}
-    if strange := [name for name in found if name not in known]:
-        raise HamlearnError(f"the posterior's provenance holds {shown(strange[0])}{_of(where)}, which is not known. {_AGAIN}")
-    for name, one in known.items():
-        if name not in found and one.default is MISSING and one.default_factory is MISSING:
-            raise HamlearnError(
-                f"the posterior's provenance lacks {name!r}{_of(where)}, so nothing can be said of how it was made. {_AGAIN}"
-            )
-    return kind(**{name: _value(hints[name], value, f"{where}.{name}" if where else name) for name, value in found.items()})
-
-
-def _of(where: str) -> str:
-    return f" of {where!r}" if where else ""
-
-
-def _value(hint: Any, value: Any, where: str) -> Any:
-    """`value` as a field's type hint asks for it."""
-    if hint is Any:
-        return value
-    origin_, inside = typing.get_origin(hint), typing.get_args(hint)
-    if origin_ in (typing.Union, types.UnionType):
-        if value is None and type(None) in inside:
-            return None
-        (hint,) = [one for one in inside if one is not type(None)]
-        return _value(hint, value, where)
-    if is_dataclass(hint):
-        return _typed(typing.cast("type[Any]", hint), value, where)
-    if origin_ is tuple:
-        if not isinstance(value, list | tuple):
-            raise HamlearnError(f"the posterior's provenance needs a list under {where!r}; got {shown(value)}. {_AGAIN}")
-        return tuple(_value(inside[0], one, where) for one in value)
-    accepted: dict[Any, tuple[type[Any], ...]] = {float: (int, float), Mapping: (dict,), bool: (bool,), int: (int,), str: (str,)}
-    wanted = Mapping if origin_ is not None else hint
-    if not isinstance(value, accepted[wanted]) or (isinstance(value, bool) and wanted in (int, float)):
-        what = {Mapping: "entries", float: "a number", int: "a whole number", bool: "true or false", str: "a text"}[wanted]
-        raise HamlearnError(f"the posterior's provenance needs {what} under {where!r}; got {shown(value)}. {_AGAIN}")
-    return value
-
-
-# Files of 0.1 and 0.2.0.dev0
-
-
-_NOTES: tuple[tuple[Callable[[str], bool], str], ...] = (  # the sentences that these versions decided by
-    (lambda note: "separable" in note, "separable"),
-    (lambda note: "calibrate=False" in note, "off"),
-)
-
-
-def upgraded(record: Any) -> Provenance:
-    """What earlier versions wrote under ``record``, with sentences in it, as it is kept now.
-
-    This is the only place that reads sentences: the two that those versions' own verdict read. All others are kept as they were.
-    """
-    if not isinstance(record, dict):
-        raise HamlearnError(f"the posterior's attribute 'record' is JSON of a dict; got {shown(record)}. {_AGAIN}")
-    old = dict(record)
-    for name in ("engine", "calibration"):
-        if name in old and not isinstance(old[name], dict):
-            raise HamlearnError(f"the posterior's record has no entries under {name!r}; got {shown(old[name])}. {_AGAIN}")
-    if "engine" in old:
-        settings = dict(old["engine"])
-        old["engine"] = {"name": settings.pop("name", ""), "settings": settings}
-    if "calibration" in old:
-        facts = dict(old["calibration"])
-        note = str(facts.pop("note", ""))
-        code = next((code for fits, code in _NOTES if fits(note)), "told")
-        numbers = {"composite": bool(old.get("composite"))} if code == "off" else {}
-        old["calibration"] = {**facts, "basis": {"code": code, "numbers": numbers, "words": note}}
-    for name in ("findings", "signals"):
-        if name in old:
-            old[name] = [_told(one, name) for one in old[name]]
-    old["prior_share"] = old.get("prior_share") or []
-    known = {one.name for one in fields(Provenance)}
-    own = {name: old.pop(name) for name in list(old) if name not in known}
-    return Provenance.from_dict({**old, "more": own})
-
-
-def _told(found: Any, where: str) -> dict[str, Any]:
-    if not isinstance(found, dict):
-        raise HamlearnError(f"the posterior's record has no entries under {where!r}; got {shown(found)}. {_AGAIN}")
-    numbers = {key: value for key, value in found.items() if key not in ("severity", "topic", "what", "advice")}
-    kept = {key: found.get(key, "") for key in ("severity", "topic", "what", "advice")}
-    return {"code": "told", **kept, "numbers": numbers}
-
-
-def read(attrs: Mapping[Any, Any]) -> Provenance:
-    """From the attributes of a posterior, whichever version wrote them."""
-    if "provenance" in attrs:
-        return Provenance.from_json(attrs["provenance"])
-    try:
-        record = json.loads(attrs["record"])
-    except KeyError:
-        raise HamlearnError(f"this posterior lacks the attribute 'provenance'. {_AGAIN}") from None
-    except (TypeError, ValueError, RecursionError):
-        raise HamlearnError(f"the posterior's attribute 'record' cannot be read as JSON: {shown(attrs['record'])}. {_AGAIN}") from None
-    return upgraded(record)
-
-
 __all__ = [
     "BASES",
     "Basis",
@@ -537,6 +428,4 @@ __all__ = [
     "Provenance",
     "new_provenance",
     "origin",
-    "read",
-    "upgraded",
 ]

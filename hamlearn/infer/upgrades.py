@@ -1,0 +1,68 @@
+"""What earlier versions wrote of how a posterior was made (0.1 and 0.2.0.dev0), read as it is kept now."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from hamlearn.arguments import shown
+from hamlearn.errors import HamlearnError
+from hamlearn.infer.provenance import Provenance
+from hamlearn.infer.typed import AGAIN
+
+_NOTES: tuple[tuple[Callable[[str], bool], str], ...] = (  # the sentences that these versions decided by
+    (lambda note: "separable" in note, "separable"),
+    (lambda note: "calibrate=False" in note, "off"),
+)
+
+
+def upgraded(record: Any) -> Provenance:
+    """What earlier versions wrote under ``record``, with sentences in it, as it is kept now.
+
+    This is the only place that reads sentences: the two that those versions' own verdict read. All others are kept as they were.
+    """
+    if not isinstance(record, dict):
+        raise HamlearnError(f"the posterior's attribute 'record' is JSON of a dict; got {shown(record)}. {AGAIN}")
+    old = dict(record)
+    for name in ("engine", "calibration"):
+        if name in old and not isinstance(old[name], dict):
+            raise HamlearnError(f"the posterior's record has no entries under {name!r}; got {shown(old[name])}. {AGAIN}")
+    if "engine" in old:
+        settings = dict(old["engine"])
+        old["engine"] = {"name": settings.pop("name", ""), "settings": settings}
+    if "calibration" in old:
+        facts = dict(old["calibration"])
+        note = str(facts.pop("note", ""))
+        code = next((code for fits, code in _NOTES if fits(note)), "told")
+        numbers = {"composite": bool(old.get("composite"))} if code == "off" else {}
+        old["calibration"] = {**facts, "basis": {"code": code, "numbers": numbers, "words": note}}
+    for name in ("findings", "signals"):
+        if name in old:
+            old[name] = [_told(one, name) for one in old[name]]
+    old["prior_share"] = old.get("prior_share") or []
+    known = {one.name for one in fields(Provenance)}
+    own = {name: old.pop(name) for name in list(old) if name not in known}
+    return Provenance.from_dict({**old, "more": own})
+
+
+def _told(found: Any, where: str) -> dict[str, Any]:
+    if not isinstance(found, dict):
+        raise HamlearnError(f"the posterior's record has no entries under {where!r}; got {shown(found)}. {AGAIN}")
+    numbers = {key: value for key, value in found.items() if key not in ("severity", "topic", "what", "advice")}
+    kept = {key: found.get(key, "") for key in ("severity", "topic", "what", "advice")}
+    return {"code": "told", **kept, "numbers": numbers}
+
+
+def read(attrs: Mapping[Any, Any]) -> Provenance:
+    """From the attributes of a posterior, whichever version wrote them."""
+    if "provenance" in attrs:
+        return Provenance.from_json(attrs["provenance"])
+    try:
+        record = json.loads(attrs["record"])
+    except KeyError:
+        raise HamlearnError(f"this posterior lacks the attribute 'provenance'. {AGAIN}") from None
+    except (TypeError, ValueError, RecursionError):
+        raise HamlearnError(f"the posterior's attribute 'record' cannot be read as JSON: {shown(attrs['record'])}. {AGAIN}") from None
+    return upgraded(record)
