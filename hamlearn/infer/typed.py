@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -14,12 +15,18 @@ from hamlearn.errors import HamlearnError
 AGAIN = "Load it from its file again, or learn it again."
 
 
+@functools.cache
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    """What the fields of one of our own classes are; Python evaluates these texts, so once and not while a file is read."""
+    return typing.get_type_hints(kind)
+
+
 def typed(kind: type[Any], found: Any, where: str = "") -> Any:
     """A dataclass from a dictionary; every entry of the type that the field has."""
     if not isinstance(found, dict):
         what = "attribute 'provenance' is JSON of a dict" if not where else f"provenance has no entries under {where!r}"
         raise HamlearnError(f"the posterior's {what}; got {shown(found)}. {AGAIN}")
-    hints, known = typing.get_type_hints(kind), {one.name: one for one in fields(kind)}
+    hints, known = _hints(kind), {one.name: one for one in fields(kind)}
     if strange := [name for name in found if name not in known]:
         raise HamlearnError(f"the posterior's provenance holds {shown(strange[0])}{_of(where)}, which is not known. {AGAIN}")
     for name, one in known.items():
