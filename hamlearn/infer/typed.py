@@ -21,7 +21,7 @@ def _hints(kind: type[Any]) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 
-def typed(kind: type[Any], found: Any, where: str = "") -> Any:
+def typed(kind: Any, found: Any, where: str = "") -> Any:
     """A dataclass from a dictionary; every entry of the type that the field has."""
     if not isinstance(found, dict):
         what = "attribute 'provenance' is JSON of a dict" if not where else f"provenance has no entries under {where!r}"
