@@ -9,6 +9,7 @@ Whatever comes in is checked by the same code: arrays, tables and files when mic
 """
 
 from hamlearn.data.codes import codes_of, recoded
+from hamlearn.data.geometry import periodic, spacing
 from hamlearn.data.making import build, microstates
 from hamlearn.data.reading import excerpt, fingerprint, multiplicity, on_disk, open_microstates, rows, site_shape, split_by_beta
 from hamlearn.data.validation import SCHEMA, admit, admit_one, admit_states, flattened, space_of, validate
@@ -27,10 +28,12 @@ __all__ = [
     "multiplicity",
     "on_disk",
     "open_microstates",
+    "periodic",
     "recoded",
     "rows",
     "site_shape",
     "space_of",
+    "spacing",
     "split_by_beta",
     "validate",
 ]

@@ -14,6 +14,7 @@ from hamlearn import spaces, storage
 from hamlearn.arguments import require_beta, require_flag, shown
 from hamlearn.data.arrays import LEADING, as_array, name_axes, own_beta, own_dims
 from hamlearn.data.codes import without_gaps
+from hamlearn.data.geometry import declared
 from hamlearn.data.validation import SCHEMA, admit_one, refuse_copied_chains
 from hamlearn.data.values import per_row, refuse_repeated_end
 from hamlearn.errors import HamlearnError, choice
@@ -30,6 +31,8 @@ def microstates(
     *,
     q: int | None = None,
     wrap: bool = False,
+    periodic: bool | None = None,
+    spacing: float | None = None,
 ) -> xr.Dataset:
     """Observed microstates from an array or a file, validated.
 
@@ -60,6 +63,10 @@ def microstates(
     wrap : bool
         For ``space="angles"``: angles outside [0, 2π) are meant, and are reduced to it. Without it they are an error,
         for they are more often degrees or another convention than angles that wound around.
+    periodic : bool, optional
+        Whether the sites close periodically: the last is a neighbour of the first. Undeclared, models take their own word for it.
+    spacing : float, optional
+        Width of a time slice of paths. Undeclared, it is β/N_τ (or the model's `a`).
 
     Returns
     -------
@@ -81,17 +88,17 @@ def microstates(
     {'chain': 1, 'draw': 2, 'site': 3}
     """
     given = {"space": space, "beta": beta, "dims": dims, "counts": counts, "weights": weights, "q": q}
-    given["wrap"] = True if wrap else None
+    given["wrap"], geometry = True if wrap else None, declared(periodic, spacing)
     if isinstance(source, xr.DataTree):
         raise HamlearnError("this is a posterior or another tree of results, not microstates: give the data that it was learned from.")
     require_flag(wrap, "wrap")
     if isinstance(source, str | PathLike):
         loaded = storage.read_states(fspath(source), count_column=counts if isinstance(counts, int | str) else None)
         if isinstance(loaded, xr.Dataset):
-            return _already_said(admit_one(loaded), given)
+            return _already_said(admit_one(loaded), given, geometry)
         source, space, beta, counts, weights, q = _with_what_a_file_says(loaded, fspath(source), space, beta, counts, weights, q)
     if isinstance(source, xr.Dataset):
-        return _already_said(admit_one(source), given)
+        return _already_said(admit_one(source), given, geometry)
     if isinstance(counts, str):
         raise HamlearnError(
             f"counts={counts!r} names a column of a table file; for an array give the counts themselves, one per microstate."
@@ -115,7 +122,7 @@ def microstates(
         refuse_repeated_end(values, [axis for axis, label in enumerate(names) if label in site_dims])
     if dims is None:
         site_dims = ["site"] if len(site_dims) == 1 else [f"x{index}" for index in range(len(site_dims))]
-    attrs: dict[str, Any] = {"source_space": name, "beta_declared": int(beta is not None)}
+    attrs: dict[str, Any] = {"source_space": name, "beta_declared": int(beta is not None), **geometry}
     if q is None and given_space is None and found.labelled:
         values, codes = without_gaps(values)
         attrs |= {} if codes is None else {"codes": json.dumps(codes)}
@@ -161,12 +168,16 @@ def build(
     state = state.reshape((*state.shape[:lead], *lattice.shape, *space.event_shape)) if lattice is not None else state
     axes = state.ndim - lead - len(space.event_shape)
     site_dims = list(lattice.site_dims) if lattice is not None else (["site"] if axes == 1 else [f"x{i}" for i in range(axes)])
-    given = {"source_space": space.name, "beta_declared": 1, **(attrs or {})}
+    closed = {} if lattice is None else declared(lattice.periodic)
+    given = {"source_space": space.name, "beta_declared": 1, **closed, **(attrs or {})}
     return _assemble(state, beta=beta, space=space, site_dims=site_dims, attrs=given, counts=counts, weights=weights)
 
 
-def _already_said(data: xr.Dataset, given: dict[str, Any]) -> xr.Dataset:
-    """`data`, unless an argument contradicts what it says of itself: it would be ignored otherwise."""
+def _already_said(data: xr.Dataset, given: dict[str, Any], geometry: dict[str, Any]) -> xr.Dataset:
+    """`data`, unless an argument contradicts what it says of itself: it would be ignored otherwise. What it does not say may be added."""
+    for name, value in geometry.items():
+        if data.attrs.get(name, value) != value:
+            raise HamlearnError(f"these microstates declare {name}={data.attrs[name]}; {name}={value} would be ignored, so leave it out.")
     known = {"space": (data.attrs["space"], data.attrs.get("source_space")), "q": (data.attrs["q"],)}
     for name, value in given.items():
         agrees = np.array_equal(value, data["beta"]) if name == "beta" else any(np.array_equal(value, one) for one in known.get(name, ()))
@@ -175,7 +186,7 @@ def _already_said(data: xr.Dataset, given: dict[str, Any]) -> xr.Dataset:
             raise HamlearnError(
                 f"these microstates already say what they are ({said}), so {name}={shown(value)} would be ignored; leave it out."
             )
-    return data
+    return data.assign_attrs(geometry) if geometry else data
 
 
 def _assemble(

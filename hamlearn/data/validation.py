@@ -18,6 +18,7 @@ import xarray as xr
 from hamlearn import spaces
 from hamlearn.arguments import require_beta, require_whole, shown
 from hamlearn.data.arrays import as_numbers
+from hamlearn.data.geometry import require_geometry, with_geometry
 from hamlearn.data.values import per_row, refuse_repeated_end
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.spaces import Space
@@ -59,7 +60,7 @@ def admit(data: xr.Dataset | Iterable[xr.Dataset]) -> list[xr.Dataset]:
         ...
     hamlearn.errors.HamlearnError: space='spins' allows the values -1 and 1; found 0. ...
     """
-    sets = [_checked(one) for one in flattened(data)]
+    sets = [with_geometry(_checked(one)) for one in flattened(data)]
     refuse_copied_chains(sets)
     return sets
 
@@ -172,6 +173,7 @@ def _require_attributes(attrs: Mapping[Any, Any]) -> None:
     for name in ("tau_int", "tau_int_m", "ess"):
         if name in attrs and not _positive_or_nan(attrs[name]):
             raise HamlearnError(f"the attribute {name!r} is a number > 0 (or nan); got {shown(attrs[name])}.")
+    require_geometry(attrs)
     if "system" in attrs and not isinstance(_parsed(attrs, "system"), dict):
         raise HamlearnError("the attribute 'system' is the JSON of a description, {...}; remove it or write it anew.")
     if "codes" in attrs:

@@ -452,14 +452,6 @@ def test_the_verdict_names_few_data_and_misfit():
     assert hl.verdict(flat).level == "do not believe" and any(found.topic == "fit" for found in hl.verdict(flat).reasons)
 
 
-def test_the_entropy_of_a_known_system_is_known():
-    data = ising_data(100)
-    assert autoregressive.known_entropy([data]) == pytest.approx(-(np.exp(truth()) * truth()).sum() / 9, abs=1e-10)
-    assert autoregressive.known_entropy([data, data]) is None
-    assert autoregressive.known_entropy([hl.microstates(data["state"].values[0], "spins", BETA)]) is None
-    assert autoregressive.known_entropy([hl.simulate(hl.draw_systems(posterior(), 1)[0], beta=BETA, draws=5, chains=1, burn_in=1)]) is None
-
-
 def test_no_global_state_and_no_threads_are_left():
     before = (torch.get_num_threads(), torch.get_rng_state())
     hl.learn(ising_data(100), SMALL, engine=Training(epochs=1, threads=1), check=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Iterable
@@ -121,7 +120,7 @@ def bind(
         weight, weighted = microstate_data.multiplicity(part)
         states = microstate_data.rows(part)
         if bound.family == "path" and model.periodic:
-            _refuse_open(states)
+            _refuse_open(states, microstate_data.periodic(part))
         independent = bool(int(part.attrs.get("independent", 0)))
         parts.append(Observations(states, weight, weighted, float(part["beta"]), independent))
         scales.append(bound.scales(float(part["beta"]), width))
@@ -129,19 +128,19 @@ def bind(
 
 
 def _spacing(data: xr.Dataset, bound: BoundAction) -> float | None:
-    """The width of a time slice that the model or the data's own system names; None for β/N_τ."""
+    """The width of a time slice that the model or the data declare; None for β/N_τ."""
     if bound.family != "path":
         return None
-    system = json.loads(data.attrs["system"]) if "system" in data.attrs else {}
-    known = system.get("a") if system.get("kind") == "path" else None
-    wanted = bound.model.a
+    known, wanted = microstate_data.spacing(data), bound.model.a
     if known is not None and wanted is not None and not np.isclose(known, wanted, rtol=1e-9):
-        raise HamlearnError(f"mixed lattice spacings: the model has a={wanted:g}, the data were made with a={known:g}.")
+        raise HamlearnError(f"mixed lattice spacings: the model has a={wanted:g}, the data declare spacing={known:g}.")
     return wanted if wanted is not None else known
 
 
-def _refuse_open(states: np.ndarray) -> None:
-    """An error if the link that closes the ring is far longer than the others: open paths given as periodic."""
+def _refuse_open(states: np.ndarray, declared: bool | None) -> None:
+    """An error if paths are declared open, or the link that closes the ring is far longer than the others: given as periodic."""
+    if declared is False:
+        raise HamlearnError("these paths are declared open (periodic=False): learn with PolynomialAction(..., periodic=False).")
     flat = states.reshape(-1, states.shape[-1]).astype(float)
     if flat.shape[1] < 4:
         return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -16,7 +15,6 @@ import numpy as np
 import xarray as xr
 
 from hamlearn import data as microstate_data
-from hamlearn import systems
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import posteriors
 from hamlearn.infer.densities import observed
@@ -24,7 +22,6 @@ from hamlearn.infer.provenance import Basis, Provenance, new_provenance
 from hamlearn.infer.training import Bayesian, Training, as_settings, recorded
 from hamlearn.infer.training_data import TrainingData, prepare, refuse_forbidden, resampled, space_and_shape, split
 from hamlearn.models import Autoregressive, Flow
-from hamlearn.systems import exact
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import Space, System
 from hamlearn.systems.density import LearnedDensity
@@ -75,7 +72,6 @@ def learn(
     # Elements of the density's own group do not change it; shown in training they stand for the average.
     names = (*settings.augment, *model.symmetry)
     group = torch_training.group_of(shape, names) if settings.augment else None
-    entropy = known_entropy(sets) if sys.stderr.isatty() else None  # only to be shown beside the progress
     identity = "" if settings.checkpoint is None else microstate_data.fingerprint(sets)
     found, histories, files, nats_of_draws, told, shares = [], [], [], [], [], []
     processes = torch_devices.processes(device)
@@ -107,7 +103,6 @@ def learn(
             start,
             checkpoint=checkpoint,
             group=group,
-            entropy=entropy,
             label=label,
             device=device,
             processes=processes,
@@ -264,19 +259,6 @@ def parameters(post: xr.DataTree) -> tuple[list[str], np.ndarray]:
     """
     draws = posteriors.require_posterior(post)["posterior"].to_dataset()["nats_per_site"].values[..., None]
     return ["nats_per_site"], np.repeat(draws, 2, 1) if draws.shape[1] == 1 else draws
-
-
-def known_entropy(sets: list[xr.Dataset]) -> float | None:
-    """Exact entropy per site in nats, where the data name their system and an oracle treats it at once."""
-    if len(sets) > 1 or "system" not in sets[0].attrs:
-        return None
-    try:
-        system = systems.from_dict(json.loads(str(sets[0].attrs["system"])))
-    except HamlearnError:  # a world that cannot be rebuilt from its description
-        return None
-    if exact.method(system) not in ("kaufman", "enumeration"):
-        return None
-    return float(exact.thermodynamics(system, float(sets[0]["beta"]))["entropy"][0])
 
 
 def request(model: Autoregressive | Flow, space: Space, shape: tuple[int, ...], settings: Any, seed: int, **more: str) -> dict[str, str]:

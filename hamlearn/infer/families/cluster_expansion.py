@@ -8,7 +8,6 @@ pairs and fields whose partition function is cheap, the *exact* likelihood for t
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Iterable
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from hamlearn import data as microstate_data
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import calibrate as calibration_room
 from hamlearn.infer import families, observations, posteriors
@@ -149,10 +149,9 @@ def _bind(data: Any, model: ClusterExpansion) -> tuple[BoundClusterExpansion, li
 
 def _refuse_open(data: xr.Dataset) -> None:
     """Raise if the data say that they come from an open lattice."""
-    lattice = json.loads(str(data.attrs.get("system", "{}"))).get("lattice")
-    if isinstance(lattice, dict) and not lattice.get("periodic", True):
+    if microstate_data.periodic(data) is False:
         raise HamlearnError(
-            "a cluster expansion needs a periodic lattice (every site sees the same terms); these data were simulated on an open one. "
+            "a cluster expansion needs a periodic lattice (every site sees the same terms); these data declare an open one. "
             "Use Couplings(graph)."
         )
 

@@ -122,10 +122,16 @@ def simulate(
     attrs = {"sampler": chosen.name, "sampler_choice": why, "seed": int(seed), **report}
     attrs |= {"sampler_settings": json.dumps(told, default=repr)} if told else {}
     attrs |= _quality(system, states, independent=independent, several=request.several)
-    attrs["system"] = json.dumps(_description(system))
+    attrs |= {"system": json.dumps(_description(system)), **_spacing(system)}
     if not request.several:
         return data.build(states[0], beta=float(request.betas[0]), space=system.space, lattice=system.lattice, attrs=attrs)
     return data.build(states, beta=request.betas, space=system.space, lattice=system.lattice, attrs=attrs)
+
+
+def _spacing(system: System) -> dict[str, float]:
+    """The width of a time slice, where the system names one; learning may know it, and nothing else of the system."""
+    width = getattr(system, "a", None)
+    return {} if width is None else {"spacing": float(width)}
 
 
 def refuse_stuck(system: System, states: np.ndarray, acceptance: float) -> None:
