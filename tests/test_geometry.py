@@ -137,7 +137,7 @@ def test_a_geometry_that_is_none_is_refused(name):
     with pytest.raises(HamlearnError, match=words):
         hl.microstates([[0.1, 0.2], [0.3, 0.5]], space="reals", beta=1.0, **given)
     data = hl.microstates([[0.1, 0.2], [0.3, 0.5]], space="reals", beta=1.0)
-    with pytest.raises(HamlearnError, match="the attribute '(periodic|spacing)'"):
+    with pytest.raises(HamlearnError, match=r"the attribute '(periodic|spacing)'"):
         microstates.admit(data.assign_attrs(given))
     with pytest.raises(HamlearnError, match="would be ignored"):
         hl.microstates(hl.simulate(WELL, beta=1.0, draws=5), spacing=0.4)
