@@ -307,7 +307,8 @@ def _extrapolated(n: Numbers, made: Provenance) -> Words:
         if n["unseen_share"] > n["unseen"]:
             what += ", and there a network rests on nothing"
     elif n["unseen_share"] > n["unseen"]:
-        what += f"; {n['unseen_share']:.0%} of the paths there contain a link longer than any observed, so it rests on the action's form"
+        share = f"{n['unseen_share']:.0%}"
+        what += f"; {share} of the paths there contain a link longer than any observed, so it rests on the form of the action"
     advice = "Check by simulation: reweight between the extrapolated and a simulated action (hl.infer.compare_actions), or observe nearer."
     lead = "do not trust the extrapolation: " if severity == "serious" else ""
     return lead + what, "" if severity == "note" else advice

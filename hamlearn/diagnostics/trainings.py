@@ -9,10 +9,10 @@ import numpy as np
 
 from hamlearn.diagnostics import training_sentences  # noqa: F401  (the sentences of these codes)
 from hamlearn.diagnostics.findings import Finding, found
+from hamlearn.infer import shares
 from hamlearn.infer.provenance import Provenance
 
 OVERFIT = 0.5  # nats per microstate between training and held-out data: the energies of new states are then off by about as much
-ESS, ESS_SERIOUS = 0.5, 0.1  # effective share of draws below which weights are dominated by few, and by a handful
 DIFFERS = 2.6  # standard errors: one in a hundred by chance
 
 
@@ -74,8 +74,7 @@ def _observed(made: Provenance, training: Mapping[str, Any]) -> Iterator[Finding
 
 def _variational(made: Provenance) -> Iterator[Finding]:
     worst = min((made.training or {})["ess_q"])
-    if worst < ESS:
-        yield found("few of its own draws count", "serious" if worst < ESS_SERIOUS else "caution", "convergence", made, share=worst)
-    else:
-        yield found("its own draws count", "note", "convergence", made, share=worst)
+    severity = shares.severity(worst)
+    code = "its own draws count" if severity == "note" else "few of its own draws count"
+    yield found(code, severity, "convergence", made, share=worst)
     yield found("no data", "note", "likelihood", made)

@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 import hamlearn as hl
 from hamlearn.cli.verbs import app
+from hamlearn.diagnostics import sentences
 from hamlearn.infer import extrapolate, identity_weights, posteriors
 from hamlearn.infer.families import actions, extrapolated
 from hamlearn.systems import DoubleWell, JoinedAction, Path, exact
@@ -15,6 +16,11 @@ from statistics_budget import assert_within
 HARMONIC = hl.models.PolynomialAction((2,))
 WELL = Path(16, DoubleWell(4.0, 2.8))
 RNG = np.random.default_rng(2)
+
+
+def words(noted):
+    """The sentence of a finding about temperatures, which no other number goes into."""
+    return sentences.of(noted.code, noted.numbers, None)[0]
 
 
 def harmonic(beta, size=2000, n=8, seed=0, **more):
@@ -149,11 +155,11 @@ def test_findings_name_amplification_weights_and_distrust():
     from hamlearn.infer.extrapolation.extrapolate import findings
 
     (found,) = findings(facts, 80.0)
-    assert found["severity"] == "serious"
-    assert all(word in found["what"] for word in ("do not trust", "7.25", "-1, 2.5", "0.03", "outside"))
+    assert found.severity == "serious"
+    assert all(word in words(found) for word in ("do not trust", "7.25", "-1, 2.5", "0.03", "outside"))
     (unknown,) = findings({**facts, "predicted_ess": None}, 30.0)
-    assert "not known" in unknown["what"]
-    assert "between" in unknown["what"]
+    assert "not known" in words(unknown)
+    assert "between" in words(unknown)
 
 
 def test_densities_are_joined_by_the_identity(tmp_path):

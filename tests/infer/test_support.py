@@ -7,6 +7,7 @@ import pytest
 from gaussian_oracles import path
 
 import hamlearn as hl
+from hamlearn.diagnostics import sentences
 from hamlearn.infer import posteriors
 from hamlearn.infer.extrapolation.extrapolate import findings
 from hamlearn.infer.extrapolation.support import annealed, longest_links, path_features, unseen_share
@@ -15,6 +16,11 @@ from hamlearn.systems import REALS, DoubleWell, Path, exact
 from statistics_budget import assert_within
 
 WELL = Path(16, DoubleWell(4.0, 2.8))
+
+
+def words(noted):
+    """The sentence of a finding about temperatures, which no other number goes into."""
+    return sentences.of(noted.code, noted.numbers, None)[0]
 
 
 def facts_of(post):
@@ -113,10 +119,10 @@ def test_one_network_that_never_saw_the_target_is_not_trusted():
 def test_sources_without_weight_are_not_asked():
     facts = {"from_beta": [20.0, 40.0], "predicted_ess": 0.9, "amplification": 1.0, "weights": [0.0, 1.0], "networks": True}
     (found,) = findings({**facts, "unseen_share": 0.01, "unseen_by_source": [0.9, 0.01]}, 40.0)
-    assert found["severity"] == "note" and "90% (beta = 20), 1% (beta = 40)" in found["what"]
+    assert found.severity == "note" and "90% (beta = 20), 1% (beta = 40)" in words(found)
     (found,) = findings({**facts, "unseen_share": 0.6, "unseen_by_source": [0.6, 0.01]}, 80.0)
-    assert found["severity"] == "serious" and "do not trust" in found["what"]
+    assert found.severity == "serious" and "do not trust" in words(found)
     (found,) = findings({**facts, "unseen_share": 0.3, "unseen_by_source": [0.3, 0.01]}, 80.0)
-    assert found["severity"] == "caution" and "rests on nothing" in found["what"]
+    assert found.severity == "caution" and "rests on nothing" in words(found)
     (found,) = findings({**facts, "networks": False, "unseen_share": 0.6}, 80.0)
-    assert found["severity"] == "caution" and "form of the action" in found["what"]
+    assert found.severity == "caution" and "form of the action" in words(found)

@@ -23,7 +23,7 @@ import xarray as xr
 
 from hamlearn.arguments import require_seed, shown
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.infer import families, posteriors
+from hamlearn.infer import families, posteriors, shares
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.extrapolation.support import SHOWN, longest_links
 from hamlearn.infer.families import actions
@@ -37,7 +37,6 @@ from hamlearn.systems.path import Path
 from hamlearn.systems.sampling import simulate
 
 FIXED = ("sites", "spacing")
-TRUSTED, DOUBTFUL = 0.5, 0.1  # predicted effective sample sizes
 UNSEEN, MOSTLY = 0.2, 0.5  # shares of target states that leave what was observed
 _SAMPLES = 1000  # of the target ensemble
 
@@ -363,10 +362,8 @@ def _betas(posts: Sequence[xr.DataTree]) -> list[float]:
 def findings(facts: Mapping[str, Any], beta: float) -> tuple[Noted, ...]:
     """What the verdict has to say about an extrapolation."""
     ess, unseen, networks = facts["predicted_ess"], facts.get("unseen_share") or 0.0, bool(facts.get("networks"))
-    if (ess is not None and ess < DOUBTFUL) or (networks and unseen > MOSTLY):
-        severity = "serious"
-    else:
-        severity = "caution" if ess is None or ess < TRUSTED or unseen > UNSEEN else "note"
+    severity = "serious" if networks and unseen > MOSTLY else shares.severity(ess)
+    severity = "caution" if severity == "note" and unseen > UNSEEN else severity
     kept = ("from_beta", "predicted_ess", "amplification", "weights", "unseen_by_source")
     numbers = {name: facts.get(name) for name in kept} | {"beta": beta, "unseen_share": unseen, "networks": networks}
     return (Noted("extrapolated", severity, "extrapolation", {**numbers, "severity": severity, "shown": SHOWN, "unseen": UNSEEN}),)

@@ -20,8 +20,9 @@ from hamlearn.infer import posteriors
 from hamlearn.infer.families import autoregressive, extensive
 from hamlearn.infer.families.local_interaction import relevance, relevant
 from hamlearn.infer.families.pair_terms import SharedTerms, SiteTerms, terms_of
-from hamlearn.infer.predictions.agreement import TRUSTED, agreement
+from hamlearn.infer.predictions.agreement import agreement
 from hamlearn.infer.provenance import Basis, Noted, new_provenance
+from hamlearn.infer.shares import TRUSTED, trusted
 from hamlearn.infer.training import Training, as_settings
 from hamlearn.models.autoregressive import Autoregressive, autoregressive_from_dict
 from hamlearn.models.dcl import DCL
@@ -37,7 +38,7 @@ __all__ = ["draw_systems", "learn", "parameters"]
 
 parameters = extensive.parameters
 
-LEAST_ESS = 0.02  # share of the draws that the weights must be worth, or consistency is not attempted
+ATTEMPTED = 0.02  # of tens of thousands of draws, what weights must leave or there are too few for moments: a number, not a trust
 _SCRAMBLED = 0.3  # largest share of sites drawn anew in scrambled label states
 _LABEL_EPOCHS = 15
 _STEPS = 20  # of Newton's method
@@ -89,7 +90,7 @@ def learn(data: xr.Dataset | Iterable[xr.Dataset], model: DCL, *, likelihood: st
     n_params = int(sum(np.size(value) for value in ensemble[0].values()))
     if facts and not any(one["network"] for one in facts):
         n_params = terms_of(bound).count
-    covers = bool(facts) and all(one["ess"] > LEAST_ESS for one in facts)
+    covers = bool(facts) and all(one["ess"] > ATTEMPTED for one in facts)
     provenance = new_provenance(
         likelihood="importance-weighted",
         composite=not covers,
@@ -121,7 +122,7 @@ def learn(data: xr.Dataset | Iterable[xr.Dataset], model: DCL, *, likelihood: st
 
 def _findings(betas: np.ndarray, errors: np.ndarray, shares: np.ndarray, beta: float) -> tuple[Noted, ...]:
     """What the verdict says of other temperatures."""
-    lost = betas[shares < TRUSTED]
+    lost = betas[~trusted(shares)]
     here = float(errors[np.argmin(np.abs(betas - beta))])
     numbers = {"error": here, "share": TRUSTED, "largest": float(betas.max()), "lost": lost.tolist()}
     return (Noted("reach", "caution" if len(lost) else "note", "extrapolation", numbers),)
@@ -175,7 +176,7 @@ class _Matched:
 
     def member(self, generator: np.random.Generator) -> Weights:
         """Weights with strengths as a repeated experiment might have given them."""
-        if self.ess <= LEAST_ESS:
+        if self.ess <= ATTEMPTED:
             return self.weights
         shaken = generator.multivariate_normal(self.strengths, self.covariance, method="eigh")
         again = (self._widths, _SWEEPS) if self.terms.count > _MANY else ()
@@ -254,9 +255,9 @@ def _consistent(
         difference = found[1][5] - found[0][5]
         gain = float(weight @ difference / weight.sum())
         noise = 1 / np.sqrt(worth) + 1 / np.sqrt(len(drawn) * max(min(found[0][4], found[1][4]), 1e-9))
-        network = found[1][4] > LEAST_ESS and gain > 3 * float(difference.std()) * noise
+        network = found[1][4] > ATTEMPTED and gain > 3 * float(difference.std()) * noise
     weights, base, change, covariance, share, _ = found[1 if network else 0]
-    if share <= LEAST_ESS:
+    if share <= ATTEMPTED:
         told = (
             f"consistency not possible: weighted draws of the density are worth {share:.2g} of their number; train it longer "
             "(engine=hl.infer.Training(epochs=...)), or use more data"

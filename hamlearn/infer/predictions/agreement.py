@@ -9,7 +9,6 @@ import numpy as np
 
 from hamlearn.systems.sampling import simulate
 
-TRUSTED = 0.1  # effective share below which a handful of microstates decide
 _MEMBERS, _CHAINS, _DRAWS = 16, 8, 64
 
 

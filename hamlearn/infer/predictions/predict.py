@@ -19,12 +19,13 @@ from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import families, posteriors
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.predictions import continuous
-from hamlearn.infer.predictions.agreement import TRUSTED, agreement
+from hamlearn.infer.predictions.agreement import agreement
 from hamlearn.infer.predictions.centring import centred, refits
 from hamlearn.infer.predictions.intervals import band
 from hamlearn.infer.predictions.reweight import from_density
 from hamlearn.infer.predictions.thermodynamics import Estimates, estimate
 from hamlearn.infer.predictions.widening import widened
+from hamlearn.infer.shares import warning
 from hamlearn.processes import verb
 from hamlearn.systems.density import LearnedDensity
 from hamlearn.systems.pairwise import Pairwise
@@ -157,9 +158,8 @@ def _with_agreement(result: xr.Dataset, systems: list[Any], betas: np.ndarray, s
 def _with_share(result: xr.Dataset, share: np.ndarray) -> xr.Dataset:
     """With the effective share of draws at every temperature, and a warning where a handful of them decide."""
     result["predicted_ess"] = ("beta", share, {"long_name": "predicted effective share of draws"})
-    if np.any(share < TRUSTED):
-        where = ", ".join(f"{beta:g}" for beta in result["beta"].values[share < TRUSTED])
-        result.attrs["warning"] = f"do not trust beta = {where}: the predicted effective share is below {TRUSTED:g}"
+    if told := warning(result["beta"].values, share):
+        result.attrs["warning"] = told
     return result
 
 
