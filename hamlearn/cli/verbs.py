@@ -42,6 +42,7 @@ OF_MODELS = {
     "open_boundaries": ("couplings", "polynomial-action"),
     "window": ("cluster-expansion", "local-interaction"),
     **dict.fromkeys(("powers", "neighbour"), ("polynomial-action",)),
+    "calibrate": ("couplings", "cluster-expansion", "local-interaction", "polynomial-action"),  # densities have nothing to correct
 }
 
 app = typer.Typer(

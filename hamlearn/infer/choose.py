@@ -80,6 +80,7 @@ def choose(bound: BoundCouplings, parts: Sequence[Observations], likelihood: str
         reasons.append(f"engine laplace: nuts would take about {seconds:.0f} s of work, more than {AFFORDABLE:.0f} s")
         engine = LaplaceApproximation()
         seconds = _seconds(chosen, engine)
+    check_priors(bound.model.prior, engine)  # what was chosen here obeys what would be refused if it were asked for
     return Choice(chosen, engine, tuple(reasons), seconds, automatic)
 
 

@@ -469,3 +469,13 @@ def test_errors_of_couplings_fall_as_one_over_the_square_root_of_the_data(likeli
     slope = x @ logs.mean(1) / (x @ x)
     error = np.sqrt(x**2 @ (logs.var(1, ddof=1) / repeats)) / (x @ x)
     assert_within(slope, -0.5, error, "exponent of the error")
+
+
+@pytest.mark.parametrize("prior", ["laplace", "horseshoe"])
+def test_auto_obeys_what_would_be_refused_by_hand(prior):
+    """Too few batches for NUTS: a normal approximation needs a normal prior, also where nobody asked for it."""
+    model = Couplings(None, prior=prior)
+    with pytest.raises(HamlearnError, match="independent batches"):
+        learn(SLOW, model, "pseudo")
+    with pytest.raises(HamlearnError, match="does not go with prior"):
+        learn(SLOW, model, "pseudo", engine="laplace")

@@ -203,7 +203,9 @@ def answer(
     calibration = calibration_room.calibrate(likelihood, centre.theta, centre.information, wanted=calibrate, usable=usable, minimum=minimum)
     record = _record(likelihood, centre, calibration, usable, spectrum)
     mean, root = _normal(likelihood, centre, calibration, normal if engine.name != "mle" else None, usable)
-    if isinstance(engine, NUTS) and prepared.automatic and not _enough_batches(calibration, likelihood.bound.n_params):
+    few = not _enough_batches(calibration, likelihood.bound.n_params)
+    bell = all(isinstance(block.prior, Normal) for block in likelihood.bound.blocks)  # what a normal posterior needs
+    if isinstance(engine, NUTS) and prepared.automatic and few and bell:
         engine = LaplaceApproximation(engine.draws, engine.chains)
         record["fallback"] = "engine laplace instead of nuts: too few independent batches of autocorrelated draws for a calibrated NUTS"
     if isinstance(engine, NUTS):

@@ -1,0 +1,76 @@
+"""Every option of the shell belongs to what was named, or is refused: none is ignored."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+import typer.main
+
+import hamlearn as hl
+from hamlearn import cli
+from hamlearn.cli import verbs
+
+GENERAL = {
+    "simulate": {"system", "output", "shape", "beta", "draws", "chains", "sampler", "seed"},
+    "learn": {"files", "output", "space", "beta", "likelihood", "engine", "check", "counts", "model", "seed"},
+}
+VALUES = {  # two values of every option that simulate has of its own
+    "q": (4, 5),
+    "coupling": (0.5, 0.7),
+    "field": (0.1, 0.2),
+    "disorder": (1, 2),
+    "lam": (3.0, 5.0),
+    "mu": (2.0, 2.5),
+    "m2": (-2.0, -3.0),
+}
+OF_LEARN = {"open_boundaries": "--open", "calibrate": "--no-calibrate", "graph": "square", "shape": "3", "tie": "uniform", "fields": "none"}
+OF_LEARN |= {"prior": "normal", "window": "2", "powers": "2", "neighbour": "product"}
+
+
+def parameters(command: str) -> dict[str, str]:
+    """How every parameter of a command is spelled."""
+    found = typer.main.get_command(verbs.app).commands[command]
+    return {one.name: one.opts[0] for one in found.params}
+
+
+def run(monkeypatch, capsys, *arguments) -> tuple[int, str]:
+    monkeypatch.setattr(sys, "argv", ["hamlearn", *map(str, arguments)])
+    return cli.run(), capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("command", "owners"), [("simulate", verbs.OF_SYSTEMS), ("learn", verbs.OF_MODELS)])
+def test_every_option_is_general_or_has_owners(command, owners):
+    names = set(parameters(command)) - {"context", "help"}
+    assert names == GENERAL[command] | set(owners)
+
+
+@pytest.mark.parametrize("system", verbs.SYSTEMS)
+def test_what_a_system_does_not_have_is_refused_and_what_it_has_is_used(system, tmp_path, monkeypatch, capsys):
+    spelled = parameters("simulate")
+    shape = "4" if system == "double-well" else "3x3"
+    for name, owners in verbs.OF_SYSTEMS.items():
+        told = []
+        for index, value in enumerate(VALUES[name]):
+            target = tmp_path / f"{name}{index}.nc"
+            options = ("--shape", shape, "--draws", 4, "--chains", 1, "--beta", 1, spelled[name], value, "-o", target)
+            code, err = run(monkeypatch, capsys, "simulate", system, *options)
+            if system not in owners:
+                assert code == 2 and f"{spelled[name]} describes" in err and not target.exists()
+            else:
+                assert code == 0, err
+                told.append(hl.microstates(target).attrs["system"])
+        assert len(set(told)) == len(told)
+
+
+@pytest.mark.parametrize("model", verbs.MODELS)
+def test_what_a_model_does_not_have_is_refused(model, tmp_path, monkeypatch, capsys):
+    np.save(tmp_path / "d.npy", np.random.default_rng(0).choice([-1, 1], size=(50, 3)))
+    spelled = parameters("learn")
+    for name, owners in verbs.OF_MODELS.items():
+        if model in owners:
+            continue
+        option = (OF_LEARN[name],) if OF_LEARN[name].startswith("--") else (spelled[name], OF_LEARN[name])
+        code, err = run(monkeypatch, capsys, "learn", tmp_path / "d.npy", "--model", model, *option, "-o", tmp_path / "p.nc")
+        assert code == 2 and f"{spelled[name]} describes" in err, (name, err)
