@@ -97,9 +97,12 @@ def ask(data: xr.Dataset | Iterable[xr.Dataset], model: Couplings, likelihood: s
 
 def assemble(asked: Asked, result: dict[str, Any], seed: int) -> xr.DataTree:
     """The tree of an answer: draws of θ, the optimum, and the record of how they were made."""
-    provenance, result = made(asked, result, seed), {name: value for name, value in result.items() if name != "record"}
-    bound = asked.prepared.likelihood.bound
-    return posteriors.build(bound, result.pop("theta"), result.pop("point"), provenance=provenance, parts=asked.parts, sets=asked.sets, **result)
+    provenance, rest = (
+        made(asked, result, seed),
+        {name: value for name, value in result.items() if name not in ("record", "theta", "point")},
+    )
+    bound, parts, sets = asked.prepared.likelihood.bound, asked.parts, asked.sets
+    return posteriors.build(bound, result["theta"], result["point"], provenance=provenance, parts=parts, sets=sets, **rest)
 
 
 def made(asked: Asked, result: dict[str, Any], seed: int) -> Provenance:
