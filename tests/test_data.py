@@ -328,7 +328,7 @@ MISTAKES = {
     "beta axis, no beta": (lambda: microstates(GOOD[None], dims=("beta", "draw", "site")), "needs the list of its temperatures"),
     "unknown space": (
         lambda: microstates(GOOD, "spin"),
-        "space must be one of 'spins', 'bits', 'states', 'angles', 'reals'; got 'spin'. Did you mean 'spins'",
+        "space must be one of 'spins', 'bits', 'states', 'angles', 'reals', 'vectors'; got 'spin'. Did you mean 'spins'",
     ),
     "too few dims": (lambda: microstates(GOOD, dims=("draw",)), "dims must name each of the 2 axes once"),
     "dims twice": (lambda: microstates(GOOD, dims=("draw", "draw")), "dims must name each of the 2 axes once"),

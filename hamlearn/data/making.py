@@ -107,7 +107,9 @@ def microstates(
         dims, beta, source = own_dims(source, dims), own_beta(source, beta), source.values
     array, names = name_axes(as_array(source), dims)
     site_dims = [axis for axis in names if axis not in LEADING]
-    given_space, name = (space, space.name) if isinstance(space, Space) else (None, choice(space or SPINS.name, spaces.names(), "space"))
+    given_space, name = (
+        (space, space.name) if isinstance(space, Space) else (None, choice(SPINS.name if space is None else space, spaces.names(), "space"))
+    )
     if wrap and not (name in spaces.KINDS and spaces.KINDS[name].period):
         raise HamlearnError(f"wrap=True reduces angles to [0, 2π); it means nothing for space={name!r}, so leave it out.")
     if given_space is not None and q is not None:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -163,6 +164,8 @@ def _require_attributes(attrs: Mapping[Any, Any]) -> None:
         raise HamlearnError(f"written by a newer hamlearn (schema {schema}, this reads {SCHEMA}); upgrade hamlearn to read it.")
     choice(attrs["space"], tuple(spaces.KINDS), "the attribute 'space'")
     q = require_whole(attrs["q"], "the attribute 'q'", 0)
+    if "q" in (field.name for field in fields(spaces.KINDS[attrs["space"]])) and not 2 <= q <= 127:  # a number of its own
+        raise HamlearnError(f"the attribute 'q' of {attrs['space']} is 2 to 127; got {q}.")
     if (own := spaces.from_attrs(attrs)).q != q:
         raise HamlearnError(f"the attribute 'q' of {own.name} is {own.q}; got {q}.")
     if "source_space" in attrs:
