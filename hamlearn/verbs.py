@@ -82,7 +82,7 @@ def learn(
     """
     sets: Any = data
     if isinstance(data, str | PathLike):
-        streams = getattr(model, "kind", None) in ("autoregressive", "flow")
+        streams = not isinstance(model, type) and hasattr(model, "traits") and model.traits.streams
         sets = microstates.open_microstates(data) if streams else microstates.microstates(data)
     else:
         sets = list(microstates.flattened(data))

@@ -122,7 +122,7 @@ def summary(post: xr.DataTree, round_to: int | None = 4) -> pd.DataFrame:
     from arviz_stats.base import array_stats
 
     group = posteriors.require_posterior(post)["posterior"].to_dataset()
-    if families.family_name(post) != "couplings":
+    if not families.traits(post).bonds:
         columns, group = _free_parameters(post)
     else:
         bound = posteriors.bound_of(post)

@@ -10,21 +10,8 @@ import xarray as xr
 
 from hamlearn.diagnostics import wording
 from hamlearn.infer import families, posteriors
-from hamlearn.systems.density import LearnedDensity
 
-NAMES = {
-    "couplings": "couplings",
-    "cluster_expansion": "multi-spin terms",
-    "local_interaction": "a local energy",
-    "extensive": "an extensive network",
-    "dcl": "an extensive energy, distilled from densities",
-    "autoregressive": "an autoregressive density",
-    "flow": "a normalising flow",
-    "polynomial_action": "a polynomial action",
-    "extrapolated": "densities joined at another temperature",
-}
 PARAMETERS = "All parameters"
-ENSEMBLES = ("extensive", "dcl", "local_interaction")  # kinds whose draws are members that were trained
 
 
 def observed(post: xr.DataTree) -> list[float]:
@@ -40,14 +27,14 @@ def extrapolated(post: xr.DataTree) -> list[float]:
 
 def draws(post: xr.DataTree) -> tuple[int, str]:
     """How many members the posterior holds, and what they are, in the singular."""
-    made, kind, sizes = posteriors.provenance_of(post), families.family_name(post), post["posterior"].sizes
-    if kind == "extrapolated":
-        return sum(draws(post.children[f"source_{k}"])[0] for k in range(sizes["source"])), "joined network"
+    made, noun, sizes = posteriors.provenance_of(post), families.traits(post).draw, post["posterior"].sizes
+    if "source_0" in post.children:
+        return sum(draws(post.children[f"source_{k}"])[0] for k in range(sizes["source"])), noun
     if made.training is not None:
         bayesian = bool(made.training.get("posterior"))
         return int(post["weights"].sizes["member"]), "draw of weights" if bayesian else "network"
     count = int(sizes.get("chain", 1) * sizes.get("draw", 1))
-    return count, ("energy" if kind == "dcl" else "network") if kind in ENSEMBLES else "draw"
+    return count, noun
 
 
 def told_draws(post: xr.DataTree) -> str:
@@ -72,14 +59,7 @@ def parameters(post: xr.DataTree) -> tuple[str, str]:
 
 def quantities(post: xr.DataTree) -> tuple[str, str]:
     """What the numbers that a kind calls its parameters are: a heading, and what one is called."""
-    kind = families.family_name(post)
-    if kind in ("extensive", "dcl"):
-        return "Energies of held-out states", "energy of a state that was held out, minus their mean"
-    if kind in ("autoregressive", "flow"):
-        return "Loss of every network", "loss, nats per site"
-    if kind == "extrapolated":
-        return "Weights of the joined actions", "weight, known"
-    return PARAMETERS, "parameter"
+    return families.traits(post).quantities or (PARAMETERS, "parameter")
 
 
 def checks(post: xr.DataTree) -> str:
@@ -103,21 +83,14 @@ def zero_of_energy(post: xr.DataTree, names: list[str]) -> str:
     """What fixes the constant in energies and free energies, which no data determine; empty where none is shown."""
     if not {"energy", "free_energy", "action"} & set(names):
         return ""
-    kind = families.family_name(post)
+    asked = families.traits(post)
     known = "Energies and free energies are known up to a constant, which no data determine: "
-    if kind == "couplings" and posteriors.bound_of(post).interaction != "general":
-        return known + "they are those of the pair terms and fields, without one."
-    if kind == "couplings":
+    if asked.bonds and posteriors.bound_of(post).interaction == "general":
         return known + "tables of pairs and fields of sites sum to zero."
-    if kind == "cluster_expansion":
-        return known + "they are those of the terms, without one."
-    if kind == "polynomial_action":
-        return known + "the polynomial vanishes at zero."
-    member = families.of(post).draw_systems(post, 1, 0, None)[0]
-    if isinstance(member, LearnedDensity):
+    if asked.density:
         here = "the energy is −ln p/β, so the free energy vanishes at the β it was learned at."
         return known + here + " Other temperatures take for granted that S = βH."
-    return known + "the one that the network came out with is kept."
+    return known + asked.zero
 
 
 def facts(post: xr.DataTree) -> list[tuple[str, str, str]]:
@@ -125,7 +98,7 @@ def facts(post: xr.DataTree) -> list[tuple[str, str, str]]:
     made, sizes = posteriors.provenance_of(post), post["posterior"].sizes
     declared = bool(int(post.attrs.get("beta_declared", 1)))
     bonds = "candidate bonds" if "included" in post["posterior"] else "bonds"
-    likelihood = made.likelihood + (" (of the sources)" if families.family_name(post) == "extrapolated" else "")
+    likelihood = made.likelihood + (" (of the sources)" if "source_0" in post.children else "")
     here = ", ".join(_number(beta) for beta in extrapolated(post))
     known = wording.without_data(made)
     found = [

@@ -59,13 +59,14 @@ def diagnose(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None =
 
 def _compare(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], made: Provenance, seed: int) -> xr.Dataset:
     model, tau = posteriors.model_of(post), float(made.calibration.tau)
-    if families.family_name(post) == "couplings" and posteriors.space_of(post).q:
+    asked = families.traits(post)
+    if asked.compared == "refit" and posteriors.space_of(post).q:
         return comparison.check(data, model, tau=tau, seed=seed)
-    if families.family_name(post) in ("autoregressive", "flow"):  # direct draws against what training held out: nothing is refitted
+    if asked.compared == "held out":  # direct draws against what training held out: nothing is refitted
         return densities.check(post, data, seed)
     rows = microstates.rows(microstates.split_by_beta(data)[0])
     symmetric = invariants.symmetric(families.of(post).draw_systems(post, 1, seed, None)[0], rows)
-    named = _score_tests(post, data, tau, seed) if families.family_name(post) == "cluster_expansion" else None
+    named = _score_tests(post, data, tau, seed) if asked.tested else None
     # The fit to one half is compared through a few members: what a sampler would add to the normal approximation is not seen there.
     engine = "laplace" if isinstance(getattr(model, "prior", None), Normal) else "auto"
     return simulated.check(data, model, engine=engine, tau=tau, symmetric=symmetric, named=named, seed=seed)

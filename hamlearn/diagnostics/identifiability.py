@@ -76,7 +76,7 @@ def identifiability(post: xr.DataTree, directions: int = 10) -> xr.Dataset:
 
 
 def _gauge(post: xr.DataTree) -> str:
-    if families.family_name(post) != "couplings":
+    if not families.traits(post).bonds:
         return "an additive constant of the energy, which no data determine"
     bound = posteriors.bound_of(post)
     interaction, q, n_bonds, n_sites = bound.interaction, bound.space.q, bound.lattice.n_bonds, bound.lattice.n_sites

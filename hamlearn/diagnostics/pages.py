@@ -54,13 +54,13 @@ class Page:
 
 def page(post: xr.DataTree) -> Page:
     """The page of a posterior of any kind."""
-    return _couplings(post) if families.family_name(post) == "couplings" and "J" in post["posterior"] else _general(post)
+    return _couplings(post) if families.traits(post).bonds and "J" in post["posterior"] else _general(post)
 
 
 def _general(post: xr.DataTree) -> Page:
     """Free parameters with their error bars, which terms exist, and how training went, as far as the posterior has them."""
     names, theta = families.of(post).parameters(post)
-    kind = claims.NAMES.get(families.family_name(post), families.family_name(post).replace("_", " "))
+    kind = families.traits(post).title
     heading, what = claims.quantities(post)
     extents = " × ".join(map(str, posteriors.site_shape(post)))
     left: list[Section] = []
@@ -69,7 +69,7 @@ def _general(post: xr.DataTree) -> Page:
         draw = lambda: plots.forest_of(names, theta.reshape(-1, len(names)), what)
         single = claims.draws(post)[0] == 1
         caption = f"One {claims.draws(post)[1]}: points without error bars." if single else "Grey: the interval contains zero."
-        known = families.family_name(post) == "extrapolated"
+        known = families.traits(post).compared == "not"
         own = heading if heading != claims.PARAMETERS else "Parameters"
         title = own if single or known else f"{own} with their error bars"
         alternative = f"{title}: {len(names)} of them."

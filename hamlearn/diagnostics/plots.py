@@ -148,7 +148,7 @@ def inclusion(post: xr.DataTree) -> Figure:
     """Posterior probability of every bond to exist, the surest first; only for sparse posteriors."""
     if "included" not in admit_posterior(post)["posterior"]:
         raise HamlearnError("only sparse posteriors know which bonds exist: learn with Couplings(..., prior='spike_slab').")
-    what = "bond" if families.family_name(post) == "couplings" else "term"
+    what = "bond" if families.traits(post).bonds else "term"
     probability = np.sort(layout.posterior_values(post, "included").mean((0, 1)))[::-1]
     figure, axes = _figure(4.6, 2.6)
     rank = np.arange(1, len(probability) + 1)

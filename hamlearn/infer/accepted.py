@@ -19,17 +19,6 @@ from hamlearn.infer.upgrades import read as read_provenance
 
 SCHEMA = 2  # 1: provenance as free dictionaries, under "record"
 _ATTRIBUTES = ("model", "space", "q", "site_shape", "beta", "beta_declared")
-_GROUPS = {
-    "couplings": ("point", "observed_data"),
-    "polynomial_action": ("point", "observed_data"),
-    "cluster_expansion": ("point", "observed_data"),
-    "local_interaction": ("point", "observed_data", "weights"),
-    "extensive": ("weights",),
-    "dcl": ("weights",),
-    "autoregressive": ("weights",),
-    "flow": ("weights",),
-    "extrapolated": ("source_0",),
-}
 _READ = ("posterior", "point", "weights")  # groups whose every number is used
 _AGAIN = "Load it from its file again, or learn it again."
 
@@ -79,10 +68,9 @@ def admit_posterior(post: Any) -> xr.DataTree:
         require_whole(extent, "an extent of the posterior's attribute 'site_shape'")
     require_beta(read_json(post, "beta", list), "the posterior's attribute 'beta'")
     read_provenance(attrs)
-    model = read_json(post, "model", dict)
-    models.from_dict(model)
-    kind = models.kind_of(model)
-    for name in _GROUPS.get(str(kind), ()):
+    model = models.from_dict(read_json(post, "model", dict))
+    kind = model.kind
+    for name in model.traits.groups:
         if name not in post.children:
             raise HamlearnError(f"this posterior of {kind} lacks its group {name!r}. {_AGAIN}")
     for group in _READ:

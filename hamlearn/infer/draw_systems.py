@@ -120,7 +120,7 @@ def distinct(post: xr.DataTree, n: int) -> int:
     sources = [child for name, child in posteriors.require_posterior(post).children.items() if name.startswith("source_")]
     if sources:
         return min(distinct(source, n) for source in sources)
-    if families.family_name(post) in ("autoregressive", "flow"):
+    if families.traits(post).density:
         return min(n, int(post["weights"].sizes["member"]))
     return n
 

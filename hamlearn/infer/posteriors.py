@@ -307,7 +307,7 @@ def _require_sound(post: xr.DataTree) -> None:
     space_of(post)
     if not {"chain", "draw"} <= set(draws.dims):
         raise HamlearnError(f"its draws have dims {tuple(draws.dims)}, without chain and draw.")
-    if model.to_dict()["kind"] == "couplings":
+    if model.traits.bonds:
         expected, found = bound_of(post).lattice.n_bonds, draws["J"].sizes["bond"]
         if expected != found:
             raise HamlearnError(f"it has couplings of {found} bonds, and its model {expected}.")

@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from hamlearn.arguments import shown
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.models.actions import BoundAction, Flat, PolynomialAction, polynomial_action_from_dict
-from hamlearn.models.autoregressive import Autoregressive, autoregressive_from_dict
+from hamlearn.models.actions import BoundAction, Flat, PolynomialAction
+from hamlearn.models.autoregressive import Autoregressive
 from hamlearn.models.base import Block, BoundFamily, Family
-from hamlearn.models.cluster_expansion import BoundClusterExpansion, ClusterExpansion, clusters_from_dict
-from hamlearn.models.couplings import BoundCouplings, Couplings, couplings_from_dict
-from hamlearn.models.dcl import DCL, dcl_from_dict
-from hamlearn.models.extensive import BoundExtensive, Extensive, extensive_from_dict
-from hamlearn.models.extrapolated import ExtrapolatedAction, extrapolated_from_dict
-from hamlearn.models.flow import Flow, flow_from_dict
-from hamlearn.models.local_interaction import BoundLocalInteraction, LocalInteraction, local_energy_from_dict
+from hamlearn.models.cluster_expansion import BoundClusterExpansion, ClusterExpansion
+from hamlearn.models.couplings import BoundCouplings, Couplings
+from hamlearn.models.dcl import DCL
+from hamlearn.models.extensive import BoundExtensive, Extensive
+from hamlearn.models.extrapolated import ExtrapolatedAction
+from hamlearn.models.flow import Flow
+from hamlearn.models.local_interaction import BoundLocalInteraction, LocalInteraction
 from hamlearn.models.priors import Distribution, Horseshoe, Laplace, Normal, Prior, SpikeSlab
-
-_READERS: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "dcl": dcl_from_dict,
-    "extensive": extensive_from_dict,
-    "local_interaction": local_energy_from_dict,
-    "cluster_expansion": clusters_from_dict,
-    "autoregressive": autoregressive_from_dict,
-    "flow": flow_from_dict,
-    "couplings": couplings_from_dict,
-    "polynomial_action": polynomial_action_from_dict,
-    "extrapolated": extrapolated_from_dict,
-}
-
+from hamlearn.models.traits import Model, Traits
 
 _SINCE_0_1 = {"clusters": "cluster_expansion", "local_energy": "local_interaction"}  # what 0.1 called them
 
@@ -41,20 +28,24 @@ def kind_of(description: dict[str, Any]) -> str:
     return _SINCE_0_1.get(kind, kind) if isinstance(kind, str) else kind
 
 
+def class_of(description: dict[str, Any]) -> type[Model]:
+    """The class of the model that a description is of, whose traits say what may be asked of it."""
+    return Model.kinds[choice(kind_of(description), Model.kinds, "kind of model")]
+
+
 def from_dict(description: dict[str, Any]) -> Any:
     """The model that its ``to_dict`` described."""
     if not isinstance(description, dict):
         raise HamlearnError(f"a model is described by a dictionary, as its to_dict() gives it; got {shown(description)}.")
     kind = kind_of(description)
-    if "class" in description and kind not in Family.kinds:
+    if "class" in description and kind not in Model.kinds:
         raise HamlearnError(
             f"this is of a family of models of somebody's own, {kind!r}, and no such class is known here: define or import "
             f"{shown(description['class'])} first, a class Name(hl.models.Family, kind={kind!r}). Files never name code to be run."
         )
-    readers = {**_READERS, **{name: one.from_dict for name, one in Family.kinds.items()}}
-    read = readers[choice(kind, readers, "kind of model")]
+    found = class_of(description)
     try:
-        return read(description)
+        return found.from_dict(description)
     except HamlearnError:
         raise
     except Exception as error:  # a description that was changed or damaged fails in as many ways as it has entries
@@ -82,9 +73,12 @@ __all__ = [
     "Horseshoe",
     "Laplace",
     "LocalInteraction",
+    "Model",
     "Normal",
     "PolynomialAction",
     "Prior",
     "SpikeSlab",
+    "Traits",
+    "class_of",
     "from_dict",
 ]

@@ -7,10 +7,10 @@ thermal field has u at the neighbours in time, v at those in space and at the po
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from hamlearn.arguments import shown
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.models.base import Block
 from hamlearn.models.priors import Normal, prior_from_dict, prior_to_dict
+from hamlearn.models.traits import Model, Traits
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import Space, System
 from hamlearn.systems.confinement import COUPLINGS, lowest_curvature
@@ -59,7 +60,7 @@ class Scales:
 
 
 @dataclass(frozen=True, eq=False)
-class PolynomialAction:
+class PolynomialAction(Model):
     """A kinetic (neighbour) term and a polynomial potential, with unknown coefficients.
 
     * paths (one site axis): S = Σ [κ (x_{t+1} − x_t)²/(2a) + a Σ_p c_p x_t^p], a = β/N_τ unless `a` is given;
@@ -115,6 +116,7 @@ class PolynomialAction:
     periodic: bool
     neighbour: str
     kind: ClassVar[str] = "polynomial_action"
+    traits: ClassVar[Traits] = Traits("actions", "a polynomial action", spacing=True, zero="the polynomial vanishes at zero.")
 
     def __init__(
         self,
@@ -187,18 +189,18 @@ class PolynomialAction:
             raise HamlearnError(f"site axes {tuple(shape)} are too short for neighbour terms up to distance {self.range}.")
         return BoundAction(self, tuple(shape), space, family)
 
+    @classmethod
+    def from_dict(cls, description: Mapping[str, Any]) -> Self:
+        """The model that :meth:`PolynomialAction.to_dict` described."""
+        settings = {key: value for key, value in description.items() if key != "kind"}
+        prior = settings.pop("prior")
+        return cls(**settings, prior=Flat() if prior["name"] == "flat" else prior_from_dict(prior))  # type: ignore[arg-type]
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready description."""
         prior = {"name": "flat"} if isinstance(self.prior, Flat) else prior_to_dict(self.prior)
         plain = {name: getattr(self, name) for name in ("kinetic", "range", "a", "family", "periodic", "neighbour")}
         return {"kind": self.kind, "powers": list(self.powers), **plain, "prior": prior}
-
-
-def polynomial_action_from_dict(description: dict[str, Any]) -> PolynomialAction:
-    """The model that :meth:`PolynomialAction.to_dict` described."""
-    settings = {key: value for key, value in description.items() if key != "kind"}
-    prior = settings.pop("prior")
-    return PolynomialAction(**settings, prior=Flat() if prior["name"] == "flat" else prior_from_dict(prior))  # type: ignore[arg-type]
 
 
 def percent(share: float) -> str:

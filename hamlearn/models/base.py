@@ -13,6 +13,7 @@ import numpy as np
 from hamlearn.arguments import shown
 from hamlearn.errors import HamlearnError
 from hamlearn.models.priors import Normal, as_prior, prior_from_dict, prior_to_dict
+from hamlearn.models.traits import Model, Traits
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import Space, System
 from hamlearn.systems.lattice import Lattice
@@ -57,7 +58,7 @@ class Block:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Family:
+class Family(Model):
     """A family of systems of your own: say which system parameters mean, and :func:`hamlearn.learn` learns it.
 
     Derive a frozen dataclass with a method ``system(lattice, ...)`` whose other arguments are the unknown parameters. Nothing is
@@ -103,13 +104,13 @@ class Family:
     """
 
     prior: Any = field(default=None, kw_only=True)
-    kind: ClassVar[str] = ""
-    kinds: ClassVar[dict[str, type[Family]]] = {}
+    traits: ClassVar[Traits] = Traits("own", "a family of systems", zero="they are those of its systems.")
 
     def __init_subclass__(cls, kind: str = "", **options: Any) -> None:
-        super().__init_subclass__(**options)
         cls.kind = kind or cls.__name__
-        Family.kinds[cls.kind] = cls
+        if not issubclass(Model.kinds.get(cls.kind, Family), Family):
+            raise HamlearnError(f'{cls.__name__}: {cls.kind!r} is the kind of one of hamlearn\'s own models; give another, kind="...".')
+        super().__init_subclass__(**options)
 
     def __post_init__(self) -> None:
         given = self.prior

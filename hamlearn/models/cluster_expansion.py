@@ -7,15 +7,16 @@ Hamiltonian is assumed; which few terms exist is learned with their strengths.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from hamlearn.arguments import require_number, require_whole
 from hamlearn.errors import HamlearnError, choice
+from hamlearn.models.traits import Model, Traits
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import Space, System
 from hamlearn.systems.interaction_tables import InteractionTables
@@ -28,7 +29,7 @@ MOST_PARAMETERS = 2000
 
 
 @dataclass(frozen=True, eq=False, init=False)
-class ClusterExpansion:
+class ClusterExpansion(Model):
     """Unknown multi-spin interactions within a window; a posterior over which exist and how strong they are.
 
     Parameters
@@ -72,6 +73,9 @@ class ClusterExpansion:
     slab: float
     expected: float
     kind: ClassVar[str] = "cluster_expansion"
+    traits: ClassVar[Traits] = Traits(
+        "cluster_expansion", "multi-spin terms", tested=True, zero="they are those of the terms, without one."
+    )
 
     def __init__(
         self,
@@ -135,17 +139,17 @@ class ClusterExpansion:
             )
         return bound
 
+    @classmethod
+    def from_dict(cls, description: Mapping[str, Any]) -> Self:
+        """The model that :meth:`ClusterExpansion.to_dict` described."""
+        window, tie, order, prior = (description[key] for key in ("window", "tie", "order", "prior"))
+        return cls(window, tie, order, prior, slab=description["slab"], expected=description["expected"])
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready description."""
         window = self.window if isinstance(self.window, int) else list(self.window)
         plain = {"kind": self.kind, "window": window, "tie": self.tie, "order": self.order}
         return {**plain, "prior": self.prior, "slab": self.slab, "expected": self.expected}
-
-
-def clusters_from_dict(description: dict[str, Any]) -> ClusterExpansion:
-    """The model that :meth:`ClusterExpansion.to_dict` described."""
-    window, tie, order, prior = (description[key] for key in ("window", "tie", "order", "prior"))
-    return ClusterExpansion(window, tie, order, prior, slab=description["slab"], expected=description["expected"])
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,15 +6,17 @@ fields f_i = Σ_l h_il F_l; tied bonds share their J. The family is linear in θ
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.models.base import Block
 from hamlearn.models.priors import DEFAULT, Normal, Prior, as_prior, prior_from_dict, prior_to_dict
+from hamlearn.models.traits import Model, Traits
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import Space, System
 from hamlearn.systems.lattice import Lattice
@@ -29,7 +31,7 @@ INTERACTIONS = ("auto", "ising", "clock", "potts", "general", "xy", "vectors")
 
 
 @dataclass(frozen=True, eq=False)
-class Couplings:
+class Couplings(Model):
     """Unknown pair couplings (and fields) on a known or unknown graph.
 
     Parameters
@@ -71,6 +73,9 @@ class Couplings:
     field_prior: Normal
     interaction: str
     kind: ClassVar[str] = "couplings"
+    traits: ClassVar[Traits] = Traits(
+        "couplings", "couplings", bonds=True, compared="refit", zero="they are those of the pair terms and fields, without one."
+    )
 
     def __init__(
         self,
@@ -138,6 +143,21 @@ class Couplings:
             raise HamlearnError("parallel bonds (a periodic axis of extent 2) are not identified one by one: use tie='uniform'.")
         return BoundCouplings(self, lattice, space, interaction)
 
+    @classmethod
+    def from_dict(cls, description: Mapping[str, Any]) -> Self:
+        """The model that :meth:`Couplings.to_dict` described."""
+        graph = description["graph"]
+        field_prior = prior_from_dict(description["field_prior"])
+        assert isinstance(field_prior, Normal)
+        return cls(
+            None if graph is None else lattices.from_dict(graph),
+            description["tie"],
+            description["fields"],
+            prior_from_dict(description["prior"]),
+            field_prior=field_prior,
+            interaction=description["interaction"],
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready description."""
         return {
@@ -149,21 +169,6 @@ class Couplings:
             "field_prior": prior_to_dict(self.field_prior),
             "interaction": self.interaction,
         }
-
-
-def couplings_from_dict(description: dict[str, Any]) -> Couplings:
-    """The model that :meth:`Couplings.to_dict` described."""
-    graph = description["graph"]
-    field_prior = prior_from_dict(description["field_prior"])
-    assert isinstance(field_prior, Normal)
-    return Couplings(
-        None if graph is None else lattices.from_dict(graph),
-        description["tie"],
-        description["fields"],
-        prior_from_dict(description["prior"]),
-        field_prior=field_prior,
-        interaction=description["interaction"],
-    )
 
 
 def zero_sum_basis(q: int) -> np.ndarray:

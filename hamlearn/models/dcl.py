@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from hamlearn.arguments import shown
 from hamlearn.errors import HamlearnError
-from hamlearn.models.autoregressive import Autoregressive, autoregressive_from_dict
-from hamlearn.models.extensive import Extensive, extensive_from_dict
+from hamlearn.models.autoregressive import Autoregressive
+from hamlearn.models.extensive import Extensive
+from hamlearn.models.traits import ENERGIES, Model, Traits
 
 
 @dataclass(frozen=True, eq=False, init=False)
-class DCL:
+class DCL(Model):
     """A Hamiltonian of unknown form from microstates at one temperature, for all temperatures and sizes.
 
     1. A neural density q is trained on the microstates. 2. States drawn from it, some of them partly scrambled, are
@@ -67,6 +69,9 @@ class DCL:
     draws: int
     consistent: bool
     kind: ClassVar[str] = "dcl"
+    traits: ClassVar[Traits] = Traits(
+        "dcl", "an extensive energy, distilled from densities", draw="energy", groups=("weights",), quantities=ENERGIES
+    )
 
     def __init__(
         self,
@@ -100,15 +105,15 @@ class DCL:
     def __repr__(self) -> str:
         return f"DCL({self.autoregressive!r}, {self.extensive!r}, members={self.members})"
 
+    @classmethod
+    def from_dict(cls, description: Mapping[str, Any]) -> Self:
+        """The model that :meth:`DCL.to_dict` described."""
+        given = {name: value for name, value in description.items() if name != "kind"}
+        given["autoregressive"] = Autoregressive.from_dict(given["autoregressive"])
+        given["extensive"] = Extensive.from_dict(given["extensive"])
+        return cls(**given)
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready description."""
         plain = {name: getattr(self, name) for name in ("members", "labels", "draws", "consistent")}
         return {"kind": self.kind, "autoregressive": self.autoregressive.to_dict(), "extensive": self.extensive.to_dict(), **plain}
-
-
-def dcl_from_dict(description: dict[str, Any]) -> DCL:
-    """The model that :meth:`DCL.to_dict` described."""
-    given = {name: value for name, value in description.items() if name != "kind"}
-    given["autoregressive"] = autoregressive_from_dict(given["autoregressive"])
-    given["extensive"] = extensive_from_dict(given["extensive"])
-    return DCL(**given)

@@ -15,6 +15,7 @@ from hamlearn import spaces
 from hamlearn.arguments import require_whole, require_words, shown
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.models import dense
+from hamlearn.models.traits import ENERGIES, Model, Traits
 from hamlearn.statistics import power
 from hamlearn.systems.base import Space, System, as_site_axes
 from hamlearn.systems.interaction_tables import MAX_TABLE, InteractionTables, tile_sites
@@ -28,7 +29,7 @@ _ROWS = 4096  # tiles evaluated at once on a table
 
 
 @dataclass(frozen=True, init=False)
-class Extensive:
+class Extensive(Model):
     """E(σ) = Σ_t ε(σ in tile t): tiles of (focus + 2 context) sites along each axis, one function ε for all of them.
 
     ε is a dense network, added to fields and pair products of the tile's sites (``pairs=True``), whose strengths are
@@ -90,6 +91,7 @@ class Extensive:
     outputs: int
     pairs: bool
     kind: ClassVar[str] = "extensive"
+    traits: ClassVar[Traits] = Traits("extensive", "an extensive network", draw="network", groups=("weights",), quantities=ENERGIES)
 
     def __init__(
         self,
@@ -338,7 +340,7 @@ class ExtensiveEnergy(ParametricSystem, kind="extensive", structure=("bound",)):
     def from_dict(cls, description: Mapping[str, Any]) -> ExtensiveEnergy:
         """The energy that :meth:`to_dict` described."""
         space = spaces.from_attrs(description)
-        bound = extensive_from_dict(description["model"]).bind(space, description["shape"])
+        bound = Extensive.from_dict(description["model"]).bind(space, description["shape"])
         return cls(bound, {name: np.asarray(value, np.float32) for name, value in description["weights"].items()})
 
     def __repr__(self) -> str:
@@ -360,8 +362,3 @@ def _some_tiles(bound: BoundExtensive, weights: Weights, index: Any, tiles: Any)
     names = ("place", "readout", "pairs", "field") if bound.model.site_aware else ()
     here = {name: value[tiles] if name in names else value for name, value in weights.items()}
     return bound.local(here, shown.reshape(len(index), len(tiles), -1))[..., 0].sum(-1)
-
-
-def extensive_from_dict(description: dict[str, Any]) -> Extensive:
-    """The model that :meth:`Extensive.to_dict` described."""
-    return Extensive(**{name: value for name, value in description.items() if name != "kind"})

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from hamlearn.errors import HamlearnError
+from hamlearn.models.traits import Model, Traits
 
 
 @dataclass(frozen=True, eq=False, init=False)
-class ExtrapolatedAction:
+class ExtrapolatedAction(Model):
     """What :func:`hamlearn.extrapolate` makes of learned densities: S_β = K/β + βV, or βH from one temperature.
 
     Nothing is left to learn in it; it comes with a posterior whose groups ``source_0``, … hold the densities.
@@ -31,6 +32,14 @@ class ExtrapolatedAction:
     sources: tuple[dict[str, Any], ...]
     betas: tuple[float, ...]
     kind: ClassVar[str] = "extrapolated"
+    traits: ClassVar[Traits] = Traits(
+        "extrapolated",
+        "densities joined at another temperature",
+        compared="not",
+        draw="joined network",
+        groups=("source_0",),
+        quantities=("Weights of the joined actions", "weight, known"),
+    )
 
     def __init__(self, sources: Sequence[dict[str, Any]], betas: Sequence[float]) -> None:
         if not sources or len(sources) != len(betas):
@@ -41,11 +50,11 @@ class ExtrapolatedAction:
     def __repr__(self) -> str:
         return f"ExtrapolatedAction({self.sources[0]['kind']} at beta = {', '.join(f'{beta:g}' for beta in self.betas)})"
 
+    @classmethod
+    def from_dict(cls, description: Mapping[str, Any]) -> Self:
+        """The model that :meth:`ExtrapolatedAction.to_dict` described."""
+        return cls(description["sources"], description["betas"])
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready description."""
         return {"kind": self.kind, "sources": list(self.sources), "betas": list(self.betas)}
-
-
-def extrapolated_from_dict(description: dict[str, Any]) -> ExtrapolatedAction:
-    """The model that :meth:`ExtrapolatedAction.to_dict` described."""
-    return ExtrapolatedAction(description["sources"], description["betas"])

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from hamlearn.arguments import require_number, require_whole, require_words, sequence_of
 from hamlearn.errors import HamlearnError, choice
+from hamlearn.models.traits import LOSSES, Model, Traits
 
 TRANSFORMS = ("spline", "affine", "continuous")
 LAYERS = ("coupling", "autoregressive")
@@ -17,7 +18,7 @@ SYMMETRIES = ("z2", "translation", "point")
 
 
 @dataclass(frozen=True, eq=False, init=False)
-class Flow:
+class Flow(Model):
     """A normalising flow for real fields and paths: x = f(z) with z a correlated Gaussian, ln p(x) = ln N(z) − ln|det ∂f/∂z|.
 
     It starts as a Gaussian (learned from data: as the one with their covariance), so free fields are exact members of it.
@@ -85,6 +86,16 @@ class Flow:
     bound: float
     condition: str | None
     kind: ClassVar[str] = "flow"
+    traits: ClassVar[Traits] = Traits(
+        "autoregressive",
+        "a normalising flow",
+        density=True,
+        streams=True,
+        compared="held out",
+        draw="network",
+        groups=("weights",),
+        quantities=LOSSES,
+    )
     # What the training of densities asks of every model: a flow is of reals, which have no charge.
     charge: ClassVar[int | None] = None
 
@@ -147,11 +158,6 @@ class Flow:
         """JSON-ready description."""
         values = {name: getattr(self, name) for name in (one.name for one in fields(self))}
         return {"kind": self.kind, **{name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}}
-
-
-def flow_from_dict(description: dict[str, Any]) -> Flow:
-    """The model that :meth:`Flow.to_dict` described."""
-    return Flow(**{name: value for name, value in description.items() if name != "kind"})
 
 
 def _positive(value: Any, what: str) -> int:

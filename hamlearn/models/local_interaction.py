@@ -13,6 +13,7 @@ import numpy as np
 from hamlearn.arguments import require_number, require_whole, shown
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.models import dense
+from hamlearn.models.traits import Model, Traits
 from hamlearn.systems.base import Space
 from hamlearn.systems.interaction_tables import InteractionTables
 from hamlearn.systems.lattice import hypercubic
@@ -22,7 +23,7 @@ MAX_STATES = 4096
 
 
 @dataclass(frozen=True, eq=False, init=False)
-class LocalInteraction:
+class LocalInteraction(Model):
     """H(σ) = Σ_x E(σ in the window at x), with E a network that is learned from microstates directly.
 
     E has two parts: all pair products within the window and a field, linear in their strengths, and a dense network of
@@ -69,6 +70,7 @@ class LocalInteraction:
     decay: str | float | None
     activation: str
     kind: ClassVar[str] = "local_interaction"
+    traits: ClassVar[Traits] = Traits("local_interaction", "a local energy", draw="network", groups=("point", "observed_data", "weights"))
 
     def __init__(
         self,
@@ -215,8 +217,3 @@ class BoundLocalInteraction:
     def system(self, table: np.ndarray, shape: Sequence[int] | None = None) -> InteractionTables:
         """The energy of one table, on the lattice of the data or another."""
         return InteractionTables(hypercubic(tuple(shape or self.shape)), self.window, table, 1, self.space, name="Learned")
-
-
-def local_energy_from_dict(description: dict[str, Any]) -> LocalInteraction:
-    """The model that :meth:`LocalInteraction.to_dict` described."""
-    return LocalInteraction(**{name: value for name, value in description.items() if name != "kind"})

@@ -119,7 +119,7 @@ def _other_shape(system: System, data: xr.Dataset) -> tuple[int, ...] | None:
 
 
 def _system(post: xr.DataTree) -> System:
-    if families.family_name(post) == "couplings":
+    if families.traits(post).bonds:
         theta = posteriors.theta_draws(post)
         return posteriors.bound_of(post).system(theta.reshape(-1, theta.shape[-1]).mean(0))
     return families.of(post).draw_systems(post, 1, 0, None)[0]

@@ -29,7 +29,7 @@ from hamlearn.infer.extrapolation.support import SHOWN, longest_links
 from hamlearn.infer.families import actions
 from hamlearn.infer.provenance import EngineUsed, Noted, Provenance
 from hamlearn.infer.settings import LaplaceApproximation
-from hamlearn.models import Normal
+from hamlearn.models import Normal, PolynomialAction
 from hamlearn.processes import verb
 from hamlearn.systems import exact
 from hamlearn.systems.base import check_beta
@@ -94,7 +94,7 @@ def extrapolate(posts: xr.DataTree | Sequence[xr.DataTree], beta: float, *, fixe
     target, seed = check_beta(beta), require_seed(seed)
     if target.ndim:
         raise HamlearnError(f"one beta at a time: call extrapolate once for each; got {shown(beta)}.")
-    names = sorted({families.family_name(post) for post in given})
+    names = sorted({families.kind_of(post) for post in given})
     if len(names) > 1:
         raise HamlearnError(f"these posteriors are of different kinds ({', '.join(names)}); their actions cannot be joined.")
     _refuse_equal(np.concatenate([np.unique(posteriors.observed_betas(post)) for post in given]))
@@ -102,18 +102,19 @@ def extrapolate(posts: xr.DataTree | Sequence[xr.DataTree], beta: float, *, fixe
         raise HamlearnError(
             "a posterior whose beta was not declared says nothing about other temperatures; declare it with the data, beta=..."
         )
-    if names == ["polynomial_action"]:
+    asked = families.traits(given[0])
+    if asked.spacing:
         return _parametric(given, float(target), fixed, seed)
     if fixed == "spacing":
         raise HamlearnError(
             "fixed='spacing' is for polynomial actions: a learned density knows one number of sites only. Use fixed='sites'."
         )
-    if names == ["couplings"]:
+    if asked.bonds:
         return _couplings(given, float(target), seed)
     from hamlearn.infer.families import extrapolated
 
     path = posteriors.space_of(given[0]).unbounded and len(posteriors.site_shape(given[0])) == 1
-    if names[0] not in extrapolated.DENSITIES and not path:
+    if not asked.density and not path:
         return _relabelled(given, float(target), seed)
     return extrapolated.join(given, float(target), seed)
 
@@ -199,9 +200,7 @@ def _geometry(posts: list[xr.DataTree], beta: float, fixed: str) -> tuple[Any, t
 
 def replace_width(model: Any, a: float) -> Any:
     """The same model with a given width of the time slices."""
-    from hamlearn.models.actions import polynomial_action_from_dict
-
-    return polynomial_action_from_dict({**model.to_dict(), "a": a})
+    return PolynomialAction.from_dict({**model.to_dict(), "a": a})
 
 
 def pooled(draws: list[np.ndarray], priors: Sequence[Any]) -> tuple[np.ndarray, np.ndarray, float]:
@@ -319,7 +318,7 @@ def _relabelled(posts: list[xr.DataTree], beta: float, seed: int) -> xr.DataTree
     """A classical Hamiltonian of any kind knows no temperature: the same posterior, judged at the new one."""
     if len(posts) > 1:
         raise HamlearnError(
-            f"Hamiltonians of kind {families.family_name(posts[0])!r} are not pooled: give one posterior, "
+            f"Hamiltonians of kind {families.kind_of(posts[0])!r} are not pooled: give one posterior, "
             "or learn the data of all temperatures jointly."
         )
     (post,) = posts

@@ -1,7 +1,7 @@
-"""The kinds of models that can be learned: one module each, found by the kind that a model or a posterior names.
+"""The families of models that can be learned: one module each, which the traits of a model name.
 
-Every verb goes through here, so nothing downstream asks where an energy came from. A kind is a module (or any object)
-with the members of :class:`Kind`; a new one is a line in ``FAMILIES`` here and one in ``hamlearn.models``.
+Every verb goes through here, so nothing downstream asks where an energy came from. A family is a module with the members of
+:class:`Kind`. What may be asked of a kind of model besides, its class declares (:class:`hamlearn.models.Traits`).
 """
 
 from __future__ import annotations
@@ -20,23 +20,12 @@ import xarray as xr
 from hamlearn import memory, models
 from hamlearn.arguments import require_flag, require_path, require_seed, require_whole, shown
 from hamlearn.data import admit, space_of
-from hamlearn.errors import HamlearnError, choice
+from hamlearn.errors import HamlearnError
 from hamlearn.infer import posteriors
 from hamlearn.infer.constrained import require_kept
+from hamlearn.models.traits import Traits
 from hamlearn.processes import verb
 from hamlearn.systems.base import System
-
-FAMILIES = {
-    "dcl": "hamlearn.infer.families.dcl",
-    "extensive": "hamlearn.infer.families.extensive",
-    "autoregressive": "hamlearn.infer.families.autoregressive",
-    "flow": "hamlearn.infer.families.autoregressive",  # one kind of posterior: a normalised density
-    "local_interaction": "hamlearn.infer.families.local_interaction",
-    "cluster_expansion": "hamlearn.infer.families.cluster_expansion",
-    "couplings": "hamlearn.infer.families.couplings",
-    "polynomial_action": "hamlearn.infer.families.actions",
-    "extrapolated": "hamlearn.infer.families.extrapolated",
-}
 
 
 class Kind(Protocol):
@@ -58,21 +47,24 @@ class Kind(Protocol):
         ...
 
 
-def named(kind: str) -> Kind:
-    """The kind of that name."""
-    if kind in models.Family.kinds:
-        return cast("Kind", importlib.import_module("hamlearn.infer.families.own"))
-    return cast("Kind", importlib.import_module(FAMILIES[choice(kind, FAMILIES, "kind of model")]))
+def named(traits: Traits) -> Kind:
+    """The family of models with these traits."""
+    return cast("Kind", importlib.import_module(f"hamlearn.infer.families.{traits.family}"))
 
 
-def family_name(post: xr.DataTree) -> str:
-    """The name of the kind of a posterior."""
+def traits(post: xr.DataTree) -> Traits:
+    """What may be asked of a posterior, as the class of its model declares."""
+    return models.class_of(json.loads(posteriors.require_posterior(post).attrs["model"])).traits
+
+
+def kind_of(post: xr.DataTree) -> str:
+    """What the kind of a posterior's model is called, for sentences; nothing is decided by it."""
     return models.kind_of(json.loads(posteriors.require_posterior(post).attrs["model"]))
 
 
 def of(post: xr.DataTree) -> Kind:
-    """The kind of a posterior."""
-    return named(family_name(post))
+    """The family of a posterior."""
+    return named(traits(post))
 
 
 @verb
@@ -90,15 +82,14 @@ def learn(
 
     See :func:`hamlearn.learn`, which adds the verdict.
     """
-    kind = getattr(model, "kind", None)
     if isinstance(model, type):
         raise HamlearnError(f"model is the class {model.__name__}; give a model, such as hl.models.{model.__name__}(...).")
-    if not isinstance(kind, str) or (kind not in FAMILIES and not isinstance(model, models.Family)):
+    if not hasattr(model, "traits"):
         raise HamlearnError(f"model must be one of hamlearn.models, such as hl.models.Couplings(...); got {shown(model)}.")
     require_flag(calibrate, "calibrate")
     if checkpoint is not None:
         require_path(checkpoint, "checkpoint")
-    seed, found = require_seed(seed), named(kind)
+    seed, found = require_seed(seed), named(model.traits)
     can_save = "checkpoint" in inspect.signature(found.learn).parameters
     saved = {"checkpoint": checkpoint} if can_save and checkpoint is not None else {}
     sets = admit(data)

@@ -24,7 +24,7 @@ from hamlearn.infer.predictions.agreement import agreement
 from hamlearn.infer.provenance import Basis, Noted, new_provenance
 from hamlearn.infer.shares import TRUSTED, trusted
 from hamlearn.infer.training import Training, as_settings
-from hamlearn.models.autoregressive import Autoregressive, autoregressive_from_dict
+from hamlearn.models.autoregressive import Autoregressive
 from hamlearn.models.dcl import DCL
 from hamlearn.models.extensive import BoundExtensive, Weights
 from hamlearn.systems.base import System
@@ -143,7 +143,7 @@ def _evaluators(density: xr.DataTree) -> list[Evaluator]:
     model = cast(Autoregressive, posteriors.model_of(density))
     description = model.to_dict()
     description["symmetry"] = [name for name in model.symmetry if name in ("z2", "internal")]
-    plain = autoregressive_from_dict(description)
+    plain = Autoregressive.from_dict(description)
     return [Evaluator(plain, one.space, one.shape, one.weights, one.beta) for one in autoregressive.evaluators(density)]
 
 

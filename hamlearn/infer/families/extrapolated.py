@@ -22,7 +22,6 @@ from hamlearn.systems.base import System
 from hamlearn.systems.sampling import simulate
 from hamlearn.systems.weighted import JoinedAction
 
-DENSITIES = ("autoregressive", "flow")  # kinds that are drawn from directly
 _STATES = 128  # of the target ensemble: shares to 4 %, variances to 12 %
 _OBSERVED = 2048  # draws of each density that say what it was shown
 _MEMBERS = 16
@@ -146,7 +145,7 @@ def _draw(post: xr.DataTree, seed: int) -> np.ndarray | None:
     """States of the ensemble of a posterior, which stand for the data it saw: of the density itself, or simulated."""
     shape = posteriors.site_shape(post)
     try:
-        if families.family_name(post) in DENSITIES:
+        if families.traits(post).density:
             count = -(-_OBSERVED // post["weights"].sizes["member"])
             return sample(post, count, seed)["state"].values.reshape(-1, *shape)
         member = families.of(post).draw_systems(post, 1, seed, None)[0]

@@ -64,7 +64,7 @@ def refits(post: xr.DataTree, seed: int, shape: tuple[int, ...] | None = None) -
     Refits
         Without systems where the shift is negligible, or where it cannot be found; ``words`` says which.
     """
-    if families.family_name(post) != "couplings" or posteriors.space_of(post).continuous:
+    if not families.traits(post).bonds or posteriors.space_of(post).continuous:
         return Refits([], "not centred: the shift of bands by refits is known for couplings of spins and q-state sites")
     bound, made = posteriors.bound_of(post), posteriors.provenance_of(post)
     rows, p, n = made.worth, bound.n_params, bound.lattice.n_sites

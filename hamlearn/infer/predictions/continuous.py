@@ -110,10 +110,10 @@ def _members(kind: Any, post: xr.DataTree, n: int, seed: int, sites: tuple[int, 
 
 def _sites(post: xr.DataTree, beta: float, shape: tuple[int, ...] | None, fixed: str) -> tuple[int, ...]:
     own = posteriors.site_shape(post)
-    width = actions.width_of(post) if families.family_name(post) == "polynomial_action" else None
+    width = actions.width_of(post) if families.traits(post).spacing else None
     if fixed == "sites" and width is None:
         return own if shape is None else shape
-    if families.family_name(post) != "polynomial_action" or actions.bound_of(post).family != "path":
+    if not families.traits(post).spacing or actions.bound_of(post).family != "path":
         raise HamlearnError("fixed='spacing' is for the actions of imaginary-time paths; lattices keep their sites at every temperature.")
     if shape is not None:
         raise HamlearnError("with a fixed width of the time slices their number follows from beta: leave out shape.")

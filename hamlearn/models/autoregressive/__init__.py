@@ -7,6 +7,6 @@ methods of :class:`.density.Network` and a line in ``build.NETWORKS``; to add a 
 :class:`hamlearn.models.Flow`; what both share is :class:`.symmetrised.Symmetrised`.
 """
 
-from hamlearn.models.autoregressive.spec import Autoregressive, autoregressive_from_dict
+from hamlearn.models.autoregressive.spec import Autoregressive
 
-__all__ = ["Autoregressive", "autoregressive_from_dict"]
+__all__ = ["Autoregressive"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from hamlearn.arguments import require_whole, require_words, sequence_of
 from hamlearn.errors import HamlearnError, choice
+from hamlearn.models.traits import LOSSES, Model, Traits
 from hamlearn.systems.base import Space
 
 NETWORKS = ("made", "pixelcnn", "gru", "transformer")  # of any lattice
@@ -26,7 +27,7 @@ DEFAULTS = {"made": (512, 2), "pixelcnn": (32, 4), "gru": (128, 1), "transformer
 
 
 @dataclass(frozen=True, eq=False, init=False)
-class Autoregressive:
+class Autoregressive(Model):
     """A neural density over microstates, p(σ) = Π_i p(σ_i | σ_<i), normalised by construction.
 
     It needs no Hamiltonian: learned at one temperature β_o, −ln p/β_o is one, up to a constant.
@@ -95,6 +96,16 @@ class Autoregressive:
     condition: str | None
     charge: int | None
     kind: ClassVar[str] = "autoregressive"
+    traits: ClassVar[Traits] = Traits(
+        "autoregressive",
+        "an autoregressive density",
+        density=True,
+        streams=True,
+        compared="held out",
+        draw="network",
+        groups=("weights",),
+        quantities=LOSSES,
+    )
 
     def __init__(
         self,
@@ -157,13 +168,8 @@ class Autoregressive:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready description."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values = {name: getattr(self, name) for name in (one.name for one in fields(self))}
         return {"kind": self.kind, **{name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}}
-
-
-def autoregressive_from_dict(description: dict[str, Any]) -> Autoregressive:
-    """The model that :meth:`Autoregressive.to_dict` described."""
-    return Autoregressive(**{name: value for name, value in description.items() if name != "kind"})
 
 
 def _positive(value: Any, what: str) -> int:

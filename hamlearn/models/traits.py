@@ -1,0 +1,76 @@
+"""What the rest of the library may ask of a kind of model, in place of its name; declared by the model's class, once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
+
+
+@dataclass(frozen=True)
+class Traits:
+    """Capabilities of a kind of model.
+
+    Attributes
+    ----------
+    family : str
+        The module of :mod:`hamlearn.infer.families` that learns it and reads its posteriors.
+    title : str
+        What was learned, in the words of a report.
+    density : bool
+        Its systems are normalised densities that draw for themselves; few of them exist, and none is drawn twice.
+    bonds : bool
+        Its parameters are strengths of bonds and fields of sites; pages show them as such, and their posterior mean is a system.
+    spacing : bool
+        Its data have a lattice spacing, which another temperature may leave as it is.
+    streams : bool
+        It is learned piece by piece from data that exceed memory.
+    compared : {"refit", "simulated", "held out", "not"}
+        How it is compared with data: refitted to half of them and compared by its own conditionals or by simulation; by its draws
+        with rows that training held out.
+    tested : bool
+        Score tests are asked of its mean energy.
+    draw : str
+        What one draw of a posterior is called.
+    groups : tuple of str
+        Groups of a posterior that reading it needs, besides ``posterior``.
+    quantities : (str, str) or None
+        What the numbers are that it calls its parameters, where they are none: a heading, and what one is called.
+    zero : str
+        What fixes the constant in its energies, as the end of a sentence.
+    """
+
+    family: str
+    title: str
+    density: bool = False
+    bonds: bool = False
+    spacing: bool = False
+    streams: bool = False
+    compared: Literal["refit", "simulated", "held out", "not"] = "simulated"
+    tested: bool = False
+    draw: str = "draw"
+    groups: tuple[str, ...] = ("point", "observed_data")
+    quantities: tuple[str, str] | None = None
+    zero: str = "the one that the network came out with is kept."
+
+
+ENERGIES = "Energies of held-out states", "energy of a state that was held out, minus their mean"
+LOSSES = "Loss of every network", "loss, nats per site"
+
+
+class Model:
+    """What models derive from: known by its kind to :func:`hamlearn.models.from_dict`, and by its traits to everything else."""
+
+    kind: ClassVar[str] = ""
+    traits: ClassVar[Traits]
+    kinds: ClassVar[dict[str, type[Model]]] = {}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "kind" in cls.__dict__ and cls.kind:
+            Model.kinds[cls.kind] = cls
+
+    @classmethod
+    def from_dict(cls, description: Mapping[str, Any]) -> Self:
+        """The model that its ``to_dict`` described: here its settings by name."""
+        return cls(**{name: value for name, value in description.items() if name != "kind"})
