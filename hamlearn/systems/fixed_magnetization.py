@@ -11,14 +11,13 @@ from hamlearn.systems.base import Space, System
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.parametric import ParametricSystem
 
-_OF_PAIRS = ("coupling_tables", "field_tables")
-
 
 @dataclass(frozen=True, eq=False)
 class FixedMagnetization(ParametricSystem, kind="fixed_magnetization", structure=("magnetization",)):
     """Another system of ±1 spins, restricted to the states with one sum of spins.
 
     Energies are those of the other system; its space says what is fixed, and whoever draws, starts, checks or counts states asks it.
+    Tables of pairs it does not show, for who reads them thinks that sites are free: :attr:`free` does.
     "auto" draws exactly where all states can be listed, and by Kawasaki exchange otherwise
     (:class:`hamlearn.systems.sampling.kawasaki.Kawasaki`).
 
@@ -77,11 +76,10 @@ class FixedMagnetization(ParametricSystem, kind="fixed_magnetization", structure
         """As of the system within."""
         return self.system.action(states, beta)
 
-    def __getattr__(self, name: str) -> Any:
-        """Tables of pairs, where the system within has them."""
-        if name in _OF_PAIRS:
-            return getattr(self.system, name)
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+    @property
+    def free(self) -> Any:
+        """The system without the constraint: what its structure can be asked of."""
+        return self.system
 
     def __repr__(self) -> str:
         return f"FixedMagnetization({self.system!r}, {self.magnetization})"

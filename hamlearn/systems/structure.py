@@ -13,6 +13,11 @@ def _has(system: Any, *names: str) -> bool:
     return all(hasattr(system, name) for name in names)
 
 
+def unconstrained(system: Any) -> Any:
+    """The system whose structure an algorithm may ask for that keeps the constraint itself: its ``free``, if it has one."""
+    return getattr(system, "free", system)
+
+
 def has_pairs(system: Any) -> bool:
     """Whether −energies of bonds and sites can be had as tables: ``coupling_tables`` and ``field_tables``."""
     return not system.space.continuous and _has(system, "coupling_tables", "field_tables")

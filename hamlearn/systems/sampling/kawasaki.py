@@ -20,7 +20,7 @@ from hamlearn.systems.sampling.blackbox import BlackBoxEngine
 from hamlearn.systems.sampling.kernels import generators, in_threads, kernel, neighbour_lists, uniform
 from hamlearn.systems.sampling.loop import Engine
 from hamlearn.systems.sampling.sampler import Sampler
-from hamlearn.systems.structure import has_pairs
+from hamlearn.systems.structure import has_pairs, unconstrained
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class Kawasaki(Sampler):
 
     def engine(self, system: Any, betas: np.ndarray, chains: int, adapt: int) -> Engine:
         """Threads over chains where pair couplings are known; else all chains in one call of the energy."""
-        flat = np.repeat(betas, chains)
-        return PairExchange(system, flat, self.local) if has_pairs(system) else BlackBoxExchange(system, flat, self.local)
+        flat, free = np.repeat(betas, chains), unconstrained(system)
+        return PairExchange(free, flat, self.local) if has_pairs(free) else BlackBoxExchange(system, flat, self.local)
 
 
 def _parts(lattice: Lattice) -> int:

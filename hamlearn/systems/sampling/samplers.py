@@ -24,7 +24,7 @@ from hamlearn.systems.sampling.sampler import Sampler
 from hamlearn.systems.sampling.table_heat_bath import TableEngine
 from hamlearn.systems.sampling.vectorised import JaxEngine, parameters_of
 from hamlearn.systems.sampling.vectors import engine as directions
-from hamlearn.systems.structure import has_directions, has_pairs, has_tables, is_path
+from hamlearn.systems.structure import has_directions, has_pairs, has_tables, is_path, unconstrained
 
 __all__ = [
     "AUTO",
@@ -58,7 +58,8 @@ class Exact(Sampler):
 
         if exact.method(system) in ("operator", "gaussian"):
             return None
-        if not (has_pairs(system) or has_tables(system)):
+        free = unconstrained(system)
+        if not (has_pairs(free) or has_tables(free)):
             return "no oracle draws from it"
         if exact.method(system) in ("enumeration", "transfer"):
             return None
