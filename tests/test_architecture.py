@@ -58,6 +58,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "jax": frozenset({"systems/", "models/", "infer/"}),
     "jaxlib": frozenset({"systems/", "models/", "infer/"}),
     "numpyro": frozenset({"models/", "infer/engines/numpyro.py"}),
+    "optax": frozenset({"infer/engines/jax_training.py"}),
     "numba": frozenset({"compiled.py"}),  # where machine code is kept is decided in one place
     "arviz": frozenset({"diagnostics/arviz.py"}),
     "arviz_base": frozenset({"diagnostics/arviz.py"}),
@@ -70,6 +71,7 @@ NOT_ON_IMPORT = (
     "jax",
     "jaxlib",
     "numpyro",
+    "optax",
     "arviz",
     "arviz_base",
     "arviz_plots",

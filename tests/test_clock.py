@@ -122,9 +122,7 @@ MAY_READ_THE_CLOCK = {
     "infer/families/own.py": "seconds in the record",
     "infer/families/couplings.py": "seconds in the record",
     "infer/densities/approximate.py": "seconds in the record",
-    "infer/engines/torch_training.py": "Training(seconds=...), a limit that the user set",
-    "infer/engines/torch_variational.py": "Variational(seconds=...), a limit that the user set",
-    "infer/engines/jax_training.py": "Training(seconds=...), a limit that the user set",
+    "infer/engines/training_loop.py": "Training(seconds=...) and Variational(seconds=...), limits that the user set",
 }
 
 

@@ -116,7 +116,7 @@ class Bayesian(Training):
         Their learning rate, in standard deviations of where the guide starts; it falls along half a cosine. Default: 0.003 of
         "last_layer", 0.03 of "low_rank".
     **training
-        Everything of :class:`Training`.
+        Everything of :class:`Training`. The posterior saves itself beside the checkpoint of the training, after every pass over the data.
 
     Notes
     -----

@@ -15,9 +15,10 @@ import torch
 import hamlearn as hl
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import posteriors
-from hamlearn.infer.engines import torch_devices, torch_training, torch_variational
+from hamlearn.infer.engines import torch_checkpoint, torch_devices, torch_training, torch_variational
 from hamlearn.infer.families import autoregressive
 from hamlearn.models.autoregressive.build import build
+from hamlearn.progress import track
 from hamlearn.systems import SPINS, exact
 from hamlearn.systems.base import space_from_name, states
 
@@ -235,10 +236,10 @@ def explode(monkeypatch, step):
 
 def test_a_diverged_approximation_keeps_the_last_good_weights_and_says_so(monkeypatch, tmp_path):
     good = []
-    original = torch_variational.host_weights
+    original = torch_checkpoint.host_weights
     with monkeypatch.context() as patch:
         explode(patch, 80)
-        patch.setattr(torch_variational, "host_weights", lambda density: good.append(original(density)) or good[-1])
+        patch.setattr(torch_checkpoint, "host_weights", lambda density: good.append(original(density)) or good[-1])
         settings = Variational(steps=200, batch=20, checkpoint=tmp_path / "run.npz")
         post = hl.approximate(ISING, BETA, SMALL, engine=settings, seed=3)
     assert posteriors.provenance_of(post).training["stopped"] == ["diverged"] and posteriors.provenance_of(post).training["epochs"] == [50]
@@ -259,8 +260,8 @@ def test_a_diverged_approximation_keeps_the_last_good_weights_and_says_so(monkey
 def test_progress_shows_the_likelihood_and_the_epoch(monkeypatch, capsys):
     monkeypatch.setattr(autoregressive.sys.stderr, "isatty", lambda: True, raising=False)
     shown = []
-    original = torch_training.track.describe
-    monkeypatch.setattr(torch_training.track, "describe", lambda self, label: shown.append(label) or original(self, label))
+    original = track.describe
+    monkeypatch.setattr(track, "describe", lambda self, label: shown.append(label) or original(self, label))
     post = hl.infer.learn(ising_data(), SMALL, engine=Training(epochs=2, batch=100))
     nats = post["training"].to_dataset()["held_out"].values[0]
     for epoch, label in enumerate(shown, start=1):
@@ -272,8 +273,6 @@ def test_progress_shows_the_likelihood_and_the_epoch(monkeypatch, capsys):
 
 def test_the_bar_has_a_time_left():
     from rich.progress import TimeRemainingColumn
-
-    from hamlearn.progress import track
 
     with track(3, "training", enabled=True) as bar:
         bar.advance(1)

@@ -13,6 +13,7 @@ import xarray as xr
 
 from hamlearn import data as microstate_data
 from hamlearn.arguments import require_seed, shown
+from hamlearn.checkpoint import Checkpoint
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.constrained import require_kept
 from hamlearn.infer.families import autoregressive
@@ -75,7 +76,6 @@ def approximate(
     True
     """
     from hamlearn.infer.engines import torch_devices, torch_variational
-    from hamlearn.infer.engines.torch_checkpoint import Checkpoint
     from hamlearn.models.autoregressive.build import build, weights_of
     from hamlearn.models.autoregressive.evaluate import Evaluator
 
@@ -99,7 +99,7 @@ def approximate(
         checkpoint = None
         if settings.checkpoint is not None:
             request = autoregressive.request(model, space, shape, settings, start, action=_described(system), beta=repr(at))
-            checkpoint = Checkpoint(autoregressive.file_of(settings.checkpoint, index, model.members), request)
+            checkpoint = Checkpoint(autoregressive.file_of(settings.checkpoint, index, model.members), request, of="training")
             files.append(checkpoint)
         histories.append(torch_variational.fit(density, system, at, settings, start, checkpoint=checkpoint, device=device))
         weights.append(weights_of(density))
@@ -122,12 +122,12 @@ def approximate(
         seed=seed,
         seconds=time.perf_counter() - started,
         basis=Basis("action"),
-        optimum={"converged": not diverged, "steps": sum(history.epoch for history in histories)},
+        optimum={"converged": not diverged, "steps": sum(history.best for history in histories)},
         training={
             "ess_q": shares,
-            "sd": [history.heldout[-1] for history in histories],
+            "sd": [history.heldout[history.last] for history in histories],
             "stopped": [history.stopped for history in histories],
-            "epochs": [history.epoch for history in histories],
+            "epochs": [history.best for history in histories],
             "target": repr(system),
             "device": str(device),
             "checkpoint": ", ".join(str(one.at) for one in files) if diverged else "",
@@ -141,7 +141,7 @@ def approximate(
             "sd": (("member", "epoch"), autoregressive.padded([history.heldout for history in histories])),
         }
     )
-    nats = [history.train[-1] for history in histories]
+    nats = [history.train[history.last] for history in histories]
     return autoregressive.assemble(weights, nats, curves, model=model, space=space, provenance=provenance, sets=[own])
 
 
@@ -155,5 +155,5 @@ def _described(system: System) -> str:
 
 def _finding(index: int, history: Any, files: Sequence[Any]) -> Noted:
     """What the verdict says of a training that diverged."""
-    numbers = {"network": index, "step": history.epoch, "checkpoint": str(files[index].at) if files else ""}
+    numbers = {"network": index, "step": history.best, "checkpoint": str(files[index].at) if files else ""}
     return Noted("variational training diverged", "serious", "convergence", numbers)

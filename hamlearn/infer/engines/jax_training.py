@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import time
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -11,11 +12,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import scipy.optimize
 
+from hamlearn.checkpoint import Checkpoint
+from hamlearn.infer.engines.training_loop import Budget, History, Pace, run
+from hamlearn.infer.training import Training
 from hamlearn.models import dense
 from hamlearn.models.extensive import BoundExtensive, Weights
-from hamlearn.progress import track
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,24 +115,20 @@ class Regression:
 
 
 @partial(jax.jit, static_argnums=0)
-def _epoch(bound: BoundExtensive, state: Any, index: Any, labels: Any, order: Any, rates: Any, decay: Any) -> Any:
+def _epoch(bound: BoundExtensive, weights: Any, moments: Any, index: Any, labels: Any, order: Any, rates: Any, decay: Any) -> Any:
     """One pass of AdamW (Loshchilov and Hutter 2019) over minibatches, ``order (steps, batch)``."""
 
     def loss(weights: Weights, rows: Any) -> Any:
         return ((bound.outputs(weights, index[rows]) - labels[rows]) ** 2).mean()
 
     def step(state: Any, given: Any) -> Any:
-        weights, first, second, count = state
+        weights, moments = state
         rows, rate = given
         value, slope = jax.value_and_grad(loss)(weights, rows)
-        count = count + 1
-        first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, first, slope)
-        second = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g**2, second, slope)
-        scale = rate * jnp.sqrt(1 - 0.999**count) / (1 - 0.9**count)
-        weights = jax.tree.map(lambda w, m, v: w * (1 - rate * decay) - scale * m / (jnp.sqrt(v) + 1e-8), weights, first, second)
-        return (weights, first, second, count), value
+        change, moments = optax.adamw(rate, weight_decay=decay).update(slope, moments, weights)
+        return (optax.apply_updates(weights, change), moments), value
 
-    return jax.lax.scan(step, state, (order, rates))
+    return jax.lax.scan(step, (weights, moments), (order, rates))
 
 
 @partial(jax.jit, static_argnums=0)
@@ -158,20 +158,15 @@ def regress(
     index: np.ndarray,
     labels: np.ndarray,
     held: np.ndarray,
-    *,
-    epochs: int,
-    batch: int,
-    learning_rate: float,
-    patience: int,
-    weight_decay: float,
+    settings: Training,
     seed: int,
-    seconds: float | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Regression:
     """Fit fields, pairs and a network to labels ``(row, outputs)`` of mean zero, the rows `held` out of it.
 
     Fields and pairs first, by least squares; the network on what they leave, by AdamW with half a cosine of learning rates.
     Its output layer, linear in its weights, is at last solved for, and kept if the rows held out agree; so is the network
-    itself. Non-finite losses stop the training at the best epoch so far.
+    itself. Non-finite losses stop the training at the best epoch so far; before there is one they are an error.
     """
     linear: Weights = {}
     spread = _rms(labels[held])
@@ -184,48 +179,80 @@ def regress(
     if alone < _EXACT * spread:
         silent = _shifted(bound, {**_silent(bound, seed), **linear}, constant)
         return Regression(silent, np.array([alone]), np.array([alone]), 0, alone, alone, False)
-    generator = np.random.default_rng(seed)
-    scale = max(float(labels[~held].std()), 1e-12)
-    there, targets = jnp.asarray(index[~held]), jnp.asarray((labels[~held] / scale).astype(np.float32))
-    rows, batch = len(there), min(batch, len(there))
-    steps = max(1, rows // batch)
-    weights: Weights = {name: jnp.asarray(value) for name, value in bound.start(seed).items()}
-    zeros = jax.tree.map(jnp.zeros_like, weights)
-    state = (weights, zeros, zeros, jnp.zeros((), jnp.float32))
-    best, train, held_out, started = weights, [], [np.inf], time.perf_counter()
-    with track(epochs, "regression") as bar:
-        for epoch in range(epochs):
-            share = (epoch * steps + np.arange(steps)) / (epochs * steps)
-            if seconds is not None:
-                share = np.maximum(share, min(1.0, (time.perf_counter() - started) / seconds))
-            rates = jnp.asarray((learning_rate * (0.01 + 0.99 * (1 + np.cos(np.pi * share)) / 2)).astype(np.float32))
-            order = jnp.asarray(generator.permutation(rows)[: steps * batch].reshape(steps, batch))
-            state, losses = _epoch(bound, state, there, targets, order, rates, weight_decay)
-            train.append(scale * float(np.sqrt(np.mean(losses))))
-            error = _rms(scale * predicted(bound, state[0], index[held]) - labels[held])
-            if np.isfinite(error) and error < min(held_out):
-                best = state[0]
-            held_out.append(error)
-            bar.advance()
-            late = len(held_out) - 1 - int(np.argmin(held_out)) >= patience
-            if not np.isfinite(error) or late or (seconds is not None and time.perf_counter() - started > seconds):
-                break
-    held_out = held_out[1:]
-    if not np.isfinite(held_out).any():
-        return Regression(best, np.array(train), np.array(held_out), 0, np.inf, alone, False)
-    weights = {name: np.asarray(value, float) for name, value in best.items()}
-    for name in (f"matrix_{len(bound.model.hidden)}", f"offset_{len(bound.model.hidden)}", "readout"):
-        if name in weights:
-            weights[name] = weights[name] * scale
-    error = float(np.nanmin(held_out))
+    learner = _Learner(bound, index, labels, held, settings, seed)
+    budget = Budget(settings.epochs, settings.learning_rate, patience=settings.patience, seconds=settings.seconds)
+    history = run(learner, budget, checkpoint=checkpoint, label="regression")
+    weights, error = learner.in_units_of_the_labels(), history.heldout[history.best - 1]
     polished = _polished(bound, weights, index, labels, held)
     reached = _rms(predicted(bound, polished, index[held]) - labels[held])
     weights, error = (polished, reached) if reached < error else (weights, error)
     network = error < _GAIN * alone
     weights, error = (weights, error) if network else (_silent(bound, seed), alone)
-    curves = np.array(train), np.array(held_out)
+    curves = np.array(history.train), np.array(history.heldout)
     weights = _shifted(bound, {**weights, **linear}, constant)
-    return Regression(weights, *curves, int(np.nanargmin(held_out)), error, alone, network)
+    return Regression(weights, *curves, history.best - 1, error, alone, network)
+
+
+class _Learner:
+    """A network and its labelled states, as the loop of trainings asks for them."""
+
+    def __init__(
+        self, bound: BoundExtensive, index: np.ndarray, labels: np.ndarray, held: np.ndarray, settings: Training, seed: int
+    ) -> None:
+        self.bound, self.settings, self.generator = bound, settings, np.random.default_rng(seed)
+        self.scale = max(float(labels[~held].std()), 1e-12)
+        self.there, self.targets = jnp.asarray(index[~held]), jnp.asarray((labels[~held] / self.scale).astype(np.float32))
+        self.held, self.wanted = index[held], labels[held]
+        self.batch = min(settings.batch, len(self.there))
+        self.now: Weights = {name: jnp.asarray(value) for name, value in bound.start(seed).items()}
+        self.moments = optax.adamw(0.0).init(self.now)
+
+    def advance(self, pace: Pace, history: History) -> tuple[int, float]:
+        rows = len(self.there)
+        steps = max(1, rows // self.batch)
+        first, by_clock = history.epoch * steps, pace.share(history.epoch)
+        shares = [max(by_clock, step / (pace.budget.total * steps)) for step in range(first, first + steps)]
+        rates = jnp.asarray([pace.budget.rate_at(share, first + step) for step, share in enumerate(shares)], jnp.float32)
+        order = jnp.asarray(self.generator.permutation(rows)[: steps * self.batch].reshape(steps, self.batch))
+        decay = self.settings.weight_decay
+        state, losses = _epoch(self.bound, self.now, self.moments, self.there, self.targets, order, rates, decay)
+        self.now, self.moments = state
+        return 1, self.scale * float(np.sqrt(np.mean(losses)))
+
+    def evaluate(self) -> float:
+        return _rms(self.scale * predicted(self.bound, self.now, self.held) - self.wanted)
+
+    def weights(self) -> Weights:
+        return {name: np.array(value) for name, value in self.now.items()}
+
+    def adopt(self, weights: Weights) -> None:
+        self.now = {name: jnp.asarray(value) for name, value in weights.items()}
+
+    def state(self) -> Weights:
+        moments = {f"adam/{number}": np.array(leaf) for number, leaf in enumerate(jax.tree.leaves(self.moments))}
+        generator = np.asarray(json.dumps(self.generator.bit_generator.state))
+        return {"generator": generator, **moments, **{f"now/{name}": value for name, value in self.weights().items()}}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        self.generator.bit_generator.state = json.loads(str(arrays["generator"]))
+        self.adopt({name: arrays[f"now/{name}"] for name in self.now})
+        leaves, form = jax.tree.flatten(self.moments)
+        self.moments = jax.tree.unflatten(form, [jnp.asarray(arrays[f"adam/{number}"]) for number in range(len(leaves))])
+
+    def told(self, history: History) -> str:
+        return f"error {history.heldout[-1]:.4g} held out, epoch {history.epoch}/{self.settings.epochs}"
+
+    def hopeless(self) -> str:
+        return (
+            f"the training of an extensive network diverged at once (learning_rate={self.settings.learning_rate:g}): lower "
+            "Training(learning_rate=...)."
+        )
+
+    def in_units_of_the_labels(self) -> Weights:
+        """The weights, what emits scaled from unit variance."""
+        last = len(self.bound.model.hidden)
+        emitting = (f"matrix_{last}", f"offset_{last}", "readout")
+        return {name: np.asarray(value, float) * (self.scale if name in emitting else 1.0) for name, value in self.now.items()}
 
 
 def _silent(bound: BoundExtensive, seed: int) -> Weights:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,12 @@ from pyro.infer import Trace_ELBO
 from pyro.infer.autoguide import AutoGuideList, AutoLowRankMultivariateNormal, AutoMultivariateNormal, init_to_value
 from torch import Tensor, nn
 
+from hamlearn.checkpoint import Checkpoint
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.engines.torch_batches import Batch, Rows
-from hamlearn.infer.engines.torch_checkpoint import host_weights
+from hamlearn.infer.engines.torch_checkpoint import Held, host_weights
 from hamlearn.infer.engines.torch_training import threads, turned
+from hamlearn.infer.engines.training_loop import Arrays, Budget, History, Pace, run
 from hamlearn.infer.training import Bayesian
 from hamlearn.models.autoregressive.density import Density
 from hamlearn.models.autoregressive.local import Local
@@ -33,7 +36,6 @@ from hamlearn.models.autoregressive.made import Made
 from hamlearn.models.autoregressive.pixelcnn import PixelCNN
 from hamlearn.models.autoregressive.symmetrised import Symmetrised
 from hamlearn.processes import alone
-from hamlearn.progress import track
 
 _WIDE = 10.0  # prior standard deviation of log odds that nothing shrinks: biases and the linear part
 _MOST = 30_000_000  # entries of all covariances
@@ -114,6 +116,7 @@ def posterior(
     *,
     group: Tensor | None = None,
     progress: bool | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Weights:
     """Networks drawn from the posterior around the weights of a trained density.
 
@@ -133,6 +136,8 @@ def posterior(
         Site permutations to show microstates under; by default the density's own group.
     progress : bool, optional
         See :class:`hamlearn.progress.track`.
+    checkpoint : Checkpoint, optional
+        Where the guide continues from and saves itself to after every pass over the data.
 
     Raises
     ------
@@ -145,7 +150,7 @@ def posterior(
     density.requires_grad_(False)
     try:
         with threads(settings.threads), _own_randomness(seed):
-            return _fit(_Loss(density, output), train, settings, worth, generator, group, progress)
+            return _fit(_Loss(density, output), train, settings, worth, generator, group, progress, checkpoint)
     finally:
         for name, parameter in density.named_parameters():
             parameter.requires_grad_(learnable[name])
@@ -166,75 +171,125 @@ def output_weights(density: Symmetrised) -> list[str]:
 
 
 def _fit(
-    loss: _Loss, train: Rows, settings: Bayesian, worth: float, generator: torch.Generator, group: Tensor | None, progress: bool | None
+    loss: _Loss,
+    train: Rows,
+    settings: Bayesian,
+    worth: float,
+    generator: torch.Generator,
+    group: Tensor | None,
+    progress: bool | None,
+    checkpoint: Checkpoint | None,
 ) -> Weights:
-    density, start = loss.density, loss.start
-    shown = lambda batch: (turned(density, batch[0], generator, group), *batch[1:])
+    shown = lambda batch: (turned(loss.density, batch[0], generator, group), *batch[1:])
     prior = _prior(loss, settings, worth)
-    passes = min(len(density.group if group is None else group), 4)
+    passes = min(len(loss.density.group if group is None else group), 4)
     full = lambda flat: _full(loss, flat, train, group, passes)
     told: dict[str, Any] = {"guide": settings.guide, "worth": worth, "prior_scale": float(prior.min()), "newton_steps": 0}
     if settings.guide == "last_layer":
         blocks = _joint_blocks(loss, train, prior, worth, generator, shown)
-        start, slope, told["newton_steps"] = _mode(blocks, start, prior, worth, full)
+        start, slope, told["newton_steps"] = _mode(blocks, loss.start, prior, worth, full)
     else:
-        blocks = [_diagonal(loss, train, prior, worth, generator, shown)]
+        blocks, start = [_diagonal(loss, train, prior, worth, generator, shown)], loss.start
         slope = full(start)[1]
     told["weights"] = sum(len(block.index) for block in blocks)
+    assert settings.steps is not None and settings.guide_rate is not None  # the settings fill in their defaults
+    budget = Budget(settings.steps, settings.guide_rate, unit="steps")
+    with pyro.get_param_store().scope(), pyro.validation_enabled(False):
+        learner = _Learner(_Program(loss, blocks, start, prior, worth), train, settings, shown, slope, generator)
+        run(learner, budget, checkpoint=checkpoint, label="posterior of the weights", progress=progress, lead=progress is not False)
+        told["bound"] = -float(np.mean(learner.bounds[-max(1, len(learner.bounds) // 10) :]))
+        return Weights(learner.draws(settings.draws), told)
 
-    def moved(values: list[Tensor]) -> Tensor:
-        flat = start
-        for block, z in zip(blocks, values, strict=True):
+
+@dataclass(frozen=True)
+class _Program:
+    """The posterior of some weights as Pyro reads it, in the coordinates of its blocks."""
+
+    loss: _Loss
+    blocks: list[_Block]
+    start: Tensor
+    prior: Tensor
+    worth: float
+
+    def moved(self, values: list[Tensor]) -> Tensor:
+        """The weights at coordinates of every block."""
+        flat = self.start
+        for block, z in zip(self.blocks, values, strict=True):
             flat = flat.index_add(0, block.index, block.moved(z))
         return flat
 
-    def model(batch: Batch, correction: Tensor) -> None:
-        flat = moved(
-            [pyro.sample(f"z{k}", distributions.Normal(0.0, 1.0).expand([len(b.index)]).to_event(1).mask(False)) for k, b in _at(blocks)]
-        )
-        pyro.factor("likelihood", -worth * (loss.of(flat, batch) - (correction * (flat - start)).sum()))
-        chosen = torch.cat([block.index for block in blocks])
-        pyro.factor("prior", -0.5 * ((flat[chosen] / prior[chosen]) ** 2).sum())
+    def model(self, batch: Batch, correction: Tensor) -> None:
+        standard = [distributions.Normal(0.0, 1.0).expand([len(block.index)]).to_event(1).mask(False) for block in self.blocks]
+        flat = self.moved([pyro.sample(f"z{k}", one) for k, one in enumerate(standard)])
+        pyro.factor("likelihood", -self.worth * (self.loss.of(flat, batch) - (correction * (flat - self.start)).sum()))
+        chosen = torch.cat([block.index for block in self.blocks])
+        pyro.factor("prior", -0.5 * ((flat[chosen] / self.prior[chosen]) ** 2).sum())
 
-    guide = _guide(model, blocks, settings)
-    steps, rate = settings.steps, settings.guide_rate
-    assert steps is not None and rate is not None  # the settings fill in their defaults
-    size = max(settings.batch, len(train) // 100)
-    bounds = []
-    with pyro.get_param_store().scope(), pyro.validation_enabled(False), track(steps, "posterior of the weights", progress) as bar:
-        optimiser: Any = None
-        for step, batch in enumerate(_endless(train, generator, size, steps)):
-            batch = shown(batch)
+
+class _Learner(Held):
+    """A guide and the data, as the loop of trainings asks for them; a round is a pass over the data."""
+
+    def __init__(
+        self, program: _Program, train: Rows, settings: Bayesian, shown: Callable[[Batch], Batch], slope: Tensor, generator: torch.Generator
+    ) -> None:
+        self.program, self.train, self.shown, self.slope, self.generator = program, train, shown, slope, generator
+        self.size = max(settings.batch, len(train) // 100)
+        self.density = _guide(program.model, program.blocks, settings)
+        self.example = next(iter(train.pieces(self.size))), torch.zeros_like(slope)
+        self.density(*self.example)  # makes its parameters
+        if settings.guide == "low_rank":
+            self.density.cov_factor.data *= _QUIET
+        self.optimiser = torch.optim.Adam(self.density.parameters())  # at a rate of the loop's
+        self.bounds: list[float] = []
+
+    def advance(self, pace: Pace, history: History) -> tuple[int, float]:
+        left, start = pace.budget.total - history.epoch, self.program.start
+        for batch in islice(self.train.batches(self.generator, self.size), left):
+            batch, step = self.shown(batch), len(self.bounds)
             at = start.clone().requires_grad_()
-            (own,) = torch.autograd.grad(loss.of(at, batch), at)
-            arguments = batch, own - slope
-            if optimiser is None:
-                guide(*arguments)  # makes its parameters
-                if settings.guide == "low_rank":
-                    guide.cov_factor.data *= _QUIET
-                optimiser = torch.optim.Adam(guide.parameters(), lr=rate)
-            for one in optimiser.param_groups:
-                one["lr"] = rate * (0.01 + 0.99 * (1 + math.cos(math.pi * step / steps)) / 2)
-            bound = Trace_ELBO().differentiable_loss(model, guide, *arguments)
+            (own,) = torch.autograd.grad(self.program.loss.of(at, batch), at)
+            for one in self.optimiser.param_groups:
+                one["lr"] = pace.budget.rate_at(pace.share(step), step)
+            bound = Trace_ELBO().differentiable_loss(self.program.model, self.density, batch, own - self.slope)
             if not bool(torch.isfinite(bound)):
                 raise HamlearnError(
                     f"the variational posterior diverged at step {step + 1}: its bound is not finite. Lower guide_rate or prior_scale in "
                     "hl.infer.Bayesian(...)."
                 )
-            optimiser.zero_grad()
+            self.optimiser.zero_grad()
             bound.backward()
-            optimiser.step()
-            bounds.append(float(bound.detach()))
-            bar.advance(1)
-        told["bound"] = -float(np.mean(bounds[-max(1, len(bounds) // 10) :]))
-        draws = []
-        fixed = host_weights(density)
+            self.optimiser.step()
+            self.bounds.append(float(bound.detach()))
+        return len(self.bounds) - history.epoch, float(np.mean(self.bounds[history.epoch :]))
+
+    def evaluate(self) -> float:
+        return self.bounds[-1]
+
+    def state(self) -> Arrays:
+        own = torch.get_rng_state().numpy()  # Pyro draws from torch's generator
+        return {**super().state(), "bounds": np.array(self.bounds), "random": own}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        super().restore(arrays)
+        self.bounds = [float(one) for one in arrays["bounds"]]
+        torch.set_rng_state(torch.as_tensor(arrays["random"]))
+
+    def told(self, history: History) -> str:
+        return f"bound {-history.train[-1]:.6g} nats"
+
+    def hopeless(self) -> str:
+        return "the variational posterior has no finite bound. Lower guide_rate or prior_scale in hl.infer.Bayesian(...)."
+
+    def draws(self, count: int) -> list[Arrays]:
+        """Weights of so many networks."""
+        program = self.program
+        found, fixed = [], host_weights(program.loss.density)
         with torch.no_grad():
-            for _ in range(settings.draws):
-                values = guide(*arguments)
-                flat = moved([values[f"z{k}"] for k, _ in _at(blocks)])
-                draws.append({**fixed, **{name: value.numpy().copy() for name, value in loss.parts(flat).items()}})
-    return Weights(draws, told)
+            for _ in range(count):
+                values = self.density(*self.example)
+                flat = program.moved([values[f"z{k}"] for k, _ in _at(program.blocks)])
+                found.append({**fixed, **{name: value.numpy().copy() for name, value in program.loss.parts(flat).items()}})
+        return found
 
 
 def _at(blocks: list[_Block]) -> list[tuple[int, _Block]]:
@@ -388,17 +443,6 @@ def _diagonal(loss: _Loss, train: Rows, prior: Tensor, worth: float, generator: 
         if count == 500:
             break
     return _Block(torch.arange(len(square)), (worth * _MICRO * square / count + prior**-2) ** -0.5)
-
-
-def _endless(train: Rows, generator: torch.Generator, size: int, steps: int) -> Iterator[Batch]:
-    """So many minibatches, from as many passes as that takes."""
-    left = steps
-    while left:
-        for batch in train.batches(generator, size):
-            yield batch
-            left -= 1
-            if not left:
-                return
 
 
 @contextlib.contextmanager

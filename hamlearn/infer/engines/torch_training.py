@@ -1,31 +1,25 @@
-"""Training of neural densities by maximum likelihood: minibatches, early stopping, checkpoints.
-
-The framework's own optimiser does the work; a run is determined by its seed and settings, and continues bit for bit from
-a checkpoint on a CPU (unless `seconds` cuts it by the clock).
-"""
+"""Training of neural densities by maximum likelihood: what torch does in one epoch of :mod:`.training_loop`."""
 
 from __future__ import annotations
 
 import contextlib
 import math
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from hamlearn.errors import HamlearnError
+from hamlearn.checkpoint import Checkpoint
 from hamlearn.infer.engines.torch_batches import Batch, Rows
-from hamlearn.infer.engines.torch_checkpoint import Checkpoint, host_weights
+from hamlearn.infer.engines.torch_checkpoint import Held
 from hamlearn.infer.engines.torch_devices import CPU, Processes, made_on, move, precision
+from hamlearn.infer.engines.training_loop import Budget, History, Pace, run
 from hamlearn.infer.training import Training
-from hamlearn.models.autoregressive.build import with_weights
 from hamlearn.models.autoregressive.symmetrised import Symmetrised
 from hamlearn.models.autoregressive.symmetry import permutations
 from hamlearn.processes import alone
-from hamlearn.progress import track
 
 _AT_ONCE = 4096  # held-out states evaluated in one go
 _LINEAR = 5.0  # times the learning rate, of the linear part
@@ -43,37 +37,6 @@ def threads(count: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@dataclass
-class History:
-    """How far a training is, and how it went.
-
-    Attributes
-    ----------
-    epoch : int
-        Epochs done.
-    train, heldout : list of float
-        Mean −ln p per site of every epoch, over its minibatches and over the held-out microstates.
-    best : int
-        Epoch (from 1) whose weights are kept; 0 before the first.
-    seconds : float
-        Time spent, over all runs.
-    stopped : str
-        Why training ended.
-    """
-
-    epoch: int = 0
-    train: list[float] = field(default_factory=list)
-    heldout: list[float] = field(default_factory=list)
-    best: int = 0
-    seconds: float = 0.0
-    stopped: str = ""
-
-    @property
-    def diverged(self) -> bool:
-        """Whether the loss became infinite or undefined."""
-        return self.stopped == "diverged"
 
 
 @alone()
@@ -122,75 +85,68 @@ def fit(
     HamlearnError
         If the loss is not finite before a single epoch was completed.
     """
-    generator = torch.Generator().manual_seed(seed)
     own = density.group  # stays where random elements are drawn
     move(density, device)
     optimiser = torch.optim.AdamW(_groups(density, settings), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    history, best = History(), host_weights(density)
-    if checkpoint is not None and (found := checkpoint.resume(density, optimiser, generator)) is not None:
-        history, best = History(**found[0]), found[1]
-    if processes.agreed(history.epoch) != history.epoch:
-        raise HamlearnError("the processes continue from different epochs: the checkpoint must lie where all of them see the same file.")
-    started = time.monotonic() - history.seconds
-    shown = progress if processes.rank == 0 else False
-    run = _Run(settings, optimiser, generator, own if group is None else group, device, processes, started)
-    with threads(settings.threads), track(settings.epochs, label, shown) as bar:
-        bar.advance(history.epoch)
-        while not history.stopped:
-            with precision(density, settings.precision, device):
-                loss = _epoch(density, run, train, history)
-            value = nats(density, heldout, device, processes, own) if math.isfinite(loss) else math.nan
-            history.epoch += 1
-            history.seconds = processes.agreed(time.monotonic() - started)
-            history.train.append(loss)
-            history.heldout.append(value)
-            if not math.isfinite(value):
-                history.stopped = "diverged"
-            elif history.best == 0 or value < history.heldout[history.best - 1]:
-                history.best, best = history.epoch, host_weights(density)
-            history.stopped = history.stopped or _finished(history, settings)
-            gap = "" if entropy is None else f", {value - entropy:+.5f} to the exact entropy"
-            bar.describe(f"{label}: {value:.5f} nats/site held out{gap}, epoch {history.epoch}/{settings.epochs}")
-            bar.advance(1)
-            if checkpoint is not None and not history.diverged and processes.rank == 0:
-                checkpoint.keep(vars(history), best, density, optimiser, generator)
-    if history.best == 0:
-        raise HamlearnError(
-            f"training diverged in its first epoch (learning_rate={settings.learning_rate:g}): the loss is not finite and no good "
-            "weights exist. Lower learning_rate in hl.infer.Training(...)."
-        )
-    with_weights(density, best)
+    generator = torch.Generator().manual_seed(seed)
+    shown = own if group is None else group
+    learner = _Learner(density, optimiser, generator, train, heldout, settings, own, shown, device, processes, entropy)
+    budget = Budget(settings.epochs, settings.learning_rate, rise=50, patience=settings.patience, seconds=settings.seconds)
+    lead = processes.rank == 0
+    with threads(settings.threads):
+        history = run(learner, budget, checkpoint=checkpoint, label=label, progress=progress, agreed=processes.agreed, lead=lead)
     processes.same(density)
     move(density, CPU)
     return history
 
 
 @dataclass(frozen=True)
-class _Run:
-    """What stays the same from epoch to epoch."""
+class _Learner(Held):
+    """A density and its data, as the loop of trainings asks for them."""
 
-    settings: Training
+    density: Symmetrised
     optimiser: Any
     generator: torch.Generator
+    train: Rows
+    heldout: Rows
+    settings: Training
+    own: Tensor
     group: Tensor
     device: torch.device
     processes: Processes
-    started: float
+    entropy: float | None
+
+    def advance(self, pace: Pace, history: History) -> tuple[int, float]:
+        with precision(self.density, self.settings.precision, self.device):
+            return 1, _epoch(self.density, self, pace, history)
+
+    def evaluate(self) -> float:
+        return nats(self.density, self.heldout, self.device, self.processes, self.own)
+
+    def told(self, history: History) -> str:
+        value = history.heldout[-1]
+        gap = "" if self.entropy is None else f", {value - self.entropy:+.5f} to the exact entropy"
+        return f"{value:.5f} nats/site held out{gap}, epoch {history.epoch}/{self.settings.epochs}"
+
+    def hopeless(self) -> str:
+        return (
+            f"training diverged in its first epoch (learning_rate={self.settings.learning_rate:g}): the loss is not finite and no good "
+            "weights exist. Lower learning_rate in hl.infer.Training(...)."
+        )
 
 
-def _epoch(density: Symmetrised, run: _Run, train: Rows, history: History) -> float:
+def _epoch(density: Symmetrised, run: _Learner, pace: Pace, history: History) -> float:
     """One pass over the data; returns the mean loss per site, nan as soon as it is not finite."""
-    settings, processes = run.settings, run.processes
+    settings, processes, train = run.settings, run.processes, run.train
     parameters = list(density.parameters())
     steps = -(-len(train) // min(settings.batch, len(train)))
     total, rows = 0.0, 0
     for index, batch in enumerate(train.batches(run.generator, settings.batch)):
-        done = (history.epoch + index / steps) / settings.epochs
-        if settings.seconds is not None:
-            done = max(done, processes.agreed(time.monotonic() - run.started) / settings.seconds)
-            if done >= 1:
-                break
-        _set_rate(run.optimiser, settings, done, history.epoch * steps + index)
+        done = pace.share(history.epoch + index / steps)
+        if settings.seconds is not None and done >= 1:
+            break
+        for one in run.optimiser.param_groups:
+            one["lr"] = pace.budget.rate_at(done, history.epoch * steps + index, one["factor"])
         count = len(batch[0])
         losses, weight = losses_of(density, batch, run.generator, run.group, run.device, processes)
         loss = (losses if weight is None else losses * weight).sum() / count
@@ -240,24 +196,6 @@ def _groups(density: Symmetrised, settings: Training) -> list[dict[str, Any]]:
     rest = [parameter for name, parameter in density.named_parameters() if name != "linear"]
     linear = [] if density.linear is None else [{"params": [density.linear], "weight_decay": 0.0, "factor": _LINEAR}]
     return [*linear, {"params": rest, "factor": 1.0}]
-
-
-def _set_rate(optimiser: Any, settings: Training, done: float, step: int) -> None:
-    """Half a cosine from the learning rate to a hundredth of it, after a short rise."""
-    rate = settings.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * min(done, 1.0))) / 2)
-    for group in optimiser.param_groups:
-        group["lr"] = rate * group["factor"] * min(1.0, (step + 1) / 50)
-
-
-def _finished(history: History, settings: Training) -> str:
-    """Why training ends here, or nothing."""
-    if history.epoch >= settings.epochs:
-        return "epochs"
-    if settings.seconds is not None and history.seconds >= settings.seconds:
-        return "seconds"
-    if history.epoch - history.best >= settings.patience:
-        return "patience"
-    return ""
 
 
 @torch.no_grad()

@@ -12,22 +12,21 @@ exact (Vaitl, Nicoli, Nakajima and Kessel 2022). JAX differentiates the action w
 from __future__ import annotations
 
 import math
-import time
 
 import jax
 import numpy as np
 import torch
 from torch import Tensor
 
+from hamlearn.checkpoint import Checkpoint
 from hamlearn.errors import HamlearnError
-from hamlearn.infer.engines.torch_checkpoint import Checkpoint, host_weights
+from hamlearn.infer.engines.torch_checkpoint import Held
 from hamlearn.infer.engines.torch_devices import CPU, made_on, move
-from hamlearn.infer.engines.torch_training import History, threads
+from hamlearn.infer.engines.torch_training import threads
+from hamlearn.infer.engines.training_loop import Budget, History, Pace, run
 from hamlearn.infer.training import Variational
-from hamlearn.models.autoregressive.build import with_weights
 from hamlearn.models.autoregressive.symmetrised import Symmetrised
 from hamlearn.processes import alone
-from hamlearn.progress import track
 from hamlearn.systems.base import Space, System
 from hamlearn.systems.pairwise import Pairwise
 
@@ -61,64 +60,59 @@ def fit(
     HamlearnError
         If that happens before the first record.
     """
-    generator = torch.Generator(device).manual_seed(seed)
-    step_loss = _PathWise(system) if density.path_wise else _score
     if isinstance(system, Pairwise):
         start_from_couplings(density, system, beta * (0.5 if settings.anneal else 1.0))
     move(density, device)
-    optimiser = torch.optim.Adam(density.parameters(), lr=settings.learning_rate)
-    history, best = History(), host_weights(density)
-    if checkpoint is not None and (found := checkpoint.resume(density, optimiser, generator)) is not None:
-        history, best = History(**found[0]), found[1]
-    started = time.monotonic() - history.seconds
-    with threads(settings.threads), track(settings.steps, label, progress) as bar:
-        bar.advance(history.epoch)
-        step, done = history.epoch, _done(settings, history.epoch, history.seconds)
-        while not history.stopped:
-            at = beta * (0.5 + 0.5 * min(1.0, done / settings.anneal)) if settings.anneal else beta
-            rate = settings.learning_rate * (0.005 + 0.995 * (1 + math.cos(math.pi * done)) / 2)
-            for group in optimiser.param_groups:
-                group["lr"] = rate * min(1.0, (step + 1) / 50)
-            with made_on(device):
-                loss, total = step_loss(density, system, at, settings.batch, generator)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            norm = torch.nn.utils.clip_grad_norm_(density.parameters(), density.n**0.5)
-            if not (bool(torch.isfinite(norm)) and math.isfinite(float(total.mean()))):
-                history.stopped = "diverged"
-                break
-            optimiser.step()
-            step += 1
-            history.seconds = time.monotonic() - started
-            done = _done(settings, step, history.seconds)
-            if step % _RECORD_EVERY == 0 or done >= 1:
-                history.train.append(float(total.mean()) / density.n)
-                history.heldout.append(float(total.std()))
-                bar.describe(f"{label}: beta F = {history.train[-1]:.5f} per site, sd {history.heldout[-1]:.3f} nats")
-                if not all(bool(torch.isfinite(one).all()) for one in density.parameters()):
-                    history.stopped = "diverged"
-                    break
-                history.epoch = history.best = step
-                history.stopped = "" if done < 1 else "steps" if step >= settings.steps else "seconds"
-                best = host_weights(density)
-                if checkpoint is not None:
-                    checkpoint.keep(vars(history), best, density, optimiser, generator)
-            bar.advance(1)
+    learner = _Learner(density, system, beta, settings, device, seed)
+    budget = Budget(settings.steps, settings.learning_rate, unit="steps", floor=0.005, rise=50, seconds=settings.seconds)
+    with threads(settings.threads):
+        history = run(learner, budget, checkpoint=checkpoint, label=label, progress=progress)
     move(density, CPU)
-    if history.diverged:
-        if not history.best:
-            raise HamlearnError(
-                f"variational training diverged at step {step + 1} (learning_rate={settings.learning_rate:g}): ln q or the action "
-                "is not finite. Lower learning_rate in hl.infer.Variational(...)."
-            )
-        with_weights(density, best)
     return history
 
 
-def _done(settings: Variational, step: int, seconds: float) -> float:
-    """The part of the training that is done, by steps or by the clock."""
-    by_clock = 0.0 if settings.seconds is None else seconds / settings.seconds
-    return max(step / settings.steps, by_clock)
+class _Learner(Held):
+    """A density and an action, as the loop of trainings asks for them; a round is 50 gradient steps."""
+
+    def __init__(self, density: Symmetrised, system: System, beta: float, settings: Variational, device: torch.device, seed: int) -> None:
+        self.density, self.system, self.beta, self.settings, self.device = density, system, beta, settings, device
+        self.generator = torch.Generator(device).manual_seed(seed)
+        self.optimiser = torch.optim.Adam(density.parameters(), lr=settings.learning_rate)
+        self.loss = _PathWise(system) if density.path_wise else _score
+        self.step, self.scatter = 0, math.nan  # steps begun, and the standard deviation of ln q + action in the last
+
+    def advance(self, pace: Pace, history: History) -> tuple[int, float]:
+        done = pace.share(history.epoch)
+        for step in range(history.epoch, history.epoch + _RECORD_EVERY):
+            self.step, anneal = step + 1, self.settings.anneal
+            at = self.beta * (0.5 + 0.5 * min(1.0, done / anneal)) if anneal else self.beta
+            for group in self.optimiser.param_groups:
+                group["lr"] = pace.budget.rate_at(done, step)
+            with made_on(self.device):
+                loss, total = self.loss(self.density, self.system, at, self.settings.batch, self.generator)
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            norm = torch.nn.utils.clip_grad_norm_(self.density.parameters(), self.density.n**0.5)
+            if not (bool(torch.isfinite(norm)) and math.isfinite(float(total.mean()))):
+                return self.step - history.epoch, math.nan
+            self.optimiser.step()
+            done = pace.share(self.step)
+            if done >= 1:
+                break
+        self.scatter = float(total.std())
+        return self.step - history.epoch, float(total.mean()) / self.density.n
+
+    def evaluate(self) -> float:
+        return self.scatter if all(bool(torch.isfinite(one).all()) for one in self.density.parameters()) else math.nan
+
+    def told(self, history: History) -> str:
+        return f"beta F = {history.train[-1]:.5f} per site, sd {history.heldout[-1]:.3f} nats"
+
+    def hopeless(self) -> str:
+        return (
+            f"variational training diverged at step {self.step} (learning_rate={self.settings.learning_rate:g}): ln q or the action is not "
+            "finite and no good weights exist. Lower learning_rate in hl.infer.Variational(...)."
+        )
 
 
 def _score(density: Symmetrised, system: System, beta: float, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

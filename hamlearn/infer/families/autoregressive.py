@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from hamlearn import data as microstate_data
+from hamlearn.checkpoint import Checkpoint
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import posteriors
 from hamlearn.infer.densities import observed
@@ -51,7 +52,6 @@ def learn(
     of the settings where these name none.
     """
     from hamlearn.infer.engines import torch_devices, torch_training
-    from hamlearn.infer.engines.torch_checkpoint import Checkpoint
     from hamlearn.models.autoregressive.build import build, weights_of
     from hamlearn.models.autoregressive.evaluate import Evaluator
 
@@ -89,7 +89,7 @@ def learn(
         checkpoint = None
         if settings.checkpoint is not None:
             asked = request(model, space, shape, settings, start, data=identity)
-            checkpoint = Checkpoint(file_of(settings.checkpoint, index, model.members), asked)
+            checkpoint = Checkpoint(file_of(settings.checkpoint, index, model.members), asked, of="training")
             files.append(checkpoint)
         label = "training" if model.members == 1 else f"training member {index + 1} of {model.members}"
         own = resampled(prepared.train, prepared.tau, prepared.worth, start) if resample else prepared.train
@@ -111,7 +111,11 @@ def learn(
         if not isinstance(settings, Bayesian):
             found.append(weights_of(density))
             continue
-        drawn = _posterior(density, prepared, settings, start, group, processes.rank == 0)
+        if settings.checkpoint is not None:
+            path = Path(files[-1].path)
+            asked |= {"weights": _digest(weights_of(density))}
+            checkpoint = Checkpoint(path.with_name(f"{path.stem}.posterior{path.suffix}"), asked, of="posterior of weights")
+        drawn = _posterior(density, prepared, settings, start, group, processes.rank == 0, checkpoint)
         found += drawn[0]
         nats_of_draws += drawn[1]
         told.append(drawn[2])
@@ -166,14 +170,15 @@ def learn(
 
 
 def _posterior(
-    density: Any, prepared: TrainingData, settings: Bayesian, seed: int, group: Any, shown: bool
+    density: Any, prepared: TrainingData, settings: Bayesian, seed: int, group: Any, shown: bool, checkpoint: Checkpoint | None
 ) -> tuple[list[dict[str, np.ndarray]], list[float], dict[str, Any]]:
     """Weights drawn around one training, −ln p per site of held-out data under each, and how they were found."""
     from hamlearn.infer.engines import pyro, torch_training
     from hamlearn.models.autoregressive.build import with_weights
 
     worth = prepared.worth
-    drawn = pyro.posterior(density, prepared.train, settings, worth, seed, group=group, progress=None if shown else False)
+    told = None if shown else False
+    drawn = pyro.posterior(density, prepared.train, settings, worth, seed, group=group, progress=told, checkpoint=checkpoint)
     nats = [torch_training.nats(with_weights(density, one), prepared.heldout) for one in drawn.draws]
     return drawn.draws, nats, drawn.told
 

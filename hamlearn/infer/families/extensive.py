@@ -150,13 +150,10 @@ def _fit(bound: BoundExtensive, values: np.ndarray, labels: np.ndarray, settings
     if not held.any() or held.all():
         raise HamlearnError("the labelled states are so few or so alike that none (or all) were held out; give more distinct states.")
     index = bound.space.index(values).astype(np.int8)
-    options = {name: getattr(settings, name) for name in ("epochs", "batch", "learning_rate", "patience", "weight_decay", "seconds")}
     logger.info("fitting %d extensive networks to %d labelled states", bound.model.members, len(values))
     fits: list[Any] = []
     for start in np.random.SeedSequence(seed).generate_state(bound.model.members).tolist():
-        fit = jax_training.regress(bound, index, labels - labels[~held].mean(0), held, seed=start, **options)
-        if not np.isfinite(fit.error):
-            raise HamlearnError("the training of an extensive network diverged at once: lower Training(learning_rate=...).")
+        fit = jax_training.regress(bound, index, labels - labels[~held].mean(0), held, settings, start)
         logger.info("  member %d: held-out error %.4g after %d epochs", len(fits), fit.error, len(fit.train))
         fits.append(fit)
     return fits
