@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar
 
 from hamlearn.arguments import require_number, require_whole, require_words, shown
 from hamlearn.errors import HamlearnError, choice
+from hamlearn.systems.base import Space
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,9 @@ class Training:
     precision: str = "float32"
     memory: int = 2**30
     name: ClassVar[str] = "training"
+    honoured: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "energies": ("epochs", "batch", "learning_rate", "patience", "seconds", "weight_decay", "heldout", "checkpoint")
+    }
 
     def __post_init__(self) -> None:
         _check(self, ("epochs", "batch", "patience", "memory"), ("learning_rate",))
@@ -143,6 +149,8 @@ class Bayesian(Training):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.guide == "last_layer" and self.rank != Bayesian.rank:
+            raise HamlearnError(f"Bayesian: rank={self.rank} is of guide='low_rank'; the guide is 'last_layer', which has every direction.")
         steps, rate = {"last_layer": (500, 3e-3), "low_rank": (2000, 3e-2)}[choice(self.guide, ("last_layer", "low_rank"), "guide")]
         object.__setattr__(self, "steps", steps if self.steps is None else self.steps)
         object.__setattr__(self, "guide_rate", rate if self.guide_rate is None else self.guide_rate)
@@ -213,10 +221,59 @@ def as_settings(engine: Any, *kinds: type[Any]) -> Any:
     raise HamlearnError(f"engine must be 'auto', {names}, or settings such as {examples}; got {shown(engine)}.")
 
 
-def recorded(settings: Any) -> dict[str, Any]:
-    """Name and settings as the record keeps them."""
-    values = {one.name: getattr(settings, one.name) for one in fields(settings)}
-    return {"name": settings.name, **{key: str(value) if isinstance(value, Path) else value for key, value in values.items()}}
+def honoured(settings: Any, by: str) -> tuple[str, ...]:
+    """Names of the settings that a trainer honours: all, unless their class declares which.
+
+    Examples
+    --------
+    >>> "device" in honoured(Training(), "densities"), "device" in honoured(Training(), "energies")
+    (True, False)
+    """
+    declared: Mapping[str, tuple[str, ...]] = getattr(settings, "honoured", {})
+    return declared.get(by, tuple(one.name for one in fields(settings)))
+
+
+def require_honoured(settings: Any, by: str, what: str) -> None:
+    """Raise if a setting was given that this trainer would ignore, with its name."""
+    names = honoured(settings, by)
+    ignored = [one.name for one in fields(settings) if one.name not in names and getattr(settings, one.name) != one.default]
+    if ignored:
+        told = ", ".join(f"{name}={shown(getattr(settings, name))}" for name in ignored)
+        raise HamlearnError(
+            f"{what} does not use {told} of hl.infer.{type(settings).__name__}(...): leave out. It uses {', '.join(names)}."
+        )
+
+
+def recorded(settings: Any, by: str = "") -> dict[str, Any]:
+    """Name and settings as the record keeps them: those that this trainer honours, and not where it saves itself."""
+    kept = replace(settings, checkpoint=None)
+    return {"name": settings.name, **{name: getattr(kept, name) for name in honoured(settings, by)}}
+
+
+def request(model: Any, space: Space, shape: tuple[int, ...], settings: Any, seed: int, by: str = "", **more: str) -> dict[str, str]:
+    """What a checkpoint must agree with to be continued, each by name."""
+    free = {name: getattr(type(settings)(), name) for name in ("threads", "device") if hasattr(settings, name)}
+    return {
+        "space": f"{space.name} (q = {space.q})",
+        "lattice": str(tuple(shape)),
+        **{f"model {name}": json.dumps(value) for name, value in model.to_dict().items()},
+        **{f"settings {name}": json.dumps(value) for name, value in recorded(replace(settings, **free), by).items()},
+        "seed": str(seed),
+        **more,
+    }
+
+
+def file_of(checkpoint: str | PathLike[str], index: int = 0, count: int = 1, mark: str = "") -> Path:
+    """The checkpoint of one of several trainings.
+
+    Examples
+    --------
+    >>> str(file_of("run.npz")), str(file_of("run.npz", 1, 3)), str(file_of("run.npz", mark="labels"))
+    ('run.npz', 'run.1.npz', 'run.labels.npz')
+    """
+    path = Path(checkpoint)
+    marks = [*([mark] if mark else []), *([str(index)] if count > 1 else [])]
+    return path.with_name(".".join([path.stem, *marks]) + path.suffix) if marks else path
 
 
 def _check(settings: Any, whole: tuple[str, ...], positive: tuple[str, ...]) -> None:

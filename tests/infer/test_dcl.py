@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import hamlearn as hl
-from hamlearn.infer import posteriors, prepared
+from hamlearn.infer import posteriors, training_data
 from hamlearn.infer.families import dcl
 from hamlearn.infer.families.pair_terms import terms_of
 from hamlearn.infer.predictions.agreement import agreement
@@ -175,9 +175,9 @@ def test_a_time_too_long_to_be_measured_is_not_none():
     turned = np.where(np.arange(4000) // 1300 % 2, 1, -1)
     noise = np.where(np.random.default_rng(0).random((1, 4000, 4, 4)) < 0.1, -1, 1)
     data = hl.microstates((noise * turned[:, None, None]).astype(np.int8), beta=BETA, dims=("chain", "draw", "x", "y"))
-    assert prepared._tau(data, (data["state"].values.reshape(1, 4000, 16) + 1) // 2, SPINS) > 500
+    assert training_data._tau(data, (data["state"].values.reshape(1, 4000, 16) + 1) // 2, SPINS) > 500
     independent = data.copy(data={"state": noise})
-    assert prepared._tau(independent, (noise.reshape(1, 4000, 16) + 1) // 2, SPINS) == 1
+    assert training_data._tau(independent, (noise.reshape(1, 4000, 16) + 1) // 2, SPINS) == 1
 
 
 def test_a_glass_is_made_consistent_place_by_place():

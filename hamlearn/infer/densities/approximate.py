@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from hamlearn.errors import HamlearnError
 from hamlearn.infer.constrained import require_kept
 from hamlearn.infer.families import autoregressive
 from hamlearn.infer.provenance import Basis, Noted, new_provenance
-from hamlearn.infer.training import Variational, as_settings, recorded
+from hamlearn.infer.training import Variational, as_settings, file_of, recorded, request
 from hamlearn.models import Autoregressive, Flow
 from hamlearn.processes import verb
 from hamlearn.systems import lattice as lattices
@@ -75,10 +74,6 @@ def approximate(
     >>> bool(hl.estimate(post, ising, n=1000)["ess_q"] > 0.9)
     True
     """
-    from hamlearn.infer.engines import torch_devices, torch_variational
-    from hamlearn.models.autoregressive.build import build, weights_of
-    from hamlearn.models.autoregressive.evaluate import Evaluator
-
     model = Autoregressive() if model is None else model
     settings: Variational = as_settings(engine, Variational)
     at, seed = one_beta(beta), require_seed(seed)
@@ -88,61 +83,79 @@ def approximate(
         raise HamlearnError(
             f"approximate needs a density of one temperature, hl.models.Autoregressive(...) without condition or Flow(...); got {model!r}."
         )
-    shape, space = tuple(system.lattice.shape), system.space
-    require_kept([space], model)
-    device = torch_devices.choose(settings.device)
+    require_kept([system.space], model)
     started = time.perf_counter()
-    weights, histories, drawn, shares, files = [], [], [], [], []
-    for index, start in enumerate(np.random.SeedSequence(seed).generate_state(model.members).tolist()):
-        density = build(model, space, shape, start)
-        n_params = sum(parameter.numel() for parameter in density.parameters())
-        checkpoint = None
-        if settings.checkpoint is not None:
-            request = autoregressive.request(model, space, shape, settings, start, action=_described(system), beta=repr(at))
-            checkpoint = Checkpoint(autoregressive.file_of(settings.checkpoint, index, model.members), request, of="training")
-            files.append(checkpoint)
-        histories.append(torch_variational.fit(density, system, at, settings, start, checkpoint=checkpoint, device=device))
-        weights.append(weights_of(density))
-        one = Evaluator(model, space, shape, weights[-1], at)
-        states = one.sample(_JUDGED_ON, start + 1)
-        log_w = -np.asarray(system.action(states, at), float) - one.log_prob(states)
-        w = np.exp(log_w - log_w.max())
-        shares.append(float(w.sum() ** 2 / (len(w) * (w**2).sum())))
-        drawn.append(states[:256])
-    diverged = any(history.diverged for history in histories)
+    seeds = np.random.SeedSequence(seed).generate_state(model.members).tolist()
+    trained = [_train(system, at, model, settings, number, start) for number, start in enumerate(seeds)]
+    histories, diverged = [one.history for one in trained], any(one.history.diverged for one in trained)
     own = microstate_data.build(
-        np.stack(drawn), beta=at, space=space, lattice=lattices.hypercubic(shape), attrs={"sampler": model.kind, "independent": 1}
+        np.stack([one.states for one in trained]),
+        beta=at,
+        space=system.space,
+        lattice=lattices.hypercubic(tuple(system.lattice.shape)),
+        attrs={"sampler": model.kind, "independent": 1},
     )
     provenance = new_provenance(
         likelihood="variational",
         composite=False,
-        engine=recorded(replace(settings, checkpoint=None)),
-        n_params=n_params,
+        engine=recorded(settings),
+        n_params=trained[0].n_params,
         sets=[own],
         seed=seed,
         seconds=time.perf_counter() - started,
         basis=Basis("action"),
         optimum={"converged": not diverged, "steps": sum(history.best for history in histories)},
         training={
-            "ess_q": shares,
+            "ess_q": [one.share for one in trained],
             "sd": [history.heldout[history.last] for history in histories],
             "stopped": [history.stopped for history in histories],
             "epochs": [history.best for history in histories],
             "target": repr(system),
-            "device": str(device),
-            "checkpoint": ", ".join(str(one.at) for one in files) if diverged else "",
+            "device": trained[0].device,
+            "checkpoint": ", ".join(str(one.file.at) for one in trained if one.file is not None) if diverged else "",
         },
-        findings=tuple(_finding(index, history, files) for index, history in enumerate(histories) if history.diverged),
+        findings=tuple(_finding(number, one) for number, one in enumerate(trained) if one.history.diverged),
     )
-    curves = xr.Dataset(
-        {
-            # An "epoch" is 50 gradient steps here.
-            "train": (("member", "epoch"), autoregressive.padded([history.train for history in histories])),
-            "sd": (("member", "epoch"), autoregressive.padded([history.heldout for history in histories])),
-        }
-    )
-    nats = [history.train[history.last] for history in histories]
-    return autoregressive.assemble(weights, nats, curves, model=model, space=space, provenance=provenance, sets=[own])
+    # An "epoch" of the curves is 50 gradient steps.
+    curves = {"train": [history.train for history in histories], "sd": [history.heldout for history in histories]}
+    table = xr.Dataset({name: (("member", "epoch"), autoregressive.padded(rows)) for name, rows in curves.items()})
+    nats, weights = [history.train[history.last] for history in histories], [one.weights for one in trained]
+    return autoregressive.assemble(weights, nats, table, model=model, space=system.space, provenance=provenance, sets=[own])
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """A density trained on an action, some of its draws, and the effective share of these under the action."""
+
+    weights: dict[str, np.ndarray]
+    n_params: int
+    history: Any
+    states: np.ndarray
+    share: float
+    device: str
+    file: Checkpoint | None
+
+
+def _train(system: System, beta: float, model: Autoregressive | Flow, settings: Variational, number: int, seed: int) -> _Trained:
+    from hamlearn.infer.engines import torch_devices, torch_variational
+    from hamlearn.models.autoregressive.build import build, weights_of
+    from hamlearn.models.autoregressive.evaluate import Evaluator
+
+    shape, space = tuple(system.lattice.shape), system.space
+    device, file = torch_devices.choose(settings.device), None
+    density = build(model, space, shape, seed)
+    if settings.checkpoint is not None:
+        asked = request(model, space, shape, settings, seed, action=_described(system), beta=repr(beta))
+        file = Checkpoint(file_of(settings.checkpoint, number, model.members), asked, of="training")
+    history = torch_variational.fit(density, system, beta, settings, seed, checkpoint=file, device=device)
+    weights = weights_of(density)
+    one = Evaluator(model, space, shape, weights, beta)
+    states = one.sample(_JUDGED_ON, seed + 1)
+    log_w = -np.asarray(system.action(states, beta), float) - one.log_prob(states)
+    w = np.exp(log_w - log_w.max())
+    share = float(w.sum() ** 2 / (len(w) * (w**2).sum()))
+    n_params = sum(parameter.numel() for parameter in density.parameters())
+    return _Trained(weights, n_params, history, states[:256], share, str(device), file)
 
 
 def _described(system: System) -> str:
@@ -153,7 +166,7 @@ def _described(system: System) -> str:
         return repr(system)
 
 
-def _finding(index: int, history: Any, files: Sequence[Any]) -> Noted:
+def _finding(number: int, trained: _Trained) -> Noted:
     """What the verdict says of a training that diverged."""
-    numbers = {"network": index, "step": history.best, "checkpoint": str(files[index].at) if files else ""}
+    numbers = {"network": number, "step": trained.history.best, "checkpoint": "" if trained.file is None else str(trained.file.at)}
     return Noted("variational training diverged", "serious", "convergence", numbers)

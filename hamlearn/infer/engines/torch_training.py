@@ -143,7 +143,7 @@ def _epoch(density: Symmetrised, run: _Learner, pace: Pace, history: History) ->
     total, rows = 0.0, 0
     for index, batch in enumerate(train.batches(run.generator, settings.batch)):
         done = pace.share(history.epoch + index / steps)
-        if settings.seconds is not None and done >= 1:
+        if settings.seconds is not None and done >= 1 and (rows or history.train):  # one step at least, however little time there was
             break
         for one in run.optimiser.param_groups:
             one["lr"] = pace.budget.rate_at(done, history.epoch * steps + index, one["factor"])

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +18,7 @@ from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import posteriors
 from hamlearn.infer.densities import observed
 from hamlearn.infer.provenance import Basis, Provenance, new_provenance
-from hamlearn.infer.training import Bayesian, Training, as_settings, recorded
+from hamlearn.infer.training import Bayesian, Training, as_settings, file_of, recorded, request
 from hamlearn.infer.training_data import TrainingData, prepare, refuse_forbidden, resampled, space_and_shape, split
 from hamlearn.models import Autoregressive, Flow
 from hamlearn.systems import lattice as lattices
@@ -112,9 +110,8 @@ def learn(
             found.append(weights_of(density))
             continue
         if settings.checkpoint is not None:
-            path = Path(files[-1].path)
             asked |= {"weights": _digest(weights_of(density))}
-            checkpoint = Checkpoint(path.with_name(f"{path.stem}.posterior{path.suffix}"), asked, of="posterior of weights")
+            checkpoint = Checkpoint(file_of(files[-1].path, mark="posterior"), asked, of="posterior of weights")
         drawn = _posterior(density, prepared, settings, start, group, processes.rank == 0, checkpoint)
         found += drawn[0]
         nats_of_draws += drawn[1]
@@ -147,7 +144,7 @@ def learn(
     provenance = new_provenance(
         likelihood="exact",
         composite=False,
-        engine=recorded(replace(settings, checkpoint=None)),  # where a run saves itself is no part of what it finds
+        engine=recorded(settings),
         n_params=n_params,
         sets=sets,
         seed=seed,
@@ -266,23 +263,6 @@ def parameters(post: xr.DataTree) -> tuple[list[str], np.ndarray]:
     return ["nats_per_site"], np.repeat(draws, 2, 1) if draws.shape[1] == 1 else draws
 
 
-def request(model: Autoregressive | Flow, space: Space, shape: tuple[int, ...], settings: Any, seed: int, **more: str) -> dict[str, str]:
-    """What a checkpoint must agree with to be continued, each by name."""
-    free = {name: getattr(type(settings)(), name) for name in ("checkpoint", "threads", "device") if hasattr(settings, name)}
-    return {
-        "space": f"{space.name} (q = {space.q})",
-        "lattice": str(tuple(shape)),
-        **{f"model {name}": json.dumps(value) for name, value in model.to_dict().items()},
-        **{f"settings {name}": json.dumps(value) for name, value in recorded(replace(settings, **free)).items()},
-        "seed": str(seed),
-        **more,
-    }
-
-
-def file_of(checkpoint: str | Path, index: int, members: int) -> Path:
-    """The checkpoint of one of several networks."""
-    path = Path(checkpoint)
-    return path if members == 1 else path.with_name(f"{path.stem}.{index}{path.suffix}")
 
 
 def padded(curves: list[list[float]]) -> np.ndarray:

@@ -23,7 +23,7 @@ from hamlearn.infer.families.pair_terms import SharedTerms, SiteTerms, terms_of
 from hamlearn.infer.predictions.agreement import agreement
 from hamlearn.infer.provenance import Basis, Noted, new_provenance
 from hamlearn.infer.shares import TRUSTED, trusted
-from hamlearn.infer.training import Training, as_settings
+from hamlearn.infer.training import Training, as_settings, file_of
 from hamlearn.models.autoregressive import Autoregressive
 from hamlearn.models.dcl import DCL
 from hamlearn.models.extensive import BoundExtensive, Weights
@@ -48,10 +48,20 @@ _CHUNK = 8192  # rows of terms in double precision: 55 MB for the 832 of a glass
 _FACTORS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0)  # β over the observed one, where errors are predicted
 
 
-def learn(data: xr.Dataset | Iterable[xr.Dataset], model: DCL, *, likelihood: str, engine: Any, calibrate: bool, seed: int) -> xr.DataTree:
+def learn(
+    data: xr.Dataset | Iterable[xr.Dataset],
+    model: DCL,
+    *,
+    likelihood: str,
+    engine: Any,
+    calibrate: bool,
+    seed: int,
+    checkpoint: Any = None,
+) -> xr.DataTree:
     """Train the density, distil it, make it consistent; a bare tree, without a verdict.
 
-    `engine` is the training of the density (:class:`hamlearn.infer.Training`).
+    `engine` is the training of the density (:class:`hamlearn.infer.Training`). `checkpoint` is that of the settings where these name
+    none; the networks fitted to its labels save themselves beside it.
     """
     started = time.perf_counter()
     sets = microstate_data.split_by_beta(data)
@@ -59,8 +69,10 @@ def learn(data: xr.Dataset | Iterable[xr.Dataset], model: DCL, *, likelihood: st
         raise HamlearnError(f"DCL learns from one temperature; the data hold {len(sets)}. Learn each by itself, or use LocalInteraction.")
     space = space_of(sets)
     bound = model.extensive.bind(space, sets[0]["state"].shape[2:])  # refuses what cannot be distilled before anything is trained
-    as_settings(engine, Training)  # no posterior of weights: members get their scatter from the data, after the distillation
-    density = autoregressive.learn(sets, model.autoregressive, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed)
+    # No posterior of weights: members get their scatter from the data, after the distillation.
+    saved = as_settings(engine, Training).checkpoint or checkpoint
+    options: dict[str, Any] = {"likelihood": likelihood, "engine": engine, "calibrate": calibrate, "seed": seed}
+    density = autoregressive.learn(sets, model.autoregressive, **options, checkpoint=saved)
     beta, values = float(sets[0]["beta"]), microstate_data.rows(sets[0]).reshape(-1, int(np.prod(bound.shape)))
     weight = microstate_data.multiplicity(sets[0])[0].reshape(-1)
     told = posteriors.provenance_of(density)
@@ -73,7 +85,8 @@ def learn(data: xr.Dataset | Iterable[xr.Dataset], model: DCL, *, likelihood: st
         drawn = evaluator.sample(model.draws, int(generator.integers(2**31)))
         labelled = _scrambled(drawn[: model.labels], bound, generator)
         labels = _labels(evaluator, labelled, beta)
-        settings = Training(epochs=_LABEL_EPOCHS, batch=256, weight_decay=1e-6)
+        file = None if saved is None else file_of(saved, number, model.autoregressive.members, "labels")
+        settings = Training(epochs=_LABEL_EPOCHS, batch=256, weight_decay=1e-6, checkpoint=file)
         fit = extensive._fit(bound, labelled.reshape(len(labelled), -1), labels[:, None], settings, seed + number)[0]
         fits.append(fit)
         reasons.append(f"density {number}: labels fitted to {fit.error:.3g} of a spread of {labels.std():.3g}")

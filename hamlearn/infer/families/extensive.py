@@ -9,18 +9,19 @@ import hashlib
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 import xarray as xr
 
 from hamlearn import data as microstate_data
 from hamlearn.arguments import require_seed
+from hamlearn.checkpoint import Checkpoint
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, posteriors
 from hamlearn.infer.provenance import Basis, Convergence, new_provenance
-from hamlearn.infer.training import Training, as_settings
+from hamlearn.infer.training import Training, as_settings, file_of, recorded, request, require_honoured
 from hamlearn.models.extensive import BoundExtensive, Extensive, Weights
 from hamlearn.processes import verb
 from hamlearn.systems.base import System
@@ -65,8 +66,8 @@ def distill(
     model : Extensive, optional
         By default ``Extensive()``.
     engine : "auto" or Training
-        Epochs, batch, learning rate, patience, seconds (:class:`hamlearn.infer.Training`). By default 60 epochs of
-        batches of 256.
+        Epochs, batch, learning rate, patience, seconds, weight decay, heldout and checkpoint (:class:`hamlearn.infer.Training`);
+        its other settings are torch's and refused. By default 60 epochs of batches of 256.
     seed : int
         Of initial weights and of the order of minibatches.
     space, q
@@ -101,6 +102,7 @@ def distill(
     started, seed = time.perf_counter(), require_seed(seed)
     model = Extensive() if model is None else model
     settings = Training(epochs=60, batch=256, weight_decay=1e-6) if engine == "auto" else as_settings(engine, Training)
+    require_honoured(settings, "energies", "a network fitted to energies")
     if isinstance(energies, System):
         space, q = space or energies.space.name, (q or energies.space.q) if energies.space.labelled else q
     data = (
@@ -153,10 +155,19 @@ def _fit(bound: BoundExtensive, values: np.ndarray, labels: np.ndarray, settings
     logger.info("fitting %d extensive networks to %d labelled states", bound.model.members, len(values))
     fits: list[Any] = []
     for start in np.random.SeedSequence(seed).generate_state(bound.model.members).tolist():
-        fit = jax_training.regress(bound, index, labels - labels[~held].mean(0), held, settings, start)
+        checkpoint = None
+        if settings.checkpoint is not None:
+            asked = request(bound.model, bound.space, bound.shape, settings, start, "energies", data=_identity(index, labels))
+            checkpoint = Checkpoint(file_of(settings.checkpoint, len(fits), bound.model.members), asked, of="training")
+        fit = jax_training.regress(bound, index, labels - labels[~held].mean(0), held, settings, start, checkpoint)
         logger.info("  member %d: held-out error %.4g after %d epochs", len(fits), fit.error, len(fit.train))
         fits.append(fit)
     return fits
+
+
+def _identity(index: np.ndarray, labels: np.ndarray) -> str:
+    """What tells one set of labelled states from another."""
+    return hashlib.sha256(index.tobytes() + labels.tobytes()).hexdigest()
 
 
 def _posterior(
@@ -174,7 +185,7 @@ def _posterior(
     provenance = new_provenance(
         likelihood="regression",
         composite=True,
-        engine={**asdict(settings), "name": "training", "members": bound.model.members, "checkpoint": None},
+        engine={**recorded(settings, "energies"), "members": bound.model.members},
         n_params=n_params,
         sets=sets,
         seed=seed,
@@ -291,7 +302,10 @@ def locality(
     """
     base = Extensive(focus=1, context=0, hidden=(64, 64)) if model is None else model
     errors, spread = [], 1.0
-    for context in contexts:
+    saved = engine.checkpoint if isinstance(engine, Training) else None
+    for number, context in enumerate(contexts):
+        if saved is not None:
+            engine = replace(cast(Training, engine), checkpoint=file_of(saved, number, len(contexts)))
         description = {**base.to_dict(), "context": int(context)}
         del description["kind"]
         post = distill(states, energies, Extensive(**description), engine, seed)
