@@ -10,27 +10,58 @@ import contextlib
 import hashlib
 import json
 import logging
-import math
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from hamlearn import memory, storage
+from hamlearn import storage
 from hamlearn.errors import HamlearnError
 from hamlearn.interrupts import opened, uninterrupted
+from hamlearn.storage import archive
 
 logger = logging.getLogger("hamlearn")
 Built = TypeVar("Built")
 
-_FORMAT = 1
+_FORMAT = 2  # before, a file held one save and one digest
+_LEAST_DEAD = 1 << 20  # bytes of a file that may always be dead
 _HEADER = "checkpoint"  # the member that holds what the file is, as JSON
 _LONGEST = 200  # characters of a field of the request that are kept; longer ones are told apart by their digest
 _LONGEST_NAME = 240  # bytes of a file's name
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What this process knows of the file that it read or wrote last.
+
+    Attributes
+    ----------
+    at : Path
+        The file.
+    identity : tuple
+        What tells it from any other, and from itself with something added (:func:`.archive.identity`).
+    dead : int
+        Bytes of arrays that are no longer listed.
+    pieces, parts : dict of int
+        Of what only grows: pieces that are in it, and arrays that hold them.
+    digests : dict of str
+        Of every array.
+    plain : tuple of str
+        Arrays that change from save to save.
+    """
+
+    at: Path | None = None
+    identity: archive.Identity = (0, 0, 0)
+    dead: int = 0
+    pieces: Mapping[str, int] = field(default_factory=dict)
+    parts: Mapping[str, int] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
+    plain: tuple[str, ...] = ()
 
 
 class Checkpoint:
@@ -73,6 +104,7 @@ class Checkpoint:
         self.sibling = _beside(self.path, self.fingerprint[:12])
         self.at: Path | None = None  # the one of the two that this run reads and writes; None until it has looked
         self._told = False
+        self._kept = _Kept()
         if not self.path.absolute().parent.is_dir():
             raise HamlearnError(f"cannot write checkpoints to {self.path}: its folder does not exist.")
         try:
@@ -84,9 +116,9 @@ class Checkpoint:
         storage.require_writable(self.sibling, (self.sibling.suffix,))
         opened(self)
 
-    def load(self) -> dict[str, np.ndarray] | None:
+    def load(self) -> dict[str, Any] | None:
         """What :meth:`save` was given last, or None if nothing is there that belongs to this run."""
-        found: dict[str, np.ndarray] | None = None
+        found: dict[str, Any] | None = None
         problem = ""
         self.at = self.path
         if _there(self.path):
@@ -103,7 +135,7 @@ class Checkpoint:
             logger.info("continuing from %s", self.at)
         return found
 
-    def restore(self, build: Callable[[dict[str, np.ndarray]], Built]) -> Built | None:
+    def restore(self, build: Callable[[dict[str, Any]], Built]) -> Built | None:
         """What `build` makes of :meth:`load`; None, with a warning, where it can make nothing of it."""
         found = self.load()
         if found is None:
@@ -114,10 +146,18 @@ class Checkpoint:
             self._step_aside(_unreadable(error))
             return None
 
-    def save(self, arrays: Mapping[str, Any]) -> None:
+    def save(self, arrays: Mapping[str, Any], grown: Mapping[str, Sequence[np.ndarray]] | None = None) -> None:
         """Write `arrays`; the old file stays whole until the new one is. A signal that arrives meanwhile waits.
 
         Where that fails the run goes on: it is told once.
+
+        Parameters
+        ----------
+        arrays : mapping
+            What changes from save to save.
+        grown : mapping to sequences of arrays, optional
+            What only grows, the pieces in order: those that were saved before (or loaded) are not written again. :meth:`load` returns
+            them as lists of arrays, which joined are the pieces joined.
         """
         if self.at is None:
             self.load()
@@ -125,19 +165,12 @@ class Checkpoint:
             problem = self._mismatch(self.path)  # another run may have come in between
             if problem:
                 self._step_aside(problem)
-        assert self.at is not None
         plain = {name: np.asarray(value) for name, value in arrays.items()}
-        header = {"format": _FORMAT, "of": self.of, "request": self.request, "digest": _digest(self.of, self.request, plain)}
-
-        def write(temporary: Path) -> None:
-            with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-                for name, array in {_HEADER: np.asarray(json.dumps(header)), **plain}.items():
-                    with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-                        np.lib.format.write_array(member, array, allow_pickle=False)
-
+        grown = grown or {}
         try:
             with uninterrupted():
-                storage.write_atomically(self.at, write)
+                if not self._append(plain, grown):
+                    self._write(plain, grown)
         except (HamlearnError, OSError, MemoryError) as error:
             if not self._told:
                 cause = str(error.__cause__ or error) or type(error).__name__
@@ -145,6 +178,43 @@ class Checkpoint:
                     "the checkpoint %s could not be saved (%s); the run goes on, but could not be continued from here.", self.at, cause
                 )
             self._told = True
+
+    def _append(self, plain: Mapping[str, np.ndarray], grown: Mapping[str, Sequence[np.ndarray]]) -> bool:
+        """Add what is new to the file of the last save; False where it is not there as it was, or would be mostly dead space."""
+        kept, alive = self._kept, self._kept.identity[0] - self._kept.dead
+        if kept.at != self.at or set(kept.pieces) != set(grown) or not grown or kept.dead > alive + _LEAST_DEAD:
+            return False
+        assert self.at is not None
+        new = {name: pieces[kept.pieces[name] :] for name, pieces in grown.items()}
+        pieces = {f"{name}/{kept.parts[name]}": np.concatenate(one) for name, one in new.items() if len(one)}
+        parts = {name: count + (len(new[name]) > 0) for name, count in kept.parts.items()}
+        digests = {name: _digest(array) for name, array in {**plain, **pieces}.items()}
+        digests |= {name: digest for name, digest in kept.digests.items() if name not in kept.plain}
+        header = self._header(digests, parts)
+        try:
+            now = archive.append(self.at, kept.identity, {**plain, **pieces, _HEADER: header}, [*kept.plain, _HEADER])
+        except OSError:  # what it was is whole; a new file says why it cannot be written
+            return False
+        counts = {name: len(one) for name, one in grown.items()}
+        dead = now[0] - alive - sum(array.nbytes for array in pieces.values())
+        self._kept = replace(kept, identity=now, dead=dead, pieces=counts, parts=parts, digests=digests, plain=tuple(plain))
+        return True
+
+    def _write(self, plain: Mapping[str, np.ndarray], grown: Mapping[str, Sequence[np.ndarray]]) -> None:
+        """Write a new file with everything in it."""
+        assert self.at is not None
+        self._kept = _Kept()
+        pieces = {f"{name}/0": np.concatenate(one) for name, one in grown.items() if len(one)}
+        parts = {name: int(len(one) > 0) for name, one in grown.items()}
+        digests = {name: _digest(array) for name, array in {**plain, **pieces}.items()}
+        content = {**plain, **pieces, _HEADER: self._header(digests, parts)}
+        storage.write_atomically(self.at, lambda temporary: archive.write(temporary, content))
+        counts = {name: len(one) for name, one in grown.items()}
+        self._kept = _Kept(self.at, archive.identity(os.stat(self.at)), 0, counts, parts, digests, tuple(plain))
+
+    def _header(self, digests: Mapping[str, str], parts: Mapping[str, int]) -> np.ndarray:
+        whole = _digest_of_all(self.of, self.request, digests, parts)
+        return np.asarray(json.dumps({"format": _FORMAT, "of": self.of, "request": self.request, "grown": parts, "digest": whole}))
 
     def remove(self) -> None:
         """The result is safe: nothing is left to continue. Only a file of this request, and what a kill left of its writing, is removed."""
@@ -164,27 +234,53 @@ class Checkpoint:
 
     def _mismatch(self, path: Path) -> str:
         """Why a file cannot be continued from, going by its header; nothing where it can."""
-        try:
-            with _opened(path) as archive:
-                return self._differs(_header(archive))
-        except Exception as error:  # whatever a damaged file makes of the readers of zip, NumPy and JSON
-            return _unreadable(error)
+        found = self._kept
+        with contextlib.suppress(OSError):
+            if found.at == path and archive.identity(os.lstat(path)) == found.identity:
+                return ""  # what this run wrote
+        problem = ""
+        for end in _ends(path):
+            try:
+                with archive.opened(path, end) as opened_:
+                    return self._differs(_header(opened_))
+            except Exception as error:  # whatever a damaged file makes of the readers of zip, NumPy and JSON
+                problem = problem or _unreadable(error)
+        return problem
 
-    def _read(self, path: Path) -> tuple[str, dict[str, np.ndarray] | None]:
-        """Why a file cannot be continued from, or its arrays."""
+    def _read(self, path: Path) -> tuple[str, dict[str, Any] | None]:
+        """Why a file cannot be continued from, or its arrays: of its last save, or of one before where the end of the file is damaged."""
+        problem = ""
+        for end in _ends(path):
+            told, found = self._read_to(path, end)
+            if found is not None and problem:
+                logger.warning("the end of %s %s; the save before it is whole.", path, problem)
+            if found is not None or not told.startswith("is damaged"):
+                return told, found
+            problem = problem or told
+        return problem, None
+
+    def _read_to(self, path: Path, end: int | None) -> tuple[str, dict[str, Any] | None]:
+        """The same of a file that ends there."""
         try:
-            with _opened(path) as archive:
-                header = _header(archive)
+            with archive.opened(path, end) as opened_:
+                header = _header(opened_)
                 differs = self._differs(header)
                 if differs:
                     return differs, None
-                names = [name.removesuffix(".npy") for name in archive.namelist()]
-                arrays = {name: _array(archive, name) for name in names if name != _HEADER}
-            if header["digest"] != _digest(self.of, self.request, arrays):
+                names = [name.removesuffix(".npy") for name in opened_.namelist()]
+                arrays = {name: archive.array_of(opened_, name) for name in names if name != _HEADER}
+            digests = {name: _digest(array) for name, array in arrays.items()}
+            parts = {str(name): int(count) for name, count in header["grown"].items()}
+            if header["digest"] != _digest_of_all(self.of, self.request, digests, parts):
                 return "is damaged: its content does not match its digest", None
+            pieces = {name: [arrays.pop(f"{name}/{number}") for number in range(count)] for name, count in parts.items()}
+            now = os.stat(path)
         except Exception as error:
             return _unreadable(error), None
-        return "", arrays
+        dead = now.st_size - sum(array.nbytes for one in ([*arrays.values()], *pieces.values()) for array in one)
+        if end is None:
+            self._kept = _Kept(path, archive.identity(now), dead, parts, parts, digests, tuple(arrays))
+        return "", {**arrays, **pieces}
 
     def _differs(self, header: Mapping[str, Any]) -> str:
         """How another request differs from this one, in words."""
@@ -201,6 +297,14 @@ class Checkpoint:
         return f"is the checkpoint of another {self.of} ({told}{more})"
 
 
+def _ends(path: Path) -> Iterator[int | None]:
+    """Where a file may end: where it does, and where it did before what was added last."""
+    yield None
+    if path.is_file():
+        with contextlib.suppress(OSError):
+            yield from archive.ends(path)
+
+
 def _there(path: Path) -> bool:
     return path.exists() or path.is_symlink()
 
@@ -214,50 +318,27 @@ def _beside(path: Path, mark: str) -> Path:
     return path.with_name(stem + tail)
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    if not path.is_file():  # a folder; a pipe, which would be waited for
-        raise ValueError("it is no ordinary file")
-    memory.require(path.stat().st_size, f"the arrays of {path} would")
-    with zipfile.ZipFile(path) as archive:
-        if any(one.compress_type != zipfile.ZIP_STORED or one.flag_bits & 1 for one in archive.infolist()):
-            raise ValueError("its members are compressed, which hamlearn's never are")  # so nothing expands beyond the file's size
-        yield archive
-
-
-def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    """One member, whose header may not claim more than is there."""
-    info = archive.getinfo(f"{name}.npy")
-    with archive.open(info) as member:
-        version = np.lib.format.read_magic(member)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(member)
-        if dtype.hasobject or info.file_size - member.tell() != math.prod(shape) * dtype.itemsize:
-            raise ValueError(f"{name} is not of the size that it claims")
-    with archive.open(info) as member:
-        found: np.ndarray = np.lib.format.read_array(member, allow_pickle=False)
-        return found
-
-
-def _header(archive: zipfile.ZipFile) -> Mapping[str, Any]:
-    names = set(archive.namelist())
+def _header(opened_: zipfile.ZipFile) -> Mapping[str, Any]:
+    names = set(opened_.namelist())
     if f"{_HEADER}.npy" not in names:
         old = {"fingerprint.npy", "plain.npy"} <= names or {"request.npy", "history.npy"} <= names
         raise ValueError("it was written by hamlearn 0.1.0 or older" if old else "it has no header")
-    header = json.loads(str(_array(archive, _HEADER)))
+    header = json.loads(str(archive.array_of(opened_, _HEADER)))
     if not isinstance(header, dict) or not {"format", "of", "request", "digest"} <= set(header):
         raise ValueError("its header is incomplete")
     return header
 
 
-def _digest(of: str, request: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 of everything in a checkpoint."""
-    digest = hashlib.sha256(json.dumps([_FORMAT, of, request], sort_keys=True).encode())
-    for name in sorted(arrays):
-        array = arrays[name]
-        digest.update(json.dumps([name, array.dtype.str, array.shape]).encode())
-        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+def _digest(array: np.ndarray) -> str:
+    """SHA-256 of an array, its type and its shape."""
+    digest = hashlib.sha256(json.dumps([array.dtype.str, array.shape]).encode())
+    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
+
+
+def _digest_of_all(of: str, request: Mapping[str, str], digests: Mapping[str, str], parts: Mapping[str, int]) -> str:
+    """SHA-256 of everything in a checkpoint."""
+    return hashlib.sha256(json.dumps([_FORMAT, of, request, digests, parts], sort_keys=True).encode()).hexdigest()
 
 
 def _unreadable(error: Exception) -> str:

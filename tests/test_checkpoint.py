@@ -12,11 +12,13 @@ import zipfile
 import numpy as np
 import pytest
 
+import hamlearn as hl
 from hamlearn import checkpoint as module
 from hamlearn import storage
 from hamlearn.checkpoint import Checkpoint
 from hamlearn.errors import HamlearnError
 from hamlearn.interrupts import uninterrupted, watched
+from hamlearn.storage import archive
 
 REQUEST = {"seed": "1", "system": "x" * 5000}
 ARRAYS = {
@@ -110,7 +112,7 @@ def test_the_checkpoint_of_a_run_that_came_in_between_is_not_removed(tmp_path):
 
 def test_a_checkpoint_that_memory_cannot_hold_is_left_alone(tmp_path, monkeypatch):
     saved(tmp_path / "run.npz")
-    monkeypatch.setattr(module.memory, "available", lambda: 1 << 8)
+    monkeypatch.setattr(archive.memory, "available", lambda: 1 << 8)
     assert Checkpoint(tmp_path / "run.npz", REQUEST, "simulation").load() is None
     assert (tmp_path / "run.npz").exists()
 
@@ -269,3 +271,154 @@ def test_the_third_signal_is_heard_at_once():
             signal.raise_signal(signal.SIGINT)
         done.append("never")
     assert done == [0, 1, 2] and module.uninterrupted is uninterrupted
+
+
+# -- what only grows ------------------------------------------------------------------------------------------------------
+
+PIECES = [np.arange(40 * k, 40 * (k + 1), dtype=np.int16).reshape(4, 10) for k in range(6)]
+
+
+def grown(path, count, request=REQUEST):
+    """A checkpoint of so many saves, each of one piece more; the size of the file after each."""
+    one, sizes = Checkpoint(path, request, "simulation"), []
+    for k in range(1, count + 1):
+        one.save({"state": np.asarray(k)}, {"draws": PIECES[:k]})
+        sizes.append(path.stat().st_size)
+    return one, sizes
+
+
+def reached(found):
+    """How many saves of :func:`grown` a checkpoint holds; None if it holds anything else."""
+    if found is None:
+        return 0
+    k = int(found["state"])
+    whole = set(found) == {"state", "draws"} and np.array_equal(np.concatenate(found["draws"]), np.concatenate(PIECES[:k]))
+    return k if whole else None
+
+
+def test_what_only_grows_is_added_and_comes_back_in_order(tmp_path):
+    path = tmp_path / "run.npz"
+    one, _ = grown(path, 4)
+    inode = path.stat().st_ino
+    again = Checkpoint(path, REQUEST, "simulation")
+    assert reached(again.load()) == 4
+    again.save({"state": np.asarray(6)}, {"draws": [*again.load()["draws"], *PIECES[4:]]})  # two pieces at once, by another process
+    assert path.stat().st_ino == inode and reached(Checkpoint(path, REQUEST, "simulation").load()) == 6
+    with np.load(path, allow_pickle=False) as plain:  # NumPy reads it too, the last state alone
+        assert int(plain["state"]) == 6 and len([name for name in plain.files if name.startswith("draws")]) == 5
+    one.save({"state": np.asarray(5)}, {"draws": PIECES[:5]})  # the first one sees that the file is not as it left it
+    assert reached(Checkpoint(path, REQUEST, "simulation").load()) == 5
+
+
+def test_nothing_that_was_saved_is_touched_and_a_save_costs_what_is_new(tmp_path):
+    path = tmp_path / "run.npz"
+    one, size, before = Checkpoint(path, REQUEST, "simulation"), 50_000, b""
+    pieces = [np.full(size, k, np.int8) for k in range(40)]
+    for k in range(1, 41):
+        one.save({"state": np.full(100, k)}, {"draws": pieces[:k]})
+        content = path.read_bytes()
+        assert content.startswith(before) and len(content) - len(before) < 1.2 * size
+        before = content
+    assert np.array_equal(np.concatenate(Checkpoint(path, REQUEST, "simulation").load()["draws"]), np.concatenate(pieces))
+
+
+def test_dead_space_does_not_pile_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_LEAST_DEAD", 1000)
+    one, written, last = Checkpoint(tmp_path / "run.npz", REQUEST, "simulation"), 0, None
+    for k in range(200):
+        one.save({"state": np.full(5000, k % 100, np.int8)}, {"draws": [np.zeros(1)]})
+        now = (tmp_path / "run.npz").stat()
+        written += now.st_size - (last.st_size if last is not None and last.st_ino == now.st_ino and last.st_size < now.st_size else 0)
+        assert now.st_size < 40_000
+        last = now
+    assert written < 200 * 2 * 15_000
+
+
+@pytest.mark.parametrize("left", ["nothing", "zeros", "noise"])
+def test_a_kill_while_it_is_added_leaves_the_save_before(tmp_path, left):
+    """Cut at every few bytes between two saves, and what was torn left as it is, zeroed, or noise longer than a zip file's tail."""
+    path = tmp_path / "run.npz"
+    _, sizes = grown(path, 4)
+    whole = path.read_bytes()
+    tail = {"nothing": b"", "zeros": bytes(100_000), "noise": np.random.default_rng(0).bytes(100_000)}[left]
+    for cut in range(sizes[2] + 1, sizes[3], 97):
+        path.write_bytes(whole[:cut] + tail)
+        one = Checkpoint(path, REQUEST, "simulation")
+        assert reached(one.load()) == 3 and one.at == path
+        one.save({"state": np.asarray(4)}, {"draws": PIECES[:4]})
+        assert reached(Checkpoint(path, REQUEST, "simulation").load()) == 4
+
+
+def test_what_is_damaged_at_its_end_is_continued_from_before_it_and_said(tmp_path, caplog):
+    path = tmp_path / "run.npz"
+    grown(path, 4)
+    whole = bytearray(path.read_bytes())
+    at = whole.index(PIECES[3].tobytes())
+    whole[at + 3] ^= 4
+    path.write_bytes(whole)
+    assert reached(Checkpoint(path, REQUEST, "simulation").load()) == 3
+    assert "the save before it is whole" in warnings_of(caplog)[0]
+    rng = np.random.default_rng(1)
+    for place in rng.integers(0, len(whole), 60).tolist():
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        assert reached(Checkpoint(path, REQUEST, "simulation").load()) is not None
+
+
+def test_a_full_disk_leaves_what_was_saved(tmp_path, monkeypatch, caplog):
+    path = tmp_path / "run.npz"
+    one, _ = grown(path, 3)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(archive.os, "fsync", full)
+        one.save({"state": np.asarray(4)}, {"draws": PIECES[:4]})
+    assert "No space left" in warnings_of(caplog)[0] and reached(Checkpoint(path, REQUEST, "simulation").load()) == 3
+    one.save({"state": np.asarray(5)}, {"draws": PIECES[:5]})
+    assert reached(Checkpoint(path, REQUEST, "simulation").load()) == 5
+
+
+def test_a_foreign_file_in_its_place_is_not_added_to(tmp_path):
+    path = tmp_path / "run.npz"
+    one, _ = grown(path, 3)
+    grown(tmp_path / "other.npz", 3, {**REQUEST, "seed": "2"})
+    os.replace(tmp_path / "other.npz", path)
+    before = path.read_bytes()
+    one.save({"state": np.asarray(4)}, {"draws": PIECES[:4]})
+    assert path.read_bytes() == before and one.at == one.sibling and reached(Checkpoint(one.sibling, REQUEST, "simulation").load()) == 4
+
+
+def test_a_long_simulation_writes_its_draws_once(tmp_path, monkeypatch):
+    """A save after each of many chunks: bytes written grow with the draws, not with their square, and a resumed run is the same."""
+    from hamlearn.systems.sampling import loop
+
+    monkeypatch.setattr(loop, "_SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(loop, "_WORK", 1 << 14)
+    system, options = hl.systems.Ising((8, 8)), {"beta": 0.3, "chains": 4, "seed": 3, "sampler": "heat_bath", "burn_in": 10}
+    path, kept, written, saves = tmp_path / "run.npz", Checkpoint.save, [], []
+
+    def save(self, *arguments):
+        before = (path.stat().st_size, path.stat().st_ino) if path.exists() else (0, 0)
+        kept(self, *arguments)
+        now = path.stat()
+        written.append(now.st_size - before[0] if now.st_ino == before[1] and now.st_size > before[0] else now.st_size)
+        saves.append(1)
+        if len(saves) == 40 and draws == 4000:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoint, "save", save)
+    totals = []
+    for draws in (1000, 2000, 4000):
+        if draws == 4000:  # interrupted in between, and continued
+            with pytest.raises(KeyboardInterrupt):
+                hl.simulate(system, **options, draws=draws, checkpoint=path)
+        found = hl.simulate(system, **options, draws=draws, checkpoint=path)
+        totals.append(sum(written))
+        assert len(saves) > 15 and totals[-1] < 2.5 * found["state"].nbytes + 5000 * len(saves)
+        path.unlink()
+        written.clear(), saves.clear()
+    assert totals[2] < 2.2 * totals[1] < 2.2**2 * totals[0]
+    assert found.identical(hl.simulate(system, **options, draws=4000))

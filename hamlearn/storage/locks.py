@@ -26,7 +26,7 @@ def locked(folder: Path, *, wait: bool) -> Iterator[bool]:
         yield False
         return
     try:
-        yield _take(handle, wait)
+        yield take(handle, wait)
     finally:
         if fcntl is not None:
             with contextlib.suppress(OSError):
@@ -34,7 +34,8 @@ def locked(folder: Path, *, wait: bool) -> Iterator[bool]:
         os.close(handle)
 
 
-def _take(handle: int, wait: bool) -> bool:
+def take(handle: int, wait: bool) -> bool:
+    """Lock what is open under this handle, until it is closed; whether it is held."""
     if fcntl is None:
         return False
     try:

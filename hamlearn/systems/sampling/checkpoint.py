@@ -22,26 +22,30 @@ def request(asked: Mapping[str, Any]) -> dict[str, str]:
 
 
 def as_arrays(state: Any, progress: Progress) -> dict[str, np.ndarray]:
-    """An engine's state and how far its run is."""
+    """An engine's state and how far its run is, all but the draws."""
     plain = {one.name: getattr(progress, one.name) for one in fields(progress) if one.name not in ("pilot", "kept", "info")}
     arrays = {"plain": np.asarray(json.dumps(plain))}
     arrays |= {f"state_{index}": np.asarray(leaf) for index, leaf in enumerate(state)}
-    arrays |= {f"kept_{name}": array for name, array in progress.result().items()}
     arrays |= {f"info_{name}": np.asarray(value) for name, value in progress.info.items()}
     if progress.pilot:
         arrays["pilot"] = np.concatenate(progress.pilot)
     return arrays
 
 
-def from_arrays(arrays: Mapping[str, np.ndarray], fresh: tuple[Any, Progress]) -> tuple[Any, Progress]:
+def draws_of(progress: Progress) -> dict[str, list[np.ndarray]]:
+    """Draws by name, chunk by chunk: what only grows."""
+    return {f"kept_{name}": chunks for name, chunks in progress.kept.items()}
+
+
+def from_arrays(arrays: Mapping[str, Any], fresh: tuple[Any, Progress]) -> tuple[Any, Progress]:
     """The same two, of the types of `fresh`."""
     state, progress = fresh
-    groups: dict[str, dict[str, np.ndarray]] = {"kept": {}, "info": {}}
+    groups: dict[str, dict[str, Any]] = {"kept": {}, "info": {}}
     for name, array in arrays.items():
         group, _, key = name.partition("_")
         if group in groups:
             groups[group][key] = array
     leaves = [arrays[f"state_{index}"] for index in range(len(state))]
-    kept = {name: [array] for name, array in groups["kept"].items()}
+    kept = {name: list(chunks) for name, chunks in groups["kept"].items()}
     pilot = [arrays["pilot"]] if "pilot" in arrays else []
     return type(state)(*leaves), type(progress)(**json.loads(str(arrays["plain"])), pilot=pilot, kept=kept, info=groups["info"])

@@ -18,7 +18,7 @@ import numpy as np
 from hamlearn import statistics
 from hamlearn.checkpoint import Checkpoint
 from hamlearn.progress import track
-from hamlearn.systems.sampling.checkpoint import as_arrays, from_arrays
+from hamlearn.systems.sampling.checkpoint import as_arrays, draws_of, from_arrays
 
 FIRST_STEPS = 200  # discarded before anything is measured
 PILOT_STEPS = 400  # measured to find τ, then discarded
@@ -175,11 +175,11 @@ def run(
                 bar.total = _work(plan, now[1])
                 bar.advance(_worked(now[1]) - bar.done)
                 if checkpoint is not None and (now[1].stage == "done" or time.monotonic() - saved > _SAVE_EVERY_S):
-                    checkpoint.save(as_arrays(*now))
+                    checkpoint.save(as_arrays(*now), draws_of(now[1]))
                     saved, kept = time.monotonic(), True
         except KeyboardInterrupt:
             if checkpoint is not None and not kept:
-                checkpoint.save(as_arrays(*now))
+                checkpoint.save(as_arrays(*now), draws_of(now[1]))
             raise
     return now[1]
 
