@@ -15,7 +15,6 @@ import hamlearn as hl
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import posteriors
 from hamlearn.infer.engines import torch_checkpoint, torch_devices, torch_training, torch_variational
-from hamlearn.infer.families import autoregressive
 from hamlearn.models.autoregressive.build import build
 from hamlearn.progress import track
 from hamlearn.systems import SPINS, exact
@@ -257,7 +256,7 @@ def test_a_diverged_approximation_keeps_the_last_good_weights_and_says_so(monkey
 
 
 def test_progress_shows_the_likelihood_and_the_epoch(monkeypatch, capsys):
-    monkeypatch.setattr(autoregressive.sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     shown = []
     original = track.describe
     monkeypatch.setattr(track, "describe", lambda self, label: shown.append(label) or original(self, label))

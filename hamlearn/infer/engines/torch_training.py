@@ -49,7 +49,6 @@ def fit(
     *,
     checkpoint: Checkpoint | None = None,
     group: Tensor | None = None,
-    entropy: float | None = None,
     label: str = "training",
     progress: bool | None = None,
     device: torch.device = CPU,
@@ -71,8 +70,6 @@ def fit(
         Where to continue from and to save to after every epoch.
     group : Tensor (elements, n), optional
         Site permutations to show microstates under, one at random; by default the density's own group.
-    entropy : float, optional
-        Exact entropy per site in nats, to show the gap to it.
     label, progress
         See :class:`hamlearn.progress.track`.
     device : torch.device
@@ -90,7 +87,7 @@ def fit(
     optimiser = torch.optim.AdamW(_groups(density, settings), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     generator = torch.Generator().manual_seed(seed)
     shown = own if group is None else group
-    learner = _Learner(density, optimiser, generator, train, heldout, settings, own, shown, device, processes, entropy)
+    learner = _Learner(density, optimiser, generator, train, heldout, settings, own, shown, device, processes)
     budget = Budget(settings.epochs, settings.learning_rate, rise=50, patience=settings.patience, seconds=settings.seconds)
     lead = processes.rank == 0
     with threads(settings.threads):
@@ -114,7 +111,6 @@ class _Learner(Held):
     group: Tensor
     device: torch.device
     processes: Processes
-    entropy: float | None
 
     def advance(self, pace: Pace, history: History) -> tuple[int, float]:
         with precision(self.density, self.settings.precision, self.device):
@@ -125,8 +121,7 @@ class _Learner(Held):
 
     def told(self, history: History) -> str:
         value = history.heldout[-1]
-        gap = "" if self.entropy is None else f", {value - self.entropy:+.5f} to the exact entropy"
-        return f"{value:.5f} nats/site held out{gap}, epoch {history.epoch}/{self.settings.epochs}"
+        return f"{value:.5f} nats/site held out, epoch {history.epoch}/{self.settings.epochs}"
 
     def hopeless(self) -> str:
         return (

@@ -263,8 +263,6 @@ def parameters(post: xr.DataTree) -> tuple[list[str], np.ndarray]:
     return ["nats_per_site"], np.repeat(draws, 2, 1) if draws.shape[1] == 1 else draws
 
 
-
-
 def padded(curves: list[list[float]]) -> np.ndarray:
     length = max(len(curve) for curve in curves)
     return np.array([curve + [np.nan] * (length - len(curve)) for curve in curves])
