@@ -23,6 +23,7 @@ AFFORDABLE = 120.0  # seconds of OPERATIONS_PER_SECOND
 NUTS_PARAMETERS = 500  # beyond this the normal approximation is the better use of time
 _STEPS = 16  # leapfrog steps a preconditioned NUTS draw takes, about
 _COMPILING = 8.0  # seconds
+_TABLE_COMPILING, _TRANSFER_COMPILING = 4.0, 20.0  # seconds
 _EAGER = 6.0  # times the cost of a gradient inside NUTS, where one compiled loop holds all of them
 
 
@@ -77,11 +78,12 @@ def choose(bound: BoundCouplings, parts: Sequence[Observations], likelihood: str
     if (bound.n_params > LIMIT or isinstance(chosen, OneHotLikelihood)) and engine.name != "map":
         raise HamlearnError(f"{bound.n_params} parameters: only engine='map' (diagonal error bars) can treat so many; got {engine.name!r}.")
     if automatic and isinstance(engine, NUTS) and isinstance(bound.model.prior, Normal) and seconds > AFFORDABLE:
-        reasons.append(f"engine laplace: nuts would take about {seconds:.0f} s of work, more than {AFFORDABLE:.0f} s")
+        limit = f"more than {AFFORDABLE:.0f} s; engine='nuts' buys skew and tails for them"
+        reasons.append(f"engine laplace: nuts would take about {seconds:.0f} s of work, {limit}")
         engine = LaplaceApproximation()
         seconds = _seconds(chosen, engine)
     check_priors(bound.model.prior, engine)  # what was chosen here obeys what would be refused if it were asked for
-    return Choice(chosen, engine, tuple(reasons), seconds, automatic)
+    return Choice(chosen, engine, tuple(reasons), seconds + _more_compiling(chosen, engine), automatic)
 
 
 def _engine(bound: BoundCouplings, reasons: list[str]) -> Engine:
@@ -100,7 +102,7 @@ def _engine(bound: BoundCouplings, reasons: list[str]) -> Engine:
         reasons.append(f"engine map with diagonal error bars: {p} parameters, more than {LIMIT}")
         return MAP(draws=100)
     if p > NUTS_PARAMETERS:
-        reasons.append(f"engine laplace: {p} parameters, more than {NUTS_PARAMETERS}")
+        reasons.append(f"engine laplace: {p} parameters, more than {NUTS_PARAMETERS}; engine='nuts' buys skew and tails for more time")
         return LaplaceApproximation()
     reasons.append(f"engine nuts: {p} parameters")
     return NUTS()
@@ -116,7 +118,8 @@ def _auto_likelihood(
         if engine.name == "gibbs" and not candidate.tabulated:
             reasons.append("likelihood pseudo: gibbs with the exact one needs a table of all states, and they are too many")
         elif seconds > AFFORDABLE:
-            reasons.append(f"likelihood pseudo: exact ({method}) would take about {seconds:.0f} s of work, more than {AFFORDABLE:.0f} s")
+            limit = f"more than {AFFORDABLE:.0f} s; likelihood='exact' buys narrower error bars for them"
+            reasons.append(f"likelihood pseudo: exact ({method}) would take about {seconds:.0f} s of work, {limit}")
         else:
             reasons.append(f"likelihood exact ({method}): about {seconds:.0f} s of work, affordable")
             return candidate, seconds
@@ -124,6 +127,13 @@ def _auto_likelihood(
         reasons.append("likelihood pseudo: no exact oracle for this graph")
     chosen = composite(bound, parts, "pseudo")
     return chosen, _seconds(chosen, engine)
+
+
+def _more_compiling(likelihood: Counted | OneHotLikelihood, engine: Engine) -> float:
+    """What exact likelihoods take to compile beyond `_COMPILING` in NUTS (benchmarks/couplings/estimates.py); it decides nothing."""
+    if not isinstance(engine, NUTS) or not isinstance(likelihood, ExactLikelihood):
+        return 0.0
+    return _TABLE_COMPILING if likelihood.tabulated else _TRANSFER_COMPILING
 
 
 def _gradients(bound: BoundCouplings, engine: Engine) -> float:
