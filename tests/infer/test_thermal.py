@@ -40,6 +40,27 @@ def test_two_temperatures_predict_a_third():
     assert np.all(at("upper") - at("lower") < 0.1 * np.array(truth)), "and the bands say something"
 
 
+@pytest.mark.slow
+def test_a_quartic_field_is_predicted_at_a_third_temperature():
+    """In no closed form: against a fresh, longer simulation of the truth."""
+    truth = ThermalField((8, 4), [0.0, -0.5, 0.0, 0.5], kinetic=1.2, gradient=0.7)
+    sets = [hl.simulate(truth, beta, draws=1500, chains=4, seed=k, thin=2, progress=False) for k, beta in enumerate((1.5, 3.0))]
+    post = hl.learn(sets, MODEL, seed=0)
+    assert hl.verdict(post).level == "believe"
+    found = post["posterior"].to_dataset()
+    theta = np.concatenate([found["kinetic"].values[..., None], found["gradient"].values[..., None], found["c"].values], -1).reshape(-1, 4)
+    assert_within(theta.mean(0), [1.2, 0.7, -0.5, 0.5], theta.std(0), "coefficients of a quartic thermal field")
+    names = ["energy", "heat_capacity", "squared_field", "quartic_field"]
+    curve = hl.predict(post, [2.2], observables=names, seed=1).isel(beta=0)
+    x = hl.simulate(truth, 2.2, draws=6000, chains=8, seed=9, thin=2, progress=False)["state"].values
+    energy, slope = (np.asarray(one) for one in truth.thermal(x, 2.2))
+    series = [energy / 4, 2.2**2 * ((energy - energy.mean()) ** 2 - slope) / 4, (x**2).mean((-2, -1)), (x**4).mean((-2, -1))]
+    fresh = np.array([one.mean() for one in series])
+    noise = np.array([one.mean(1).std(ddof=1) / np.sqrt(8) for one in series])
+    at = lambda quantity: np.array([float(curve[name].sel(quantity=quantity)) for name in names])
+    assert_within(at("mean"), fresh, np.sqrt(at("sd") ** 2 + at("mc_error") ** 2 + 4 * noise**2), "a quartic field at a third temperature")
+
+
 MISTAKES = {
     "one axis": (lambda: MODEL.bind(REALS, (8,)), "axes of space"),
     "a width": (lambda: hl.models.PolynomialAction(family="thermal", a=0.1), "beta/N_tau"),
