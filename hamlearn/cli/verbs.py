@@ -25,10 +25,10 @@ from hamlearn.cli.signals import tell
 from hamlearn.cli.work import Work
 from hamlearn.errors import HamlearnError, choice
 
-SYSTEMS = ("ising", "edwards-anderson", "clock", "potts", "xy", "double-well", "scalar-field")
+SYSTEMS = ("ising", "edwards-anderson", "clock", "potts", "xy", "heisenberg", "double-well", "scalar-field")
 OF_SYSTEMS = {
     "q": ("clock", "potts"),
-    "coupling": ("ising", "clock", "potts", "xy"),
+    "coupling": ("ising", "clock", "potts", "xy", "heisenberg"),
     "field": ("ising", "edwards-anderson"),
     "disorder": ("edwards-anderson",),
     "lam": ("double-well", "scalar-field"),
@@ -71,14 +71,14 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 @app.command()
 def simulate(
     context: typer.Context,
-    system: Annotated[str, typer.Argument(help="ising, edwards-anderson, clock, potts, xy, double-well or scalar-field.")],
+    system: Annotated[str, typer.Argument(help="ising, edwards-anderson, clock, potts, xy, heisenberg, double-well or scalar-field.")],
     output: Output,
     shape: Annotated[str, typer.Option(help="Lattice extents, for example 8x8.")] = DEFAULT_SHAPE,
     beta: Betas = "0.4",
     draws: Annotated[int, typer.Option(help="Microstates per chain.", min=1)] = 1000,
     chains: Annotated[int, typer.Option(help="Independent chains.", min=1)] = 4,
     q: Annotated[int, typer.Option(help="States of a clock or Potts site.")] = 3,
-    coupling: Annotated[float, typer.Option("--J", help="Coupling of ising, clock, potts and xy.")] = 1.0,
+    coupling: Annotated[float, typer.Option("--J", help="Coupling of ising, clock, potts, xy and heisenberg.")] = 1.0,
     field: Annotated[float, typer.Option("--h", help="Field on every Ising or glass spin.")] = 0.0,
     disorder: Annotated[int, typer.Option(help="Seed of a glass's couplings.", min=0, max=2**31 - 1)] = 0,
     lam: Annotated[float, typer.Option(help="Quartic strength of double-well (V = lam/4 (x² − mu²/lam)²) and scalar-field.")] = 4.0,
@@ -105,6 +105,7 @@ def simulate(
         "clock": lambda: hl.systems.Clock(extents, q, J=coupling),
         "potts": lambda: hl.systems.Potts(extents, q, J=coupling),
         "xy": lambda: hl.systems.XY(extents, J=coupling),
+        "heisenberg": lambda: hl.systems.Heisenberg(extents, J=coupling),
         "double-well": lambda: hl.systems.Path(extents[0], hl.systems.DoubleWell(lam, mu)),
         "scalar-field": lambda: hl.systems.ScalarField(extents, m2=m2, lam=lam),
     }
