@@ -121,6 +121,7 @@ MAY_READ_THE_CLOCK = {
     "infer/families/local_interaction.py": "seconds in the record",
     "infer/families/own.py": "seconds in the record",
     "infer/families/couplings.py": "seconds in the record",
+    "infer/pipeline.py": "seconds in the record",
     "infer/densities/approximate.py": "seconds in the record",
     "infer/engines/training_loop.py": "Training(seconds=...) and Variational(seconds=...), limits that the user set",
 }

@@ -40,13 +40,13 @@ class Choice:
 
 def check_priors(prior: Prior, engine: Engine | None) -> None:
     """Refuse priors an engine cannot treat, by name."""
-    if engine is None or engine.name == "mle":
+    if engine is None or engine.flat:
         return
-    if isinstance(prior, SpikeSlab) != (engine.name == "gibbs"):
+    if isinstance(prior, SpikeSlab) != engine.sparse:
         raise HamlearnError(
             f"engine {engine.name!r} does not go with prior {prior.name!r}: 'gibbs' samples spike-and-slab priors, and only those."
         )
-    if engine.name in ("map", "laplace") and not isinstance(prior, Normal):
+    if engine.bell and not isinstance(prior, Normal):
         reasons = {
             Horseshoe: "its mode depends on the parametrisation",
             Laplace: "its mode sits on kinks where a normal approximation means nothing",

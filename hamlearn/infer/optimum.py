@@ -110,13 +110,15 @@ def prior_terms(bound: Bound, theta: np.ndarray, prior: Prior | Sequence[Block] 
     return value, slope, penalty
 
 
-def maximise(likelihood: Objective, prior: Prior | Sequence[Block] | None = None, start: np.ndarray | None = None) -> Optimum:
+def maximise(
+    likelihood: Objective, prior: Prior | Sequence[Block] | None = None, start: np.ndarray | None = None, *, shown: bool = True
+) -> Optimum:
     """Maximise the log likelihood plus the log of normal priors (or none): of all blocks, or one of the strengths.
 
     Full Newton steps with halving. The Hessian is reused while steps keep shrinking the Newton decrement tenfold:
     on large dense data it costs far more than a gradient.
     """
-    with track(MAX_STEPS, "maximising") as bar:
+    with track(MAX_STEPS, "maximising", enabled=None if shown else False) as bar:
         return _newton(likelihood, prior, start, bar)
 
 

@@ -72,6 +72,8 @@ class EngineUsed:
     @classmethod
     def of(cls, engine: Any) -> EngineUsed:
         """From an engine of :mod:`hamlearn.infer.settings` (its fields are its settings), or from a dictionary with ``name``."""
+        if hasattr(engine, "described"):  # one of a user's own, of which only some can be written down
+            engine = engine.described()
         found = dict(engine) if isinstance(engine, Mapping) else {"name": engine.name, **asdict(engine)}
         return cls(str(found.pop("name")), found)
 

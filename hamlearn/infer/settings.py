@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
+from os import PathLike
 from typing import Any, ClassVar, cast
+
+import numpy as np
 
 from hamlearn import memory
 from hamlearn.arguments import require_number, require_whole, shown
 from hamlearn.errors import HamlearnError, choice
 
 
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Draws of θ ``(chain, draw, n_params)``, and what is known of each, ``(chain, draw)`` by name."""
+
+    theta: np.ndarray
+    stats: dict[str, np.ndarray] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class _Draws:
     draws: int = 1000
     chains: int = 4
+    flat: ClassVar[bool] = False  # takes no prior
+    bell: ClassVar[bool] = True  # draws from the normal approximation, so that priors must be normal
+    sparse: ClassVar[bool] = False  # is for spike-and-slab priors
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
+        for name, value in vars(self).items():
             if name in ("draws", "chains", "warmup", "thin"):
                 object.__setattr__(self, name, require_whole(value, f"{type(self).__name__}: {name}"))
         require_memory(self, 1)
-        for name, value in asdict(self).items():
+        for name, value in vars(self).items():
             if name in ("warmup", "thin"):
                 require_whole(value, f"{type(self).__name__}: {name}", most=2**31 - 1)  # compiled loops count in 32 bits
-        if isinstance(self, NUTS):
-            require_number(self.target_accept, "NUTS: target_accept, a probability,", above=0, below=1)
+
+    def draw(self, fit: Any, *, seed: int, checkpoint: str | PathLike[str] | None = None) -> Any:
+        """Draws of a fit (:class:`hamlearn.infer.pipeline.Fit`)."""
+        return fit.normal(self.chains, self.draws, seed)
 
 
 @dataclass(frozen=True)
@@ -32,6 +48,7 @@ class MLE(_Draws):
     """Maximum likelihood; draws come from its (sandwich) normal."""
 
     name: ClassVar[str] = "mle"
+    flat: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
@@ -65,6 +82,15 @@ class NUTS(_Draws):
     warmup: int = 300
     target_accept: float = 0.8
     name: ClassVar[str] = "nuts"
+    bell: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_number(self.target_accept, "NUTS: target_accept, a probability,", above=0, below=1)
+
+    def draw(self, fit: Any, *, seed: int, checkpoint: str | PathLike[str] | None = None) -> Any:
+        """Draws of a fit, with NumPyro's record of each."""
+        return fit.nuts(self, seed, checkpoint)
 
 
 @dataclass(frozen=True)
@@ -84,6 +110,34 @@ class Gibbs(_Draws):
     warmup: int = 1000
     thin: int = 5
     name: ClassVar[str] = "gibbs"
+    bell: ClassVar[bool] = False
+    sparse: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class OwnEngine(_Draws):
+    """An engine of a user's own: an object with a method ``draw(fit, seed)`` that gives draws of θ ``(chain, draw, n_params)``.
+
+    `fit` is a :class:`hamlearn.infer.pipeline.Fit`: ``fit.log_density()`` is the calibrated log posterior for JAX, ``fit.mean`` and
+    ``fit.root`` a normal approximation of it. The object may have attributes ``name``, ``draws`` and ``chains``, which are recorded.
+    """
+
+    name: str = "own"
+    engine: Any = field(default=None, repr=False)
+    bell: ClassVar[bool] = False
+
+    def draw(self, fit: Any, *, seed: int, checkpoint: str | PathLike[str] | None = None) -> Any:
+        """Its draws, checked."""
+        fit.require_batches(f"sampling by {self.name}")
+        found = self.engine.draw(fit, seed=seed)
+        theta, p = np.asarray(getattr(found, "theta", found), float), len(fit.mean)
+        if theta.ndim != 3 or theta.shape[2] != p or 0 in theta.shape or not np.all(np.isfinite(theta)):
+            raise HamlearnError(f"the engine {self.name} must give finite draws of shape (chain, draw, {p}); got shape {theta.shape}.")
+        return Drawn(theta, dict(getattr(found, "stats", {})))
+
+    def described(self) -> dict[str, Any]:
+        """For the record: what can be written down of it."""
+        return {"name": self.name}
 
 
 def require_memory(engine: Any, n_params: int) -> None:
@@ -93,8 +147,14 @@ def require_memory(engine: Any, n_params: int) -> None:
     memory.require(size, what, "Ask for fewer draws.")
 
 
-Engine = MLE | MAP | LaplaceApproximation | NUTS | Gibbs
-ENGINES: dict[str, type[Engine]] = {"mle": MLE, "map": MAP, "laplace": LaplaceApproximation, "nuts": NUTS, "gibbs": Gibbs}
+Engine = MLE | MAP | LaplaceApproximation | NUTS | Gibbs | OwnEngine
+ENGINES: dict[str, type[Engine]] = {
+    "mle": MLE,
+    "map": MAP,
+    "laplace": LaplaceApproximation,
+    "nuts": NUTS,
+    "gibbs": Gibbs,
+}
 
 
 def as_engine(engine: Any) -> Engine | None:
@@ -102,6 +162,9 @@ def as_engine(engine: Any) -> Engine | None:
     if isinstance(engine, str):
         name = choice(engine, ("auto", *ENGINES), "engine")
         return None if name == "auto" else ENGINES[name]()
+    if callable(getattr(engine, "draw", None)) and not isinstance(engine, _Draws | type):
+        numbers = {name: getattr(engine, name) for name in ("draws", "chains") if hasattr(engine, name)}
+        return OwnEngine(**numbers, name=str(getattr(engine, "name", type(engine).__name__)), engine=engine)
     if not isinstance(engine, tuple(ENGINES.values())):
         raise HamlearnError(
             f"engine must be 'auto', one of {', '.join(map(repr, ENGINES))}, or settings such as hl.infer.NUTS(draws=500); "

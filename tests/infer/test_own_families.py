@@ -17,6 +17,7 @@ from scipy.special import logsumexp
 from scipy.stats import binom
 
 import hamlearn as hl
+from hamlearn.infer import posteriors
 from hamlearn.infer.likelihoods.energy import EnergyLikelihood
 from hamlearn.infer.observations import bind
 from hamlearn.infer.optimum import maximise
@@ -142,6 +143,36 @@ def test_a_file_of_a_class_that_is_not_there_says_which(tmp_path):
     finally:
         hl.models.Family.kinds[CornerFamily.kind] = there
     assert hl.load(path)["posterior"]["J"].dims == ("chain", "draw")
+
+
+@dataclass
+class Copies:
+    """An engine of a user's own: it keeps what it was given, and draws from the normal approximation."""
+
+    chains: int = 2
+    draws: int = 50
+    name: str = "copies"
+    theta: Any = None
+
+    def draw(self, fit: Any, *, seed: int) -> Any:
+        import jax
+
+        with jax.enable_x64(True):
+            slope = jax.grad(fit.log_density())(fit.mean)
+        np.testing.assert_allclose(np.asarray(slope) @ fit.root, 0, atol=1e-3)  # the log density has its mode where it is said
+        return fit.normal(self.chains, self.draws, seed).theta if self.theta is None else self.theta
+
+
+@pytest.mark.parametrize("family", ["own", "couplings"])
+def test_an_engine_of_ones_own_is_an_object(family):
+    data = hl.microstates(ROWS, space="spins", beta=0.7)
+    model = CornerFamily() if family == "own" else hl.models.Couplings(SQUARE, tie="uniform")
+    post = hl.learn(data, model, engine=Copies(), check=False, seed=3)
+    same = hl.learn(data, model, engine=hl.infer.LaplaceApproximation(50, 2), check=False, seed=3)
+    np.testing.assert_array_equal(post["posterior"]["J"].values, same["posterior"]["J"].values)
+    assert posteriors.provenance_of(post).engine.name == "copies" and "likelihood" in str(hl.verdict(post))
+    with pytest.raises(hl.HamlearnError, match=r"must give finite draws of shape \(chain, draw, \d+\)"):
+        hl.learn(data, model, engine=Copies(theta=np.zeros((2, 3))), check=False)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -15,14 +15,15 @@ from hamlearn import data as microstate_data
 from hamlearn.data import space_of
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import calibrate as calibration_room
-from hamlearn.infer import families, posteriors
+from hamlearn.infer import families, pipeline, posteriors
 from hamlearn.infer.calibrate import Calibration
 from hamlearn.infer.likelihoods.ring import RingLikelihood
 from hamlearn.infer.likelihoods.score import ScoreMatching
 from hamlearn.infer.likelihoods.sites import SiteConditionals
 from hamlearn.infer.observations import Observations
+from hamlearn.infer.optimum import MAX_STEPS, maximise
 from hamlearn.infer.provenance import Basis, Noted, Provenance, new_provenance
-from hamlearn.infer.settings import NUTS, Engine, Gibbs, LaplaceApproximation, as_engine, require_memory
+from hamlearn.infer.settings import Engine, LaplaceApproximation, as_engine, require_memory
 from hamlearn.models import Normal
 from hamlearn.models.actions import BoundAction, PolynomialAction, Scales, percent
 from hamlearn.systems.base import System
@@ -32,7 +33,6 @@ logger = logging.getLogger("hamlearn")
 LIKELIHOODS = ("auto", "score", "pseudo", "exact")
 INEFFICIENT = 3.0  # variance of score matching over the Cramér–Rao bound beyond which `auto` takes another likelihood
 RUNAWAY_SHARE = 0.05  # of draws that do not confine the field, beyond which none are simulated
-_NEWTON_STEPS = 60
 
 
 def learn(
@@ -59,16 +59,10 @@ def learn(
     name, excess = _choose(likelihood, bound, parts, scales, matched, reasons)
     settings = _engine(settings, name, reasons)
     require_memory(settings, bound.n_params)
-    stats: dict[str, np.ndarray] | None = None
-    if name == "score":
-        fit = matched
-    else:
-        fit = _maximum(name, bound, parts, scales, matched, wanted=calibrate)
+    fit = matched if name == "score" else _maximum(name, bound, parts, scales, matched, wanted=calibrate)
     mean, root = _with_prior(fit, bound, settings)
-    if isinstance(settings, NUTS):
-        theta, stats = _nuts(fit, bound, settings, seed, root, checkpoint)
-    else:
-        theta = _normal_draws(mean, root, fit.calibration.degrees, settings, seed)
+    drawn = settings.draw(pipeline.Fit(fit.likelihood, fit.theta, fit.calibration, mean, root), seed=seed, checkpoint=checkpoint)
+    theta, stats = drawn.theta, drawn.stats
     for reason in reasons:
         logger.info("  %s", reason)
     provenance = _provenance(fit, bound, sets, theta, settings, name, reasons, excess, seed, time.perf_counter() - started)
@@ -254,9 +248,9 @@ def _engine(settings: Engine | None, likelihood: str, reasons: list[str]) -> Eng
     if settings is None:
         reasons.append("engine laplace: estimates of a few coefficients from many rows are normal")
         return LaplaceApproximation()
-    if isinstance(settings, Gibbs):
+    if settings.sparse:
         raise HamlearnError("engine 'gibbs' is for spike-and-slab couplings; use 'laplace', 'mle', 'map' or 'nuts'.")
-    if isinstance(settings, NUTS) and likelihood == "score":
+    if not settings.bell and likelihood == "score":
         raise HamlearnError(
             "score matching has a normal posterior by construction and its loss is no likelihood to sample: use engine='laplace', "
             "or likelihood='pseudo' (or 'exact') with engine='nuts'."
@@ -267,64 +261,21 @@ def _engine(settings: Engine | None, likelihood: str, reasons: list[str]) -> Eng
 def _maximum(name: str, bound: BoundAction, parts: list[Observations], scales: list[Scales], start: Fit, *, wanted: bool) -> Fit:
     """The maximum of the pseudo- or exact likelihood by Newton's method, started from score matching."""
     likelihood: Any = (RingLikelihood if name == "exact" else SiteConditionals)(bound, parts, scales, start.theta)
-    theta = start.theta.copy()
-    value, slope = likelihood.value_and_gradient(theta)
-    for step_count in range(1, _NEWTON_STEPS + 1):  # noqa: B007 (reported after the loop)
-        information = likelihood.information(theta)
-        scale = np.sqrt(np.maximum(np.diag(information), 1e-300))
-        step = np.linalg.lstsq(information / np.outer(scale, scale), slope / scale, rcond=1e-14)[0] / scale
-        gain = float(slope @ step)
-        if gain < 1e-8:
-            break
-        length = 1.0
-        while length > 1e-6:
-            trial = likelihood.value_and_gradient(theta + length * step)
-            if np.isfinite(trial[0]) and trial[0] >= value + 1e-4 * length * gain - 1e-10 * abs(value):
-                break
-            length /= 2
-        if length <= 1e-6:
-            break
-        theta, (value, slope) = theta + length * step, trial
-    else:
-        raise HamlearnError(
-            f"the {name} likelihood has no maximum within {_NEWTON_STEPS} Newton steps; use likelihood='score', or more data."
-        )
-    information = likelihood.information(theta)
-    minimum = 2 * bound.n_params
-    calibration = calibration_room.calibrate(likelihood, theta, information, wanted=wanted, minimum=minimum)
-    return Fit(theta, calibration, likelihood, float(value), step_count, start.spread)
+    best = maximise(likelihood, start=start.theta)
+    if not best.converged and best.steps == MAX_STEPS:
+        raise HamlearnError(f"the {name} likelihood has no maximum within {MAX_STEPS} Newton steps; use likelihood='score', or more data.")
+    calibration = calibration_room.calibrate(likelihood, best.theta, best.information, wanted=wanted, minimum=2 * bound.n_params)
+    return Fit(best.theta, calibration, likelihood, best.value, best.steps, start.spread)
 
 
 def _with_prior(fit: Fit, bound: BoundAction, engine: Engine) -> tuple[np.ndarray, np.ndarray]:
     """Mean and covariance root of the calibrated normal times the prior."""
     prior = bound.model.prior
-    if engine.name == "mle" or not isinstance(prior, Normal):
+    if engine.flat or not isinstance(prior, Normal):
         return fit.theta, fit.calibration.root
     precision = np.linalg.inv(fit.covariance)
     covariance = np.linalg.inv(precision + np.eye(bound.n_params) * prior.scale**-2.0)
     return covariance @ precision @ fit.theta, np.linalg.cholesky((covariance + covariance.T) / 2)
-
-
-def _normal_draws(mean: np.ndarray, root: np.ndarray, degrees: float, engine: Engine, seed: int) -> np.ndarray:
-    generator = np.random.default_rng(seed)
-    deviation = generator.normal(size=(engine.chains, engine.draws, root.shape[1])) @ root.T
-    if np.isfinite(degrees):
-        deviation *= np.sqrt(degrees / generator.chisquare(degrees, size=deviation.shape[:2]))[..., None]
-    return mean + deviation
-
-
-def _nuts(
-    fit: Fit, bound: BoundAction, engine: NUTS, seed: int, root: np.ndarray, checkpoint: Any
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    from hamlearn.infer.engines import numpyro
-
-    score = fit.calibration.score
-    if fit.calibration.adjusted and score is not None and score.batches < 2 * bound.n_params:
-        raise HamlearnError(
-            f"calibrated NUTS needs at least {2 * bound.n_params} independent batches; the data give {score.batches}. Use engine='laplace'."
-        )
-    samples = numpyro.run(fit.likelihood, fit.theta, fit.calibration, engine, seed, root @ root.T, checkpoint)
-    return samples.theta, samples.stats
 
 
 def _provenance(
@@ -350,7 +301,7 @@ def _provenance(
         findings.append(Noted("temperatures disagree", severity, "fit", {"p": fit.spread, "pooled": False}))
     prior = bound.model.prior
     spread = theta.reshape(-1, bound.n_params).std(0)
-    share = (spread / prior.scale) ** 2 if isinstance(prior, Normal) and engine.name != "mle" else np.zeros(0)
+    share = (spread / prior.scale) ** 2 if isinstance(prior, Normal) and not engine.flat else np.zeros(0)
     facts: dict[str, Any] = {"adjusted": calibration.adjusted, "basis": calibration.basis}
     if score is not None:
         facts |= {"ess": score.ess, "tau": score.tau}

@@ -11,9 +11,8 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.infer import families, observations, posteriors
+from hamlearn.infer import families, observations, pipeline, posteriors
 from hamlearn.infer.choose import Choice, check_priors
-from hamlearn.infer.families import couplings
 from hamlearn.infer.likelihoods.energy import NAMES, EnergyLikelihood, affordable
 from hamlearn.infer.observations import Observations
 from hamlearn.infer.settings import NUTS, Engine, LaplaceApproximation, as_engine, require_memory
@@ -55,13 +54,13 @@ def learn(
     for reason in reasons:
         logger.info("  %s", reason)
     prepared = Choice(chosen, settings, tuple(reasons), seconds, automatic)  # type: ignore[arg-type]
-    asked = couplings.Asked(prepared, parts, sets, observations.frozen_sites(parts), (), started)
-    answer = couplings.answer(prepared, calibrate=calibrate, seed=seed, frozen=np.zeros(0, int), checkpoint=checkpoint)
+    asked = pipeline.Asked(prepared, parts, sets, observations.frozen_sites(parts), (), started)
+    answer = pipeline.answer(prepared, calibrate=calibrate, seed=seed, frozen=np.zeros(0, int), checkpoint=checkpoint)
     if not answer["record"]["optimum"]["finite"] and chosen.name == "score":
         raise HamlearnError(
             "score matching has no optimum here: the data cannot tell some parameters apart, or values hardly vary. Drop or tie parameters."
         )
-    provenance = couplings.made(asked, answer, seed)
+    provenance = pipeline.made(asked, answer, seed)
     theta, point = answer["theta"], answer["point"]
     groups = {"posterior": _variables(bound, theta), "point": _variables(bound, point), "observed_data": _observed(bound, parts)}
     if answer.get("stats"):
@@ -93,7 +92,7 @@ def _engine(wanted: Engine | None, bound: BoundFamily, likelihood: EnergyLikelih
         wanted = LaplaceApproximation() if normal else NUTS()
     for block in bound.blocks:
         check_priors(block.prior, wanted)
-    if wanted.name == "nuts" and likelihood.name == "score":
+    if not wanted.bell and likelihood.name == "score":
         raise HamlearnError(
             "score matching has a normal posterior by construction and its loss is no likelihood to sample: use normal priors and "
             "engine='laplace'."

@@ -17,7 +17,10 @@ import scipy.linalg
 from hamlearn.compiled import compiled
 from hamlearn.infer.calibrate import ScoreCovariance, score_covariance
 from hamlearn.infer.likelihoods.terms import TermLikelihood
+from hamlearn.infer.optimum import maximise
 from hamlearn.infer.provenance import Basis
+from hamlearn.models import Normal
+from hamlearn.models.base import Block
 from hamlearn.statistics import descending, first_largest
 
 _MOST_STEPS = 200  # of the climb: terms added and dropped
@@ -58,28 +61,12 @@ class TermDraws:
 
 def newton(likelihood: TermLikelihood, active: np.ndarray, slab: float, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Maximum of pseudo-likelihood times slab over the active parameters: θ (others zero), and the precision there."""
-    small, here, tau = likelihood.restricted(active), np.array(start[active], float), slab**-2.0
-
-    def objective(at: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = small.value_and_gradient(at)
-        return value - 0.5 * tau * at @ at, gradient - tau * at
-
-    value, slope = objective(here)
-    precision = np.zeros((len(active),) * 2)
-    for _ in range(50):
-        precision = small.information(here) + tau * np.eye(len(active))
-        step = np.linalg.solve(precision, slope)
-        decrement, length = float(slope @ step), 1.0
-        if decrement < 1e-8:
-            break
-        trial = objective(here + step)
-        while trial[0] < value - 1e-12 * abs(value) and length > 1e-6:
-            length /= 2
-            trial = objective(here + length * step)
-        here, (value, slope) = here + length * step, trial
+    slabs = (Block("K", 0, len(active), Normal(slab)),)
+    smaller: Any = likelihood.restricted(active)  # its prior is given, so its bound is asked for nothing
+    best = maximise(smaller, slabs, start=start[active], shown=False)
     theta = np.zeros(likelihood.n_params)
-    theta[active] = here
-    return theta, precision
+    theta[active] = best.theta
+    return theta, best.information + np.diag(best.penalty)
 
 
 def climb(

@@ -351,7 +351,7 @@ def _require(bound: BoundFamily, name: str) -> None:
     space, n = bound.space, bound.lattice.n_sites
     if name in ("exact", "pseudo") and not space.q:
         raise HamlearnError(f"likelihood={name!r} of a family of your own sums over values of a site; for {space.name} there is 'score'.")
-    if name == "score" and space.name not in ("reals", "angles"):
+    if name == "score" and (not space.continuous or space.event_shape):  # directions have no slopes along axes
         raise HamlearnError(f"score matching needs slopes along sites: real numbers or angles; for {space.name} there is 'pseudo'.")
     if name == "exact" and not affordable(bound):
         raise HamlearnError(

@@ -38,6 +38,7 @@ class RingLikelihood:
 
     name = "exact"
     composite = False
+    runaway = np.inf  # coefficients may be of any size
 
     def __init__(self, bound: BoundAction, parts: Sequence[Observations], scales: Sequence[Scales], guess: np.ndarray) -> None:
         model = bound.model

@@ -62,6 +62,7 @@ class SiteConditionals:
 
     name = "pseudo"
     composite = True
+    runaway = np.inf  # coefficients may be of any size
 
     def __init__(self, bound: BoundAction, parts: Sequence[Observations], scales: Sequence[Scales], guess: np.ndarray) -> None:
         if len(bound.links) > 1:
