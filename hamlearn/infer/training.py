@@ -149,12 +149,12 @@ class Bayesian(Training):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.guide == "last_layer" and self.rank != Bayesian.rank:
-            raise HamlearnError(f"Bayesian: rank={self.rank} is of guide='low_rank'; the guide is 'last_layer', which has every direction.")
         steps, rate = {"last_layer": (500, 3e-3), "low_rank": (2000, 3e-2)}[choice(self.guide, ("last_layer", "low_rank"), "guide")]
         object.__setattr__(self, "steps", steps if self.steps is None else self.steps)
         object.__setattr__(self, "guide_rate", rate if self.guide_rate is None else self.guide_rate)
         _check(self, ("draws", "rank", "steps"), ())
+        if self.guide == "last_layer" and self.rank != Bayesian.rank:
+            raise HamlearnError(f"Bayesian: rank={self.rank} is of guide='low_rank'; the guide is 'last_layer', which has every direction.")
 
 
 @dataclass(frozen=True)
