@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from hamlearn import data as microstates
 from hamlearn import diagnostics, infer
@@ -13,8 +14,9 @@ from hamlearn.infer import posteriors
 from hamlearn.processes import verb
 
 if TYPE_CHECKING:
-    import numpy as np
     import xarray as xr
+
+Asked = ParamSpec("Asked")
 
 
 @verb
@@ -180,51 +182,20 @@ def extrapolate(posts: xr.DataTree | Sequence[xr.DataTree], beta: float, *, fixe
     return diagnostics.diagnose(infer.extrapolate(posts, beta, fixed=fixed, seed=seed))
 
 
-@verb
-def predict(
-    post: xr.DataTree,
-    beta: float | Sequence[float] | np.ndarray,
-    shape: Sequence[int] | None = None,
-    observables: Sequence[str] | None = None,
-    draws: int = 64,
-    level: float = 0.9,
-    seed: int = 0,
-    *,
-    fixed: str = "sites",
-) -> xr.Dataset:
-    """Per-site thermodynamics at other inverse temperatures, with bands and with the verdict of the posterior they come from.
+def _with_verdict(function: Callable[Asked, xr.Dataset]) -> Callable[Asked, xr.Dataset]:
+    """`function` of a posterior, whose result says what the verdict on this is: one signature and one docstring for both."""
 
-    Parameters
-    ----------
-    post : DataTree
-        A posterior of :func:`hamlearn.learn`.
-    beta, shape, observables, draws, level, seed, fixed
-        As in :func:`hamlearn.infer.predict`.
+    @functools.wraps(function)
+    def judged(*args: Asked.args, **options: Asked.kwargs) -> xr.Dataset:
+        result = function(*args, **options)
+        found = diagnostics.verdict(args[0] if args else options["post"])  # type: ignore[arg-type]
+        result.attrs["verdict"] = found.level
+        if found.level == "do not believe":
+            told = f"the posterior behind these bands is not to be believed: {found.summary}"
+            result.attrs["warning"] = "; ".join(filter(None, [result.attrs.get("warning"), told]))
+        return result
 
-    Returns
-    -------
-    Dataset
-        That of :func:`hamlearn.infer.predict`, with the level of :func:`hamlearn.verdict` as attribute ``verdict``: bands are no
-        better than the posterior. Where it is "do not believe", the attribute ``warning`` says so.
+    return judged
 
-    Raises
-    ------
-    HamlearnError
-        As :func:`hamlearn.infer.predict`.
 
-    Examples
-    --------
-    >>> import hamlearn as hl
-    >>> data = hl.simulate(hl.systems.Ising((3, 3)), beta=0.3, draws=500, chains=2, seed=0)
-    >>> model = hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3)), tie="uniform", fields=None)
-    >>> post = hl.learn(data, model, engine="laplace")
-    >>> hl.predict(post, beta=[0.2, 0.4], observables=["energy"]).attrs["verdict"] == hl.verdict(post).level
-    True
-    """
-    result = infer.predict(post, beta, shape, observables, draws, level, seed, fixed=fixed)
-    found = diagnostics.verdict(post)
-    result.attrs["verdict"] = found.level
-    if found.level == "do not believe":
-        told = f"the posterior behind these bands is not to be believed: {found.summary}"
-        result.attrs["warning"] = "; ".join(filter(None, [result.attrs.get("warning"), told]))
-    return result
+predict = _with_verdict(infer.predict)

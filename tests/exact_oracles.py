@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from hamlearn.systems import Clock, Pairwise, Potts, SherringtonKirkpatrick, lattice
-from hamlearn.systems.exact import methods, partition
+from hamlearn.systems.exact import cuts, partition
 
 
 def random(*shape, seed=0):
@@ -44,7 +44,7 @@ SYSTEMS = {
     "Potts q=2 open": lambda: Potts((3, 3), 2, J=random(12), h=random(9, 2), periodic=False),
 }
 
-LAYERED = [name for name in SYSTEMS if methods.layers_of((s := SYSTEMS[name]()).lattice, s.space.q)]
+LAYERED = [name for name in SYSTEMS if cuts.layers_of((s := SYSTEMS[name]()).lattice, s.space.q)]
 
 
 def loop_energy(system, state):

@@ -84,7 +84,7 @@ def predicted(
     bound, centre = features.bound, theta.mean(0)
     if _listable(bound):
         return _listed(features, theta, beta)
-    oracle = exact.method(bound.system(centre)) in ("enumeration", "transfer")
+    oracle = exact.oracle(bound.system(centre), "sample") is not None
     if beta * theta.std(0).max() > _UNCERTAIN:
         return _by_members(features, theta, beta, rng) if oracle else None
     return _linear(features, theta, beta, rows, fitted, rng, oracle)

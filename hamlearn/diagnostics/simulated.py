@@ -165,7 +165,7 @@ def _draws(systems: list[Any], beta: float, fitted: np.ndarray, rng: np.random.G
 def _draw(system: Any, beta: float, fitted: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Microstates of one member ``(chain · draw, *sites)``, exact where there is an oracle, else started from data."""
     count, seed = _DRAWS // MEMBERS, int(rng.integers(2**31))
-    if exact.method(system) in ("enumeration", "transfer"):
+    if system.space.q and exact.oracle(system, "sample"):
         return np.asarray(exact.sample(system, beta, count, seed)).reshape(count, *fitted.shape[1:])
     start = fitted[rng.integers(len(fitted), size=_CHAINS)]
     found = sampling.simulate(system, beta=beta, draws=count // _CHAINS, chains=_CHAINS, seed=seed, thin=5, start=start, progress=False)

@@ -19,6 +19,7 @@ from hamlearn.systems.base import REALS, Space, as_reals, as_site_axes
 from hamlearn.systems.confinement import COUPLINGS, lowest_curvature
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.parametric import ParametricSystem
+from hamlearn.systems.path import Path
 from hamlearn.systems.potentials import Polynomial
 
 _MOST_SITES = 1024  # of a graph whose quadratic form is diagonalised; beyond, its spectrum is bounded
@@ -124,6 +125,20 @@ class Field(ParametricSystem, kind="field", structure=("coupling", "path")):
     def free(self) -> bool:
         """Whether the action is an even quadratic form: a Gaussian."""
         return not any(self.potential.c[2:]) and not self.potential.c[0]
+
+    @property
+    def nearest_path(self) -> Path | None:
+        """The same path as a :class:`.Path`, where it is one and neighbours are one slice apart: what the transfer operator asks for."""
+        if (
+            not self.path
+            or len(self.lattice.shape) > 1
+            or len(self.kinetic) > 1
+            or self.coupling != "difference"
+            or self.kinetic[0] <= 0
+            or self.lattice.kind != "hypercubic"
+        ):
+            return None
+        return Path(self.lattice.n_sites, self.potential, float(self.kinetic[0]), self.a, self.lattice.periodic)
 
     def factors(self, beta: Any) -> tuple[Any, Any]:
         """The scales u and v at β."""

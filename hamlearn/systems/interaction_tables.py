@@ -19,6 +19,7 @@ from hamlearn.errors import HamlearnError
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import SPINS, Space, as_site_axes
 from hamlearn.systems.lattice import Lattice
+from hamlearn.systems.pairs import Pairs, from_windows
 from hamlearn.systems.parametric import ParametricSystem, parameter
 
 MAX_TABLE = 2**20
@@ -126,6 +127,11 @@ class InteractionTables(ParametricSystem, kind="interaction_tables", structure=(
     def places(self) -> np.ndarray:
         """What the digit of every site of a window counts in the code, shape ``(n,)``."""
         return self.space.q ** np.arange(self.tile_sites.shape[1] - 1, -1, -1, dtype=np.int64)
+
+    @cached_property
+    def pairs(self) -> Pairs | None:
+        """The same energy as tables over pairs of sites, where no three interact: what exact answers ask for."""
+        return from_windows(self.lattice, self.space.q, self.tile_sites, np.atleast_2d(self.tables))
 
     def energy(self, states: Any) -> Any:
         """Energy of states ``(..., *lattice.shape)`` (or flat ``(..., n_sites)``), shape ``(...)``.

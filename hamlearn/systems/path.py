@@ -106,6 +106,11 @@ class Path(ParametricSystem, kind="path", structure=("n_tau", "periodic")):
             return False
         return True
 
+    @property
+    def nearest_path(self) -> Path:
+        """Itself: what the transfer operator asks for."""
+        return self
+
     @cached_property
     def even(self) -> bool:
         """Whether V(−x) = V(x), so that x → −x is a symmetry of the action."""

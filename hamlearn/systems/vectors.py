@@ -82,6 +82,10 @@ class VectorSpins(ParametricSystem, kind="vector_spins", structure=("n",)):
         """Unit vectors of n components."""
         return UnitVectors(self.n)
 
+    def direction_couplings(self) -> tuple[np.ndarray, np.ndarray, int]:
+        """J of every bond, h of every site, and the number of components: what the product over a tree asks for."""
+        return self.J, self.h, self.n
+
     def energy(self, states: Any) -> Any:
         """Energy of unit vectors ``(..., *lattice.shape, n)`` (or flat, ``(..., n_sites · n)``), shape ``(...)``."""
         xp, states = as_reals(states)

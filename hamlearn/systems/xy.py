@@ -69,6 +69,10 @@ class XY(ParametricSystem, kind="xy"):
         """Angles in [0, 2π)."""
         return ANGLES
 
+    def cosine_couplings(self) -> tuple[np.ndarray, np.ndarray]:
+        """J of every bond in −J cos(φ_i − φ_j), and h of every site: what the character expansion asks for."""
+        return self.J, self.h
+
     def energy(self, states: Any) -> Any:
         """Energy of angles ``(..., *lattice.shape)`` (or flat ``(..., n_sites)``), shape ``(...)``.
 

@@ -14,9 +14,10 @@ from hamlearn.infer import observations, posteriors
 from hamlearn.infer.families import terms
 from hamlearn.infer.likelihoods.terms import TermLikelihood
 from hamlearn.infer.observations import Observations
-from hamlearn.infer.predictions import thermodynamics
+from hamlearn.infer.predictions import members, shared, simulated
 from hamlearn.models import ClusterExpansion
 from hamlearn.systems import SPINS, InteractionTables, Ising, Pairwise, exact
+from hamlearn.systems.observables import looked_up
 from statistics_budget import assert_within
 
 CASES = {
@@ -267,7 +268,7 @@ def test_gibbs_follows_the_posterior_of_a_normal_surrogate():
 def test_members_of_several_kinds_are_predicted_together():
     ising, spins = Ising((3, 3), J=0.8), 2 * ((np.arange(16)[:, None] >> np.arange(3, -1, -1)) & 1) - 1
     tiles = InteractionTables((3, 3), 2, -0.9 * spins[:, 0] * (spins[:, 1] + spins[:, 2]))
-    found = thermodynamics.estimate([ising, tiles, Ising((3, 3), J=1.0)], np.array([0.3, 0.6]), ["energy", "entropy"], seed=0)
+    found = members.estimate([ising, tiles, Ising((3, 3), J=1.0)], np.array([0.3, 0.6]), looked_up(["energy", "entropy"], ising), seed=0)
     for row, J in enumerate((0.8, 0.9, 1.0)):
         known = exact.thermodynamics(Ising((3, 3), J=J), [0.3, 0.6])
         for name in ("energy", "entropy"):
@@ -278,7 +279,7 @@ def test_members_of_several_kinds_are_predicted_together():
 def test_ferromagnets_are_simulated_by_clusters():
     system, betas = Ising((4, 4)), np.array([0.3, 0.44])
     names = ["energy", "heat_capacity", "abs_magnetization", "correlation"]
-    found = thermodynamics._from_clusters([system], betas, names, seed=1)
+    found = simulated.from_clusters([system], betas, looked_up(names, system), seed=1)
     known, moments = exact.thermodynamics(system, betas), exact.moments(system, betas)
     truth = [known["energy"].values, known["heat_capacity"].values, moments["absolute_magnetization"].values]
     values, errors = ([getattr(found[name], part)[0] for name in names[:3]] for part in ("values", "errors"))
@@ -289,7 +290,7 @@ def test_ferromagnets_are_simulated_by_clusters():
 def test_close_members_are_reweighted_from_one_simulation():
     couplings, betas = (0.99, 1.0, 1.015), np.array([0.3, 0.44])
     names = ["energy", "heat_capacity", "abs_magnetization", "susceptibility"]
-    found = thermodynamics._reweighted([Ising((4, 4), J=J) for J in couplings], betas, names, seed=1)
+    found = shared.reweighted([Ising((4, 4), J=J) for J in couplings], betas, looked_up(names, Ising((4, 4))), seed=1)
     assert found is not None
     for name in names[:3]:
         truth = []
@@ -301,4 +302,4 @@ def test_close_members_are_reweighted_from_one_simulation():
         assert_within(one.values.mean(0), truth.mean(0), 1.5 * one.shared, f"{name} of all members")  # errors of 8 chains: t tails
         assert_within(one.values - one.values.mean(0), truth - truth.mean(0), 1.5 * one.errors + 1e-12, f"{name}: differences of members")
         assert np.all(one.errors < 0.3 * one.shared)
-    assert thermodynamics._reweighted([Ising((8, 8), J=J) for J in (0.7, 1.3)], betas, names, seed=1) is None
+    assert shared.reweighted([Ising((8, 8), J=J) for J in (0.7, 1.3)], betas, looked_up(names, Ising((8, 8))), seed=1) is None

@@ -10,10 +10,10 @@ import scipy.stats
 
 import hamlearn as hl
 from hamlearn.infer import families, posteriors
-from hamlearn.infer.predictions import magnetic
+from hamlearn.infer.predictions import exactly, members
 from hamlearn.infer.predictions.intervals import band, fewest
-from hamlearn.infer.predictions.thermodynamics import estimate
 from hamlearn.infer.provenance import Noted
+from hamlearn.systems.observables import looked_up
 from statistics_budget import spend, z_limit
 
 # -- the interval rule ---------------------------------------------------------------------------------------------------
@@ -103,6 +103,10 @@ def test_members_that_do_not_exist_are_not_counted(glass):
 # -- exact moments -------------------------------------------------------------------------------------------------------
 
 
+def estimate(systems, betas, names, seed):
+    return members.estimate(systems, betas, looked_up(names, systems[0]), seed)
+
+
 def _loop_moments(system, beta):
     """|m|, χ and C(1) of a small system by a plain loop over its states."""
     spins = system.space.name == "spins"
@@ -146,7 +150,7 @@ def test_samples_of_a_transfer_matrix_become_quiet_or_widen_the_band(monkeypatch
     generator = np.random.default_rng(0)
     lattice = hl.systems.lattice.hypercubic((4, 6))
     systems = [hl.systems.Pairwise(lattice, 0.5 + 0.003 * generator.normal(size=lattice.n_bonds), 0.0) for _ in range(4)]
-    monkeypatch.setattr(magnetic, "_MOST_SITES", 1 << 18)
+    monkeypatch.setattr(exactly, "MOST_SITES", 1 << 18)
     found = estimate(systems, np.array([0.3]), ["abs_magnetization"], 0)["abs_magnetization"]
     assert "1024 draws" in found.method
     shown = band(found.values, 0.9, noise=(found.errors**2).mean(0))

@@ -9,9 +9,10 @@ import hamlearn as hl
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import posteriors
 from hamlearn.infer.densities import observed, recalibration
-from hamlearn.infer.predictions import continuous, direct
-from hamlearn.infer.predictions.thermodynamics import Estimates
+from hamlearn.infer.predictions import densities
+from hamlearn.infer.predictions.estimator import Estimates
 from hamlearn.infer.predictions.widening import widened
+from hamlearn.systems.observables import looked_up
 
 BETA = 0.44
 CODES = (1 - 2 * ((np.arange(512)[:, None] >> np.arange(9)) & 1)).reshape(-1, 3, 3)
@@ -163,7 +164,8 @@ def test_densities_of_reals_are_recalibrated_by_their_moments():
         location, scale = one.log_prob(np.ones(3)), np.sqrt(1.5) / width**2  # Var of x²/2w² summed over three is 3/(2w⁴)
         one.observed = recalibration.Observed(float(location), float(scale), np.array([0.0, 1.0]), np.diag([1e-4, 2e-4]))
         networks.append(hl.systems.LearnedDensity(hl.systems.lattice.hypercubic(3), hl.systems.REALS, 2.0, one.log_prob))
-    found = direct.direct(networks * 3, np.array([2.0]), ["energy", "heat_capacity", "squared_position"], 0, continuous._observed)
+    records = looked_up(["energy", "heat_capacity", "squared_position"], networks[0])
+    found, _ = densities.from_densities(networks * 3, np.array([2.0]), records, 0)
     entropy = 1.5 * np.log(2 * np.pi * np.e)
     exact = {"energy": entropy / 2 / 3, "heat_capacity": 0.5, "squared_position": 1.0}
     for name, value in exact.items():
@@ -176,7 +178,7 @@ def test_densities_of_reals_are_recalibrated_by_their_moments():
     assert found["energy"].recalibrated.shared[0] == pytest.approx(0.01 * np.sqrt(1.5) / 6, rel=0.2)
     assert found["heat_capacity"].recalibrated.shared[0] > 0.5 * np.sqrt(2e-4)
     with pytest.raises(HamlearnError, match="a density of paths knows beta = 2 only"):
-        direct.direct(networks, np.array([2.0, 3.0]), ["energy"], 0, continuous._observed)
+        densities.from_densities(networks, np.array([2.0, 3.0]), records, 0)
 
 
 def test_intervals_of_ln_p_hold_it():

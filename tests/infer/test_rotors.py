@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import hamlearn as hl
-from hamlearn.infer.predictions import rotors
+from hamlearn.infer.predictions import shared
 from hamlearn.systems import XY, lattice
+from hamlearn.systems.observables import looked_up
 from statistics_budget import assert_within
 
 NAMES = ("energy", "heat_capacity", "abs_magnetization", "helicity")
@@ -38,10 +39,9 @@ def by_quadrature(system, beta):
 
 
 @pytest.mark.parametrize("field", [0.0, 0.05])
-def test_every_member_has_its_own_averages(field, monkeypatch):
-    monkeypatch.setattr(rotors, "_UPDATES", 1 << 18)
+def test_every_member_has_its_own_averages(field):
     systems, betas = members(0.15, field), np.array([0.5, 1.2])
-    found = rotors.reweighted(systems, betas, NAMES, seed=3)
+    found = shared.reweighted(systems, betas, looked_up(NAMES, systems[0]), seed=3, updates=1 << 18)
     exact = np.array([[by_quadrature(system, beta) for beta in betas] for system in systems])
     for k, name in enumerate(NAMES):
         one = found[name]
@@ -53,14 +53,14 @@ def test_every_member_has_its_own_averages(field, monkeypatch):
         assert np.mean(one.errors) < 0.7 * np.mean(one.shared)
 
 
-def test_members_far_apart_are_left_to_their_own_simulations(monkeypatch):
-    monkeypatch.setattr(rotors, "_UPDATES", 1 << 16)
-    assert rotors.reweighted(members(1.5), np.array([1.5]), ("energy",), seed=0) is None
+def test_members_far_apart_are_left_to_their_own_simulations():
+    systems = members(1.5)
+    assert shared.reweighted(systems, np.array([1.5]), looked_up(["energy"], systems[0]), seed=0, updates=1 << 16) is None
 
 
 def test_predictions_resolve_a_posterior_narrower_than_the_noise(monkeypatch):
     """The width of the band against what the fluctuations of a simulation say of dE/dJ."""
-    monkeypatch.setattr(rotors, "_UPDATES", 1 << 20)
+    monkeypatch.setattr(shared, "UPDATES", 1 << 20)
     data = hl.simulate(XY((5, 5)), beta=0.9, draws=250, chains=8, seed=0, thin=3)
     post = hl.infer.learn(data, hl.models.Couplings(lattice.hypercubic((5, 5)), tie="uniform", fields=None), engine="laplace")
     curve = hl.infer.predict(post, [0.8, 1.1], observables=("energy", "vortex_density", "helicity"), draws=24)

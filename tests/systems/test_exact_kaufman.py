@@ -10,7 +10,9 @@ import pytest
 from exact_oracles import random
 
 from hamlearn.systems import Ising, Potts, exact, lattice
-from hamlearn.systems.exact import kaufman, methods
+from hamlearn.systems.exact import kaufman
+from hamlearn.systems.exact.discrete import Kaufman
+from hamlearn.systems.pairs import pairs_of
 
 BETA_C = math.log(1 + math.sqrt(2)) / 2
 
@@ -42,24 +44,21 @@ def test_published_entropy_8x8():
 
 
 @pytest.mark.parametrize("shape", [(2, 2), (2, 5), (3, 3), (6, 4)])
-def test_kaufman_matches_enumeration_and_transfer(shape, monkeypatch):
+def test_kaufman_matches_enumeration_and_transfer(shape):
     system, betas = Ising(shape, J=1.3), [0.05, 0.3, BETA_C / 1.3, 0.6, 3.0]
     truth = exact.thermodynamics(system, betas)
-    monkeypatch.setattr(methods, "lattice_method", lambda *_: None)
-    result = exact.thermodynamics(system, betas)
+    result = exact.thermodynamics(system, betas, oracle=Kaufman())
     assert truth.method != result.method == "kaufman"
     for name in ("free_energy", "energy", "entropy"):
         np.testing.assert_allclose(result[name], truth[name], rtol=1e-10)
     np.testing.assert_allclose(result.heat_capacity, truth.heat_capacity, rtol=1e-7, atol=1e-12)
 
 
-def test_kaufman_antiferromagnet_and_rectangles(monkeypatch):
+def test_kaufman_antiferromagnet_and_rectangles():
     antiferromagnet = Ising((4, 6), J=-0.8)
     by_product = exact.log_partition(antiferromagnet, 0.7)
-    assert kaufman.applies(antiferromagnet)
-    monkeypatch.setattr(methods, "lattice_method", lambda *_: None)
-    assert exact.method(antiferromagnet) == "kaufman"
-    assert exact.log_partition(antiferromagnet, 0.7) == pytest.approx(by_product, rel=1e-12)
+    assert Kaufman().applies(antiferromagnet)
+    assert exact.log_partition(antiferromagnet, 0.7, oracle=Kaufman()) == pytest.approx(by_product, rel=1e-12)
     np.testing.assert_allclose(exact.log_partition(Ising((12, 40)), 0.5), exact.log_partition(Ising((40, 12)), 0.5), rtol=1e-13)
 
 
@@ -67,7 +66,7 @@ def test_kaufman_antiferromagnet_and_rectangles(monkeypatch):
 @pytest.mark.parametrize("shape", [(3, 4), (4, 3), (2, 4)])
 def test_kaufman_with_a_coupling_per_axis(shape, J):
     system = Ising(shape, J=np.repeat(J, np.prod(shape)))
-    assert kaufman.couplings(system) == J
+    assert kaufman.couplings(pairs_of(system))[:2] == J
     energies = exact.state_energies(system)
     for beta in (0.3, 1.0, 300.0):
         with jax.enable_x64(True):
@@ -89,7 +88,7 @@ def test_kaufman_has_no_size_or_temperature_limit():
 
 
 def test_kaufman_applies_only_where_it_is_true():
-    assert kaufman.applies(Ising((10, 12)))
+    assert Kaufman().applies(Ising((10, 12))) and Kaufman().applies(Potts((10, 12), 2))
     wrong = [
         Ising((10, 12), h=0.1),
         Ising((10, 12), periodic=False),
@@ -101,6 +100,7 @@ def test_kaufman_applies_only_where_it_is_true():
         Ising(lattice.triangular((10, 12))),
         Ising(lattice.hypercubic((10, 12)).pairs_within(1.5)),
         Ising((10, 12), J=0.0),
-        Potts((10, 12), 2),
+        Potts((10, 12), 3),
+        Potts((10, 12), 2, h=[0.0, 0.1]),
     ]
-    assert not any(kaufman.applies(system) for system in wrong)
+    assert not any(Kaufman().applies(system) for system in wrong)

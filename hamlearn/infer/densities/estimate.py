@@ -227,7 +227,7 @@ def _target(
     if tau is not None and not tau >= 1:
         raise HamlearnError(f"tau is an autocorrelation time in draws, 1 for independent ones; got {tau!r}.")
     if states is None:
-        if exact.method(system) not in ("enumeration", "transfer"):
+        if exact.oracle(system, "sample") is None:
             return None
         array, found = exact.sample(system, beta, n, seed)[None], 0.0
     else:

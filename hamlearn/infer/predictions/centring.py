@@ -19,7 +19,7 @@ from hamlearn.infer import families, posteriors
 from hamlearn.infer.likelihoods import ExactLikelihood
 from hamlearn.infer.observations import Observations
 from hamlearn.infer.optimum import maximise
-from hamlearn.infer.predictions.thermodynamics import Estimates
+from hamlearn.infer.predictions.estimator import Estimates
 from hamlearn.models import BoundCouplings, Normal, Prior
 from hamlearn.systems.base import System
 

@@ -14,7 +14,7 @@ from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.densities.recalibration import recalibration
 from hamlearn.infer.draw_systems import site_states
 from hamlearn.infer.families import autoregressive
-from hamlearn.infer.predictions.thermodynamics import Estimates
+from hamlearn.infer.predictions.estimator import Estimates
 from hamlearn.infer.predictions.widening import widened
 from hamlearn.processes import verb
 

@@ -18,31 +18,18 @@ from hamlearn.arguments import require_beta, require_number, require_seed, requi
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import families, posteriors
 from hamlearn.infer.accepted import admit_posterior
-from hamlearn.infer.predictions import continuous
+from hamlearn.infer.families import actions
+from hamlearn.infer.predictions import densities, members
 from hamlearn.infer.predictions.agreement import agreement
-from hamlearn.infer.predictions.centring import centred, refits
+from hamlearn.infer.predictions.centring import Refits, centred, refits
+from hamlearn.infer.predictions.estimator import Estimates
 from hamlearn.infer.predictions.intervals import band
-from hamlearn.infer.predictions.reweight import from_density
-from hamlearn.infer.predictions.thermodynamics import Estimates, estimate
 from hamlearn.infer.predictions.widening import widened
 from hamlearn.infer.shares import warning
 from hamlearn.processes import verb
-from hamlearn.systems.density import LearnedDensity
-from hamlearn.systems.pairwise import Pairwise
-from hamlearn.systems.potts import QState
+from hamlearn.systems.observables import Observable, known, looked_up
 
-THERMAL = ("energy", "heat_capacity", "entropy", "free_energy")
-MAGNETIC = ("abs_magnetization", "susceptibility")
-OBSERVABLES = (*THERMAL, *MAGNETIC, "correlation")
-LONG_NAMES = {
-    "energy": "energy per site",
-    "heat_capacity": "heat capacity per site",
-    "entropy": "entropy per site, nats",
-    "free_energy": "free energy per site",
-    "abs_magnetization": "mean absolute magnetization per site",
-    "susceptibility": "susceptibility per site, beta N (<m^2> - <|m|>^2)",
-    "correlation": "correlation of two sites a distance r apart",
-}
+FIXED = ("sites", "spacing")
 
 
 @verb
@@ -50,7 +37,7 @@ def predict(
     post: xr.DataTree,
     beta: float | Sequence[float] | np.ndarray,
     shape: Sequence[int] | None = None,
-    observables: Sequence[str] | None = None,
+    observables: Sequence[str | Observable] | None = None,
     draws: int = 64,
     level: float = 0.9,
     seed: int = 0,
@@ -67,11 +54,12 @@ def predict(
         Inverse temperatures to predict at.
     shape : sequence of int, optional
         Another lattice size; needs tied parameters (``tie="uniform"``, fields uniform or none).
-    observables : sequence of str, optional
-        Among "energy", "heat_capacity", "entropy", "free_energy", "abs_magnetization", "susceptibility" (for q-state
-        models magnetization means the order parameter) and "correlation"; all but the last by default. Paths have "action",
-        "gap", "squared_position" and "quartic_position" besides the thermal ones (totals of the particle, not per
-        site), angles "vortex_density" and "helicity", fields "action", "squared_field" and "quartic_field".
+    observables : sequence of str or Observable, optional
+        Names, or records of one's own (:class:`hamlearn.systems.observables.Observable`). Names are "energy", "heat_capacity",
+        "entropy", "free_energy", "abs_magnetization", "susceptibility" (for q-state models magnetization means the order
+        parameter), "correlation" and "binder"; all but the last two by default. Paths have "action", "gap", "squared_position" and
+        "quartic_position" besides the thermal ones (totals of the particle, not per site), angles "vortex_density" and "helicity",
+        fields "action", "squared_field" and "quartic_field"; ``hl.systems.observables.known(system)`` lists them.
     draws : int
         Hamiltonians drawn from the posterior; 64 put about three beyond each end of a 90 % band. A posterior of fewer (an
         ensemble of networks) gives those it has, once each; the attribute ``draws`` of the result says how many were used.
@@ -95,7 +83,9 @@ def predict(
         :func:`hamlearn.infer.predictions.agreement.agreement`; densities, whose own draws are reweighted, add the effective
         share of these as ``predicted_ess``. Means of couplings learned by the exact likelihood are centred where few rows bear many
         parameters (:mod:`hamlearn.infer.predictions.centring`; the attribute ``centring`` says how or why not, ``centred`` of
-        a variable whether it was). The attribute ``warning`` is there where a share is below 0.1.
+        a variable whether it was). The attribute ``warning`` is there where a share is below 0.1; ``operations`` is the counted work
+        that was expected, which is also logged before it starts. ``hl.predict`` adds the level of :func:`hamlearn.verdict` as
+        attribute ``verdict``: bands are no better than the posterior.
 
     Raises
     ------
@@ -118,34 +108,82 @@ def predict(
     _check_level(level)
     seed, observables = require_seed(seed), _names(observables)
     extents = None if shape is None else _shape(shape)
+    choice(fixed, FIXED, "fixed")
     asked, draws = draws, _existing(post, draws)
-    if posteriors.space_of(post).continuous:
-        return _continuous(post, betas, extents, observables, draws, level, seed, fixed).assign_attrs(draws_asked=asked)
-    choice(fixed, ("sites", "spacing"), "fixed")
-    if fixed != "sites":
-        raise HamlearnError("fixed='spacing' is for imaginary-time paths; lattices keep their sites at every temperature.")
-    numbers = 8 * len(betas) * draws * len(OBSERVABLES) * 8
-    memory.require(numbers, f"predictions of {draws} draws at {len(betas)} values of beta", "Ask for fewer at once.")
-    wanted = [choice(name, OBSERVABLES, "observable") for name in (OBSERVABLES[:-1] if observables is None else observables)]
-    systems = families.of(post).draw_systems(post, draws, seed, extents)
-    estimates: dict[str, Estimates] = {}
-    densities = [system for system in systems if isinstance(system, LearnedDensity)]
-    shares: np.ndarray | None = None
-    if len(densities) == len(systems):
-        estimates, shares = from_density(densities, betas, wanted, seed)
-    left = [name for name in wanted if name not in estimates]
-    if left:
-        found = refits(post, seed, extents)
-        estimates |= centred(estimate([*systems, *found.systems], betas, left, seed), found, betas)
-    shape = tuple(systems[0].lattice.shape)
-    result = _curves(post, betas, {name: estimates[name] for name in wanted}, shape, LONG_NAMES, level, seed)
-    result.attrs["draws_asked"] = asked
-    if left:
-        result.attrs["centring"] = found.words
-    if shares is not None:
-        return _with_share(result, shares)
-    formless = [system for system in systems if not isinstance(system, Pairwise | QState | LearnedDensity)]
+    memory.require(64 * len(betas) * draws * 8, f"predictions of {draws} draws at {len(betas)} values of beta", "Ask for fewer at once.")
+    shapes = [_sites(post, float(beta), extents, fixed) for beta in betas]
+    family, own = families.of(post), posteriors.site_shape(post)
+
+    def drawn(sites: tuple[int, ...], count: int) -> list[Any]:
+        """Members on the given sites; parameters need not be tied where these are the observed ones."""
+        given = None if sites == own and extents is None else sites
+        return [members.particle(one) for one in family.draw_systems(post, count, seed, given)]
+
+    groups = {sites: drawn(sites, draws) for sites in dict.fromkeys(shapes)}
+    records = _records(observables, groups[shapes[0]][0])
+    of_density = all(densities.is_density(one) for one in groups[shapes[0]])
+    centre = Refits([], "") if of_density or posteriors.space_of(post).continuous else refits(post, seed, extents)
+    parts, shares = [], []
+    places = {sites: np.array([k for k, one in enumerate(shapes) if one == sites]) for sites in groups}
+    operations = sum(members.work([*systems, *centre.systems], betas[places[sites]], records) for sites, systems in groups.items())
+    members.announce(operations, draws, len(betas))
+    for sites, systems in groups.items():
+        at = betas[places[sites]]
+        if of_density:
+            found, share = densities.from_densities(systems, at, records, seed)
+            shares.append(share)
+        else:
+            found = centred(members.estimate([*systems, *centre.systems], at, records, seed), centre, at)
+        parts.append(found)
+    order = np.argsort(np.concatenate(list(places.values())), kind="stable")
+    estimates = {record.name: _joined([part[record.name] for part in parts], order) for record in records}
+    result = _curves(post, betas, estimates, shapes[-1], {record.name: record.long_name for record in records}, level, seed)
+    result.attrs |= {"draws_asked": asked, "operations": float(operations)} | ({"centring": centre.words} if centre.words else {})
+    if shares:
+        return _with_share(result, np.concatenate(shares)[order])
+    formless = [one for one in groups[shapes[0]] if not one.space.continuous and not hasattr(one, "coupling_tables")]
     return _with_agreement(result, formless, betas, seed) if formless else result
+
+
+def _records(observables: Sequence[Any] | None, system: Any) -> list[Observable]:
+    """The observables that are asked for, or those of the system that are predicted unasked."""
+    if observables is not None:
+        return looked_up(observables, system)
+    first = {one.name: one for one in reversed(known(system))}
+    return [one for one in known(system) if first[one.name] is one and one.default]
+
+
+def _joined(parts: list[Estimates], order: np.ndarray) -> Estimates:
+    """Estimates at temperatures whose members live on different sites."""
+    if len(parts) == 1:
+        return parts[0]
+    if len({part.values.shape[2:] for part in parts}) > 1:
+        raise HamlearnError(
+            "functions of the distance at several beta with a fixed width have different lengths: ask for one beta at a time."
+        )
+    count = min(len(part.values) for part in parts)
+    values, errors = (np.concatenate([getattr(part, which)[:count] for part in parts], 1)[:, order] for which in ("values", "errors"))
+    return Estimates(values, errors, "; ".join(dict.fromkeys(part.method for part in parts)), parts[0].distances)
+
+
+def _sites(post: xr.DataTree, beta: float, shape: tuple[int, ...] | None, fixed: str) -> tuple[int, ...]:
+    """The sites at a temperature: those that were learned on, a given shape, or as many slices of a fixed width as there are in β."""
+    own = posteriors.site_shape(post)
+    action = families.traits(post).spacing
+    width = actions.width_of(post) if action else None
+    if fixed == "sites" and width is None:
+        return own if shape is None else shape
+    if not action or actions.bound_of(post).family != "path":
+        raise HamlearnError("fixed='spacing' is for the actions of imaginary-time paths; lattices keep their sites at every temperature.")
+    if shape is not None:
+        raise HamlearnError("with a fixed width of the time slices their number follows from beta: leave out shape.")
+    a = width if width is not None else float(1 / post["observed_data"].to_dataset()["u"].values[0])
+    slices = beta / a
+    if abs(slices - round(slices)) > 1e-6 * slices or round(slices) < 2:
+        raise HamlearnError(
+            f"the width of a time slice is fixed at a={a:g}, and beta={beta:g} is not a whole number of them (it is {slices:.4f})."
+        )
+    return (round(slices),)
 
 
 def _with_agreement(result: xr.Dataset, systems: list[Any], betas: np.ndarray, seed: int) -> xr.Dataset:
@@ -194,14 +232,6 @@ def _existing(post: xr.DataTree, draws: int) -> int:
     return min(require_whole(draws, "the number of draws"), families.available(post))
 
 
-def _continuous(
-    post: xr.DataTree, betas: np.ndarray, shape: Any, observables: Sequence[str] | None, draws: int, level: float, seed: int, fixed: str
-) -> xr.Dataset:
-    """Predictions of angles, paths and fields."""
-    found, sites = continuous.estimates(post, betas, shape, observables, draws, seed, fixed)
-    return _curves(post, betas, found, sites, continuous.LONG_NAMES, level, seed)
-
-
 def _curves(
     post: xr.DataTree,
     betas: np.ndarray,
@@ -216,8 +246,9 @@ def _curves(
     for name, found in estimates.items():
         result[name] = _summarise(found, level)
         result[name].attrs["long_name"] = long_names[name]
-    if "correlation" in estimates:
-        result = result.assign_coords(r=estimates["correlation"].distances)
+    for found in estimates.values():
+        if found.distances is not None:
+            result = result.assign_coords(r=found.distances)
     declared = int(post.attrs["beta_declared"])
     result.attrs = {
         "level": level,

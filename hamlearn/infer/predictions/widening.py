@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.stats
 
-from hamlearn.infer.predictions.thermodynamics import Estimates
+from hamlearn.infer.predictions.estimator import Estimates
 
 
 def widened(

@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
-import jax
-import numpy as np
 import xarray as xr
 
-from hamlearn.errors import HamlearnError
 from hamlearn.processes import verb
 from hamlearn.systems.base import check_beta
-from hamlearn.systems.exact import enumeration, free, kaufman, path, vectors, xy
-from hamlearn.systems.exact.methods import evaluated, lattice_method, require, require_general, tables_of
-from hamlearn.systems.exact.methods import method as method_of
-from hamlearn.systems.exact.partition import arithmetics, compiled, two_derivatives
-from hamlearn.systems.pairwise import Pairwise
-from hamlearn.systems.path import Path
-
-_CONTINUOUS: dict[Any, Any] = {"operator": path, "characters": xy, "gaussian": free, "tree": vectors}
-BETA_ATTRIBUTES = {"long_name": "inverse temperature", "units": "1/energy"}
+from hamlearn.systems.exact.oracle import Oracle, one_dimensional
+from hamlearn.systems.exact.registry import require_oracle
 
 
 @verb
-def log_partition(system: Any, beta: Any) -> Any:
+def log_partition(system: Any, beta: Any, *, oracle: Oracle | None = None) -> Any:
     """Exact log Z.
 
     Parameters
     ----------
-    system : Pairwise, QState, Path, XY or Field
-        A system that :func:`method` can treat. Paths and free fields use the plain measure Π dx, XY the measure
+    system : System
+        One that :func:`method` can treat. Paths and free fields use the plain measure Π dx, XY the measure
         Π dφ/2π.
     beta : float or array
         Inverse temperature, > 0.
+    oracle : Oracle, optional
+        Who is to answer; by default the cheapest that knows.
 
     Returns
     -------
@@ -52,23 +43,23 @@ def log_partition(system: Any, beta: Any) -> Any:
     >>> round(exact.log_partition(Ising((32, 32)), 0.44), 6)
     951.642126
     """
-    other = _CONTINUOUS.get(method_of(system))
-    if other is not None:
-        return other.log_partition(system, beta)
-    result = _derivatives(system, check_beta(beta), order=0)[0]
-    return float(result) if np.ndim(beta) == 0 else result
+    points = check_beta(beta)
+    found = require_oracle(system, "log_z", "exact log Z", oracle).log_z(system, points.ravel()).reshape(points.shape)
+    return float(found) if points.ndim == 0 else found
 
 
 @verb
-def thermodynamics(system: Any, beta: Any) -> xr.Dataset:
+def thermodynamics(system: Any, beta: Any, *, oracle: Oracle | None = None) -> xr.Dataset:
     """Exact energy, heat capacity, entropy and free energy per site.
 
     Parameters
     ----------
-    system : Pairwise, QState, Path, XY or Field
-        A system that :func:`method` can treat.
+    system : System
+        One that :func:`method` can treat.
     beta : float or array (n,)
         Inverse temperatures, > 0.
+    oracle : Oracle, optional
+        As in :func:`log_partition`.
 
     Returns
     -------
@@ -97,31 +88,22 @@ def thermodynamics(system: Any, beta: Any) -> xr.Dataset:
     >>> [round(float(ising[name][0]), 5) for name in ("energy", "entropy", "free_energy")]
     [-1.44025, 0.29611, -2.11215]
     """
-    other = _CONTINUOUS.get(method_of(system))
-    if other is not None:
-        return other.thermodynamics(system, beta)
-    points = _one_dimensional(beta)
-    energy, heat_capacity, entropy = _per_site(system, points)
-    columns = {
-        "energy": (energy, "energy per site", "energy"),
-        "heat_capacity": (heat_capacity, "heat capacity per site", "k_B"),
-        "entropy": (entropy, "entropy per site", "k_B"),
-        "free_energy": (energy - entropy / points, "free energy per site", "energy"),
-    }
-    data = {name: ("beta", column, {"long_name": text, "units": unit}) for name, (column, text, unit) in columns.items()}
-    return xr.Dataset(data, {"beta": ("beta", points, BETA_ATTRIBUTES)}, {"method": require(system)})
+    points = one_dimensional(beta)
+    return require_oracle(system, "thermodynamics", "exact thermodynamics", oracle).thermodynamics(system, points)
 
 
 @verb
-def expectations(system: Any, beta: Any) -> xr.Dataset:
+def expectations(system: Any, beta: Any, *, oracle: Oracle | None = None) -> xr.Dataset:
     """Exact single-site and bond expectations: the gradients of log Z.
 
     Parameters
     ----------
-    system : Pairwise, QState or Path
-        A system small enough for enumeration or the transfer matrix; or a periodic path.
+    system : System
+        One small enough for enumeration or the transfer matrix; or a periodic path.
     beta : float or array (n,)
         Inverse temperature, > 0.
+    oracle : Oracle, optional
+        As in :func:`log_partition`.
 
     Returns
     -------
@@ -144,117 +126,5 @@ def expectations(system: Any, beta: Any) -> xr.Dataset:
     >>> chain["correlation"].values.round(6).tolist()  # tanh β on an open chain
     [0.462117, 0.462117]
     """
-    if isinstance(system, Path):
-        return path.expectations(system, beta)
-    chosen = require_general(system, "exact expectations")
-    points = _one_dimensional(beta)
-    tables, fields = tables_of(system)
-    pairs = np.empty((points.size, *tables.shape))
-    sites = np.empty((points.size, *fields.shape))
-    with jax.enable_x64(True):
-        for k, arithmetic in enumerate(arithmetics(system, chosen, points)):
-            run = compiled(system.lattice, system.space.q, chosen, arithmetic).gradient
-            _, (pairs[k], sites[k]) = run(points[k], tables, fields)
-    if isinstance(system, Pairwise):
-        correlation = pairs[..., 0, 0] + pairs[..., 1, 1] - pairs[..., 0, 1] - pairs[..., 1, 0]
-        data: dict[str, Any] = {
-            "magnetization": (("beta", "site"), sites[..., 1] - sites[..., 0]),
-            "correlation": (("beta", "bond"), correlation),
-        }
-    else:
-        data = {
-            "marginal": (("beta", "site", "state"), sites),
-            "pair_marginal": (("beta", "bond", "state_i", "state_j"), pairs),
-        }
-    ends = {f"site_{end}": ("bond", system.lattice.bonds[:, k]) for k, end in enumerate("ij")}
-    result = xr.Dataset(data, {"beta": ("beta", points, BETA_ATTRIBUTES), **ends}, {"method": chosen})
-    return result.isel(beta=0) if np.ndim(beta) == 0 else result
-
-
-def _per_site(system: Any, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Energy, heat capacity and entropy per site at inverse temperatures ``(n,)``, right at any β and any size of the couplings.
-
-    Log Z = −βE₀ + ln g + … loses ln g where β|E₀| has more digits than a float. So energies are measured in a power of two that
-    bounds them (exact, and no square overflows), and at low temperature from the ground state. Where x = β × this unit is beyond
-    `_FINE`, the system is looked at there: if it has no heat capacity left, only ground states are left, and their energy and entropy
-    are those of any lower temperature. If it still has, there are levels closer than a millionth of the bound; they are told apart
-    down to `_CLOSEST`, where the rounding of their sums begins to.
-    """
-    unit, n = _unit(system), system.lattice.n_sites
-    with np.errstate(over="ignore"):
-        x = np.minimum(points * unit, _CLOSEST)
-    cold, ground = x > _COLD, 0.0
-    if np.any(cold):
-        ground = -float(_derivatives(system, np.array([_CLOSEST]), order=2, unit=unit)[1, 0])
-    at = np.minimum(x, _FINE)
-    found = np.empty((3, len(x)))
-    for chosen, zero in ((~cold, 0.0), (cold, ground)):
-        if np.any(chosen):
-            found[:, chosen] = _derivatives(system, at[chosen], order=2, unit=unit, zero=zero)
-    thawed = (x > _FINE) & (at**2 * found[2] > _FROZEN)
-    if np.any(thawed):
-        at = np.where(thawed, x, at)
-        found[:, thawed] = _derivatives(system, x[thawed], order=2, unit=unit, zero=ground)
-    value, slope, curvature = found
-    energy = np.where(cold, ground, 0.0) - slope
-    return energy / n * unit, at**2 * curvature / n, (value - at * slope) / n
-
-
-_COLD, _FINE, _CLOSEST = 1e3, 1e6, 1e10  # of β in units of the inverse energy bound
-_FROZEN = 1e-12  # β² Var(H)
-_NO_EXCITATION = 100.0  # βJ of the weaker axis of a uniform torus, whose excitations cost at least 4 J
-
-
-def _unit(system: Any) -> float:
-    """A power of two about as large as any energy of the system in magnitude (1 where all are zero)."""
-    if evaluated(system):
-        largest = float(np.abs(enumeration.possible(system)).max(initial=0.0))
-    else:
-        largest = sum(float(np.ptp(one, axis=tuple(range(1, one.ndim))).sum()) for one in tables_of(system) if one.size)
-    return 2.0 ** np.ceil(np.log2(largest)) if largest > 0 else 1.0
-
-
-def _derivatives(system: Any, points: np.ndarray, order: int, unit: float = 1.0, zero: float = 0.0) -> np.ndarray:
-    """Log Z and, with `order` 2, its first two derivatives in β: ``(1 or 3, *points.shape)``.
-
-    β in units of 1/`unit`, energies counted from `zero` units.
-    """
-    chosen, general = require(system), lattice_method(system.lattice, system.space.q)
-    results = np.empty((order + 1, points.size))
-    with jax.enable_x64(True):
-        if chosen == "kaufman":
-            # Flipping one sublattice turns the antiferromagnet on even extents into the ferromagnet.
-            couplings = np.array(kaufman.couplings(system)) / unit
-            for k, beta in enumerate(points.ravel()):
-                results[:, k] = _kaufman(beta, couplings, system.lattice.shape)[: order + 1]
-                results[:2, k] += np.array([beta * zero, zero])[: order + 1]
-                if order and beta * couplings.min() > _NO_EXCITATION:
-                    results[2, k] = 0.0  # below e^-400; what was found is rounding
-        elif evaluated(system):
-            energies = enumeration.possible(system) / unit - zero
-            for k, beta in enumerate(points.ravel()):
-                weights = np.exp(-beta * (energies - energies.min()))
-                mean = weights @ energies / weights.sum()
-                variance = weights @ (energies - mean) ** 2 / weights.sum()
-                results[:, k] = [np.log(weights.sum()) - beta * energies.min(), -mean, variance][: order + 1]
-        else:
-            assert general is not None  # require() has seen to it
-            tables, fields = (one / unit for one in tables_of(system))
-            fields[0] += zero  # fields are minus energies
-            for k, arithmetic in enumerate(arithmetics(system, general, points / unit)):
-                run = compiled(system.lattice, system.space.q, general, arithmetic)
-                beta = points.ravel()[k]
-                results[:, k] = run.derivatives(beta, tables, fields) if order else run.value(beta, tables, fields)
-    return results.reshape(order + 1, *points.shape)
-
-
-@partial(jax.jit, static_argnums=2)
-def _kaufman(beta: jax.Array, couplings: jax.Array, extents: tuple[int, int]) -> Any:
-    return two_derivatives(lambda b: kaufman.log_partition(extents, b * couplings[0], b * couplings[1]), beta)
-
-
-def _one_dimensional(beta: Any) -> np.ndarray:
-    points = np.atleast_1d(check_beta(beta))
-    if points.ndim > 1:
-        raise HamlearnError(f"beta must be a number or a one-dimensional array; got shape {points.shape}.")
-    return points
+    check_beta(beta)
+    return require_oracle(system, "expectations", "exact expectations", oracle).expectations(system, beta)

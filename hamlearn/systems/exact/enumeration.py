@@ -6,6 +6,8 @@ spins are one product of three small matrices plus two vectors, whatever the num
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -16,6 +18,7 @@ from jax.nn import logsumexp
 from hamlearn.errors import HamlearnError
 from hamlearn.systems.exact.weights import group_states, log_weights
 from hamlearn.systems.lattice import Lattice
+from hamlearn.systems.pairs import Pairs
 
 _CHUNK = 2**21
 MAX_STATES = 2**20
@@ -105,3 +108,14 @@ def state_log_weights(lattice: Lattice, q: int, tables: jax.Array, fields: jax.A
 def log_partition(lattice: Lattice, q: int, tables: jax.Array, fields: jax.Array) -> jax.Array:
     """Log Z from tables that include β; traceable."""
     return logsumexp(state_log_weights(lattice, q, tables, fields))
+
+
+def of_pairs(pairs: Pairs) -> np.ndarray:
+    """Minus the energy of every state from tables without β; systems on one lattice share what is compiled."""
+    with jax.enable_x64(True):
+        return np.asarray(_compiled(pairs.lattice, pairs.q)(pairs.tables, pairs.fields))
+
+
+@lru_cache(maxsize=4)
+def _compiled(lattice: Lattice, q: int) -> Callable[..., jax.Array]:
+    return jax.jit(partial(state_log_weights, lattice, q))

@@ -1,4 +1,4 @@
-"""Free fields, of neighbour terms at any distances, in closed form: a Gaussian."""
+"""Gaussian fields in closed form: by momenta where they repeat on a periodic lattice, else by diagonalising the quadratic form."""
 
 from __future__ import annotations
 
@@ -9,21 +9,83 @@ import xarray as xr
 
 from hamlearn.errors import HamlearnError
 from hamlearn.systems.base import check_beta
-from hamlearn.systems.field import Field
-from hamlearn.systems.lattice import Lattice
+from hamlearn.systems.exact.oracle import Oracle, columns_of_beta
 
-_BETA = {"long_name": "inverse temperature", "units": "1/action"}
-
-
-def applies(system: Any) -> bool:
-    """Whether a system is a free field on a periodic hypercubic lattice, or a path of one with the usual kinetic term."""
-    if not isinstance(system, Field) or (system.path and (len(system.kinetic) > 1 or system.kinetic[0] <= 0)):
-        return False
-    lattice: Lattice = system.lattice
-    return system.free and lattice.kind == "hypercubic" and lattice.periodic
+MOST_SITES = 2048
+"""Largest number of sites whose quadratic form is diagonalised; periodic lattices are solved by momenta, at any size."""
 
 
-def modes(field: Field, beta: float = 1.0) -> np.ndarray:
+class Gaussian(Oracle):
+    """Systems whose action is a quadratic form: they show ``free``, ``quadratic_form(beta)``, and perhaps ``terms`` and ``factors``.
+
+    With ``terms``, the strengths of neighbour terms along axes, and ``factors(beta)``, what multiplies them, momenta diagonalise the form.
+    """
+
+    name = "gaussian"
+    gives = ("log_z", "thermodynamics", "sample")
+    measure = "plain measure"
+
+    def refusal(self, system: Any) -> str | None:
+        """Why not."""
+        words = "needs a free field (lam=0, no power but φ²)"
+        if not getattr(system, "free", False) or not callable(getattr(system, "quadratic_form", None)):
+            return words
+        path = getattr(system, "path", False)
+        if path and (len(system.kinetic) > 1 or system.kinetic[0] <= 0):
+            return f"{words}, of paths with the usual kinetic term"
+        if not _has_momenta(system) and (path or system.lattice.n_sites > MOST_SITES):
+            return f"{words} on a periodic hypercubic lattice, or of at most {MOST_SITES} sites"
+        return None
+
+    def cost(self, system: Any, beta: float) -> float:
+        """Of its momenta, or of an eigendecomposition."""
+        n = float(system.lattice.n_sites)
+        return 100.0 * n if _has_momenta(system) else 10.0 * n**3
+
+    def log_z(self, system: Any, betas: np.ndarray) -> np.ndarray:
+        """Log Z = ½ Σ_k log(2π/ω_k(β)) with the plain measure Π dφ."""
+        return np.array([0.5 * np.log(2 * np.pi / _spectrum(system, float(one))).sum() for one in betas])
+
+    def derivatives(self, system: Any, betas: np.ndarray) -> np.ndarray:
+        """Of a form that is proportional to β."""
+        half = np.full_like(betas, system.lattice.n_sites / 2)
+        return np.stack([self.log_z(system, betas), -half / betas, half / betas**2])
+
+    def thermodynamics(self, system: Any, betas: np.ndarray) -> xr.Dataset:
+        """Energy, heat capacity, entropy and free energy per site, and ⟨φ²⟩, at weight exp(−βS).
+
+        Of a path they are those of the quantum field with N_τ slices, per site of space, with the factor (κ/2πa)^(N/2) of the path
+        integral, as those of :class:`.Path` are; and there is the mean ``action`` besides.
+        """
+        if getattr(system, "path", False):
+            return _of_path(system, betas)
+        result = super().thermodynamics(system, betas)
+        square = np.array([np.mean(1 / _spectrum(system, float(one))) for one in betas])
+        columns = {"squared_field": (square, "mean square of the field", "1")}
+        return result.merge(columns_of_beta(columns, betas, self.name)).assign_attrs(result.attrs)
+
+    def sample(self, system: Any, beta: float, draws: int, generator: np.random.Generator) -> np.ndarray:
+        """White noise divided by √ω in every mode."""
+        shape = tuple(system.lattice.shape)
+        noise = generator.normal(size=(draws, *shape))
+        if not _has_momenta(system):
+            values, vectors = np.linalg.eigh(system.quadratic_form(beta))
+            return ((noise.reshape(draws, -1) / np.sqrt(values)) @ vectors.T).reshape(draws, *shape)
+        axes = tuple(range(1, 1 + len(shape)))
+        return np.fft.ifftn(np.fft.fftn(noise, axes=axes) / np.sqrt(modes(system, beta)), axes=axes).real
+
+
+def _has_momenta(system: Any) -> bool:
+    lattice = system.lattice
+    return hasattr(system, "terms") and lattice.kind == "hypercubic" and lattice.periodic
+
+
+def _spectrum(system: Any, beta: float) -> np.ndarray:
+    """All eigenvalues of the quadratic form at β."""
+    return modes(system, beta) if _has_momenta(system) else np.linalg.eigvalsh(system.quadratic_form(beta))
+
+
+def modes(field: Any, beta: float = 1.0) -> np.ndarray:
     """Eigenvalue ω_k(β) of the quadratic form of the action at β for every momentum, shape ``lattice.shape``.
 
     β (2c₂ + Σ_μ Σ_r 2κ_r (1 − cos r k_μ)) for ``coupling="difference"``, β (2c₂ − Σ_μ Σ_r 2κ_r cos r k_μ) for "product", with k = 2πn/L
@@ -45,15 +107,15 @@ def modes(field: Field, beta: float = 1.0) -> np.ndarray:
     return np.asarray(u * kinetic + v * other)
 
 
-def _spectra(field: Field) -> tuple[np.ndarray, np.ndarray]:
+def _spectra(field: Any) -> tuple[np.ndarray, np.ndarray]:
     """What u and v multiply in ω_k."""
-    if not applies(field):
+    if not Gaussian().applies(field) or not _has_momenta(field):
         raise HamlearnError(f"the closed form needs a free field (lam=0, no power but φ²) on a periodic hypercubic lattice; got {field!r}.")
     kinetic, gradient = (_along(field, *term) for term in field.terms)
     return kinetic, gradient + 2.0 * field.potential.c[1]
 
 
-def _along(field: Field, strengths: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+def _along(field: Any, strengths: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
     """Eigenvalues of the neighbour terms along some axes."""
     result = np.zeros(field.lattice.shape)
     for axis in axes:
@@ -65,7 +127,7 @@ def _along(field: Field, strengths: np.ndarray, axes: tuple[int, ...]) -> np.nda
     return result
 
 
-def propagator(field: Field, beta: float = 1.0) -> np.ndarray:
+def propagator(field: Any, beta: float = 1.0) -> np.ndarray:
     """⟨φ_0 φ_x⟩ of a free field for every site x, shape ``lattice.shape``: (1/N) Σ_k e^{ikx}/ω_k(β).
 
     Examples
@@ -77,34 +139,7 @@ def propagator(field: Field, beta: float = 1.0) -> np.ndarray:
     return np.fft.ifftn(1 / modes(field, beta)).real
 
 
-def log_partition(field: Field, beta: Any) -> Any:
-    """Log Z = ½ Σ_k log(2π/ω_k(β)) with the plain measure Π dφ."""
-    points = check_beta(beta)
-    found = np.array([0.5 * np.log(2 * np.pi / modes(field, float(one))).sum() for one in points.ravel()]).reshape(points.shape)
-    return float(found) if points.ndim == 0 else found
-
-
-def thermodynamics(field: Field, beta: Any) -> xr.Dataset:
-    """Energy, heat capacity, entropy and free energy per site, and ⟨φ²⟩, of a free field at weight exp(−βS).
-
-    Of a path they are those of the quantum field with N_τ slices, per site of space, with the factor (κ/2πa)^(N/2) of the path integral, as
-    those of :class:`.Path` are; and there is the mean ``action`` besides.
-    """
-    points = np.atleast_1d(check_beta(beta))
-    if field.path:
-        return _of_path(field, points)
-    n, value = field.lattice.n_sites, np.atleast_1d(log_partition(field, points))
-    columns = {
-        "energy": (0.5 / points, "action per site (β outside)", "1"),
-        "heat_capacity": (np.full_like(points, 0.5), "heat capacity per site", "k_B"),
-        "entropy": (value / n + 0.5, "entropy per site, plain measure", "k_B"),
-        "free_energy": (-value / (points * n), "free energy per site, plain measure", "1"),
-        "squared_field": (np.mean(1 / modes(field)) / points, "mean square of the field", "1"),
-    }
-    return _dataset(columns, points)
-
-
-def _of_path(field: Field, points: np.ndarray) -> xr.Dataset:
+def _of_path(field: Any, points: np.ndarray) -> xr.Dataset:
     """The same of a path: ln Z = Σ_k ½ ln(κ N_τ/(β ω_k)) with ω_k = (N_τ/β) t_k + (β/N_τ) s_k, and its derivatives in β."""
     times, n = field.lattice.shape[0], field.lattice.n_sites
     t, s = _spectra(field)
@@ -124,16 +159,4 @@ def _of_path(field: Field, points: np.ndarray) -> xr.Dataset:
         "squared_field": (found[4], "mean square of the field", "1"),
         "action": (found[5], "mean action", "1"),
     }
-    return _dataset(columns, points)
-
-
-def _dataset(columns: dict[str, Any], points: np.ndarray) -> xr.Dataset:
-    data = {name: ("beta", column, {"long_name": text, "units": unit}) for name, (column, text, unit) in columns.items()}
-    return xr.Dataset(data, {"beta": ("beta", points, _BETA)}, {"method": "closed form"})
-
-
-def sample(field: Field, beta: float, draws: int, generator: np.random.Generator) -> np.ndarray:
-    """Independent fields ``(draws, *lattice.shape)``: white noise divided by √ω_k(β)."""
-    axes = tuple(range(1, 1 + len(field.lattice.shape)))
-    noise = np.fft.fftn(generator.normal(size=(draws, *field.lattice.shape)), axes=axes)
-    return np.fft.ifftn(noise / np.sqrt(modes(field, beta)), axes=axes).real
+    return columns_of_beta(columns, points, "closed form")

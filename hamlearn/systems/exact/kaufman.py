@@ -18,41 +18,47 @@ import numpy as np
 from jax import lax
 
 from hamlearn.systems import lattice as lattices
-from hamlearn.systems.pairwise import Pairwise
+from hamlearn.systems.pairs import Pairs
+
+_ROUNDING = 1e-13  # of the largest entry of a table: tables that were made from sums have such
 
 
-def applies(system: object) -> bool:
-    """Whether `system` is a nearest-neighbour Ising model on a periodic square lattice, one coupling per axis, no field.
+def couplings(pairs: Pairs) -> tuple[float, float, float] | None:
+    """Size of the couplings along both axes of a uniform torus of spins without field, and the constant of minus its energy.
 
-    An antiferromagnet is treated on even extents, where flipping one sublattice makes it a ferromagnet.
+    None for anything else. A nearest-neighbour model on a periodic square lattice with one coupling per axis; an antiferromagnet is
+    treated on even extents, where flipping one sublattice makes it a ferromagnet. Whichever way its tables were written: what of
+    them depends on one site only is a field, and must cancel.
     """
-    return couplings(system) is not None
+    lattice, tables = pairs.lattice, pairs.tables
+    if pairs.q != 2 or len(lattice.shape) != 2 or min(lattice.shape) < 2 or not len(tables):
+        return None
+    torus = lattices.hypercubic(lattice.shape)
+    axis = np.repeat([0, 1], torus.n_sites)
+    ours, J = _once(lattice.bonds, ((tables[:, 0, 0] + tables[:, 1, 1]) - (tables[:, 0, 1] + tables[:, 1, 0])) / 4)
+    theirs, (times, along) = _once(torus.bonds, np.stack([np.ones(len(axis)), axis], -1))
+    if not np.array_equal(ours, theirs):
+        return None
+    J, along = J / times, along / times  # on an axis of extent 2 both bonds join the same two sites
+    ends = (tables.sum(2), tables.sum(1))  # what a bond adds to its first and to its second site
+    fields = (pairs.fields[:, 1] - pairs.fields[:, 0]) / 2
+    for end in (0, 1):
+        np.add.at(fields, lattice.bonds[:, end], (ends[end][:, 1] - ends[end][:, 0]) / 4)
+    rounding = _ROUNDING * max(np.abs(tables).max(), np.abs(pairs.fields).max())
+    first, second = J[along == 0], J[along == 1]
+    if np.abs(fields).max() > 8 * rounding or np.ptp(first) > rounding or np.ptp(second) > rounding:
+        return None
+    if np.sign(first[0]) * np.sign(second[0]) <= 0 or (first[0] < 0 and any(extent % 2 for extent in lattice.shape)):
+        return None
+    return abs(float(np.median(first))), abs(float(np.median(second))), float(tables.mean((1, 2)).sum() + pairs.fields.mean(1).sum())
 
 
-def couplings(system: object) -> tuple[float, float] | None:
-    """Size of the couplings along both axes of a system that :func:`applies`; None for any other."""
-    if not isinstance(system, Pairwise) or len(system.lattice.shape) != 2 or min(system.lattice.shape) < 2:
-        return None
-    J, lattice = system.J, system.lattice
-    if not lattice.periodic or np.any(system.h != 0) or len(J) != 2 * lattice.n_sites:
-        return None
-    torus = lattices.hypercubic(lattice.shape).bonds
-    ours, theirs = _order(lattice.bonds), _order(torus)
-    if not np.array_equal(np.sort(lattice.bonds, axis=1)[ours], np.sort(torus, axis=1)[theirs]):
-        return None
-    by_axis = np.empty(len(J))
-    by_axis[theirs] = J[ours]
-    first, second = by_axis.reshape(2, -1)
-    if np.any(first != first[0]) or np.any(second != second[0]) or np.sign(first[0]) * np.sign(second[0]) <= 0:
-        return None
-    if first[0] < 0 and any(extent % 2 for extent in lattice.shape):
-        return None
-    return abs(float(first[0])), abs(float(second[0]))
-
-
-def _order(bonds: np.ndarray) -> np.ndarray:
-    """Order of bonds by their ends."""
-    return np.lexsort(np.sort(bonds, axis=1).T)
+def _once(bonds: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Every pair once, in order, and the sum of its values along the first axis (the last one first)."""
+    pairs, index = np.unique(np.sort(bonds, axis=1), axis=0, return_inverse=True)
+    total = np.zeros((len(pairs), *values.shape[1:]))
+    np.add.at(total, index.ravel(), values)
+    return pairs, total.T
 
 
 def log_partition(extents: tuple[int, int], K: jax.Array, K_other: jax.Array | None = None) -> jax.Array:

@@ -12,20 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from hamlearn.errors import choice
+from hamlearn.errors import HamlearnError, choice
 from hamlearn.processes import verb
 from hamlearn.systems.exact import enumeration, transfer
-from hamlearn.systems.exact.methods import (
-    General,
-    LatticeKey,
-    lattice_from_key,
-    lattice_key,
-    lattice_method,
-    require_layers,
-    tables_of,
-)
+from hamlearn.systems.exact.cuts import General, lattice_method, require_layers
 from hamlearn.systems.exact.weights import require_double
 from hamlearn.systems.lattice import Lattice
+from hamlearn.systems.pairs import Pairs, pairs_of
 
 Arithmetic = Literal["auto", "linear", "log"]
 
@@ -122,14 +115,10 @@ class Compiled:
     gradient: Callable[..., tuple[jax.Array, tuple[jax.Array, jax.Array]]]
 
 
+@lru_cache(maxsize=64)
 def compiled(lattice: Lattice, q: int, method: General, arithmetic: Arithmetic) -> Compiled:
     """The jitted functions of a lattice; equal lattices share them."""
-    return _compiled(lattice_key(lattice), int(q), method, arithmetic)
-
-
-@lru_cache(maxsize=64)
-def _compiled(key: LatticeKey, q: int, method: General, arithmetic: Arithmetic) -> Compiled:
-    log_z = log_partition_function(lattice_from_key(key), q, method, arithmetic=arithmetic)
+    log_z = log_partition_function(lattice, q, method, arithmetic=arithmetic)
 
     def value(beta: jax.Array, tables: jax.Array, fields: jax.Array) -> jax.Array:
         return log_z(beta * tables, beta * fields)
@@ -176,21 +165,27 @@ def energy_range(system: Any) -> float:
     >>> exact.energy_range(Ising((4, 4)))
     24.0
     """
-    tables, fields = tables_of(system)
-    require_layers(system.lattice, system.space.q)
+    pairs = pairs_of(system)
+    if pairs is None:
+        raise HamlearnError(f"energy_range needs a system of pair couplings; got {type(system).__name__}.")
+    return _range_of(pairs)
+
+
+def _range_of(pairs: Pairs) -> float:
+    require_layers(pairs.lattice, pairs.q)
     with jax.enable_x64(True):
-        return float(_energy_range(lattice_key(system.lattice), system.space.q)(tables, fields))
+        return float(_energy_range(pairs.lattice, pairs.q)(pairs.tables, pairs.fields))
 
 
 @lru_cache(maxsize=64)
-def _energy_range(key: LatticeKey, q: int) -> Callable[[Any, Any], jax.Array]:
-    layers = require_layers(lattice_from_key(key), q)
+def _energy_range(lattice: Lattice, q: int) -> Callable[[Any, Any], jax.Array]:
+    layers = require_layers(lattice, q)
     return jax.jit(lambda tables, fields: transfer.energy_range(layers, tables, fields))
 
 
-def arithmetics(system: Any, method: General, betas: np.ndarray) -> list[Arithmetic]:
+def arithmetics(pairs: Pairs, method: General, betas: np.ndarray) -> list[Arithmetic]:
     """The arithmetic at every β, decided before compiling, so that only what is needed is compiled."""
     if method == "enumeration":
         return ["auto"] * betas.size
-    limit = transfer.LINEAR_RANGE / max(energy_range(system), 1e-300)
+    limit = transfer.LINEAR_RANGE / max(_range_of(pairs), 1e-300)
     return ["linear" if beta < limit else "log" for beta in betas.ravel()]

@@ -11,18 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
 from hamlearn.errors import HamlearnError
 from hamlearn.processes import verb
-from hamlearn.systems.base import check_beta
 from hamlearn.systems.path import Path, one_temperature
 
 TOLERANCE = 1e-11
 """Largest change of log Z under refinement of the grid."""
 MAX_POINTS = 3000
 _TAIL = 75.0  # actions above this, e^-75, lie outside the grid
-_BETA = {"long_name": "inverse temperature", "units": "1/energy"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,79 +221,3 @@ def _range(path: Path, beta: float) -> tuple[float, float]:
 def confined(path: Path, beta: float) -> tuple[float, float]:
     """The interval outside which paths do not go, or an error if the potential does not confine them."""
     return _range(path, path.temperature(one_temperature(beta)))
-
-
-def log_partition(path: Path, beta: Any) -> Any:
-    """Log Z with the plain measure Π dx, at one or several temperatures."""
-    points = check_beta(beta)
-    found = np.array([transfer_operator(path, float(one)).log_partition for one in points.ravel()]).reshape(points.shape)
-    return float(found) if points.ndim == 0 else found
-
-
-def thermodynamics(path: Path, beta: Any) -> xr.Dataset:
-    """Exact log Z, action, gap and moments of a path; for rings also the thermodynamics of the particle.
-
-    See :func:`hamlearn.systems.exact.thermodynamics`.
-    """
-    points = np.atleast_1d(check_beta(beta))
-    if points.ndim > 1:
-        raise HamlearnError(f"beta must be a number or a one-dimensional array; got shape {points.shape}.")
-    found = [_thermodynamics_at(transfer_operator(path, float(one))) for one in points]
-    given = {name: labels for name, labels in _COLUMNS.items() if name in found[0]}
-    data = {name: ("beta", [one[name] for one in found], {"long_name": text, "units": unit}) for name, (text, unit) in given.items()}
-    return xr.Dataset(data, {"beta": ("beta", points, _BETA)}, {"method": "transfer operator"})
-
-
-_COLUMNS = {
-    "log_partition": ("log Z, plain measure", "1"),
-    "action": ("mean action", "1"),
-    "action_variance": ("variance of the action", "1"),
-    "gap": ("ln(λ0/λ1)/a", "energy"),
-    "squared_position": ("mean square of x", "length²"),
-    "quartic_position": ("mean fourth power of x", "length⁴"),
-    "energy": ("energy of the particle", "energy"),
-    "heat_capacity": ("heat capacity of the particle", "k_B"),
-    "entropy": ("entropy of the particle", "k_B"),
-    "free_energy": ("free energy of the particle", "energy"),
-}
-
-
-def _thermodynamics_at(operator: TransferOperator) -> dict[str, float]:
-    path, n = operator.path, operator.path.n_tau
-    beta = path.temperature(operator.beta)
-    kinetic, potential = operator.links()
-    V = operator.V + operator.shift / beta
-    action = operator.moments(kinetic / beta + beta * potential, 0.5 * operator.a * V)
-    found = {"log_partition": operator.log_partition, "action": action[0], "action_variance": action[1], "gap": operator.gap}
-    if not path.periodic:
-        return found
-    density = operator.density() * operator.h
-    found |= {"squared_position": density @ operator.x**2, "quartic_position": density @ operator.x**4}
-    # With the measure of the path integral, Z = (κ/2πa)^{N/2} ∫Πdx e^{−K/β − βV}.
-    log_z = found["log_partition"] + 0.5 * n * np.log(path.kinetic * n / (2 * np.pi * beta))
-    mean_kinetic = operator.moments(kinetic)[0]
-    slope, variance = operator.moments(kinetic / beta**2 - potential)
-    found["energy"] = n / (2 * beta) - slope
-    found["heat_capacity"] = beta**2 * (n / (2 * beta**2) - 2 * mean_kinetic / beta**3 + variance)
-    found |= {"entropy": log_z + beta * found["energy"], "free_energy": -log_z / beta}
-    return found
-
-
-def expectations(path: Path, beta: Any) -> xr.Dataset:
-    """Exact distribution of x and correlation function of a ring; see :func:`hamlearn.systems.exact.expectations`."""
-    if not path.periodic:
-        raise HamlearnError("exact expectations of a path need periodic=True: with free ends they differ from slice to slice.")
-    found = []
-    for one in np.atleast_1d(check_beta(beta)).ravel():
-        operator = transfer_operator(path, float(one))
-        grid = operator.x
-        data = {
-            "density": ("position", operator.density(), {"long_name": "probability density of x", "units": "1/length"}),
-            "correlation": ("separation", operator.correlation(), {"long_name": "mean of x_0 x_t", "units": "length²"}),
-        }
-        found.append(xr.Dataset(data, {"position": grid, "separation": np.arange(path.n_tau // 2 + 1), "beta": float(one)}))
-    if np.ndim(beta) == 0:
-        return found[0].assign_attrs(method="transfer operator")
-    common = np.unique(np.concatenate([one["position"].values for one in found]))
-    aligned = [one.interp(position=common, kwargs={"fill_value": 0.0}) for one in found]
-    return xr.concat(aligned, "beta").assign_attrs(method="transfer operator; densities at several β interpolated to one grid")

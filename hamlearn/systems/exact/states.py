@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
-import jax
 import numpy as np
 import xarray as xr
 
@@ -15,19 +12,11 @@ from hamlearn.arguments import require_seed, require_whole
 from hamlearn.errors import HamlearnError
 from hamlearn.processes import verb
 from hamlearn.systems.base import Space, check_beta
-from hamlearn.systems.exact import enumeration, free, rings, transfer
-from hamlearn.systems.exact.averages import BETA_ATTRIBUTES
-from hamlearn.systems.exact.methods import (
-    LatticeKey,
-    lattice_from_key,
-    lattice_key,
-    require_general,
-    require_layers,
-    tables_of,
-)
-from hamlearn.systems.exact.partition import arithmetics
+from hamlearn.systems.exact import enumeration
+from hamlearn.systems.exact.oracle import BETA_ATTRIBUTES, Oracle
+from hamlearn.systems.exact.registry import require_oracle
 from hamlearn.systems.lattice import Lattice
-from hamlearn.systems.path import Path
+from hamlearn.systems.pairs import pairs_of
 
 
 @verb
@@ -55,6 +44,12 @@ def state_energies(system: Any) -> np.ndarray:
     if not isinstance(space, Space) or not isinstance(lattice, Lattice) or space.continuous:
         raise HamlearnError(f"enumeration needs a system of spins or q-state sites; got {type(system).__name__}.")
     return enumeration.evaluate(system)
+
+
+def state_log_weights(system: Any) -> np.ndarray:
+    """Minus the energy of every state, in the order of :func:`all_states`; of pair couplings by one compiled product of tables."""
+    pairs = pairs_of(system)
+    return -state_energies(system) if pairs is None else enumeration.of_pairs(pairs)
 
 
 @verb
@@ -140,7 +135,7 @@ def moments(system: Any, beta: Any) -> xr.Dataset:
 
 
 @verb
-def sample(system: Any, beta: float, draws: int, seed: int) -> np.ndarray:
+def sample(system: Any, beta: float, draws: int, seed: int, *, oracle: Oracle | None = None) -> np.ndarray:
     """Independent samples from the exact Boltzmann distribution.
 
     By enumeration from the inverse cumulative distribution, otherwise layer by layer from the exact
@@ -149,14 +144,16 @@ def sample(system: Any, beta: float, draws: int, seed: int) -> np.ndarray:
 
     Parameters
     ----------
-    system : Pairwise, QState, Path or free Field
-        A system small enough for enumeration or the transfer matrix, a path, or a periodic field with ``lam=0``.
+    system : System
+        One small enough for enumeration or the transfer matrix, a path, or a periodic field with ``lam=0``.
     beta : float
         Inverse temperature, > 0.
     draws : int
         Number of samples.
     seed : int
         The same seed gives the same samples.
+    oracle : Oracle, optional
+        Who draws; by default the cheapest that can.
 
     Returns
     -------
@@ -178,35 +175,8 @@ def sample(system: Any, beta: float, draws: int, seed: int) -> np.ndarray:
     draws, seed = require_whole(draws, "draws"), require_seed(seed)
     sites = system.lattice.n_sites
     memory.require(16 * draws * sites, f"{draws} draws of {sites} sites", "Ask for fewer draws.")
-    if isinstance(system, Path):
-        return rings.sample(system, value, int(draws), np.random.default_rng(seed))
-    if free.applies(system):
-        return free.sample(system, value, int(draws), np.random.default_rng(seed))
-    method = require_general(system, "exact samples")
-    draws, lattice, q = int(draws), system.lattice, system.space.q
-    generator = np.random.default_rng(seed)
-    if method == "enumeration":
-        index = enumeration.all_states(lattice, q)[_inverse_cdf(-value * state_energies(system), draws, generator)]
-    else:
-        (arithmetic,) = arithmetics(system, method, np.array(value))
-        tables, fields = (value * array for array in tables_of(system))
-        with jax.enable_x64(True):
-            run = _prefixes(lattice_key(lattice), q, arithmetic == "linear")
-            final, partial, cross = (np.asarray(array) for array in run(tables, fields))
-        index = transfer.sample(require_layers(lattice, q), final, partial, cross, draws, generator)
-    return system.space.from_index(index.reshape(draws, *lattice.shape))
-
-
-@lru_cache(maxsize=64)
-def _prefixes(key: LatticeKey, q: int, linear: bool) -> Callable[[Any, Any], Any]:
-    layers = require_layers(lattice_from_key(key), q)
-    return jax.jit(lambda tables, fields: transfer.prefixes(layers, tables, fields, linear=linear))
-
-
-def _inverse_cdf(log_weights: np.ndarray, draws: int, generator: np.random.Generator) -> np.ndarray:
-    cumulative = np.cumsum(np.exp(log_weights - log_weights.max()))
-    index = np.searchsorted(cumulative, generator.random(draws) * cumulative[-1], side="right")
-    return np.minimum(index, len(cumulative) - 1)
+    found = require_oracle(system, "sample", "exact samples", oracle)
+    return found.sample(system, value, int(draws), np.random.default_rng(seed))
 
 
 def _one_beta(beta: Any) -> float:

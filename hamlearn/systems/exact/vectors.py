@@ -9,19 +9,30 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
-from hamlearn.systems.base import check_beta
+from hamlearn.systems.exact.oracle import Oracle
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.spheres import log_normaliser
-from hamlearn.systems.vectors import VectorSpins
-
-_BETA = {"long_name": "inverse temperature", "units": "1/energy"}
 
 
-def applies(system: Any) -> bool:
-    """Whether a system is one of unit vectors on a tree (or several), such as an open chain, without field."""
-    return isinstance(system, VectorSpins) and not np.any(system.h) and is_forest(system.lattice)
+class Tree(Oracle):
+    """Unit vectors on trees without field; a system shows them by a method ``direction_couplings()`` → (J, h, components)."""
+
+    name = "tree"
+    measure = "relative to uniform directions"
+
+    def refusal(self, system: Any) -> str | None:
+        """Why not."""
+        shown = getattr(system, "direction_couplings", None)
+        words = "needs unit vectors on trees, such as open chains, without field"
+        return words if not callable(shown) or np.any(shown()[1]) or not is_forest(system.lattice) else None
+
+    def derivatives(self, system: Any, betas: np.ndarray) -> np.ndarray:
+        """Log Z with the uniform measure on spheres: a sum over bonds."""
+        J, _, components = system.direction_couplings()
+        K = betas[:, None] * np.asarray(J)
+        value, ratio, slope = log_normaliser(np.abs(K), components)
+        return np.stack([value.sum(-1), (ratio * K * J).sum(-1), (slope * J**2).sum(-1)])
 
 
 def is_forest(lattice: Lattice) -> bool:
@@ -40,27 +51,3 @@ def is_forest(lattice: Lattice) -> bool:
             return False
         root[root == b] = a
     return True
-
-
-def log_partition(system: Any, beta: Any) -> Any:
-    """Log Z with the uniform measure on spheres, at one or several temperatures."""
-    points = check_beta(beta)
-    found = log_normaliser(np.abs(points[..., None] * np.asarray(system.J)), system.n)[0].sum(-1)
-    return float(found) if points.ndim == 0 else found
-
-
-def thermodynamics(system: Any, beta: Any) -> xr.Dataset:
-    """Energy, heat capacity, entropy (relative to uniform directions) and free energy per site."""
-    points = np.atleast_1d(check_beta(beta))
-    J, sites = np.asarray(system.J), system.lattice.n_sites
-    K = points[:, None] * J
-    value, ratio, slope = log_normaliser(np.abs(K), system.n)
-    log_z, energy = value.sum(-1), -(ratio * K * J).sum(-1)
-    columns = {
-        "energy": (energy / sites, "energy per site", "energy"),
-        "heat_capacity": (points**2 * (slope * J**2).sum(-1) / sites, "heat capacity per site", "k_B"),
-        "entropy": ((log_z + points * energy) / sites, "entropy per site, relative to uniform directions", "k_B"),
-        "free_energy": (-log_z / (points * sites), "free energy per site", "energy"),
-    }
-    data = {name: ("beta", column, {"long_name": text, "units": unit}) for name, (column, text, unit) in columns.items()}
-    return xr.Dataset(data, {"beta": ("beta", points, _BETA)}, {"method": "product over the bonds of a tree"})

@@ -11,12 +11,11 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from scipy import special
 
 from hamlearn.errors import HamlearnError
-from hamlearn.systems.base import check_beta
-from hamlearn.systems.xy import XY
+from hamlearn.systems.exact.oracle import Oracle
+from hamlearn.systems.lattice import Lattice
 
 WIDEST = 4
 """Largest extent of a row."""
@@ -25,48 +24,46 @@ STRONGEST = 1e4
 MAX_BLOCK = 2500
 """Largest block of the transfer matrix."""
 _NEGLIGIBLE = 1e-8  # weight of a row of currents, relative to none; it also needs currents along the rows, at both ends
-_BETA = {"long_name": "inverse temperature", "units": "1/energy"}
+_ENTRY = 300.0  # operations of an entry with its two derivatives: Bessel functions and sums over the free current
+_PRODUCT = 3.0  # per cubed row of a product with two derivatives, six products at a quarter of an eigensolver's cost
 
 Jet = tuple[np.ndarray, ...]
 """A function of β with its first and second derivative (or only the function)."""
 
 
-def applies(system: Any) -> bool:
-    """Whether a system is an XY chain, or a square lattice at most four wide, periodic and without field."""
-    if not isinstance(system, XY):
-        return False
-    lattice = system.lattice
-    shape = lattice.shape
-    if lattice.kind != "hypercubic" or not lattice.periodic or len(shape) > 2 or not np.all(system.h == 0):
-        return False
-    return len(shape) == 1 or min(shape) <= WIDEST
+class Characters(Oracle):
+    """Angles whose bonds have energies −J cos(φ_i − φ_j); a system shows them by a method ``cosine_couplings()`` → (J, h)."""
+
+    name = "characters"
+    measure = "relative to uniform angles (dφ/2π)"
+
+    def refusal(self, system: Any) -> str | None:
+        """Why not."""
+        shown, lattice = getattr(system, "cosine_couplings", None), getattr(system, "lattice", None)
+        words = "needs periodic chains or XY lattices up to 4 wide, without field"
+        if not callable(shown) or not isinstance(lattice, Lattice) or np.any(np.asarray(shown()[1]) != 0):
+            return words
+        shape = lattice.shape
+        if lattice.kind != "hypercubic" or not lattice.periodic or len(shape) > 2:
+            return words
+        return None if len(shape) == 1 or min(shape) <= WIDEST else words
+
+    def cost(self, system: Any, beta: float) -> float:
+        """Of the entries of the row matrices and of their products."""
+        rows, matrices, blocks = sizes(system, beta)
+        products = 2.0 * np.log2(rows + 1) if matrices == 1 else float(rows)
+        return float(_ENTRY * matrices * (blocks**2).sum() + _PRODUCT * products * (blocks**3).sum())
+
+    def derivatives(self, system: Any, betas: np.ndarray) -> np.ndarray:
+        """Log Z with the measure Π dφ/2π and two derivatives."""
+        return np.array([_log_z(system, float(one), 2) for one in betas]).T
+
+    def log_z(self, system: Any, betas: np.ndarray) -> np.ndarray:
+        """Log Z with the measure Π dφ/2π."""
+        return np.array([_log_z(system, float(one), 0)[0] for one in betas])
 
 
-def log_partition(system: XY, beta: Any) -> Any:
-    """Log Z with the measure Π dφ/2π, at one or several temperatures."""
-    points = check_beta(beta)
-    found = np.array([_log_z(system, float(one), 0)[0] for one in points.ravel()]).reshape(points.shape)
-    return float(found) if points.ndim == 0 else found
-
-
-def thermodynamics(system: XY, beta: Any) -> xr.Dataset:
-    """Energy, heat capacity, entropy (relative to uniform angles) and free energy per site."""
-    points = np.atleast_1d(check_beta(beta))
-    if points.ndim > 1:
-        raise HamlearnError(f"beta must be a number or a one-dimensional array; got shape {points.shape}.")
-    value, slope, curvature = np.array([_log_z(system, float(one), 2) for one in points]).T
-    n = system.lattice.n_sites
-    columns = {
-        "energy": (-slope / n, "energy per site", "energy"),
-        "heat_capacity": (points**2 * curvature / n, "heat capacity per site", "k_B"),
-        "entropy": ((value - points * slope) / n, "entropy per site, relative to uniform angles", "k_B"),
-        "free_energy": (-value / (points * n), "free energy per site, measure dφ/2π", "energy"),
-    }
-    data = {name: ("beta", column, {"long_name": text, "units": unit}) for name, (column, text, unit) in columns.items()}
-    return xr.Dataset(data, {"beta": ("beta", points, _BETA)}, {"method": "character expansion"})
-
-
-def _log_z(system: XY, beta: float, order: int) -> tuple[float, ...]:
+def _log_z(system: Any, beta: float, order: int) -> tuple[float, ...]:
     """Log Z and, with `order` 2, its first two derivatives in β."""
     down, right = _couplings(system)
     width = down.shape[1]
@@ -87,7 +84,7 @@ def _log_z(system: XY, beta: float, order: int) -> tuple[float, ...]:
         trace = tuple(np.array((2 if flux else 1) * np.trace(one)) for one in product)  # currents −n weigh as much as n
         total = trace if total is None else tuple(a + b for a, b in zip(total, trace, strict=True))
     assert total is not None and width >= 1  # no current at all is always among the states
-    scale = beta * float(np.abs(system.J).sum())  # the Bessel functions are scaled by exp(−β|J|)
+    scale = beta * float(np.abs(system.cosine_couplings()[0]).sum())  # the Bessel functions are scaled by exp(−β|J|)
     z = [float(one) for one in total]
     if z[0] <= 0:
         raise HamlearnError(f"log Z of the frustrated {system!r} at beta={beta:.4g} is lost to cancellation; sample it with hl.simulate.")
@@ -97,15 +94,15 @@ def _log_z(system: XY, beta: float, order: int) -> tuple[float, ...]:
     return np.log(z[0]) + scale, slope, z[2] / z[0] - slope**2
 
 
-def sizes(system: XY, beta: float) -> tuple[int, int, np.ndarray]:
+def sizes(system: Any, beta: float) -> tuple[int, int, np.ndarray]:
     """What log Z costs: rows of the lattice, transfer matrices that differ, and the sizes of their blocks."""
     down, right = _couplings(system)
     rows = _rows(system, down, beta)
     return len(down), 1 if _uniform(down, right) else len(down), np.bincount(rows.sum(1)).astype(float)
 
 
-def _rows(system: XY, down: np.ndarray, beta: float) -> np.ndarray:
-    strength = beta * float(np.abs(system.J).max(initial=0))
+def _rows(system: Any, down: np.ndarray, beta: float) -> np.ndarray:
+    strength = beta * float(np.abs(system.cosine_couplings()[0]).max(initial=0))
     if not strength < STRONGEST:
         raise HamlearnError(
             f"the character expansion of {system!r} at beta={beta:.4g} needs currents up to beta |J| = {strength:.3g} (at most "
@@ -118,11 +115,11 @@ def _uniform(down: np.ndarray, right: np.ndarray | None) -> bool:
     return bool(np.all(down == down[0]) and (right is None or np.all(right == right[0])))
 
 
-def _couplings(system: XY) -> tuple[np.ndarray, np.ndarray | None]:
+def _couplings(system: Any) -> tuple[np.ndarray, np.ndarray | None]:
     """Couplings down ``(rows, width)`` and to the right (None for a chain), rows along the shorter axis."""
-    shape = system.lattice.shape
+    shape, J = system.lattice.shape, np.asarray(system.cosine_couplings()[0])
     live = [axis for axis, extent in enumerate(shape) if extent > 1]
-    by_axis = {axis: system.J[k * system.lattice.n_sites :][: system.lattice.n_sites].reshape(shape) for k, axis in enumerate(live)}
+    by_axis = {axis: J[k * system.lattice.n_sites :][: system.lattice.n_sites].reshape(shape) for k, axis in enumerate(live)}
     if not live:
         return np.zeros((1, 1)), None
     if len(live) == 1:

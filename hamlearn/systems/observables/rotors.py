@@ -9,6 +9,7 @@ import numpy as np
 from hamlearn.errors import HamlearnError
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.observables.spins import _flat, _pair_means, _real
+from hamlearn.systems.parametric import parameter
 
 _TURN = 2 * np.pi
 
@@ -114,10 +115,10 @@ def twist_response(states: Any, system: Any) -> tuple[Any, Any]:
     angles = _real(xp, flat)
     first, second = (xp.take(angles, xp.asarray(system.lattice.bonds[:, end].copy()), axis=-1) for end in (0, 1))
     vectors = bond_vectors(system.lattice)
-    weight = np.array(system.J)[:, None]
+    weight = parameter(xp, system.cosine_couplings()[0], angles.dtype)[:, None]
     difference = second - first
-    cosine = xp.cos(difference) @ xp.asarray(weight * vectors**2, dtype=angles.dtype)
-    return cosine, -(xp.sin(difference) @ xp.asarray(weight * vectors, dtype=angles.dtype))
+    along = xp.asarray(vectors.copy(), dtype=angles.dtype)
+    return xp.cos(difference) @ (weight * along**2), -(xp.sin(difference) @ (weight * along))
 
 
 def helicity_modulus(states: Any, system: Any, beta: float, axis: int | tuple[int, ...] | None = None) -> Any:

@@ -56,13 +56,12 @@ class Exact(Sampler):
         """No oracle draws from it."""
         from hamlearn.systems import exact
 
-        if exact.method(system) in ("operator", "gaussian"):
-            return None
         free = unconstrained(system)
-        if not (has_pairs(free) or has_tables(free)):
-            return "no oracle draws from it"
-        if exact.method(system) in ("enumeration", "transfer"):
+        found, written = exact.oracle(system, "sample"), has_pairs(free) or has_tables(free)
+        if found is not None and (written or "states" not in found.gives):  # what is known by its energies alone is not listed unasked
             return None
+        if not written:
+            return "no oracle draws from it"
         limit = (
             "2**16 states" if has_tables(system) else "2**20 states, the transfer matrix needs a lattice that can be cut into narrow layers"
         )
@@ -72,14 +71,14 @@ class Exact(Sampler):
         """Wherever it is cheap."""
         from hamlearn.systems import exact
 
-        found = exact.method(system)
-        if not is_path(system):
-            return "a free field is Gaussian, its modes are independent" if found == "gaussian" else f"{found} gives independent draws"
+        line, found = getattr(system, "nearest_path", None), exact.oracle(system, "sample")
+        if line is None:
+            return f"{found.name if found else 'an oracle'} gives independent draws"
         for beta in betas:
-            exact.path.confined(system, float(beta))
+            exact.path.confined(line, float(beta))
         try:
             for beta in betas:
-                exact.path.transfer_operator(system, float(beta))
+                exact.path.transfer_operator(line, float(beta))
         except HamlearnError:
             return None
         return "the transfer operator gives independent paths"

@@ -1,0 +1,222 @@
+"""Columns from simulations of every member: clusters, tempering ladders with acceptance ratios, hybrid Monte Carlo of all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from hamlearn.errors import HamlearnError
+from hamlearn.infer.predictions.estimator import Estimates, Seen, Sums, collected, columns_of, distances
+from hamlearn.infer.predictions.exactly import in_blocks, tracked
+from hamlearn.infer.predictions.intervals import QUIET
+from hamlearn.infer.predictions.shared import reweighted
+from hamlearn.models.couplings import EXCLUDED
+from hamlearn.systems.observables import Observable
+from hamlearn.systems.pairs import pairs_of
+from hamlearn.systems.sampling import simulate, simulate_systems, tempering
+from hamlearn.systems.sampling.cluster import is_ferromagnet
+from hamlearn.systems.sampling.stacks import simulate_stack, stackable
+from hamlearn.systems.structure import has_directions, has_pairs, has_tables
+
+_BLOCKS = 8  # of a simulation, whose scatter is its error
+_DRAWS = 160  # per member, rung and chain, to begin with
+MOST_LOOKUPS = 2e9  # of single sites and their interactions in one run, when more draws are needed: about half a minute
+_MOST_CLUSTER_UPDATES = 2e8  # of single sites by cluster moves: about ten seconds
+_CLOSE_UPDATES = 1 << 27  # of single sites by cluster moves of the mean member
+_BURN_IN, _THIN = 400, 5
+_RANDOM = 2048  # states that tell how far the energies of infinite temperature scatter
+_CONTINUOUS_DRAWS, _CONTINUOUS_CHAINS = 400, 8
+_FROM_PYTHON = 16  # members that are simulated where JAX cannot step them: each costs seconds
+
+
+def from_simulation(systems: Sequence[Any], betas: np.ndarray, records: Sequence[Observable], seed: int) -> dict[str, Estimates]:
+    """By whatever decorrelates them fastest."""
+    log_z = any(record.needs_log_z for record in records)
+    if systems[0].space.continuous:
+        if log_z:
+            names = ", ".join(record.name for record in records if record.needs_log_z)
+            raise HamlearnError(
+                f"{names} of {systems[0]!r} needs log Z, which no oracle knows; simulations of continuous systems do not give it."
+            )
+        close = reweighted(systems, betas, records, seed) if has_directions(systems[0]) else None
+        return _one_by_one_or_stacked(systems, betas, records, seed) if close is None else close
+    if not log_z and all(is_ferromagnet(one) for one in systems):
+        light = all(record.separations is None for record in records)
+        close = reweighted(systems, betas, records, seed, _CLOSE_UPDATES) if len(systems) > 1 and light else None
+        return from_clusters(systems, betas, records, seed) if close is None else close
+    return _tempered(systems, betas, records, seed)
+
+
+def _one_by_one_or_stacked(systems: Sequence[Any], betas: np.ndarray, records: Sequence[Observable], seed: int) -> dict[str, Estimates]:
+    """Continuous members: those of one structure in one compiled run, others one after the other."""
+    size: dict[str, Any] = {"draws": _CONTINUOUS_DRAWS, "chains": _CONTINUOUS_CHAINS}
+    if systems[0].space.unbounded and stackable(systems):
+        used, runs = "hmc", list(simulate_stack(systems, betas, **size, seed=seed))
+    else:
+        systems = systems if all(one.pure_jax for one in systems) else systems[:_FROM_PYTHON]
+
+        def run(pair: tuple[int, Any]) -> Any:
+            return simulate(pair[1], betas, **size, seed=seed + 31 * pair[0], progress=False)
+
+        data = tracked(run, list(enumerate(systems)), "simulating members")
+        used, runs = str(data[-1].attrs.get("sampler", "auto")), [one["state"].values for one in data]
+    found = (
+        [(in_blocks(records, here, system, beta), None) for here, beta in zip(states, betas.tolist(), strict=True)]
+        for system, states in zip(systems, runs, strict=True)
+    )
+    method = f"simulated: {used}, {len(systems)} members, {_CONTINUOUS_CHAINS} x {_CONTINUOUS_DRAWS} draws each"
+    return collected(records, found, method, partial(distances, system=systems[0]))
+
+
+def from_clusters(systems: Sequence[Any], betas: np.ndarray, records: Sequence[Observable], seed: int) -> dict[str, Estimates]:
+    """Swendsen–Wang at the wanted temperatures, for ferromagnets whose log Z nobody asks for: no slow mode at a transition."""
+    draws, n = 2 * _DRAWS, systems[0].lattice.n_sites
+
+    def run(pair: tuple[int, Any]) -> list[tuple[Sums, None]]:
+        index, system = pair
+        options: dict[str, Any] = {"chains": _BLOCKS, "sampler": "swendsen_wang", "burn_in": _BURN_IN // 4, "progress": False}
+        states = simulate(system, betas, draws, seed=seed + 7919 * index, **options)["state"].values
+        return [(in_blocks(records, here, system, beta), None) for here, beta in zip(states, betas.tolist(), strict=True)]
+
+    while True:
+        method = f"simulated: swendsen_wang, {_BLOCKS} x {draws} draws a member"
+        found = tracked(run, list(enumerate(systems)), "cluster sampling")
+        result = collected(records, found, method, partial(distances, system=systems[0]))
+        if not _noisy(result, systems) or 4 * _BLOCKS * draws * len(systems) * len(betas) * n > _MOST_CLUSTER_UPDATES:
+            return result
+        draws *= 4
+
+
+def _tempered(systems: Sequence[Any], betas: np.ndarray, records: Sequence[Observable], seed: int) -> dict[str, Estimates]:
+    """Tempered simulation of all members; four times longer while its noise is more than a tenth of their variance."""
+    rungs, draws = ladder(systems, betas), _DRAWS
+    while True:
+        result = _tempered_once(systems, betas, rungs, records, seed, draws)
+        if not _noisy(result, systems) or 4 * lookups(systems, len(rungs), draws) > MOST_LOOKUPS:
+            return result
+        draws *= 4
+
+
+def lookups(systems: Sequence[Any], rungs: int, draws: int = _DRAWS) -> float:
+    """Work of a tempered run: updates of single sites times the tables that each looks up for all of its values."""
+    first = systems[0]
+    if has_tables(first):
+        each = first.space.q * first.tile_sites.size / first.lattice.n_sites / _ONE_LOOKUP
+    else:  # a system that is known by its energy alone is evaluated whole
+        each = 1.0 if has_pairs(first) else float(first.lattice.n_sites)
+    return 2.0 * draws * _THIN * len(systems) * rungs * systems[0].lattice.n_sites * max(1.0, each)
+
+
+_ONE_LOOKUP = 8.0  # look-ups of a table that cost as much as an update of a site with a few neighbours
+
+
+def _noisy(found: dict[str, Estimates], systems: Sequence[Any]) -> bool:
+    return len(systems) > 1 and any(np.mean(one.errors**2) > QUIET * np.mean(one.values.var(0)) for one in found.values())
+
+
+def _tempered_once(
+    systems: Sequence[Any], betas: np.ndarray, rungs: np.ndarray, records: Sequence[Observable], seed: int, draws: int
+) -> dict[str, Estimates]:
+    """Estimates of every member from one tempered run on a ladder that contains the wanted temperatures.
+
+    Free energies come from Bennett's acceptance ratio between neighbouring rungs, starting at β = 0 where ln Z is
+    N ln q exactly (C. H. Bennett, J. Comput. Phys. 22, 245 (1976)).
+    """
+    first, at = systems[0], np.searchsorted(rungs, betas)
+    log_z = any(record.needs_log_z for record in records)
+    common = [record for record in records if record.of_states]
+    own, points = [record for record in records if not record.of_states], list(enumerate(betas.tolist()))
+
+    def observe(states: np.ndarray) -> dict[str, np.ndarray]:
+        """Columns ``(draw, member, beta, chain, k)``, of states ``(draw, member, rung, chain, *sites)``, and energies of all rungs."""
+        wanted = states[:, :, at]
+        lead, sites = wanted.shape[:4], states.shape[4:]
+        every = columns_of(common, wanted.reshape(-1, *sites), first, 1.0)
+        kept = {name: values.reshape(*lead, -1) for name, values in every.items()}
+        if not own and not log_z:
+            return kept
+        energies = np.stack([np.asarray(system.energy(states[:, m]), float) for m, system in enumerate(systems)], 1)
+        kept |= {"all energies": energies} if log_z else {}
+        rows = [
+            [_measured(own, wanted[:, m, k], system, energies[:, m, at[k]], beta) for k, beta in points] for m, system in enumerate(systems)
+        ]
+        joined = {record.name: np.stack([np.stack([part[record.name] for part in row], 1) for row in rows], 1) for record in own}
+        return kept | joined
+
+    options: dict[str, Any] = {"draws": draws, "chains": 2, "sampler": "tempering", "burn_in": _BURN_IN, "thin": _THIN}
+    kept = simulate_systems(systems, rungs, seed=seed, observe=observe, **options)
+    free = _log_partitions(systems, kept.pop("all energies"), rungs, seed, draws)[..., at] if log_z else None
+    found = []
+    for m in range(len(systems)):
+        row = []
+        for k, beta in enumerate(betas.tolist()):
+            sums = Sums(beta, first.lattice.n_sites)
+            for block in np.array_split(np.arange(draws), _BLOCKS):
+                sums.add({name: values[block][:, m, k].reshape(len(block) * values.shape[3], -1) for name, values in kept.items()})
+            row.append((sums, None if free is None else free[:, m, k, None]))
+        found.append(row)
+    method = f"simulated: tempering, {len(rungs)} temperatures, 2 x {draws} draws a member"
+    return collected(records, found, method, partial(distances, system=first))
+
+
+def _measured(records: Sequence[Observable], states: np.ndarray, system: Any, energies: np.ndarray, beta: float) -> dict[str, np.ndarray]:
+    """Columns ``(draw, chain, k)`` of states ``(draw, chain, *sites)`` whose energies ``(draw, chain)`` are known."""
+    lead = energies.shape
+    found = columns_of(records, states.reshape(-1, *states.shape[2:]), Seen(system, energies.ravel()), beta)
+    return {name: values.reshape(*lead, -1) for name, values in found.items()}
+
+
+def ladder(systems: Sequence[Any], betas: np.ndarray) -> np.ndarray:
+    """Temperatures from hot to the coldest wanted one, close enough for exchanges, with every wanted one among them."""
+    variance = float(np.mean([_free_variance(system) for system in systems[:8]]))
+    return np.unique(np.append(tempering.default_ladder(float(betas.max()), variance, systems[0].lattice.n_sites), betas))
+
+
+def _free_variance(system: Any) -> float:
+    """Variance of the energy at infinite temperature: of pairs from their tables, else over random states."""
+    pairs = pairs_of(system)
+    if pairs is None:
+        states = system.space.values[np.random.default_rng(0).integers(system.space.q, size=(_RANDOM, *system.lattice.shape))]
+        return float(np.var(np.asarray(system.energy(states), float)))
+    tables = pairs.tables
+    tables = tables - tables.mean(-1, keepdims=True) - tables.mean(-2, keepdims=True) + tables.mean((-1, -2), keepdims=True)
+    # Excluded states (see BoundCouplings.never) are not there to be excited.
+    fields = np.where(pairs.fields > -0.5 * EXCLUDED * max(1.0, np.abs(tables).max(initial=0.0)), pairs.fields, np.nan)
+    return float(np.sum(tables**2) / pairs.q**2 + np.sum(np.nanvar(fields, axis=-1)))
+
+
+def _log_partitions(systems: Sequence[Any], energies: np.ndarray, rungs: np.ndarray, seed: int, draws: int) -> np.ndarray:
+    """Ln Z ``(1 + block, member, rung)`` from energies ``(draw, member, rung, chain)``: of all draws, and with each block left out."""
+    space, n = systems[0].space, systems[0].lattice.n_sites
+    random_states = space.values[np.random.default_rng(seed).integers(space.q, size=(2 * draws, n))]
+    hot = np.stack([np.asarray(system.energy(random_states)) for system in systems])
+    every = np.moveaxis(energies, 0, -1)  # (member, rung, chain, draw)
+    keep = [np.ones(draws, bool)]
+    for block in np.array_split(np.arange(draws), _BLOCKS):
+        keep.append(~np.isin(np.arange(draws), block))
+    return np.stack([_log_partition(every[..., kept], hot, rungs, n * np.log(space.q)) for kept in keep])
+
+
+def _log_partition(energy: np.ndarray, free: np.ndarray, rungs: np.ndarray, start: float) -> np.ndarray:
+    """Ln Z on every rung ``(member, rung)`` from energies ``(member, rung, chain, draw)`` and those at β = 0."""
+    samples = energy.reshape((*energy.shape[:2], -1))
+    keep = samples.shape[-1]
+    hot = np.resize(free, (len(free), keep)) if free.shape[1] < keep else free[:, :keep]
+    samples = np.concatenate([hot[:, None], samples], 1)
+    steps = np.diff(np.concatenate([[0.0], rungs]))[:, None]
+    # Work of a step of β forwards from the hotter rung and backwards from the colder one, equally many of each.
+    forward, backward = steps * samples[:, :-1], -steps * samples[:, 1:]
+    low = np.minimum(forward.min(-1), -backward.max(-1)) - 1.0
+    high = np.maximum(forward.max(-1), -backward.min(-1)) + 1.0
+    for _ in range(60):  # bisection of a monotone function; its root is ΔβF, minus the change of ln Z
+        middle = (low + high) / 2
+        excess = _fermi(forward - middle[..., None]).sum(-1) - _fermi(backward + middle[..., None]).sum(-1)
+        low, high = np.where(excess < 0, middle, low), np.where(excess < 0, high, middle)
+    return start - np.cumsum((low + high) / 2, -1)
+
+
+def _fermi(x: np.ndarray) -> np.ndarray:
+    return np.exp(-np.logaddexp(0.0, x))

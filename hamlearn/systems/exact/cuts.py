@@ -1,0 +1,54 @@
+"""Lattices and the two methods that allow any couplings: enumeration, and the transfer matrix where layers are thin."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+
+from hamlearn.errors import HamlearnError
+from hamlearn.systems.exact import enumeration
+from hamlearn.systems.exact.layers import MAX_BLOCK_STATES, Layers, cut
+from hamlearn.systems.lattice import Lattice
+
+General = Literal["enumeration", "transfer"]
+"""Methods that allow any couplings and fields."""
+
+ALWAYS_ENUMERATE = 2**12
+"""Up to this many states enumeration is so cheap that it is not compared with the transfer matrix."""
+
+
+@lru_cache(maxsize=256)
+def layers_of(lattice: Lattice, q: int) -> Layers | None:
+    """The cheapest cut of `lattice` into layers, or None; remembered."""
+    return cut(lattice, int(q))
+
+
+def require_layers(lattice: Lattice, q: int) -> Layers:
+    """Like :func:`layers_of`, or an error."""
+    layers = layers_of(lattice, q)
+    if layers is None:
+        raise HamlearnError(too_large(lattice, q, f"a lattice of shape {lattice.shape} ({lattice.kind})"))
+    return layers
+
+
+def lattice_method(lattice: Lattice, q: int) -> General | None:
+    """The cheaper of the two methods that allow any couplings and fields, or None."""
+    states, layers = enumeration.count_states(lattice, q), layers_of(lattice, q)
+    limit = enumeration.MAX_STATES if layers is None else min(layers.cost, enumeration.MAX_STATES)
+    if states <= max(limit, ALWAYS_ENUMERATE):
+        return "enumeration"
+    return None if layers is None else "transfer"
+
+
+def too_large(lattice: Lattice, q: int, name: str) -> str:
+    """What is too large about a lattice for methods of any couplings, in words."""
+    count = enumeration.power_text(q, lattice.n_sites)
+    widest = int(np.log(MAX_BLOCK_STATES) / np.log(q) + 1e-9)
+    return (
+        f"no exact method for any couplings treats {name}: {count} states (enumeration stops at "
+        f"2**20), and it cannot be cut along an axis into layers of at most {MAX_BLOCK_STATES} states ({widest} "
+        f"sites with q={q}) with bonds only inside layers and between neighbouring ones. Use a smaller or "
+        'narrower lattice, sample it with hl.simulate, or learn with likelihood="pseudo".'
+    )

@@ -1,0 +1,308 @@
+"""Observables as records: one more is one record, known to predictions, reports and densities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hamlearn.errors import HamlearnError, choice
+from hamlearn.systems.observables import rotors, spins
+
+Means = np.ndarray
+
+
+def _everywhere(system: Any) -> bool:
+    return True
+
+
+def _mean(means: Means, beta: float, n_sites: int) -> Any:
+    return means[..., 0]
+
+
+@dataclass(frozen=True)
+class Observable:
+    """A number (or a function of the distance) of an ensemble: what is averaged over its microstates, and what is made of the averages.
+
+    Parameters
+    ----------
+    name, long_name : str
+        What results call it, and what it is in words.
+    columns : callable, or None
+        ``(states, system, beta)`` → what is averaged: one array ``(draws,)``, or several in a tuple, of states
+        ``(draws, *lattice.shape)``. None of what exact methods know in closed form, and nobody else.
+    combine : callable
+        ``(means, beta, n_sites)`` → the observable, from the averages of the columns on the last axis (any axes before it); by default
+        the average of the only column. Errors follow by leaving out blocks of draws.
+    applies : callable
+        Whether a system has it.
+    of_states : bool
+        Whether the columns depend on the states alone: then they are computed once for all draws of a posterior.
+    traceable : bool
+        Whether the columns may be traced by JAX, so that they are computed for all draws of a posterior in one compiled call: one array.
+    needs_log_z : bool
+        Whether `combine` is given log Z as a fourth argument: then only oracles, densities and temperature ladders know it.
+    default : bool
+        Whether it is predicted unasked.
+    separations : callable, optional
+        Of a function of the distance: ``(system)`` → the distances r; its columns are one array ``(draws, r)``, which `combine` is
+        given as it is averaged.
+
+    Examples
+    --------
+    >>> import hamlearn as hl
+    >>> squares = Observable("squares", "mean square of the magnetization", lambda states, system, beta: states.mean((-2, -1)) ** 2)
+    >>> data = hl.simulate(hl.systems.Ising((3, 3)), beta=0.3, draws=500, chains=2, seed=0)
+    >>> model = hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3)), tie="uniform", fields=None)
+    >>> post = hl.learn(data, model, engine="laplace", check=False)
+    >>> hl.predict(post, 0.4, observables=["energy", squares])["squares"].attrs["long_name"]
+    'mean square of the magnetization'
+    """
+
+    name: str
+    long_name: str
+    columns: Callable[[Any, Any, float], Any] | None
+    combine: Callable[..., Any] = _mean
+    applies: Callable[[Any], bool] = _everywhere
+    of_states: bool = False
+    traceable: bool = False
+    needs_log_z: bool = False
+    default: bool = False
+    separations: Callable[[Any], np.ndarray] | None = None
+
+    def of(self, states: np.ndarray, system: Any, beta: float) -> np.ndarray:
+        """The columns ``(draws, k)`` of states ``(draws, *lattice.shape)``."""
+        if self.columns is None:
+            raise HamlearnError(f"the observable {self.name!r} of {system!r} is known in closed form or not at all.")
+        found = self.columns(states, system, beta)
+        array = np.stack([np.asarray(one, float) for one in found], -1) if isinstance(found, tuple) else np.asarray(found, float)
+        array = array[:, None] if array.ndim == 1 else array
+        if array.ndim != 2 or len(array) != len(states):
+            raise HamlearnError(
+                f"columns of the observable {self.name!r} must have one number per draw ({len(states)}); got {array.shape}."
+            )
+        return array
+
+
+def order(states: np.ndarray, system: Any) -> np.ndarray:
+    """Order parameter per draw: signed of spins and fields, (q max − 1)/(q − 1) of q states, a modulus of angles and vectors."""
+    space, flat = system.space, np.asarray(states).reshape(len(states), -1)
+    if space.q and not space.binary:
+        return np.asarray(spins.potts_order_parameter(states, space.q, system.lattice))
+    return np.asarray(space.magnitude(flat) if space.period is not None or space.event_shape else flat.mean(1, dtype=float))
+
+
+def _discrete(system: Any) -> bool:
+    return not system.space.continuous
+
+
+def _with_susceptibility(system: Any) -> bool:
+    return _discrete(system) or bool(system.space.event_shape)
+
+
+def _reals(system: Any) -> bool:
+    return bool(system.space.unbounded)
+
+
+def _line(system: Any) -> bool:
+    return _reals(system) and len(system.lattice.shape) == 1
+
+
+def _field(system: Any) -> bool:
+    return _reals(system) and not _line(system)
+
+
+def _path(system: Any) -> bool:
+    return getattr(system, "nearest_path", None) is not None
+
+
+def _thermal(system: Any) -> bool:
+    """Whether it is a quantum field in imaginary time, whose energy is no average of one that β multiplies."""
+    return len(getattr(system, "gradient", ())) > 0
+
+
+def _ordered(system: Any) -> bool:
+    return not _line(system)
+
+
+def _has_plaquettes(system: Any) -> bool:
+    flat = len(system.lattice.shape) == 2 and system.lattice.kind in ("hypercubic", "triangular")
+    return system.space.period is not None and flat
+
+
+def _thermal_energies(states: Any, system: Any, beta: float) -> Any:
+    """The estimator of U, its square and its slope, such that means are per site of space."""
+    energy, slope = system.thermal(states, beta)
+    energy, space = np.asarray(energy, float), system.lattice.n_sites // system.lattice.shape[0]
+    return energy / space, energy**2 / space, np.broadcast_to(slope, energy.shape) / space, np.full(energy.shape, space)
+
+
+def _thermal_capacity(means: Means, beta: float, n: int) -> Any:
+    return beta**2 * (means[..., 1] - means[..., 3] * means[..., 0] ** 2 - means[..., 2])
+
+
+def _twisted(states: Any, system: Any, beta: float) -> Any:
+    cosine, sine = rotors.twist_response(states, system)
+    return (cosine - beta * sine**2).mean(-1) / system.lattice.n_sites
+
+
+def _energy(states: Any, system: Any, beta: float) -> Any:
+    return system.energy(states)
+
+
+def _two_energies(states: Any, system: Any, beta: float) -> Any:
+    energy = np.asarray(system.energy(states), float)
+    return energy, energy**2
+
+
+def _two_orders(states: Any, system: Any, beta: float) -> Any:
+    m = np.abs(order(states, system))
+    return m, m**2
+
+
+def _correlation(states: Any, system: Any, beta: float) -> Any:
+    q = None if system.space.binary else system.space.q
+    return np.asarray(spins.correlation(states, system.lattice, q), float).reshape(len(states), -1)
+
+
+def _slices(system: Any) -> np.ndarray:
+    return np.arange(system.lattice.n_sites // 2 + 1, dtype=float)
+
+
+def _susceptibility(means: Means, beta: float, n: int) -> Any:
+    return beta * n * (means[..., 1] - means[..., 0] ** 2)
+
+
+def _heat_capacity(means: Means, beta: float, n: int) -> Any:
+    return beta**2 * (means[..., 1] - means[..., 0] ** 2) / n
+
+
+def _free_energy(means: Means, beta: float, n: int, log_z: Any) -> Any:
+    return -log_z / (beta * n)
+
+
+def _entropy(means: Means, beta: float, n: int, log_z: Any) -> Any:
+    return (log_z + beta * means[..., 0]) / n
+
+
+def _square(states: Any, system: Any, beta: float) -> Any:
+    return (np.asarray(states, float).reshape(len(states), -1) ** 2).mean(1)
+
+
+def _fourth(states: Any, system: Any, beta: float) -> Any:
+    return (np.asarray(states, float).reshape(len(states), -1) ** 4).mean(1)
+
+
+def _binder(means: Means, beta: float, n: int) -> Any:
+    return 1 - means[..., 1] / (3 * means[..., 0] ** 2)
+
+
+def _two_even_orders(states: Any, system: Any, beta: float) -> Any:
+    m = order(states, system)
+    return m**2, m**4
+
+
+OBSERVABLES: list[Observable] = [
+    *(
+        Observable(name, f"{words} of the particle", None, applies=_path, default=True)
+        for name, words in (
+            ("energy", "energy"),
+            ("heat_capacity", "heat capacity"),
+            ("entropy", "entropy"),
+            ("free_energy", "free energy"),
+        )
+    ),
+    Observable("energy", "energy per site of space", _thermal_energies, applies=_thermal, default=True),
+    Observable("heat_capacity", "heat capacity per site of space", _thermal_energies, _thermal_capacity, _thermal, default=True),
+    Observable("energy", "energy per site", _energy, lambda means, beta, n: means[..., 0] / n, default=True),
+    Observable("heat_capacity", "heat capacity per site", _two_energies, _heat_capacity, default=True),
+    *(
+        record
+        for applies, default in ((_discrete, True), (_everywhere, False))  # of continuous systems few have it
+        for record in (
+            Observable("entropy", "entropy per site, nats", _energy, _entropy, applies, needs_log_z=True, default=default),
+            Observable("free_energy", "free energy per site", _energy, _free_energy, applies, needs_log_z=True, default=default),
+        )
+    ),
+    Observable(
+        "abs_magnetization",
+        "mean absolute magnetization per site",
+        lambda states, system, beta: np.abs(order(states, system)),
+        applies=_ordered,
+        of_states=True,
+        default=True,
+    ),
+    Observable(
+        "susceptibility",
+        "susceptibility per site, beta N (<m^2> - <|m|>^2)",
+        _two_orders,
+        _susceptibility,
+        _with_susceptibility,
+        True,
+        default=True,
+    ),
+    Observable(
+        "correlation",
+        "correlation of two sites a distance r apart",
+        _correlation,
+        lambda means, beta, n: means,
+        _discrete,
+        True,
+        separations=lambda system: spins.separations(system.lattice),
+    ),
+    Observable("correlation", "mean of x_0 x_t", None, lambda means, beta, n: means, _path, True, separations=_slices),
+    Observable("action", "mean action", lambda states, system, beta: system.action(states, beta), applies=_reals, default=True),
+    Observable("gap", "gap ln(lambda0/lambda1)/a", None, applies=_path, default=True),
+    Observable("squared_position", "mean square of x", _square, applies=_line, of_states=True, default=True),
+    Observable("quartic_position", "mean fourth power of x", _fourth, applies=_line, of_states=True, default=True),
+    Observable("squared_field", "mean square of the field", _square, applies=_field, of_states=True, default=True),
+    Observable("quartic_field", "mean fourth power of the field", _fourth, applies=_field, of_states=True, default=True),
+    Observable(
+        "vortex_density",
+        "vortices per site",
+        lambda states, system, beta: rotors.vortex_density(states, system.lattice),
+        applies=_has_plaquettes,
+        of_states=True,
+        default=True,
+    ),
+    Observable(
+        "helicity", "helicity modulus", _twisted, applies=lambda system: hasattr(system, "cosine_couplings"), traceable=True, default=True
+    ),
+    Observable("binder", "Binder cumulant 1 - <m^4>/(3 <m^2>^2)", _two_even_orders, _binder, _ordered, True),
+]
+"""What predictions know by name, in the order of results."""
+
+
+def known(system: Any) -> list[Observable]:
+    """The observables that a system has."""
+    return [one for one in OBSERVABLES if one.applies(system)]
+
+
+def register(observable: Observable) -> Observable:
+    """Make an observable known by its name; the one that is asked for comes before one of the same name."""
+    OBSERVABLES.insert(0, observable)
+    return observable
+
+
+def looked_up(wanted: Sequence[Any], system: Any) -> list[Observable]:
+    """Observables of a system by their names; records are taken as they are.
+
+    Raises
+    ------
+    HamlearnError
+        If a name is not known, a record does not apply, or two have one name.
+    """
+    names = {one.name: one for one in reversed(known(system))}
+    found = []
+    for one in wanted:
+        if isinstance(one, Observable):
+            if not one.applies(system):
+                raise HamlearnError(f"the observable {one.name!r} does not apply to {system!r}.")
+            found.append(one)
+        else:
+            found.append(names[choice(one, tuple(names), "observable")])
+    if len({one.name for one in found}) < len(found):
+        raise HamlearnError(f"observables must differ by name; got {[one.name for one in found]}.")
+    return found
