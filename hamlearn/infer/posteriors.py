@@ -18,7 +18,7 @@ import numpy as np
 import xarray as xr
 
 from hamlearn import models, spaces, storage
-from hamlearn.arguments import require_path
+from hamlearn.arguments import require_path, require_whole
 from hamlearn.data import fingerprint, recoded
 from hamlearn.data import site_shape as site_shape_of
 from hamlearn.errors import HamlearnError
@@ -301,6 +301,7 @@ def _require_sound(post: xr.DataTree) -> None:
     require_posterior(post)
     sites, betas = site_shape(post), observed_betas(post)
     upgrade(post)
+    require_whole(post.attrs["q"], "the posterior's attribute 'q'", 0)
     if not all(isinstance(extent, int) and extent > 0 for extent in sites) or betas.ndim != 1 or not np.all(np.isfinite(betas)):
         raise HamlearnError(f"its sites {sites} or temperatures {betas} are none.")
     model, draws = model_of(post), post["posterior"].to_dataset()
