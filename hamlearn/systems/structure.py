@@ -15,7 +15,7 @@ def _has(system: Any, *names: str) -> bool:
 
 def unconstrained(system: Any) -> Any:
     """The system whose structure an algorithm may ask for that keeps the constraint itself: its ``free``, if it has one."""
-    return getattr(system, "free", system)
+    return getattr(system, "free", system) if system.space.constraint else system  # a field's ``free`` says that it is Gaussian
 
 
 def has_pairs(system: Any) -> bool:
