@@ -4,7 +4,9 @@
 
 Every problem runs in a process of its own without compiled code from before, as a user's first call does: the estimate holds the
 compilation. Written are the estimate (`estimated_seconds` of the provenance) and the CPU seconds of ``hl.infer.learn`` (the comparison
-with held-out data, which ``hl.learn`` adds, is not in the estimate, and is timed apart). Wall time is not recorded: it is the machine's.
+with held-out data, which ``hl.learn`` adds, is not in the estimate, and is not timed here). Wall time is not recorded: it is
+the machine's. Recorded so far are the problems in ``results/estimates.json``, measured on a machine under load (CPU seconds of two busy
+hyperthreads are up to twice those of an idle core), and its estimates hold constants that were set with these same rows.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ AFFORDABLE = 120.0  # seconds of OPERATIONS_PER_SECOND
 NUTS_PARAMETERS = 500  # beyond this the normal approximation is the better use of time
 _STEPS = 16  # leapfrog steps a preconditioned NUTS draw takes, about
 _COMPILING = 8.0  # seconds
-_TABLE_COMPILING, _TRANSFER_COMPILING = 4.0, 20.0  # seconds
+_OVERHEAD, _GRADIENT_COMPILING, _TABLE_COMPILING, _TRANSFER_COMPILING = 0.25, 5.0, 4.0, 20.0  # seconds
 _EAGER = 6.0  # times the cost of a gradient inside NUTS, where one compiled loop holds all of them
 
 
@@ -83,7 +83,7 @@ def choose(bound: BoundCouplings, parts: Sequence[Observations], likelihood: str
         engine = LaplaceApproximation()
         seconds = _seconds(chosen, engine)
     check_priors(bound.model.prior, engine)  # what was chosen here obeys what would be refused if it were asked for
-    return Choice(chosen, engine, tuple(reasons), seconds + _more_compiling(chosen, engine), automatic)
+    return Choice(chosen, engine, tuple(reasons), seconds + _besides(chosen, engine), automatic)
 
 
 def _engine(bound: BoundCouplings, reasons: list[str]) -> Engine:
@@ -129,10 +129,12 @@ def _auto_likelihood(
     return chosen, _seconds(chosen, engine)
 
 
-def _more_compiling(likelihood: Counted | OneHotLikelihood, engine: Engine) -> float:
-    """What exact likelihoods take to compile beyond `_COMPILING` in NUTS (benchmarks/couplings/estimates.py); it decides nothing."""
-    if not isinstance(engine, NUTS) or not isinstance(likelihood, ExactLikelihood):
-        return 0.0
+def _besides(likelihood: Counted | OneHotLikelihood, engine: Engine) -> float:
+    """What is compiled beyond NUTS and done besides the counted work (benchmarks/couplings/estimates.py); it decides nothing."""
+    if not isinstance(likelihood, ExactLikelihood):
+        return _OVERHEAD
+    if not isinstance(engine, NUTS):
+        return _OVERHEAD if likelihood.tabulated else _GRADIENT_COMPILING
     return _TABLE_COMPILING if likelihood.tabulated else _TRANSFER_COMPILING
 
 
