@@ -67,7 +67,8 @@ def differences(values):
 )
 def test_a_linear_density_has_the_posterior_of_its_logistic_regressions(guide, steps, low, high):
     sets = data(1000, seed=1)
-    post = hl.infer.learn(sets, LINEAR, engine=Bayesian(guide=guide, steps=steps, draws=300, rank=8, **QUICK), seed=2)
+    rank = {"rank": 8} if guide == "low_rank" else {}  # the other guide has every direction, and refuses it
+    post = hl.infer.learn(sets, LINEAR, engine=Bayesian(guide=guide, steps=steps, draws=300, **rank, **QUICK), seed=2)
     mode, expected = regressions(trained_part(sets), 900, 4000)
     found = learned(post)
     np.testing.assert_allclose(np.exp(found).sum(1), 1, atol=1e-10)
