@@ -185,7 +185,8 @@ class BoundCouplings:
     """:class:`Couplings` on given sites: θ ↔ couplings and fields, and the basis tables θ multiplies.
 
     θ = (J by group and basis table, h by group and basis vector), shape ``(n_params,)``. States that were `never` seen at a site, as
-    (site, state), have no energy that data could tell: systems made of θ exclude them.
+    (site, state), have no energy that data could tell: systems made of θ exclude them. `groups`, indices of the strength that each bond
+    and of the field that each site uses, tie parameters in any other way than the model's.
     """
 
     model: Couplings
@@ -193,6 +194,7 @@ class BoundCouplings:
     space: Space
     interaction: str
     never: tuple[tuple[int, int], ...] = ()
+    groups: tuple[np.ndarray, np.ndarray] | None = None
     _cache: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -225,6 +227,8 @@ class BoundCouplings:
     def bond_group(self) -> np.ndarray:
         """Index of the strength that each bond uses, shape ``(n_bonds,)``."""
         n_bonds = self.lattice.n_bonds
+        if self.groups is not None:
+            return self.groups[0]
         if self.model.tie == "bond":
             return np.arange(n_bonds)
         if self.model.tie == "uniform":
@@ -240,6 +244,8 @@ class BoundCouplings:
     def field_group(self) -> np.ndarray:
         """Index of the field that each site uses, shape ``(n_sites,)``; empty without fields."""
         n_sites = self.lattice.n_sites
+        if self.groups is not None:
+            return self.groups[1]
         return {"site": np.arange(n_sites), "uniform": np.zeros(n_sites, int), None: np.zeros(0, int)}[self.model.fields]
 
     @property

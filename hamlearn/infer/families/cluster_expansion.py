@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -199,22 +198,6 @@ def _distant_sites(bound: BoundClusterExpansion, parts: list[Observations]) -> n
     return np.sort(np.concatenate([generator.permutation(grid), generator.permutation(rest)])[:count])
 
 
-class PairTerms(BoundCouplings):
-    """Translation-tied pairs and fields as couplings with one group per displacement: what the exact likelihood reads."""
-
-    groups: tuple[np.ndarray, np.ndarray]
-
-    @cached_property
-    def bond_group(self) -> np.ndarray:
-        """Index of the strength that each bond uses."""
-        return self.groups[0]
-
-    @cached_property
-    def field_group(self) -> np.ndarray:
-        """Index of the field that each site uses; empty without fields."""
-        return self.groups[1]
-
-
 def _exact(
     bound: BoundClusterExpansion, parts: list[Observations], selected: np.ndarray, likelihood: str, calibrate: bool, reasons: list[str]
 ) -> tuple[np.ndarray, np.ndarray, Basis] | None:
@@ -245,7 +228,7 @@ def _exact(
     return best.theta[order], calibration.root[order], calibration.basis
 
 
-def _pair_family(bound: BoundClusterExpansion, pairs: list[int], fields: list[int]) -> PairTerms:
+def _pair_family(bound: BoundClusterExpansion, pairs: list[int], fields: list[int]) -> BoundCouplings:
     """Couplings with one strength per displacement, in the order of `pairs`, and one field if there is one."""
     groups, lattices = [], []
     for group, parameter in enumerate(pairs):
@@ -259,9 +242,8 @@ def _pair_family(bound: BoundClusterExpansion, pairs: list[int], fields: list[in
     torus = bound.lattice
     bonds = np.concatenate(lattices)
     lattice = type(torus)(torus.shape, bonds, torus.kind, True, torus.positions, torus.periods)
-    family = PairTerms(Couplings(lattice, fields="uniform" if fields else None), lattice, SPINS, "ising")
-    object.__setattr__(family, "groups", (np.concatenate(groups), np.zeros(bound.n_sites if fields else 0, int)))
-    return family
+    tied = np.concatenate(groups), np.zeros(bound.n_sites if fields else 0, int)
+    return BoundCouplings(Couplings(lattice, fields="uniform" if fields else None), lattice, SPINS, "ising", groups=tied)
 
 
 def _mean_where(theta: np.ndarray, included: np.ndarray, selected: np.ndarray) -> np.ndarray:
