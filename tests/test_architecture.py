@@ -57,7 +57,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "pyro": frozenset({"infer/engines/pyro.py", "models/autoregressive/"}),
     "jax": frozenset({"systems/", "models/", "infer/"}),
     "jaxlib": frozenset({"systems/", "models/", "infer/"}),
-    "numpyro": frozenset({"models/", "infer/engines/numpyro.py"}),
+    "numpyro": frozenset({"models/", "infer/engines/numpyro.py", "infer/engines/numpyro_model.py"}),
     "optax": frozenset({"infer/engines/jax_training.py"}),
     "numba": frozenset({"compiled.py"}),  # where machine code is kept is decided in one place
     "arviz": frozenset({"diagnostics/arviz.py"}),

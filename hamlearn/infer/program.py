@@ -122,7 +122,7 @@ def program(
     >>> hl.infer.from_samples(mcmc, program)["posterior"]["J"].dims
     ('chain', 'draw', 'bond')
     """
-    from hamlearn.infer.engines import numpyro
+    from hamlearn.infer.engines import numpyro, numpyro_model
 
     if not isinstance(model, Couplings):
         raise HamlearnError(f"a program is made of hl.models.Couplings(...); got {type(model).__name__}. Use hl.learn for other models.")
@@ -136,15 +136,20 @@ def program(
     answer = couplings.answer(asked.prepared, calibrate=calibrate, seed=seed, frozen=asked.frozen, checkpoint=None, run=keep)
     transform = found["calibration"].linear_map() if found["calibration"].adjusted else None
     with jax.enable_x64(True):
-        function, arrays = numpyro.model(found["likelihood"], found["centre"], transform)
+        structure, arrays = numpyro_model.model(found["likelihood"], found["centre"], transform)
         held = jax.tree.map(np.asarray, arrays)
     bound = found["likelihood"].bound
 
     def run() -> None:
-        numpyro.require_double("this program's model")
-        function(jax.tree.map(jnp.asarray, held))
+        numpyro_model.require_double("this program's model")
+        structure.model(numpyro_model.as_jax(held))
 
-    density = numpyro.log_density(found["likelihood"], held, found["centre"], transform)
+    def density(theta: Any) -> Any:
+        numpyro_model.require_double("this program's log density")
+        if indirect := [block.prior for block in bound.blocks if not block.prior.direct]:
+            raise HamlearnError(f"the prior {indirect[0]!r} has parameters of its own, so couplings alone have no density: use .model.")
+        return structure.log_density(jnp.asarray(theta), numpyro_model.as_jax(held))
+
     answer["seed"] = seed
     names, name = list(bound.parameter_names), str(asked.prepared.likelihood.name)
     return Program(run, density, names, found["centre"], found["covariance"], name, asked, answer)

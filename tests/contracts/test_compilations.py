@@ -38,6 +38,7 @@ FRESH = {
     "rotors": lambda k: hl.simulate(hl.systems.XY((3, 3), J=1.0 + k), 0.7, 20, 2, sampler="hmc", burn_in=20),
     "spins": lambda k: hl.simulate(hl.systems.EdwardsAnderson((3, 3), seed=k), 0.7, 20, 2, sampler="heat_bath", burn_in=20),
     "three states": lambda k: hl.simulate(hl.systems.Potts((3, 3), q=3, J=1.0 + k), 0.7, 20, 2, sampler="heat_bath", burn_in=20),
+    "posterior by NUTS": lambda k: _posterior(k, hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3)))),
     "extensive network": lambda k: _network(k).energy(np.ones((7, 5, 5))),
 }
 
@@ -45,6 +46,12 @@ FRESH = {
 def _network(k):
     bound = hl.models.Extensive(focus=1, context=2, hidden=(3,)).bind(hl.systems.SPINS, (5, 5))
     return bound.system(bound.start(k))
+
+
+def _posterior(k, model):
+    """Other data, another number of rows, another width of the (widened) prior, another seed."""
+    data = hl.simulate(hl.systems.EdwardsAnderson((3, 3), seed=k), 0.5 + 0.2 * k, 100 + 5 * k, 2, seed=k)
+    return hl.infer.learn(data, model, likelihood="pseudo", engine=hl.infer.NUTS(draws=5, warmup=5, chains=2), seed=k)
 
 
 @pytest.mark.parametrize("name", FRESH)

@@ -185,7 +185,7 @@ def test_a_made_up_state_is_not_continued_from(tmp_path, monkeypatch, caplog):
 KILLED = """
     import sys, time
     import numpy as np, hamlearn as hl
-    from hamlearn.infer import kinds
+    from hamlearn.infer import families
     from hamlearn.infer.engines import numpyro
     system = hl.systems.EdwardsAnderson((3, 3), seed=1)
     data = hl.simulate(system, beta=0.5, draws=150, chains=2, seed=0)

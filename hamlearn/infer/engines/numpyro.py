@@ -1,7 +1,8 @@
 """NUTS by NumPyro: the one file that runs it.
 
-The model is an ordinary NumPyro model: prior sample sites and one factor. Everything is double precision inside a
-context: in single precision the likelihood of 10⁶ microstates loses all its digits and NUTS never moves.
+Everything is double precision inside a context: in single precision the likelihood of 10⁶ microstates loses all its digits and NUTS
+never moves. The compiled code takes all numbers as arguments and is kept by structure (:mod:`.numpyro_model`): other data of the same
+structure compile nothing.
 
 Transitions run in chunks of one compiled function, which is given how many to make: draws do not depend on where chunks end,
 so an interrupted run that continues from a checkpoint returns what it would have returned, to the last bit.
@@ -15,19 +16,19 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from os import PathLike
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro
 from numpyro.infer import NUTS as Kernel
 from numpyro.infer import init_to_value
 
 from hamlearn.checkpoint import Checkpoint
-from hamlearn.errors import HamlearnError
 from hamlearn.infer.calibrate import Calibration
+from hamlearn.infer.engines.numpyro_model import Structure, as_jax, model
 from hamlearn.infer.likelihoods import Likelihood
 from hamlearn.infer.settings import NUTS
 from hamlearn.processes import alone
@@ -52,54 +53,6 @@ class Samples:
 
     theta: np.ndarray
     stats: dict[str, np.ndarray]
-
-
-def model(likelihood: Likelihood, centre: np.ndarray, transform: np.ndarray | None) -> tuple[Callable[..., None], Any]:
-    """The NumPyro model of a family under a (calibrated) likelihood, and the arrays it is called with.
-
-    `transform` is C of ℓ(θ̂ + C(θ − θ̂)); None leaves the likelihood as it is.
-    """
-    bound = likelihood.bound
-    log_density, arrays = likelihood.jax_log_density()
-
-    def numpyro_model(data: Any) -> None:
-        parts = [block.prior.sample(block.name, block.size) for block in bound.blocks]
-        theta = numpyro.deterministic("theta", jnp.concatenate(parts))
-        moved = theta if transform is None else centre + transform @ (theta - centre)
-        numpyro.factor("likelihood", log_density(moved, data))
-
-    return numpyro_model, arrays
-
-
-def require_double(what: str) -> None:
-    """Raise outside of double precision."""
-    if jnp.zeros(()).dtype != np.float64:
-        raise HamlearnError(
-            f"{what} needs double precision: in float32 the likelihood of many microstates loses all its digits and samplers stand "
-            "still. Run it inside `with jax.enable_x64(True):`, or call numpyro.enable_x64() first."
-        )
-
-
-def log_density(likelihood: Likelihood, held: Any, centre: np.ndarray, transform: np.ndarray | None) -> Callable[[Any], Any]:
-    """The calibrated log-likelihood plus the log prior as a function of θ, from arrays that :func:`model` gave."""
-    bound, log_likelihood = likelihood.bound, likelihood.jax_log_density()[0]
-
-    def prior() -> None:
-        for block in bound.blocks:
-            block.prior.sample(block.name, block.size)
-
-    def evaluate(theta: Any) -> Any:
-        require_double("this program's log density")
-        if indirect := [block.prior for block in bound.blocks if not block.prior.direct]:
-            raise HamlearnError(f"the prior {indirect[0]!r} has parameters of its own, so couplings alone have no density: use .model.")
-        theta = jnp.asarray(theta)
-        moved = theta if transform is None else centre + transform @ (theta - centre)
-        values = {block.name: theta[block.where] for block in bound.blocks}
-        with numpyro.handlers.block():
-            value, _ = numpyro.infer.util.log_density(prior, (), {}, values)
-        return value + log_likelihood(moved, jax.tree.map(jnp.asarray, held))
-
-    return evaluate
 
 
 def _initial(likelihood: Likelihood, theta: np.ndarray) -> dict[str, Any]:
@@ -136,12 +89,12 @@ def run(
     """
     transform = calibration.linear_map() if calibration.adjusted else None
     with jax.enable_x64(True):
-        function, arrays = model(likelihood, centre, transform)
+        structure, arrays = model(likelihood, centre, transform)
         with alone():  # NumPyro's handlers are one stack per process; compiled code needs them no more
-            advance, state = _compiled(function, jax.tree.map(jnp.asarray, arrays), likelihood, centre, settings, seed, covariance)
+            advance, state = _compiled(structure, as_jax(arrays), likelihood, centre, settings, seed, covariance)
         file = None
         if checkpoint is not None:
-            asked = _request(likelihood, settings, seed, [*jax.tree.leaves(arrays), centre, covariance, transform])
+            asked = _request(likelihood, settings, seed, [*jax.tree.leaves(arrays["data"]), centre, covariance, transform])
             file = Checkpoint(checkpoint, asked, of="sampling of a posterior by NUTS")
         kept = _sample(advance, _Run(state), settings, _gradients(likelihood, settings), file).kept
     joined = {name: np.ascontiguousarray(np.concatenate(chunks).swapaxes(0, 1)) for name, chunks in kept.items()}
@@ -168,34 +121,56 @@ class _Run:
 
 
 def _compiled(
-    function: Callable[..., None], data: Any, likelihood: Likelihood, centre: np.ndarray, settings: NUTS, seed: int, covariance: np.ndarray
+    structure: Structure, arrays: Any, likelihood: Likelihood, centre: np.ndarray, settings: NUTS, seed: int, covariance: np.ndarray
 ) -> tuple[Callable[[Any, int, int], Any], Any]:
     """A compiled ``advance(state, most transitions, most gradients)`` and the state that it starts from."""
-    bound = likelihood.bound
-    plain, sites = all(block.prior.direct for block in bound.blocks), tuple(block.name for block in bound.blocks)
-    kernel = Kernel(
-        function,
-        init_strategy=init_to_value(values=jax.tree.map(jnp.asarray, _initial(likelihood, centre))),
-        target_accept_prob=settings.target_accept,
-        dense_mass=[sites] if plain else False,
-        inverse_mass_matrix={sites: jnp.asarray(covariance)} if plain else None,
-        adapt_mass_matrix=not plain,
-    )
+    plain = all(block.prior.direct for block in likelihood.bound.blocks)
+    make = _kernel if structure.reusable else _kernel.__wrapped__
+    begin, program = make(structure, plain, settings.warmup, settings.target_accept)
+    initial = as_jax(_initial(likelihood, centre))
     start = _scattered(likelihood, centre, covariance, settings.chains, seed) if plain else None
-    key = jax.random.key(seed)
-    keys = jax.random.split(key, settings.chains) if settings.chains > 1 else key[None]
-    state = kernel.init(keys, settings.warmup, start, model_args=(data,), model_kwargs={})
+    keys = jax.random.split(jax.random.key(seed), settings.chains) if settings.chains > 1 else jax.random.key(seed)[None]
+    state = begin(keys, start, initial, jnp.asarray(covariance), arrays)
     state = _from_arrays(_as_arrays(state), state)  # NumPy's types, which a resumed run has too
-    constrain = jax.vmap(kernel.postprocess_fn((data,), {}))
 
-    def observed(state: Any) -> dict[str, jax.Array]:
-        found = {name: _attribute(state, where) for name, where in STATISTICS.items()}
-        return {"theta": constrain(state.z)["theta"], **found}
+    def advance(state: Any, most: int, gradients: int) -> Any:
+        return program(state, initial, arrays, jnp.asarray(most), jnp.asarray(gradients))
 
-    def advance(state: Any, data: Any, most: jax.Array, gradients: jax.Array) -> Any:
+    advance(state, 0, 0)  # compiles where that is not done
+    return advance, state
+
+
+@lru_cache(maxsize=16)
+def _kernel(structure: Structure, plain: bool, warmup: int, target_accept: float) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Jitted functions of a structure: the state to start from, and the transitions of a chunk. They hold no data."""
+    sites = tuple(site.name for site in structure.sites)
+
+    def kernel_at(initial: Any, covariance: Any = None) -> Kernel:
+        return Kernel(
+            structure.model,
+            init_strategy=init_to_value(values=initial),
+            target_accept_prob=target_accept,
+            dense_mass=[sites] if plain else False,
+            inverse_mass_matrix={sites: covariance} if plain and covariance is not None else None,
+            adapt_mass_matrix=not plain,
+        )
+
+    def begin(keys: jax.Array, start: Any, initial: Any, covariance: jax.Array, arrays: Any) -> Any:
+        return kernel_at(initial, covariance).init(keys, warmup, start, model_args=(arrays,), model_kwargs={})
+
+    def advance(state: Any, initial: Any, arrays: Any, most: jax.Array, gradients: jax.Array) -> Any:
+        # A kernel makes its functions when it is initialised; of that its shapes are enough.
+        kernel = kernel_at(initial)
+        jax.eval_shape(lambda: kernel.init(state.rng_key, warmup, state.z, model_args=(arrays,), model_kwargs={}))
+        constrain = jax.vmap(kernel.postprocess_fn((arrays,), {}))
+
+        def observed(state: Any) -> dict[str, jax.Array]:
+            found = {name: _attribute(state, where) for name, where in STATISTICS.items()}
+            return {"theta": constrain(state.z)["theta"], **found}
+
         def one(carry: Any) -> Any:
             index, spent, state, kept = carry
-            state = kernel.sample(state, (data,), {})
+            state = kernel.sample(state, (arrays,), {})
             kept = {name: kept[name].at[index].set(value) for name, value in observed(state).items()}
             return index + 1, spent + state.num_steps.max(), state, kept
 
@@ -203,9 +178,7 @@ def _compiled(
         index, _, state, kept = jax.lax.while_loop(lambda at: (at[0] < most) & (at[1] < gradients), one, (0, 0, state, room))
         return index, state, kept
 
-    whole = jnp.asarray(0)
-    program = jax.jit(advance).lower(state, data, whole, whole).compile()
-    return lambda state, most, gradients: program(state, data, jnp.asarray(most), jnp.asarray(gradients)), state
+    return jax.jit(begin), jax.jit(advance)
 
 
 def _sample(advance: Callable[[Any, int, int], Any], at: _Run, settings: NUTS, gradients: int, file: Checkpoint | None) -> _Run:
@@ -304,4 +277,4 @@ def _scattered(likelihood: Likelihood, centre: np.ndarray, covariance: np.ndarra
     return {block.name: jnp.asarray(points[..., block.where]) for block in likelihood.bound.blocks}
 
 
-__all__ = ["STATISTICS", "Samples", "log_density", "model", "require_double", "run"]
+__all__ = ["STATISTICS", "Samples", "run"]

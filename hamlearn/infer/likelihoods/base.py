@@ -44,8 +44,28 @@ class Likelihood(Protocol):
         ...
 
     def jax_log_density(self) -> tuple[Callable[..., Any], Any]:
-        """A JAX function ``f(theta, arrays)`` with the value of the objective, and the arrays (a pytree) it needs."""
+        """A JAX function ``f(theta, arrays)`` with the value of the objective, and the arrays (a pytree) it needs.
+
+        The function is one object for all likelihoods of one structure and holds no data: what is compiled for it serves them all.
+        Axes whose length follows from the data are :func:`padded`.
+        """
         ...
+
+
+def padded(values: np.ndarray, axis: int = 0) -> np.ndarray:
+    """`values` with zeros behind them along an axis, to one of few lengths (powers of two, and one between): for weights that count.
+
+    Examples
+    --------
+    >>> [len(padded(np.ones(n))) for n in (3, 30, 33, 97)]
+    [16, 32, 48, 128]
+    """
+    length = values.shape[axis]
+    power = 16
+    while power < length:
+        power *= 2
+    target = 3 * power // 4 if 16 < length <= 3 * power // 4 else power
+    return np.pad(values, [(0, target - length if k == axis % values.ndim else 0) for k in range(values.ndim)])
 
 
 TRANSCENDENTAL = 60.0  # operations of a logarithm, a sine or an exponential with its derivative, about

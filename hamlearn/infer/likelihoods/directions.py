@@ -12,11 +12,12 @@ components here; a field is one more neighbour, that points along an axis.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from hamlearn.infer.likelihoods.base import TRANSCENDENTAL
+from hamlearn.infer.likelihoods.base import TRANSCENDENTAL, padded
 from hamlearn.infer.observations import Observations, flat
 from hamlearn.models import BoundCouplings
 from hamlearn.systems.spheres import jax_log_normaliser, log_area, log_normaliser
@@ -144,23 +145,32 @@ class DirectionLikelihood:
 
     def jax_log_density(self) -> tuple[Callable[..., Any], Any]:
         """The same objective for JAX."""
-        import jax.numpy as jnp
+        data = [
+            (padded(states, 1), padded(weight), np.float64(part.beta)) for part, (states, weight) in zip(self.parts, self._data, strict=True)
+        ]
+        return _log_density_of(self.name, self.n), (data, self._place, self._there, self._axes)
 
-        name, n, place, axes, area = self.name, self.n, self._place, self._axes, log_area(self.n)
-        there, count = self._there, self._there.shape[1]
-        arrays = [(states, weight, part.beta) for part, (states, weight) in zip(self.parts, self._data, strict=True)]
 
-        def log_density(theta: Any, data: Any) -> Any:
-            strength, value = jnp.append(theta, 0.0)[place], 0.0  # the padding's is zero
-            field = axes @ strength[:, count:].T  # (component, site)
-            for states, weight, beta in data:
-                local = (states[:, :, there] * strength[:, :count]).sum(-1) + field[:, None]
-                along, square = (local * states).sum(0), (local**2).sum(0)
-                if name == "score":
-                    value += weight @ (beta * (n - 1) * along - 0.5 * beta**2 * (square - along**2)).sum(1)
-                    continue
-                log_norm = jax_log_normaliser(beta * jnp.sqrt(square + 1e-24), n)  # smooth where a field vanishes
-                value += weight @ (beta * along - log_norm - area).sum(1)
-            return value
+@lru_cache(maxsize=8)
+def _log_density_of(name: str, n: int) -> Callable[..., Any]:
+    """Of directions of n components."""
+    import jax.numpy as jnp
 
-        return log_density, arrays
+    area = log_area(n)
+
+    def log_density(theta: Any, arrays: Any) -> Any:
+        data, place, there, axes = arrays
+        count = there.shape[1]
+        strength, value = jnp.append(theta, 0.0)[place], 0.0  # the padding's is zero
+        field = axes @ strength[:, count:].T  # (component, site)
+        for states, weight, beta in data:
+            local = (states[:, :, there] * strength[:, :count]).sum(-1) + field[:, None]
+            along, square = (local * states).sum(0), (local**2).sum(0)
+            if name == "score":
+                value += weight @ (beta * (n - 1) * along - 0.5 * beta**2 * (square - along**2)).sum(1)
+                continue
+            log_norm = jax_log_normaliser(beta * jnp.sqrt(square + 1e-24), n)  # smooth where a field vanishes
+            value += weight @ (beta * along - log_norm - area).sum(1)
+        return value
+
+    return log_density

@@ -140,27 +140,17 @@ class ExactLikelihood:
 
     def jax_log_density(self) -> tuple[Callable[..., Any], Any]:
         """The same log likelihood for JAX."""
-        import jax
-        import jax.numpy as jnp
-
         if self.tabulated:
+            return _log_density_of_table, (self._table, self.totals, self.sizes, self.betas)
+        return _log_density_of(self._shape), (self.totals, self.sizes, self.betas)
 
-            def log_density(theta: Any, arrays: Any) -> Any:
-                table, totals, sizes, betas = arrays
-                log_z = jax.vmap(lambda beta: jax.nn.logsumexp(beta * (table @ theta)))(betas)
-                return (betas * (totals @ theta) - sizes * log_z).sum()
 
-            return log_density, (self._table, self.totals, self.sizes, self.betas)
-        # Under vmap "auto" would run both arithmetics. "linear" gives NaN, never a wrong number, where β times the range
-        # of energies is beyond it: a sampler rejects such points, and data there are frozen anyway.
-        log_z = _log_partition_of(self.bound, "linear")
+def _log_density_of_table(theta: Any, arrays: Any) -> Any:
+    import jax
 
-        def log_density_z(theta: Any, arrays: Any) -> Any:
-            totals, sizes, betas = arrays
-            logs = jnp.stack([log_z(theta, beta) for beta in betas])
-            return (betas * (totals @ theta) - sizes * logs).sum()
-
-        return log_density_z, (self.totals, self.sizes, self.betas)
+    table, totals, sizes, betas = arrays
+    log_z = jax.vmap(lambda beta: jax.nn.logsumexp(beta * (table @ theta)))(betas)
+    return (betas * (totals @ theta) - sizes * log_z).sum()
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,6 +193,23 @@ def _compiled(shape: _Shape, arithmetic: Literal["linear", "log"]) -> tuple[Call
         return jax.lax.map(column, jnp.eye(shape.bound.n_params, dtype=theta.dtype), batch_size=8)
 
     return jax.jit(jax.value_and_grad(log_z)), jax.jit(hessian)
+
+
+@lru_cache(maxsize=16)
+def _log_density_of(shape: _Shape) -> Callable[..., Any]:
+    """Of sums and sizes, by the transfer matrix."""
+    import jax.numpy as jnp
+
+    # Under vmap "auto" would run both arithmetics. "linear" gives NaN, never a wrong number, where β times the range
+    # of energies is beyond it: a sampler rejects such points, and data there are frozen anyway.
+    log_z = _log_partition_of(shape.bound, "linear")
+
+    def log_density(theta: Any, arrays: Any) -> Any:
+        totals, sizes, betas = arrays
+        logs = jnp.stack([log_z(theta, beta) for beta in betas])
+        return (betas * (totals @ theta) - sizes * logs).sum()
+
+    return log_density
 
 
 def _log_partition_of(bound: BoundCouplings, arithmetic: Literal["log", "linear"]) -> Callable[..., Any]:

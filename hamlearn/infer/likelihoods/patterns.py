@@ -7,12 +7,13 @@ a site. They are counted once; afterwards a gradient costs the same for 10³ and
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from hamlearn.infer.likelihoods import conditionals
-from hamlearn.infer.likelihoods.base import TRANSCENDENTAL
+from hamlearn.infer.likelihoods.base import TRANSCENDENTAL, padded
 from hamlearn.infer.observations import Observations, flat
 from hamlearn.models import BoundCouplings
 
@@ -169,20 +170,23 @@ class PatternLikelihood:
 
     def jax_log_density(self) -> tuple[Callable[..., Any], Any]:
         """The same objective for JAX."""
-        import jax
-        import jax.numpy as jnp
+        return _log_density_of(self.name, self.multiclass), (padded(self.design, 1), padded(self.counts, 1), self.index)
 
-        name, multiclass = self.name, self.multiclass
 
-        def log_density(theta: Any, arrays: Any) -> Any:
-            design, counts, index = arrays
-            local = jnp.append(theta, 0.0)[index]
-            if multiclass:
-                return -(counts * jax.nn.logsumexp(jnp.einsum("npak,nk->npa", design, local), -1)).sum()
-            z = jnp.einsum("npk,nk->np", design, local)
-            if name == "pseudo":
-                return (counts * jax.nn.log_sigmoid(2 * z)).sum()
-            total = (counts * jnp.exp(-z)).sum(1)
-            return -total.sum() if name == "rise" else -(counts.sum(1) * jnp.log(total / counts.sum(1))).sum()
+@lru_cache(maxsize=8)
+def _log_density_of(name: str, multiclass: bool) -> Callable[..., Any]:
+    import jax
+    import jax.numpy as jnp
 
-        return log_density, (self.design, self.counts, self.index)
+    def log_density(theta: Any, arrays: Any) -> Any:
+        design, counts, index = arrays
+        local = jnp.append(theta, 0.0)[index]
+        if multiclass:
+            return -(counts * jax.nn.logsumexp(jnp.einsum("npak,nk->npa", design, local), -1)).sum()
+        z = jnp.einsum("npk,nk->np", design, local)
+        if name == "pseudo":
+            return (counts * jax.nn.log_sigmoid(2 * z)).sum()
+        total = (counts * jnp.exp(-z)).sum(1)
+        return -total.sum() if name == "rise" else -(counts.sum(1) * jnp.log(total / counts.sum(1))).sum()
+
+    return log_density

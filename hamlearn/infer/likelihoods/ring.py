@@ -113,24 +113,23 @@ class RingLikelihood:
 
     def jax_log_density(self) -> tuple[Callable[..., Any], Any]:
         """The same log likelihood for JAX."""
-        import jax.numpy as jnp
+        known = self.bound.full(np.zeros(self.bound.n_params))
+        rings = [(ring.terms, ring.total, ring.size, ring.slices) for ring in self.rings]
+        return _log_density, (known, rings)
 
-        known, free = self.bound.full(np.zeros(self.bound.n_params)), self.bound.free
-        slices = [ring.slices for ring in self.rings]
-        arrays = [(ring.terms, ring.total, ring.size) for ring in self.rings]
 
-        def log_density(theta: Any, rings: Any) -> Any:
-            full = jnp.asarray(known).at[free].set(theta)
-            value = 0.0
-            for count, (terms, total, size) in zip(slices, rings, strict=True):
-                exponent = -jnp.tensordot(full, terms, 1)
-                top = exponent.max()
-                values = jnp.linalg.eigvalsh(jnp.exp(exponent - top))
-                log_z = count * (top + jnp.log(values[-1])) + jnp.log(((values / values[-1]) ** count).sum())
-                value -= total @ full + size * log_z
-            return value
+def _log_density(theta: Any, arrays: Any) -> Any:
+    import jax.numpy as jnp
 
-        return log_density, arrays
+    known, rings = arrays
+    full, value = jnp.concatenate([known[: len(known) - len(theta)], theta]), 0.0  # the unknown coefficients are the last ones
+    for terms, total, size, count in rings:
+        exponent = -jnp.tensordot(full, terms, 1)
+        top = exponent.max()
+        values = jnp.linalg.eigvalsh(jnp.exp(exponent - top))
+        log_z = count * (top + jnp.log(values[-1])) + jnp.log(((values / values[-1]) ** count).sum())
+        value -= total @ full + size * log_z
+    return value
 
 
 def _margin(powers: tuple[int, ...], full: np.ndarray, scales: Scales, low: float, high: float) -> float:

@@ -7,12 +7,13 @@ data and all sites share one matrix product.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from hamlearn.infer.likelihoods import conditionals
-from hamlearn.infer.likelihoods.base import TRANSCENDENTAL
+from hamlearn.infer.likelihoods.base import TRANSCENDENTAL, padded
 from hamlearn.infer.observations import Observations, unique_rows
 from hamlearn.models import BoundCouplings
 
@@ -131,22 +132,25 @@ class RowLikelihood:
 
     def jax_log_density(self) -> tuple[Callable[..., Any], Any]:
         """The same objective for JAX."""
-        import jax
-        import jax.numpy as jnp
+        return _log_density_of(self.name), (padded(self.spins), padded(self.counts), padded(self.beta), self.index)
 
-        name, diagonal = self.name, np.arange(self.bound.lattice.n_sites)
 
-        def log_density(theta: Any, arrays: Any) -> Any:
-            spins, counts, beta, index = arrays
-            matrix = jnp.append(theta, 0.0)[index]
-            field = matrix[diagonal, diagonal]
-            z = spins * (spins @ matrix.at[diagonal, diagonal].set(0.0) + field) * beta[:, None]
-            if name == "pseudo":
-                return (counts[:, None] * jax.nn.log_sigmoid(2 * z)).sum()
-            total = counts @ jnp.exp(-z)
-            return -total.sum() if name == "rise" else -(counts.sum() * jnp.log(total / counts.sum())).sum()
+@lru_cache(maxsize=8)
+def _log_density_of(name: str) -> Callable[..., Any]:
+    import jax
+    import jax.numpy as jnp
 
-        return log_density, (self.spins, self.counts, self.beta, self.index)
+    def log_density(theta: Any, arrays: Any) -> Any:
+        spins, counts, beta, index = arrays
+        matrix, diagonal = jnp.append(theta, 0.0)[index], np.arange(len(index))
+        field = matrix[diagonal, diagonal]
+        z = spins * (spins @ matrix.at[diagonal, diagonal].set(0.0) + field) * beta[:, None]
+        if name == "pseudo":
+            return (counts[:, None] * jax.nn.log_sigmoid(2 * z)).sum()
+        total = counts @ jnp.exp(-z)
+        return -total.sum() if name == "rise" else -(counts.sum() * jnp.log(total / counts.sum())).sum()
+
+    return log_density
 
 
 def _sum_groups(values: np.ndarray, group: np.ndarray) -> np.ndarray:

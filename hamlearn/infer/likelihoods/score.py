@@ -91,4 +91,8 @@ class ScoreMatching:
         """The same objective for JAX."""
         free, known = self.bound.free, self.bound.full(np.zeros(self.bound.n_params))
         A, b = self.A[free, free], (self.b - self.A @ known)[free]
-        return lambda theta, arrays: arrays[1] @ theta - 0.5 * theta @ arrays[0] @ theta, (A, b)
+        return _log_density, (A, b)
+
+
+def _log_density(theta: Any, arrays: Any) -> Any:
+    return arrays[1] @ theta - 0.5 * theta @ arrays[0] @ theta

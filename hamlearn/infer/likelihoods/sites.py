@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from hamlearn.errors import HamlearnError
+from hamlearn.infer.likelihoods.base import padded
 from hamlearn.infer.observations import Observations
 from hamlearn.models.actions import BoundAction, Scales
 
@@ -163,20 +164,23 @@ class SiteConditionals:
 
     def jax_log_density(self) -> tuple[Callable[..., Any], Any]:
         """The same objective for JAX."""
-        import jax
-        import jax.numpy as jnp
+        known = self.bound.full(np.zeros(self.bound.n_params))
+        groups = [
+            (padded(padded(one.features, 2), 1), padded(np.ones(len(one.points))), padded(one.weight), one.total) for one in self.groups
+        ]
+        return _log_density, (known, groups)
 
-        known, free = self.bound.full(np.zeros(self.bound.n_params)), self.bound.free
-        arrays = [(group.features, group.weight, group.total) for group in self.groups]
 
-        def log_density(theta: Any, groups: Any) -> Any:
-            full = jnp.asarray(known).at[free].set(theta)
-            value = 0.0
-            for features, weight, total in groups:
-                value -= total @ full + weight @ jax.scipy.special.logsumexp(-jnp.tensordot(full, features, 1), axis=1)
-            return value
+def _log_density(theta: Any, arrays: Any) -> Any:
+    import jax
+    import jax.numpy as jnp
 
-        return log_density, arrays
+    known, groups = arrays
+    full, value = jnp.concatenate([known[: len(known) - len(theta)], theta]), 0.0  # the unknown coefficients are the last ones
+    for features, there, weight, total in groups:
+        log_norm = jax.scipy.special.logsumexp(-jnp.tensordot(full, features, 1), axis=1, b=there)
+        value -= total @ full + weight @ log_norm
+    return value
 
 
 def lagrange(values: np.ndarray, nodes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
