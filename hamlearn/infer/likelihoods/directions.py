@@ -146,7 +146,8 @@ class DirectionLikelihood:
     def jax_log_density(self) -> tuple[Callable[..., Any], Any]:
         """The same objective for JAX."""
         data = [
-            (padded(states, 1), padded(weight), np.float64(part.beta)) for part, (states, weight) in zip(self.parts, self._data, strict=True)
+            (padded(states, 1), padded(weight), np.float64(part.beta))
+            for part, (states, weight) in zip(self.parts, self._data, strict=True)
         ]
         return _log_density_of(self.name, self.n), (data, self._place, self._there, self._axes)
 
