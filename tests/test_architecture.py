@@ -214,7 +214,11 @@ FAULTS = {
         "def f():\n    from jax import numpy",
         "allowed only in infer/, models/, systems/",
     ),
-    "numpyro": ("infer/predictions/predict.py", "import numpyro", "allowed only in infer/engines/numpyro.py, models/"),
+    "numpyro": (
+        "infer/predictions/predict.py",
+        "import numpyro",
+        "allowed only in infer/engines/numpyro.py, infer/engines/numpyro_model.py, models/",
+    ),
     "arviz": ("diagnostics/plots.py", "import arviz_stats", "allowed only in diagnostics/arviz.py"),
     "no room": ("utils.py", "", "'utils' is no room of the house"),
 }
