@@ -48,9 +48,13 @@ class Program:
     Attributes
     ----------
     model : callable
-        A NumPyro model without arguments: sample sites ``J`` (one per free coupling strength) and ``h`` (per free field), sites of
+        A NumPyro model without arguments, to run, to scale, to scope, or to put under a plate: sample sites ``J`` (one per free coupling strength) and ``h`` (per free field), sites of
         the prior's own parameters if it has any, the deterministic site ``theta`` (J, then h) and one factor, the calibrated
         log-likelihood. It needs double precision.
+    log_likelihood : callable
+        θ ``(..., n_params)`` → the same log-likelihood alone, shape ``(...)``, as a factor of programs of your own, with any prior
+        over θ, joined data sets, or groups under a plate. It is a pytree of arrays: handed to ``mcmc.run`` as an argument, another
+        program of the same structure compiles nothing.
     log_density : callable
         θ ``(n_params,)`` → calibrated log-likelihood plus log prior, up to a constant, for samplers that take a density (JAX; only
         where couplings have a density of their own, not for priors with parameters of theirs).
@@ -65,6 +69,7 @@ class Program:
     """
 
     model: Callable[[], None]
+    log_likelihood: Callable[[Any], Any]
     log_density: Callable[[Any], Any]
     parameter_names: list[str]
     optimum: np.ndarray
@@ -152,7 +157,7 @@ def program(
 
     answer["seed"] = seed
     names, name = list(bound.parameter_names), str(asked.prepared.likelihood.name)
-    return Program(run, density, names, found["centre"], found["covariance"], name, asked, answer)
+    return Program(run, held["likelihood"], density, names, found["centre"], found["covariance"], name, asked, answer)
 
 
 @verb

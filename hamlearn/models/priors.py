@@ -153,6 +153,7 @@ class Horseshoe:
         overall = numpyro.sample(f"{name}_tau", dist.HalfCauchy(self.global_scale))
         local = numpyro.sample(f"{name}_lambda", dist.HalfCauchy(1.0).expand([size]).to_event(1))
         unit = numpyro.sample(f"{name}_z", dist.Normal(0.0, 1.0).expand([size]).to_event(1))
+        overall = jnp.expand_dims(overall, -1)  # under a plate there is one for every group
         scale = overall * local * self.slab / jnp.sqrt(self.slab**2 + (overall * local) ** 2)
         return numpyro.deterministic(name, unit * scale)
 
@@ -276,6 +277,11 @@ class Distribution:
         if not _is_distribution(found):
             raise HamlearnError(
                 f"the function of a prior must return a distribution of NumPyro; {self.text} returned {type(found).__name__}."
+            )
+        if found.batch_shape:
+            raise HamlearnError(
+                f"the prior {self.text} has parameters of its own, one for every group of the plate it is under: draw these outside of the "
+                "plate, or write the prior in your program and use the factor program.log_likelihood(J)."
             )
         return numpyro.sample(name, found.expand([size]).to_event(1))
 

@@ -94,7 +94,7 @@ def run(
             advance, state = _compiled(structure, as_jax(arrays), likelihood, centre, settings, seed, covariance)
         file = None
         if checkpoint is not None:
-            asked = _request(likelihood, settings, seed, [*jax.tree.leaves(arrays["data"]), centre, covariance, transform])
+            asked = _request(likelihood, settings, seed, [*jax.tree.leaves(arrays["likelihood"].data), centre, covariance, transform])
             file = Checkpoint(checkpoint, asked, of="sampling of a posterior by NUTS")
         kept = _sample(advance, _Run(state), settings, _gradients(likelihood, settings), file).kept
     joined = {name: np.ascontiguousarray(np.concatenate(chunks).swapaxes(0, 1)) for name, chunks in kept.items()}

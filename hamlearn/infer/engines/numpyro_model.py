@@ -1,7 +1,7 @@
 """The posterior as a NumPyro model: prior sample sites and one factor, the (calibrated) log-likelihood.
 
-What compiled code depends on is a :class:`Structure`: a function of the likelihood, sites and their sizes, kinds of priors. All numbers
-(data, widths of priors, calibration) are arrays beside it, so that two data sets of one structure share what was compiled.
+What compiled code depends on is structure: a function of the likelihood, sites and their sizes, kinds of priors. All numbers (data,
+calibration, widths of priors) are arrays beside it, so that two data sets of one structure share what was compiled.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from functools import partial
 from typing import Any, cast
 
 import jax
@@ -30,19 +31,44 @@ class Site:
     prior: Form
 
 
-@dataclass(frozen=True)
-class Structure:
-    """What the compiled code of a posterior depends on, besides arrays.
+@partial(jax.tree_util.register_dataclass, data_fields=("data", "calibration"), meta_fields=("function",))
+@dataclass(frozen=True, eq=False)
+class LogLikelihood:
+    """The calibrated log-likelihood of the data as a function of θ, for programs of a user's own.
+
+    It is data to JAX: as an argument of compiled code (or of ``mcmc.run``) it is an array or two, and other data of the same structure
+    compile nothing. It needs double precision.
 
     Attributes
     ----------
-    likelihood : callable
+    function : callable
         ``f(theta, data)``, one object for all likelihoods of one structure.
-    sites : tuple of Site
-        θ is their concatenation.
+    data : pytree of arrays
+        What the microstates were compressed to.
+    calibration : (array, array) or None
+        θ̂ and C of ℓ(θ̂ + C(θ − θ̂)); None where the likelihood is right as it is.
     """
 
-    likelihood: Callable[[Any, Any], Any]
+    function: Callable[[Any, Any], Any]
+    data: Any
+    calibration: Any
+
+    def __call__(self, theta: Any) -> Any:
+        """The value at θ ``(..., n_params)``, shape ``(...)``; it may be batched by plates."""
+        require_double("this program's likelihood")
+        theta, data, calibration = jnp.asarray(theta), *as_jax((self.data, self.calibration))
+        if calibration is not None:
+            centre, transform = calibration
+            theta = centre + (theta - centre) @ transform.T
+        if theta.ndim == 1:
+            return self.function(theta, data)
+        return jnp.vectorize(lambda one: self.function(one, data), signature="(n)->()")(theta)
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What a posterior is besides numbers: its sample sites, of which θ is the concatenation."""
+
     sites: tuple[Site, ...]
 
     @property
@@ -50,25 +76,15 @@ class Structure:
         """Whether what was compiled may serve again: not where a prior is a user's function, which may read what has changed since."""
         return all(site.prior.reusable for site in self.sites)
 
-    def log_likelihood(self, theta: Any, arrays: Mapping[str, Any]) -> Any:
-        """The calibrated log-likelihood of θ ``(..., n_params)``, shape ``(...)``."""
-        if arrays["calibration"] is not None:
-            centre, transform = arrays["calibration"]
-            theta = centre + (theta - centre) @ transform.T
-        if jnp.ndim(theta) == 1:
-            return self.likelihood(theta, arrays["data"])
-        return jnp.vectorize(lambda one: self.likelihood(one, arrays["data"]), signature="(n)->()")(theta)
-
     def parameters(self, numbers: Any) -> Any:
         """θ ``(..., n_params)`` from the sample sites of its parts."""
         parts = [site.prior.joined(own).sample(site.name, site.size) for site, own in zip(self.sites, numbers, strict=True)]
-        lead = jnp.broadcast_shapes(*(part.shape[:-1] for part in parts))
-        return jnp.concatenate([jnp.broadcast_to(part, (*lead, part.shape[-1])) for part in parts], -1)
+        return jnp.concatenate(parts, -1)
 
     def model(self, arrays: Mapping[str, Any]) -> None:
         """The NumPyro model."""
         theta = numpyro.deterministic("theta", self.parameters(arrays["priors"]))
-        numpyro.factor("likelihood", self.log_likelihood(theta, arrays))
+        numpyro.factor("likelihood", arrays["likelihood"](theta))
 
     def log_density(self, theta: Any, arrays: Mapping[str, Any]) -> Any:
         """The calibrated log-likelihood plus the log prior of θ ``(n_params,)``, where parameters have a density of their own."""
@@ -76,7 +92,7 @@ class Structure:
         values = {site.name: theta[start:end] for site, start, end in zip(self.sites, ends[:-1], ends[1:], strict=True)}
         with numpyro.handlers.block():
             value, _ = numpyro.infer.util.log_density(self.parameters, (arrays["priors"],), {}, values)
-        return value + self.log_likelihood(theta, arrays)
+        return value + arrays["likelihood"](theta)
 
 
 @dataclass(frozen=True)
@@ -156,7 +172,7 @@ def model(likelihood: Likelihood, centre: np.ndarray, transform: np.ndarray | No
         sites.append(Site(block.name, block.size, form))
         numbers.append(own)
     calibration = None if transform is None else (centre, transform)
-    return Structure(function, tuple(sites)), {"data": data, "priors": numbers, "calibration": calibration}
+    return Structure(tuple(sites)), {"likelihood": LogLikelihood(function, data, calibration), "priors": numbers}
 
 
 def require_double(what: str) -> None:
@@ -173,4 +189,4 @@ def as_jax(arrays: Any) -> Any:
     return cast(Any, jax.tree.map(jnp.asarray, arrays))
 
 
-__all__ = ["Structure", "as_jax", "model", "parted", "require_double"]
+__all__ = ["LogLikelihood", "Structure", "as_jax", "model", "parted", "require_double"]
