@@ -4,8 +4,8 @@
 
 Three data sets a repetition, each 200 independent microstates of a 3 × 3 spin system with open ends (12 couplings, β = 0.5). The couplings
 of a group are drawn from N(mean, width²), mean ~ N(0.5, 0.3²) and width ~ HalfNormal(0.4) anew for every repetition, and the model says
-the same (``hierarchy`` below, the exact log-likelihoods of :func:`hamlearn.infer.program` under a plate). Truths drawn from the prior are in 90 %
-of equal-tailed 90 % intervals of a right program on average, whatever the data. ``single`` fits every group by itself under
+the same (``hierarchy`` below, the exact log-likelihoods of :func:`hamlearn.infer.program` under a plate). Truths drawn from the prior are
+in 90 % of equal-tailed 90 % intervals of a right program on average, whatever the data. ``single`` fits every group by itself under
 N(0.5, 0.5²), nearly what the hierarchy says of one coupling before it has seen any: ``width of J`` is the mean width of its intervals
 beside that of the hierarchy's.
 """

@@ -48,9 +48,9 @@ class Program:
     Attributes
     ----------
     model : callable
-        A NumPyro model without arguments, to run, to scale, to scope, or to put under a plate: sample sites ``J`` (one per free coupling strength) and ``h`` (per free field), sites of
-        the prior's own parameters if it has any, the deterministic site ``theta`` (J, then h) and one factor, the calibrated
-        log-likelihood. It needs double precision.
+        A NumPyro model without arguments, to run, to scale, to scope, or to put under a plate: sample sites ``J`` (one per free
+        coupling strength) and ``h`` (per free field), sites of the prior's own parameters if it has any, the deterministic site
+        ``theta`` (J, then h) and one factor, the calibrated log-likelihood. It needs double precision.
     log_likelihood : callable
         θ ``(..., n_params)`` → the same log-likelihood alone, shape ``(...)``, as a factor of programs of your own, with any prior
         over θ, joined data sets, or groups under a plate. It is a pytree of arrays: handed to ``mcmc.run`` as an argument, another
