@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from functools import partial
 from typing import Any, cast
 
 import jax
@@ -31,7 +30,6 @@ class Site:
     prior: Form
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=("data", "calibration"), meta_fields=("function",))
 @dataclass(frozen=True, eq=False)
 class LogLikelihood:
     """The calibrated log-likelihood of the data as a function of θ, for programs of a user's own.
@@ -63,6 +61,9 @@ class LogLikelihood:
         if theta.ndim == 1:
             return self.function(theta, data)
         return jnp.vectorize(lambda one: self.function(one, data), signature="(n)->()")(theta)
+
+
+jax.tree_util.register_dataclass(LogLikelihood, data_fields=["data", "calibration"], meta_fields=["function"])
 
 
 @dataclass(frozen=True)
