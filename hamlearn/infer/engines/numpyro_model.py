@@ -54,7 +54,7 @@ class LogLikelihood:
     def __call__(self, theta: Any) -> Any:
         """The value at θ ``(..., n_params)``, shape ``(...)``; it may be batched by plates."""
         require_double("this program's likelihood")
-        theta, data, calibration = jnp.asarray(theta), *as_jax((self.data, self.calibration))
+        theta, (data, calibration) = jnp.asarray(theta), as_jax((self.data, self.calibration))
         if calibration is not None:
             centre, transform = calibration
             theta = centre + (theta - centre) @ transform.T
