@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,17 @@ def drawn(index: int) -> tuple[dict[str, np.ndarray], list[Any]]:
     return {"mean": np.array(mean), "width": np.array(width), "J": J}, found
 
 
+def sampled(model: Callable[..., None]) -> Callable[..., Any]:
+    """A user's sampler as one compiled function of a key and the log-likelihoods."""
+
+    def run(key: jax.Array, likelihoods: list[Any]) -> Any:
+        mcmc = MCMC(NUTS(model, target_accept_prob=0.95), num_warmup=400, num_samples=600, progress_bar=False)
+        mcmc.run(key, likelihoods)
+        return mcmc.get_samples(), mcmc.get_extra_fields()
+
+    return jax.jit(run)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--n", type=int, default=200)
@@ -71,14 +83,13 @@ def main() -> None:
     sizes: dict[str, list[float]] = {"J": [], "J single": []}
     divergences, began = 0, time.process_time()
     with jax.enable_x64(True):
-        options = {"num_warmup": 400, "num_samples": 600, "progress_bar": False, "jit_model_args": True}
-        samplers = {model: MCMC(NUTS(model, target_accept_prob=0.95), **options) for model in (hierarchy, single)}
+        samplers = {model: sampled(model) for model in (hierarchy, single)}
         for index in range(n):
             truth, likelihoods = drawn(index)
-            for model, mcmc in samplers.items():
-                mcmc.run(jax.random.key(index), likelihoods)
-                draws, names = mcmc.get_samples(), ("mean", "width", "J") if model is hierarchy else ("J",)
-                divergences += int(np.sum(mcmc.get_extra_fields()["diverging"]))
+            for model, run in samplers.items():
+                draws, extra = run(jax.random.key(index), likelihoods)
+                names = ("mean", "width", "J") if model is hierarchy else ("J",)
+                divergences += int(np.sum(extra["diverging"]))
                 for name in names:
                     low, high = np.quantile(np.asarray(draws[name]), [0.05, 0.95], axis=0)
                     kept = name if model is hierarchy else "J single"

@@ -12,6 +12,7 @@ from hamlearn.infer.extrapolation.comparisons import compare_actions, compare_po
 from hamlearn.infer.extrapolation.extrapolate import extrapolate, identity_weights
 from hamlearn.infer.families import actions, couplings, learn  # noqa: F401  (before the function `learn`, whose name a module also has)
 from hamlearn.infer.families.extensive import distill, locality
+from hamlearn.infer.pointwise import log_likelihood
 from hamlearn.infer.posteriors import load, save
 from hamlearn.infer.posteriors import provenance_of as provenance
 from hamlearn.infer.predictions.log_probs import log_prob_band
@@ -47,6 +48,7 @@ __all__ = [
     "learn",
     "load",
     "locality",
+    "log_likelihood",
     "log_prob",
     "log_prob_band",
     "overlap",

@@ -53,8 +53,8 @@ class Program:
         ``theta`` (J, then h) and one factor, the calibrated log-likelihood. It needs double precision.
     log_likelihood : callable
         θ ``(..., n_params)`` → the same log-likelihood alone, shape ``(...)``, as a factor of programs of your own, with any prior
-        over θ, joined data sets, or groups under a plate. It is a pytree of arrays: handed to ``mcmc.run`` as an argument, another
-        program of the same structure compiles nothing.
+        over θ, joined data sets, or groups under a plate. It is a pytree: where your compiled function takes it as an argument,
+        another program of the same structure compiles nothing.
     log_density : callable
         θ ``(n_params,)`` → calibrated log-likelihood plus log prior, up to a constant, for samplers that take a density (JAX; only
         where couplings have a density of their own, not for priors with parameters of theirs).

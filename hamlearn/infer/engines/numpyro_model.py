@@ -34,8 +34,8 @@ class Site:
 class LogLikelihood:
     """The calibrated log-likelihood of the data as a function of θ, for programs of a user's own.
 
-    It is data to JAX: as an argument of compiled code (or of ``mcmc.run``) it is an array or two, and other data of the same structure
-    compile nothing. It needs double precision.
+    It is a pytree: as an argument of a function that you compile it is an array or two, and other data of the same structure compile
+    nothing. It needs double precision.
 
     Attributes
     ----------

@@ -1,0 +1,122 @@
+"""Pointwise log likelihoods: against enumeration, in every layout, and through ArviZ's loo and compare."""
+
+import arviz_stats
+import numpy as np
+import pytest
+import scipy.special
+
+import hamlearn as hl
+from hamlearn.systems import lattice
+
+OPEN = lattice.hypercubic((2, 3), periodic=False)
+BETA = 0.7
+STATES = 2 * ((np.arange(64)[:, None] >> np.arange(6)) & 1) - 1
+
+
+def energy(J, h, states):
+    """−Σ J σσ − Σ h σ by a loop over bonds."""
+    total = -(states * h).sum(-1)
+    for (i, j), one in zip(OPEN.bonds, J, strict=True):
+        total = total - one * states[..., i] * states[..., j]
+    return total
+
+
+def by_row(J, h, rows):
+    return -BETA * energy(J, h, rows) - scipy.special.logsumexp(-BETA * energy(J, h, STATES))
+
+
+def by_site(J, h, rows):
+    found = np.empty(rows.shape)
+    for i in range(rows.shape[1]):
+        other = rows.copy()
+        other[:, i] *= -1
+        found[:, i] = -np.logaddexp(0, -BETA * (energy(J, h, other) - energy(J, h, rows)))
+    return found
+
+
+@pytest.fixture(scope="module")
+def data():
+    return hl.simulate(hl.systems.EdwardsAnderson((2, 3), seed=1, periodic=False), beta=BETA, draws=80, chains=1, seed=0, sampler="exact")
+
+
+def learned(data, likelihood="exact", **more):
+    model = hl.models.Couplings(OPEN, fields="site", **more)
+    return hl.infer.learn(data, model, likelihood=likelihood, engine=hl.infer.LaplaceApproximation(draws=40, chains=2))
+
+
+@pytest.mark.parametrize("likelihood", ["exact", "pseudo"])
+def test_rows_and_sites_against_enumeration(data, likelihood):
+    post = hl.infer.log_likelihood(learned(data, likelihood), data, draws=5)
+    group, rows = post["log_likelihood"].to_dataset(), data["state"].values.reshape(-1, 6).astype(int)
+    expected = by_row if likelihood == "exact" else by_site
+    assert group["microstates"].dims == ("chain", "draw", "row", "site")[: 3 if likelihood == "exact" else 4]
+    for chain, draw in [(0, 0), (1, 3)]:
+        one = post["posterior"].isel(chain=chain, draw=draw)
+        np.testing.assert_allclose(group["microstates"][chain, draw], expected(one["J"].values, one["h"].values, rows), atol=1e-10)
+    assert (group.attrs["learned_from"], group.attrs["likelihood"]) == (1, likelihood)
+    assert ("not the likelihood of microstates" in group.attrs["what"]) == (likelihood == "pseudo")
+    assert ("calibrated" in group.attrs.get("caveat", "")) == (likelihood == "pseudo")
+
+
+def test_counts_expand_and_weights_are_refused(data):
+    rows, counts = np.unique(data["state"].values.reshape(-1, 6), axis=0, return_counts=True)
+    histogram = hl.microstates(rows.reshape(-1, 2, 3), space="spins", beta=BETA, counts=counts)
+    post = learned(histogram)
+    found = hl.infer.log_likelihood(post, histogram, draws=2)["log_likelihood"]["microstates"]
+    assert found.sizes["row"] == 80
+    order = np.lexsort(data["state"].values.reshape(-1, 6).T[::-1])
+    plain = hl.infer.log_likelihood(post, data, draws=2)["log_likelihood"]
+    np.testing.assert_allclose(found, plain["microstates"][..., order])
+    assert plain.attrs["learned_from"] == 0 and "predictive densities" in plain.attrs["caveat"]
+    weighted = hl.microstates(rows.reshape(-1, 2, 3), space="spins", beta=BETA, weights=counts / 80)
+    with pytest.raises(hl.HamlearnError, match="nothing to leave out"):
+        hl.infer.log_likelihood(post, weighted)
+
+
+def test_other_families_and_densities(data):
+    """Three states, several temperatures, an unknown form, and a normalised density."""
+    colder = hl.simulate(hl.systems.EdwardsAnderson((2, 3), seed=1, periodic=False), beta=1.0, draws=20, chains=1, seed=1, sampler="exact")
+    both = hl.infer.log_likelihood(learned([data, colder]), [data, colder], draws=1)["log_likelihood"]
+    assert both["beta"].values.tolist() == [BETA] * 80 + [1.0] * 20
+    potts = hl.simulate(hl.systems.Potts((2, 2), q=3), beta=0.5, draws=60, chains=1, seed=0, sampler="exact")
+    post = hl.infer.learn(
+        potts, hl.models.Couplings(lattice.hypercubic((2, 2)), interaction="potts"), engine="laplace", likelihood="pseudo"
+    )
+    sites = hl.infer.log_likelihood(post, potts, draws=3)["log_likelihood"]["microstates"]
+    assert sites.shape == (4, 3, 60, 4) and float(sites.max()) < 0
+    torus = hl.simulate(hl.systems.Ising((4, 4)), beta=0.3, draws=60, chains=1, seed=0)
+    post = hl.infer.learn(torus, hl.models.ClusterExpansion(window=2))
+    assert hl.infer.log_likelihood(post, torus, likelihood="pseudo", draws=2)["log_likelihood"]["microstates"].sizes["site"] == 16
+    density = hl.infer.learn(data, hl.models.Autoregressive(hidden=4), engine=hl.infer.Training(epochs=1))
+    found = hl.infer.log_likelihood(density, data)["log_likelihood"]["microstates"]
+    np.testing.assert_allclose(found[0], hl.log_prob(density, data)[:, 0], rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # ArviZ's, to pandas
+def test_loo_and_compare_pick_the_model_of_the_data(tmp_path):
+    """One coupling for all bonds against a coupling for every bond, on data of a glass."""
+    data = hl.simulate(hl.systems.EdwardsAnderson((2, 3), seed=1, periodic=False), beta=BETA, draws=300, chains=1, seed=0, sampler="exact")
+    engine, posts = hl.infer.LaplaceApproximation(draws=150, chains=2), {}
+    for tie in ("bond", "uniform"):
+        post = hl.infer.learn(data, hl.models.Couplings(OPEN, tie=tie, fields=None), likelihood="exact", engine=engine)
+        posts[tie] = hl.infer.log_likelihood(post, data)
+    table = arviz_stats.compare(posts)
+    assert list(table.index) == ["bond", "uniform"] and table.loc["uniform", "elpd_diff"] > 10
+    loo = arviz_stats.loo(posts["bond"])
+    assert loo.n_data_points == 300 and 4 < loo.p < 10  # seven couplings
+    again = hl.load(hl.save(posts["bond"], tmp_path / "post.nc"))
+    assert arviz_stats.loo(again).elpd == pytest.approx(loo.elpd, rel=1e-6)
+
+
+def test_what_cannot_be_said_is_refused(data, monkeypatch):
+    post = learned(data)
+    monkeypatch.setitem(hl.infer.log_likelihood.__wrapped__.__globals__, "LIMIT", 1000)
+    with pytest.raises(hl.HamlearnError, match=r"80 rows under 2 × 40 draws are 50\.0 KiB.*Ask for fewer draws"):
+        hl.infer.log_likelihood(post, data)
+    monkeypatch.undo()
+    angles = hl.simulate(hl.systems.XY((2, 3)), beta=0.5, draws=50, chains=1, seed=0)
+    with pytest.raises(hl.HamlearnError, match="the data are angles"):
+        hl.infer.log_likelihood(post, angles)
+    rotors = hl.infer.learn(angles, hl.models.Couplings(lattice.hypercubic((2, 3)), fields=None), engine="laplace")
+    with pytest.raises(hl.HamlearnError, match="need a normalised density"):
+        hl.infer.log_likelihood(rotors, angles)
