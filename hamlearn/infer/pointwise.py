@@ -20,6 +20,7 @@ from hamlearn.data import admit
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import families, posteriors
 from hamlearn.infer.accepted import admit_posterior
+from hamlearn.infer.provenance import Provenance
 from hamlearn.memory import words
 from hamlearn.processes import verb
 from hamlearn.progress import track
@@ -90,11 +91,11 @@ def log_likelihood(
     post = _thinned(admit_posterior(post), draws)
     sets = microstate_data.split_by_beta(admit(data))
     rows, beta = _rows(post, sets)
-    family, record = families.of(post), posteriors.record_of(post)
+    family, record = families.of(post), posteriors.provenance_of(post)
     density: Any = getattr(family, "evaluators", None)
     chains, kept = (int(post["posterior"].sizes[name]) for name in ("chain", "draw"))
     asked = choice(likelihood, ("auto", "exact", "pseudo"), "pointwise likelihood")
-    whole = density is not None or asked == "exact" or (asked == "auto" and not record["composite"])
+    whole = density is not None or asked == "exact" or (asked == "auto" and not record.composite)
     if density and asked == "pseudo":
         raise HamlearnError("a normalised density has ln p of whole rows: likelihood='exact' (or 'auto').")
     if not density and posteriors.space_of(post).continuous:
@@ -211,8 +212,8 @@ def _sites(system: System, states: np.ndarray, beta: np.ndarray) -> np.ndarray:
     return found
 
 
-def _attributes(record: dict[str, Any], whole: bool, post: xr.DataTree, sets: list[xr.Dataset]) -> dict[str, Any]:
-    calibration, tau = record["calibration"], float(record["calibration"].get("tau") or 1.0)
+def _attributes(record: Provenance, whole: bool, post: xr.DataTree, sets: list[xr.Dataset]) -> dict[str, Any]:
+    tau = float(record.calibration.tau or 1.0)
     same = microstate_data.fingerprint(sets) == post.attrs["fingerprint"]
     told = {
         "likelihood": "exact" if whole else "pseudo",
@@ -221,7 +222,7 @@ def _attributes(record: dict[str, Any], whole: bool, post: xr.DataTree, sets: li
         "learned_from": int(same),
     }
     caveats = []
-    if calibration["adjusted"]:
+    if record.calibration.adjusted:
         caveats.append(_CALIBRATED)
     if tau > 1:
         caveats.append(
