@@ -1,5 +1,6 @@
 """The posterior as a NumPyro program: against quadrature, with a user's kernel, priors of any kind, and the way back."""
 
+import blackjax
 import jax
 import numpy as np
 import numpyro
@@ -150,3 +151,20 @@ def test_what_is_no_prior_is_named(data):
         hl.infer.program(data, hl.models.ClusterExpansion(window=2))
     with pytest.raises(hl.HamlearnError, match="no distribution"):
         hl.models.Distribution.from_dict({"name": "distribution", "family": "os", "arguments": {}})
+
+
+def test_blackjax_on_the_log_density_agrees(data):
+    """Another implementation of NUTS, on the exported density: the posterior of quadrature, as ours."""
+    prior = dist.StudentT(3.0, 2.0, 0.2)
+    program = hl.infer.program(data, tied(prior))
+    mean, sd, *_ = by_quadrature(data, scipy.stats.t(3, 2.0, 0.2).logpdf)
+    with jax.enable_x64(True):
+        kernel = blackjax.nuts(program.log_density, step_size=0.8, inverse_mass_matrix=np.diag(program.covariance))
+        step = jax.jit(lambda state, key: (lambda found: (found[0], found[0].position))(kernel.step(key, state)))
+        _, draws = jax.lax.scan(step, kernel.init(jax.numpy.asarray(program.optimum)), jax.random.split(jax.random.key(5), 3000))
+        J = np.asarray(draws)[500:, 0]
+    ess = len(J) / max(1.0, float(statistics.integrated_autocorrelation_time(J[None])))
+    assert_within(J.mean(), mean, sd / np.sqrt(ess), "posterior mean of BlackJAX's NUTS on the exported density")
+    assert J.std() == pytest.approx(sd, rel=0.15)
+    post = hl.from_samples({"theta": J[None, :, None]}, program, check=False)
+    np.testing.assert_array_equal(post["posterior"]["J"].values[0, :, 0], J)

@@ -76,6 +76,10 @@ class Functions:
         """All states ``(state, n_sites)``."""
         return self.values(all_states(self.bound.lattice, self.bound.space.q).reshape(-1, self.bound.lattice.n_sites))
 
+    def objective(self, theta: Any, arrays: Any) -> Any:
+        """:meth:`through` of θ and all that is data."""
+        return self.through(theta, *arrays)
+
     @property
     def chunk(self) -> int:
         """Rows that are treated at once."""
@@ -168,6 +172,18 @@ class Functions:
     def compiled(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
         """Value and gradient, and the Hessian, of :meth:`through`."""
         return jax.jit(jax.value_and_grad(self.through)), jax.jit(jax.hessian(self.through))
+
+
+def _matched(theta: Any, data: Any) -> Any:
+    """Score matching of a linear family."""
+    full = jnp.concatenate([jnp.ones(1), theta])
+    return sum(b @ full - 0.5 * full @ A @ full for A, b in data)
+
+
+def _conditional(theta: Any, data: Any) -> Any:
+    """Likelihood of a linear family whose alternatives are listed in tables."""
+    full = jnp.concatenate([jnp.ones(1), theta])
+    return sum(-total @ full - weight @ jax.nn.logsumexp(-(tables @ full), axis=-1) for total, tables, weight in data)
 
 
 @lru_cache(maxsize=32)
@@ -290,15 +306,8 @@ class EnergyLikelihood:
     def jax_log_density(self) -> tuple[Callable[..., Any], Any]:
         """The objective for JAX."""
         if not self.linear:
-            return lambda theta, arrays: self.functions.through(theta, *arrays), (self._data, self._betas)
-
-        def objective(theta: Any, data: Any) -> Any:
-            full = jnp.concatenate([jnp.ones(1), theta])
-            if self.name == "score":
-                return sum(b @ full - 0.5 * full @ A @ full for A, b in data)
-            return sum(-total @ full - weight @ jax.nn.logsumexp(-(tables @ full), axis=-1) for total, tables, weight in data)
-
-        return objective, self._data
+            return self.functions.objective, (self._data, self._betas)
+        return _matched if self.name == "score" else _conditional, self._data
 
     def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """Objective and gradient."""
