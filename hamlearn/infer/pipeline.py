@@ -96,11 +96,11 @@ class Fit:
 
     def log_density(self) -> Callable[[Any], Any]:
         """θ ``(n_params,)`` → calibrated log-likelihood plus log prior, up to a constant: JAX, in double precision."""
-        from hamlearn.infer.engines import numpyro
+        from hamlearn.infer.engines import numpyro_model
 
         self.require_batches("sampling")
         transform = self.calibration.linear_map() if self.calibration.adjusted else None
-        return numpyro.log_density(self.likelihood, self.likelihood.jax_log_density()[1], self.centre, transform)
+        return numpyro_model.log_density(*numpyro_model.model(self.likelihood, self.centre, transform))
 
 
 def made(asked: Asked, result: dict[str, Any], seed: int) -> Provenance:

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
@@ -143,20 +142,14 @@ def program(
     with jax.enable_x64(True):
         structure, arrays = numpyro_model.model(found["likelihood"], found["centre"], transform)
         held = jax.tree.map(np.asarray, arrays)
-    bound = found["likelihood"].bound
 
     def run() -> None:
         numpyro_model.require_double("this program's model")
         structure.model(numpyro_model.as_jax(held))
 
-    def density(theta: Any) -> Any:
-        numpyro_model.require_double("this program's log density")
-        if indirect := [block.prior for block in bound.blocks if not block.prior.direct]:
-            raise HamlearnError(f"the prior {indirect[0]!r} has parameters of its own, so couplings alone have no density: use .model.")
-        return structure.log_density(jnp.asarray(theta), numpyro_model.as_jax(held))
-
+    density = numpyro_model.log_density(structure, held)
     answer["seed"] = seed
-    names, name = list(bound.parameter_names), str(asked.prepared.likelihood.name)
+    names, name = list(found["likelihood"].bound.parameter_names), str(asked.prepared.likelihood.name)
     return Program(run, held["likelihood"], density, names, found["centre"], found["covariance"], name, asked, answer)
 
 

@@ -176,6 +176,18 @@ def model(likelihood: Likelihood, centre: np.ndarray, transform: np.ndarray | No
     return Structure(tuple(sites)), {"likelihood": LogLikelihood(function, data, calibration), "priors": numbers}
 
 
+def log_density(structure: Structure, arrays: Mapping[str, Any]) -> Callable[[Any], Any]:
+    """The calibrated log-likelihood plus the log prior as a function of θ ``(n_params,)``."""
+
+    def evaluate(theta: Any) -> Any:
+        require_double("this program's log density")
+        if indirect := [site.prior.like.held for site in structure.sites if not site.prior.like.held.direct]:
+            raise HamlearnError(f"the prior {indirect[0]!r} has parameters of its own, so couplings alone have no density: use .model.")
+        return structure.log_density(jnp.asarray(theta), as_jax(arrays))
+
+    return evaluate
+
+
 def require_double(what: str) -> None:
     """Raise outside of double precision."""
     if jnp.zeros(()).dtype != np.float64:
@@ -190,4 +202,4 @@ def as_jax(arrays: Any) -> Any:
     return cast(Any, jax.tree.map(jnp.asarray, arrays))
 
 
-__all__ = ["LogLikelihood", "Structure", "as_jax", "model", "parted", "require_double"]
+__all__ = ["LogLikelihood", "Structure", "as_jax", "log_density", "model", "parted", "require_double"]
