@@ -31,7 +31,7 @@ CALLS = {
     "nuts, horseshoe": lambda path: call(
         "couplings", hl.models.Couplings(SYSTEM.lattice, fields=None, prior="horseshoe"), hl.infer.NUTS(draws=20, warmup=40, chains=2), path
     ),
-    "nuts of an action": lambda path: families.named("polynomial_action").learn(
+    "nuts of an action": lambda path: families.learn(
         RINGS,
         hl.models.PolynomialAction(powers=(2,)),
         likelihood="exact",
@@ -45,7 +45,7 @@ CALLS = {
 
 
 def call(kind, model, engine, path, seed=3):
-    return families.named(kind).learn(DATA, model, likelihood="exact", engine=engine, seed=seed, checkpoint=path)
+    return families.learn(DATA, model, likelihood="exact", engine=engine, seed=seed, checkpoint=path)
 
 
 class Stop(BaseException):
@@ -163,7 +163,7 @@ def test_a_request_is_all_that_decides_the_draws(tmp_path, monkeypatch):
     for changed in changes.values():
         asked = {"data": DATA, "model": COUPLINGS, "likelihood": "exact", "engine": engine, "seed": 1, **changed}
         with pytest.raises(Stop):
-            families.named("couplings").learn(**asked, checkpoint=tmp_path / "run.npz")
+            families.learn(**asked, checkpoint=tmp_path / "run.npz")
     for field, request in zip(changes, found, strict=True):
         differs = {name for name, value in request.items() if found[0][name] != value}
         # What was computed from the data depends on the prior and on the likelihood too.
@@ -198,7 +198,7 @@ KILLED = """
     numpyro._chunk = slow
     model = hl.models.Couplings(system.lattice, fields=None)
     engine = hl.infer.NUTS(draws=20, warmup=40, chains=2)
-    post = families.named("couplings").learn(data, model, likelihood="exact", engine=engine, seed=3, checkpoint=sys.argv[1])
+    post = families.learn(data, model, likelihood="exact", engine=engine, seed=3, checkpoint=sys.argv[1])
     np.save(sys.argv[2], post["posterior"]["J"].values)
 """
 
