@@ -38,6 +38,8 @@ CLAIMS = {
     "open field": ("1", "4 000 draws", "3", "pseudo", "laplace", "no"),
     "thermal field": ("2, 3", "4 000 draws", "3", "score", "laplace", "yes"),
     "nothing confines": ("1", "4 000 draws", "4", "score", "laplace", "no"),
+    "a user's own": ("1", "4 000 draws", "3", "pseudo", "laplace", "no"),
+    "a user's own of reals": ("1", "4 000 draws", "3", "score", "laplace", "yes"),
     "extrapolated action": ("10, 20", "4 000 draws", "3", "exact", "laplace", "yes"),
     "extrapolated couplings": ("0.3", "4 000 draws", "1", "exact", "laplace", "yes"),
     "joined networks": ("5, 10", "4 joined networks", "3 336", "exact (of the sources)", "identity", "yes"),
