@@ -80,7 +80,7 @@ def log_likelihood(
     Examples
     --------
     >>> import arviz_stats, hamlearn as hl
-    >>> data = hl.simulate(hl.systems.Ising((2, 2)), beta=0.3, draws=60, seed=0, sampler="exact")
+    >>> data = hl.simulate(hl.systems.Ising((2, 2)), beta=0.3, draws=60, chains=1, seed=0, sampler="exact")
     >>> post = hl.learn(data, hl.models.Couplings(hl.systems.lattice.hypercubic((2, 2))), check=False, engine="laplace")
     >>> post = hl.infer.log_likelihood(post, data, draws=50)
     >>> dict(post["log_likelihood"]["microstates"].sizes)
