@@ -196,6 +196,26 @@ SENTENCES |= {
 _ORDERS = {1: "fields", 2: "pairs", 3: "three-spin terms", 4: "four-spin terms"}
 
 
+SENTENCES |= {
+    "draws off": lambda n, made: (
+        f"the draws that were given lie {n['sd']:.3g} standard deviations off the program's density (Stein's identity)",
+        "They are of another program, data set or sign, or their sampler has not converged: check which site is whose.",
+    ),
+    "draws of another width": lambda n, made: (
+        f"the draws that were given have {n['ratio']:.3g} times the variance of the program's density (Stein's identity)",
+        "Run a sampler that converges on program.model; draws of a guide may be too narrow.",
+    ),
+    "draws impossible": lambda n, made: (
+        "draws were given where the program's density is zero or not finite",
+        "They are of another program: check which site is whose, and its prior's support.",
+    ),
+    "draws not compared": lambda n, made: (
+        "the draws that were given were not compared with the program's density: its prior has bounds or parameters of its own",
+        "Give the sampler itself, hl.from_samples(mcmc, program), or use a prior on all reals.",
+    ),
+}
+
+
 @sentence("weak terms")
 def _weak_terms(n: Numbers, made: Provenance) -> Words:
     pieces = ", ".join(f"{_ORDERS[one['order']]} below {wording.between(one['low'], one['high'])}" for one in n["orders"])

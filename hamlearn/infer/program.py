@@ -24,6 +24,7 @@ import xarray as xr
 
 from hamlearn.arguments import shown
 from hamlearn.errors import HamlearnError
+from hamlearn.infer import stein
 from hamlearn.infer.families import couplings
 from hamlearn.infer.settings import NUTS
 from hamlearn.models import Couplings
@@ -186,7 +187,11 @@ def from_samples(samples: Any, program: Program) -> xr.DataTree:
     bound = program._asked.prepared.likelihood.bound
     from hamlearn.infer.engines.numpyro import Samples
 
-    answer = couplings.sampled(bound, Samples(theta, stats), program.optimum, engine, dict(program._answer["record"]))
+    record = dict(program._answer["record"])
+    sampled = hasattr(samples, "get_samples")
+    found = stein.compared(program.log_density, bound.blocks, theta, program.covariance, sampled=sampled)
+    record["findings"] = (*record.get("findings", ()), *found)
+    answer = couplings.sampled(bound, Samples(theta, stats), program.optimum, engine, record)
     return couplings.assemble(program._asked, answer, int(program._answer["seed"]))
 
 

@@ -79,3 +79,17 @@ def test_and_from_rotors_whose_members_share_their_microstates():
         weight = np.exp(-beta * np.asarray(system.energy(phi.reshape(-1, 2, 2))))
         truth.append(weight @ np.cos(phi[:, 0] - phi[:, 1]) / weight.sum())
     assert_within(found.values[:, 0], np.array(truth), np.hypot(found.errors[:, 0], found.shared[0]), "a stranger's observable")
+
+
+@pytest.mark.parametrize("method", ["exact (enumeration)", "simulated"])
+def test_a_record_may_ask_for_the_energy_of_other_states(method, monkeypatch):
+    """What flipping all spins costs: 2 h Σσ."""
+    if method == "simulated":
+        monkeypatch.setattr(members.exact, "oracle", lambda *arguments, **options: None)
+    system = Ising((3, 3), J=0.2, h=0.3)
+    flip = Observable("flip", "E(-s) - E(s)", lambda states, system, beta: system.energy(-states) - system.energy(states))
+    found = members.estimate([system], np.array([0.4]), (flip,), 0)["flip"]
+    states, p = exact.distribution(system, 0.4)
+    truth = 2 * 0.3 * p @ states.reshape(len(states), -1).sum(1)
+    assert found.method.startswith(method)
+    assert abs(found.values[0, 0] - truth) <= 5 * found.errors[0, 0] + 1e-9

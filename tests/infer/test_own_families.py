@@ -210,3 +210,32 @@ def test_what_is_refused(case):
     model, options, words = REFUSED[case]
     with pytest.raises(hl.HamlearnError, match=words):
         hl.learn(hl.microstates(ROWS, space="spins", beta=0.7), model, **options)
+
+
+@dataclass(frozen=True, eq=False)
+class Decay(hl.systems.ParametricSystem, kind="decay of a test"):
+    """Nearest and next neighbours of a ring, J (w₁ + w₂ 2⁻ᵃ), whose energy is zero in the ground states whatever J and a."""
+
+    lattice: lattice.Lattice
+    J: float
+    a: float
+    space: hl.systems.Space = hl.systems.SPINS
+
+    def energy(self, states: Any) -> Any:
+        xp, s = hl.systems.base.as_reals(states)
+        broken = lambda r: xp.sum(1 - s * xp.roll(s, r, axis=-1), axis=-1)
+        return self.J * (broken(1) + broken(2) / 2**self.a)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DecayFamily(hl.models.Family, kind="decay of a test"):
+    def system(self, lattice: lattice.Lattice, J: Any, a: Any) -> Decay:
+        return Decay(lattice, J, a)
+
+
+def test_ground_states_hide_no_curvature():
+    """Rows in which no parameter is seen come first; the energy is not linear in a all the same."""
+    rows = np.concatenate([np.ones((200, 7)), np.random.default_rng(0).choice([-1, 1], (40, 7))])
+    for order in (slice(None), slice(None, None, -1), slice(0, 200)):
+        bound, parts, _ = bind(hl.microstates(rows[order], space="spins", beta=1.0), DecayFamily())
+        assert not EnergyLikelihood(bound, parts, "exact").linear

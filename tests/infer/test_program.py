@@ -168,3 +168,34 @@ def test_blackjax_on_the_log_density_agrees(data):
     assert J.std() == pytest.approx(sd, rel=0.15)
     post = hl.from_samples({"theta": J[None, :, None]}, program, check=False)
     np.testing.assert_array_equal(post["posterior"]["J"].values[0, :, 0], J)
+
+
+GIVEN = {
+    "right": (lambda m, u: m + u, None),
+    "of another sign": (lambda m, u: -m - u, "draws off"),
+    "of another data set": (lambda m, u: m + u + 3 * u.std((0, 1)), "draws off"),
+    "too narrow": (lambda m, u: m + u / 4, "draws of another width"),
+    "all alike": (lambda m, u: m + 0 * u, "draws of another width"),
+    "too wide": (lambda m, u: m + 3 * u, "draws of another width"),
+}
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_draws_of_something_else_are_not_believed(name, data):
+    """Stein's identities, on draws of a normal approximation that is good here."""
+    change, code = GIVEN[name]
+    program = hl.infer.program(data, hl.models.Couplings(SQUARE, fields=None), likelihood="pseudo")
+    around = np.random.default_rng(0).multivariate_normal(np.zeros(18), program.covariance, size=(4, 500))
+    post = hl.from_samples({"J": change(program.optimum, around)}, program, check=False)
+    found = {one.code: one.severity for one in hl.infer.provenance(post).findings}
+    if code is None:
+        assert not [one for one in found if one.startswith("draws")]
+    else:
+        assert found[code] == "serious" and hl.verdict(post).level == "do not believe"
+
+
+def test_draws_that_cannot_be_compared_are_said_to_be(data):
+    """A half-normal prior: arrays may be of anything."""
+    program = hl.infer.program(data, tied(dist.HalfNormal(2.0)))
+    post = hl.from_samples({"J": np.abs(np.random.default_rng(0).normal(1.0, 0.1, (4, 500, 1)))}, program, check=False)
+    assert [(one.code, one.severity) for one in hl.infer.provenance(post).findings] == [("draws not compared", "caution")]

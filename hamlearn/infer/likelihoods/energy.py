@@ -227,7 +227,11 @@ class EnergyLikelihood:
     def _is_linear(self) -> bool:
         """Whether A = A₀ + θ·T, from ∂A/∂θ at far θ; an error that teaches where JAX cannot trace the family."""
         bound, part, generator = self.bound, self.parts[0], np.random.default_rng(0)
-        rows = self.functions.values(np.resize(flat(part)[0], (16, bound.lattice.n_sites)))
+        # Rows of the data may all be ground states, in which no parameter is seen: random states stand beside some of all the data.
+        n, states = bound.lattice.n_sites, [flat(one)[0] for one in self.parts]
+        seen = np.resize(np.concatenate([one[:: max(1, len(one) // 8)][:8] for one in states]), (16, n))
+        drawn = bound.space.propose(generator, bound.space.random(generator, (16, n)), 1.0)
+        rows = np.concatenate([self.functions.values(seen), np.asarray(drawn, np.float64)])
         try:
             here = np.asarray(self.functions.slope(bound.start, rows, part.beta))
         except HamlearnError:

@@ -79,6 +79,8 @@ def refits(post: xr.DataTree, seed: int, shape: tuple[int, ...] | None = None) -
         reason = f"refits are affordable with the exact likelihood, not with {made.likelihood}"
     elif not (flat or isinstance(prior, Normal)):
         reason = "the shift under a sparse or heavy-tailed prior is not known"
+    elif made.engine.name == "external":
+        reason = "the draws were made elsewhere, and their mean is theirs"
     elif not made.optimum.finite:
         reason = "the likelihood has no single finite optimum"
     if reason:

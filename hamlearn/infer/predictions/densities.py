@@ -125,7 +125,8 @@ class _Draws:
         if not system.conditioned:
             log_p = density(log_q)
             log_w = self.beta / system.beta * log_p - log_q
-            columns |= columns_of(self.own, self.states[keep], Seen(system, -log_p / system.beta), self.beta)
+            states = self.states[keep]
+            columns |= columns_of(self.own, states, Seen(system, states, -log_p / system.beta), self.beta)
         top = log_w.max()
         w = np.exp(log_w - top)
         sums = Sums(self.beta, system.lattice.n_sites)

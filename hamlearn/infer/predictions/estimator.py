@@ -55,16 +55,19 @@ class Estimates:
 class Seen:
     """A system whose energies of some states are known already; everything else is asked of itself."""
 
-    def __init__(self, system: Any, energies: np.ndarray) -> None:
-        self._system, self._energies = system, energies
+    def __init__(self, system: Any, states: np.ndarray, energies: np.ndarray) -> None:
+        self._system, self._states, self._energies = system, states, energies
 
-    def energy(self, states: Any) -> np.ndarray:
-        """Of the states that it was made for."""
-        return self._energies
+    def energy(self, states: Any) -> Any:
+        """Known of the states that it was made for; of others (flipped ones) the system's."""
+        return self._energies if self._are_known(states) else self._system.energy(states)
 
-    def action(self, states: Any, beta: float) -> np.ndarray:
-        """β times the energy."""
-        return beta * self._energies
+    def action(self, states: Any, beta: float) -> Any:
+        """β times the energy of the states that it was made for; of others the system's."""
+        return beta * self._energies if self._are_known(states) else self._system.action(states, beta)
+
+    def _are_known(self, states: Any) -> bool:
+        return states is self._states or np.array_equal(states, self._states)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._system, name)
@@ -166,7 +169,7 @@ def columns_of_all(
     together = stacked(systems) if all(one.pure_jax for one in systems) else None
     traced = [record for record in own if record.traceable and together is not None]
     rest = [record for record in own if record not in traced]
-    rows = [columns_of(rest, states, Seen(one, energies[:, m]), beta) for m, one in enumerate(systems)]
+    rows = [columns_of(rest, states, Seen(one, states, energies[:, m]), beta) for m, one in enumerate(systems)]
     found = {record.name: np.stack([row[record.name] for row in rows], 1) for record in rest}
     with jax.enable_x64(True):
         found |= {record.name: np.asarray(_traced(record, together, states, beta))[..., None] for record in traced}

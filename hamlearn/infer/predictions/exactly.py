@@ -117,7 +117,7 @@ def enumerated(systems: Sequence[Any], betas: np.ndarray, records: Sequence[Obse
     def member(system: Any) -> list[tuple[Sums, None]]:
         minus_energy, found = exact.state_log_weights(system), []
         possible = np.where(np.isfinite(minus_energy), minus_energy, 0.0)  # what is not allowed weighs nothing
-        known = [Seen(system, -possible[start : start + _CHUNK]) for start in range(0, len(indices), _CHUNK)]
+        known = [Seen(system, piece, -possible[k * _CHUNK : (k + 1) * _CHUNK]) for k, piece in enumerate(pieces)]
         for beta in betas.tolist():
             weight = np.exp(beta * (minus_energy - minus_energy.max()))
             sums = Sums(beta, system.lattice.n_sites)

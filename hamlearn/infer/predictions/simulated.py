@@ -165,7 +165,8 @@ def _tempered_once(
 def _measured(records: Sequence[Observable], states: np.ndarray, system: Any, energies: np.ndarray, beta: float) -> dict[str, np.ndarray]:
     """Columns ``(draw, chain, k)`` of states ``(draw, chain, *sites)`` whose energies ``(draw, chain)`` are known."""
     lead = energies.shape
-    found = columns_of(records, states.reshape(-1, *states.shape[2:]), Seen(system, energies.ravel()), beta)
+    rows = states.reshape(-1, *states.shape[2:])
+    found = columns_of(records, rows, Seen(system, rows, energies.ravel()), beta)
     return {name: values.reshape(*lead, -1) for name, values in found.items()}
 
 
