@@ -132,7 +132,7 @@ def test_a_pool_that_spawns_works(tmp_path):
 
 
 def test_every_verb_asks_whether_it_may_run():
-    free = {"HamlearnError", "microstates", "save", "load"}  # files and arrays: no library of theirs has threads
+    free = {"HamlearnError", "microstates", "save", "load", "provenance"}  # files, arrays, attributes: no library of theirs has threads
     asked = {name: getattr(hl, name) for name in set(hl._WHERE) - free}
     asked |= {f"infer.{name}": getattr(infer, name) for name in infer.__all__ if callable(getattr(infer, name))}
     asked |= {f"diagnostics.{name}": getattr(diagnostics, name) for name in diagnostics.__all__ if callable(getattr(diagnostics, name))}

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import hamlearn as hl
+from hamlearn.diagnostics.findings import told
 from hamlearn.infer import posteriors, training_data
 from hamlearn.infer.families import dcl
 from hamlearn.infer.families.pair_terms import terms_of
@@ -131,9 +132,10 @@ def test_errors_grow_with_beta_and_reach_the_verdict(learned):
     np.testing.assert_allclose(share, np.exp(-(error**2)))
     assert any(one.topic == "extrapolation" for one in posteriors.provenance_of(post).findings)
     far = dcl._findings(betas, error, np.array([0.9, 0.5, 0.01]), 0.3)[0]
-    assert far["severity"] == "caution"
-    assert "do not trust" in far["what"]
-    assert "0.6" in far["what"]
+    assert far.severity == "caution"
+    said = told(far, posteriors.provenance_of(post)).what
+    assert "do not trust" in said
+    assert "0.6" in said
 
 
 def test_correlated_data_are_counted_as_what_they_are_worth():
@@ -146,8 +148,8 @@ def test_correlated_data_are_counted_as_what_they_are_worth():
         data = hl.microstates(np.repeat(states, times, axis=1), beta=BETA, dims=("chain", "draw", "x", "y"))
         post = hl.infer.learn(data, model, engine=hl.infer.Training(epochs=80 // times, batch=100), seed=1)
         calibration = posteriors.provenance_of(post).calibration
-        assert calibration["tau"] == pytest.approx(times, rel=0.5)
-        assert calibration["ess"] == pytest.approx(600, rel=0.5)
+        assert calibration.tau == pytest.approx(times, rel=0.5)
+        assert calibration.ess == pytest.approx(600, rel=0.5)
         pair = np.stack([np.ones((4, 4)), np.where(np.indices((4, 4)).sum(0) % 2, -1, 1)])
         scatter.append(hl.energy(post, pair, draws=40).values @ [1, -1])
     assert np.std(scatter[1]) == pytest.approx(np.std(scatter[0]), rel=0.6)
