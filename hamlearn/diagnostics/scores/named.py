@@ -19,7 +19,6 @@ _REPLICATES, _SPECTRA = 2000, 500
 _CONTRIBUTING = 30.0  # blocks that must share the variance of a sum, for normal tails to hold
 _FEW = 20
 _ONE_NUMBER = 4.0  # weight of a test of one direction: what is looked for by name weighs more than sums over many
-_POSITIVE = ("share", "spread of beta")  # a share and a variance are never negative
 
 
 @dataclass(frozen=True, eq=False)

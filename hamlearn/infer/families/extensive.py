@@ -313,10 +313,3 @@ def locality(
         spread = float(post["observed_data"]["label_spread"])
     values = np.array(errors)
     return xr.Dataset({"error": ("context", values), "relative_error": ("context", values / spread)}, coords={"context": list(contexts)})
-
-
-def spread_of_errors(post: xr.DataTree, states: np.ndarray) -> float:
-    """Standard deviation between members of the energy of a state, its mean over `states` subtracted member by member."""
-    energies = outputs(post, states)[..., 0]
-    energies = energies - energies.mean(1, keepdims=True)
-    return float(np.sqrt(energies.var(0, ddof=1).mean())) if len(energies) > 1 else float("nan")

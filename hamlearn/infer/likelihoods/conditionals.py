@@ -15,8 +15,6 @@ import numpy as np
 
 from hamlearn.models import BoundCouplings
 
-OBJECTIVES = ("pseudo", "rise", "logrise")
-
 
 def binary(name: str, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Value, first derivative and minus the second derivative of the objective of one observation at z."""
