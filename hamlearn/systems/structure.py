@@ -33,6 +33,11 @@ def has_tables(system: Any) -> bool:
     return not system.space.continuous and _has(system, "tile_sites", "places", "tables")
 
 
+def has_changes(system: Any) -> bool:
+    """Whether it knows what a new value of one site changes its energy by: ``energy_change`` (:mod:`.sampling.changes`)."""
+    return not system.space.continuous and _has(system, "energy_change")
+
+
 def has_directions(system: Any) -> bool:
     """Whether it is of directions (angles, unit vectors) with couplings ``J`` of their scalar products and fields ``h``."""
     directed = system.space.period is not None or bool(system.space.event_shape)
