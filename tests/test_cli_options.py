@@ -11,6 +11,7 @@ import typer.main
 import hamlearn as hl
 from hamlearn import cli
 from hamlearn.cli import verbs
+from hamlearn.systems import SAMPLERS
 
 GENERAL = {
     "simulate": {"system", "output", "shape", "beta", "draws", "chains", "sampler", "seed"},
@@ -74,3 +75,7 @@ def test_what_a_model_does_not_have_is_refused(model, tmp_path, monkeypatch, cap
         option = (OF_LEARN[name],) if OF_LEARN[name].startswith("--") else (spelled[name], OF_LEARN[name])
         code, err = run(monkeypatch, capsys, "learn", tmp_path / "d.npy", "--model", model, *option, "-o", tmp_path / "p.nc")
         assert code == 2 and f"{spelled[name]} describes" in err, (name, err)
+
+
+def test_the_help_names_every_sampler():
+    assert tuple(SAMPLERS) == verbs.SAMPLERS

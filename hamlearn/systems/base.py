@@ -57,6 +57,23 @@ class System(Protocol):
         ...
 
 
+def energies_of(system: System, states: np.ndarray) -> np.ndarray:
+    """Energies ``(n,)`` of states ``(n, *lattice.shape)``, by a system whose energy nobody has looked at.
+
+    Raises
+    ------
+    HamlearnError
+        If these are not n numbers.
+    """
+    found = np.asarray(system.energy(states))
+    if found.shape != (len(states),) or found.dtype.kind not in "iuf":
+        raise HamlearnError(
+            f"the energy of {system!r} must be one number per state: of states {states.shape} an array ({len(states)},); "
+            f"got {found.dtype} of shape {found.shape}. Sum over the site axes, the last {states.ndim - 1}, only."
+        )
+    return found.astype(np.float64, copy=False)
+
+
 def broadcast_parameter(value: Any, shape: tuple[int, ...], what: str, *, flat: bool = False) -> np.ndarray:
     """`value` as a finite float64 array of `shape`, scalars broadcast; `flat`: of any axes, taken one after the other."""
     try:

@@ -18,8 +18,8 @@ class FixedMagnetization(ParametricSystem, kind="fixed_magnetization", structure
 
     Energies are those of the other system; its space says what is fixed, and whoever draws, starts, checks or counts states asks it.
     Tables of pairs it does not show, for who reads them thinks that sites are free: :attr:`free` does.
-    "auto" draws exactly where all states can be listed, and by Kawasaki exchange otherwise
-    (:class:`hamlearn.systems.sampling.kawasaki.Kawasaki`).
+    "auto" draws exactly where the energy is known as tables and at most 2**16 states of free sites (4×4) have to be listed, and by
+    Kawasaki exchange otherwise (:class:`hamlearn.systems.sampling.kawasaki.Kawasaki`).
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ import pytest
 
 import hamlearn as hl
 from hamlearn.errors import HamlearnError
-from hamlearn.systems import HMC, SAMPLERS, HeatBath, Ising, Kinks, Metropolis, Sampler, ScalarField, Tempering
+from hamlearn.systems import HMC, SAMPLERS, EdwardsAnderson, HeatBath, Ising, Kinks, Metropolis, Sampler, ScalarField, Tempering
 from hamlearn.systems.sampling import loop
 from statistics_budget import assert_within
 
@@ -147,3 +147,62 @@ def test_what_is_no_sampler_or_does_not_apply_is_named(sampler, message):
 def test_settings_out_of_range_are_named(make):
     with pytest.raises(HamlearnError, match="HMC: "):
         make()
+
+
+# ---------------------------------------------------------------------- systems known by their energies alone
+class Known:
+    """Spins of which nothing but the energy is known; `spoil` makes it wrong."""
+
+    pure_jax = False
+
+    def __init__(self, inner, spoil=lambda energy: energy):
+        self.inner, self.lattice, self.space, self.spoil = inner, inner.lattice, inner.space, spoil
+
+    def energy(self, states):
+        return self.spoil(self.inner.energy(states))
+
+    def action(self, states, beta):
+        return beta * self.energy(states)
+
+    def to_dict(self):
+        return {"kind": "known by its energy"}
+
+
+def test_what_is_known_by_its_energy_is_drawn_exactly_where_it_is_asked_for_and_the_data_say_how():
+    system, beta = EdwardsAnderson((2, 3), seed=4), 0.8
+    data = hl.simulate(Known(system), beta, draws=4000, chains=2, seed=3, sampler="exact")
+    assert data.attrs["sampler_choice"] == "asked for; all 64 states were listed and their energies evaluated one by one"
+    energies, weight = [], []
+    for bits in np.ndindex(*(2,) * 6):  # nothing of the package's own sums but the energy of one state
+        energies.append(float(system.energy(2 * np.array(bits).reshape(2, 3) - 1)))
+        weight.append(np.exp(-beta * energies[-1]))
+    weight, energies = np.array(weight) / np.sum(weight), np.array(energies)
+    mean = weight @ energies
+    spread = np.sqrt(weight @ (energies - mean) ** 2 / 8000)
+    assert_within([system.energy(data.state.values).mean()], [mean], [spread], what="energy of exact draws by evaluation")
+    assert hl.simulate(Known(system), beta, draws=5, burn_in=5).attrs["sampler"] == "metropolis"  # unasked, nothing is listed
+    with pytest.raises(HamlearnError, match=r"enumeration stops at 2\*\*16 states"):
+        hl.simulate(Known(Ising((5, 5))), beta, sampler="exact")
+
+
+@pytest.mark.parametrize("spoil", [lambda energy: energy[..., None], lambda energy: energy.sum(), lambda energy: energy.astype(str)])
+@pytest.mark.parametrize("sampler", ["auto", "exact"])
+def test_an_energy_that_is_not_one_number_per_state_is_named(spoil, sampler):
+    with pytest.raises(HamlearnError, match="must be one number per state"):
+        hl.simulate(Known(Ising((2, 3)), spoil), 0.4, draws=3, sampler=sampler)
+    with pytest.raises(HamlearnError, match="must be one number per state"):
+        hl.systems.exact.sample(Known(Ising((2, 3)), spoil), 0.4, 3, seed=0)
+
+
+def test_an_observable_that_raises_is_named():
+    broken = hl.systems.observables.Observable("broken", "a broken one", lambda states, system, beta: states @ np.ones(3))
+    with pytest.raises(HamlearnError, match=r"'broken' failed on states of shape \(4, 2, 2\).*ValueError"):
+        broken.of(np.ones((4, 2, 2)), Ising((2, 2)), 0.3)
+
+
+@pytest.mark.parametrize("what", ["no such oracle", 3])
+def test_an_oracle_that_is_not_registered_is_not_taken_out(what):
+    before = list(hl.systems.exact.ORACLES)
+    with pytest.raises(HamlearnError, match="no registered oracle"):
+        hl.systems.exact.unregister(what)
+    assert before == hl.systems.exact.ORACLES

@@ -16,6 +16,7 @@ import numpy as np
 from jax.nn import logsumexp
 
 from hamlearn.errors import HamlearnError
+from hamlearn.systems.base import energies_of
 from hamlearn.systems.exact.weights import group_states, log_weights
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.pairs import Pairs
@@ -88,7 +89,7 @@ def evaluate(system: Any) -> np.ndarray:
     states = all_states(lattice, space.q)
     size = max(1, _CHUNK // max(lattice.n_bonds, lattice.n_sites))
     pieces = (space.from_index(states[k : k + size]) for k in range(0, len(states), size))
-    chunks = [np.where(space.allows(piece.reshape(len(piece), -1)), np.asarray(system.energy(piece), float), np.inf) for piece in pieces]
+    chunks = [np.where(space.allows(piece.reshape(len(piece), -1)), energies_of(system, piece), np.inf) for piece in pieces]
     return np.concatenate(chunks)
 
 

@@ -46,8 +46,25 @@ def register(oracle: Oracle) -> Oracle:
 
 
 def unregister(oracle: Oracle) -> None:
-    """Take a registered oracle out."""
-    ORACLES.remove(oracle)
+    """Take a registered oracle out.
+
+    Raises
+    ------
+    HamlearnError
+        If it is not registered.
+
+    Examples
+    --------
+    >>> from hamlearn.systems import exact
+    >>> exact.unregister("free spins")
+    Traceback (most recent call last):
+        ...
+    hamlearn.errors.HamlearnError: 'free spins' is no registered oracle: give the object that exact.register returned. Registered: ...
+    """
+    if not any(one is oracle for one in ORACLES):
+        names = ", ".join(one.name for one in ORACLES)
+        raise HamlearnError(f"{oracle!r} is no registered oracle: give the object that exact.register returned. Registered: {names}.")
+    ORACLES[:] = [one for one in ORACLES if one is not oracle]
 
 
 def oracle(system: Any, gives: str = "log_z") -> Oracle | None:

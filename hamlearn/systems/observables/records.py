@@ -76,7 +76,15 @@ class Observable:
         """The columns ``(draws, k)`` of states ``(draws, *lattice.shape)``."""
         if self.columns is None:
             raise HamlearnError(f"the observable {self.name!r} of {system!r} is known in closed form or not at all.")
-        found = self.columns(states, system, beta)
+        try:
+            found = self.columns(states, system, beta)
+        except HamlearnError:
+            raise
+        except Exception as error:  # whatever a stranger's formula raises
+            raise HamlearnError(
+                f"the observable {self.name!r} failed on states of shape {np.shape(states)} (draws, *sites): "
+                f"{type(error).__name__}: {error}. Its columns(states, system, beta) are given all draws at once."
+            ) from error
         array = np.stack([np.asarray(one, float) for one in found], -1) if isinstance(found, tuple) else np.asarray(found, float)
         array = array[:, None] if array.ndim == 1 else array
         if array.ndim != 2 or len(array) != len(states):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from hamlearn.compiled import compiled
+from hamlearn.systems.base import energies_of
 from hamlearn.systems.structure import has_pairs
 
 
@@ -35,5 +36,5 @@ def energies(system: Any, states: np.ndarray) -> np.ndarray:
         return _pair_energies(np.ascontiguousarray(flat), low, bonds, tables, fields).reshape(states.shape[:-1])
     size = 4096  # bounds the memory of a black box's energies
     shaped = flat.reshape(-1, *system.lattice.shape, *system.space.event_shape)
-    found = [np.asarray(system.energy(shaped[i : i + size]), float) for i in range(0, len(flat), size)]
+    found = [energies_of(system, shaped[i : i + size]) for i in range(0, len(flat), size)]
     return np.concatenate(found).reshape(states.shape[:-1])

@@ -12,6 +12,7 @@ from hamlearn.arguments import require_seed, require_whole
 from hamlearn.data.arrays import as_numbers
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.systems.base import System, check_beta
+from hamlearn.systems.sampling.energies import energies
 from hamlearn.systems.sampling.sampler import chosen, resolved, settings
 from hamlearn.systems.sampling.samplers import AUTO, SAMPLERS, Tempering
 
@@ -54,6 +55,7 @@ class Request:
         check_integers(draws=(self.draws, 1), chains=(self.chains, 1))
         object.__setattr__(self, "seed", require_seed(self.seed))
         self._require_memory()
+        self._require_energies()
         if self.burn_in is not None:
             check_integers(burn_in=(self.burn_in, 0))
         if not isinstance(self.thin, str) or self.thin != "auto":
@@ -66,6 +68,12 @@ class Request:
         size = int(self.draws) * int(self.chains) * betas * (cell * sites + 8)
         what = f"{self.draws} draws of {self.chains} chains of {sites} sites at {betas} temperature{'s' if betas > 1 else ''}"
         memory.require(size, what, "Ask for fewer draws, or several runs.")
+
+    def _require_energies(self) -> None:
+        """Of two states: a system of one's own says early that its energy is not one number per state."""
+        some = self.system.space.random(np.random.default_rng(0), (2, self.system.lattice.n_sites))
+        with np.errstate(all="ignore"):
+            energies(self.system, some.reshape(2, -1))
 
     @property
     def several(self) -> bool:

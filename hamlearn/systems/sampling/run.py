@@ -18,7 +18,7 @@ from hamlearn.systems.sampling import loop
 from hamlearn.systems.sampling.checkpoint import request as identity
 from hamlearn.systems.sampling.energies import energies
 from hamlearn.systems.sampling.request import Request
-from hamlearn.systems.sampling.sampler import settings
+from hamlearn.systems.sampling.sampler import declared, settings
 
 
 @verb
@@ -106,7 +106,7 @@ def simulate(
     """
     request = Request(system, sampler, beta, draws, chains, seed, burn_in, thin, start, ladder)
     chosen, why = request.choose()
-    independent = bool(getattr(chosen, "independent", False))
+    independent = declared(chosen).independent
     if independent:
         states, report = _independent(request, chosen)
     else:
@@ -119,7 +119,12 @@ def simulate(
     if system.space.continuous:
         refuse_stuck(system, states, float(report["acceptance"]))
     told = settings(chosen)
-    attrs = {"sampler": chosen.name, "sampler_choice": why, "seed": int(seed), **report}
+    attrs = {
+        "sampler": chosen.name,
+        "sampler_choice": "; ".join(filter(None, [why, declared(chosen).remark(system)])),
+        "seed": int(seed),
+        **report,
+    }
     attrs |= {"sampler_settings": json.dumps(told, default=repr)} if told else {}
     attrs |= _quality(system, states, independent=independent, several=request.several)
     attrs |= {"system": json.dumps(_description(system)), **_spacing(system)}
@@ -202,7 +207,7 @@ def _chains(request: Request, sampler: Any, checkpoint: Checkpoint | None, progr
 def _ladder(request: Request, sampler: Any, seed: np.random.SeedSequence) -> tuple[np.ndarray, np.ndarray]:
     """The temperatures that are simulated, and values ``(beta, chain, n)`` that the chains at each start from."""
     betas = request.betas
-    rungs = np.asarray(sampler.temperatures(request.system, betas)) if hasattr(sampler, "temperatures") else betas
+    rungs = declared(sampler).temperatures(request.system, betas)
     same = len(betas) == len(rungs)
     values = request.starts(len(rungs) if same or isinstance(request.start, str) else 1, seed)
     if same and not np.array_equal(betas, rungs):

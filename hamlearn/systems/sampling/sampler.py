@@ -13,7 +13,7 @@ from hamlearn.systems.sampling.loop import Engine
 
 @runtime_checkable
 class SamplesSystems(Protocol):
-    """What an object needs to be a sampler; :class:`Sampler` has more, which is asked for where it is there.
+    """What an object needs to be a sampler; :class:`Sampler`, to derive from, declares more.
 
     Attributes
     ----------
@@ -61,6 +61,10 @@ class Sampler:
         """Why sampler="auto" takes it for a system that it does not refuse; None where another is better."""
         return None
 
+    def remark(self, system: Any) -> str:
+        """What data should say of how it went about this system; nothing, as a rule."""
+        return ""
+
     def temperatures(self, system: Any, betas: np.ndarray) -> np.ndarray:
         """The temperatures to simulate, `betas` among them."""
         return betas
@@ -76,9 +80,17 @@ def settings(sampler: Any) -> dict[str, Any]:
     return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in found.items()}
 
 
+def declared(sampler: Any) -> Sampler:
+    """What a sampler says of itself beside its name: a user's own that derives from nothing is what :class:`Sampler` is by default."""
+    return sampler if isinstance(sampler, Sampler) else _PLAIN
+
+
+_PLAIN = Sampler()
+
+
 def why_not(sampler: Any, system: Any) -> str | None:
     """Why a sampler cannot sample a system, its constraint included."""
-    broken = [name for name in system.space.constraint if name not in getattr(sampler, "keeps", ())]
+    broken = [name for name in system.space.constraint if name not in declared(sampler).keeps]
     if broken:
         return f"its moves change the {broken[0]}, which is fixed"
     found: str | None = sampler.refusal(system)

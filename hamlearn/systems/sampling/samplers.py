@@ -56,21 +56,21 @@ class Exact(Sampler):
         """No oracle draws from it."""
         from hamlearn.systems import exact
 
-        free = unconstrained(system)
-        found, written = exact.oracle(system, "sample"), has_pairs(free) or has_tables(free)
-        if found is not None and (written or "states" not in found.gives):  # what is known by its energies alone is not listed unasked
+        if exact.oracle(system, "sample") is not None:
             return None
-        if not written:
+        if system.space.continuous:
             return "no oracle draws from it"
         limit = (
-            "2**16 states" if has_tables(system) else "2**20 states, the transfer matrix needs a lattice that can be cut into narrow layers"
+            "2**20 states, the transfer matrix needs a lattice that can be cut into narrow layers" if has_pairs(system) else "2**16 states"
         )
         return f"no oracle can draw exact samples of it: enumeration stops at {limit}"
 
     def suits(self, system: Any, betas: np.ndarray) -> str | None:
-        """Wherever it is cheap."""
+        """Wherever it is cheap: what is known by its energies alone is not listed unasked."""
         from hamlearn.systems import exact
 
+        if _by_evaluation(system):
+            return None
         line, found = getattr(system, "nearest_path", None), exact.oracle(system, "sample")
         if line is None:
             return f"{found.name if found else 'an oracle'} gives independent draws"
@@ -83,11 +83,25 @@ class Exact(Sampler):
             return None
         return "the transfer operator gives independent paths"
 
+    def remark(self, system: Any) -> str:
+        """That the system's own energy was called for every state, where it was."""
+        if not _by_evaluation(system):
+            return ""
+        return f"all {system.space.q**system.lattice.n_sites} states were listed and their energies evaluated one by one"
+
     def sample(self, system: Any, beta: float, count: int, seed: int) -> np.ndarray:
         """`count` independent states."""
         from hamlearn.systems import exact
 
         return np.asarray(exact.sample(system, beta, count, seed))
+
+
+def _by_evaluation(system: Any) -> bool:
+    """Whether exact draws need the energy of every state, evaluated: nothing else of the system is known."""
+    from hamlearn.systems import exact
+
+    free, found = unconstrained(system), exact.oracle(system, "sample")
+    return found is not None and "states" in found.gives and not (has_pairs(free) or has_tables(free))
 
 
 @dataclass(frozen=True)
