@@ -26,9 +26,9 @@ from hamlearn.infer.likelihoods import Likelihood, OneHotLikelihood, RowLikeliho
 from hamlearn.infer.observations import Observations
 from hamlearn.infer.optimum import Optimum, maximise, normal_blocks
 from hamlearn.infer.provenance import Basis, Noted, Provenance, new_provenance
-from hamlearn.infer.settings import MAP, NUTS, Drawn, Gibbs, LaplaceApproximation
+from hamlearn.infer.settings import MAP, NUTS, Drawn, External, Gibbs, LaplaceApproximation
 from hamlearn.models import BoundCouplings, Normal, SpikeSlab
-from hamlearn.models.base import Block, BoundFamily
+from hamlearn.models.base import Block
 from hamlearn.statistics import first_largest, leading
 
 logger = logging.getLogger("hamlearn")
@@ -66,7 +66,16 @@ class Fit:
     calibration: Calibration
     mean: np.ndarray
     root: np.ndarray
-    run: Any = None
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """Of the normal approximation."""
+        return self.root @ self.root.T
+
+    @property
+    def transform(self) -> np.ndarray | None:
+        """C of the calibrated likelihood ℓ(θ̂ + C(θ − θ̂)); None where it is right as it is."""
+        return self.calibration.linear_map() if self.calibration.adjusted else None
 
     @property
     def enough_batches(self) -> bool:
@@ -91,16 +100,29 @@ class Fit:
         from hamlearn.infer.engines import numpyro
 
         self.require_batches("NUTS")
-        covariance = self.root @ self.root.T
-        return (self.run or numpyro.run)(self.likelihood, self.centre, self.calibration, settings, seed, covariance, checkpoint)
+        return numpyro.run(self.likelihood, self.centre, self.calibration, settings, seed, self.covariance, checkpoint)
 
     def log_density(self) -> Callable[[Any], Any]:
         """θ ``(n_params,)`` → calibrated log-likelihood plus log prior, up to a constant: JAX, in double precision."""
         from hamlearn.infer.engines import numpyro_model
 
         self.require_batches("sampling")
-        transform = self.calibration.linear_map() if self.calibration.adjusted else None
-        return numpyro_model.log_density(*numpyro_model.model(self.likelihood, self.centre, transform))
+        return numpyro_model.log_density(*numpyro_model.model(self.likelihood, self.centre, self.transform))
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A posterior before its draws are made, for whoever makes them elsewhere.
+
+    Attributes
+    ----------
+    fit : Fit
+    closed : callable
+        ``closed(drawn, engine, findings)``: the posterior of draws, what made them, and what is to be said of them.
+    """
+
+    fit: Fit
+    closed: Callable[[Drawn, External, tuple[Noted, ...]], xr.DataTree]
 
 
 def made(asked: Asked, result: dict[str, Any], seed: int) -> Provenance:
@@ -126,16 +148,35 @@ def made(asked: Asked, result: dict[str, Any], seed: int) -> Provenance:
     )
 
 
-def answer(
-    prepared: Choice, *, calibrate: bool, seed: int, frozen: np.ndarray, checkpoint: str | PathLike[str] | None, run: Any = None
-) -> dict[str, Any]:
-    """The answer of an engine; `run` makes draws in place of NumPyro's NUTS, with the arguments of :func:`.engines.numpyro.run`."""
+def answer(prepared: Choice, *, calibrate: bool, seed: int, frozen: np.ndarray, checkpoint: str | PathLike[str] | None) -> dict[str, Any]:
+    """The answer of an engine."""
     engine, prior = prepared.engine, getattr(prepared.likelihood.bound.model, "prior", None)
     if isinstance(prepared.likelihood, OneHotLikelihood | RowLikelihood) and isinstance(engine, MAP):
         if isinstance(prepared.likelihood, OneHotLikelihood) or prepared.likelihood.bound.n_params > large.LIMIT:
             return large.infer(prepared.likelihood, engine, seed, float(sum(part.size for part in prepared.likelihood.parts)))
     assert not isinstance(prepared.likelihood, OneHotLikelihood)
     likelihood = prepared.likelihood
+    if isinstance(engine, Gibbs):
+        assert isinstance(prior, SpikeSlab)
+        best, spectrum, usable = _maximum(prepared, frozen)
+        best = best if usable else maximise(likelihood, Normal())
+        return _sparse(likelihood, best, prior, engine, calibrate, seed, spectrum, checkpoint)
+    fit, record = fitted(prepared, calibrate=calibrate, frozen=frozen)
+    bell = all(isinstance(block.prior, Normal) for block in likelihood.bound.blocks)  # what a normal posterior needs
+    if not engine.bell and prepared.automatic and not fit.enough_batches and bell:
+        engine = LaplaceApproximation(engine.draws, engine.chains)
+        record["fallback"] = "engine laplace instead of nuts: too few independent batches of autocorrelated draws for a calibrated NUTS"
+    drawn = engine.draw(fit, seed=seed, checkpoint=checkpoint)
+    if not engine.bell:
+        return sampled(fit, drawn, engine, record)
+    shares = () if engine.flat else tuple(((fit.root**2).sum(1) * _penalty(normal_blocks(likelihood.bound))).tolist())
+    return {"theta": drawn.theta, "point": fit.mean, "record": {**record, "engine_used": engine, "prior_share": shares}}
+
+
+def _maximum(prepared: Choice, frozen: np.ndarray) -> tuple[Optimum, _Spectrum, bool]:
+    """The maximum of the likelihood alone, what the data identify there, and whether it is finite and unique."""
+    likelihood, engine = prepared.likelihood, prepared.engine
+    assert not isinstance(likelihood, OneHotLikelihood)
     best = maximise(likelihood)
     spectrum = _spectrum(likelihood.bound, best.information)
     loose = spectrum.unidentified
@@ -151,10 +192,14 @@ def answer(
             f"the maximum-likelihood estimate runs off to infinity ({worst} leads): the data are separable, too few or too ordered. "
             "Use a proper prior with engine='map', 'laplace' or 'nuts', or more data."
         )
-    if isinstance(engine, Gibbs):
-        assert isinstance(prior, SpikeSlab)
-        best = best if usable else maximise(likelihood, Normal())
-        return _sparse(likelihood, best, prior, engine, calibrate, seed, spectrum, checkpoint)
+    return best, spectrum, usable
+
+
+def fitted(prepared: Choice, *, calibrate: bool, frozen: np.ndarray) -> tuple[Fit, dict[str, Any]]:
+    """What is known before draws are made, and the record of it."""
+    likelihood, engine = prepared.likelihood, prepared.engine
+    assert not isinstance(likelihood, OneHotLikelihood)
+    best, spectrum, usable = _maximum(prepared, frozen)
     normal = normal_blocks(likelihood.bound)
     centre = best if usable else maximise(likelihood, normal)
     # Multiplying a calibrated likelihood by a prior inverts J, which takes two batches a parameter.
@@ -162,24 +207,16 @@ def answer(
     calibration = calibration_room.calibrate(likelihood, centre.theta, centre.information, wanted=calibrate, usable=usable, minimum=minimum)
     record = _record(likelihood, centre, calibration, usable, spectrum)
     mean, root = _normal(likelihood, centre, calibration, None if engine.flat else normal, usable)
-    fit = Fit(likelihood, centre.theta, calibration, mean, root, run)
-    bell = all(isinstance(block.prior, Normal) for block in likelihood.bound.blocks)  # what a normal posterior needs
-    if not engine.bell and prepared.automatic and not fit.enough_batches and bell:
-        engine = LaplaceApproximation(engine.draws, engine.chains)
-        record["fallback"] = "engine laplace instead of nuts: too few independent batches of autocorrelated draws for a calibrated NUTS"
-    drawn = engine.draw(fit, seed=seed, checkpoint=checkpoint)
-    if not engine.bell:
-        return sampled(likelihood.bound, drawn, centre.theta, engine, record)
-    shares = () if engine.flat else tuple(((root**2).sum(1) * _penalty(normal)).tolist())
-    return {"theta": drawn.theta, "point": mean, "record": {**record, "engine_used": engine, "prior_share": shares}}
+    return Fit(likelihood, centre.theta, calibration, mean, root), record
 
 
-def sampled(bound: BoundCouplings | BoundFamily, samples: Any, point: np.ndarray, engine: Any, record: dict[str, Any]) -> dict[str, Any]:
+def sampled(fit: Fit, samples: Any, engine: Any, record: dict[str, Any], findings: tuple[Noted, ...] = ()) -> dict[str, Any]:
     """Draws made by a sampler as an answer."""
+    bound = fit.likelihood.bound
     p, scales = bound.n_params, np.concatenate([np.full(block.size, block.scale) for block in bound.blocks])
     shares = (samples.theta.reshape(-1, p).std(0) / scales) ** 2
-    record = {**record, "prior_share": tuple(shares.tolist()), "engine_used": engine}
-    return {"theta": samples.theta, "point": point, "stats": samples.stats, "record": record}
+    record = {**record, "prior_share": tuple(shares.tolist()), "engine_used": engine, "findings": findings}
+    return {"theta": samples.theta, "point": fit.centre, "stats": samples.stats, "record": record}
 
 
 def _sparse(

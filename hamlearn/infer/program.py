@@ -16,29 +16,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, cast
 
 import jax
 import numpy as np
 import xarray as xr
 
-from hamlearn.arguments import shown
+from hamlearn.arguments import require_seed, shown
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import stein
-from hamlearn.infer.families import couplings
-from hamlearn.infer.settings import NUTS
-from hamlearn.models import Couplings
+from hamlearn.infer import families, stein
+from hamlearn.infer.families import Open
+from hamlearn.infer.pipeline import Fit, Opened
+from hamlearn.infer.settings import Drawn, External
 from hamlearn.processes import verb
-
-
-@dataclass(frozen=True)
-class External:
-    """How draws were made that were not made here, for the record."""
-
-    sampler: str
-    draws: int
-    chains: int
-    name: ClassVar[str] = "external"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,40 +38,54 @@ class Program:
     Attributes
     ----------
     model : callable
-        A NumPyro model without arguments, to run, to scale, to scope, or to put under a plate: sample sites ``J`` (one per free
-        coupling strength) and ``h`` (per free field), sites of the prior's own parameters if it has any, the deterministic site
-        ``theta`` (J, then h) and one factor, the calibrated log-likelihood. It needs double precision.
+        A NumPyro model without arguments, to run, to scale, to scope, or to put under a plate: a sample site for every block of
+        parameters, sites of the prior's own parameters if it has any, the deterministic site ``theta`` (all blocks) and one factor,
+        the calibrated log-likelihood. Sites have the names that the posterior gives them, and one axis: ``J`` (one per free coupling
+        strength) and ``h`` (per free field) of couplings, ``c`` (and ``kinetic``, ``gradient`` where unknown) of actions, the names of
+        its parameters of a family of your own. It needs double precision.
     log_likelihood : callable
         θ ``(..., n_params)`` → the same log-likelihood alone, shape ``(...)``, as a factor of programs of your own, with any prior
         over θ, joined data sets, or groups under a plate. It is a pytree: where your compiled function takes it as an argument,
         another program of the same structure compiles nothing.
     log_density : callable
         θ ``(n_params,)`` → calibrated log-likelihood plus log prior, up to a constant, for samplers that take a density (JAX; only
-        where couplings have a density of their own, not for priors with parameters of theirs).
-    parameter_names : list of str
-        Of the elements of θ.
-    optimum : array (n_params,)
-        The maximum of the likelihood: a place to start.
-    covariance : array (n_params, n_params)
-        Of the normal approximation of the posterior: an inverse mass matrix, the scale of a guide.
-    likelihood : str
-        Which one was chosen.
+        where these have a density of their own, not for priors with parameters of theirs).
+    data : list of Dataset
+        The microstates.
+    opened : Opened
+        All that is known before draws are made, and the way from draws to a posterior.
     """
 
     model: Callable[[], None]
     log_likelihood: Callable[[Any], Any]
     log_density: Callable[[Any], Any]
-    parameter_names: list[str]
-    optimum: np.ndarray
-    covariance: np.ndarray
-    likelihood: str
-    _asked: couplings.Asked
-    _answer: Mapping[str, Any]
+    data: list[xr.Dataset]
+    opened: Opened
 
     @property
-    def data(self) -> list[xr.Dataset]:
-        """The microstates, one temperature each."""
-        return self._asked.sets
+    def fit(self) -> Fit:
+        """What is known before draws are made."""
+        return self.opened.fit
+
+    @property
+    def parameter_names(self) -> list[str]:
+        """Of the elements of θ."""
+        return list(self.fit.likelihood.bound.parameter_names)
+
+    @property
+    def optimum(self) -> np.ndarray:
+        """The maximum of the likelihood ``(n_params,)``: a place to start."""
+        return self.fit.centre
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """Of the normal approximation of the posterior ``(n_params, n_params)``: an inverse mass matrix, the scale of a guide."""
+        return self.fit.covariance
+
+    @property
+    def likelihood(self) -> str:
+        """Which one was chosen."""
+        return self.fit.likelihood.name
 
     def __repr__(self) -> str:
         return f"Program({len(self.parameter_names)} parameters, {self.likelihood} likelihood)"
@@ -89,17 +93,17 @@ class Program:
 
 @verb
 def program(
-    data: xr.Dataset | Iterable[xr.Dataset], model: Couplings, likelihood: str = "auto", calibrate: bool = True, seed: int = 0
+    data: xr.Dataset | Iterable[xr.Dataset], model: Any, likelihood: str = "auto", calibrate: bool = True, seed: int = 0
 ) -> Program:
-    """The posterior of couplings as a NumPyro program.
+    """The posterior of a model as a NumPyro program.
 
     Parameters
     ----------
     data : Dataset or list of Datasets
         Microstates, as for :func:`hamlearn.learn`.
-    model : Couplings
-        What is unknown. Its prior may be any distribution of NumPyro (:class:`hamlearn.models.Distribution`), but not spike-and-slab,
-        whose indicators have no density.
+    model : Couplings, PolynomialAction or Family
+        What is unknown: anything whose unknowns are parameters with priors, also a family of your own. Priors may be any distribution
+        of NumPyro (:class:`hamlearn.models.Distribution`), but not spike-and-slab, whose indicators have no density.
     likelihood, calibrate
         As for :func:`hamlearn.learn`.
     seed : int
@@ -112,7 +116,8 @@ def program(
     Raises
     ------
     HamlearnError
-        If the model is no :class:`~hamlearn.models.Couplings` or its prior has no density, or as :func:`hamlearn.learn` does.
+        If the unknowns of the model are no parameters with priors, what there is is no likelihood to sample, or as
+        :func:`hamlearn.learn` does.
 
     Examples
     --------
@@ -127,31 +132,25 @@ def program(
     >>> hl.infer.from_samples(mcmc, program)["posterior"]["J"].dims
     ('chain', 'draw', 'bond')
     """
-    from hamlearn.infer.engines import numpyro, numpyro_model
+    from hamlearn.infer.engines import numpyro_model
 
-    if not isinstance(model, Couplings):
-        raise HamlearnError(f"a program is made of hl.models.Couplings(...); got {type(model).__name__}. Use hl.learn for other models.")
-    asked = couplings.ask(data, model, likelihood, NUTS(draws=2, warmup=1, chains=1), calibrate)
-    found: dict[str, Any] = {}
-
-    def keep(likelihood: Any, centre: np.ndarray, calibration: Any, settings: Any, seed: int, covariance: np.ndarray, _: Any) -> Any:
-        found.update(likelihood=likelihood, centre=centre, calibration=calibration, covariance=covariance)
-        return numpyro.Samples(np.repeat(centre[None, None], 2, 1), {})
-
-    answer = couplings.answer(asked.prepared, calibrate=calibrate, seed=seed, frozen=asked.frozen, checkpoint=None, run=keep)
-    transform = found["calibration"].linear_map() if found["calibration"].adjusted else None
+    seed = require_seed(seed)
+    sets, family = families.admitted(data, model, calibrate)
+    if lacking := model.traits.closed:
+        raise HamlearnError(
+            f"{type(model).__name__} {lacking}: there is no program whose sample sites are its parameters. Use hl.learn(data, model)."
+        )
+    opened = cast("Open", family).opened(sets, model, likelihood=likelihood, calibrate=calibrate, seed=seed)
+    opened.fit.require_batches("sampling")
     with jax.enable_x64(True):
-        structure, arrays = numpyro_model.model(found["likelihood"], found["centre"], transform)
+        structure, arrays = numpyro_model.model(opened.fit.likelihood, opened.fit.centre, opened.fit.transform)
         held = jax.tree.map(np.asarray, arrays)
 
     def run() -> None:
         numpyro_model.require_double("this program's model")
         structure.model(numpyro_model.as_jax(held))
 
-    density = numpyro_model.log_density(structure, held)
-    answer["seed"] = seed
-    names, name = list(found["likelihood"].bound.parameter_names), str(asked.prepared.likelihood.name)
-    return Program(run, held["likelihood"], density, names, found["centre"], found["covariance"], name, asked, answer)
+    return Program(run, held["likelihood"], numpyro_model.log_density(structure, held), sets, opened)
 
 
 @verb
@@ -163,8 +162,9 @@ def from_samples(samples: Any, program: Program) -> xr.DataTree:
     Parameters
     ----------
     samples : numpyro.infer.MCMC, mapping or DataTree
-        A sampler that has run; or arrays by site, ``theta`` or ``J`` (and ``h``), with axes (chain, draw, parameter) or (draw,
-        parameter); or a tree whose group ``posterior`` has them (ArviZ).
+        A sampler that has run; or arrays by site, ``theta`` or all the others, with axes (chain, draw, parameter) or (draw, parameter);
+        or a tree whose group ``posterior`` has them (ArviZ). A parameter that is one number, or an array, may come in its own shape
+        after (chain, draw).
     program : Program
         What was sampled.
 
@@ -183,16 +183,10 @@ def from_samples(samples: Any, program: Program) -> xr.DataTree:
     sites, stats, sampler = _sites(samples)
     theta = _theta(sites, program)
     chains, draws, _ = theta.shape
-    engine = External(sampler, draws, chains)
-    bound = program._asked.prepared.likelihood.bound
-    from hamlearn.infer.engines.numpyro import Samples
-
-    record = dict(program._answer["record"])
+    engine = External(draws, chains, sampler)
     sampled = hasattr(samples, "get_samples")
-    found = stein.compared(program.log_density, bound.blocks, theta, program.covariance, sampled=sampled)
-    record["findings"] = (*record.get("findings", ()), *found)
-    answer = couplings.sampled(bound, Samples(theta, stats), program.optimum, engine, record)
-    return couplings.assemble(program._asked, answer, int(program._answer["seed"]))
+    found = stein.compared(program.log_density, program.fit.likelihood.bound.blocks, theta, program.covariance, sampled=sampled)
+    return program.opened.closed(Drawn(theta, stats), engine, found)
 
 
 def _sites(samples: Any) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], str]:
@@ -222,7 +216,7 @@ def _sites(samples: Any) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], 
 
 def _theta(sites: Mapping[str, np.ndarray], program: Program) -> np.ndarray:
     """Draws of θ ``(chain, draw, n_params)``."""
-    bound = program._asked.prepared.likelihood.bound
+    bound = program.fit.likelihood.bound
     wanted = [(block.name, block.size) for block in bound.blocks]
     if "theta" in sites:
         parts, wanted = [sites["theta"]], [("theta", bound.n_params)]
@@ -232,7 +226,7 @@ def _theta(sites: Mapping[str, np.ndarray], program: Program) -> np.ndarray:
             raise HamlearnError(
                 f"the draws have no site {' or '.join(map(repr, missing))}; they have {', '.join(sorted(sites)) or 'none'}."
             )
-        parts = [sites[name] for name, _ in wanted]
+        parts = [_flat(sites[name], size) for name, size in wanted]
     for (name, size), part in zip(wanted, parts, strict=True):
         if part.ndim not in (2, 3) or part.shape[-1] != size or 0 in part.shape:
             raise HamlearnError(f"site {name!r} needs the shape (chain, draw, {size}) or (draw, {size}); got {part.shape}.")
@@ -242,3 +236,10 @@ def _theta(sites: Mapping[str, np.ndarray], program: Program) -> np.ndarray:
         raise HamlearnError(f"the sites have different numbers of draws: {[part.shape for part in parts]}.")
     theta = np.concatenate([np.asarray(part, np.float64) for part in parts], -1)
     return theta if theta.ndim == 3 else theta[None]
+
+
+def _flat(part: np.ndarray, size: int) -> np.ndarray:
+    """Draws of a parameter with one axis for it: numbers have none in a posterior, matrices two."""
+    if part.ndim == 2 and size == 1 and part.shape[1] != 1:
+        return part[..., None]
+    return part.reshape(*part.shape[:2], -1) if part.ndim > 3 else part

@@ -140,6 +140,15 @@ class OwnEngine(_Draws):
         return {"name": self.name}
 
 
+@dataclass(frozen=True)
+class External(_Draws):
+    """How draws were made that were not made here, for the record."""
+
+    sampler: str = ""
+    name: ClassVar[str] = "external"
+    bell: ClassVar[bool] = False
+
+
 def require_memory(engine: Any, n_params: int) -> None:
     """Raise unless the draws of an engine fit into memory, before any is made."""
     size = 16 * engine.draws * engine.chains * int(n_params)
@@ -148,6 +157,8 @@ def require_memory(engine: Any, n_params: int) -> None:
 
 
 Engine = MLE | MAP | LaplaceApproximation | NUTS | Gibbs | OwnEngine
+SAMPLED = NUTS(draws=2, warmup=1, chains=1)
+"""What a posterior is asked for whose draws are made elsewhere: all that NUTS needs, and next to nothing of its work."""
 ENGINES: dict[str, type[Engine]] = {
     "mle": MLE,
     "map": MAP,

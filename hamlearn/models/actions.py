@@ -296,8 +296,11 @@ class BoundAction:
 
     @property
     def blocks(self) -> tuple[Block, ...]:
-        """All of θ under one prior: ``c`` in a NumPyro program, the kinetic coefficients before those of powers."""
-        return (Block("c", 0, self.n_params, self.model.prior),)
+        """The coefficients under the names that a posterior gives them: ``kinetic`` (and ``gradient``) where unknown, and ``c``."""
+        sizes = {"kinetic": self.model.range if self.model.kinetic is True else 0, "gradient": len(self.links) - self.model.range}
+        stops = np.cumsum([0, *sizes.values(), len(self.model.powers)]).tolist()
+        found = (Block(name, start, stop, self.model.prior) for name, start, stop in zip((*sizes, "c"), stops[:-1], stops[1:], strict=True))
+        return tuple(block for block in found if block.size)
 
     @property
     def parameter_names(self) -> list[str]:

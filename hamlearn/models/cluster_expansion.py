@@ -74,7 +74,11 @@ class ClusterExpansion(Model):
     expected: float
     kind: ClassVar[str] = "cluster_expansion"
     traits: ClassVar[Traits] = Traits(
-        "cluster_expansion", "multi-spin terms", tested=True, zero="they are those of the terms, without one."
+        "cluster_expansion",
+        "multi-spin terms",
+        tested=True,
+        closed="does not know which terms exist, and what says that they do has no density that a gradient could follow",
+        zero="they are those of the terms, without one.",
     )
 
     def __init__(

@@ -10,7 +10,7 @@ from hamlearn.arguments import shown
 from hamlearn.errors import HamlearnError
 from hamlearn.models.autoregressive import Autoregressive
 from hamlearn.models.extensive import Extensive
-from hamlearn.models.traits import ENERGIES, Model, Traits
+from hamlearn.models.traits import ENERGIES, TRAINED, Model, Traits
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -70,7 +70,7 @@ class DCL(Model):
     consistent: bool
     kind: ClassVar[str] = "dcl"
     traits: ClassVar[Traits] = Traits(
-        "dcl", "an extensive energy, distilled from densities", draw="energy", groups=("weights",), quantities=ENERGIES
+        "dcl", "an extensive energy, distilled from densities", draw="energy", groups=("weights",), quantities=ENERGIES, closed=TRAINED
     )
 
     def __init__(

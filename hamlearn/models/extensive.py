@@ -15,7 +15,7 @@ from hamlearn import spaces
 from hamlearn.arguments import require_whole, require_words, shown
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.models import dense
-from hamlearn.models.traits import ENERGIES, Model, Traits
+from hamlearn.models.traits import ENERGIES, TRAINED, Model, Traits
 from hamlearn.statistics import power
 from hamlearn.systems.base import Space, System, as_site_axes
 from hamlearn.systems.interaction_tables import MAX_TABLE, InteractionTables, tile_sites
@@ -91,7 +91,9 @@ class Extensive(Model):
     outputs: int
     pairs: bool
     kind: ClassVar[str] = "extensive"
-    traits: ClassVar[Traits] = Traits("extensive", "an extensive network", draw="network", groups=("weights",), quantities=ENERGIES)
+    traits: ClassVar[Traits] = Traits(
+        "extensive", "an extensive network", draw="network", groups=("weights",), quantities=ENERGIES, closed=TRAINED
+    )
 
     def __init__(
         self,

@@ -38,6 +38,7 @@ class ExtrapolatedAction(Model):
         compared="not",
         draw="joined network",
         groups=("source_0",),
+        closed="joins posteriors, which were learned before",
         quantities=("Weights of the joined actions", "weight, known"),
     )
 

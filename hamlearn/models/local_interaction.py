@@ -13,7 +13,7 @@ import numpy as np
 from hamlearn.arguments import require_number, require_whole, shown
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.models import dense
-from hamlearn.models.traits import Model, Traits
+from hamlearn.models.traits import TRAINED, Model, Traits
 from hamlearn.systems.base import Space
 from hamlearn.systems.interaction_tables import InteractionTables
 from hamlearn.systems.lattice import hypercubic
@@ -70,7 +70,9 @@ class LocalInteraction(Model):
     decay: str | float | None
     activation: str
     kind: ClassVar[str] = "local_interaction"
-    traits: ClassVar[Traits] = Traits("local_interaction", "a local energy", draw="network", groups=("point", "observed_data", "weights"))
+    traits: ClassVar[Traits] = Traits(
+        "local_interaction", "a local energy", draw="network", groups=("point", "observed_data", "weights"), closed=TRAINED
+    )
 
     def __init__(
         self,

@@ -36,6 +36,8 @@ class Traits:
         Groups of a posterior that reading it needs, besides ``posterior``.
     quantities : (str, str) or None
         What the numbers are that it calls its parameters, where they are none: a heading, and what one is called.
+    closed : str
+        What it lacks of a program whose sites are its parameters, as the predicate of a sentence; empty where it has one.
     zero : str
         What fixes the constant in its energies, as the end of a sentence.
     """
@@ -51,10 +53,12 @@ class Traits:
     draw: str = "draw"
     groups: tuple[str, ...] = ("point", "observed_data")
     quantities: tuple[str, str] | None = None
+    closed: str = ""
     zero: str = "the one that the network came out with is kept."
 
 
 ENERGIES = "Energies of held-out states", "energy of a state that was held out, minus their mean"
+TRAINED = "has weights of trained networks, an ensemble whose scatter is its posterior, and no parameters with priors"
 LOSSES = "Loss of every network", "loss, nats per site"
 
 

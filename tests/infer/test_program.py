@@ -147,8 +147,6 @@ def test_what_is_no_prior_is_named(data):
         hl.learn(data, tied(dist.Cauchy(0.0, 1.0)), engine="laplace")
     with pytest.raises(hl.HamlearnError, match="does not go with prior 'spike_slab'"):
         hl.infer.program(data, tied("spike_slab"))
-    with pytest.raises(hl.HamlearnError, match=r"hl.models.Couplings"):
-        hl.infer.program(data, hl.models.ClusterExpansion(window=2))
     with pytest.raises(hl.HamlearnError, match="no distribution"):
         hl.models.Distribution.from_dict({"name": "distribution", "family": "os", "arguments": {}})
 

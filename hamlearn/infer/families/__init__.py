@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Iterable
 from os import PathLike
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 import xarray as xr
@@ -26,6 +26,9 @@ from hamlearn.infer.constrained import require_kept
 from hamlearn.models.traits import Traits
 from hamlearn.processes import verb
 from hamlearn.systems.base import System
+
+if TYPE_CHECKING:
+    from hamlearn.infer.pipeline import Opened
 
 
 class Kind(Protocol):
@@ -44,6 +47,14 @@ class Kind(Protocol):
 
     def parameters(self, post: xr.DataTree) -> tuple[list[str], np.ndarray]:
         """Names and draws ``(chain, draw, parameter)`` of the free parameters that convergence is judged on."""
+        ...
+
+
+class Open(Kind, Protocol):
+    """One whose parameters are blocks with priors (its traits name nothing that it lacks): a program may draw them."""
+
+    def opened(self, data: list[xr.Dataset], model: Any, *, likelihood: str, calibrate: bool, seed: int) -> Opened:
+        """The posterior before its draws."""
         ...
 
 
@@ -82,19 +93,25 @@ def learn(
 
     See :func:`hamlearn.learn`, which adds the verdict.
     """
+    if checkpoint is not None:
+        require_path(checkpoint, "checkpoint")
+    seed = require_seed(seed)
+    sets, found = admitted(data, model, calibrate)
+    can_save = "checkpoint" in inspect.signature(found.learn).parameters
+    saved = {"checkpoint": checkpoint} if can_save and checkpoint is not None else {}
+    return found.learn(sets, model, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed, **saved)
+
+
+def admitted(data: Any, model: Any, calibrate: bool) -> tuple[list[xr.Dataset], Kind]:
+    """The data of a question, and the family of its model; what is wrong with either is named."""
     if isinstance(model, type):
         raise HamlearnError(f"model is the class {model.__name__}; give a model, such as hl.models.{model.__name__}(...).")
     if not hasattr(model, "traits"):
         raise HamlearnError(f"model must be one of hamlearn.models, such as hl.models.Couplings(...); got {shown(model)}.")
     require_flag(calibrate, "calibrate")
-    if checkpoint is not None:
-        require_path(checkpoint, "checkpoint")
-    seed, found = require_seed(seed), named(model.traits)
-    can_save = "checkpoint" in inspect.signature(found.learn).parameters
-    saved = {"checkpoint": checkpoint} if can_save and checkpoint is not None else {}
     sets = admit(data)
     require_kept(map(space_of, sets), model)
-    return found.learn(sets, model, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed, **saved)
+    return sets, named(model.traits)
 
 
 def available(post: xr.DataTree) -> int:

@@ -23,7 +23,7 @@ from hamlearn.infer.likelihoods.sites import SiteConditionals
 from hamlearn.infer.observations import Observations
 from hamlearn.infer.optimum import MAX_STEPS, maximise
 from hamlearn.infer.provenance import Basis, Noted, Provenance, new_provenance
-from hamlearn.infer.settings import Engine, LaplaceApproximation, as_engine, require_memory
+from hamlearn.infer.settings import SAMPLED, Engine, External, LaplaceApproximation, as_engine, require_memory
 from hamlearn.models import Normal
 from hamlearn.models.actions import BoundAction, PolynomialAction, Scales, percent
 from hamlearn.systems.base import System
@@ -51,22 +51,57 @@ def learn(
     its variance is far above the Cramér–Rao bound, "auto" goes on to the exact likelihood (periodic paths) or to the
     pseudo-likelihood.
     """
+    asked, settings = _ask(data, model, likelihood, as_engine(engine), calibrate)
+    return _assemble(asked, settings.draw(asked.fit, seed=seed, checkpoint=checkpoint), settings, seed)
+
+
+def opened(data: list[xr.Dataset], model: PolynomialAction, *, likelihood: str, calibrate: bool, seed: int) -> pipeline.Opened:
+    """The posterior before its draws."""
+    asked, _ = _ask(data, model, likelihood, SAMPLED, calibrate)
+    return pipeline.Opened(asked.fit, lambda drawn, engine, findings: _assemble(asked, drawn, engine, seed, findings))
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """A question to paths or fields, and all of its answer but draws."""
+
+    bound: BoundAction
+    parts: list[Observations]
+    scales: list[Scales]
+    sets: list[xr.Dataset]
+    reasons: list[str]
+    likelihood: str
+    excess: np.ndarray
+    found: Fit
+    fit: pipeline.Fit
+    started: float
+
+
+def _ask(
+    data: xr.Dataset | Iterable[xr.Dataset], model: PolynomialAction, likelihood: str, engine: Engine | None, calibrate: bool
+) -> tuple[_Asked, Engine]:
+    """The model on the sites of the data, its maximum under the likelihood that was chosen, and the engine."""
     choice(likelihood, LIKELIHOODS, "likelihood")
-    started, settings = time.perf_counter(), as_engine(engine)
+    started = time.perf_counter()
     bound, parts, scales, sets, reasons = bind(data, model)
     logger.info("learning %d coefficients: score matching first, about %.3g s", bound.n_params, _seconds(parts))
     matched = score_matching(bound, parts, scales, wanted=calibrate)
-    name, excess = _choose(likelihood, bound, parts, scales, matched, reasons)
-    settings = _engine(settings, name, reasons)
+    name, excess = _choose(likelihood, bound, parts, scales, matched, reasons, sampled=engine is not None and not engine.bell)
+    settings = _engine(engine, name, reasons)
     require_memory(settings, bound.n_params)
-    fit = matched if name == "score" else _maximum(name, bound, parts, scales, matched, wanted=calibrate)
-    mean, root = _with_prior(fit, bound, settings)
-    drawn = settings.draw(pipeline.Fit(fit.likelihood, fit.theta, fit.calibration, mean, root), seed=seed, checkpoint=checkpoint)
-    theta, stats = drawn.theta, drawn.stats
+    found = matched if name == "score" else _maximum(name, bound, parts, scales, matched, wanted=calibrate)
+    mean, root = _with_prior(found, bound, settings)
     for reason in reasons:
         logger.info("  %s", reason)
-    provenance = _provenance(fit, bound, sets, theta, settings, name, reasons, excess, seed, time.perf_counter() - started)
-    return build(bound, theta, mean, provenance=provenance, sets=sets, stats=stats, observed=_observed(bound, parts, scales))
+    fit = pipeline.Fit(found.likelihood, found.theta, found.calibration, mean, root)
+    return _Asked(bound, parts, scales, sets, reasons, name, excess, found, fit, started), settings
+
+
+def _assemble(asked: _Asked, drawn: Any, engine: Engine | External, seed: int, findings: tuple[Noted, ...] = ()) -> xr.DataTree:
+    """The tree of draws of θ."""
+    provenance = _provenance(asked, drawn.theta, engine, seed, findings)
+    observed = _observed(asked.bound, asked.parts, asked.scales)
+    return build(asked.bound, drawn.theta, asked.fit.mean, provenance=provenance, sets=asked.sets, stats=drawn.stats, observed=observed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,7 +251,7 @@ def _require_identified(bound: BoundAction, information: np.ndarray, part: Obser
 
 
 def _choose(
-    wanted: str, bound: BoundAction, parts: list[Observations], scales: list[Scales], matched: Fit, reasons: list[str]
+    wanted: str, bound: BoundAction, parts: list[Observations], scales: list[Scales], matched: Fit, reasons: list[str], *, sampled: bool
 ) -> tuple[str, np.ndarray]:
     """The likelihood to use, and by how much the variance of score matching exceeds the Cramér–Rao bound."""
     fisher = np.zeros((bound.n_params,) * 2)
@@ -235,6 +270,9 @@ def _choose(
         return wanted, excess
     model = bound.model
     exact = bound.family == "path" and model.range == 1 and model.periodic and model.kinetic is not False
+    if sampled and len(bound.links) == 1:
+        reasons.append(f"likelihood {'exact' if exact else 'pseudo'}: the loss of score matching is no likelihood to sample")
+        return "exact" if exact else "pseudo", excess
     if worst <= INEFFICIENT or len(bound.links) > 1:
         why = "a linear solve, and nearly efficient" if worst <= INEFFICIENT else "there are several neighbour terms"
         reasons.append(f"likelihood score: {why}")
@@ -278,21 +316,11 @@ def _with_prior(fit: Fit, bound: BoundAction, engine: Engine) -> tuple[np.ndarra
     return covariance @ precision @ fit.theta, np.linalg.cholesky((covariance + covariance.T) / 2)
 
 
-def _provenance(
-    fit: Fit,
-    bound: BoundAction,
-    sets: list[xr.Dataset],
-    theta: np.ndarray,
-    engine: Engine,
-    name: str,
-    reasons: list[str],
-    excess: np.ndarray,
-    seed: int,
-    seconds: float,
-) -> Provenance:
+def _provenance(asked: _Asked, theta: np.ndarray, engine: Engine | External, seed: int, said: tuple[Noted, ...]) -> Provenance:
+    fit, bound, name = asked.found, asked.bound, asked.likelihood
     calibration, score = fit.calibration, fit.calibration.score
     runaway = float(1 - bound.confining(theta).mean())
-    findings = []
+    findings = [*said]
     if runaway > 0:
         severity = "serious" if runaway > RUNAWAY_SHARE else "caution"
         findings.append(Noted("unbounded", severity, "stability", {"share": runaway, "fault": bound.fault}))
@@ -311,16 +339,16 @@ def _provenance(
         composite=name != "exact",
         engine=engine,
         n_params=bound.n_params,
-        sets=sets,
+        sets=asked.sets,
         seed=seed,
-        seconds=seconds,
+        seconds=time.perf_counter() - asked.started,
         estimated_seconds=_seconds([]),
-        reasons=reasons,
+        reasons=asked.reasons,
         **facts,
         optimum={"steps": fit.steps, "value": fit.value},
         calibration=extra,
         prior_share=tuple(share.tolist()),
-        excess_variance=excess.tolist(),
+        excess_variance=asked.excess.tolist(),
         nonconfining=runaway,
         agreement=None if np.isnan(fit.spread) else fit.spread,
         findings=tuple(findings),

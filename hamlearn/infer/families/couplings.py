@@ -13,17 +13,17 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.infer import families, large, posteriors
+from hamlearn.infer import families, large, pipeline, posteriors
 from hamlearn.infer.choose import choose
 from hamlearn.infer.likelihoods import NAMES, OneHotLikelihood
 from hamlearn.infer.observations import Observations, bind, frozen_sites, mean_beta
-from hamlearn.infer.pipeline import Asked, answer, made, sampled
+from hamlearn.infer.pipeline import Asked, Opened
 from hamlearn.infer.scales import widened
-from hamlearn.infer.settings import Engine, as_engine, require_memory
+from hamlearn.infer.settings import SAMPLED, Engine, as_engine, require_memory
 from hamlearn.models import BoundCouplings, Couplings, Normal
 from hamlearn.systems.base import System
 
-__all__ = ["Asked", "answer", "ask", "assemble", "draw_systems", "learn", "parameters", "sampled"]
+__all__ = ["draw_systems", "learn", "opened", "parameters"]
 
 logger = logging.getLogger("hamlearn")
 
@@ -42,11 +42,19 @@ def learn(
 
     See :func:`hamlearn.learn`, which adds the verdict.
     """
-    asked = ask(data, model, likelihood, engine, calibrate)
-    return assemble(asked, answer(asked.prepared, calibrate=calibrate, seed=seed, frozen=asked.frozen, checkpoint=checkpoint), seed)
+    asked = _ask(data, model, likelihood, engine, calibrate)
+    answer = pipeline.answer(asked.prepared, calibrate=calibrate, seed=seed, frozen=asked.frozen, checkpoint=checkpoint)
+    return _assemble(asked, answer, seed)
 
 
-def ask(data: xr.Dataset | Iterable[xr.Dataset], model: Couplings, likelihood: str, engine: str | Engine, calibrate: bool) -> Asked:
+def opened(data: list[xr.Dataset], model: Couplings, *, likelihood: str, calibrate: bool, seed: int) -> Opened:
+    """The posterior before its draws."""
+    asked = _ask(data, model, likelihood, SAMPLED, calibrate)
+    fit, record = pipeline.fitted(asked.prepared, calibrate=calibrate, frozen=asked.frozen)
+    return Opened(fit, lambda *drawn: _assemble(asked, pipeline.sampled(fit, drawn[0], drawn[1], record, drawn[2]), seed))
+
+
+def _ask(data: xr.Dataset | Iterable[xr.Dataset], model: Couplings, likelihood: str, engine: str | Engine, calibrate: bool) -> Asked:
     """The model on the sites of the data, with likelihood, engine and widths of priors chosen, and said."""
     choice(likelihood, NAMES, "likelihood")
     settings = as_engine(engine)
@@ -79,9 +87,9 @@ def ask(data: xr.Dataset | Iterable[xr.Dataset], model: Couplings, likelihood: s
     return Asked(prepared, parts, sets, frozen, tuple(stated), started)
 
 
-def assemble(asked: Asked, result: dict[str, Any], seed: int) -> xr.DataTree:
+def _assemble(asked: Asked, result: dict[str, Any], seed: int) -> xr.DataTree:
     """The tree of an answer: draws of θ, the optimum, and the record of how they were made."""
-    provenance = made(asked, result, seed)
+    provenance = pipeline.made(asked, result, seed)
     rest = {name: value for name, value in result.items() if name not in ("record", "theta", "point")}
     bound, parts, sets = asked.prepared.likelihood.bound, asked.parts, asked.sets
     return posteriors.build(bound, result["theta"], result["point"], provenance=provenance, parts=parts, sets=sets, **rest)

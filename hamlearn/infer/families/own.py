@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterable
 from os import PathLike
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -15,7 +16,7 @@ from hamlearn.infer import families, observations, pipeline, posteriors
 from hamlearn.infer.choose import Choice, check_priors
 from hamlearn.infer.likelihoods.energy import NAMES, EnergyLikelihood, affordable
 from hamlearn.infer.observations import Observations
-from hamlearn.infer.settings import NUTS, Engine, LaplaceApproximation, as_engine, require_memory
+from hamlearn.infer.settings import NUTS, SAMPLED, Engine, LaplaceApproximation, as_engine, require_memory
 from hamlearn.models import Normal
 from hamlearn.models.base import BoundFamily, Family
 from hamlearn.systems.base import System
@@ -38,6 +39,20 @@ def learn(
     checkpoint: str | PathLike[str] | None = None,
 ) -> xr.DataTree:
     """The posterior of a family's parameters, each under its own name; a bare tree, without a verdict."""
+    asked = _ask(data, model, likelihood, engine, calibrate)
+    answer = pipeline.answer(asked.prepared, calibrate=calibrate, seed=seed, frozen=np.zeros(0, int), checkpoint=checkpoint)
+    return _assemble(asked, answer, seed)
+
+
+def opened(data: list[xr.Dataset], model: Family, *, likelihood: str, calibrate: bool, seed: int) -> pipeline.Opened:
+    """The posterior before its draws."""
+    asked = _ask(data, model, likelihood, SAMPLED, calibrate)
+    fit, record = pipeline.fitted(asked.prepared, calibrate=calibrate, frozen=np.zeros(0, int))
+    return pipeline.Opened(fit, lambda *drawn: _assemble(asked, pipeline.sampled(fit, drawn[0], drawn[1], record, drawn[2]), seed))
+
+
+def _ask(data: xr.Dataset | Iterable[xr.Dataset], model: Family, likelihood: str, engine: str | Engine, calibrate: bool) -> pipeline.Asked:
+    """The family on the sites of the data, with likelihood and engine chosen, and said."""
     choice(likelihood, NAMES, "likelihood of a family")
     settings, started = as_engine(engine), time.perf_counter()
     bound, parts, sets = observations.bind(data, model)
@@ -54,18 +69,22 @@ def learn(
     for reason in reasons:
         logger.info("  %s", reason)
     prepared = Choice(chosen, settings, tuple(reasons), seconds, automatic)  # type: ignore[arg-type]
-    asked = pipeline.Asked(prepared, parts, sets, observations.frozen_sites(parts), (), started)
-    answer = pipeline.answer(prepared, calibrate=calibrate, seed=seed, frozen=np.zeros(0, int), checkpoint=checkpoint)
-    if not answer["record"]["optimum"]["finite"] and chosen.name == "score":
+    return pipeline.Asked(prepared, parts, sets, observations.frozen_sites(parts), (), started)
+
+
+def _assemble(asked: pipeline.Asked, answer: dict[str, Any], seed: int) -> xr.DataTree:
+    """The tree of an answer."""
+    bound: Any = asked.prepared.likelihood.bound
+    if not answer["record"]["optimum"]["finite"] and asked.prepared.likelihood.name == "score":
         raise HamlearnError(
             "score matching has no optimum here: the data cannot tell some parameters apart, or values hardly vary. Drop or tie parameters."
         )
     provenance = pipeline.made(asked, answer, seed)
     theta, point = answer["theta"], answer["point"]
-    groups = {"posterior": _variables(bound, theta), "point": _variables(bound, point), "observed_data": _observed(bound, parts)}
+    groups = {"posterior": _variables(bound, theta), "point": _variables(bound, point), "observed_data": _observed(bound, asked.parts)}
     if answer.get("stats"):
         groups["sample_stats"] = xr.Dataset({key: (("chain", "draw"), value) for key, value in answer["stats"].items() if value.ndim == 2})
-    return posteriors.assemble(groups, model=bound.model, space=bound.space, provenance=provenance, sets=sets)
+    return posteriors.assemble(groups, model=bound.model, space=bound.space, provenance=provenance, sets=asked.sets)
 
 
 def _likelihood(wanted: str, bound: BoundFamily, reasons: list[str]) -> str:

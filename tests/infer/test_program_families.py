@@ -1,0 +1,107 @@
+"""Every family whose unknowns are parameters with priors is a program: a user's own NUTS agrees with ours, and comes back to all verbs."""
+
+import jax
+import numpy as np
+import pytest
+import xarray as xr
+from contracts.own import CornerFamily, Corners, WashboardFamily
+from numpyro.infer import MCMC, NUTS
+
+import hamlearn as hl
+from hamlearn import statistics
+from hamlearn.infer import families
+from hamlearn.systems import exact, lattice
+from statistics_budget import assert_within
+
+SQUARE = lattice.hypercubic((3, 3))
+WELL = hl.systems.Path(8, hl.systems.DoubleWell(4.0, 2.8))
+
+
+def drawn(system, beta, n=400):
+    return hl.microstates(exact.sample(system, beta, n, seed=1), space=system.space, beta=beta)
+
+
+def glass():
+    return hl.simulate(hl.systems.Ising((3, 3), h=0.1), beta=0.3, draws=400, chains=1, seed=0, sampler="exact")
+
+
+def rotors():
+    angles = np.random.default_rng(0).vonmises(0.0, 1.0, size=(400, 3, 3)) % (2 * np.pi)
+    return hl.microstates(angles, space="angles", beta=0.7)
+
+
+def fields():
+    values = np.random.default_rng(0).normal(size=(600, 3, 3))
+    return hl.microstates(values, space="reals", beta=1.0)
+
+
+def corners():
+    return hl.simulate(Corners(SQUARE, 0.2, 0.2, 0.1), beta=1.0, draws=400, chains=1, seed=0, sampler="metropolis", thin=20)
+
+
+OPEN = {
+    "couplings and a field": (glass, hl.models.Couplings(SQUARE, tie="uniform", fields="uniform"), ("J", "h")),
+    "couplings of rotors": (rotors, hl.models.Couplings(SQUARE, tie="uniform", fields=None), ("J",)),
+    "a path": (lambda: drawn(WELL, 5.0), hl.models.PolynomialAction((2, 4)), ("kinetic", "c")),
+    "a field of known kinetic term": (fields, hl.models.PolynomialAction((2,), kinetic=0.1, neighbour="product"), ("c",)),
+    "a user's own": (corners, CornerFamily(), ("J", "h", "K")),
+}
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_a_users_nuts_agrees_with_ours_and_comes_back(name, tmp_path):
+    make, model, sites = OPEN[name]
+    data = make()
+    program = hl.infer.program(data, model, seed=3)
+    with jax.enable_x64(True):
+        mcmc = MCMC(NUTS(program.model), num_warmup=150, num_samples=400, progress_bar=False)
+        mcmc.run(jax.random.key(1))
+    assert {*sites, "theta"} == set(mcmc.get_samples())
+    post = hl.from_samples(mcmc, program, check=False)
+    ours = hl.learn(data, model, engine=hl.infer.NUTS(draws=400, chains=1, warmup=150), check=False, seed=2)
+    (names, own), (others, known) = (families.of(one).parameters(one) for one in (post, ours))
+    assert names == others == program.parameter_names and set(sites) <= set(post["posterior"])
+    error = np.hypot(statistics.standard_error(own), statistics.standard_error(known))
+    assert_within(own.mean((0, 1)), known.mean((0, 1)), error, f"posterior means of {name} by a user's NUTS and ours")
+    np.testing.assert_allclose(own.std((0, 1)), known.std((0, 1)), rtol=0.3)
+
+    records = [hl.infer.provenance(one) for one in (post, ours)]
+    assert records[0].likelihood == records[1].likelihood == program.likelihood and records[0].engine.name == "external"
+    assert records[0].calibration.basis == records[1].calibration.basis and records[0].seed == 3
+    loaded = hl.load(hl.save(post, tmp_path / "post.nc"))
+    assert hl.verdict(loaded).level == hl.verdict(post).level != "do not believe"
+    curve = hl.predict(loaded, beta=[float(data["beta"])], draws=4)
+    assert all(np.isfinite(one.sel(quantity="mean")).all() for one in curve.data_vars.values() if "quantity" in one.dims)
+    assert "<html" in hl.report(loaded, tmp_path / "page.html", prediction=curve).read_text()
+
+
+def test_parameters_come_back_in_the_shape_that_a_posterior_has(tmp_path):
+    """Numbers without an axis, as in the tree of a posterior, and arrays flat or not."""
+    program = hl.infer.program(corners(), CornerFamily())
+    theta = np.random.default_rng(0).multivariate_normal(program.optimum, program.covariance, size=(2, 30))
+    first = hl.infer.from_samples({"theta": theta}, program)
+    again = hl.infer.from_samples(xr.DataTree.from_dict({"/posterior": first["posterior"].to_dataset()}), program)
+    assert again["posterior"].to_dataset().equals(first["posterior"].to_dataset())
+    np.testing.assert_array_equal(first["posterior"]["K"].values, theta[..., program.parameter_names.index("K")])
+
+
+CLOSED = {
+    "terms that may not exist": (hl.models.ClusterExpansion(window=2), "does not know which terms exist"),
+    "networks on windows": (hl.models.LocalInteraction(window=2), "has weights of trained networks"),
+    "extensive networks": (hl.models.Extensive(1, 1), "has weights of trained networks"),
+    "distilled": (hl.models.DCL(), "has weights of trained networks"),
+}
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_what_a_family_lacks_is_named(name):
+    model, words = CLOSED[name]
+    with pytest.raises(hl.HamlearnError, match=words):
+        hl.infer.program(glass(), model)
+
+
+def test_a_loss_is_no_likelihood_to_sample():
+    with pytest.raises(hl.HamlearnError, match="no likelihood to sample"):
+        hl.infer.program(fields(), hl.models.PolynomialAction((2,), family="thermal"))
+    with pytest.raises(hl.HamlearnError, match="no likelihood to sample"):
+        hl.infer.program(hl.microstates(np.random.default_rng(0).normal(size=(400, 6)), space="reals", beta=1.0), WashboardFamily())
