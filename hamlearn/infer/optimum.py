@@ -1,4 +1,4 @@
-"""Newton's method for concave objectives: the maximum-likelihood or MAP point."""
+"""The maximum-likelihood or MAP point of a likelihood, and whether it is one."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-import scipy.linalg
 
+from hamlearn.infer.newton import MAX_STEPS, newton
 from hamlearn.infer.observations import Observations
 from hamlearn.models import Normal, Prior
 from hamlearn.models.base import Block
 from hamlearn.progress import track
 
-MAX_STEPS = 100
-_TOLERANCE = 1e-9  # Newton decrement (half of it bounds what is left to gain, in nats)
 _LONG_STEP = 1e-2  # in βJ: a Newton step this long that gains nothing means a likelihood that is flat out to infinity
 RUNAWAY = 30.0  # |β·J| beyond which e^(−2|βJ|) is zero in double precision: the data are separable
 
@@ -115,59 +113,22 @@ def maximise(
 ) -> Optimum:
     """Maximise the log likelihood plus the log of normal priors (or none): of all blocks, or one of the strengths.
 
-    Full Newton steps with halving. The Hessian is reused while steps keep shrinking the Newton decrement tenfold:
-    on large dense data it costs far more than a gradient.
+    The Hessian is reused while it serves, and a rough one taken far from the optimum (:func:`hamlearn.infer.newton.newton`).
     """
     with track(MAX_STEPS, "maximising", enabled=None if shown else False) as bar:
-        return _newton(likelihood, prior, start, bar)
+        return _climbed(likelihood, prior, start, bar)
 
 
-def _newton(likelihood: Objective, prior: Prior | Sequence[Block] | None, start: np.ndarray | None, bar: track) -> Optimum:
-    theta = np.array(_origin(likelihood) if start is None else start, float)
-    value, slope, penalty = _penalised(likelihood, prior, theta)
-    factor, information, stale = None, np.zeros((0, 0)), True
-    previous, converged, runaway, rough = np.inf, False, False, True
+def _climbed(likelihood: Objective, prior: Prior | Sequence[Block] | None, start: np.ndarray | None, bar: track) -> Optimum:
+    begin = _origin(likelihood) if start is None else start
     scale, limit = max((part.beta for part in likelihood.parts), default=1.0), float(getattr(likelihood, "runaway", RUNAWAY))
-    for step_count in range(1, MAX_STEPS + 1):  # noqa: B007 (reported after the loop)
-        bar.advance()
-        if stale or factor is None:
-            information = likelihood.information(theta, rough=rough)
-            factor = _factor(information + np.diag(penalty))
-            fresh = True
-        else:
-            fresh = False
-        step = scipy.linalg.cho_solve(factor, slope)
-        decrement = float(slope @ step)
-        if decrement < _TOLERANCE:
-            runaway = prior is None and _runs_off(likelihood, scale * step)
-            converged = not runaway
-            break
-        stale = decrement > 0.1 * previous
-        if stale and not fresh:
-            continue  # the reused Hessian no longer serves: redo this step with a new one
-        # Close to the optimum (less than about a nat a parameter away) a sample of the data may no longer serve either.
-        rough = rough and not (fresh and decrement > 0.5 * previous and decrement < len(theta))
-        previous = decrement
-        length = 1.0
-        while True:
-            trial = _penalised(likelihood, prior, theta + length * step)
-            if np.isfinite(trial[0]) and trial[0] >= value + 1e-4 * length * decrement - 1e-12 * abs(value):
-                break
-            length *= 0.5
-            if length < 1e-8:
-                break
-        if length < 1e-8:
-            if fresh:
-                converged = decrement < 1e-6 * max(1.0, abs(value) * 1e-6)
-                break
-            stale = True
-            continue
-        theta = theta + length * step
-        value, slope, penalty = trial
-        if prior is None and np.max(np.abs(theta)) * scale > limit:
-            break
-    runaway = runaway or bool(np.max(np.abs(theta), initial=0.0) * scale > limit)
-    return Optimum(theta, value, likelihood.information(theta), penalty, converged and not runaway, runaway, step_count)
+    reach = limit / scale if prior is None and scale > 0 else np.inf
+    found = newton(_Penalised(likelihood, prior), begin, reuse=True, reach=reach, watch=lambda theta: bar.advance())
+    runaway = found.stopped and prior is None and _runs_off(likelihood, scale * found.step)
+    runaway = runaway or bool(np.max(np.abs(found.theta), initial=0.0) * scale > limit)
+    penalty = prior_terms(likelihood.bound, found.theta, prior)[2]
+    information = likelihood.information(found.theta)
+    return Optimum(found.theta, found.value, information, penalty, found.converged and not runaway, runaway, found.steps)
 
 
 def _origin(likelihood: Objective) -> np.ndarray:
@@ -182,18 +143,18 @@ def _runs_off(likelihood: Objective, step: np.ndarray) -> bool:
     return bool(direction @ start @ direction > 1e-9 * np.trace(start) / len(step))
 
 
-def _penalised(likelihood: Objective, prior: Prior | Sequence[Block] | None, theta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-    value, slope = likelihood.value_and_gradient(theta)
-    extra, extra_slope, penalty = prior_terms(likelihood.bound, theta, prior)
-    return value + extra, slope + extra_slope, penalty
+@dataclass(frozen=True, eq=False)
+class _Penalised:
+    """A likelihood times its priors, as Newton's method asks for it."""
 
+    likelihood: Objective
+    prior: Prior | Sequence[Block] | None
 
-def _factor(matrix: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Cholesky factor, with a ridge just large enough where directions are not identified."""
-    scale = max(float(np.trace(matrix)) / len(matrix), 1e-300)
-    for ridge in (0.0, 1e-12, 1e-9, 1e-6, 1e-3):
-        try:
-            return scipy.linalg.cho_factor(matrix + ridge * scale * np.eye(len(matrix)), lower=True)
-        except scipy.linalg.LinAlgError:
-            continue
-    return scipy.linalg.cho_factor(np.eye(len(matrix)) * scale, lower=True)
+    def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        value, slope = self.likelihood.value_and_gradient(theta)
+        extra, extra_slope, _ = prior_terms(self.likelihood.bound, theta, self.prior)
+        return value + extra, slope + extra_slope
+
+    def curvature(self, theta: np.ndarray, *, rough: bool) -> np.ndarray:
+        penalty = prior_terms(self.likelihood.bound, theta, self.prior)[2]
+        return self.likelihood.information(theta, rough=rough) + np.diag(penalty)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.optimize
+import scipy.special
 
 import hamlearn as hl
 from hamlearn.errors import HamlearnError
@@ -179,6 +181,20 @@ def test_densities_of_reals_are_recalibrated_by_their_moments():
     assert found["heat_capacity"].recalibrated.shared[0] > 0.5 * np.sqrt(2e-4)
     with pytest.raises(HamlearnError, match="a density of paths knows beta = 2 only"):
         densities.from_densities(networks, np.array([2.0, 3.0]), records, 0)
+
+
+@pytest.mark.parametrize("target", [0.7, 3.0, 60.0])
+def test_moments_are_matched_as_far_as_the_ridge_lets_them(target):
+    """60 is beyond what draws of z² can be weighted to within the ridge: the optimum is still found."""
+    z, ridge = np.random.default_rng(5).normal(0, 3.5, size=3000), 1e-3
+    columns, moments = np.stack([z, z**2], 1), np.array([0.0, target])
+
+    def loss(strength):
+        exponent = columns @ strength
+        return scipy.special.logsumexp(exponent) - strength @ moments + 0.5 * ridge * strength @ strength
+
+    theirs = scipy.optimize.minimize(loss, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-13, "maxiter": 5000})
+    np.testing.assert_allclose(recalibration.tilt(columns, moments, ridge), theirs.x, atol=1e-5)
 
 
 def test_intervals_of_ln_p_hold_it():

@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-_STEPS, _LONGEST = 60, 0.5  # Newton steps, and the longest of them: exponentials of more overshoot
+from hamlearn.infer.newton import newton
+
+_STEPS, _TOLERANCE = 60, 1e-20  # Newton steps, and what is left to gain, per draw: as far as double precision goes
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,16 +90,31 @@ def recalibration(drawn: np.ndarray, observed: Observed) -> Callable[[np.ndarray
 
 def tilt(columns: np.ndarray, moments: np.ndarray, ridge: float) -> np.ndarray:
     """λ of the weights exp(λ · column) under which draws ``(rows, columns)`` have the given means: max λ·m − ln⟨exp(λ·c)⟩ − ridge λ²/2."""
-    found = np.zeros(columns.shape[1])
-    for _ in range(_STEPS):
-        exponent = columns @ found
-        weight = np.exp(exponent - exponent.max())
-        weight /= weight.sum()
-        mean = weight @ columns
-        curvature = (columns * weight[:, None]).T @ columns - np.outer(mean, mean) + ridge * np.eye(len(found))
-        step = np.linalg.lstsq(curvature, moments - mean - ridge * found, rcond=1e-12)[0]
-        step *= min(1.0, _LONGEST / max(float(np.abs(step).max()), 1e-300))
-        found = found + step
-        if np.abs(step).max() < 1e-9:
-            break
-    return found
+    objective, start = _Tilted(columns, moments, ridge), np.zeros(columns.shape[1])
+    return newton(objective, start, tolerance=_TOLERANCE, most=_STEPS, flat=1e-12).theta
+
+
+@dataclass(frozen=True, eq=False)
+class _Tilted:
+    """What :func:`tilt` maximises."""
+
+    columns: np.ndarray
+    moments: np.ndarray
+    ridge: float
+
+    def _weighted(self, strength: np.ndarray) -> tuple[np.ndarray, float]:
+        """Normalised weights of the draws, and ln⟨exp(λ·c)⟩."""
+        exponent = self.columns @ strength
+        top = exponent.max()
+        weight = np.exp(exponent - top)
+        return weight / weight.sum(), float(top + np.log(weight.mean()))
+
+    def value_and_gradient(self, strength: np.ndarray) -> tuple[float, np.ndarray]:
+        weight, log_z = self._weighted(strength)
+        value = float(strength @ self.moments) - log_z - 0.5 * self.ridge * float(strength @ strength)
+        return value, self.moments - weight @ self.columns - self.ridge * strength
+
+    def curvature(self, strength: np.ndarray, *, rough: bool) -> np.ndarray:
+        weight, _ = self._weighted(strength)
+        mean = weight @ self.columns
+        return (self.columns * weight[:, None]).T @ self.columns - np.outer(mean, mean) + self.ridge * np.eye(len(strength))

@@ -20,8 +20,9 @@ from hamlearn.infer.calibrate import Calibration
 from hamlearn.infer.likelihoods.ring import RingLikelihood
 from hamlearn.infer.likelihoods.score import ScoreMatching
 from hamlearn.infer.likelihoods.sites import SiteConditionals
+from hamlearn.infer.newton import MAX_STEPS
 from hamlearn.infer.observations import Observations
-from hamlearn.infer.optimum import MAX_STEPS, maximise
+from hamlearn.infer.optimum import maximise
 from hamlearn.infer.provenance import Basis, Noted, Provenance, new_provenance
 from hamlearn.infer.settings import SAMPLED, Engine, External, LaplaceApproximation, as_engine, require_memory
 from hamlearn.models import Normal

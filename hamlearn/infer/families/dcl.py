@@ -20,6 +20,7 @@ from hamlearn.infer import posteriors
 from hamlearn.infer.families import autoregressive, extensive
 from hamlearn.infer.families.local_interaction import relevance, relevant
 from hamlearn.infer.families.pair_terms import SharedTerms, SiteTerms, terms_of
+from hamlearn.infer.newton import newton
 from hamlearn.infer.predictions.agreement import agreement
 from hamlearn.infer.provenance import Basis, Noted, new_provenance
 from hamlearn.infer.shares import TRUSTED, trusted
@@ -41,7 +42,7 @@ parameters = extensive.parameters
 ATTEMPTED = 0.02  # of tens of thousands of draws, what weights must leave or there are too few for moments: a number, not a trust
 _SCRAMBLED = 0.3  # largest share of sites drawn anew in scrambled label states
 _LABEL_EPOCHS = 15
-_STEPS = 20  # of Newton's method
+_STEPS, _TOLERANCE = 20, 1e-18  # of Newton's method, and what is left to gain of a microstate: data may be millions
 _MANY, _SWEEPS = 100, 2  # strengths, beyond which a member's prior widths take so many sweeps from those of the data
 _FEWEST_BATCHES = 20
 _CHUNK = 8192  # rows of terms in double precision: 55 MB for the 832 of a glass of 8×8
@@ -295,31 +296,43 @@ def _maximum(
     Newton's method on the concave likelihood −β⟨E⟩ − ln Z with Z = mean of exp(−βE)/q over draws from q. `mean` is of
     `size` microstates, independent unless `series` holds their terms.
     """
-    change = np.zeros(terms.shape[1])
-    likelihood, step, length = -np.inf, np.zeros_like(change), 1.0
-    for _ in range(_STEPS):
-        trial = change + length * step
-        log_weight = -beta * (energy + terms @ trial) - log_q
-        top = log_weight.max()
-        weight = np.exp(log_weight - top)
-        log_z = float(top + np.log(weight.mean()))
-        reached = -beta * float(mean @ trial) - log_z
-        if reached < likelihood - 1e-12 and length > 1e-3:
-            length /= 2
-            continue
-        gained, likelihood, change = reached - likelihood, reached, trial
-        weight /= weight.sum()
-        centre = weight @ terms
-        covariance = _scatter(terms, centre, weight)
-        step, length = np.linalg.lstsq(beta * covariance, centre - mean, rcond=1e-10)[0], 1.0
-        if gained < 1e-10:
-            break
-    share = float(1 / (weight**2).sum() / len(weight))
+    likelihood = _Weighted(energy, terms, log_q, mean, beta)
+    best = newton(likelihood, np.zeros(terms.shape[1]), tolerance=_TOLERANCE, most=_STEPS, flat=1e-10)
+    weight, log_z = likelihood.weights(best.theta)
+    curvature = best.curvature if best.converged else likelihood.curvature(best.theta)
+    covariance = curvature / beta**2
     inverse = np.linalg.pinv(covariance, rcond=1e-10, hermitian=True) / beta**2
     # Both means fluctuate: that of the data, and the weighted one (with the weights' own covariance).
-    scatter = _scatter(terms, centre, weight**2)
+    scatter = _scatter(terms, weight @ terms, weight**2)
     data = _of_the_mean(covariance, size, series)
-    return change, beta**2 * inverse @ (data + scatter) @ inverse, share, log_z
+    share = float(1 / (weight**2).sum() / len(weight))
+    return best.theta, beta**2 * inverse @ (data + scatter) @ inverse, share, log_z
+
+
+@dataclass(frozen=True, eq=False)
+class _Weighted:
+    """The log likelihood of a microstate as a function of the change of strengths, from weighted draws."""
+
+    energy: np.ndarray
+    terms: np.ndarray
+    log_q: np.ndarray
+    mean: np.ndarray
+    beta: float
+
+    def weights(self, change: np.ndarray) -> tuple[np.ndarray, float]:
+        """Normalised weights of the draws, and ln Z."""
+        log_weight = -self.beta * (self.energy + self.terms @ change) - self.log_q
+        top = log_weight.max()
+        weight = np.exp(log_weight - top)
+        return weight / weight.sum(), float(top + np.log(weight.mean()))
+
+    def value_and_gradient(self, change: np.ndarray) -> tuple[float, np.ndarray]:
+        weight, log_z = self.weights(change)
+        return -self.beta * float(self.mean @ change) - log_z, self.beta * (weight @ self.terms - self.mean)
+
+    def curvature(self, change: np.ndarray, *, rough: bool = False) -> np.ndarray:
+        weight, _ = self.weights(change)
+        return self.beta**2 * _scatter(self.terms, weight @ self.terms, weight)
 
 
 def _scatter(terms: np.ndarray, centre: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -24,6 +24,7 @@ from hamlearn.infer import families, posteriors
 from hamlearn.infer.engines import jax_training
 from hamlearn.infer.engines.jax_training import Quadratic
 from hamlearn.infer.likelihoods.table_conditionals import Rows, TileConditionals
+from hamlearn.infer.newton import newton
 from hamlearn.infer.observations import Observations
 from hamlearn.infer.provenance import Basis, new_provenance
 from hamlearn.infer.thinning import thinned
@@ -40,7 +41,10 @@ FEWEST = 50  # microstates that are split into a part trained on and a part held
 _BLOCKS = 40  # contiguous blocks of the data, every fifth held out
 _ROUNDS = 4  # expansions of the likelihood per network
 _STEPS = 120  # of L-BFGS per expansion
+_NEWTON_STEPS, _LEFT = 30, 1e-3  # for pair strengths: the most, and the nats (times two) left to gain where they end
 _RIDGE = 1e-2  # β² times this: the prior precision of strengths, a width of 10 temperatures, against separable data
+
+Watch = Callable[[np.ndarray], None]  # is shown the table of every step
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +144,7 @@ def _select(
     labels = [block[block % 5 == 4] // 5 for block in blocks]
     curves: dict[float | None, list[tuple[float, float]]] = {None: []}
 
-    def watch(key: float | None) -> Any:
+    def watch(key: float | None) -> Watch:
         curves[key] = []
         return lambda table: curves[key].append((-train.value(table) / train.size, -held.value(table) / held.size))
 
@@ -184,36 +188,39 @@ def _error(differences: np.ndarray) -> float:
     return float(np.sqrt(len(differences)) * differences.std(ddof=1))
 
 
-def _pairs(bound: BoundLocalInteraction, likelihood: TileConditionals, start: np.ndarray, watch: Any = None) -> Fit:
+def _pairs(bound: BoundLocalInteraction, likelihood: TileConditionals, start: np.ndarray, watch: Watch = lambda table: None) -> Fit:
     """Pair strengths and field by Newton's method, on a tenth of the rows first; the network is zero."""
-    terms, strengths = bound.terms, start
+    terms = bound.terms
     few = TileConditionals(likelihood.tiles, [_thinned(rows) for rows in likelihood.sets])
     ridge = _RIDGE * max(rows.beta for rows in likelihood.sets) ** 2 * (terms**2).mean(0).min()
-    for stage in (few, likelihood):
-        value, slope = _penalised(stage, terms, strengths, ridge)
-        for _ in range(30):
-            curvature = terms.T @ stage.curvature(terms @ strengths) @ terms + 2 * ridge * np.eye(len(strengths))
-            step = np.linalg.lstsq(curvature, slope, rcond=1e-12)[0]
-            gain, length = float(slope @ step), 1.0
-            if watch is not None and stage is likelihood:
-                watch(terms @ strengths)
-            if gain < 1e-3:
-                break
-            while length > 1e-3:
-                trial = _penalised(stage, terms, strengths + length * step, ridge)
-                if trial[0] >= value - 1e-9 * abs(value):
-                    break
-                length /= 2
-            if length <= 1e-3:
-                break
-            strengths, (value, slope) = strengths + length * step, trial
+    near = newton(_PairStrengths(few, terms, ridge), start, tolerance=_LEFT, most=_NEWTON_STEPS, flat=1e-12).theta
+    best = newton(
+        _PairStrengths(likelihood, terms, ridge),
+        near,
+        tolerance=_LEFT,
+        most=_NEWTON_STEPS,
+        flat=1e-12,
+        watch=lambda strengths: watch(terms @ strengths),
+    )
     zero = [(np.zeros_like(matrix), np.zeros_like(offset)) for matrix, offset in bound.start(0)]
-    return Fit(zero, strengths, terms @ strengths, float(value))
+    return Fit(zero, best.theta, terms @ best.theta, best.value)
 
 
-def _penalised(likelihood: TileConditionals, terms: np.ndarray, strengths: np.ndarray, ridge: float) -> tuple[float, np.ndarray]:
-    total, slope = likelihood.scores(terms @ strengths)
-    return float(total[0] - ridge * strengths @ strengths), slope[0] @ terms - 2 * ridge * strengths
+@dataclass(frozen=True, eq=False)
+class _PairStrengths:
+    """The likelihood of tables that are sums of pair terms, less a ridge, as Newton's method asks for it."""
+
+    likelihood: TileConditionals
+    terms: np.ndarray
+    ridge: float
+
+    def value_and_gradient(self, strengths: np.ndarray) -> tuple[float, np.ndarray]:
+        total, slope = self.likelihood.scores(self.terms @ strengths)
+        return float(total[0] - self.ridge * strengths @ strengths), slope[0] @ self.terms - 2 * self.ridge * strengths
+
+    def curvature(self, strengths: np.ndarray, *, rough: bool) -> np.ndarray:
+        inner = self.terms.T @ self.likelihood.curvature(self.terms @ strengths) @ self.terms
+        return np.asarray(inner + 2 * self.ridge * np.eye(len(strengths)))
 
 
 def _thinned(rows: Rows) -> Rows:
@@ -227,7 +234,7 @@ def _network(
     pairs: Fit,
     decay: float,
     seed: int,
-    watch: Any = None,
+    watch: Watch = lambda table: None,
     first: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Fit:
     """Network and pairs together: expand the likelihood at the table, train on the expansion, expand again."""
@@ -250,8 +257,7 @@ def _network(
             break
         gain, fit, value = reached - value, Fit(new, changed, trial, reached), reached
         table, strengths, weights = trial, changed, new
-        if watch is not None:
-            watch(table)
+        watch(table)
         if gain < 1.0:
             break
     return fit

@@ -16,6 +16,7 @@ import scipy.special
 from hamlearn.infer.engines.gibbs.runs import Plan, sample
 from hamlearn.infer.engines.gibbs.surrogate import Surrogate, surrogate
 from hamlearn.infer.likelihoods import Likelihood
+from hamlearn.infer.newton import uphill
 from hamlearn.models import SpikeSlab
 from hamlearn.progress import track
 from hamlearn.statistics import descending
@@ -24,7 +25,7 @@ MAX_ROUNDS = 10
 _PATIENCE = 2  # rounds without a better graph, each of twice as many sweeps, unless all chains agree at once
 _AGREE = 3.0  # nats: chains whose graphs are this close have found the same or equally good ones
 _CHAINS, _SWEEPS = 4, 100
-_STEPS = 15
+_STEPS, _SHORTEST = 15, 1e-3  # of a refit, and the share of a step below which it ends
 _CLOSE = 12.0  # nats: graphs further from the best one than e⁻¹² get no chain
 
 
@@ -135,42 +136,63 @@ def _slab(likelihood: Likelihood, prior: SpikeSlab, theta: np.ndarray, hyper: np
     return members, middle, np.where(coupling, hyper[1] ** -2.0, likelihood.bound.model.field_prior.scale**-2.0)
 
 
+@dataclass(eq=False)
+class _Graph:
+    """The likelihood of one graph's strengths, whose signs stay, times the slab; `raw` is the likelihood alone where last asked."""
+
+    likelihood: Likelihood
+    weight: float
+    full: np.ndarray
+    members: np.ndarray
+    middle: np.ndarray
+    penalty: np.ndarray
+    raw: tuple[float, np.ndarray]
+
+    def value_and_gradient(self, strengths: np.ndarray) -> tuple[float, np.ndarray]:
+        n, theta = self.likelihood.bound.n_coupling_params, self.full.copy()
+        theta[self.members] = strengths
+        if np.any(np.sign(theta[:n]) != np.sign(self.full[:n])):
+            return -np.inf, np.zeros(len(strengths))
+        value, slope = self.likelihood.value_and_gradient(theta)
+        self.raw = value, slope[self.members]
+        return self.penalised(strengths)
+
+    def penalised(self, strengths: np.ndarray) -> tuple[float, np.ndarray]:
+        deviation, (value, slope) = strengths - self.middle, self.raw
+        return self.weight * value - 0.5 * float(self.penalty @ deviation**2), self.weight * slope - self.penalty * deviation
+
+
 def refit(likelihood: Likelihood, normal: Surrogate, prior: SpikeSlab, theta: np.ndarray, hyper: np.ndarray) -> Mode:
     """Mode of the strengths of one graph under the likelihood itself, with s and μ fitted along (EM).
 
-    Newton steps with the surrogate's curvature: they cost a gradient each.
+    Newton steps with the surrogate's curvature: they cost a gradient each. The prior moves after every step, so these are steps of the
+    one method (:func:`hamlearn.infer.newton.uphill`), not a run of it.
     """
     n = likelihood.bound.n_coupling_params
     theta, hyper = theta.copy(), np.array([hyper[0], max(hyper[1], 1e-3 * prior.slab), hyper[2]])
     value, slope = likelihood.value_and_gradient(theta)
-    for _ in range(_STEPS):
-        members, middle, penalty = _slab(likelihood, prior, theta, hyper)
-        if not len(members):
-            break
-        covariance = np.linalg.inv(normal.precision[np.ix_(members, members)] + np.diag(penalty))
-        deviation = theta[members] - middle
-        gradient = normal.weight * slope[members] - penalty * deviation
+    members = _slab(likelihood, prior, theta, hyper)[0]
+    couplings, strengths = members < n, theta[members]
+    graph = _Graph(likelihood, normal.weight, theta.copy(), members, strengths, strengths, (value, slope[members]))
+    for _ in range(_STEPS if len(members) else 0):
+        _, graph.middle, graph.penalty = _slab(likelihood, prior, theta, hyper)
+        covariance = np.linalg.inv(normal.precision[np.ix_(members, members)] + np.diag(graph.penalty))
+        here, gradient = graph.penalised(strengths)
         step = covariance @ gradient
-        decrement, length = float(gradient @ step), 1.0
-        here = normal.weight * value - 0.5 * float(penalty @ deviation**2)
-        while length > 1e-3:
-            trial = theta.copy()
-            trial[members] += length * step
-            trial_value, trial_slope = likelihood.value_and_gradient(trial)
-            there = normal.weight * trial_value - 0.5 * float(penalty @ (trial[members] - middle) ** 2)
-            if np.all(np.sign(trial[:n]) == np.sign(theta[:n])) and there >= here + 1e-4 * length * decrement:
-                theta, value, slope = trial, trial_value, trial_slope
-                break
-            length *= 0.5
-        couplings = members < n
-        strengths, variance = np.abs(theta[members[couplings]]), np.diag(covariance)[couplings]
-        if len(strengths):
+        decrement, raw = float(gradient @ step), graph.raw
+        moved = uphill(graph.value_and_gradient, strengths, here, step, decrement, _SHORTEST)
+        if moved is None:
+            graph.raw = raw
+        else:
+            strengths = theta[members] = moved[0]
+        size, variance = np.abs(strengths[couplings]), np.diag(covariance)[couplings]
+        if len(size):
             if hyper[2] > 0:
-                hyper[2] = strengths.mean()
-            hyper[1] = max(np.sqrt(np.mean((strengths - hyper[2]) ** 2 + variance)), 1e-3 * prior.slab)
-        if decrement < 0.01 or length <= 1e-3:
+                hyper[2] = size.mean()
+            hyper[1] = max(np.sqrt(np.mean((size - hyper[2]) ** 2 + variance)), 1e-3 * prior.slab)
+        if decrement < 0.01 or moved is None:
             break
-    return Mode(theta, value, hyper)
+    return Mode(theta, graph.raw[0], hyper)
 
 
 def log_evidence(mode: Mode, likelihood: Likelihood, normal: Surrogate, prior: SpikeSlab, curvature: np.ndarray | None = None) -> float:

@@ -10,7 +10,7 @@ import scipy.linalg
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.calibrate import ScoreCovariance, score_rows
 from hamlearn.infer.likelihoods import Likelihood
-from hamlearn.infer.optimum import _factor
+from hamlearn.infer.newton import cholesky
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def surrogate(likelihood: Likelihood, theta: np.ndarray, *, calibrated: bool = T
     """
     information = likelihood.information(theta)
     _, slope = likelihood.value_and_gradient(theta)
-    factor = _factor(information)
+    factor = cholesky(information)
     centre = theta + scipy.linalg.cho_solve(factor, slope)
     if not calibrated:
         return Surrogate(centre, information, 1.0, None, 0.0)
