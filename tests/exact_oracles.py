@@ -92,5 +92,5 @@ def evaluate(system, beta, method, arithmetic="auto"):
     """Log Z and its gradients (pair and site marginals)."""
     with jax.enable_x64(True):
         run = partition.compiled(system.lattice, system.space.q, method, arithmetic).gradient
-        value, marginals = run(beta, system.coupling_tables(), system.field_tables())
+        value, marginals = run(beta, system.pairs.tables, system.pairs.fields)
         return float(value), *(np.asarray(marginal) for marginal in marginals)

@@ -204,7 +204,8 @@ def _unfitted_pairs(distances: np.ndarray, bonded: np.ndarray) -> tuple[list[tup
 
 def _triples(bound: BoundCouplings, system: System) -> np.ndarray:
     """Paths i–j–k along two bonds, the strongest products of couplings first; shape ``(n, 3)``."""
-    tables = system.coupling_tables()  # type: ignore[attr-defined]
+    assert system.pairs is not None  # couplings are
+    tables = system.pairs.tables
     strength = np.abs(tables - tables.mean((1, 2), keepdims=True)).mean((1, 2))
     sites, bonds = bound.lattice.neighbours
     keep = min(sites.shape[1], 16)

@@ -15,9 +15,8 @@ from hamlearn.errors import HamlearnError
 from hamlearn.models.priors import Normal, as_prior, prior_from_dict, prior_to_dict
 from hamlearn.models.traits import Model, Traits
 from hamlearn.systems import lattice as lattices
-from hamlearn.systems.base import Space, System
+from hamlearn.systems.base import Space, System, described
 from hamlearn.systems.lattice import Lattice
-from hamlearn.systems.parametric import described
 
 
 @dataclass(frozen=True)

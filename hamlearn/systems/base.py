@@ -1,8 +1,10 @@
-"""What every system offers (the protocol), and what systems share; the spaces of their sites are :mod:`hamlearn.spaces`."""
+"""What every system is and can be (the base class), and what systems share; the spaces of their sites are :mod:`hamlearn.spaces`."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -17,12 +19,19 @@ from hamlearn.spaces import space_from_name as space_from_name
 from hamlearn.spaces import states as states
 from hamlearn.systems.lattice import Lattice
 
+if TYPE_CHECKING:
+    from hamlearn.systems.field import Field
+    from hamlearn.systems.interaction_tables import InteractionTables
+    from hamlearn.systems.pairs import Directions, Pairs
+    from hamlearn.systems.path import Path
 
-@runtime_checkable
-class System(Protocol):
+
+class System:
     """A Hamiltonian on a lattice: what can be simulated, scored and learned.
 
-    Anything with these members is a system; no base class is needed. States have the site axes last.
+    Derive from it, and give ``lattice``, ``space`` and :meth:`energy`; nothing is registered. States have the site axes last. All else
+    here is what a system *can* say of itself besides its energy: each has a default that means "no", and samplers, oracles and
+    observables ask for it, never for a class. (A system that hides what it is made of is still sampled by its energy.)
 
     Attributes
     ----------
@@ -30,31 +39,113 @@ class System(Protocol):
         Sites (``lattice.shape``) and bonds.
     space : Space
         The values one site can take.
-    pure_jax : bool
-        True if the parameters are arrays that the jitted samplers may step directly; a system for which this is
-        False (a black box) is stepped from Python with chain-batched calls of :meth:`energy`.
+
+    Examples
+    --------
+    >>> from hamlearn.systems import SPINS, exact, lattice
+    >>> class Corner(System):  # H = −σ₀σ₁σ₂
+    ...     lattice, space = lattice.hypercubic(3), SPINS
+    ...
+    ...     def energy(self, states):
+    ...         return -np.prod(np.asarray(states, float), axis=-1)
+    >>> exact.method(Corner()), Corner().pure_jax, Corner().pairs
+    ('enumeration', False, None)
     """
 
-    @property
-    def lattice(self) -> Lattice: ...
+    if TYPE_CHECKING:  # only for checkers: dataclasses take a property of their base for the default of a field of that name
 
-    @property
-    def space(self) -> Space: ...
+        @property
+        def lattice(self) -> Lattice: ...
 
-    @property
-    def pure_jax(self) -> bool: ...
+        @property
+        def space(self) -> Space: ...
 
     def energy(self, states: Any) -> Any:
-        """Energy of states ``(..., *lattice.shape)``, shape ``(...)``."""
-        ...
+        """Energy of states ``(..., *lattice.shape)`` (or flat ``(..., n_sites)``), shape ``(...)``."""
+        raise NotImplementedError(f"{type(self).__name__} needs a method energy(states).")
+
+    energy_change: Callable[[Any, Any, Any], Any] | None = None
+    """What a new value of one site changes the energy by, ``energy_change(state, site, value)``; see :mod:`.sampling.changes`."""
 
     def action(self, states: Any, beta: float) -> Any:
-        """−ln of the unnormalised probability at inverse temperature `beta`; βH for classical systems."""
-        ...
+        """−ln of the unnormalised probability at inverse temperature `beta`: βH, unless the system says otherwise."""
+        return beta * self.energy(states)
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready description from which :func:`hamlearn.systems.from_dict` rebuilds the system."""
-        ...
+        """A JSON-ready description: here the name of the class and the fields of a dataclass."""
+        if not is_dataclass(self):
+            raise NotImplementedError(f"{type(self).__name__} needs a method to_dict(), which describes it, or to be a dataclass.")
+        return {"kind": type(self).__name__, **{field.name: described(getattr(self, field.name)) for field in fields(self)}}
+
+    @property
+    def pure_jax(self) -> bool:
+        """Whether its parameters are arrays and its energy can be traced by JAX, so that jitted samplers step it.
+
+        A system for which this is False (a black box) is stepped from Python with chain-batched calls of :meth:`energy`.
+        """
+        return False
+
+    @property
+    def even(self) -> bool:
+        """Whether x → −x is a symmetry of its action."""
+        return False
+
+    @property
+    def pairs(self) -> Pairs | None:
+        """Minus its energy as tables over pairs of discrete sites: exact answers, clusters, heat bath."""
+        return None
+
+    @property
+    def windows(self) -> InteractionTables | None:
+        """Its energy as tables over windows of discrete sites: heat bath and tempering by look-ups."""
+        return None
+
+    @property
+    def directions(self) -> Directions | None:
+        """Its couplings of scalar products, of angles or unit vectors: heat bath, over-relaxation, Wolff, exact answers."""
+        return None
+
+    @property
+    def nearest_path(self) -> Path | None:
+        """The imaginary-time path of neighbouring slices that it is: the transfer operator, kinks."""
+        return None
+
+    @property
+    def lattice_field(self) -> Field | None:
+        """The field on a lattice that it is: momenta diagonalise it where it is :attr:`free` and repeats."""
+        return None
+
+    @property
+    def free(self) -> bool:
+        """Whether its action is an even quadratic form, that of :meth:`quadratic_form`: a Gaussian."""
+        return False
+
+    def quadratic_form(self, beta: float = 1.0) -> np.ndarray:
+        """The matrix A of S = ½ φᵀAφ at β, shape ``(n_sites, n_sites)``, of a :attr:`free` system."""
+        raise HamlearnError(f"{self!r} has no quadratic form.")
+
+    @property
+    def slice_width(self) -> float | None:
+        """The width of an imaginary-time slice, where it is given and does not follow from β."""
+        return None
+
+    @property
+    def thermal_field(self) -> bool:
+        """Whether it is a quantum field in imaginary time, whose energy is the mean of :meth:`thermal` and no average that β multiplies."""
+        return False
+
+    def thermal(self, states: Any, beta: float) -> tuple[Any, Any]:
+        """Estimates of the thermal energy and of its slope in β, of every microstate ``(...)`` of a :attr:`thermal_field`."""
+        raise HamlearnError(f"{self!r} is no quantum field in imaginary time.")
+
+
+def described(value: Any) -> Any:
+    """A field's value for JSON."""
+    if callable(describe := getattr(value, "to_dict", None)):
+        return describe()
+    if isinstance(value, tuple | list):
+        return [described(one) for one in value]
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
 def energies_of(system: System, states: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from hamlearn.errors import HamlearnError
-from hamlearn.systems.base import Space
+from hamlearn.systems.base import Space, System
 from hamlearn.systems.lattice import Lattice
 
 
@@ -21,7 +21,7 @@ class LogProb(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class LearnedDensity:
+class LearnedDensity(System):
     """A normalised density as a Hamiltonian: H(x) = −ln p(x)/β_o, the constant fixed by the normalisation.
 
     At another temperature its action is βH, as for every classical system. A density that knows several temperatures
@@ -57,11 +57,6 @@ class LearnedDensity:
     log_prob: LogProb
     conditioned: bool = False
     description: dict[str, Any] | None = None
-
-    @property
-    def pure_jax(self) -> bool:
-        """Stepped from Python, all chains in one call."""
-        return False
 
     def energy(self, states: Any) -> Any:
         """−ln p(x)/β_o of states ``(..., *lattice.shape)``, shape ``(...)``."""

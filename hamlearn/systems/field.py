@@ -127,6 +127,21 @@ class Field(ParametricSystem, kind="field", structure=("coupling", "path")):
         return not any(self.potential.c[2:]) and not self.potential.c[0]
 
     @property
+    def lattice_field(self) -> Field:
+        """Itself: what momenta are asked of."""
+        return self
+
+    @property
+    def slice_width(self) -> float | None:
+        """The width that was given."""
+        return self.a
+
+    @property
+    def thermal_field(self) -> bool:
+        """Whether it is a path with axes of space."""
+        return len(self.gradient) > 0
+
+    @property
     def nearest_path(self) -> Path | None:
         """The same path as a :class:`.Path`, where it is one and neighbours are one slice apart: what the transfer operator asks for."""
         if (

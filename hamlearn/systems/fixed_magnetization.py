@@ -8,7 +8,9 @@ from typing import Any
 from hamlearn.errors import HamlearnError
 from hamlearn.spaces import Spins
 from hamlearn.systems.base import Space, System
+from hamlearn.systems.interaction_tables import InteractionTables
 from hamlearn.systems.lattice import Lattice
+from hamlearn.systems.pairs import Pairs
 from hamlearn.systems.parametric import ParametricSystem
 
 
@@ -17,7 +19,7 @@ class FixedMagnetization(ParametricSystem, kind="fixed_magnetization", structure
     """Another system of ±1 spins, restricted to the states with one sum of spins.
 
     Energies are those of the other system; its space says what is fixed, and whoever draws, starts, checks or counts states asks it.
-    Tables of pairs it does not show, for who reads them thinks that sites are free: :attr:`free` does.
+    Its tables are those of the other system too; what sums over all states asks the space first.
     "auto" draws exactly where the energy is known as tables and at most 2**16 states of free sites (4×4) have to be listed, and by
     Kawasaki exchange otherwise (:class:`hamlearn.systems.sampling.kawasaki.Kawasaki`).
 
@@ -42,7 +44,7 @@ class FixedMagnetization(ParametricSystem, kind="fixed_magnetization", structure
     ('kawasaki', 0, 0)
     """
 
-    system: Any
+    system: System
     magnetization: int = 0
 
     def __post_init__(self) -> None:
@@ -55,8 +57,7 @@ class FixedMagnetization(ParametricSystem, kind="fixed_magnetization", structure
     @property
     def lattice(self) -> Lattice:
         """Its sites and bonds."""
-        found: Lattice = self.system.lattice
-        return found
+        return self.system.lattice
 
     @property
     def space(self) -> Space:
@@ -64,9 +65,9 @@ class FixedMagnetization(ParametricSystem, kind="fixed_magnetization", structure
         return Spins(magnetization=self.magnetization)
 
     @property
-    def pure_jax(self) -> bool:  # type: ignore[override]
+    def pure_jax(self) -> bool:
         """As of the system within."""
-        return bool(self.system.pure_jax)
+        return self.system.pure_jax
 
     def energy(self, states: Any) -> Any:
         """Energy of spins ``(..., *lattice.shape)``; that they have the right sum is for the space to check."""
@@ -77,9 +78,14 @@ class FixedMagnetization(ParametricSystem, kind="fixed_magnetization", structure
         return self.system.action(states, beta)
 
     @property
-    def free(self) -> Any:
-        """The system without the constraint: what its structure can be asked of."""
-        return self.system
+    def pairs(self) -> Pairs | None:
+        """As of the system within."""
+        return self.system.pairs
+
+    @property
+    def windows(self) -> InteractionTables | None:
+        """As of the system within."""
+        return self.system.windows
 
     def __repr__(self) -> str:
         return f"FixedMagnetization({self.system!r}, {self.magnetization})"

@@ -128,6 +128,11 @@ class InteractionTables(ParametricSystem, kind="interaction_tables", structure=(
         """What the digit of every site of a window counts in the code, shape ``(n,)``."""
         return self.space.q ** np.arange(self.tile_sites.shape[1] - 1, -1, -1, dtype=np.int64)
 
+    @property
+    def windows(self) -> InteractionTables:
+        """Itself: what look-ups by windows ask for."""
+        return self
+
     @cached_property
     def pairs(self) -> Pairs | None:
         """The same energy as tables over pairs of sites, where no three interact: what exact answers ask for."""

@@ -1,11 +1,15 @@
-"""Discrete systems as sums over pairs of sites: what oracles ask for, however a system was written."""
+"""Systems as sums over pairs of sites: what samplers and oracles ask for, however a system was written.
+
+Of discrete sites they are :class:`Pairs` (``system.pairs``), of angles and unit vectors :class:`Directions` (``system.directions``).
+"""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from hamlearn.systems.base import System
 from hamlearn.systems.lattice import Lattice
 
 _ROUNDING = 1e-12  # of the largest entry: what is below is no interaction of three sites
@@ -32,12 +36,38 @@ class Pairs(NamedTuple):
     tables: np.ndarray
     fields: np.ndarray
 
+    def of_spins(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of two states a site: J ``(n_bonds,)`` and h ``(n_sites,)`` of the same energy as −Σ Jσσ − Σ hσ, up to a constant."""
+        tables, fields = np.asarray(self.tables, float), np.asarray(self.fields, float)
+        coupling = (tables[:, 0, 0] - tables[:, 0, 1] - tables[:, 1, 0] + tables[:, 1, 1]) / 4
+        # What a table says of one end alone is a field: half the difference of its rows' and its columns' means.
+        sides = np.stack([tables[:, 1].mean(-1) - tables[:, 0].mean(-1), tables[..., 1].mean(-1) - tables[..., 0].mean(-1)], 1) / 2
+        ends = np.asarray(self.lattice.bonds).ravel()
+        return coupling, (fields[:, 1] - fields[:, 0]) / 2 + np.bincount(ends, sides.ravel(), self.lattice.n_sites)
 
-def pairs_of(system: Any) -> Pairs | None:
-    """A system as tables over pairs, or None where it is none (or says nothing of its structure).
 
-    A system shows the structure by methods ``coupling_tables()`` and ``field_tables()`` over the bonds and sites of its lattice, or by
-    a property ``pairs``.
+class Directions(NamedTuple):
+    """Angles or unit vectors of n components with energy −Σ J s·s − Σ h·s over the bonds and sites of the system's lattice.
+
+    Attributes
+    ----------
+    J : array (n_bonds,)
+        Couplings.
+    h : array (n_sites, n)
+        Fields.
+    """
+
+    J: np.ndarray
+    h: np.ndarray
+
+    @property
+    def n(self) -> int:
+        """Components: 2 of angles."""
+        return int(self.h.shape[-1])
+
+
+def pairs_of(system: System) -> Pairs | None:
+    """``system.pairs`` where all states of all sites are allowed, as sums over states take for granted; else None.
 
     Examples
     --------
@@ -47,13 +77,7 @@ def pairs_of(system: Any) -> Pairs | None:
     >>> len(pairs_of(InteractionTables((6,), 2, [-1.0, 1.0, 1.0, -1.0])).lattice.bonds)
     6
     """
-    if getattr(getattr(system, "space", None), "constraint", None):
-        return None  # sums over all states would hold those that are not allowed
-    tables, fields = getattr(system, "coupling_tables", None), getattr(system, "field_tables", None)
-    if callable(tables) and callable(fields):
-        return Pairs(system.lattice, system.space.q, np.asarray(tables(), float), np.asarray(fields(), float))
-    found: Pairs | None = getattr(system, "pairs", None)
-    return found
+    return None if system.space.constraint else system.pairs
 
 
 def from_windows(lattice: Lattice, q: int, sites: np.ndarray, tables: np.ndarray) -> Pairs | None:

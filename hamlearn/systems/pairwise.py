@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
 
 from hamlearn.arguments import require_seed
-from hamlearn.errors import HamlearnError, choice
+from hamlearn.errors import choice
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import SPINS, Space, as_site_axes, broadcast_parameter
 from hamlearn.systems.lattice import Lattice
+from hamlearn.systems.pairs import Pairs
 from hamlearn.systems.parametric import ParametricSystem, parameter
 
 
@@ -81,13 +83,11 @@ class Pairwise(ParametricSystem, kind="pairwise"):
         pairs = (ends[0] * ends[1]) @ parameter(xp, self.J, real)
         return -pairs - spins @ parameter(xp, self.h, real)
 
-    def coupling_tables(self) -> np.ndarray:
-        """−energy of every bond for every pair of states, shape ``(n_bonds, 2, 2)`` in the order −1, +1."""
-        return self.J[:, None, None] * np.array([[1.0, -1.0], [-1.0, 1.0]])
-
-    def field_tables(self) -> np.ndarray:
-        """−energy of every site for every state, shape ``(n_sites, 2)``."""
-        return self.h[:, None] * np.array([-1.0, 1.0])
+    @cached_property
+    def pairs(self) -> Pairs:
+        """Tables over the bonds and sites of its lattice, states in the order −1, +1."""
+        bonds = self.J[:, None, None] * np.array([[1.0, -1.0], [-1.0, 1.0]])
+        return Pairs(self.lattice, 2, bonds, self.h[:, None] * np.array([-1.0, 1.0]))
 
     @classmethod
     def from_dict(cls, description: Mapping[str, Any]) -> Pairwise:
@@ -163,9 +163,3 @@ def WeakStrong() -> Pairwise:
     bridge = [(4 + node, 8 + node) for node in range(4)]
     fields = np.repeat([1.0, -0.44], 8)
     return Pairwise(np.array(cells[0] + cells[1] + bridge), 1.0, fields, name="WeakStrong")
-
-
-def require_spins(system: Any, what: str) -> None:
-    """Raise unless `system` is a :class:`Pairwise` of ±1 spins."""
-    if not isinstance(system, Pairwise):
-        raise HamlearnError(f"{what} needs a system of ±1 spins with pair couplings (Ising, EdwardsAnderson, Pairwise); got {system!r}.")

@@ -11,6 +11,7 @@ import numpy as np
 
 from hamlearn import spaces
 from hamlearn.systems import lattice as lattices
+from hamlearn.systems.base import System
 
 
 class Parametric:
@@ -47,7 +48,7 @@ class Parametric:
         return new
 
 
-class ParametricSystem(Parametric):
+class ParametricSystem(Parametric, System):
     """A system given by parameters and a formula: what systems derive from unless they have a reason not to.
 
     A subclass is a frozen dataclass (``eq=False``) whose fields are its lattice, other structure, and its parameters, with an
@@ -61,8 +62,6 @@ class ParametricSystem(Parametric):
     ----------
     kind : str
         Its name in descriptions.
-    pure_jax : bool
-        True: the jitted samplers may step it.
 
     Examples
     --------
@@ -84,7 +83,6 @@ class ParametricSystem(Parametric):
 
     structure: ClassVar[tuple[str, ...]] = ("lattice", "space", "name")
     kind: ClassVar[str] = ""
-    pure_jax: ClassVar[bool] = True
     kinds: ClassVar[dict[str, type[ParametricSystem]]] = {}
 
     def __init_subclass__(cls, kind: str = "", structure: tuple[str, ...] = (), **options: Any) -> None:
@@ -93,17 +91,14 @@ class ParametricSystem(Parametric):
             cls.kind = kind
             ParametricSystem.kinds[kind] = cls
 
-    def energy(self, states: Any) -> Any:
-        """Energy of states ``(..., *lattice.shape)`` (or flat ``(..., n_sites)``), shape ``(...)``."""
-        raise NotImplementedError(f"{type(self).__name__} needs a method energy(states).")
-
-    def action(self, states: Any, beta: float) -> Any:
-        """βH."""
-        return beta * self.energy(states)
+    @property
+    def pure_jax(self) -> bool:
+        """True: the jitted samplers may step it."""
+        return True
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready description: the kind and the fields."""
-        return {"kind": self.kind, **{field.name: described(getattr(self, field.name)) for field in fields(self)}}  # type: ignore[arg-type]
+        return {**super().to_dict(), "kind": self.kind}
 
     @classmethod
     def from_dict(cls, description: Mapping[str, Any]) -> Self:
@@ -122,15 +117,6 @@ def _is_data(value: Any) -> bool:
 
 
 _DATA = (int, float, np.ndarray, np.generic, jax.Array)
-
-
-def described(value: Any) -> Any:
-    """A field's value for JSON."""
-    if hasattr(value, "to_dict"):
-        return value.to_dict()
-    if isinstance(value, tuple | list):
-        return [described(one) for one in value]
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
 @jax.tree_util.register_static

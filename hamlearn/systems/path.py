@@ -98,7 +98,7 @@ class Path(ParametricSystem, kind="path", structure=("n_tau", "periodic")):
         return REALS
 
     @cached_property
-    def pure_jax(self) -> bool:  # type: ignore[override]
+    def pure_jax(self) -> bool:
         """Whether JAX can trace the potential, so that the jitted samplers may step it."""
         try:
             jax.eval_shape(self.potential, jnp.zeros(3))
@@ -110,6 +110,11 @@ class Path(ParametricSystem, kind="path", structure=("n_tau", "periodic")):
     def nearest_path(self) -> Path:
         """Itself: what the transfer operator asks for."""
         return self
+
+    @property
+    def slice_width(self) -> float | None:
+        """The width that was given."""
+        return self.a
 
     @cached_property
     def even(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import Space, as_site_axes, broadcast_parameter
 from hamlearn.systems.base import states as states_space
 from hamlearn.systems.lattice import Lattice
+from hamlearn.systems.pairs import Pairs
 from hamlearn.systems.parametric import ParametricSystem, parameter
 
 
@@ -82,15 +84,13 @@ class QState(ParametricSystem, kind="qstate", structure=("q", "interaction")):
         """The states 0 … q−1."""
         return states_space(self.q)
 
-    def coupling_tables(self) -> np.ndarray:
-        """−energy of every bond for every pair of states, shape ``(n_bonds, q, q)``."""
+    @cached_property
+    def pairs(self) -> Pairs:
+        """Tables over the bonds and sites of its lattice."""
         if self.interaction == "general":
-            return self.J
-        return self.J[:, None, None] * (clock_table(self.q) if self.interaction == "clock" else np.eye(self.q))
-
-    def field_tables(self) -> np.ndarray:
-        """−energy of every site for every state, shape ``(n_sites, q)``."""
-        return self.h
+            return Pairs(self.lattice, self.q, self.J, self.h)
+        table = clock_table(self.q) if self.interaction == "clock" else np.eye(self.q)
+        return Pairs(self.lattice, self.q, self.J[:, None, None] * table, self.h)
 
     def energy(self, states: Any) -> Any:
         """Energy of states ``(..., *lattice.shape)`` (or flat ``(..., n_sites)``), shape ``(...)``."""
@@ -100,7 +100,7 @@ class QState(ParametricSystem, kind="qstate", structure=("q", "interaction")):
             as_site_axes(states, self.lattice.shape), xp.int64 if xp.__name__.startswith(("numpy", "array_api_compat.numpy")) else xp.int32
         )
         ends = [xp.take(flat, xp.asarray(self.lattice.bonds[:, end]), axis=-1) for end in (0, 1)]
-        tables, fields = parameter(xp, self.coupling_tables()), parameter(xp, self.field_tables())
+        tables, fields = (parameter(xp, one) for one in (self.pairs.tables, self.pairs.fields))
         pairs = tables[xp.arange(self.lattice.n_bonds), ends[0], ends[1]]
         singles = fields[xp.arange(self.lattice.n_sites), flat]
         return -xp.sum(pairs, axis=-1) - xp.sum(singles, axis=-1)

@@ -17,6 +17,7 @@ from hamlearn.spaces import UnitVectors
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import Space, as_reals, broadcast_parameter
 from hamlearn.systems.lattice import Lattice
+from hamlearn.systems.pairs import Directions
 from hamlearn.systems.parametric import ParametricSystem, parameter
 
 
@@ -82,9 +83,10 @@ class VectorSpins(ParametricSystem, kind="vector_spins", structure=("n",)):
         """Unit vectors of n components."""
         return UnitVectors(self.n)
 
-    def direction_couplings(self) -> tuple[np.ndarray, np.ndarray, int]:
-        """J of every bond, h of every site, and the number of components: what the product over a tree asks for."""
-        return self.J, self.h, self.n
+    @property
+    def directions(self) -> Directions:
+        """Its couplings and fields."""
+        return Directions(self.J, self.h)
 
     def energy(self, states: Any) -> Any:
         """Energy of unit vectors ``(..., *lattice.shape, n)`` (or flat, ``(..., n_sites · n)``), shape ``(...)``."""

@@ -66,7 +66,7 @@ class JoinedAction(ParametricSystem, kind="joined_action", structure=("betas",))
         return self.parts[0].space
 
     @property
-    def pure_jax(self) -> bool:  # type: ignore[override]
+    def pure_jax(self) -> bool:
         """Whether every part may be stepped by the jitted samplers."""
         return all(part.pure_jax for part in self.parts)
 

@@ -15,6 +15,7 @@ from array_api_compat import array_namespace
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import ANGLES, Space, as_site_axes, broadcast_parameter
 from hamlearn.systems.lattice import Lattice
+from hamlearn.systems.pairs import Directions
 from hamlearn.systems.parametric import ParametricSystem, parameter
 
 
@@ -69,9 +70,10 @@ class XY(ParametricSystem, kind="xy"):
         """Angles in [0, 2π)."""
         return ANGLES
 
-    def cosine_couplings(self) -> tuple[np.ndarray, np.ndarray]:
-        """J of every bond in −J cos(φ_i − φ_j), and h of every site: what the character expansion asks for."""
-        return self.J, self.h
+    @property
+    def directions(self) -> Directions:
+        """Its couplings, and fields along the first of two components."""
+        return Directions(self.J, np.stack([self.h, np.zeros_like(self.h)], -1))
 
     def energy(self, states: Any) -> Any:
         """Energy of angles ``(..., *lattice.shape)`` (or flat ``(..., n_sites)``), shape ``(...)``.

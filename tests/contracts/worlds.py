@@ -13,7 +13,7 @@ from hamlearn.systems import SPINS, Lattice, Space, System, lattice
 
 
 @dataclass(frozen=True, eq=False)
-class ThreeSpins:
+class ThreeSpins(System):
     """A system of a user's own, twenty lines: H = −K Σ σ_i σ_{i+1} σ_{i+2} on a ring."""
 
     n: int

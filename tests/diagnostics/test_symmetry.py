@@ -12,7 +12,7 @@ SPINS = np.random.default_rng(0).choice([-1, 1], size=(60, 4, 4))
 ANGLES = np.random.default_rng(0).uniform(0, 2 * np.pi, size=(60, 4, 4))
 
 
-class Anisotropic:
+class Anisotropic(hl.systems.System):
     """Strong bonds along one axis: not invariant under a quarter turn, invariant under all else."""
 
     lattice, space, pure_jax = hl.systems.lattice.hypercubic((4, 4)), hl.systems.SPINS, False

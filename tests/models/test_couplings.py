@@ -120,8 +120,8 @@ def test_the_system_has_the_reported_values(name):
     expected = [plain_energy(bound, J, h, state) for state in configurations]
     np.testing.assert_allclose(system.energy(configurations), expected, atol=1e-10)
     tables, fields = bound.tables(theta)
-    np.testing.assert_allclose(tables, system.coupling_tables(), atol=1e-12)
-    np.testing.assert_allclose(fields, system.field_tables(), atol=1e-12)
+    np.testing.assert_allclose(tables, system.pairs.tables, atol=1e-12)
+    np.testing.assert_allclose(fields, system.pairs.fields, atol=1e-12)
 
 
 @every_family
@@ -200,8 +200,8 @@ def test_tied_parameters_go_to_another_size(name):
     system, small = bound.system(theta, larger), bound.system(theta)
     assert system.lattice is larger
     for b in (0, 17, 39):
-        np.testing.assert_allclose(system.coupling_tables()[b], small.coupling_tables()[0], atol=1e-12)
-    np.testing.assert_allclose(system.field_tables()[19], small.field_tables()[0], atol=1e-12)
+        np.testing.assert_allclose(system.pairs.tables[b], small.pairs.tables[0], atol=1e-12)
+    np.testing.assert_allclose(system.pairs.fields[19], small.pairs.fields[0], atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["bonds", "one strength", "by distance"])

@@ -21,7 +21,7 @@ def by_transfer(system, beta, axis, linear):
     layers = cut_along(system.lattice, system.space.q, axis)
     with jax.enable_x64(True):
         run = jax.jit(lambda t, f: transfer.log_partition(layers, t, f, linear=linear))
-        return float(run(beta * system.coupling_tables(), beta * system.field_tables()))
+        return float(run(beta * system.pairs.tables, beta * system.pairs.fields))
 
 
 def test_all_axes_give_one_answer_in_both_arithmetics():
@@ -85,7 +85,7 @@ def test_gradient_matches_finite_differences():
             for index in [(0, 0, 1), (17, 1, 0), (40, 1, 1)] if which == 0 else [(3, 0), (20, 1)]:
                 values = []
                 for sign in (1, -1):
-                    arguments = [system.coupling_tables(), system.field_tables()]
+                    arguments = [system.pairs.tables, system.pairs.fields]
                     arguments[which][index] += sign * step
                     values.append(float(run(*arguments)))
                 assert gradient[index] == pytest.approx((values[0] - values[1]) / (2 * step), abs=1e-8)
@@ -94,7 +94,7 @@ def test_gradient_matches_finite_differences():
 def test_jit_grad_vmap_and_hessian():
     system = EdwardsAnderson((3, 5), seed=1)
     log_z = exact.log_partition_function(system.lattice, 2, "transfer", arithmetic="linear")
-    tables, fields = system.coupling_tables(), system.field_tables()
+    tables, fields = system.pairs.tables, system.pairs.fields
     betas = np.array([0.2, 0.5, 0.9])
     with jax.enable_x64(True):
         batch = np.asarray(jax.jit(jax.vmap(lambda b: log_z(b * tables, b * fields)))(betas))

@@ -12,7 +12,7 @@ import pytest
 import hamlearn as hl
 from hamlearn.errors import HamlearnError
 from hamlearn.statistics import integrated_autocorrelation_time
-from hamlearn.systems import SPINS, FixedMagnetization, Ising, Kawasaki, Lattice, Pairwise, Space, exact, lattice
+from hamlearn.systems import SPINS, FixedMagnetization, Ising, Kawasaki, Lattice, Pairwise, Space, System, exact, lattice
 from statistics_budget import assert_within
 
 SQUARE = FixedMagnetization(Ising((4, 4)), 0)
@@ -23,7 +23,7 @@ DOUBLE = Ising((2, 3), J=0.4)  # a periodic axis of extent 2 has parallel bonds
 
 
 @dataclass(frozen=True, eq=False)
-class Unknown:
+class Unknown(System):
     """A system known by its energy alone."""
 
     system: Pairwise

@@ -6,12 +6,31 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy import special
 
 import hamlearn as hl
 from hamlearn.errors import HamlearnError
-from hamlearn.systems import REALS, Field, InteractionTables, Ising, Pairwise, Path, Polynomial, Potts, ScalarField, exact, lattice
+from hamlearn.statistics import integrated_autocorrelation_time
+from hamlearn.systems import (
+    ANGLES,
+    REALS,
+    XY,
+    Field,
+    InteractionTables,
+    Ising,
+    Pairwise,
+    Path,
+    Polynomial,
+    Potts,
+    ScalarField,
+    System,
+    VectorSpins,
+    exact,
+    lattice,
+)
 from hamlearn.systems.exact.discrete import Enumeration, Kaufman
-from hamlearn.systems.pairs import pairs_of
+from hamlearn.systems.pairs import Directions, pairs_of
+from statistics_budget import assert_within
 
 SQUARE = 2 * ((np.arange(16)[:, None] >> np.arange(3, -1, -1)) & 1) - 1  # spins of all states of a 2×2 window
 
@@ -101,7 +120,55 @@ def test_a_path_and_a_free_field_are_known_however_they_are_written():
     assert exact.log_partition(own, 0.5) == pytest.approx(exact.log_partition(free, 0.5), rel=1e-12)
 
 
-class Quadratic:
+def test_rotors_get_one_answer_however_they_are_written():
+    """Of an open chain Z = Π I₀(βJ), of a ring Σ_n Π I_n(βJ)."""
+    J, betas = np.array([0.7, -1.1, 0.4]), [0.5, 1.5]
+    chain, line = XY([[0, 1], [1, 2], [2, 3]], J), VectorSpins([[0, 1], [1, 2], [2, 3]], J, n=2)
+    ring, loop = XY(3, J), VectorSpins(3, J, n=2)
+    n = np.arange(-60, 61)[:, None]
+    for one, method in ((chain, "tree"), (line, "tree"), (ring, "characters"), (loop, "characters")):
+        assert exact.method(one) == method
+        for beta in betas:
+            truth = np.log(special.iv(0, beta * J)).sum() if method == "tree" else np.log(special.iv(n, beta * J).prod(1).sum())
+            assert exact.log_partition(one, beta) == pytest.approx(truth, rel=1e-10)
+    assert exact.method(XY(3, J, h=0.1)) is None and exact.method(VectorSpins(3, J, n=3)) is None
+
+
+class Compass(System):
+    """A stranger's angles in fields along the second component: what they are made of is said by one property."""
+
+    lattice, space = lattice.hypercubic(4, periodic=False), ANGLES
+    directions = Directions(np.zeros(3), np.array([[0.0, 0.9]] * 4))
+
+    def energy(self, states):
+        return -0.9 * np.sin(np.asarray(states)).sum(-1)
+
+    def to_dict(self):
+        return {"kind": "compass"}
+
+
+def standard_error(series):
+    """Of the mean of a series ``(chain, draw)``."""
+    tau = max(1.0, float(np.max(integrated_autocorrelation_time(series[..., None]))))
+    return float(series.std() * np.sqrt(2 * tau / series.size))
+
+
+@pytest.mark.parametrize("sampler", ["heat_bath", "wolff"])
+def test_directions_of_ones_own_are_drawn_in_fields_of_any_direction(sampler):
+    """The mean of sin φ is I₁(βh)/I₀(βh)."""
+    states = np.sin(hl.simulate(Compass(), 1.0, draws=1500, chains=4, seed=3, sampler=sampler, thin=4)["state"].values)
+    assert_within(states.mean(), special.i1(0.9) / special.i0(0.9), standard_error(states.mean(-1)), "mean of sin φ")
+
+
+def test_pairs_written_as_tables_are_sampled_as_pairs():
+    tables = InteractionTables((6, 6), 2, -0.25 * (SQUARE[:, [0, 0, 1, 2]] * SQUARE[:, [1, 2, 3, 3]]).sum(1))
+    states = hl.simulate(tables, 0.5, draws=800, chains=4, seed=1, sampler="wolff")["state"].values
+    energies = tables.energy(states.reshape(4, 800, -1)) / 36
+    truth = float(exact.thermodynamics(Ising((6, 6), J=0.5), [0.5])["energy"][0])
+    assert_within(energies.mean(), truth, standard_error(energies), "energy per site by clusters of tables")
+
+
+class Quadratic(System):
     """A stranger's Gaussian: nothing of it is known but that it is one."""
 
     space, pure_jax, free = REALS, False, True

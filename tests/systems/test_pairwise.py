@@ -13,7 +13,6 @@ import torch
 from hamlearn import systems
 from hamlearn.errors import HamlearnError
 from hamlearn.systems import EdwardsAnderson, Ising, Pairwise, SherringtonKirkpatrick, System, WeakStrong, lattice
-from hamlearn.systems.pairwise import require_spins
 
 # A new constructor of spin systems adds one line.
 SYSTEMS = {
@@ -86,7 +85,7 @@ def test_energy_takes_any_leading_axes_and_flat_sites(system):
 @every_system
 def test_tables_say_the_same_as_the_energy(system):
     system = system()
-    bonds, sites = system.coupling_tables(), system.field_tables()
+    bonds, sites = system.pairs.tables, system.pairs.fields
     assert bonds.shape == (system.lattice.n_bonds, 2, 2) and sites.shape == (system.lattice.n_sites, 2)
     for state in some_states(system, 5):
         index = ((state + 1) // 2).ravel()
@@ -202,7 +201,6 @@ MISTAKES = {
     "transposed sites": (lambda: Ising((3, 4)).energy(np.ones((5, 4, 3))), "expected states with site axes"),
     "too few axes": (lambda: Ising((3, 4)).energy(np.ones(())), "expected states with site axes"),
     "unknown kind": (lambda: systems.from_dict({"kind": "pairwize"}), "Did you mean 'pairwise'"),
-    "not spins": (lambda: require_spins(systems.Clock(4, 3), "Wolff"), "Wolff needs a system of ±1 spins"),
 }
 
 

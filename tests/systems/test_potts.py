@@ -90,7 +90,7 @@ def test_energy_takes_any_leading_axes_and_flat_sites(system):
 @every_system
 def test_tables_say_the_same_as_the_energy(system):
     system = system()
-    bonds, sites = system.coupling_tables(), system.field_tables()
+    bonds, sites = system.pairs.tables, system.pairs.fields
     assert bonds.shape == (system.lattice.n_bonds, system.q, system.q) and sites.shape == (system.lattice.n_sites, system.q)
     for state in some_states(system, 5):
         flat = state.ravel()

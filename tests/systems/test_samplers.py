@@ -11,7 +11,7 @@ import pytest
 
 import hamlearn as hl
 from hamlearn.errors import HamlearnError
-from hamlearn.systems import HMC, SAMPLERS, EdwardsAnderson, HeatBath, Ising, Kinks, Metropolis, Sampler, ScalarField, Tempering
+from hamlearn.systems import HMC, SAMPLERS, EdwardsAnderson, HeatBath, Ising, Kinks, Metropolis, Sampler, ScalarField, System, Tempering
 from hamlearn.systems.sampling import loop
 from statistics_budget import assert_within
 
@@ -150,7 +150,7 @@ def test_settings_out_of_range_are_named(make):
 
 
 # ---------------------------------------------------------------------- systems known by their energies alone
-class Known:
+class Known(System):
     """Spins of which nothing but the energy is known; `spoil` makes it wrong."""
 
     pure_jax = False

@@ -10,7 +10,7 @@ import pytest
 
 from hamlearn.errors import HamlearnError
 from hamlearn.statistics import integrated_autocorrelation_time
-from hamlearn.systems import Clock, EdwardsAnderson, Ising, Pairwise, Potts, QState, SherringtonKirkpatrick, WeakStrong, lattice
+from hamlearn.systems import Clock, EdwardsAnderson, Ising, Pairwise, Potts, QState, SherringtonKirkpatrick, System, WeakStrong, lattice
 from hamlearn.systems.base import SPINS, states
 from hamlearn.systems.sampling import loop, simulate, simulate_members, vectorised
 from hamlearn.systems.sampling.energies import energies
@@ -33,7 +33,7 @@ SYSTEMS = {
 }
 
 
-class BlackBox:
+class BlackBox(System):
     """The contract of a system that samplers know nothing about: 15 lines."""
 
     pure_jax = False
@@ -73,7 +73,7 @@ SPARED = {
 
 def enumerate_plainly(system, beta):
     """All states with their probabilities: loops over states, bonds and sites, nothing of the package's own sums."""
-    tables, fields = system.coupling_tables(), system.field_tables()
+    tables, fields = system.pairs.tables, system.pairs.fields
     every, weights = [], []
     for state in itertools.product(range(system.space.q), repeat=system.lattice.n_sites):
         energy = 0.0
@@ -173,7 +173,7 @@ def test_a_sweep_is_the_product_of_its_single_site_updates(rule):
     for system in (TRIANGLE, QState([[0, 1]], q=3, J=RNG.normal(size=(1, 3, 3)), h=[0.2, 0.0, -0.3], interaction="general")):
         count = system.space.q**system.lattice.n_sites * REPEATS
         spins = system.space is SPINS
-        parameters = (system.J[None], system.h[None]) if spins else (system.coupling_tables()[None], system.field_tables()[None])
+        parameters = (system.J[None], system.h[None]) if spins else (system.pairs.tables[None], system.pairs.fields[None])
         engine = vectorised.JaxEngine(system.lattice, spins, parameters, np.full((1, count), 0.7), rule)
         exact = sweep_by_hand(system, 0.7, rule)
         assert_within(one_step(engine, system), exact, np.sqrt(exact * (1 - exact) / REPEATS) + 1e-4, what=f"{rule} on {system!r}")

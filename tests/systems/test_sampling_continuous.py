@@ -12,13 +12,13 @@ import pytest
 
 from hamlearn.errors import HamlearnError
 from hamlearn.statistics import integrated_autocorrelation_time
-from hamlearn.systems import XY, DoubleWell, Ising, Path, Polynomial, ScalarField, exact, lattice
+from hamlearn.systems import XY, DoubleWell, Ising, Path, Polynomial, ScalarField, System, exact, lattice
 from hamlearn.systems.base import ANGLES, REALS
 from hamlearn.systems.sampling import kinks, loop, rotors, simulate
 from statistics_budget import assert_within
 
 
-class BlackBox:
+class BlackBox(System):
     """A continuous system that samplers know nothing about."""
 
     pure_jax = False

@@ -63,7 +63,7 @@ def _one_kind(systems: Sequence[Any], betas: np.ndarray, records: Sequence[Obser
 
 def particle(system: Any) -> Any:
     """A path of fixed width as one whose β is that of its slices, so that thermal derivatives mean the same; others as they are."""
-    line = getattr(system, "nearest_path", None)
+    line = system.nearest_path
     return system if line is None or line.a is None else dataclasses.replace(line, a=None)
 
 

@@ -141,7 +141,7 @@ def predict(
     result.attrs |= {"draws_asked": asked, "operations": float(operations)} | ({"centring": centre.words} if centre.words else {})
     if shares:
         return _with_share(result, np.concatenate(shares)[order])
-    formless = [one for one in groups[shapes[0]] if not one.space.continuous and not hasattr(one, "coupling_tables")]
+    formless = [one for one in groups[shapes[0]] if (not one.space.continuous and one.windows is not None) or one.pairs is None]
     return _with_agreement(result, formless, betas, seed) if formless else result
 
 

@@ -19,7 +19,6 @@ from hamlearn.systems.pairs import pairs_of
 from hamlearn.systems.sampling import simulate, simulate_systems, tempering
 from hamlearn.systems.sampling.cluster import is_ferromagnet
 from hamlearn.systems.sampling.stacks import simulate_stack, stackable
-from hamlearn.systems.structure import has_directions, has_pairs, has_tables
 
 _BLOCKS = 8  # of a simulation, whose scatter is its error
 _DRAWS = 160  # per member, rung and chain, to begin with
@@ -41,7 +40,7 @@ def from_simulation(systems: Sequence[Any], betas: np.ndarray, records: Sequence
             raise HamlearnError(
                 f"{names} of {systems[0]!r} needs log Z, which no oracle knows; simulations of continuous systems do not give it."
             )
-        close = reweighted(systems, betas, records, seed) if has_directions(systems[0]) else None
+        close = reweighted(systems, betas, records, seed) if systems[0].directions is not None else None
         return _one_by_one_or_stacked(systems, betas, records, seed) if close is None else close
     if not log_z and all(is_ferromagnet(one) for one in systems):
         light = all(record.separations is None for record in records)
@@ -103,10 +102,10 @@ def _tempered(systems: Sequence[Any], betas: np.ndarray, records: Sequence[Obser
 def lookups(systems: Sequence[Any], rungs: int, draws: int = _DRAWS) -> float:
     """Work of a tempered run: updates of single sites times the tables that each looks up for all of its values."""
     first = systems[0]
-    if has_tables(first):
-        each = first.space.q * first.tile_sites.size / first.lattice.n_sites / _ONE_LOOKUP
+    if first.windows is not None:
+        each = first.space.q * first.windows.tile_sites.size / first.lattice.n_sites / _ONE_LOOKUP
     else:  # a system that is known by its energy alone is evaluated whole
-        each = 1.0 if has_pairs(first) else float(first.lattice.n_sites)
+        each = 1.0 if first.pairs is not None else float(first.lattice.n_sites)
     return 2.0 * draws * _THIN * len(systems) * rungs * systems[0].lattice.n_sites * max(1.0, each)
 
 

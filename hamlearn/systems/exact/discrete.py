@@ -106,8 +106,8 @@ class Enumeration(_Tables):
 
     def refusal(self, system: Any) -> str | None:
         """Why not."""
-        space, lattice = getattr(system, "space", None), getattr(system, "lattice", None)
-        if not isinstance(space, Space) or space.continuous or not isinstance(lattice, Lattice):
+        space, lattice = system.space, system.lattice
+        if space.continuous:
             return "needs a system of spins or q-state sites"
         most = enumeration.MAX_STATES if pairs_of(system) is not None else enumeration.MOST_EVALUATED
         if enumeration.count_states(lattice, space.q) <= most:

@@ -16,9 +16,9 @@ MOST_SITES = 2048
 
 
 class Gaussian(Oracle):
-    """Systems whose action is a quadratic form: they show ``free``, ``quadratic_form(beta)``, and perhaps ``terms`` and ``factors``.
+    """Systems whose action is a quadratic form: they are ``free``, with a ``quadratic_form(beta)``.
 
-    With ``terms``, the strengths of neighbour terms along axes, and ``factors(beta)``, what multiplies them, momenta diagonalise the form.
+    Of a ``lattice_field`` that repeats, momenta diagonalise the form.
     """
 
     name = "gaussian"
@@ -28,10 +28,10 @@ class Gaussian(Oracle):
     def refusal(self, system: Any) -> str | None:
         """Why not."""
         words = "needs a free field (lam=0, no power but φ²)"
-        if not getattr(system, "free", False) or not callable(getattr(system, "quadratic_form", None)):
+        if not system.free:
             return words
-        path = getattr(system, "path", False)
-        if path and (len(system.kinetic) > 1 or system.kinetic[0] <= 0):
+        path = _is_path(system)
+        if path and (len(system.lattice_field.kinetic) > 1 or system.lattice_field.kinetic[0] <= 0):
             return f"{words}, of paths with the usual kinetic term"
         if not _has_momenta(system) and (path or system.lattice.n_sites > MOST_SITES):
             return f"{words} on a periodic hypercubic lattice, or of at most {MOST_SITES} sites"
@@ -57,8 +57,8 @@ class Gaussian(Oracle):
         Of a path they are those of the quantum field with N_τ slices, per site of space, with the factor (κ/2πa)^(N/2) of the path
         integral, as those of :class:`.Path` are; and there is the mean ``action`` besides.
         """
-        if getattr(system, "path", False):
-            return _of_path(system, betas)
+        if _is_path(system):
+            return _of_path(system.lattice_field, betas)
         result = super().thermodynamics(system, betas)
         square = np.array([np.mean(1 / _spectrum(system, float(one))) for one in betas])
         columns = {"squared_field": (square, "mean square of the field", "1")}
@@ -75,9 +75,13 @@ class Gaussian(Oracle):
         return np.fft.ifftn(np.fft.fftn(noise, axes=axes) / np.sqrt(modes(system, beta)), axes=axes).real
 
 
+def _is_path(system: Any) -> bool:
+    return system.lattice_field is not None and system.lattice_field.path
+
+
 def _has_momenta(system: Any) -> bool:
     lattice = system.lattice
-    return hasattr(system, "terms") and lattice.kind == "hypercubic" and lattice.periodic
+    return system.lattice_field is not None and lattice.kind == "hypercubic" and lattice.periodic
 
 
 def _spectrum(system: Any, beta: float) -> np.ndarray:

@@ -62,7 +62,7 @@ def log_partition_function(
     >>> ising = Ising((4, 4))
     >>> log_z = exact.log_partition_function(ising.lattice)
     >>> with jax.enable_x64(True):
-    ...     print(f"{log_z(0.4 * ising.coupling_tables(), 0.4 * ising.field_tables()):.6f}")
+    ...     print(f"{log_z(0.4 * ising.pairs.tables, 0.4 * ising.pairs.fields):.6f}")
     14.561093
     """
     choice(arithmetic, ("auto", "linear", "log"), "arithmetic")

@@ -25,7 +25,7 @@ class Operator(Oracle):
 
     def refusal(self, system: Any) -> str | None:
         """Why not."""
-        return None if getattr(system, "nearest_path", None) is not None else "needs an imaginary-time path of neighbouring slices"
+        return None if system.nearest_path is not None else "needs an imaginary-time path of neighbouring slices"
 
     def cost(self, system: Any, beta: float) -> float:
         """Of the last eigendecomposition, the coarser ones before it, and the moments."""

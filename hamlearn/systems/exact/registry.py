@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hamlearn.errors import HamlearnError
-from hamlearn.systems.base import Space
+from hamlearn.systems.base import System
 from hamlearn.systems.exact.cuts import too_large
 from hamlearn.systems.exact.discrete import Enumeration, Kaufman, Transfer
 from hamlearn.systems.exact.free import Gaussian
@@ -83,6 +83,11 @@ def oracle(system: Any, gives: str = "log_z") -> Oracle | None:
     >>> exact.oracle(Ising((64, 64))), exact.oracle(Ising((64, 64)), "sample")
     (<oracle kaufman>, None)
     """
+    if not isinstance(system, System):
+        raise HamlearnError(
+            "exact answers need a system: one of hl.systems, or a class of your own that derives from hl.systems.System and has lattice, "
+            f"space and energy(states); got {type(system).__name__}."
+        )
     able = [(one.preference(system), place) for place, one in enumerate(ORACLES) if gives in one.gives and one.applies(system)]
     return ORACLES[min(able)[1]] if able else None
 
@@ -133,9 +138,9 @@ def require_oracle(system: Any, gives: str = "log_z", what: str = "exact answers
     found = oracle(system, gives)
     if found is not None:
         return found
-    other, space = oracle(system), getattr(system, "space", None)
+    other, space = oracle(system), system.space
     only = f"{other.name.capitalize()}'s solution gives {' and '.join(other.gives)} only, and " if other else ""
-    if isinstance(space, Space) and not space.continuous and pairs_of(system) is not None:
+    if not space.continuous and pairs_of(system) is not None:
         raise HamlearnError(f"{what}: {only}" + too_large(system.lattice, space.q, repr(system)))
     reasons = "; ".join(f"{one.name} ({one.refusal(system) or 'does not give this'})" for one in ORACLES)
     raise HamlearnError(f"{what}: {only}no oracle knows this; got {type(system).__name__}: {reasons}. Sample it with hl.simulate.")

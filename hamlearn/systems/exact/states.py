@@ -11,11 +11,10 @@ from hamlearn import memory
 from hamlearn.arguments import require_seed, require_whole
 from hamlearn.errors import HamlearnError
 from hamlearn.processes import verb
-from hamlearn.systems.base import Space, check_beta
+from hamlearn.systems.base import System, check_beta
 from hamlearn.systems.exact import enumeration
 from hamlearn.systems.exact.oracle import BETA_ATTRIBUTES, Oracle
 from hamlearn.systems.exact.registry import require_oracle
-from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.pairs import pairs_of
 
 
@@ -40,8 +39,7 @@ def state_energies(system: Any) -> np.ndarray:
     >>> len(energies), round(float(energies.min()), 6)
     (65536, -40.48)
     """
-    space, lattice = getattr(system, "space", None), getattr(system, "lattice", None)
-    if not isinstance(space, Space) or not isinstance(lattice, Lattice) or space.continuous:
+    if not isinstance(system, System) or system.space.continuous:
         raise HamlearnError(f"enumeration needs a system of spins or q-state sites; got {type(system).__name__}.")
     return enumeration.evaluate(system)
 

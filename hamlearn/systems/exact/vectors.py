@@ -1,4 +1,4 @@
-"""Exact log Z of unit vectors on trees without field: every bond is a factor of its own.
+"""Exact log Z of angles and unit vectors on trees without field: every bond is a factor of its own.
 
 Integrating a leaf of the tree gives the same factor whatever its neighbour is, so that with the uniform measure on spheres
 Z = Π_b λ(βJ_b), λ of :mod:`hamlearn.systems.spheres` (Fisher, Am. J. Phys. 32, 343, 1964).
@@ -16,22 +16,22 @@ from hamlearn.systems.spheres import log_normaliser
 
 
 class Tree(Oracle):
-    """Unit vectors on trees without field; a system shows them by a method ``direction_couplings()`` → (J, h, components)."""
+    """Angles and unit vectors on trees without field: a system shows them by ``directions``."""
 
     name = "tree"
     measure = "relative to uniform directions"
 
     def refusal(self, system: Any) -> str | None:
         """Why not."""
-        shown = getattr(system, "direction_couplings", None)
-        words = "needs unit vectors on trees, such as open chains, without field"
-        return words if not callable(shown) or np.any(shown()[1]) or not is_forest(system.lattice) else None
+        shown = system.directions
+        words = "needs angles or unit vectors on trees, such as open chains, without field"
+        return words if shown is None or np.any(shown.h) or not is_forest(system.lattice) else None
 
     def derivatives(self, system: Any, betas: np.ndarray) -> np.ndarray:
         """Log Z with the uniform measure on spheres: a sum over bonds."""
-        J, _, components = system.direction_couplings()
-        K = betas[:, None] * np.asarray(J)
-        value, ratio, slope = log_normaliser(np.abs(K), components)
+        J, n = np.asarray(system.directions.J), system.directions.n
+        K = betas[:, None] * J
+        value, ratio, slope = log_normaliser(np.abs(K), n)
         return np.stack([value.sum(-1), (ratio * K * J).sum(-1), (slope * J**2).sum(-1)])
 
 

@@ -15,7 +15,6 @@ from scipy import special
 
 from hamlearn.errors import HamlearnError
 from hamlearn.systems.exact.oracle import Oracle
-from hamlearn.systems.lattice import Lattice
 
 WIDEST = 4
 """Largest extent of a row."""
@@ -32,18 +31,17 @@ Jet = tuple[np.ndarray, ...]
 
 
 class Characters(Oracle):
-    """Angles whose bonds have energies −J cos(φ_i − φ_j); a system shows them by a method ``cosine_couplings()`` → (J, h)."""
+    """Angles or unit vectors of two components whose bonds have energies −J cos(φ_i − φ_j): a system shows them by ``directions``."""
 
     name = "characters"
     measure = "relative to uniform angles (dφ/2π)"
 
     def refusal(self, system: Any) -> str | None:
         """Why not."""
-        shown, lattice = getattr(system, "cosine_couplings", None), getattr(system, "lattice", None)
+        shown, lattice, shape = system.directions, system.lattice, system.lattice.shape
         words = "needs periodic chains or XY lattices up to 4 wide, without field"
-        if not callable(shown) or not isinstance(lattice, Lattice) or np.any(np.asarray(shown()[1]) != 0):
+        if shown is None or shown.n != 2 or np.any(np.asarray(shown.h) != 0):
             return words
-        shape = lattice.shape
         if lattice.kind != "hypercubic" or not lattice.periodic or len(shape) > 2:
             return words
         return None if len(shape) == 1 or min(shape) <= WIDEST else words
@@ -84,7 +82,7 @@ def _log_z(system: Any, beta: float, order: int) -> tuple[float, ...]:
         trace = tuple(np.array((2 if flux else 1) * np.trace(one)) for one in product)  # currents −n weigh as much as n
         total = trace if total is None else tuple(a + b for a, b in zip(total, trace, strict=True))
     assert total is not None and width >= 1  # no current at all is always among the states
-    scale = beta * float(np.abs(system.cosine_couplings()[0]).sum())  # the Bessel functions are scaled by exp(−β|J|)
+    scale = beta * float(np.abs(system.directions.J).sum())  # the Bessel functions are scaled by exp(−β|J|)
     z = [float(one) for one in total]
     if z[0] <= 0:
         raise HamlearnError(f"log Z of the frustrated {system!r} at beta={beta:.4g} is lost to cancellation; sample it with hl.simulate.")
@@ -102,7 +100,7 @@ def sizes(system: Any, beta: float) -> tuple[int, int, np.ndarray]:
 
 
 def _rows(system: Any, down: np.ndarray, beta: float) -> np.ndarray:
-    strength = beta * float(np.abs(system.cosine_couplings()[0]).max(initial=0))
+    strength = beta * float(np.abs(system.directions.J).max(initial=0))
     if not strength < STRONGEST:
         raise HamlearnError(
             f"the character expansion of {system!r} at beta={beta:.4g} needs currents up to beta |J| = {strength:.3g} (at most "
@@ -117,7 +115,7 @@ def _uniform(down: np.ndarray, right: np.ndarray | None) -> bool:
 
 def _couplings(system: Any) -> tuple[np.ndarray, np.ndarray | None]:
     """Couplings down ``(rows, width)`` and to the right (None for a chain), rows along the shorter axis."""
-    shape, J = system.lattice.shape, np.asarray(system.cosine_couplings()[0])
+    shape, J = system.lattice.shape, np.asarray(system.directions.J)
     live = [axis for axis, extent in enumerate(shape) if extent > 1]
     by_axis = {axis: J[k * system.lattice.n_sites :][: system.lattice.n_sites].reshape(shape) for k, axis in enumerate(live)}
     if not live:

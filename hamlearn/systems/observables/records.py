@@ -123,12 +123,12 @@ def _field(system: Any) -> bool:
 
 
 def _path(system: Any) -> bool:
-    return getattr(system, "nearest_path", None) is not None
+    return system.nearest_path is not None
 
 
 def _thermal(system: Any) -> bool:
     """Whether it is a quantum field in imaginary time, whose energy is no average of one that β multiplies."""
-    return len(getattr(system, "gradient", ())) > 0
+    return bool(system.thermal_field)
 
 
 def _ordered(system: Any) -> bool:
@@ -149,6 +149,10 @@ def _thermal_energies(states: Any, system: Any, beta: float) -> Any:
 
 def _thermal_capacity(means: Means, beta: float, n: int) -> Any:
     return beta**2 * (means[..., 1] - means[..., 3] * means[..., 0] ** 2 - means[..., 2])
+
+
+def _rotors(system: Any) -> bool:
+    return system.directions is not None and system.space.period is not None
 
 
 def _twisted(states: Any, system: Any, beta: float) -> Any:
@@ -275,9 +279,7 @@ OBSERVABLES: list[Observable] = [
         of_states=True,
         default=True,
     ),
-    Observable(
-        "helicity", "helicity modulus", _twisted, applies=lambda system: hasattr(system, "cosine_couplings"), traceable=True, default=True
-    ),
+    Observable("helicity", "helicity modulus", _twisted, applies=_rotors, traceable=True, default=True),
     Observable("binder", "Binder cumulant 1 - <m^4>/(3 <m^2>^2)", _two_even_orders, _binder, _ordered, True),
 ]
 """What predictions know by name, in the order of results."""

@@ -115,7 +115,7 @@ def twist_response(states: Any, system: Any) -> tuple[Any, Any]:
     angles = _real(xp, flat)
     first, second = (xp.take(angles, xp.asarray(system.lattice.bonds[:, end].copy()), axis=-1) for end in (0, 1))
     vectors = bond_vectors(system.lattice)
-    weight = parameter(xp, system.cosine_couplings()[0], angles.dtype)[:, None]
+    weight = parameter(xp, system.directions.J, angles.dtype)[:, None]
     difference = second - first
     along = xp.asarray(vectors.copy(), dtype=angles.dtype)
     return xp.cos(difference) @ (weight * along**2), -(xp.sin(difference) @ (weight * along))

@@ -19,7 +19,6 @@ import numpy as np
 
 from hamlearn.errors import HamlearnError
 from hamlearn.systems.sampling.kernels import generators, in_threads, kernel, neighbour_lists, uniform
-from hamlearn.systems.structure import has_pairs
 
 _ROUNDING = 1e-12  # of the largest energy: what entries of a table that are meant to be equal may differ by
 
@@ -58,9 +57,10 @@ def clusters_of(system: Any) -> Clusters:
     HamlearnError
         If the system is not of the Ising or the ferromagnetic Potts kind.
     """
-    if not has_pairs(system):
+    pairs = system.pairs
+    if pairs is None:
         _refuse(f"{system!r} is not made of pair couplings")
-    tables, q = np.asarray(system.coupling_tables(), np.float64), system.space.q
+    tables, q = np.asarray(pairs.tables, np.float64), pairs.q
     same, other = tables[:, np.eye(q, dtype=bool)], tables[:, ~np.eye(q, dtype=bool)]
     if np.any(np.maximum(np.ptp(same, 1), np.ptp(other, 1)) > _ROUNDING * np.abs(tables).max(initial=0.0)):
         _refuse(f"{system!r} couples states by more than equal or not")
@@ -68,9 +68,9 @@ def clusters_of(system: Any) -> Clusters:
     if q > 2 and np.any(strength < 0):
         _refuse(f"{system!r} has antiferromagnetic bonds between q = {q} states")
     keep = strength != 0
-    bonds = np.ascontiguousarray(system.lattice.bonds[keep], np.int64).reshape(-1, 2)
+    bonds = np.ascontiguousarray(pairs.lattice.bonds[keep], np.int64).reshape(-1, 2)
     start, bond, place = neighbour_lists(bonds, system.lattice.n_sites)
-    field = np.array(system.field_tables(), np.float64)
+    field = np.array(pairs.fields, np.float64)
     return Clusters(bonds, strength[keep] > 0, np.abs(strength[keep]), field, start, bonds[bond, 1 - place], bond)
 
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from hamlearn.compiled import compiled
 from hamlearn.systems.base import energies_of
-from hamlearn.systems.structure import has_pairs
 
 
 @compiled(nogil=True)
@@ -29,9 +28,9 @@ def _pair_energies(states, low, bonds, tables, fields):  # type: ignore[no-untyp
 def energies(system: Any, states: np.ndarray) -> np.ndarray:
     """Energies ``(...)`` of states ``(..., n_sites)``."""
     flat = states.reshape(-1, states.shape[-1])
-    if has_pairs(system):
-        tables, fields = (np.array(table, np.float64) for table in (system.coupling_tables(), system.field_tables()))
-        bonds = np.array(system.lattice.bonds, np.int64)
+    if (pairs := system.pairs) is not None:
+        tables, fields = (np.array(table, np.float64) for table in (pairs.tables, pairs.fields))
+        bonds = np.array(pairs.lattice.bonds, np.int64)
         low = -int(system.space.values[0])
         return _pair_energies(np.ascontiguousarray(flat), low, bonds, tables, fields).reshape(states.shape[:-1])
     size = 4096  # bounds the memory of a black box's energies

@@ -116,7 +116,7 @@ class HMCEngine:
         target: float = TARGET,
     ) -> None:
         self.system, self.adapt, self.settings = as_argument(system), int(adapt), (float(length), float(target))
-        even = bool(getattr(system, "even", False)) if even is None else even
+        even = system.even if even is None else even
         self.form = Form(signs, ladder, even, stacked)
         self.betas = np.asarray(betas, np.float64)
         self.lead: tuple[int, ...] = (len(self.betas), chains)

@@ -20,7 +20,6 @@ from hamlearn.systems.sampling.blackbox import BlackBoxEngine
 from hamlearn.systems.sampling.kernels import generators, in_threads, kernel, neighbour_lists, uniform
 from hamlearn.systems.sampling.loop import Engine
 from hamlearn.systems.sampling.sampler import Sampler
-from hamlearn.systems.structure import has_pairs, unconstrained
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,8 @@ class Kawasaki(Sampler):
 
     def engine(self, system: Any, betas: np.ndarray, chains: int, adapt: int) -> Engine:
         """Threads over chains where pair couplings are known; else all chains in one call of the energy."""
-        flat, free = np.repeat(betas, chains), unconstrained(system)
-        return PairExchange(free, flat, self.local) if has_pairs(free) else BlackBoxExchange(system, flat, self.local)
+        flat = np.repeat(betas, chains)
+        return (BlackBoxExchange if system.pairs is None else PairExchange)(system, flat, self.local)
 
 
 def _parts(lattice: Lattice) -> int:
@@ -84,7 +83,7 @@ class PairExchange:
     Parameters
     ----------
     system : System
-        With tables of pairs (:func:`hamlearn.systems.structure.has_pairs`) of ±1 spins.
+        With tables of pairs (``system.pairs``) of ±1 spins; it says which sites are neighbours.
     beta : array (chains,)
         Inverse temperature of every chain.
     local : bool
@@ -94,16 +93,13 @@ class PairExchange:
     capacity = 1024
 
     def __init__(self, system: Any, beta: np.ndarray, local: bool) -> None:
-        lattice = system.lattice
-        self.beta, self.lead, self.n_sites = np.asarray(beta, np.float64), np.shape(beta), lattice.n_sites
-        self.bonds = np.ascontiguousarray(lattice.bonds, np.int64).reshape(-1, 2)
-        start, bond, place = neighbour_lists(self.bonds, self.n_sites)
-        tables, fields = (np.asarray(one, np.float64) for one in (system.coupling_tables(), system.field_tables()))
-        coupling = (tables[:, 0, 0] - tables[:, 0, 1] - tables[:, 1, 0] + tables[:, 1, 1]) / 4
-        # What a table says of one end alone is a field: half the difference of its rows' and its columns' means.
-        sides = np.stack([tables[:, 1].mean(-1) - tables[:, 0].mean(-1), tables[..., 1].mean(-1) - tables[..., 0].mean(-1)], 1) / 2
-        field = (fields[:, 1] - fields[:, 0]) / 2 + np.bincount(self.bonds.ravel(), sides.ravel(), self.n_sites)
-        self.couplings = (start, self.bonds[bond, 1 - place], coupling[bond], field)
+        pairs, self.n_sites = system.pairs, system.lattice.n_sites
+        self.beta, self.lead = np.asarray(beta, np.float64), np.shape(beta)
+        # Which sites are exchanged the lattice says, which interact the pairs: of windows of sites they are not the same bonds.
+        self.bonds, between = (np.ascontiguousarray(one.bonds, np.int64).reshape(-1, 2) for one in (system.lattice, pairs.lattice))
+        start, bond, place = neighbour_lists(between, self.n_sites)
+        coupling, field = pairs.of_spins()
+        self.couplings = (start, between[bond, 1 - place], coupling[bond], field)
         self.local = local
         self.updates_per_step = len(self.beta) * self.n_sites * 4
 

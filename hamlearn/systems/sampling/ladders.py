@@ -8,7 +8,6 @@ import numpy as np
 
 from hamlearn.systems.sampling import tempering
 from hamlearn.systems.sampling.loop import Engine
-from hamlearn.systems.structure import has_directions, has_pairs
 
 _HOTTER = 32.0  # a default ladder of an action begins at this fraction of the wanted β: few barriers matter there
 _STATES = 1024
@@ -36,14 +35,14 @@ def default_ladder(system: Any, beta: float) -> np.ndarray:
 
 def free_variance(system: Any) -> float:
     """Variance of the energy at infinite temperature: of pair couplings exact, else from 1024 random states, enough to space a ladder."""
-    if has_directions(system) and not system.space.event_shape:
-        return float(np.sum(system.J**2) + np.sum(system.h**2)) / 2
-    if has_pairs(system):
-        tables, q = system.coupling_tables(), system.space.q
+    if (vectors := system.directions) is not None:
+        return float(np.sum(vectors.J**2) + np.sum(vectors.h**2)) / vectors.n
+    if (pairs := system.pairs) is not None:
+        tables, q = pairs.tables, pairs.q
         rows, columns, all_ = (tables.mean(axis, keepdims=True) for axis in (-1, -2, (-1, -2)))
         # Bond by bond: states of independent sites, so only what depends on both ends adds to the field's variance.
         variance = float(np.sum((tables - rows - columns + all_) ** 2) / q**2)
-        return variance + float(np.sum(np.var(system.field_tables(), axis=-1)))
+        return variance + float(np.sum(np.var(pairs.fields, axis=-1)))
     states = system.space.random(np.random.default_rng(0), (_STATES, system.lattice.n_sites))
     return float(np.var(np.asarray(system.energy(states.reshape(_STATES, *system.lattice.shape, *system.space.event_shape)))))
 

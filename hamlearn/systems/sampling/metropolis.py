@@ -18,7 +18,6 @@ from jax import lax
 from hamlearn.systems.parametric import as_argument, from_argument
 from hamlearn.systems.sampling import changes, exchange, local
 from hamlearn.systems.sampling.drawing import draw
-from hamlearn.systems.structure import has_changes
 
 _BUFFER = 1 << 24  # bytes of states that one compiled call may hold
 _MOST_DRAWS = 256
@@ -63,7 +62,7 @@ class MetropolisEngine:
         self.betas = np.asarray(betas, np.float64)
         self.lead: tuple[int, ...] = self.betas.shape
         self.n_sites = lattice.n_sites
-        self.form = Form(stacked, ladder, has_changes(system))
+        self.form = Form(stacked, ladder, system.energy_change is not None)
         # Every proposal costs an energy, or a change of one.
         self.updates_per_step = self.betas.size * self.n_sites * (8 if self.form.changes else max(8, self.n_sites))
         self.capacity = int(np.clip(_BUFFER // (self.betas.size * self.n_sites), 1, _MOST_DRAWS))

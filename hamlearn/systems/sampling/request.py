@@ -41,8 +41,8 @@ class Request:
     def __post_init__(self) -> None:
         if not isinstance(self.system, System):
             raise HamlearnError(
-                "simulate needs a system (hl.systems.Ising, EdwardsAnderson, Potts, …, or anything with lattice, space, "
-                f"pure_jax, energy, action and to_dict); got {type(self.system).__name__}."
+                "simulate needs a system: hl.systems.Ising, EdwardsAnderson, Potts, …, or a class of your own that derives from "
+                f"hl.systems.System and has lattice, space and energy(states); got {type(self.system).__name__}."
             )
         sampler = resolved(self.sampler, SAMPLERS)
         if self.ladder is not None and isinstance(sampler, Tempering):

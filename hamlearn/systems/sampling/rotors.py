@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hamlearn.spaces import TURN
+from hamlearn.systems.base import System
 from hamlearn.systems.sampling.kernels import generators, in_threads, kernel, neighbour_lists, uniform
-from hamlearn.systems.xy import XY
 
 REFLECTIONS = 4
 """Over-relaxation sweeps per heat-bath sweep."""
@@ -27,7 +27,7 @@ _MODES = {"heat_bath": 0, "overrelaxation": 1, "wolff": 2}
 
 
 class Rotors(NamedTuple):
-    """A system as the loops see it: compressed neighbour lists, with βJ and βh."""
+    """A system as the loops see it: compressed neighbour lists, with βJ and βh ``(n_sites, n)``."""
 
     start: np.ndarray
     other: np.ndarray
@@ -44,12 +44,12 @@ class State(NamedTuple):
 
 
 class RotorEngine:
-    """All chains of an XY system, as the loop steps them.
+    """All chains of a system of angles, as the loop steps them.
 
     Parameters
     ----------
-    system : XY
-        What to sample.
+    system : System
+        What to sample, by its ``directions``.
     beta : array (chains,)
         Inverse temperature of every chain.
     sampler : {"heat_bath", "overrelaxation", "wolff"}
@@ -59,10 +59,12 @@ class RotorEngine:
 
     capacity = 256
 
-    def __init__(self, system: XY, beta: np.ndarray, sampler: str) -> None:
+    def __init__(self, system: System, beta: np.ndarray, sampler: str) -> None:
+        found = system.directions
+        assert found is not None  # the samplers have seen to it
         bonds = np.asarray(system.lattice.bonds, np.int64).reshape(-1, 2)
         start, bond, place = neighbour_lists(bonds, system.lattice.n_sites)
-        self.rotors = Rotors(start, bonds[bond, 1 - place], np.asarray(system.J)[bond], np.array(system.h))
+        self.rotors = Rotors(start, bonds[bond, 1 - place], np.asarray(found.J)[bond], np.array(found.h, float))
         self.beta = np.asarray(beta, np.float64)
         self.mode = _MODES[sampler]
         self.lead = self.beta.shape
@@ -128,7 +130,7 @@ def _sweep(values, rng, rotors, reflect):  # type: ignore[no-untyped-def]
     """One sweep over all sites: reflections about the local field, or heat bath."""
     start, other, coupling, field = rotors
     for site in range(len(values)):
-        x, y = field[site], 0.0
+        x, y = field[site, 0], field[site, 1]
         for k in range(start[site], start[site + 1]):
             angle = values[other[k]]
             x += coupling[k] * np.cos(angle)
@@ -154,7 +156,8 @@ def _wolff(values, rng, rotors, member, stack):  # type: ignore[no-untyped-def]
         site = stack[done]
         done += 1
         along = np.cos(values[site] - axis)
-        gain += field[site] * (np.cos(np.pi + 2 * axis - values[site]) - np.cos(values[site]))
+        mirror = np.pi + 2 * axis - values[site]
+        gain += field[site, 0] * (np.cos(mirror) - np.cos(values[site])) + field[site, 1] * (np.sin(mirror) - np.sin(values[site]))
         for k in range(start[site], start[site + 1]):
             neighbour = other[k]
             if not member[neighbour]:

@@ -135,7 +135,7 @@ def simulate(
 
 def _spacing(system: System) -> dict[str, float]:
     """The width of a time slice, where the system names one; learning may know it, and nothing else of the system."""
-    width = getattr(system, "a", None)
+    width = system.slice_width
     return {} if width is None else {"spacing": float(width)}
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from hamlearn.arguments import require_number
 from hamlearn.errors import HamlearnError
 from hamlearn.systems.base import check_beta
+from hamlearn.systems.pairs import pairs_of
 from hamlearn.systems.sampling import hmc
 from hamlearn.systems.sampling.blackbox import BlackBoxEngine
 from hamlearn.systems.sampling.cluster import ClusterEngine, clusters_of, is_ferromagnet
@@ -24,7 +25,6 @@ from hamlearn.systems.sampling.sampler import Sampler
 from hamlearn.systems.sampling.table_heat_bath import TableEngine
 from hamlearn.systems.sampling.vectorised import JaxEngine, parameters_of
 from hamlearn.systems.sampling.vectors import engine as directions
-from hamlearn.systems.structure import has_directions, has_pairs, has_tables, is_path, unconstrained
 
 __all__ = [
     "AUTO",
@@ -60,9 +60,8 @@ class Exact(Sampler):
             return None
         if system.space.continuous:
             return "no oracle draws from it"
-        limit = (
-            "2**20 states, the transfer matrix needs a lattice that can be cut into narrow layers" if has_pairs(system) else "2**16 states"
-        )
+        listed = "2**20 states, the transfer matrix needs a lattice that can be cut into narrow layers"
+        limit = listed if pairs_of(system) is not None else "2**16 states"
         return f"no oracle can draw exact samples of it: enumeration stops at {limit}"
 
     def suits(self, system: Any, betas: np.ndarray) -> str | None:
@@ -71,7 +70,7 @@ class Exact(Sampler):
 
         if _by_evaluation(system):
             return None
-        line, found = getattr(system, "nearest_path", None), exact.oracle(system, "sample")
+        line, found = system.nearest_path, exact.oracle(system, "sample")
         if line is None:
             return f"{found.name if found else 'an oracle'} gives independent draws"
         for beta in betas:
@@ -100,8 +99,8 @@ def _by_evaluation(system: Any) -> bool:
     """Whether exact draws need the energy of every state, evaluated: nothing else of the system is known."""
     from hamlearn.systems import exact
 
-    free, found = unconstrained(system), exact.oracle(system, "sample")
-    return found is not None and "states" in found.gives and not (has_pairs(free) or has_tables(free))
+    found = exact.oracle(system, "sample")
+    return found is not None and "states" in found.gives and system.pairs is None and system.windows is None
 
 
 @dataclass(frozen=True)
@@ -114,8 +113,8 @@ class SwendsenWang(Sampler):
         """What clusters cannot be made of."""
         if system.space.continuous:
             return "clusters of all sites at once are made of spins and Potts states"
-        if not has_pairs(system):
-            return f"clusters grow along pair couplings, and this is {'a sum of tiles' if has_tables(system) else 'a black box'}"
+        if system.pairs is None:
+            return f"clusters grow along pair couplings, and this is {'a black box' if system.windows is None else 'a sum of tiles'}"
         try:
             clusters_of(system)
         except HamlearnError as error:
@@ -140,18 +139,19 @@ class Wolff(Sampler):
     def refusal(self, system: Any) -> str | None:
         """What clusters cannot be made of."""
         if system.space.continuous:
-            return None if has_directions(system) else "clusters are made of spins, states and directions with pair couplings"
+            return None if system.directions is not None else "clusters are made of spins, states and directions with pair couplings"
         return SwendsenWang().refusal(system)
 
     def suits(self, system: Any, betas: np.ndarray) -> str | None:
         """Ferromagnets of directions without field."""
-        free = has_directions(system) and np.all(system.J >= 0) and not np.any(system.h)
+        found = system.directions
+        free = found is not None and np.all(found.J >= 0) and not np.any(found.h)
         return "a ferromagnet without field; clusters decorrelate it at every temperature" if free else None
 
     def engine(self, system: Any, betas: np.ndarray, chains: int, adapt: int) -> Engine:
         """All chains, in threads."""
         flat = np.repeat(betas, chains)
-        return directions(system, flat, self.name) if has_directions(system) else ClusterEngine(system, flat, wolff=True)
+        return directions(system, flat, self.name) if system.directions is not None else ClusterEngine(system, flat, wolff=True)
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ class Overrelaxation(Sampler):
         """Anything but directions."""
         if not system.space.continuous:
             return _CONTINUOUS
-        return None if has_directions(system) else "it is for directions with pair couplings and fields"
+        return None if system.directions is not None else "it is for directions with pair couplings and fields"
 
     def suits(self, system: Any, betas: np.ndarray) -> str | None:
         """What clusters do not help."""
@@ -183,24 +183,24 @@ class HeatBath(Sampler):
 
     def refusal(self, system: Any) -> str | None:
         """What hides its single-site conditionals."""
-        if has_pairs(system) or has_tables(system) or has_directions(system):
+        if system.pairs is not None or system.windows is not None or system.directions is not None:
             return None
         return "it needs pair couplings, interaction tables or directions, and this is a black box known by its energy"
 
     def suits(self, system: Any, betas: np.ndarray) -> str | None:
         """Whatever has nothing better."""
-        if has_tables(system):
+        if system.windows is not None:
             return "tile energies, looked up site by site; at low temperature try 'tempering'"
         return "no oracle is cheap and clusters do not help; for a glass at low temperature try 'tempering'"
 
     def engine(self, system: Any, betas: np.ndarray, chains: int, adapt: int) -> Engine:
         """One for each structure."""
         flat = np.repeat(betas, chains)
-        if has_directions(system):
+        if system.directions is not None:
             return directions(system, flat, self.name)
-        if has_tables(system):
+        if system.windows is not None:
             return TableEngine([system], flat[None])
-        return JaxEngine(system.lattice, *parameters_of(system), flat[None], self.name)
+        return JaxEngine(system.pairs.lattice, *parameters_of([system]), flat[None], self.name)
 
 
 @dataclass(frozen=True)
@@ -256,7 +256,7 @@ class Kinks(HMC):
 
     def refusal(self, system: Any) -> str | None:
         """Anything but a path."""
-        return super().refusal(system) or (None if is_path(system) else "it is for paths of one particle")
+        return super().refusal(system) or ("it is for paths of one particle" if system.nearest_path is None else None)
 
     def suits(self, system: Any, betas: np.ndarray) -> str | None:
         """Paths that the oracle leaves."""
@@ -264,7 +264,7 @@ class Kinks(HMC):
 
     def engine(self, system: Any, betas: np.ndarray, chains: int, adapt: int) -> Engine:
         """One compiled call for all chains."""
-        return hmc.HMCEngine(system, betas, chains, adapt, signs=True, length=self.length, target=self.target)
+        return hmc.HMCEngine(system.nearest_path, betas, chains, adapt, signs=True, length=self.length, target=self.target)
 
 
 @dataclass(frozen=True)
@@ -284,7 +284,7 @@ class Tempering(Sampler):
         """What has no engine with a ladder."""
         if system.space.continuous:
             return HMC().refusal(system)
-        if has_pairs(system) or has_tables(system) or system.pure_jax:
+        if system.pairs is not None or system.windows is not None or system.pure_jax:
             return None
         return "it needs pair couplings, interaction tables or an energy that JAX can trace, and this is a black box"
 
@@ -303,10 +303,10 @@ class Tempering(Sampler):
         if system.space.continuous:
             return hmc.HMCEngine(system, betas, chains, adapt, ladder=True)
         lead = np.broadcast_to(betas, (1, chains, len(betas)))
-        if has_tables(system):
+        if system.windows is not None:
             return BetaFirst(TableEngine([system], lead))
-        if has_pairs(system):
-            return BetaFirst(JaxEngine(system.lattice, *parameters_of(system), lead, self.name))
+        if system.pairs is not None:
+            return BetaFirst(JaxEngine(system.pairs.lattice, *parameters_of([system]), lead, self.name))
         return BetaFirst(MetropolisEngine(system, lead[0], system.space, system.lattice, ladder=True))
 
 
@@ -327,8 +327,8 @@ class Metropolis(Sampler):
     def engine(self, system: Any, betas: np.ndarray, chains: int, adapt: int) -> Engine:
         """Compiled where the system can be; else all chains in one call of its energy."""
         flat = np.repeat(betas, chains)
-        if has_pairs(system):
-            return JaxEngine(system.lattice, *parameters_of(system), flat[None], self.name)
+        if system.pairs is not None:
+            return JaxEngine(system.pairs.lattice, *parameters_of([system]), flat[None], self.name)
         if system.pure_jax and not system.space.continuous:
             return MetropolisEngine(system, flat, system.space, system.lattice)
         return BlackBoxEngine(system, flat, adapt)

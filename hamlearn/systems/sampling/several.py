@@ -18,7 +18,6 @@ from hamlearn.systems.sampling.blackbox import BlackBoxMembers
 from hamlearn.systems.sampling.metropolis import MetropolisEngine
 from hamlearn.systems.sampling.request import check_integers
 from hamlearn.systems.sampling.table_heat_bath import TableEngine
-from hamlearn.systems.structure import has_pairs, has_tables, is_ising
 
 Observe = Callable[[np.ndarray], dict[str, np.ndarray]]
 
@@ -151,16 +150,11 @@ def simulate_systems(
         raise HamlearnError("members that are simulated together must be systems of one kind on one lattice.")
     if first.space.constraint:
         raise HamlearnError(f"members are simulated together where nothing is fixed; draw from {first!r} with hl.simulate.")
-    if is_ising(first):
-        arrays = {"J": np.stack([one.J for one in systems]), "h": np.stack([one.h for one in systems])}
-        return simulate_members(first.lattice, first.space, arrays, beta, **options)
-    if has_pairs(first):
-        arrays = {
-            "tables": np.stack([one.coupling_tables() for one in systems]),
-            "fields": np.stack([one.field_tables() for one in systems]),
-        }
-        return simulate_members(first.lattice, first.space, arrays, beta, **options)
-    if not has_tables(first):
+    if first.windows is None and first.pairs is not None:
+        spins, arrays = vectorised.parameters_of(systems)
+        named = dict(zip(("J", "h") if spins else ("tables", "fields"), arrays, strict=True))
+        return simulate_members(first.lattice, first.space, named, beta, **options)
+    if first.windows is None:
         return _simulate(_known_by_energies(systems, sampler), first.lattice, first.space, len(systems), beta, **options)
     choice(sampler, ("heat_bath", "tempering"), "sampler of tiles")
     if any((one.window, one.stride, one.tables.shape) != (first.window, first.stride, first.tables.shape) for one in systems):

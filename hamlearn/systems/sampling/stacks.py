@@ -63,7 +63,7 @@ def simulate_stack(systems: Sequence[Any], betas: Any, *, draws: int, chains: in
     at = np.tile(temperatures, len(systems))
     starting, stepping = np.random.SeedSequence(int(seed)).spawn(2)
     values = systems[0].space.random(np.random.default_rng(starting), (len(at), chains, systems[0].lattice.n_sites))
-    even = all(bool(getattr(one, "even", False)) for one in systems)
+    even = all(one.even for one in systems)
     engine = HMCEngine(stacked(entries), at, chains, 3 * loop.FIRST_STEPS // 4, even=even, stacked=True)
     shape = systems[0].lattice.shape
 

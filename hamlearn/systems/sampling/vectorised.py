@@ -8,7 +8,7 @@ about the system is an argument, so one compilation serves every call with the s
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -16,10 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from hamlearn.systems.base import System
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.sampling import local, tempering
 from hamlearn.systems.sampling.layout import Layout, layout_of, to_sites
-from hamlearn.systems.structure import is_ising
 
 _BUFFER = 1 << 23  # bytes of states that one compiled call may hold
 _MOST_DRAWS = 256
@@ -67,11 +67,11 @@ def _advance(
     return lax.fori_loop(0, draws, one_draw, (state, total, buffer))
 
 
-def parameters_of(system: Any) -> tuple[bool, tuple[np.ndarray, np.ndarray]]:
-    """Whether a system is of ±1 spins, and its parameters as one member."""
-    if is_ising(system):
-        return True, (system.J[None], system.h[None])
-    return False, (system.coupling_tables()[None], system.field_tables()[None])
+def parameters_of(systems: Sequence[System]) -> tuple[bool, tuple[np.ndarray, np.ndarray]]:
+    """Whether systems of pairs are of ±1 spins, and the parameters of these members on one lattice: couplings and fields, or tables."""
+    spins, pairs = systems[0].space.binary, [one.pairs for one in systems]
+    each = [one.of_spins() if spins else (one.tables, one.fields) for one in pairs if one is not None]
+    return spins, (np.stack([first for first, _ in each]), np.stack([second for _, second in each]))
 
 
 class JaxEngine:
