@@ -45,13 +45,15 @@ def rows(post: xr.DataTree, parameter: str = "J") -> tuple[list[str], np.ndarray
             elif bound.model.tie == "distance":
                 labels.append(f"distance {bound.lattice.distances[i, j]:.3g}")
             else:
-                labels.append("all bonds")
+                labels.append(f"{counts[index]} bonds of group {index}" if len(group) > 1 else "all bonds")
         return labels, values.reshape(-1, values.shape[-1])[:, first]
     if "h" not in post["posterior"] or not len(bound.field_group):
         return [], np.zeros((0, 0))
     values = posterior_values(post, "h")
-    first = np.unique(bound.field_group, return_index=True)[1]
-    labels = [f"site {site}" if len(first) > 1 else "all sites" for site in first]
+    _, first, counts = np.unique(bound.field_group, return_index=True, return_counts=True)
+    places = enumerate(zip(first, counts, strict=True))
+    labels = [f"site {site}" if one == 1 else f"{one} sites of group {group}" for group, (site, one) in places]
+    labels = labels if len(first) > 1 else ["all sites"]
     if values.ndim == 4:
         labels = [f"{label}, state {state}" for label in labels for state in range(values.shape[-1])]
     values = values[:, :, first]

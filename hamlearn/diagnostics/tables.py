@@ -56,10 +56,10 @@ def model_name(bound: BoundCouplings) -> str:
     named = {"ising": "±1 spins", "xy": "angles, interaction −J cos(difference)"}
     named["vectors"] = f"unit vectors of {bound.space.features} components"
     kind = named.get(bound.interaction, f"{q} states, {bound.interaction} interaction")
-    tie = {"bond": "a coupling for every bond", "uniform": "one coupling for all bonds", "distance": "one coupling for every distance"}[
-        model.tie
-    ]
-    fields = {"site": "a field for every site", "uniform": "one field", None: "no fields"}[model.fields]
+    known = {"bond": "a coupling for every bond", "uniform": "one coupling for all bonds", "distance": "one coupling for every distance"}
+    tie = known[model.tie] if isinstance(model.tie, str) else f"couplings of {max(model.tie) + 1} groups of bonds"
+    known = {"site": "a field for every site", "uniform": "one field", "": "no fields"}
+    fields = f"fields of {max(model.fields) + 1} groups of sites" if isinstance(model.fields, tuple) else known[model.fields or ""]
     return f"{graph_name(bound)}: {kind}, {tie}, {fields}; prior {model.prior!r}."
 
 

@@ -180,7 +180,7 @@ def _maximum(prepared: Choice, frozen: np.ndarray) -> tuple[Optimum, _Spectrum, 
     best = maximise(likelihood)
     spectrum = _spectrum(likelihood.bound, best.information)
     loose = spectrum.unidentified
-    usable = best.converged and not loose and not (frozen.size and likelihood.bound.model.fields == "site")
+    usable = best.converged and not loose and not likelihood.bound.without_field(frozen).size
     if loose and best.converged and engine.flat:
         raise HamlearnError(
             f"the data cannot tell some parameters apart (for example {loose[0]}): maximum likelihood is not unique. "

@@ -260,6 +260,10 @@ class BoundFamily:
             )
         return system
 
+    def without_field(self, frozen: np.ndarray) -> np.ndarray:
+        """Those of the `frozen` sites whose field has no finite optimum: here none is known to be one."""
+        return frozen[:0]
+
     def heaviest_site(self, there: np.ndarray | None = None) -> float:
         """Parameters that one site has to bear: here all sites share all."""
         return self.n_params / self.lattice.n_sites

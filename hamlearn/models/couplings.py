@@ -12,7 +12,9 @@ from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from hamlearn.arguments import shown
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.models.base import Block
 from hamlearn.models.priors import DEFAULT, Normal, Prior, as_prior, prior_from_dict, prior_to_dict
@@ -38,10 +40,11 @@ class Couplings(Model):
     ----------
     graph : Lattice, array of int (n_bonds, 2), or None
         Which pairs may interact; None is all pairs, in the order of ``np.triu_indices(n_sites, 1)``.
-    tie : {"bond", "uniform", "distance"}
-        One strength per bond, one for all, or one per distance between the ends.
-    fields : {"site", "uniform", None}
-        One field per site, one for all, or none.
+    tie : {"bond", "uniform", "distance"} or array of int (n_bonds,)
+        One strength per bond, one for all, one per distance between the ends, or one per group: which group every bond is of, in the
+        order of ``graph.bonds``, numbered from 0 without gaps.
+    fields : {"site", "uniform", None} or array of int (n_sites,)
+        One field per site, one for all, none, or one per group of sites.
     prior : None, str or prior
         Prior of the couplings: None is βJ ~ N(0, 1), weakly informative at the temperature of the data and wider where
         these show larger strengths; ``"normal"``, ``"laplace"``, ``"horseshoe"`` and
@@ -57,18 +60,20 @@ class Couplings(Model):
     Raises
     ------
     HamlearnError
-        If a word is not known or bonds are out of range, repeated or loops.
+        If a word is not known, bonds are out of range, repeated or loops, or groups are no whole numbers, have gaps or another length.
 
     Examples
     --------
     >>> import hamlearn as hl
     >>> hl.models.Couplings(hl.systems.lattice.hypercubic((4, 4)), tie="uniform", fields=None)
     Couplings(hypercubic (4, 4), tie='uniform', fields=None, prior=Normal(scale=1.0, unit='kT', widens=True))
+    >>> hl.models.Couplings([[0, 1], [1, 2], [2, 3]], tie=[0, 1, 0], fields=None).bind(hl.systems.SPINS, (4,)).parameter_names
+    ['J[group 0]', 'J[group 1]']
     """
 
     graph: Lattice | None
-    tie: str
-    fields: str | None
+    tie: str | tuple[int, ...]
+    fields: str | tuple[int, ...] | None
     prior: Prior
     field_prior: Normal
     interaction: str
@@ -80,18 +85,16 @@ class Couplings(Model):
     def __init__(
         self,
         graph: Any = None,
-        tie: str = "bond",
-        fields: str | None = "site",
+        tie: str | ArrayLike = "bond",
+        fields: str | ArrayLike | None = "site",
         prior: str | Prior | None = None,
         *,
         field_prior: Normal | None = None,
         interaction: str = "auto",
     ) -> None:
         object.__setattr__(self, "graph", None if graph is None else lattices.as_lattice(graph))
-        object.__setattr__(self, "tie", choice(tie, TIES, "tie"))
-        if fields is not None:
-            choice(fields, ("site", "uniform"), "fields (or None)")
-        object.__setattr__(self, "fields", fields)
+        object.__setattr__(self, "tie", _tie(tie, TIES, "tie"))
+        object.__setattr__(self, "fields", None if fields is None else _tie(fields, ("site", "uniform"), "fields (or None)"))
         object.__setattr__(self, "prior", as_prior(prior))
         object.__setattr__(self, "field_prior", DEFAULT if field_prior is None else field_prior)
         object.__setattr__(self, "interaction", choice(interaction, INTERACTIONS, "interaction"))
@@ -100,7 +103,7 @@ class Couplings(Model):
 
     def __repr__(self) -> str:
         graph = "all pairs" if self.graph is None else f"{self.graph.kind} {self.graph.shape}"
-        return f"Couplings({graph}, tie={self.tie!r}, fields={self.fields!r}, prior={self.prior!r})"
+        return f"Couplings({graph}, tie={_told(self.tie)}, fields={_told(self.fields)}, prior={self.prior!r})"
 
     def at(self, beta: float) -> Couplings:
         """The same model with its priors in units of energy at inverse temperature `beta`, as data are learned with."""
@@ -141,6 +144,12 @@ class Couplings(Model):
             )
         if interaction == "general" and self.tie == "bond" and np.any(pair_counts(lattice) > 1):
             raise HamlearnError("parallel bonds (a periodic axis of extent 2) are not identified one by one: use tie='uniform'.")
+        for given, count, what in (self.tie, lattice.n_bonds, "tie"), (self.fields, lattice.n_sites, "fields"):
+            if isinstance(given, tuple) and len(given) != count:
+                raise HamlearnError(
+                    f"{what} says of which group {len(given)} {'bonds' if what == 'tie' else 'sites'} are; there are {count}, "
+                    f"in the order of {'the bonds of the graph' if what == 'tie' else 'sites (C order)'}."
+                )
         return BoundCouplings(self, lattice, space, interaction)
 
     @classmethod
@@ -163,12 +172,35 @@ class Couplings(Model):
         return {
             "kind": self.kind,
             "graph": None if self.graph is None else self.graph.to_dict(),
-            "tie": self.tie,
-            "fields": self.fields,
+            "tie": self.tie if isinstance(self.tie, str) else list(self.tie),
+            "fields": list(self.fields) if isinstance(self.fields, tuple) else self.fields,
             "prior": prior_to_dict(self.prior),
             "field_prior": prior_to_dict(self.field_prior),
             "interaction": self.interaction,
         }
+
+
+def _tie(given: Any, words: tuple[str, ...], what: str) -> str | tuple[int, ...]:
+    """A word, or the group of every bond or site."""
+    if isinstance(given, str):
+        return choice(given, words, what)
+    groups = np.asarray(given)
+    if groups.ndim != 1 or not groups.size or not np.issubdtype(groups.dtype, np.integer):
+        raise HamlearnError(
+            f"{what} is one of {', '.join(map(repr, words))}, or a row of whole numbers, the group of every one; got {shown(given)}."
+        )
+    found = np.unique(groups)
+    if found[0] != 0 or found[-1] != len(found) - 1:
+        missing = np.setdiff1d(np.arange(found[-1] + 1), found)
+        told = f"no one is of group {missing[0]}" if len(missing) else f"the smallest is {found[0]}"
+        raise HamlearnError(
+            f"groups of {what} are numbered from 0 without gaps; {told}. np.unique(groups, return_inverse=True)[1] renumbers."
+        )
+    return tuple(groups.tolist())
+
+
+def _told(tie: str | tuple[int, ...] | None) -> str:
+    return f"<{max(tie) + 1} groups>" if isinstance(tie, tuple) else repr(tie)
 
 
 def zero_sum_basis(q: int) -> np.ndarray:
@@ -185,8 +217,7 @@ class BoundCouplings:
     """:class:`Couplings` on given sites: θ ↔ couplings and fields, and the basis tables θ multiplies.
 
     θ = (J by group and basis table, h by group and basis vector), shape ``(n_params,)``. States that were `never` seen at a site, as
-    (site, state), have no energy that data could tell: systems made of θ exclude them. `groups`, indices of the strength that each bond
-    and of the field that each site uses, tie parameters in any other way than the model's.
+    (site, state), have no energy that data could tell: systems made of θ exclude them.
     """
 
     model: Couplings
@@ -194,7 +225,6 @@ class BoundCouplings:
     space: Space
     interaction: str
     never: tuple[tuple[int, int], ...] = ()
-    groups: tuple[np.ndarray, np.ndarray] | None = None
     _cache: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -226,13 +256,9 @@ class BoundCouplings:
     @cached_property
     def bond_group(self) -> np.ndarray:
         """Index of the strength that each bond uses, shape ``(n_bonds,)``."""
-        n_bonds = self.lattice.n_bonds
-        if self.groups is not None:
-            return self.groups[0]
-        if self.model.tie == "bond":
-            return np.arange(n_bonds)
-        if self.model.tie == "uniform":
-            return np.zeros(n_bonds, int)
+        n_bonds, tie = self.lattice.n_bonds, self.model.tie
+        if tie != "distance":
+            return np.array({"bond": range(n_bonds), "uniform": (0,) * n_bonds}[tie] if isinstance(tie, str) else tie, int)
         if self.lattice.positions is None:
             raise HamlearnError(
                 "tie='distance' needs sites with positions: give a lattice, for example lattice.hypercubic(shape).pairs_within(2)."
@@ -243,10 +269,14 @@ class BoundCouplings:
     @cached_property
     def field_group(self) -> np.ndarray:
         """Index of the field that each site uses, shape ``(n_sites,)``; empty without fields."""
-        n_sites = self.lattice.n_sites
-        if self.groups is not None:
-            return self.groups[1]
-        return {"site": np.arange(n_sites), "uniform": np.zeros(n_sites, int), None: np.zeros(0, int)}[self.model.fields]
+        n_sites, fields = self.lattice.n_sites, self.model.fields
+        return np.array(fields if isinstance(fields, tuple) else {"site": range(n_sites), "uniform": (0,) * n_sites, None: ()}[fields], int)
+
+    def without_field(self, frozen: np.ndarray) -> np.ndarray:
+        """Those of the `frozen` sites (whose values never change) whose field has no finite optimum: it acts on no other site."""
+        if not len(self.field_group):
+            return frozen[:0]
+        return frozen[~np.isin(self.field_group[frozen], np.delete(self.field_group, frozen))]
 
     @property
     def blocks(self) -> tuple[Block, ...]:
@@ -365,7 +395,7 @@ class BoundCouplings:
         if self.model.tie != "uniform" or self.model.fields == "site":
             raise HamlearnError(
                 "another lattice size needs tied parameters: learn with Couplings(graph, tie='uniform', fields='uniform' or None). "
-                f"This posterior has tie={self.model.tie!r}, fields={self.model.fields!r}."
+                f"This posterior has tie={_told(self.model.tie)}, fields={_told(self.model.fields)}."
             )
         J, h = self.values(theta)
         return np.repeat(
@@ -382,17 +412,20 @@ class BoundCouplings:
     def parameter_names(self) -> list[str]:
         """A name for every element of θ."""
         names = []
-        for label, group, ends, size in (
-            ("J", self.bond_group, self.lattice.bonds, len(self.pair_basis)),
-            ("h", self.field_group, None, len(self.field_basis)),
+        for label, given, group, ends, size in (
+            ("J", self.model.tie, self.bond_group, self.lattice.bonds, len(self.pair_basis)),
+            ("h", self.model.fields, self.field_group, None, len(self.field_basis)),
         ):
             shared = np.bincount(group) > 1
             for index in np.unique(group, return_index=True)[1]:
                 place = f"{ends[index, 0]},{ends[index, 1]}" if ends is not None else str(index)
                 if ends is not None and self.model.tie == "distance":
                     place = f"distance {self.lattice.distances[ends[index, 0], ends[index, 1]]:.4g}"
-                tied = shared[group[index]] and not place.startswith("distance")
-                names += [f"{label}[{'tied' if tied else place}]" + (f"({part})" if size > 1 else "") for part in range(size)]
+                elif isinstance(given, tuple):
+                    place = f"group {group[index]}"
+                elif shared[group[index]]:
+                    place = "tied"
+                names += [f"{label}[{place}]" + (f"({part})" if size > 1 else "") for part in range(size)]
         return names
 
 

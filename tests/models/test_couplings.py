@@ -7,8 +7,11 @@ import math
 
 import numpy as np
 import pytest
+import scipy.optimize
 
+import hamlearn as hl
 from hamlearn import models
+from hamlearn.diagnostics import layout
 from hamlearn.errors import HamlearnError
 from hamlearn.models import Couplings, Horseshoe, Laplace, Normal, SpikeSlab
 from hamlearn.systems import SPINS, Pairwise, QState, lattice, states, zero_sum
@@ -243,3 +246,78 @@ MISTAKES = {
 def test_mistakes_are_named(mistake, message):
     with pytest.raises(HamlearnError, match=message):
         mistake()
+
+
+RING = [[0, 1], [1, 2], [2, 3], [3, 4], [4, 0], [0, 2], [1, 3]]
+GROUPS, SITES = [0, 1, 0, 1, 0, 2, 2], [0, 0, 1, 1, 0]
+
+
+def test_groups_are_tied_as_by_hand(tmp_path):
+    """All 32 states, written out: optimum and Fisher information of three strengths and two fields."""
+    world = hl.systems.Pairwise(RING, J=np.array([0.8, -0.4, 0.3])[GROUPS], h=np.array([0.2, -0.3])[SITES])
+    data = hl.simulate(world, beta=0.7, draws=2000, chains=1, seed=0, sampler="exact")
+    every = 2 * ((np.arange(32)[:, None] >> np.arange(5)) & 1) - 1
+
+    def terms(s):
+        pairs = np.array([s[:, i] * s[:, j] for i, j in RING])
+        strengths = [pairs[np.array(GROUPS) == g].sum(0) for g in range(3)]
+        return np.stack(strengths + [s.T[np.array(SITES) == g].sum(0) for g in range(2)], -1)
+
+    listed, seen = 0.7 * terms(every), 0.7 * terms(data["state"].values[0].astype(int)).sum(0)
+    best = scipy.optimize.minimize(lambda k: 2000 * np.logaddexp.reduce(listed @ k) - seen @ k, np.zeros(5), tol=1e-12).x
+    p = np.exp(listed @ best - np.logaddexp.reduce(listed @ best))
+    covariance = np.linalg.inv(2000 * ((listed - p @ listed).T * p) @ (listed - p @ listed))
+
+    model = Couplings(RING, tie=np.array(GROUPS), fields=SITES)
+    post = hl.learn(data, model, likelihood="exact", engine="mle", check=False, seed=0)
+    np.testing.assert_allclose(post["point"]["J"], best[:3][GROUPS], atol=1e-4)
+    np.testing.assert_allclose(post["point"]["h"], best[3:][SITES], atol=1e-4)
+    names, draws = hl.infer.families.of(post).parameters(post)
+    assert names == ["J[group 0]", "J[group 1]", "J[group 2]", "h[group 0]", "h[group 1]"]
+    np.testing.assert_allclose(draws.std((0, 1)), np.sqrt(np.diag(covariance)), rtol=0.08)
+    loaded = hl.load(hl.save(post, tmp_path / "post.nc"))
+    assert "groups" in repr(hl.infer.posteriors.model_of(loaded))
+    page = hl.report(loaded, tmp_path / "page.html").read_text()
+    assert "couplings of 3 groups of bonds, fields of 2 groups of sites" in page
+    assert layout.rows(loaded)[0] == ["3 bonds of group 0", "2 bonds of group 1", "2 bonds of group 2"]
+
+
+def test_groups_of_all_kinds_are_those_of_words():
+    """Words are groups with names: the same θ, system and JSON."""
+    square = lattice.hypercubic((3, 3)).pairs_within(2)
+    distances = np.unique(np.round(square.distances[tuple(square.bonds.T)], 6), return_inverse=True)[1]
+    sets = {"bond": np.arange(square.n_bonds), "uniform": np.zeros(square.n_bonds, int), "distance": distances}
+    for word, groups in sets.items():
+        named, numbered = (Couplings(square, tie=tie, fields="uniform").bind(SPINS, (3, 3)) for tie in (word, groups))
+        np.testing.assert_array_equal(named.bond_group, numbered.bond_group)
+        back = models.from_dict(json.loads(json.dumps(numbered.model.to_dict())))
+        assert back.tie == tuple(groups.tolist()) and back.bind(SPINS, (3, 3)).n_params == named.n_params
+
+
+def test_a_group_of_frozen_sites_has_no_maximum():
+    rows = np.random.default_rng(0).choice([-1, 1], size=(200, 5))
+    rows[:, [2, 3]] = 1
+    data = hl.microstates(rows, space="spins", beta=1.0)
+    with pytest.raises(hl.HamlearnError, match="site 2, 3 never changes"):
+        hl.learn(data, Couplings(RING, fields=SITES), engine="mle")
+    assert not Couplings(RING, fields=[0, 1, 1, 0, 0]).bind(SPINS, (5,)).without_field(np.array([2, 3])).size
+
+
+WRONG_GROUPS = {
+    "length": ({"tie": [0, 1]}, "of which group 2 bonds are; there are 7"),
+    "sites": ({"fields": [0, 1]}, "of which group 2 sites are; there are 5"),
+    "gap": ({"tie": [0, 0, 0, 0, 0, 0, 2]}, "no one is of group 1"),
+    "from one": ({"tie": [1] * 7}, "no one is of group 0"),
+    "negative": ({"tie": [-1, 0, 0, 0, 0, 0, 0]}, "the smallest is -1"),
+    "floats": ({"tie": np.zeros(7)}, "a row of whole numbers"),
+    "matrix": ({"fields": np.zeros((5, 1), int)}, "a row of whole numbers"),
+    "flags": ({"tie": [True] * 7}, "a row of whole numbers"),
+    "empty": ({"tie": []}, "a row of whole numbers"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_GROUPS)
+def test_wrong_groups_are_named(name):
+    options, words = WRONG_GROUPS[name]
+    with pytest.raises(hl.HamlearnError, match=words):
+        Couplings(RING, **options).bind(SPINS, (5,))

@@ -242,8 +242,8 @@ def _pair_family(bound: BoundClusterExpansion, pairs: list[int], fields: list[in
     torus = bound.lattice
     bonds = np.concatenate(lattices)
     lattice = type(torus)(torus.shape, bonds, torus.kind, True, torus.positions, torus.periods)
-    tied = np.concatenate(groups), np.zeros(bound.n_sites if fields else 0, int)
-    return BoundCouplings(Couplings(lattice, fields="uniform" if fields else None), lattice, SPINS, "ising", groups=tied)
+    model = Couplings(lattice, tie=np.concatenate(groups), fields="uniform" if fields else None)
+    return model.bind(SPINS, torus.shape)
 
 
 def _mean_where(theta: np.ndarray, included: np.ndarray, selected: np.ndarray) -> np.ndarray:

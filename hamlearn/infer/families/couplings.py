@@ -123,8 +123,8 @@ def _priors(model: Couplings, bound: BoundCouplings, parts: list[Observations]) 
 def _refuse_hopeless(bound: BoundCouplings, parts: list[Observations], frozen: np.ndarray, engine: Engine) -> None:
     if engine.name != "mle":
         return
-    if frozen.size and bound.model.fields == "site":
-        sites = ", ".join(map(str, frozen[:5])) + (", …" if frozen.size > 5 else "")
+    if (lone := bound.without_field(frozen)).size:
+        sites = ", ".join(map(str, lone[:5])) + (", …" if lone.size > 5 else "")
         raise HamlearnError(
             f"site {sites} never changes in the data (a frozen spin): its field has no finite maximum-likelihood value. "
             "Leave it out, or use a proper prior with engine='map', 'laplace' or 'nuts'."

@@ -87,7 +87,7 @@ class OneHotLikelihood:
         vectors = zero_sum_basis(q)
         gradient = [np.einsum("ma,gab,nb->gmn", vectors, slopes, vectors, optimize=True).ravel()]
         if len(bound.field_group):
-            gradient.append((fields.sum(0, keepdims=True) if bound.model.fields == "uniform" else fields) @ vectors.T)
+            gradient.append(_tied(fields, bound.field_group) @ vectors.T)
         return value, np.concatenate([part.ravel() for part in gradient])
 
     def diagonal(self, theta: np.ndarray) -> np.ndarray:
@@ -107,4 +107,11 @@ class OneHotLikelihood:
         couplings = pairs[first, :, second] + pairs[second, :, first].transpose(0, 2, 1)
         if not len(bound.field_group):
             return couplings.ravel()
-        return np.concatenate([couplings.ravel(), (fields.sum(0) if bound.model.fields == "uniform" else fields).ravel()])
+        return np.concatenate([couplings.ravel(), _tied(fields, bound.field_group).ravel()])
+
+
+def _tied(values: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Sums over the sites of every group."""
+    found = np.zeros((int(group.max()) + 1, *values.shape[1:]))
+    np.add.at(found, group, values)
+    return found
