@@ -147,6 +147,44 @@ def sampled(system: hl.systems.System, beta: float, model: hl.models.Couplings, 
     return lambda seed: (hl.simulate(system, beta=beta, draws=draws, chains=4, seed=seed, progress=False, **how), model)
 
 
+MOVES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "moved": lambda states: np.roll(states, (1, 2), (2, 3)),
+    "mirrored": lambda states: states[:, :, ::-1],
+    "transposed": lambda states: states.swapaxes(2, 3),
+}
+
+
+def images(how: str, size: int = 6, beta: float = 0.35) -> Case:
+    """Two chains of 800 rows of a ferromagnet with one coupling, and images of the first or of a part of it."""
+    grid = lattice.hypercubic((size, size))
+
+    def case(seed: int):
+        rng, own = np.random.default_rng(seed), magnet_chains(seed, size, beta, 2, 800)
+        if how == "a lump":
+            own[1, 400:600] = MOVES["moved"](own)[0, 100:300]
+        elif how == "shuffled":
+            own = rng.permutation(np.concatenate([own[0], MOVES["transposed"](own)[0]]))[None]
+        elif how != "none":
+            own[1] = MOVES[how](own)[0]
+        return hl.microstates(own, dims=DIMS, beta=beta), hl.models.Couplings(grid, tie="uniform", fields=None)
+
+    return case
+
+
+def magnet_chains(seed: int, size: int, beta: float, chains: int, draws: int) -> np.ndarray:
+    """Chains ``(chain, draw, size, size)`` by checkerboard heat bath; `size` is even."""
+    rng, odd = np.random.default_rng(seed), np.add.outer(np.arange(size), np.arange(size)) % 2
+    spins, kept = rng.choice([-1.0, 1.0], (chains, size, size)), []
+    for t in range(100 + 2 * draws):
+        for colour in (0, 1):
+            pull = sum(np.roll(spins, step, axis) for step in (1, -1) for axis in (1, 2))
+            flip = (rng.random(spins.shape) < 1 / (1 + np.exp(2 * beta * spins * pull))) & (odd == colour)
+            spins = np.where(flip, -spins, spins)
+        if t >= 100 and t % 2:
+            kept.append(spins)
+    return np.array(kept).transpose(1, 0, 2, 3).astype(int)
+
+
 PLANTED: dict[str, tuple[str, Case]] = {
     "β rises 0.25 → 0.75 along the rows": ("stationarity", drift(0.25, 0.75)),
     "β rises 0.1 → 0.9": ("stationarity", drift(0.1, 0.9)),
@@ -165,6 +203,12 @@ PLANTED: dict[str, tuple[str, Case]] = {
         "phase, or stationarity if one chain turned",
         magnet(1.8, 0.0, "uniform", cold=True),
     ),
+    "6×6, one coupling: a chain is the other one moved": ("repeated rows", images("moved")),
+    "6×6, one coupling: mirrored": ("repeated rows", images("mirrored")),
+    "6×6, one coupling: transposed": ("repeated rows", images("transposed")),
+    "6×6, one coupling: 200 of 1600 rows moved in space and time": ("repeated rows", images("a lump")),
+    "6×6, one coupling: 800 rows and their transposes, shuffled": ("repeated rows", images("shuffled")),
+    "4×4, one coupling: a chain is the other one moved": ("repeated rows", images("moved", 4)),
 }
 CLEAN: dict[str, Case] = {
     "independent, 3000 rows": independent(),
@@ -185,6 +229,12 @@ CLEAN: dict[str, Case] = {
     "8×8 ferromagnet at T = 2, no field learned": magnet(2.0, 0.0, None, cold=True),
     "8×8 ferromagnet at T = 2, h = 0.3, uniform field": magnet(2.0, 0.3, "uniform", cold=False),
     "8×8 ferromagnet at T = 2.6, uniform field": magnet(2.6, 0.0, "uniform", cold=False),
+    "4×4, one coupling": images("none", 4),
+    "4×4, one coupling, β = 0.8": images("none", 4, 0.8),
+    "6×6, one coupling, β = 0.2": images("none", 6, 0.2),
+    "6×6, one coupling": images("none"),
+    "6×6, one coupling, β = 0.6": images("none", 6, 0.6),
+    "2×2, one coupling": images("none", 2),
     "3×3 Potts q = 3, heat bath": sampled(
         hl.systems.Potts(SMALL, 3), 0.6, hl.models.Couplings(SMALL, interaction="potts", tie="uniform", fields=None), sampler="heat_bath"
     ),

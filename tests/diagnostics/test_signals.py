@@ -1,11 +1,13 @@
 """Rows that drift, drive each other, were copied or stay in one phase are named; chains of honest samplers are not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import hamlearn as hl
 from hamlearn.diagnostics import signals
-from hamlearn.diagnostics.signals import coincidences, stationarity, timeseries
+from hamlearn.diagnostics.signals import coincidences, conserved, images, stationarity, timeseries
 from hamlearn.systems import exact, lattice
 
 GRID = lattice.hypercubic((4, 4))
@@ -95,6 +97,88 @@ def test_rows_copied_with_a_flip_are_copies_to_a_model_without_fields():
     assert [one["topic"] for one in found(both, hl.models.Couplings(GRID, fields=None))] == ["repeated rows"]
 
 
+TIED = hl.models.Couplings(lattice.hypercubic((6, 6)), tie="uniform", fields=None)
+
+
+def ferromagnet(seed: int, size: int = 6, beta: float = 0.35, draws: int = 600) -> np.ndarray:
+    """Two chains ``(2, draw, size, size)`` by a plain checkerboard heat bath, two sweeps a row; `size` is even."""
+    rng, odd = np.random.default_rng(seed), np.add.outer(np.arange(size), np.arange(size)) % 2
+    spins, kept = rng.choice([-1, 1], (2, size, size)), []
+    for sweep in range(100 + 2 * draws):
+        for colour in (0, 1):
+            pull = sum(np.roll(spins, step, axis) for step in (1, -1) for axis in (1, 2))
+            spins = np.where((rng.random(spins.shape) < 1 / (1 + np.exp(2 * beta * spins * pull))) & (odd == colour), -spins, spins)
+        if sweep >= 100 and sweep % 2:
+            kept.append(spins)
+    return np.array(kept).swapaxes(0, 1)
+
+
+def imaged(states: np.ndarray, how: str) -> np.ndarray:
+    first = states[0]
+    if how == "augmented":
+        return np.random.default_rng(0).permutation(np.concatenate([first, np.rot90(first, 1, (1, 2))]))[None]
+    if how == "lump":
+        states = states.copy()
+        states[1, 100:250] = np.roll(first[300:450], 2, 1)
+        return states
+    other = {"moved": np.roll(first, (1, 2), (1, 2)), "mirrored and flipped": -first[:, ::-1], "late": np.roll(first, 50, 0).swapaxes(1, 2)}
+    return np.stack([first, other[how]])
+
+
+@pytest.mark.parametrize("how", ["moved", "mirrored and flipped", "late", "lump", "augmented"])
+def test_images_under_the_symmetries_of_the_model_are_copies(how):
+    result = found(imaged(ferromagnet(0), how), TIED, 0.35, **CHAINS)
+    assert [one["topic"] for one in result] == ["repeated rows"] and result[0]["severity"] == "serious", result
+    assert "symmetry" in result[0]["what"] and result[0]["effect"] == pytest.approx(1.25 if how == "lump" else 2, abs=0.1)
+
+
+def test_a_stretch_that_repeats_another_is_found_for_any_model():
+    rows = glass(1, 2000)
+    rows[1500:1600] = rows[300:400]
+    result = found(rows)
+    assert [one["topic"] for one in result] == ["repeated rows"] and "100 of 2 000 rows" in result[0]["what"], result
+
+
+def test_untied_couplings_have_no_symmetry_but_the_flip():
+    data = hl.microstates(glass(1, 1000), beta=0.5)
+    for fields, named in (("site", "unchanged"), (None, "flipped or turned as a whole")):
+        post = hl.infer.learn(data, hl.models.Couplings(GRID, fields=fields), likelihood="pseudo", engine="laplace", seed=0)
+        assert str(images.symmetries(next(signals.views(post, [data])))) == named
+
+
+@pytest.mark.parametrize("size, beta", [(2, 0.3), (4, 0.2), (4, 0.8), (6, 0.35), (6, 0.7)])
+def test_systems_of_few_states_hold_no_images(size, beta):
+    model = hl.models.Couplings(lattice.hypercubic((size, size)), tie="uniform", fields=None)
+    assert not [one for seed in range(2) for one in found(ferromagnet(seed, size, beta), model, beta, **CHAINS)]
+
+
+def test_continuous_rows_never_agree_by_chance():
+    field, model = hl.systems.ScalarField((4, 4), 1.0, 0.5), hl.models.PolynomialAction((2, 4))
+    states = hl.simulate(field, beta=1.0, draws=400, chains=1, seed=0, progress=False)["state"].values[0]
+    states = states[np.any(np.diff(states, axis=0, prepend=np.nan) != 0, axis=(1, 2))]
+    look = lambda rows: [one["topic"] for one in found(rows, model, 1.0, space="reals")]
+    assert look(states) == []
+    shuffled = np.random.default_rng(0).permutation(np.concatenate([states, states.swapaxes(1, 2)]))
+    assert "repeated rows" in look(shuffled)
+
+
+def test_orbits_are_those_of_all_images():
+    """Rows of a 3×3 torus: the orbit of every state by brute force over 9 translations, 8 turns and the flip."""
+    system, rng = hl.systems.Ising((3, 3)), np.random.default_rng(0)
+    data = hl.microstates(rng.choice([-1, 1], (300, 3, 3)), beta=0.1)
+    model = hl.models.Couplings(system.lattice, tie="uniform", fields=None)
+    view = next(signals.views(hl.infer.learn(data, model, engine="laplace", seed=0), [data]))
+    moves = images.symmetries(view)
+    assert moves.steps == (1, 1) and len(moves.turns) == 8 and moves.turned
+    rows, smallest = view.rows.reshape(-1, 3, 3), []
+    for row in rows:
+        turned = [np.rot90(one, k) for one in (row, row.T) for k in range(4)]
+        every = [sign * np.roll(one, (a, b), (0, 1)) for one in turned for a in range(3) for b in range(3) for sign in (1, -1)]
+        smallest.append(min(one.tobytes() for one in every))
+    labels = images.orbits(view, moves).ravel()
+    assert np.array_equal(labels[:, None] == labels, np.array([[a == b for b in smallest] for a in smallest]))
+
+
 def test_the_expected_pairs_are_those_of_enumeration():
     system, beta, draws = hl.systems.EdwardsAnderson(GRID, seed=3), 0.5, 4000
     weight = np.exp(-beta * np.asarray(system.energy(exact.all_states(GRID).reshape(-1, 4, 4) * 2.0 - 1)))
@@ -104,6 +188,58 @@ def test_the_expected_pairs_are_those_of_enumeration():
     rows, counts = coincidences._prepared(view, flips=False)
     result = coincidences.count(view, rows, counts, 1.0)
     assert abs(result.expected / truth - 1) < 0.1 and abs(result.z) < 3
+
+
+def few_of_all(kept, seed: int = 0, draws: int = 2000) -> np.ndarray:
+    """Rows of eight spins with weak random pair couplings, drawn from the list of those states that `kept` keeps."""
+    rng = np.random.default_rng(seed)
+    states = 1 - 2 * ((np.arange(256)[:, None] >> np.arange(8)) & 1)
+    states = states[kept(states)]
+    weight = np.exp(0.3 * np.einsum("ri,ij,rj->r", states, np.triu(rng.normal(size=(8, 8)), 1), states))
+    return states[rng.choice(len(states), draws, p=weight / weight.sum())]
+
+
+CONSERVED = {
+    "the sum of all sites": lambda states: states.sum(1) == 2,
+    "the product of all sites": lambda states: states.prod(1) == 1,
+}
+
+
+@pytest.mark.parametrize("name", CONSERVED)
+def test_what_never_changes_is_named_and_not_called_copies(name):
+    rows = few_of_all(CONSERVED[name]).reshape(-1, 2, 4)
+    result = found(rows, hl.models.Couplings(lattice.hypercubic((2, 4)), tie="uniform", fields="uniform"), beta=1.0)
+    assert [one["topic"] for one in result] == ["conserved"] and name in result[0]["what"]
+    assert result[0]["severity"] == "serious"
+
+
+def test_what_one_sublattice_conserves_is_named():
+    rng = np.random.default_rng(0)
+    rows = rng.choice([-1, 1], (1000, 16))
+    odd = np.flatnonzero(np.indices((4, 4)).sum(0).ravel() % 2)
+    rows[:, odd] = rng.permuted(np.tile([1, 1, 1, -1, -1, -1, -1, -1], (1000, 1)), axis=1)
+    result = found(rows.reshape(-1, 4, 4), beta=1.0)
+    assert [one["topic"] for one in result] == ["conserved"] and "the sum of the sites of one sublattice" in result[0]["what"], result
+
+
+def test_a_density_that_keeps_the_sum_is_not_told_of_it():
+    rows = few_of_all(CONSERVED["the sum of all sites"])
+    data = hl.microstates(rows)
+    post = hl.infer.learn(data, hl.models.Autoregressive(hidden=8, charge=2), seed=0)
+    view = next(signals.views(post, [data]))
+    assert not conserved.find(view) and conserved.find(replace(view, system=hl.systems.Ising(8)))
+
+
+def test_a_cold_magnet_conserves_nothing():
+    for seed in range(3):
+        assert not [one for one in found(glass(seed, 3000, 3.0), beta=3.0) if one["topic"] == "conserved"]
+
+
+def test_fields_without_their_mean_are_told_so():
+    field, model = hl.systems.ScalarField((4, 4), 1.0, 0.5), hl.models.PolynomialAction((2, 4))
+    states = hl.simulate(field, beta=1.0, draws=400, chains=1, seed=0, progress=False)["state"].values[0]
+    result = found(states - states.mean((1, 2), keepdims=True), model, 1.0, space="reals")
+    assert "conserved" in [one["topic"] for one in result] and any("the sum of all sites" in one["what"] for one in result)
 
 
 def test_one_phase_is_named_where_a_field_is_learned():

@@ -13,12 +13,18 @@ from typing import Any
 import xarray as xr
 
 from hamlearn import data as microstates
-from hamlearn.diagnostics.signals import coincidences, phases, stationarity, timeseries
+from hamlearn.diagnostics.signals import coincidences, conserved, images, phases, stationarity, timeseries
 from hamlearn.diagnostics.signals.view import Signal, View, views
 
 __all__ = ["Signal", "View", "find", "views"]
 
-SEARCHES: tuple[Callable[[View], list[Signal]], ...] = (stationarity.find, timeseries.find, coincidences.find, phases.find)
+
+def _repeated(view: View) -> list[Signal]:
+    """Something that never changes, which makes rows repeat; else equal rows; else images of rows."""
+    return conserved.find(view) or coincidences.find(view) or images.find(view)
+
+
+SEARCHES: tuple[Callable[[View], list[Signal]], ...] = (stationarity.find, timeseries.find, _repeated, phases.find)
 
 
 def find(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset]) -> list[dict[str, Any]]:

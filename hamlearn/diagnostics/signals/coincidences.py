@@ -114,10 +114,11 @@ def _excess(view: View, tau: float, flips: bool) -> Signal | None:
     up_to = " up to a global flip" if flips else ""
     what = (
         f"rows were copied, or the model spreads its weight too widely{view.label}: {wording.count(found.pairs)} pairs of rows are "
-        f"equal{up_to} where the model expects {wording.count(max(found.pairs - found.copied, 0.0))}; copies would explain it if every "
+        f"equal{up_to} where those that agree on all sites but one, and the model, let expect "
+        f"{wording.count(max(found.pairs - found.copied, 0.0))}; copies would explain it if every "
         f"row had been taken {found.copies:.3g} times (error bars are then too small by {np.sqrt(found.copies):.3g})"
     )
-    advice = "Leave out copies (resampled, augmented or joined data); if no row was copied, look at the misfit named below first."
+    advice = "Leave out copies (resampled, augmented or joined data); if no row was copied, few states can occur, or the model misfits."
     return Signal("serious" if p_value < SERIOUS else "caution", "repeated rows", what, advice, found.z, p_value, found.copies)
 
 

@@ -26,6 +26,8 @@ def find(view: View) -> list[Signal]:
     if not view.space.binary or view.symmetric:
         return []
     mean = view.rows.mean(-1)
+    if np.ptp(mean) == 0:
+        return []  # a fixed sum, or one state: neither is a phase
     typical = float(np.median(mean))
     # Excursions past m = 0 that turn back are of the same phase; the mirror image begins where m is as large on the other side.
     if np.min(mean * np.sign(typical)) < -MIRRORED * abs(typical) or abs(mean.mean()) < APART * mean.std():
