@@ -11,7 +11,7 @@ Whatever comes in is checked by the same code: arrays, tables and files when mic
 from hamlearn.data.codes import codes_of, recoded
 from hamlearn.data.geometry import periodic, spacing
 from hamlearn.data.making import build, microstates
-from hamlearn.data.reading import excerpt, fingerprint, multiplicity, on_disk, open_microstates, rows, site_shape, split_by_beta
+from hamlearn.data.reading import excerpt, fingerprint, multiplicity, on_disk, open_microstates, rows, site_shape, split_by_beta, worth
 from hamlearn.data.validation import SCHEMA, admit, admit_one, admit_states, flattened, space_of, validate
 
 __all__ = [
@@ -36,4 +36,5 @@ __all__ = [
     "spacing",
     "split_by_beta",
     "validate",
+    "worth",
 ]

@@ -54,8 +54,11 @@ def microstates(
         How often every row was observed; for a table file the number or name of the column that holds it (one called ``count`` or
         ``counts`` is taken unasked).
     weights : array, optional
-        Statistical weight of every row (sequence reweighting); the sum of weights is the effective sample size. A column of a table
-        called ``weight`` or ``weights`` is taken unasked.
+        Statistical weight of every row, which is one draw: of importance sampling, or of sequence reweighting, where k near copies have
+        1/k each. The sum of weights says how many independent microstates the rows are worth, at most Kish's (Σw)²/Σw²: importance
+        weights may have any scale above that. Error bars are those of independent rows with these weights (the sandwich Σw²gg', g the
+        score of a row), and wider by what the sum says less. A histogram is no set of weights but `counts`: as weights, a pattern that
+        was seen a thousand times is one draw. A column of a table called ``weight`` or ``weights`` is taken unasked.
     q : int, optional
         Number of states for ``space="states"``. By default the states are the codes that occur: a code that is never observed is
         no state, so 1 … 5 or 0, 2, 5 become 0 … 4 or 0 … 2, in their order, and the attribute ``codes`` keeps what they were.

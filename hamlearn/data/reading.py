@@ -101,6 +101,21 @@ def multiplicity(data: xr.Dataset) -> tuple[np.ndarray, bool]:
     return np.broadcast_to(1.0, data["state"].shape[:2]), False  # one number, not one per row
 
 
+def worth(weight: np.ndarray, weighted: bool) -> float:
+    """How many independent microstates rows are worth, their autocorrelation apart.
+
+    The total of counts; of weights their sum, which whoever gave them may make smaller than the rows are worth (copies that share a
+    weight of one), and at most Kish's (Σw)²/Σw² of rows that are all independent: so importance weights have no scale.
+
+    Examples
+    --------
+    >>> worth(np.array([3.0, 1.0]), weighted=False), worth(np.array([3.0, 1.0]), weighted=True), worth(np.full(4, 0.5), weighted=True)
+    (4.0, 1.6, 2.0)
+    """
+    total = float(weight.sum())
+    return min(total, total**2 / float((weight**2).sum())) if weighted else total
+
+
 def fingerprint(parts: Sequence[xr.Dataset]) -> str:
     """SHA3-256 of the states, counts and temperatures, as a hexadecimal string; what lies on disk is read in pieces."""
     digest = hashlib.sha3_256()

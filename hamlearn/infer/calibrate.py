@@ -127,11 +127,11 @@ def _plan(scores: RowScores, part: Observations, p: int, minimum: int) -> _Plan:
     chains, draws, _ = part.states.shape
     tau, disagree = (1.0, False) if part.independent or part.weighted else _autocorrelation(scores, part, p)
     rows = chains * draws
-    ess = (part.weight.sum() ** 2 / (part.weight**2).sum() if part.weighted else part.size) / tau
+    ess = part.worth / tau
     if disagree and chains >= 8:
         return _Plan("chains", np.repeat(np.arange(chains), draws), chains, tau, ess, True)
     if tau == 1.0:
-        plan = _Plan("rows", np.zeros(0, int), int(min(part.size, 2**31)), 1.0, ess, disagree)
+        plan = _Plan("rows", np.zeros(0, int), int(min(part.worth, 2**31)), 1.0, ess, disagree)
         return plan if rows * p * p <= _ROW_BUDGET else _random_batches(part, plan, max(MAX_BATCHES, minimum))
     # Long batches (20τ) where the data allow as many as are needed of them; never shorter than 5τ.
     count = int(np.clip(rows / (20 * tau), max(MIN_BATCHES, minimum), max(MAX_BATCHES, minimum)))
@@ -160,9 +160,12 @@ def _row_chunks(part: Observations, p: int) -> list[slice]:
 
 
 def _by_rows(scores: RowScores, part: Observations, p: int) -> np.ndarray:
-    """Σ w² (g − ḡ)(g − ḡ)ᵀ for weights, Σ n (g − ḡ)(g − ḡ)ᵀ for repeat counts."""
+    """Σ w² (g − ḡ)(g − ḡ)ᵀ for weights (times how many rows share a weight of one), Σ n (g − ḡ)(g − ḡ)ᵀ for repeat counts.
+
+    ḡ is the mean by weight or count, which an optimum makes zero; that by w² it does not, where weights go with scores.
+    """
     states, weight = part.states.reshape(-1, part.states.shape[2]), part.weight.reshape(-1)
-    second, first = np.zeros((p, p)), np.zeros(p)
+    second, total, first = np.zeros((p, p)), np.zeros(p), np.zeros(p)
     factor = weight**2 if part.weighted else weight
     chunks = _row_chunks(part, p)
     with track(len(chunks), "scores") as bar:
@@ -170,8 +173,17 @@ def _by_rows(scores: RowScores, part: Observations, p: int) -> np.ndarray:
             rows = scores(part, states[chunk])
             second += (rows * factor[chunk, None]).T @ rows
             first += factor[chunk] @ rows
+            total += weight[chunk] @ rows
             bar.advance()
-    return part.size / max(part.size - 1, 1) * (second - np.outer(first, first) / factor.sum())
+    mean = total / part.size
+    cross = np.outer(first, mean)
+    centred = second - cross - cross.T + factor.sum() * np.outer(mean, mean)
+    return _shared(part) * part.worth / max(part.worth - 1, 1) * centred
+
+
+def _shared(part: Observations) -> float:
+    """How many rows share a weight of one: by how much J is larger than that of as many independent rows."""
+    return part.size**2 / float((part.weight**2).sum()) / part.worth if part.weighted else 1.0
 
 
 def _by_batch(scores: RowScores, part: Observations, p: int, plan: _Plan) -> np.ndarray:
@@ -192,7 +204,7 @@ def _by_batch(scores: RowScores, part: Observations, p: int, plan: _Plan) -> np.
         sizes += np.bincount(where, weights=weight[chunk][keep], minlength=plan.batches)
     deviation = sums - sizes[:, None] * (sums.sum(0) / sizes.sum())
     count = plan.batches
-    return deviation * np.sqrt(count / max(count - 1, 1) * part.size / sizes.sum())
+    return deviation * np.sqrt(_shared(part) * count / max(count - 1, 1) * part.size / sizes.sum())
 
 
 def _autocorrelation(scores: RowScores, part: Observations, p: int) -> tuple[float, bool]:
@@ -379,6 +391,12 @@ def calibrate(
         return as_it_is(Basis("separable"))
     if not likelihood.composite and independent:
         return as_it_is(Basis("independent", {"tested": False}))
+    if light := [part for part in likelihood.parts if part.weighted and part.worth < 3]:
+        raise HamlearnError(
+            f"the weights sum to {light[0].size:.3g}: they say that the rows are worth {light[0].worth:.3g} independent ones, and no error "
+            "bar can be estimated. Multiply them so that they sum to what the rows are worth (w * len(w) / w.sum() of independent rows), "
+            "or give counts=, how often every row was seen."
+        )
     score = score_covariance(likelihood, theta, minimum=minimum)
     if score.batches < 3:
         raise HamlearnError(
@@ -386,7 +404,8 @@ def calibrate(
             "independent batch(es), or their distribution changes along the rows (compare the first half with the second): no error bar "
             "can be estimated. Run longer or more chains, split what changed, or insist with calibrate=False."
         )
-    if not likelihood.composite and score.tau == 1.0 and not score.chains_disagree:
+    weighted = any(part.weighted for part in likelihood.parts)
+    if not likelihood.composite and score.tau == 1.0 and not score.chains_disagree and not weighted:
         return as_it_is(Basis("independent", {"tested": True}), score)
     basis = Basis("sandwich", {"batches": score.batches, "kind": score.kind, "composite": likelihood.composite, "tau": score.tau})
     # An exact likelihood's scores are sufficient statistics minus their mean: the fit takes no more noise out of them than that mean.

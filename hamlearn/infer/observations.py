@@ -44,6 +44,11 @@ class Observations:
         """Number of observations: total weight or count."""
         return float(self.weight.sum())
 
+    @property
+    def worth(self) -> float:
+        """How many independent microstates they are worth, their autocorrelation apart (:func:`hamlearn.data.reading.worth`)."""
+        return microstate_data.worth(self.weight, self.weighted)
+
 
 def bind(data: xr.Dataset | Iterable[xr.Dataset], model: Any) -> tuple[Any, list[Observations], list[xr.Dataset]]:
     """The model on the sites of the data, and the data as the likelihoods read them."""

@@ -336,7 +336,7 @@ def _undetermined(detectable: np.ndarray) -> tuple[Noted, ...]:
 
 def _record(likelihood: Likelihood, centre: Optimum, calibration: Calibration, usable: bool, spectrum: _Spectrum) -> dict[str, Any]:
     score, bound = calibration.score, likelihood.bound
-    independent = float(sum(part.size for part in likelihood.parts))
+    independent = sum(part.worth for part in likelihood.parts)
     worth, ratio = independent if score is None else score.ess, None
     if calibration.adjusted:
         naive = (calibration_room.inverse_root(calibration.information) ** 2).sum(1)

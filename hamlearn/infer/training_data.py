@@ -115,7 +115,7 @@ def _rows(sets: list[xr.Dataset], space: Space, share: float) -> Rows:
     if used.sum() < 2 or not heldout.any():
         raise HamlearnError(f"{len(states)} microstates are too few to train on and to hold some out: give at least 20.")
     sizes = [microstate_data.multiplicity(part) for part in sets]
-    size = sum(float(w.sum() ** 2 / (w**2).sum()) if weighted else float(w.sum()) for w, weighted in sizes)
+    size = sum(microstate_data.worth(*one) for one in sizes)
     return Rows(states, beta, weight, heldout, used, max(part[5] for part in parts), size)
 
 

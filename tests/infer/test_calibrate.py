@@ -85,10 +85,14 @@ def test_j_of_independent_rows_is_the_sum_of_outer_products():
     np.testing.assert_allclose(counted.J, counts.sum() * np.cov(np.repeat(g, counts, 0).T), rtol=1e-5, atol=1e-6)
     assert counted.ess == counts.sum()
     weighted = score_covariance(likelihood_of(microstates(spins, beta=0.8, weights=weights)), theta)
-    centred = g - (weights**2 @ g) / (weights**2).sum()
+    centred = g - weights @ g / weights.sum()
     expected = (centred * weights[:, None] ** 2).T @ centred * weights.sum() / max(weights.sum() - 1, 1)
+    expected *= weights.sum() / (weights**2).sum()  # the sum says that rows share their weights of one
     np.testing.assert_allclose(weighted.J, expected, rtol=1e-5, atol=1e-6)
-    assert weighted.ess == pytest.approx(weights.sum() ** 2 / (weights**2).sum())
+    assert weighted.ess == pytest.approx(weights.sum())
+    assert score_covariance(likelihood_of(microstates(spins, beta=0.8, weights=9 * weights)), theta).ess == pytest.approx(
+        weights.sum() ** 2 / (weights**2).sum()
+    )
 
 
 def test_doubling_weights_is_not_doubling_the_data():
