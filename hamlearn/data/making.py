@@ -41,10 +41,10 @@ def microstates(
     source : array-like, path, or Dataset
         The states. Axis 0 is the draw, all other axes are sites, one chain, unless `dims` says otherwise. A path may
         end in .nc, .zarr, .npz, .npy, .csv (also .csv.gz or zipped), .h5.
-    space : {"spins", "bits", "states", "angles", "reals"} or Space
+    space : {"spins", "bits", "states", "angles", "reals", "vectors"} or Space
         What the numbers mean: ±1 spins (the default), 0/1 bits (stored as spins, 1 is up), states 0 … q−1, angles in
-        radians in [0, 2π), or real numbers (paths, fields); or a space of :mod:`hamlearn.spaces`, such as
-        ``Spins(magnetization=0)``. A file written by hamlearn knows its own.
+        radians in [0, 2π), real numbers (paths, fields), or unit vectors (components on the last axis); or a space of
+        :mod:`hamlearn.spaces`, such as ``Spins(magnetization=0)``. A file written by hamlearn knows its own.
     beta : float or sequence of float, optional
         Inverse temperature(s) of the observation. Undeclared, couplings come out as βJ (β is recorded as 1) and
         predictions elsewhere are marked hypothetical.

@@ -30,6 +30,8 @@ class Block:
     start, stop : int
         Where they are in θ.
     prior : prior of :mod:`hamlearn.models`
+    unsaid : bool
+        Whether the prior is the default, nobody having said one.
     strengths : bool
         Whether a model's ``prior`` speaks of them (fields of couplings have one of their own).
     """
@@ -39,6 +41,7 @@ class Block:
     stop: int
     prior: Any
     strengths: bool = True
+    unsaid: bool = False
 
     @property
     def where(self) -> slice:
@@ -203,7 +206,7 @@ class BoundFamily:
         prior, stops = self.model.prior, np.cumsum([0, *(int(np.prod(shape)) for shape in self.shapes.values())])
         of = lambda name: prior.get(name) if isinstance(prior, dict) else prior
         return tuple(
-            Block(name, int(start), int(stop), of(name) or Normal())
+            Block(name, int(start), int(stop), of(name) or Normal(), unsaid=of(name) is None)
             for name, start, stop in zip(self.shapes, stops[:-1], stops[1:], strict=True)
         )
 

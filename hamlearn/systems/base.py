@@ -60,6 +60,16 @@ class System:
         @property
         def space(self) -> Space: ...
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__repr__" not in cls.__dict__:
+            cls.__repr__ = cls.__repr__  # type: ignore[method-assign]  # else dataclasses write their own, with every bond and number
+
+    def __repr__(self) -> str:
+        if not is_dataclass(self):
+            return f"{type(self).__name__}(shape={tuple(self.lattice.shape)})"
+        return f"{type(self).__name__}({', '.join(f'{one.name}={_brief(getattr(self, one.name))}' for one in fields(self))})"
+
     def energy(self, states: Any) -> Any:
         """Energy of states ``(..., *lattice.shape)`` (or flat ``(..., n_sites)``), shape ``(...)``."""
         raise NotImplementedError(f"{type(self).__name__} needs a method energy(states).")
@@ -139,6 +149,14 @@ class System:
         raise HamlearnError(f"{self!r} is no quantum field in imaginary time.")
 
 
+def _brief(value: Any) -> str:
+    """A field in a repr: of arrays that are not short, the shape."""
+    return f"array{value.shape}" if isinstance(value, np.ndarray) and value.size > _SHORT else shown(value)
+
+
+_SHORT = 4  # numbers of an array that a repr shows
+
+
 def described(value: Any) -> Any:
     """A field's value for JSON."""
     if callable(describe := getattr(value, "to_dict", None)):
@@ -154,15 +172,32 @@ def energies_of(system: System, states: np.ndarray) -> np.ndarray:
     Raises
     ------
     HamlearnError
-        If these are not n numbers.
+        If the energy fails on them, or these are not n numbers.
     """
-    found = np.asarray(system.energy(states))
+    try:
+        found = np.asarray(system.energy(states))
+    except HamlearnError:
+        raise
+    except Exception as error:  # whatever a stranger's formula raises
+        raise HamlearnError(
+            f"the energy of {system!r} failed on {_asked(states)}: {type(error).__name__}: {' '.join(str(error).split())}. {_HOW}"
+        ) from error
     if found.shape != (len(states),) or found.dtype.kind not in "iuf":
         raise HamlearnError(
-            f"the energy of {system!r} must be one number per state: of states {states.shape} an array ({len(states)},); "
-            f"got {found.dtype} of shape {found.shape}. Sum over the site axes, the last {states.ndim - 1}, only."
+            f"the energy of {system!r} must be one number per state: of {_asked(states)} an array ({len(states)},); got {found.dtype} of "
+            f"shape {found.shape}. Sum over the site axes, the last {states.ndim - 1}, only. {_HOW}"
         )
     return found.astype(np.float64, copy=False)
+
+
+def _asked(states: np.ndarray) -> str:
+    return f"states {states.shape}, which is (state, {', '.join(f'x{axis}' for axis in range(states.ndim - 1))})"
+
+
+_HOW = (
+    "For any number of axes:\n    x = as_site_axes(states, self.lattice.shape)  # (state, site); parameters of the lattice's shape: "
+    ".reshape(-1)\n    return (self.g.reshape(-1) * x**2).sum(-1)"
+)
 
 
 def broadcast_parameter(value: Any, shape: tuple[int, ...], what: str, *, flat: bool = False) -> np.ndarray:

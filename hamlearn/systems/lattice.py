@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -22,7 +22,7 @@ from hamlearn.arguments import require_whole, shown
 from hamlearn.errors import HamlearnError
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Lattice:
     """Sites and bonds, with positions where the graph has a geometry.
 
@@ -55,8 +55,11 @@ class Lattice:
     bonds: np.ndarray
     kind: str = "graph"
     periodic: bool = False
-    positions: np.ndarray | None = field(default=None, repr=False)
-    periods: np.ndarray | None = field(default=None, repr=False)
+    positions: np.ndarray | None = None
+    periods: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        return f"Lattice({self.kind} {self.shape}, {self.n_bonds} bonds{', periodic' if self.periodic else ''})"
 
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, Lattice) and self._content == other._content)

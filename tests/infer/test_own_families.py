@@ -213,6 +213,49 @@ def test_what_is_refused(case):
 
 
 @dataclass(frozen=True, eq=False)
+class Wells(hl.systems.ParametricSystem, kind="wells of a test"):
+    """Σ g_x φ², with g of the lattice's shape, written as `form` says."""
+
+    lattice: lattice.Lattice
+    g: Any
+    form: str = "right"
+    space: hl.systems.Space = hl.systems.REALS
+
+    def energy(self, states: Any) -> Any:
+        xp, states = hl.systems.base.as_reals(states)
+        flat = hl.systems.base.as_site_axes(states, self.lattice.shape)
+        if self.form == "right":
+            return xp.sum(xp.reshape(self.g, (-1,)) * flat**2, axis=-1)
+        return xp.sum(self.g * (flat if self.form == "flat sites" else states) ** 2, axis=-1)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class WellFamily(hl.models.Family, kind="wells of a test"):
+    form: str = "right"
+
+    def system(self, lattice: lattice.Lattice, g: Any) -> Wells:
+        return Wells(lattice, g, self.form)
+
+    def shapes(self, lattice: lattice.Lattice) -> dict[str, tuple[int, ...]]:
+        return {"g": lattice.shape}
+
+
+def test_an_energy_of_the_wrong_shape_is_told_by_shapes():
+    data = hl.microstates(np.random.default_rng(0).normal(size=(300, 2, 3)), space="reals", beta=1.0)
+    mend = r"\.reshape\(-1\)"
+    failed = r"failed on states \(2, 2, 3\), which is \(state, x0, x1\): .*" + mend
+    several = r"of states \(2, 2, 3\), which is \(state, x0, x1\) an array \(2,\); got float64 of shape \(2, 2\).*" + mend
+    for form, words in (("flat sites", failed), ("one axis summed", several)):
+        with pytest.raises(hl.HamlearnError, match="(?s)" + words):
+            hl.learn(data, WellFamily(form))
+    post = hl.learn(data, WellFamily(), check=False)
+    assert hl.infer.provenance(post).reasons[-1].startswith("prior N(0, 10²) of g, the default")
+    assert repr(Wells(lattice.hypercubic((2, 3)), np.ones((2, 3)))) == (
+        "Wells(lattice=Lattice(hypercubic (2, 3), 12 bonds, periodic), g=array(2, 3), form='right', space=Reals())"
+    )
+
+
+@dataclass(frozen=True, eq=False)
 class Decay(hl.systems.ParametricSystem, kind="decay of a test"):
     """Nearest and next neighbours of a ring, J (w₁ + w₂ 2⁻ᵃ), whose energy is zero in the ground states whatever J and a."""
 

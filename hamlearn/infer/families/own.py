@@ -19,7 +19,7 @@ from hamlearn.infer.observations import Observations
 from hamlearn.infer.settings import NUTS, SAMPLED, Engine, LaplaceApproximation, as_engine, require_memory
 from hamlearn.models import Normal
 from hamlearn.models.base import BoundFamily, Family
-from hamlearn.systems.base import System
+from hamlearn.systems.base import System, axes_of, energies_of
 from hamlearn.systems.exact.work import OPERATIONS_PER_SECOND
 
 logger = logging.getLogger("hamlearn")
@@ -56,13 +56,15 @@ def _ask(data: xr.Dataset | Iterable[xr.Dataset], model: Family, likelihood: str
     choice(likelihood, NAMES, "likelihood of a family")
     settings, started = as_engine(engine), time.perf_counter()
     bound, parts, sets = observations.bind(data, model)
-    bound.system(bound.start)  # says what does not fit
+    _require_energies(bound.system(bound.start))
     reasons: list[str] = []
     chosen = EnergyLikelihood(bound, parts, _likelihood(likelihood, bound, reasons))
     if chosen.name == "score" and not calibrate:
         raise HamlearnError("score matching has no natural scale: its error bars come from calibration alone; leave calibrate=True.")
     reasons.append(f"the action is {'linear in' if chosen.linear else 'no linear function of'} the parameters: {_told(chosen)}")
     automatic, settings = settings is None, _engine(settings, bound, chosen, reasons)
+    if not settings.flat and (plain := [block.name for block in bound.blocks if block.unsaid]):
+        reasons.append(f"prior N(0, {Normal().scale:g}²) of {', '.join(plain)}, the default: give prior= where values may be larger")
     require_memory(settings, bound.n_params)
     seconds = _seconds(chosen, settings)
     logger.info("learning %d parameters: %s likelihood, engine %s, about %.3g s", bound.n_params, chosen.name, settings.name, seconds)
@@ -85,6 +87,12 @@ def _assemble(asked: pipeline.Asked, answer: dict[str, Any], seed: int) -> xr.Da
     if answer.get("stats"):
         groups["sample_stats"] = xr.Dataset({key: (("chain", "draw"), value) for key, value in answer["stats"].items() if value.ndim == 2})
     return posteriors.assemble(groups, model=bound.model, space=bound.space, provenance=provenance, sets=asked.sets)
+
+
+def _require_energies(system: System) -> None:
+    """An error that teaches where the energies of two microstates are not two numbers: before JAX says it of arrays of its own."""
+    states = system.space.random(np.random.default_rng(0), (2, system.lattice.n_sites))
+    energies_of(system, states.reshape(2, *axes_of(system)))
 
 
 def _likelihood(wanted: str, bound: BoundFamily, reasons: list[str]) -> str:

@@ -149,8 +149,7 @@ def _records(observables: Sequence[Any] | None, system: Any) -> list[Observable]
     """The observables that are asked for, or those of the system that are predicted unasked."""
     if observables is not None:
         return looked_up(observables, system)
-    first = {one.name: one for one in reversed(known(system))}
-    return [one for one in known(system) if first[one.name] is one and one.default]
+    return [one for one in known(system) if one.default]
 
 
 def _joined(parts: list[Estimates], order: np.ndarray) -> Estimates:

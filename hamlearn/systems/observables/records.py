@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hamlearn.errors import HamlearnError, choice
+from hamlearn.systems.base import System
 from hamlearn.systems.observables import rotors, spins
 
 Means = np.ndarray
@@ -22,7 +23,7 @@ def _mean(means: Means, beta: float, n_sites: int) -> Any:
     return means[..., 0]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Observable:
     """A number (or a function of the distance) of an ensemble: what is averaged over its microstates, and what is made of the averages.
 
@@ -71,6 +72,9 @@ class Observable:
     needs_log_z: bool = False
     default: bool = False
     separations: Callable[[Any], np.ndarray] | None = None
+
+    def __repr__(self) -> str:
+        return f"<observable {self.name}: {self.long_name}>"
 
     def of(self, states: np.ndarray, system: Any, beta: float) -> np.ndarray:
         """The columns ``(draws, k)`` of states ``(draws, *lattice.shape)``."""
@@ -285,9 +289,20 @@ OBSERVABLES: list[Observable] = [
 """What predictions know by name, in the order of results."""
 
 
-def known(system: Any) -> list[Observable]:
-    """The observables that a system has."""
-    return [one for one in OBSERVABLES if one.applies(system)]
+def known(system: System) -> list[Observable]:
+    """The observables that a system has, the first of every name.
+
+    Examples
+    --------
+    >>> from hamlearn.systems import Ising
+    >>> known(Ising((3, 3)))[:2]
+    [<observable energy: energy per site>, <observable heat_capacity: heat capacity per site>]
+    """
+    found: dict[str, Observable] = {}
+    for one in OBSERVABLES:
+        if one.applies(system):
+            found.setdefault(one.name, one)
+    return list(found.values())
 
 
 def register(observable: Observable) -> Observable:
@@ -304,7 +319,7 @@ def looked_up(wanted: Sequence[Any], system: Any) -> list[Observable]:
     HamlearnError
         If a name is not known, a record does not apply, or two have one name.
     """
-    names = {one.name: one for one in reversed(known(system))}
+    names = {one.name: one for one in known(system)}
     found = []
     for one in wanted:
         if isinstance(one, Observable):
