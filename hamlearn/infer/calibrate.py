@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -61,6 +62,11 @@ class ScoreCovariance:
     ess: float
     kind: str
     chains_disagree: bool
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """For the record: how independent contributions were made (entries of :class:`hamlearn.infer.provenance.ErrorBars`)."""
+        return {"kind": self.kind, "batches": int(self.batches), "chains_disagree": self.chains_disagree}
 
 
 def score_covariance(likelihood: Likelihood, theta: np.ndarray, *, minimum: int = 0) -> ScoreCovariance:

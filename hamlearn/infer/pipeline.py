@@ -346,12 +346,10 @@ def _record(likelihood: Likelihood, centre: Optimum, calibration: Calibration, u
         "calibration": {
             "adjusted": calibration.adjusted,
             "basis": calibration.basis,
-            "kind": None if score is None else score.kind,
-            "batches": None if score is None else score.batches,
             "tau": 1.0 if score is None else score.tau,
-            "ess": independent if score is None else score.ess,
-            "chains_disagree": False if score is None else score.chains_disagree,
+            "ess": worth,
             "width_ratio": ratio,
+            **({} if score is None else score.told),
         },
         "identifiability": {
             "condition": spectrum.condition,

@@ -9,6 +9,7 @@ from hamlearn.infer import posteriors
 from hamlearn.infer.families import local_interaction
 from hamlearn.infer.likelihoods.table_conditionals import TileConditionals
 from hamlearn.infer.observations import Observations
+from hamlearn.infer.relevance import relevant
 from hamlearn.systems import SPINS, InteractionTables, exact, states
 from statistics_budget import assert_within, spend
 
@@ -113,7 +114,7 @@ def test_irrelevant_strengths_vanish():
     """One strength with error σ: the evidence is largest at prior variance max(0, K² − σ²), whence K − σ²/K."""
     error = 0.05
     for z, expected in ((0.5, 0.0), (0.9, 0.0), (1.2, 1.2 - 1 / 1.2), (3.0, 3 - 1 / 3), (-20.0, -20 + 1 / 20)):
-        found = local_interaction.relevant(np.array([z * error, 1.0]), error**2 * np.eye(2))
+        found = relevant(np.array([z * error, 1.0]), error**2 * np.eye(2))
         np.testing.assert_allclose(found[0], expected * error, atol=1e-4)
         np.testing.assert_allclose(found[1], 1 - error**2, rtol=1e-4)
 

@@ -334,7 +334,6 @@ def _provenance(asked: _Asked, theta: np.ndarray, engine: Engine | External, see
     facts: dict[str, Any] = {"adjusted": calibration.adjusted, "basis": calibration.basis}
     if score is not None:
         facts |= {"ess": score.ess, "tau": score.tau}
-    extra = {"kind": score.kind, "batches": int(score.batches), "chains_disagree": score.chains_disagree} if score is not None else {}
     return new_provenance(
         likelihood=name,
         composite=name != "exact",
@@ -347,7 +346,7 @@ def _provenance(asked: _Asked, theta: np.ndarray, engine: Engine | External, see
         reasons=asked.reasons,
         **facts,
         optimum={"steps": fit.steps, "value": fit.value},
-        calibration=extra,
+        calibration={} if score is None else score.told,
         prior_share=tuple(share.tolist()),
         excess_variance=asked.excess.tolist(),
         nonconfining=runaway,

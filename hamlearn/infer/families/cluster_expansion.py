@@ -8,35 +8,28 @@ pairs and fields whose partition function is cheap, the *exact* likelihood for t
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import xarray as xr
 
 from hamlearn import data as microstate_data
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.infer import calibrate as calibration_room
 from hamlearn.infer import families, observations, posteriors
-from hamlearn.infer.families import terms
-from hamlearn.infer.likelihoods.exact import ExactLikelihood
+from hamlearn.infer.enquiry import Enquiry
+from hamlearn.infer.families import exact_pairs, terms
 from hamlearn.infer.likelihoods.terms import TermLikelihood
 from hamlearn.infer.observations import Observations
-from hamlearn.infer.optimum import maximise
-from hamlearn.infer.provenance import Basis, Noted, new_provenance
+from hamlearn.infer.provenance import Noted
 from hamlearn.infer.settings import Gibbs, as_engine, require_memory
 from hamlearn.infer.thinning import thinned
-from hamlearn.models import BoundClusterExpansion, BoundCouplings, ClusterExpansion, Couplings
+from hamlearn.models import BoundClusterExpansion, ClusterExpansion
 from hamlearn.statistics import descending, first_largest
-from hamlearn.systems import exact
 from hamlearn.systems.base import SPINS, System
-from hamlearn.systems.pairwise import Pairwise
 
 __all__ = ["draw_systems", "learn", "parameters"]
-
-logger = logging.getLogger("hamlearn")
 
 _SCREENED = 200_000  # observations (site of a microstate) of the screen: 80 MB for 400 terms
 _PATTERN_BITS = 12  # a neighbourhood of so few sites is tabulated whole, so that a screen sees all the data
@@ -60,64 +53,52 @@ def learn(
     """
     choice(likelihood, ("auto", "exact", "pseudo"), "likelihood of ClusterExpansion")
     settings = as_engine(engine) or _DRAWS
-    if not isinstance(settings, Gibbs):
+    if not settings.sparse:
         raise HamlearnError(f"Clusters are learned by engine='gibbs' (or 'auto'): the prior is spike-and-slab; got {settings.name!r}.")
-    started = time.perf_counter()
     bound, parts, sets = _bind(data, model)
     require_memory(settings, bound.n_params)
+    asked = Enquiry(model, SPINS, sets, seed)
     parts, stride = thinned(parts)
-    reasons = [] if stride == 1 else [f"one draw in {stride} used: those between hardly differ from them"]
-    options = {
-        "draws": settings.draws,
-        "chains": settings.chains,
-        "burn_in": settings.warmup,
-        "thin": settings.thin,
-        "calibrated": calibrate,
-    }
-    found, candidates, probability, detectable = _screen_and_refine(bound, parts, options, seed, reasons)
+    if stride > 1:
+        asked.reasons.append(f"one draw in {stride} used: those between hardly differ from them")
+    found = _screen_and_refine(bound, parts, cast(Gibbs, settings), asked, calibrate=calibrate)
     theta, included = (np.zeros((settings.chains, settings.draws, bound.n_params)) for _ in range(2))
-    theta[..., candidates], included[..., candidates] = found.theta, found.included
-    selected = candidates[found.selected]
-    sharp = _exact(bound, parts, selected, likelihood, calibrate, reasons)
+    theta[..., found.candidates], included[..., found.candidates] = found.draws.theta, found.draws.included
+    selected = found.candidates[found.draws.selected]
+    sharp = exact_pairs.sharpened(bound, parts, selected, likelihood, asked.reasons, calibrate=calibrate)
     if sharp is not None:
-        # Draws in which exactly the selected terms exist take their strengths from the exact likelihood.
-        same = (included.astype(bool) == np.isin(np.arange(bound.n_params), selected)).all(-1)
-        noise = np.random.default_rng(seed).normal(size=(int(same.sum()), len(selected))) @ sharp[1].T
-        rows = np.zeros((len(noise), bound.n_params))
-        rows[:, selected] = sharp[0] + noise
-        theta[same] = rows
-    for reason in reasons:
-        logger.info("  %s", reason)
+        _sharpen(theta, included.astype(bool), selected, sharp, seed)
     point = np.zeros(bound.n_params)
-    point[selected] = sharp[0] if sharp is not None else _mean_where(theta, included, selected)
-    score = found.score
-    provenance = new_provenance(
+    point[selected] = sharp.theta if sharp is not None else _mean_where(theta, included, selected)
+    score = found.draws.score
+    groups = {"posterior": _variables(bound, theta, included), "point": _variables(bound, point, point != 0)}
+    screened = {"probability": ("term", found.probability), "detectable": ("term", found.detectable)}
+    groups["screen"] = xr.Dataset(screened, coords=_coordinates(bound))
+    groups["observed_data"] = _observed(bound, parts)
+    return asked.posterior(
+        groups,
         likelihood="pseudo" if sharp is None else "exact",
         composite=sharp is None,
         engine=settings,
         n_params=max(len(selected), 1),
-        sets=sets,
-        seed=seed,
-        seconds=time.perf_counter() - started,
-        reasons=reasons,
         adjusted=calibrate,
-        basis=found.basis if sharp is None else sharp[2],
+        basis=found.draws.basis if sharp is None else sharp.basis,
         ess=None if score is None else score.ess,
         tau=1.0 if score is None else score.tau * (stride if score.tau > 1 else 1),
         candidates=bound.n_params,
-        calibration={
-            "kind": None if score is None else score.kind,
-            "batches": None if score is None else score.batches,
-            "chains_disagree": False if score is None else score.chains_disagree,
-        },
+        calibration={} if score is None else score.told,
         frozen_sites=tuple(observations.frozen_sites(parts).tolist()),
-        findings=_undetermined(bound, detectable, selected),
+        findings=_undetermined(bound, found.detectable, selected),
     )
-    groups = {"posterior": _variables(bound, theta, included), "point": _variables(bound, point, point != 0)}
-    screened = {"probability": ("term", probability), "detectable": ("term", detectable)}
-    groups["screen"] = xr.Dataset(screened, coords=_coordinates(bound))
-    groups["observed_data"] = _observed(bound, parts)
-    return posteriors.assemble(groups, model=model, space=SPINS, provenance=provenance, sets=sets)
+
+
+def _sharpen(theta: np.ndarray, included: np.ndarray, selected: np.ndarray, sharp: exact_pairs.Sharpened, seed: int) -> None:
+    """Draws in which exactly the selected terms exist take their strengths from the exact likelihood; in place."""
+    same = (included == np.isin(np.arange(theta.shape[-1]), selected)).all(-1)
+    noise = np.random.default_rng(seed).normal(size=(int(same.sum()), len(selected))) @ sharp.root.T
+    rows = np.zeros((len(noise), theta.shape[-1]))
+    rows[:, selected] = sharp.theta + noise
+    theta[same] = rows
 
 
 def _undetermined(bound: BoundClusterExpansion, detectable: np.ndarray, selected: np.ndarray) -> tuple[Noted, ...]:
@@ -155,13 +136,20 @@ def _refuse_open(data: xr.Dataset) -> None:
         )
 
 
-def _screen_and_refine(
-    bound: BoundClusterExpansion, parts: list[Observations], options: dict[str, Any], seed: int, reasons: list[str]
-) -> tuple[terms.TermDraws, np.ndarray, np.ndarray, np.ndarray]:
-    """Draws over the candidates that survive a screen, and which parameters these are.
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """Draws over candidates; of every term its screened probability, and the strength at which its absence would be noticed."""
 
-    With them, of every term: its screened probability, and the strength at which its absence would be noticed.
-    """
+    draws: terms.TermDraws
+    candidates: np.ndarray
+    probability: np.ndarray
+    detectable: np.ndarray
+
+
+def _screen_and_refine(
+    bound: BoundClusterExpansion, parts: list[Observations], settings: Gibbs, asked: Enquiry, *, calibrate: bool
+) -> _Found:
+    """Draws over the candidates that survive a screen."""
     slab, everything, all_sites = bound.model.slab, np.arange(bound.n_params), np.arange(bound.n_sites)
     reach = int(np.prod([2 * extent - 1 for extent in bound.window]))
     tabulated = reach <= _PATTERN_BITS or bound.copies > 1
@@ -170,21 +158,21 @@ def _screen_and_refine(
     whole = len(sites) == bound.n_sites
     # A J of hundreds of terms, inverted, shifts the strongest by its own noise: error bars are those of the terms that are left.
     refine = bound.copies == 1 and bound.n_params > _MOST_CANDIDATES
-    found = terms.sample(screen, bound.log_odds, slab, seed=seed, rough=refine or not whole, **options)
+    found = terms.sample(screen, bound.log_odds, slab, settings, calibrated=calibrate, seed=asked.seed, rough=refine or not whole)
     probability = found.included.mean((0, 1))
-    reasons.append(f"screen of {bound.n_params} terms on {len(sites)} of {bound.n_sites} sites: {len(found.selected)} selected")
+    asked.reasons.append(f"screen of {bound.n_params} terms on {len(sites)} of {bound.n_sites} sites: {len(found.selected)} selected")
     if whole and not refine:
-        return found, everything, probability, terms.detectable(screen, found, everything, bound.log_odds, slab)
+        return _Found(found, everything, probability, terms.detectable(screen, found, everything, bound.log_odds, slab))
     order = descending(probability)[:_MOST_CANDIDATES]
     candidates = np.sort(order[probability[order] >= _CANDIDATE])
     if not len(candidates):
         candidates = order[:1]
     final = TermLikelihood(bound, parts, candidates, all_sites, compress=True)
     start = np.flatnonzero(np.isin(candidates, found.selected))
-    refined = terms.sample(final, bound.log_odds[candidates], slab, seed=seed + 1, start=start, **options)
-    reasons.append(f"refinement of {len(candidates)} candidates on all sites: {len(refined.selected)} selected")
+    refined = terms.sample(final, bound.log_odds[candidates], slab, settings, calibrated=calibrate, seed=asked.seed + 1, start=start)
+    asked.reasons.append(f"refinement of {len(candidates)} candidates on all sites: {len(refined.selected)} selected")
     share = len(sites) / bound.n_sites
-    return refined, candidates, probability, terms.detectable(screen, refined, candidates, bound.log_odds, slab, share)
+    return _Found(refined, candidates, probability, terms.detectable(screen, refined, candidates, bound.log_odds, slab, share))
 
 
 def _distant_sites(bound: BoundClusterExpansion, parts: list[Observations]) -> np.ndarray:
@@ -196,54 +184,6 @@ def _distant_sites(bound: BoundClusterExpansion, parts: list[Observations]) -> n
     generator = np.random.default_rng(0)  # any fixed choice will do: the terms are the same everywhere
     rest = np.setdiff1d(np.arange(bound.n_sites), grid)
     return np.sort(np.concatenate([generator.permutation(grid), generator.permutation(rest)])[:count])
-
-
-def _exact(
-    bound: BoundClusterExpansion, parts: list[Observations], selected: np.ndarray, likelihood: str, calibrate: bool, reasons: list[str]
-) -> tuple[np.ndarray, np.ndarray, Basis] | None:
-    """Optimum and covariance root of the selected terms under the exact likelihood, where they are pairs and it is cheap."""
-    if likelihood == "pseudo":
-        return None
-    pairs = [int(k) for k in selected if bound.orders[k % bound.n_terms] == 2] if bound.copies == 1 else []
-    fields = [int(k) for k in selected if bound.orders[k % bound.n_terms] == 1] if bound.copies == 1 else []
-    why = "" if pairs and len(pairs) + len(fields) == len(selected) else "the selected terms are not translation-tied pairs (and fields)"
-    if not why:
-        family = _pair_family(bound, pairs, fields)
-        method = exact.method(family.system(np.full(family.n_params, 0.1)))
-        if method not in ("enumeration", "transfer"):
-            why = "no exact oracle for these pairs on this lattice"
-    if why:
-        if likelihood == "exact":
-            raise HamlearnError(f"likelihood='exact' is not possible: {why}. Use likelihood='auto' or 'pseudo'.")
-        reasons.append(f"likelihood pseudo: {why}")
-        return None
-    exactly = ExactLikelihood(family, parts)
-    best = maximise(exactly)
-    if not best.converged:
-        reasons.append("likelihood pseudo: the exact one has no finite optimum (data too ordered)")
-        return None
-    calibration = calibration_room.calibrate(exactly, best.theta, best.information, wanted=calibrate)
-    reasons.append(f"strengths of the selected terms from the exact likelihood ({method})")
-    order = np.argsort(np.array(pairs + fields), kind="stable")  # back to the order of `selected`
-    return best.theta[order], calibration.root[order], calibration.basis
-
-
-def _pair_family(bound: BoundClusterExpansion, pairs: list[int], fields: list[int]) -> BoundCouplings:
-    """Couplings with one strength per displacement, in the order of `pairs`, and one field if there is one."""
-    groups, lattices = [], []
-    for group, parameter in enumerate(pairs):
-        one = np.zeros(bound.n_params)
-        one[parameter] = 1.0
-        system = bound.system(one)
-        assert isinstance(system, Pairwise)
-        there = np.flatnonzero(system.J)
-        lattices.append(system.lattice.bonds[there])
-        groups.append(np.full(len(there), group))
-    torus = bound.lattice
-    bonds = np.concatenate(lattices)
-    lattice = type(torus)(torus.shape, bonds, torus.kind, True, torus.positions, torus.periods)
-    model = Couplings(lattice, tie=np.concatenate(groups), fields="uniform" if fields else None)
-    return model.bind(SPINS, torus.shape)
 
 
 def _mean_where(theta: np.ndarray, included: np.ndarray, selected: np.ndarray) -> np.ndarray:

@@ -18,11 +18,11 @@ from hamlearn.data import space_of
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import posteriors
 from hamlearn.infer.families import autoregressive, extensive
-from hamlearn.infer.families.local_interaction import relevance, relevant
 from hamlearn.infer.families.pair_terms import SharedTerms, SiteTerms, terms_of
 from hamlearn.infer.newton import newton
 from hamlearn.infer.predictions.agreement import agreement
 from hamlearn.infer.provenance import Basis, Noted, new_provenance
+from hamlearn.infer.relevance import relevance, relevant
 from hamlearn.infer.shares import TRUSTED, trusted
 from hamlearn.infer.training import Training, as_settings, file_of
 from hamlearn.models.autoregressive import Autoregressive

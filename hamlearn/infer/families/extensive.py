@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -20,7 +19,8 @@ from hamlearn.arguments import require_seed
 from hamlearn.checkpoint import Checkpoint
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, posteriors
-from hamlearn.infer.provenance import Basis, Convergence, new_provenance
+from hamlearn.infer.enquiry import Enquiry
+from hamlearn.infer.provenance import Basis, Convergence
 from hamlearn.infer.training import Training, as_settings, file_of, recorded, request, require_honoured
 from hamlearn.models.extensive import BoundExtensive, Extensive, Weights
 from hamlearn.processes import verb
@@ -99,7 +99,7 @@ def distill(
     >>> hl.draw_systems(post, 1)[0].energy(states[:3]).shape
     (3,)
     """
-    started, seed = time.perf_counter(), require_seed(seed)
+    seed = require_seed(seed)
     model = Extensive() if model is None else model
     settings = Training(epochs=60, batch=256, weight_decay=1e-6) if engine == "auto" else as_settings(engine, Training)
     require_honoured(settings, "energies", "a network fitted to energies")
@@ -112,10 +112,11 @@ def distill(
     )
     sets = microstate_data.split_by_beta(data)
     bound = model.bind(microstate_data.space_of(sets), sets[0]["state"].shape[2:])
+    asked = Enquiry(model, bound.space, sets, seed)
     values = np.concatenate([microstate_data.rows(part).reshape(-1, int(np.prod(bound.shape))) for part in sets])
     labels = _labels(energies, values.reshape(-1, *bound.shape), model.outputs)
     fits = _fit(bound, values, labels, settings, seed)
-    return _posterior(bound, fits, values, labels, sets, settings, seed, time.perf_counter() - started)
+    return _posterior(bound, fits, values, labels, settings, asked)
 
 
 def _labels(energies: Any, states: np.ndarray, outputs: int) -> np.ndarray:
@@ -175,29 +176,21 @@ def _posterior(
     fits: list[Any],
     values: np.ndarray,
     labels: np.ndarray,
-    sets: list[xr.Dataset],
     settings: Training,
-    seed: int,
-    seconds: float,
+    asked: Enquiry,
 ) -> xr.DataTree:
     groups = groups_of(bound, fits, values, settings.heldout)
-    n_params = int(sum(np.size(value) for value in fits[0].weights.values()))
-    provenance = new_provenance(
+    groups["observed_data"] = xr.Dataset({"labelled": len(values), "label_spread": float(labels.std()), "label_mean": float(labels.mean())})
+    asked.reasons.extend(f"held-out error {fit.error:.4g} of labels with a spread of {labels.std():.4g}" for fit in fits)
+    post = asked.posterior(
+        groups,
         likelihood="regression",
         composite=True,
         engine={**recorded(settings, "energies"), "members": bound.model.members},
-        n_params=n_params,
-        sets=sets,
-        seed=seed,
-        seconds=seconds,
+        n_params=sum(np.size(value) for value in fits[0].weights.values()),
         basis=Basis("labels"),
-        reasons=[f"held-out error {fit.error:.4g} of labels with a spread of {labels.std():.4g}" for fit in fits],
         held_out_error=[fit.error for fit in fits],
         convergence=Convergence(sampled=False, chains=1, draws=len(fits)),
-    )
-    observed = xr.Dataset({"labelled": len(values), "label_spread": float(labels.std()), "label_mean": float(labels.mean())})
-    post = posteriors.assemble(
-        {**groups, "observed_data": observed}, model=bound.model, space=bound.space, provenance=provenance, sets=sets
     )
     post.attrs["beta_declared"] = 1  # labels are energies in their own units, whatever temperature the states had
     return post

@@ -19,6 +19,7 @@ from hamlearn.infer.calibrate import ScoreCovariance, score_covariance
 from hamlearn.infer.likelihoods.terms import TermLikelihood
 from hamlearn.infer.optimum import maximise
 from hamlearn.infer.provenance import Basis
+from hamlearn.infer.settings import Gibbs
 from hamlearn.models import Normal
 from hamlearn.models.base import Block
 from hamlearn.statistics import descending, first_largest
@@ -265,12 +266,9 @@ def sample(
     likelihood: TermLikelihood,
     log_odds: np.ndarray,
     slab: float,
+    settings: Gibbs,
     *,
     calibrated: bool,
-    draws: int,
-    chains: int,
-    burn_in: int,
-    thin: int,
     seed: int,
     start: np.ndarray | None = None,
     rough: bool = False,
@@ -287,10 +285,11 @@ def sample(
     for round_ in range(rounds):
         normal = surrogate(likelihood, theta, calibrated=calibrated, rough=rough)
         runs = []
-        for chain in range(chains):
+        for chain in range(settings.chains):
             generator = np.random.default_rng([seed, round_, chain])
             origin = theta.copy() if chain % 2 == 0 else np.zeros(len(theta))
-            runs.append(_sweeps(normal.precision, normal.linear, log_odds, tau, origin, draws, burn_in, thin, generator))
+            counts = settings.draws, settings.warmup, settings.thin
+            runs.append(_sweeps(normal.precision, normal.linear, log_odds, tau, origin, *counts, generator))
         stacked = np.stack(runs)
         result = TermDraws(stacked, stacked != 0, normal.score, normal.basis, steps, normal.factor)
         if np.array_equal(result.selected, np.flatnonzero(theta)):
