@@ -61,13 +61,12 @@ def bind(data: xr.Dataset | Iterable[xr.Dataset], model: Any) -> tuple[Any, list
         raise HamlearnError(f"the data sets have different site axes: {sorted(shapes)}.")
     space = microstate_data.space_of(sets)
     require_kept([space], model)
-    if getattr(model, "interaction", "") == "clock" and "codes" in sets[0].attrs:
+    if model.codes_are_angles and "codes" in sets[0].attrs:
         raise HamlearnError(
             f"a clock's states are angles, and the codes {microstate_data.codes_of(sets[0])} have gaps: declare how many states there are, "
             "hl.microstates(..., q=...), so that they keep their places."
         )
-    if hasattr(model, "at"):  # priors in units of kT
-        model = model.at(mean_beta([float(part["beta"]) for part in sets]))
+    model = model.at(mean_beta([float(part["beta"]) for part in sets]))  # priors in units of kT
     bound = model.bind(space, microstate_data.site_shape(sets[0]))
     parts = []
     for part in sets:

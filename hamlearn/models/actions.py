@@ -189,6 +189,11 @@ class PolynomialAction(Model):
             raise HamlearnError(f"site axes {tuple(shape)} are too short for neighbour terms up to distance {self.range}.")
         return BoundAction(self, tuple(shape), space, family)
 
+    @property
+    def normal_prior(self) -> bool:
+        """Whether the prior is normal."""
+        return isinstance(self.prior, Normal)
+
     @classmethod
     def from_dict(cls, description: Mapping[str, Any]) -> Self:
         """The model that :meth:`PolynomialAction.to_dict` described."""
@@ -199,8 +204,7 @@ class PolynomialAction(Model):
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready description."""
         prior = {"name": "flat"} if isinstance(self.prior, Flat) else prior_to_dict(self.prior)
-        plain = {name: getattr(self, name) for name in ("kinetic", "range", "a", "family", "periodic", "neighbour")}
-        return {"kind": self.kind, "powers": list(self.powers), **plain, "prior": prior}
+        return {**super().to_dict(), "prior": prior}
 
 
 def percent(share: float) -> str:

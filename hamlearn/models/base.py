@@ -148,6 +148,11 @@ class Family(Model):
         """The family on sites of `shape` with values in `space`: what the likelihoods work with."""
         return BoundFamily(self, space, self.lattice(tuple(int(extent) for extent in shape)))
 
+    @property
+    def normal_prior(self) -> bool:
+        """Whether the prior is normal."""
+        return isinstance(self.prior, Normal)
+
     def at(self, beta: float) -> Self:
         """The same family with priors that are in units of kT in units of energy at inverse temperature `beta`."""
         moved = lambda prior: prior.at(beta) if isinstance(prior, Normal) else prior
@@ -256,9 +261,11 @@ class BoundFamily:
             raise HamlearnError(f"the parameters of {self.model!r} belong to the lattice they were learned on; leave out shape.")
         values = {name: float(one) if np.ndim(one) == 0 else one for name, one in self.values(np.asarray(theta, float)).items()}
         system: System = self.model.system(lattice, **values)
-        if getattr(system, "space", None) != self.space or tuple(system.lattice.shape) != tuple(lattice.shape):
+        if not isinstance(system, System):
+            raise HamlearnError(f"{self.model!r}.system(lattice, ...) must return a hl.systems.System; got {shown(system)}.")
+        if system.space != self.space or tuple(system.lattice.shape) != tuple(lattice.shape):
             raise HamlearnError(
-                f"{self.model!r} makes systems of {shown(getattr(system, 'space', None))} on {tuple(system.lattice.shape)}; the data are "
+                f"{self.model!r} makes systems of {shown(system.space)} on {tuple(system.lattice.shape)}; the data are "
                 f"{self.space.name} on {tuple(lattice.shape)}: give the lattice on to the system, and learn from data of its space."
             )
         return system

@@ -105,6 +105,16 @@ class Couplings(Model):
         graph = "all pairs" if self.graph is None else f"{self.graph.kind} {self.graph.shape}"
         return f"Couplings({graph}, tie={_told(self.tie)}, fields={_told(self.fields)}, prior={self.prior!r})"
 
+    @property
+    def normal_prior(self) -> bool:
+        """Whether the prior is normal."""
+        return isinstance(self.prior, Normal)
+
+    @property
+    def codes_are_angles(self) -> bool:
+        """Of a clock."""
+        return self.interaction == "clock"
+
     def at(self, beta: float) -> Couplings:
         """The same model with its priors in units of energy at inverse temperature `beta`, as data are learned with."""
         prior = self.prior.at(beta) if isinstance(self.prior, Normal) else self.prior

@@ -84,12 +84,12 @@ class DCL(Model):
         consistent: bool = True,
     ) -> None:
         energy = Extensive(1, 1, (32, 32), activation="silu") if extensive is None else extensive
-        plain = () if getattr(energy, "site_aware", False) else ("translation",)
+        if not isinstance(energy, Extensive):
+            raise HamlearnError(f"extensive must be hl.models.Extensive(...) or None; got {shown(energy)}.")
+        plain = () if energy.site_aware else ("translation",)
         density = Autoregressive("made", symmetry=plain) if autoregressive is None else autoregressive
         if not isinstance(density, Autoregressive):
             raise HamlearnError(f"autoregressive must be hl.models.Autoregressive(...) or None; got {shown(density)}.")
-        if not isinstance(energy, Extensive):
-            raise HamlearnError(f"extensive must be hl.models.Extensive(...) or None; got {shown(energy)}.")
         counts: dict[str, tuple[Any, int]] = {"members": (members, 1), "labels": (labels, 100), "draws": (draws, 100)}
         for name, (count, least) in counts.items():
             if isinstance(count, bool) or not isinstance(count, int) or count < least:
@@ -112,8 +112,3 @@ class DCL(Model):
         given["autoregressive"] = Autoregressive.from_dict(given["autoregressive"])
         given["extensive"] = Extensive.from_dict(given["extensive"])
         return cls(**given)
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready description."""
-        plain = {name: getattr(self, name) for name in ("members", "labels", "draws", "consistent")}
-        return {"kind": self.kind, "autoregressive": self.autoregressive.to_dict(), "extensive": self.extensive.to_dict(), **plain}

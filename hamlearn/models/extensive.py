@@ -129,11 +129,6 @@ class Extensive(Model):
         said = [one for one, other in zip(more, same, strict=True) if one != other]
         return f"Extensive({', '.join([f'focus={self.focus}', f'context={self.context}', f'hidden={self.hidden}', *said])})"
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready description."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {"kind": self.kind, **{name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}}
-
     def bind(self, space: Space, shape: Sequence[int]) -> BoundExtensive:
         """The networks on a periodic lattice of extents `shape`.
 

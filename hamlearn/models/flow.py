@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from hamlearn.arguments import require_number, require_whole, require_words, sequence_of
@@ -154,11 +154,6 @@ class Flow(Model):
         structure = [] if self.transform == "continuous" else [repr(self.structure)]
         start = [repr(self.transform), *structure, f"layers={self.layers}", f"hidden={self.hidden}"]
         return f"Flow({', '.join([*start, *said])})"
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready description."""
-        values = {name: getattr(self, name) for name in (one.name for one in fields(self))}
-        return {"kind": self.kind, **{name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}}
 
 
 def _positive(value: Any, what: str) -> int:

@@ -104,11 +104,6 @@ class LocalInteraction(Model):
         more = "" if self.decay == "auto" else f", decay={self.decay!r}"
         return f"LocalInteraction(window={self.window!r}, hidden={self.hidden}, members={self.members}{more})"
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready description."""
-        values = {name: getattr(self, name) for name in (field.name for field in fields(self))}
-        return {"kind": self.kind, **{name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}}
-
     def bind(self, space: Space, shape: Sequence[int]) -> BoundLocalInteraction:
         """The family on a periodic lattice of extents `shape`.
 

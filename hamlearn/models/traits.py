@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, Self
+
+from hamlearn.systems.base import described
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,24 @@ class Model:
         super().__init_subclass__(**options)
         if "kind" in cls.__dict__ and cls.kind:
             Model.kinds[cls.kind] = cls
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready description: the kind, and the fields of the dataclass that a model is."""
+        return {"kind": self.kind, **{one.name: described(getattr(self, one.name)) for one in fields(self)}}  # type: ignore[arg-type]
+
+    @property
+    def normal_prior(self) -> bool:
+        """Whether it has one prior, and that is normal: a normal approximation holds it."""
+        return False
+
+    @property
+    def codes_are_angles(self) -> bool:
+        """Whether states 0 … q−1 stand for places on a circle, so that a state that was never observed keeps its place."""
+        return False
+
+    def at(self, beta: float) -> Self:
+        """The same model with priors that are in units of kT in units of energy at inverse temperature `beta`: itself, where none is."""
+        return self
 
     @classmethod
     def from_dict(cls, description: Mapping[str, Any]) -> Self:

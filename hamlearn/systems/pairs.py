@@ -80,6 +80,12 @@ def pairs_of(system: System) -> Pairs | None:
     return None if system.space.constraint else system.pairs
 
 
+def directions_of(system: System) -> Directions:
+    """``system.directions`` of a system that was found to have them."""
+    assert system.directions is not None
+    return system.directions
+
+
 def from_windows(lattice: Lattice, q: int, sites: np.ndarray, tables: np.ndarray) -> Pairs | None:
     """A sum of energies of windows as pairs, or None where three sites of a window interact.
 

@@ -124,10 +124,10 @@ _DATA = (int, float, np.ndarray, np.generic, jax.Array)
 class Opaque:
     """A system that JAX knows nothing of, as an argument of compiled code all the same: structure without leaves."""
 
-    system: Any
+    system: System
 
 
-def as_argument(system: Any) -> Any:
+def as_argument(system: System) -> Any:
     """`system` as an argument of compiled code: itself where it is a pytree, else wrapped; :func:`from_argument` is the inverse."""
     return Opaque(system) if jax.tree_util.all_leaves([system]) else system
 

@@ -153,7 +153,7 @@ def error_of(replicates: np.ndarray) -> np.ndarray:
 
 def columns_of(records: Sequence[Observable], states: np.ndarray, system: Any, beta: float) -> dict[str, np.ndarray]:
     """The columns ``(draw, k)`` of every observable, of states ``(draw, *lattice.shape)``; energies are evaluated once for all of them."""
-    asked = system if len(records) < 2 or isinstance(system, Seen) else _Remembering(system)
+    asked: Any = system if len(records) < 2 or isinstance(system, Seen) else _Remembering(system)
     return {record.name: record.of(states, asked, beta) for record in records}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from hamlearn.arguments import require_whole, require_words, sequence_of
@@ -166,11 +166,6 @@ class Autoregressive(Model):
                 f"conditional={self.conditional!r} does not go with {space.name}: use 'auto' or {', '.join(map(repr, allowed))}."
             )
         return self.conditional
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready description."""
-        values = {name: getattr(self, name) for name in (one.name for one in fields(self))}
-        return {"kind": self.kind, **{name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}}
 
 
 def _positive(value: Any, what: str) -> int:

@@ -7,13 +7,13 @@ from typing import Any
 import xarray as xr
 
 from hamlearn.processes import verb
-from hamlearn.systems.base import check_beta
+from hamlearn.systems.base import System, check_beta
 from hamlearn.systems.exact.oracle import Oracle, one_dimensional
 from hamlearn.systems.exact.registry import require_oracle
 
 
 @verb
-def log_partition(system: Any, beta: Any, *, oracle: Oracle | None = None) -> Any:
+def log_partition(system: System, beta: Any, *, oracle: Oracle | None = None) -> Any:
     """Exact log Z.
 
     Parameters
@@ -49,7 +49,7 @@ def log_partition(system: Any, beta: Any, *, oracle: Oracle | None = None) -> An
 
 
 @verb
-def thermodynamics(system: Any, beta: Any, *, oracle: Oracle | None = None) -> xr.Dataset:
+def thermodynamics(system: System, beta: Any, *, oracle: Oracle | None = None) -> xr.Dataset:
     """Exact energy, heat capacity, entropy and free energy per site.
 
     Parameters
@@ -93,7 +93,7 @@ def thermodynamics(system: Any, beta: Any, *, oracle: Oracle | None = None) -> x
 
 
 @verb
-def expectations(system: Any, beta: Any, *, oracle: Oracle | None = None) -> xr.Dataset:
+def expectations(system: System, beta: Any, *, oracle: Oracle | None = None) -> xr.Dataset:
     """Exact single-site and bond expectations: the gradients of log Z.
 
     Parameters

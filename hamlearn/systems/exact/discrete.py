@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.errors import HamlearnError
-from hamlearn.systems.base import Space
+from hamlearn.systems.base import Space, System
 from hamlearn.systems.exact import cuts, enumeration, kaufman, transfer
 from hamlearn.systems.exact.oracle import BETA_ATTRIBUTES, HOPELESS, Oracle, one_dimensional
 from hamlearn.systems.exact.partition import Arithmetic, arithmetics, compiled, two_derivatives
@@ -27,21 +27,21 @@ class _Discrete(Oracle):
 
     gives: ClassVar[tuple[str, ...]] = ("log_z", "thermodynamics", "expectations", "sample")
 
-    def unit(self, system: Any) -> float:
+    def unit(self, system: System) -> float:
         """A power of two about as large as any energy of the system in magnitude (1 where all are zero)."""
         pairs = _require_pairs(system)
         largest = sum(float(np.ptp(one, axis=tuple(range(1, one.ndim))).sum()) for one in (pairs.tables, pairs.fields) if one.size)
         return _power_of_two(largest)
 
-    def scaled(self, system: Any, points: np.ndarray, order: int, unit: float = 1.0, zero: float = 0.0) -> np.ndarray:
+    def scaled(self, system: System, points: np.ndarray, order: int, unit: float = 1.0, zero: float = 0.0) -> np.ndarray:
         """Log Z and, with `order` 2, its first two derivatives: ``(1 or 3, n)``; β in 1/`unit`, energies from `zero` units."""
         raise NotImplementedError
 
-    def log_z(self, system: Any, betas: np.ndarray) -> np.ndarray:
+    def log_z(self, system: System, betas: np.ndarray) -> np.ndarray:
         """Log Z ``(n,)``."""
         return self.scaled(system, betas, 0)[0]
 
-    def per_site(self, system: Any, betas: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def per_site(self, system: System, betas: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Energy, heat capacity and entropy per site at inverse temperatures ``(n,)``, right at any β and any size of the couplings.
 
         Log Z = −βE₀ + ln g + … loses ln g where β|E₀| has more digits than a float. So energies are measured in a power of two that
@@ -75,7 +75,7 @@ class _Tables(_Discrete):
 
     method: cuts.General
 
-    def scaled(self, system: Any, points: np.ndarray, order: int, unit: float = 1.0, zero: float = 0.0) -> np.ndarray:
+    def scaled(self, system: System, points: np.ndarray, order: int, unit: float = 1.0, zero: float = 0.0) -> np.ndarray:
         pairs = _require_pairs(system)
         tables, fields = pairs.tables / unit, pairs.fields / unit
         fields[0] += zero  # fields are minus energies
@@ -86,7 +86,7 @@ class _Tables(_Discrete):
                 results[:, k] = run.derivatives(points[k], tables, fields) if order else run.value(points[k], tables, fields)
         return results
 
-    def expectations(self, system: Any, beta: Any) -> xr.Dataset:
+    def expectations(self, system: System, beta: Any) -> xr.Dataset:
         """Gradients of log Z: see :func:`hamlearn.systems.exact.expectations`."""
         pairs, points = _require_pairs(system), one_dimensional(beta)
         tables, fields = np.empty((points.size, *pairs.tables.shape)), np.empty((points.size, *pairs.fields.shape))
@@ -104,7 +104,7 @@ class Enumeration(_Tables):
     method = "enumeration"
     gives = (*_Discrete.gives, "states")
 
-    def refusal(self, system: Any) -> str | None:
+    def refusal(self, system: System) -> str | None:
         """Why not."""
         space, lattice = system.space, system.lattice
         if space.continuous:
@@ -114,22 +114,22 @@ class Enumeration(_Tables):
             return None
         return f"{enumeration.power_text(space.q, lattice.n_sites)} states are more than {most}"
 
-    def preference(self, system: Any) -> float:
+    def preference(self, system: System) -> float:
         """Its states, unless they are few."""
         states = enumeration.count_states(system.lattice, system.space.q)
         return 0.0 if states <= cuts.ALWAYS_ENUMERATE else float(states)
 
-    def cost(self, system: Any, beta: float) -> float:
+    def cost(self, system: System, beta: float) -> float:
         """Of all states."""
         return 30.0 * float(system.space.q**system.lattice.n_sites)
 
-    def unit(self, system: Any) -> float:
+    def unit(self, system: System) -> float:
         """See :class:`_Discrete`."""
         return (
             super().unit(system) if pairs_of(system) is not None else _power_of_two(np.abs(enumeration.possible(system)).max(initial=0.0))
         )
 
-    def scaled(self, system: Any, points: np.ndarray, order: int, unit: float = 1.0, zero: float = 0.0) -> np.ndarray:
+    def scaled(self, system: System, points: np.ndarray, order: int, unit: float = 1.0, zero: float = 0.0) -> np.ndarray:
         """See :class:`_Discrete`."""
         if pairs_of(system) is not None:
             return super().scaled(system, points, order, unit, zero)
@@ -142,7 +142,7 @@ class Enumeration(_Tables):
             results[:, k] = [np.log(weights.sum()) - beta * energies.min(), -mean, variance][: order + 1]
         return results
 
-    def expectations(self, system: Any, beta: Any) -> xr.Dataset:
+    def expectations(self, system: System, beta: Any) -> xr.Dataset:
         """Gradients of log Z, or means over all states (over the bonds of the system's own lattice)."""
         if pairs_of(system) is not None:
             return super().expectations(system, beta)
@@ -158,7 +158,7 @@ class Enumeration(_Tables):
                 tables[k, b] = (one_hot[:, i] * weights[:, None]).T @ one_hot[:, j]
         return _expectations(space, lattice, tables, fields, points, beta, self.name)
 
-    def sample(self, system: Any, beta: float, draws: int, generator: np.random.Generator) -> np.ndarray:
+    def sample(self, system: System, beta: float, draws: int, generator: np.random.Generator) -> np.ndarray:
         """By inverting the cumulative distribution."""
         log_weights = -beta * enumeration.evaluate(system)
         cumulative = np.cumsum(np.exp(log_weights - log_weights.max()))
@@ -173,25 +173,25 @@ class Transfer(_Tables):
     name = "transfer"
     method = "transfer"
 
-    def refusal(self, system: Any) -> str | None:
+    def refusal(self, system: System) -> str | None:
         """Why not."""
         pairs = pairs_of(system)
         if pairs is None:
             return "needs pair couplings of discrete sites"
         return None if cuts.layers_of(pairs.lattice, pairs.q) is not None else "needs a lattice that can be cut into layers of 512 states"
 
-    def preference(self, system: Any) -> float:
+    def preference(self, system: System) -> float:
         """Its partial products."""
         pairs = _require_pairs(system)
         return float(cuts.require_layers(pairs.lattice, pairs.q).cost)
 
-    def cost(self, system: Any, beta: float) -> float:
+    def cost(self, system: System, beta: float) -> float:
         """Of products with Kronecker factors."""
         pairs = _require_pairs(system)
         layers = cuts.require_layers(pairs.lattice, pairs.q)
         return 6.0 * layers.cost * sum(float(pairs.q**width) for width in layers.blocks)
 
-    def sample(self, system: Any, beta: float, draws: int, generator: np.random.Generator) -> np.ndarray:
+    def sample(self, system: System, beta: float, draws: int, generator: np.random.Generator) -> np.ndarray:
         """Layer by layer from the exact conditionals: no Markov chain, no autocorrelation."""
         pairs = _require_pairs(system)
         (arithmetic,) = arithmetics(pairs, "transfer", np.array([beta]))
@@ -208,18 +208,18 @@ class Kaufman(_Discrete):
     name = "kaufman"
     gives = ("log_z", "thermodynamics")
 
-    def refusal(self, system: Any) -> str | None:
+    def refusal(self, system: System) -> str | None:
         """Why not."""
         pairs = pairs_of(system)
         if pairs is not None and kaufman.couplings(pairs) is not None:
             return None
         return "needs spins on a periodic square lattice, one coupling per axis, no field"
 
-    def preference(self, system: Any) -> float:
+    def preference(self, system: System) -> float:
         """It knows least."""
         return HOPELESS
 
-    def scaled(self, system: Any, points: np.ndarray, order: int, unit: float = 1.0, zero: float = 0.0) -> np.ndarray:
+    def scaled(self, system: System, points: np.ndarray, order: int, unit: float = 1.0, zero: float = 0.0) -> np.ndarray:
         """See :class:`_Discrete`."""
         pairs = _require_pairs(system)
         found = kaufman.couplings(pairs)
@@ -236,7 +236,7 @@ class Kaufman(_Discrete):
         return results
 
 
-def _require_pairs(system: Any) -> Pairs:
+def _require_pairs(system: System) -> Pairs:
     pairs = pairs_of(system)
     if pairs is None:
         raise HamlearnError(f"this needs a system of pair couplings (tables over bonds); got {type(system).__name__}.")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +15,7 @@ import numpy as np
 from jax.nn import logsumexp
 
 from hamlearn.errors import HamlearnError
-from hamlearn.systems.base import energies_of
+from hamlearn.systems.base import System, energies_of
 from hamlearn.systems.exact.weights import group_states, log_weights
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.pairs import Pairs
@@ -83,7 +82,7 @@ def all_states(lattice: Lattice, q: int = 2) -> np.ndarray:
     return group_states(int(q), lattice.n_sites).reshape(-1, *lattice.shape)
 
 
-def evaluate(system: Any) -> np.ndarray:
+def evaluate(system: System) -> np.ndarray:
     """Energy of every state in the order of :func:`all_states`, by evaluating the system's own ``energy``; ∞ where none is allowed."""
     space, lattice = system.space, system.lattice
     states = all_states(lattice, space.q)
@@ -93,7 +92,7 @@ def evaluate(system: Any) -> np.ndarray:
     return np.concatenate(chunks)
 
 
-def possible(system: Any) -> np.ndarray:
+def possible(system: System) -> np.ndarray:
     """Energies of the states that are allowed."""
     energies = evaluate(system)
     return np.asarray(energies[np.isfinite(energies)])

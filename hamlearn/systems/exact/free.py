@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import xarray as xr
 
 from hamlearn.errors import HamlearnError
-from hamlearn.systems.base import check_beta
+from hamlearn.systems.base import System, check_beta
 from hamlearn.systems.exact.oracle import Oracle, columns_of_beta
+from hamlearn.systems.field import Field
 
 MOST_SITES = 2048
 """Largest number of sites whose quadratic form is diagonalised; periodic lattices are solved by momenta, at any size."""
@@ -25,71 +24,74 @@ class Gaussian(Oracle):
     gives = ("log_z", "thermodynamics", "sample")
     measure = "plain measure"
 
-    def refusal(self, system: Any) -> str | None:
+    def refusal(self, system: System) -> str | None:
         """Why not."""
         words = "needs a free field (lam=0, no power but φ²)"
         if not system.free:
             return words
-        path = _is_path(system)
-        if path and (len(system.lattice_field.kinetic) > 1 or system.lattice_field.kinetic[0] <= 0):
+        path = _path(system)
+        if path and (len(path.kinetic) > 1 or path.kinetic[0] <= 0):
             return f"{words}, of paths with the usual kinetic term"
-        if not _has_momenta(system) and (path or system.lattice.n_sites > MOST_SITES):
+        if _repeating(system) is None and (path or system.lattice.n_sites > MOST_SITES):
             return f"{words} on a periodic hypercubic lattice, or of at most {MOST_SITES} sites"
         return None
 
-    def cost(self, system: Any, beta: float) -> float:
+    def cost(self, system: System, beta: float) -> float:
         """Of its momenta, or of an eigendecomposition."""
         n = float(system.lattice.n_sites)
-        return 100.0 * n if _has_momenta(system) else 10.0 * n**3
+        return 10.0 * n**3 if _repeating(system) is None else 100.0 * n
 
-    def log_z(self, system: Any, betas: np.ndarray) -> np.ndarray:
+    def log_z(self, system: System, betas: np.ndarray) -> np.ndarray:
         """Log Z = ½ Σ_k log(2π/ω_k(β)) with the plain measure Π dφ."""
         return np.array([0.5 * np.log(2 * np.pi / _spectrum(system, float(one))).sum() for one in betas])
 
-    def derivatives(self, system: Any, betas: np.ndarray) -> np.ndarray:
+    def derivatives(self, system: System, betas: np.ndarray) -> np.ndarray:
         """Of a form that is proportional to β."""
         half = np.full_like(betas, system.lattice.n_sites / 2)
         return np.stack([self.log_z(system, betas), -half / betas, half / betas**2])
 
-    def thermodynamics(self, system: Any, betas: np.ndarray) -> xr.Dataset:
+    def thermodynamics(self, system: System, betas: np.ndarray) -> xr.Dataset:
         """Energy, heat capacity, entropy and free energy per site, and ⟨φ²⟩, at weight exp(−βS).
 
         Of a path they are those of the quantum field with N_τ slices, per site of space, with the factor (κ/2πa)^(N/2) of the path
         integral, as those of :class:`.Path` are; and there is the mean ``action`` besides.
         """
-        if _is_path(system):
-            return _of_path(system.lattice_field, betas)
+        if path := _path(system):
+            return _of_path(path, betas)
         result = super().thermodynamics(system, betas)
         square = np.array([np.mean(1 / _spectrum(system, float(one))) for one in betas])
         columns = {"squared_field": (square, "mean square of the field", "1")}
         return result.merge(columns_of_beta(columns, betas, self.name)).assign_attrs(result.attrs)
 
-    def sample(self, system: Any, beta: float, draws: int, generator: np.random.Generator) -> np.ndarray:
+    def sample(self, system: System, beta: float, draws: int, generator: np.random.Generator) -> np.ndarray:
         """White noise divided by √ω in every mode."""
         shape = tuple(system.lattice.shape)
         noise = generator.normal(size=(draws, *shape))
-        if not _has_momenta(system):
+        found = _repeating(system)
+        if found is None:
             values, vectors = np.linalg.eigh(system.quadratic_form(beta))
             return ((noise.reshape(draws, -1) / np.sqrt(values)) @ vectors.T).reshape(draws, *shape)
         axes = tuple(range(1, 1 + len(shape)))
-        return np.fft.ifftn(np.fft.fftn(noise, axes=axes) / np.sqrt(modes(system, beta)), axes=axes).real
+        return np.fft.ifftn(np.fft.fftn(noise, axes=axes) / np.sqrt(modes(found, beta)), axes=axes).real
 
 
-def _is_path(system: Any) -> bool:
-    return system.lattice_field is not None and system.lattice_field.path
+def _path(system: System) -> Field | None:
+    return system.lattice_field if system.lattice_field is not None and system.lattice_field.path else None
 
 
-def _has_momenta(system: Any) -> bool:
-    lattice = system.lattice
-    return system.lattice_field is not None and lattice.kind == "hypercubic" and lattice.periodic
+def _repeating(system: System) -> Field | None:
+    """The field whose quadratic form momenta diagonalise."""
+    found, lattice = system.lattice_field, system.lattice
+    return found if lattice.kind == "hypercubic" and lattice.periodic else None
 
 
-def _spectrum(system: Any, beta: float) -> np.ndarray:
+def _spectrum(system: System, beta: float) -> np.ndarray:
     """All eigenvalues of the quadratic form at β."""
-    return modes(system, beta) if _has_momenta(system) else np.linalg.eigvalsh(system.quadratic_form(beta))
+    found = _repeating(system)
+    return np.linalg.eigvalsh(system.quadratic_form(beta)) if found is None else modes(found, beta)
 
 
-def modes(field: Any, beta: float = 1.0) -> np.ndarray:
+def modes(field: Field, beta: float = 1.0) -> np.ndarray:
     """Eigenvalue ω_k(β) of the quadratic form of the action at β for every momentum, shape ``lattice.shape``.
 
     β (2c₂ + Σ_μ Σ_r 2κ_r (1 − cos r k_μ)) for ``coupling="difference"``, β (2c₂ − Σ_μ Σ_r 2κ_r cos r k_μ) for "product", with k = 2πn/L
@@ -111,15 +113,15 @@ def modes(field: Any, beta: float = 1.0) -> np.ndarray:
     return np.asarray(u * kinetic + v * other)
 
 
-def _spectra(field: Any) -> tuple[np.ndarray, np.ndarray]:
+def _spectra(field: Field) -> tuple[np.ndarray, np.ndarray]:
     """What u and v multiply in ω_k."""
-    if not Gaussian().applies(field) or not _has_momenta(field):
+    if not Gaussian().applies(field) or _repeating(field) is None:
         raise HamlearnError(f"the closed form needs a free field (lam=0, no power but φ²) on a periodic hypercubic lattice; got {field!r}.")
     kinetic, gradient = (_along(field, *term) for term in field.terms)
     return kinetic, gradient + 2.0 * field.potential.c[1]
 
 
-def _along(field: Any, strengths: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+def _along(field: Field, strengths: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
     """Eigenvalues of the neighbour terms along some axes."""
     result = np.zeros(field.lattice.shape)
     for axis in axes:
@@ -131,7 +133,7 @@ def _along(field: Any, strengths: np.ndarray, axes: tuple[int, ...]) -> np.ndarr
     return result
 
 
-def propagator(field: Any, beta: float = 1.0) -> np.ndarray:
+def propagator(field: Field, beta: float = 1.0) -> np.ndarray:
     """⟨φ_0 φ_x⟩ of a free field for every site x, shape ``lattice.shape``: (1/N) Σ_k e^{ikx}/ω_k(β).
 
     Examples
@@ -143,7 +145,7 @@ def propagator(field: Any, beta: float = 1.0) -> np.ndarray:
     return np.fft.ifftn(1 / modes(field, beta)).real
 
 
-def _of_path(field: Any, points: np.ndarray) -> xr.Dataset:
+def _of_path(field: Field, points: np.ndarray) -> xr.Dataset:
     """The same of a path: ln Z = Σ_k ½ ln(κ N_τ/(β ω_k)) with ω_k = (N_τ/β) t_k + (β/N_τ) s_k, and its derivatives in β."""
     times, n = field.lattice.shape[0], field.lattice.n_sites
     t, s = _spectra(field)

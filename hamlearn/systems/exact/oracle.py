@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.errors import HamlearnError
-from hamlearn.systems.base import check_beta
+from hamlearn.systems.base import System, check_beta
 
 BETA_ATTRIBUTES = {"long_name": "inverse temperature", "units": "1/energy"}
 HOPELESS = float("inf")
@@ -55,37 +55,37 @@ class Oracle:
     gives: ClassVar[tuple[str, ...]] = ("log_z", "thermodynamics")
     measure: ClassVar[str] = ""
 
-    def refusal(self, system: Any) -> str | None:
+    def refusal(self, system: System) -> str | None:
         """Why it cannot treat a system, in a few words; None where it can."""
         raise NotImplementedError
 
-    def applies(self, system: Any) -> bool:
+    def applies(self, system: System) -> bool:
         """Whether it can treat a system."""
         return self.refusal(system) is None
 
-    def preference(self, system: Any) -> float:
+    def preference(self, system: System) -> float:
         """Of the oracles that apply, that of the smallest number answers; among equals the earlier one."""
         return 0.0
 
-    def cost(self, system: Any, beta: float) -> float:
+    def cost(self, system: System, beta: float) -> float:
         """Operations of :meth:`thermodynamics` at one temperature, about; counted, so that it is the same on every machine."""
         return 100.0 * system.lattice.n_sites
 
-    def derivatives(self, system: Any, betas: np.ndarray) -> np.ndarray:
+    def derivatives(self, system: System, betas: np.ndarray) -> np.ndarray:
         """Log Z and its first two derivatives in β, shape ``(3, n)``, at inverse temperatures ``(n,)``."""
         raise HamlearnError(f"the oracle {self.name!r} has no derivatives of log Z.")
 
-    def log_z(self, system: Any, betas: np.ndarray) -> np.ndarray:
+    def log_z(self, system: System, betas: np.ndarray) -> np.ndarray:
         """Log Z ``(n,)`` at inverse temperatures ``(n,)``."""
         return self.derivatives(system, betas)[0]
 
-    def per_site(self, system: Any, betas: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def per_site(self, system: System, betas: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Energy, heat capacity and entropy per site, each ``(n,)``."""
         value, slope, curvature = self.derivatives(system, betas)
         n = system.lattice.n_sites
         return -slope / n, betas**2 * curvature / n, (value - betas * slope) / n
 
-    def thermodynamics(self, system: Any, betas: np.ndarray) -> xr.Dataset:
+    def thermodynamics(self, system: System, betas: np.ndarray) -> xr.Dataset:
         """Energy, heat capacity, entropy and free energy per site over ``beta``."""
         energy, heat_capacity, entropy = self.per_site(system, betas)
         said = f", {self.measure}" if self.measure else ""
@@ -97,11 +97,11 @@ class Oracle:
         }
         return columns_of_beta(columns, betas, self.name)
 
-    def expectations(self, system: Any, beta: Any) -> xr.Dataset:
+    def expectations(self, system: System, beta: Any) -> xr.Dataset:
         """Exact local expectations at one or several temperatures."""
         raise HamlearnError(f"the oracle {self.name!r} knows no local expectations of {system!r}.")
 
-    def sample(self, system: Any, beta: float, draws: int, generator: np.random.Generator) -> np.ndarray:
+    def sample(self, system: System, beta: float, draws: int, generator: np.random.Generator) -> np.ndarray:
         """Independent states ``(draws, *lattice.shape)``."""
         raise HamlearnError(f"the oracle {self.name!r} draws no samples of {system!r}.")
 

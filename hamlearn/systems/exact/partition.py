@@ -14,6 +14,7 @@ from jax import lax
 
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.processes import verb
+from hamlearn.systems.base import System
 from hamlearn.systems.exact import enumeration, transfer
 from hamlearn.systems.exact.cuts import General, lattice_method, require_layers
 from hamlearn.systems.exact.weights import require_double
@@ -141,7 +142,7 @@ def two_derivatives(function: Callable[[Any], jax.Array], x: Any) -> tuple[jax.A
 
 
 @verb
-def energy_range(system: Any) -> float:
+def energy_range(system: System) -> float:
     """Range of energies by which the transfer matrix picks its arithmetic: linear while β × it is below 600.
 
     Parameters

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.errors import HamlearnError
-from hamlearn.systems.base import check_beta
+from hamlearn.systems.base import System, check_beta
 from hamlearn.systems.exact import rings
 from hamlearn.systems.exact.oracle import Oracle, columns_of_beta
 from hamlearn.systems.exact.path import TransferOperator, transfer_operator
@@ -23,36 +23,42 @@ class Operator(Oracle):
     name = "operator"
     gives = ("log_z", "thermodynamics", "expectations", "sample")
 
-    def refusal(self, system: Any) -> str | None:
+    def refusal(self, system: System) -> str | None:
         """Why not."""
         return None if system.nearest_path is not None else "needs an imaginary-time path of neighbouring slices"
 
-    def cost(self, system: Any, beta: float) -> float:
+    def cost(self, system: System, beta: float) -> float:
         """Of the last eigendecomposition, the coarser ones before it, and the moments."""
-        path: Path = system.nearest_path
+        path = _path(system)
         points = len(transfer_operator(path, beta).x)
         return _SOLVE * points**3 + 8.0 * path.n_tau * points**2
 
-    def log_z(self, system: Any, betas: np.ndarray) -> np.ndarray:
+    def log_z(self, system: System, betas: np.ndarray) -> np.ndarray:
         """Log Z with the plain measure Π dx."""
-        return np.array([transfer_operator(system.nearest_path, float(one)).log_partition for one in betas])
+        return np.array([transfer_operator(_path(system), float(one)).log_partition for one in betas])
 
-    def thermodynamics(self, system: Any, betas: np.ndarray) -> xr.Dataset:
+    def thermodynamics(self, system: System, betas: np.ndarray) -> xr.Dataset:
         """Log Z, action, gap and moments of a path; for rings also the thermodynamics of the particle.
 
         See :func:`hamlearn.systems.exact.thermodynamics`.
         """
-        found = [_thermodynamics_at(transfer_operator(system.nearest_path, float(one))) for one in betas]
+        found = [_thermodynamics_at(transfer_operator(_path(system), float(one))) for one in betas]
         columns = {name: (np.array([one[name] for one in found]), *labels) for name, labels in _COLUMNS.items() if name in found[0]}
         return columns_of_beta(columns, betas, "transfer operator")
 
-    def expectations(self, system: Any, beta: Any) -> xr.Dataset:
+    def expectations(self, system: System, beta: Any) -> xr.Dataset:
         """Distribution of x and correlation function of a ring; see :func:`hamlearn.systems.exact.expectations`."""
-        return _expectations(system.nearest_path, beta)
+        return _expectations(_path(system), beta)
 
-    def sample(self, system: Any, beta: float, draws: int, generator: np.random.Generator) -> np.ndarray:
+    def sample(self, system: System, beta: float, draws: int, generator: np.random.Generator) -> np.ndarray:
         """Slice by slice from p(x_t | x_{t−1}, x_0)."""
-        return rings.sample(system.nearest_path, beta, draws, generator)
+        return rings.sample(_path(system), beta, draws, generator)
+
+
+def _path(system: System) -> Path:
+    found = system.nearest_path
+    assert found is not None  # refusal() has seen to it
+    return found
 
 
 _COLUMNS = {

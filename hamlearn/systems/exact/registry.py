@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from hamlearn.errors import HamlearnError
 from hamlearn.systems.base import System
 from hamlearn.systems.exact.cuts import too_large
@@ -67,7 +65,7 @@ def unregister(oracle: Oracle) -> None:
     ORACLES[:] = [one for one in ORACLES if one is not oracle]
 
 
-def oracle(system: Any, gives: str = "log_z") -> Oracle | None:
+def oracle(system: System, gives: str = "log_z") -> Oracle | None:
     """The oracle that answers for a system, or None.
 
     Parameters
@@ -92,7 +90,7 @@ def oracle(system: Any, gives: str = "log_z") -> Oracle | None:
     return ORACLES[min(able)[1]] if able else None
 
 
-def method(system: Any) -> str | None:
+def method(system: System) -> str | None:
     """Name of the oracle that answers for a system; the cheapest one, None where there is none.
 
     Enumeration of up to 2^20 states on any graph (2^16 of a system that shows nothing but its energy); the transfer matrix where the
@@ -111,7 +109,7 @@ def method(system: Any) -> str | None:
     return None if found is None else found.name
 
 
-def require(system: Any) -> str:
+def require(system: System) -> str:
     """The exact method of `system` (see :func:`method`), or an error that says what is too large.
 
     Raises
@@ -128,7 +126,7 @@ def require(system: Any) -> str:
     return require_oracle(system).name
 
 
-def require_oracle(system: Any, gives: str = "log_z", what: str = "exact answers", given: Oracle | None = None) -> Oracle:
+def require_oracle(system: System, gives: str = "log_z", what: str = "exact answers", given: Oracle | None = None) -> Oracle:
     """The oracle that answers (see :func:`oracle`) or the one that was `given`, or an error that says why none does."""
     if given is not None:
         refusal = f"it gives {', '.join(given.gives)}" if gives not in given.gives else given.refusal(system)

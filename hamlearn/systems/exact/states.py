@@ -19,7 +19,7 @@ from hamlearn.systems.pairs import pairs_of
 
 
 @verb
-def state_energies(system: Any) -> np.ndarray:
+def state_energies(system: System) -> np.ndarray:
     """Energy of every state, shape ``(q**n_sites,)``, in the order of :func:`all_states`.
 
     Parameters
@@ -44,14 +44,14 @@ def state_energies(system: Any) -> np.ndarray:
     return enumeration.evaluate(system)
 
 
-def state_log_weights(system: Any) -> np.ndarray:
+def state_log_weights(system: System) -> np.ndarray:
     """Minus the energy of every state, in the order of :func:`all_states`; of pair couplings by one compiled product of tables."""
     pairs = pairs_of(system)
     return -state_energies(system) if pairs is None else enumeration.of_pairs(pairs)
 
 
 @verb
-def distribution(system: Any, beta: float) -> tuple[np.ndarray, np.ndarray]:
+def distribution(system: System, beta: float) -> tuple[np.ndarray, np.ndarray]:
     """Every state and its exact probability.
 
     Parameters
@@ -86,7 +86,7 @@ def distribution(system: Any, beta: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 @verb
-def moments(system: Any, beta: Any) -> xr.Dataset:
+def moments(system: System, beta: Any) -> xr.Dataset:
     """Exact moments of the magnetization per site m = Σ σ_i / N, by enumeration.
 
     Parameters
@@ -133,7 +133,7 @@ def moments(system: Any, beta: Any) -> xr.Dataset:
 
 
 @verb
-def sample(system: Any, beta: float, draws: int, seed: int, *, oracle: Oracle | None = None) -> np.ndarray:
+def sample(system: System, beta: float, draws: int, seed: int, *, oracle: Oracle | None = None) -> np.ndarray:
     """Independent samples from the exact Boltzmann distribution.
 
     By enumeration from the inverse cumulative distribution, otherwise layer by layer from the exact

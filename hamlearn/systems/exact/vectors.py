@@ -6,12 +6,12 @@ Z = Π_b λ(βJ_b), λ of :mod:`hamlearn.systems.spheres` (Fisher, Am. J. Phys. 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from hamlearn.systems.base import System
 from hamlearn.systems.exact.oracle import Oracle
 from hamlearn.systems.lattice import Lattice
+from hamlearn.systems.pairs import directions_of
 from hamlearn.systems.spheres import log_normaliser
 
 
@@ -21,15 +21,15 @@ class Tree(Oracle):
     name = "tree"
     measure = "relative to uniform directions"
 
-    def refusal(self, system: Any) -> str | None:
+    def refusal(self, system: System) -> str | None:
         """Why not."""
         shown = system.directions
         words = "needs angles or unit vectors on trees, such as open chains, without field"
         return words if shown is None or np.any(shown.h) or not is_forest(system.lattice) else None
 
-    def derivatives(self, system: Any, betas: np.ndarray) -> np.ndarray:
+    def derivatives(self, system: System, betas: np.ndarray) -> np.ndarray:
         """Log Z with the uniform measure on spheres: a sum over bonds."""
-        J, n = np.asarray(system.directions.J), system.directions.n
+        J, n = np.asarray(directions_of(system).J), directions_of(system).n
         K = betas[:, None] * J
         value, ratio, slope = log_normaliser(np.abs(K), n)
         return np.stack([value.sum(-1), (ratio * K * J).sum(-1), (slope * J**2).sum(-1)])

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from hamlearn.systems.base import System
 from hamlearn.systems.exact.registry import require_oracle
 
 OPERATIONS_PER_SECOND = 1e10
 """Of one core on dense linear algebra, about: only for sentences that turn counts into seconds."""
 
 
-def operations(system: Any, beta: float) -> float:
+def operations(system: System, beta: float) -> float:
     """Operations of :func:`~hamlearn.systems.exact.thermodynamics` of a system at one temperature, about.
 
     The same number on every machine and under any load, so that what is decided by it is too.

@@ -8,13 +8,14 @@ their sum is conserved from row to row, so the transfer matrix falls into small 
 from __future__ import annotations
 
 from functools import reduce
-from typing import Any
 
 import numpy as np
 from scipy import special
 
 from hamlearn.errors import HamlearnError
+from hamlearn.systems.base import System
 from hamlearn.systems.exact.oracle import Oracle
+from hamlearn.systems.pairs import directions_of
 
 WIDEST = 4
 """Largest extent of a row."""
@@ -36,7 +37,7 @@ class Characters(Oracle):
     name = "characters"
     measure = "relative to uniform angles (dφ/2π)"
 
-    def refusal(self, system: Any) -> str | None:
+    def refusal(self, system: System) -> str | None:
         """Why not."""
         shown, lattice, shape = system.directions, system.lattice, system.lattice.shape
         words = "needs periodic chains or XY lattices up to 4 wide, without field"
@@ -46,22 +47,22 @@ class Characters(Oracle):
             return words
         return None if len(shape) == 1 or min(shape) <= WIDEST else words
 
-    def cost(self, system: Any, beta: float) -> float:
+    def cost(self, system: System, beta: float) -> float:
         """Of the entries of the row matrices and of their products."""
         rows, matrices, blocks = sizes(system, beta)
         products = 2.0 * np.log2(rows + 1) if matrices == 1 else float(rows)
         return float(_ENTRY * matrices * (blocks**2).sum() + _PRODUCT * products * (blocks**3).sum())
 
-    def derivatives(self, system: Any, betas: np.ndarray) -> np.ndarray:
+    def derivatives(self, system: System, betas: np.ndarray) -> np.ndarray:
         """Log Z with the measure Π dφ/2π and two derivatives."""
         return np.array([_log_z(system, float(one), 2) for one in betas]).T
 
-    def log_z(self, system: Any, betas: np.ndarray) -> np.ndarray:
+    def log_z(self, system: System, betas: np.ndarray) -> np.ndarray:
         """Log Z with the measure Π dφ/2π."""
         return np.array([_log_z(system, float(one), 0)[0] for one in betas])
 
 
-def _log_z(system: Any, beta: float, order: int) -> tuple[float, ...]:
+def _log_z(system: System, beta: float, order: int) -> tuple[float, ...]:
     """Log Z and, with `order` 2, its first two derivatives in β."""
     down, right = _couplings(system)
     width = down.shape[1]
@@ -82,7 +83,7 @@ def _log_z(system: Any, beta: float, order: int) -> tuple[float, ...]:
         trace = tuple(np.array((2 if flux else 1) * np.trace(one)) for one in product)  # currents −n weigh as much as n
         total = trace if total is None else tuple(a + b for a, b in zip(total, trace, strict=True))
     assert total is not None and width >= 1  # no current at all is always among the states
-    scale = beta * float(np.abs(system.directions.J).sum())  # the Bessel functions are scaled by exp(−β|J|)
+    scale = beta * float(np.abs(directions_of(system).J).sum())  # the Bessel functions are scaled by exp(−β|J|)
     z = [float(one) for one in total]
     if z[0] <= 0:
         raise HamlearnError(f"log Z of the frustrated {system!r} at beta={beta:.4g} is lost to cancellation; sample it with hl.simulate.")
@@ -92,15 +93,15 @@ def _log_z(system: Any, beta: float, order: int) -> tuple[float, ...]:
     return np.log(z[0]) + scale, slope, z[2] / z[0] - slope**2
 
 
-def sizes(system: Any, beta: float) -> tuple[int, int, np.ndarray]:
+def sizes(system: System, beta: float) -> tuple[int, int, np.ndarray]:
     """What log Z costs: rows of the lattice, transfer matrices that differ, and the sizes of their blocks."""
     down, right = _couplings(system)
     rows = _rows(system, down, beta)
     return len(down), 1 if _uniform(down, right) else len(down), np.bincount(rows.sum(1)).astype(float)
 
 
-def _rows(system: Any, down: np.ndarray, beta: float) -> np.ndarray:
-    strength = beta * float(np.abs(system.directions.J).max(initial=0))
+def _rows(system: System, down: np.ndarray, beta: float) -> np.ndarray:
+    strength = beta * float(np.abs(directions_of(system).J).max(initial=0))
     if not strength < STRONGEST:
         raise HamlearnError(
             f"the character expansion of {system!r} at beta={beta:.4g} needs currents up to beta |J| = {strength:.3g} (at most "
@@ -113,9 +114,9 @@ def _uniform(down: np.ndarray, right: np.ndarray | None) -> bool:
     return bool(np.all(down == down[0]) and (right is None or np.all(right == right[0])))
 
 
-def _couplings(system: Any) -> tuple[np.ndarray, np.ndarray | None]:
+def _couplings(system: System) -> tuple[np.ndarray, np.ndarray | None]:
     """Couplings down ``(rows, width)`` and to the right (None for a chain), rows along the shorter axis."""
-    shape, J = system.lattice.shape, np.asarray(system.directions.J)
+    shape, J = system.lattice.shape, np.asarray(directions_of(system).J)
     live = [axis for axis, extent in enumerate(shape) if extent > 1]
     by_axis = {axis: J[k * system.lattice.n_sites :][: system.lattice.n_sites].reshape(shape) for k, axis in enumerate(live)}
     if not live:

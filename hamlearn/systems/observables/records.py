@@ -15,7 +15,7 @@ from hamlearn.systems.observables import rotors, spins
 Means = np.ndarray
 
 
-def _everywhere(system: Any) -> bool:
+def _everywhere(system: System) -> bool:
     return True
 
 
@@ -76,7 +76,7 @@ class Observable:
     def __repr__(self) -> str:
         return f"<observable {self.name}: {self.long_name}>"
 
-    def of(self, states: np.ndarray, system: Any, beta: float) -> np.ndarray:
+    def of(self, states: np.ndarray, system: System, beta: float) -> np.ndarray:
         """The columns ``(draws, k)`` of states ``(draws, *lattice.shape)``."""
         if self.columns is None:
             raise HamlearnError(f"the observable {self.name!r} of {system!r} is known in closed form or not at all.")
@@ -98,7 +98,7 @@ class Observable:
         return array
 
 
-def order(states: np.ndarray, system: Any) -> np.ndarray:
+def order(states: np.ndarray, system: System) -> np.ndarray:
     """Order parameter per draw: signed of spins and fields, (q max − 1)/(q − 1) of q states, a modulus of angles and vectors."""
     space, flat = system.space, np.asarray(states).reshape(len(states), -1)
     if space.q and not space.binary:
@@ -106,45 +106,45 @@ def order(states: np.ndarray, system: Any) -> np.ndarray:
     return np.asarray(space.magnitude(flat) if space.period is not None or space.event_shape else flat.mean(1, dtype=float))
 
 
-def _discrete(system: Any) -> bool:
+def _discrete(system: System) -> bool:
     return not system.space.continuous
 
 
-def _with_susceptibility(system: Any) -> bool:
+def _with_susceptibility(system: System) -> bool:
     return _discrete(system) or bool(system.space.event_shape)
 
 
-def _reals(system: Any) -> bool:
+def _reals(system: System) -> bool:
     return bool(system.space.unbounded)
 
 
-def _line(system: Any) -> bool:
+def _line(system: System) -> bool:
     return _reals(system) and len(system.lattice.shape) == 1
 
 
-def _field(system: Any) -> bool:
+def _field(system: System) -> bool:
     return _reals(system) and not _line(system)
 
 
-def _path(system: Any) -> bool:
+def _path(system: System) -> bool:
     return system.nearest_path is not None
 
 
-def _thermal(system: Any) -> bool:
+def _thermal(system: System) -> bool:
     """Whether it is a quantum field in imaginary time, whose energy is no average of one that β multiplies."""
     return bool(system.thermal_field)
 
 
-def _ordered(system: Any) -> bool:
+def _ordered(system: System) -> bool:
     return not _line(system)
 
 
-def _has_plaquettes(system: Any) -> bool:
+def _has_plaquettes(system: System) -> bool:
     flat = len(system.lattice.shape) == 2 and system.lattice.kind in ("hypercubic", "triangular")
     return system.space.period is not None and flat
 
 
-def _thermal_energies(states: Any, system: Any, beta: float) -> Any:
+def _thermal_energies(states: Any, system: System, beta: float) -> Any:
     """The estimator of U, its square and its slope, such that means are per site of space."""
     energy, slope = system.thermal(states, beta)
     energy, space = np.asarray(energy, float), system.lattice.n_sites // system.lattice.shape[0]
@@ -155,35 +155,35 @@ def _thermal_capacity(means: Means, beta: float, n: int) -> Any:
     return beta**2 * (means[..., 1] - means[..., 3] * means[..., 0] ** 2 - means[..., 2])
 
 
-def _rotors(system: Any) -> bool:
+def _rotors(system: System) -> bool:
     return system.directions is not None and system.space.period is not None
 
 
-def _twisted(states: Any, system: Any, beta: float) -> Any:
+def _twisted(states: Any, system: System, beta: float) -> Any:
     cosine, sine = rotors.twist_response(states, system)
     return (cosine - beta * sine**2).mean(-1) / system.lattice.n_sites
 
 
-def _energy(states: Any, system: Any, beta: float) -> Any:
+def _energy(states: Any, system: System, beta: float) -> Any:
     return system.energy(states)
 
 
-def _two_energies(states: Any, system: Any, beta: float) -> Any:
+def _two_energies(states: Any, system: System, beta: float) -> Any:
     energy = np.asarray(system.energy(states), float)
     return energy, energy**2
 
 
-def _two_orders(states: Any, system: Any, beta: float) -> Any:
+def _two_orders(states: Any, system: System, beta: float) -> Any:
     m = np.abs(order(states, system))
     return m, m**2
 
 
-def _correlation(states: Any, system: Any, beta: float) -> Any:
+def _correlation(states: Any, system: System, beta: float) -> Any:
     q = None if system.space.binary else system.space.q
     return np.asarray(spins.correlation(states, system.lattice, q), float).reshape(len(states), -1)
 
 
-def _slices(system: Any) -> np.ndarray:
+def _slices(system: System) -> np.ndarray:
     return np.arange(system.lattice.n_sites // 2 + 1, dtype=float)
 
 
@@ -203,11 +203,11 @@ def _entropy(means: Means, beta: float, n: int, log_z: Any) -> Any:
     return (log_z + beta * means[..., 0]) / n
 
 
-def _square(states: Any, system: Any, beta: float) -> Any:
+def _square(states: Any, system: System, beta: float) -> Any:
     return (np.asarray(states, float).reshape(len(states), -1) ** 2).mean(1)
 
 
-def _fourth(states: Any, system: Any, beta: float) -> Any:
+def _fourth(states: Any, system: System, beta: float) -> Any:
     return (np.asarray(states, float).reshape(len(states), -1) ** 4).mean(1)
 
 
@@ -215,7 +215,7 @@ def _binder(means: Means, beta: float, n: int) -> Any:
     return 1 - means[..., 1] / (3 * means[..., 0] ** 2)
 
 
-def _two_even_orders(states: Any, system: Any, beta: float) -> Any:
+def _two_even_orders(states: Any, system: System, beta: float) -> Any:
     m = order(states, system)
     return m**2, m**4
 
@@ -311,7 +311,7 @@ def register(observable: Observable) -> Observable:
     return observable
 
 
-def looked_up(wanted: Sequence[Any], system: Any) -> list[Observable]:
+def looked_up(wanted: Sequence[Any], system: System) -> list[Observable]:
     """Observables of a system by their names; records are taken as they are.
 
     Raises

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from hamlearn.errors import HamlearnError
+from hamlearn.systems.base import System
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.observables.spins import _flat, _pair_means, _real
+from hamlearn.systems.pairs import directions_of
 from hamlearn.systems.parametric import parameter
 
 _TURN = 2 * np.pi
@@ -88,7 +90,7 @@ def vortex_density(states: Any, lattice: Lattice) -> Any:
     return xp.sum(xp.abs(winding), axis=(-3, -2, -1)) / lattice.n_sites
 
 
-def twist_response(states: Any, system: Any) -> tuple[Any, Any]:
+def twist_response(states: Any, system: System) -> tuple[Any, Any]:
     """Response of the energy to a uniform twist, to second order, of every microstate.
 
     A twist adds t·x to the angle at position x. To second order in t along a direction μ the energy changes by
@@ -115,13 +117,13 @@ def twist_response(states: Any, system: Any) -> tuple[Any, Any]:
     angles = _real(xp, flat)
     first, second = (xp.take(angles, xp.asarray(system.lattice.bonds[:, end].copy()), axis=-1) for end in (0, 1))
     vectors = bond_vectors(system.lattice)
-    weight = parameter(xp, system.directions.J, angles.dtype)[:, None]
+    weight = parameter(xp, directions_of(system).J, angles.dtype)[:, None]
     difference = second - first
     along = xp.asarray(vectors.copy(), dtype=angles.dtype)
     return xp.cos(difference) @ (weight * along**2), -(xp.sin(difference) @ (weight * along))
 
 
-def helicity_modulus(states: Any, system: Any, beta: float, axis: int | tuple[int, ...] | None = None) -> Any:
+def helicity_modulus(states: Any, system: System, beta: float, axis: int | tuple[int, ...] | None = None) -> Any:
     """Helicity modulus Υ_μ = (⟨C_μ⟩ − β⟨S_μ²⟩)/N along every direction: the stiffness against a twist.
 
     C = Σ J cos(φ_i − φ_j) and S = Σ J sin(φ_i − φ_j) over the bonds along the direction (on other lattices than the

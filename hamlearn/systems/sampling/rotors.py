@@ -19,6 +19,7 @@ import numpy as np
 
 from hamlearn.spaces import TURN
 from hamlearn.systems.base import System
+from hamlearn.systems.pairs import directions_of
 from hamlearn.systems.sampling.kernels import generators, in_threads, kernel, neighbour_lists, uniform
 
 REFLECTIONS = 4
@@ -60,8 +61,7 @@ class RotorEngine:
     capacity = 256
 
     def __init__(self, system: System, beta: np.ndarray, sampler: str) -> None:
-        found = system.directions
-        assert found is not None  # the samplers have seen to it
+        found = directions_of(system)
         bonds = np.asarray(system.lattice.bonds, np.int64).reshape(-1, 2)
         start, bond, place = neighbour_lists(bonds, system.lattice.n_sites)
         self.rotors = Rotors(start, bonds[bond, 1 - place], np.asarray(found.J)[bond], np.array(found.h, float))
