@@ -417,6 +417,22 @@ def leading(vectors: np.ndarray) -> list[int]:
     return found
 
 
+def moved_together(vectors: np.ndarray, tolerance: float = 1e-4) -> list[list[int]]:
+    """The coordinates that a subspace moves, in groups: its projector joins those of a group, and none of different groups.
+
+    Examples
+    --------
+    >>> moved_together(np.sqrt(0.5) * np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 0.0], [0.0, 1.0], [0.0, 1.0]]))
+    [[0, 1], [3, 4]]
+    """
+    joined = np.abs(vectors @ vectors.T) > tolerance
+    groups: list[list[int]] = []
+    for k in np.flatnonzero(np.diag(joined)):
+        touched = [group for group in groups if joined[k, group].any()]
+        groups = [group for group in groups if group not in touched] + [sorted([int(k), *(one for group in touched for one in group)])]
+    return sorted(groups)
+
+
 def _as_chains(x: Any, dtype: Any = np.float64) -> np.ndarray:
     """`x` with axes (chain, draw, ...)."""
     series = np.asarray(x, dtype=dtype)

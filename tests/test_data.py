@@ -304,7 +304,11 @@ MISTAKES = {
     "too many states": (lambda: microstates([[0, 300], [1, 1]], "states"), "found values from 0 to 300"),
     "q of one": (lambda: microstates([[0, 0], [0, 0]], "states", q=1), "2 <= q <= 127"),
     "q of 1000": (lambda: microstates([[0, 1], [0, 0]], "states", q=1000), "2 <= q <= 127"),
-    "NaN": (lambda: microstates(NAN), "the states contain 1 NaN"),
+    "NaN": (lambda: microstates(NAN), r"the states contain 1 NaN \(the first in row \d, column \d, counted from 0"),
+    "a column of NaN": (
+        lambda: microstates(np.where(np.arange(3) == 1, np.nan, np.ones((4, 3)))),
+        r"4 NaN \(the first in row 0, column 1, counted from 0; all of column 1\)",
+    ),
     "ragged": (lambda: microstates([[1, -1], [1]]), "ragged"),
     "objects": (lambda: microstates(np.array([[1, None], [1, 1]], object)), "ragged or not numbers"),
     "words": (lambda: microstates([["up", "down"], ["up", "up"]]), "states must be numbers"),

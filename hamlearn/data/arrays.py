@@ -148,7 +148,9 @@ def _of_table(source: Any) -> np.ndarray:
     """The numbers of a pandas table: rows are microstates, columns sites."""
     missing = int(np.asarray(source.isna()).sum()) if hasattr(source, "isna") else 0
     if missing:
-        raise HamlearnError(f"the table has {missing} missing values (NaN); {_MISSING} (table.dropna()).")
+        row, column = np.argwhere(np.asarray(source.isna()).reshape(len(source), -1))[0]
+        first = f"first in row {row}, column {source.columns[column]!r}" if hasattr(source, "columns") else f"first in row {row}"
+        raise HamlearnError(f"the table has {missing} missing values (NaN), {first}; {_MISSING} (table.dropna()).")
     kinds = source.dtypes.items() if hasattr(source, "columns") else ()
     words = [str(name) for name, kind in kinds if getattr(kind, "kind", "O") not in "biuf"]
     if words:

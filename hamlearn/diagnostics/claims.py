@@ -26,7 +26,7 @@ def extrapolated(post: xr.DataTree) -> list[float]:
 
 
 def draws(post: xr.DataTree) -> tuple[int, str]:
-    """How many members the posterior holds, and what they are, in the singular."""
+    """How many draws (or networks) the posterior holds, and what they are, in the singular."""
     made, noun, sizes = posteriors.provenance_of(post), families.traits(post).draw, post["posterior"].sizes
     if "source_0" in post.children:
         return sum(draws(post.children[f"source_{k}"])[0] for k in range(sizes["source"])), noun
@@ -114,7 +114,7 @@ def facts(post: xr.DataTree) -> list[tuple[str, str, str]]:
         ("codes", "codes of states 0, 1, …", ", ".join(map(str, json.loads(post.attrs["codes"]))) if "codes" in post.attrs else ""),
         ("bonds", bonds, wording.count(sizes["bond"]) if "bond" in sizes else ""),
         ("parameters", *parameters(post)),
-        ("draws", "members", told_draws(post)),
+        ("draws", "posterior", told_draws(post)),
         ("likelihood", "likelihood", likelihood),
         ("engine", "engine", made.engine.name),
         ("checks", "compared with data", checks(post)),

@@ -186,6 +186,7 @@ def _dataset(data: xr.Dataset, values: np.ndarray, extra: Mapping[str, Any], att
 
 def _too_few(blocks: int, tau: float) -> str:
     return (
-        f"{blocks} blocks of {BLOCK_TIMES:g} autocorrelation times (tau = {tau:.3g} draws) fit into each half of the data; "
+        f"{blocks} blocks of {BLOCK_TIMES:g} autocorrelation times ({tau:.3g} draws of the slowest sum, product or overlap of these rows, "
+        f"which parameters need not feel) fit into each half of the data; "
         f"{MIN_BLOCKS} are needed"
     )

@@ -82,7 +82,7 @@ def _general(post: xr.DataTree) -> Page:
         if wording.without_data(posteriors.provenance_of(post)):
             caption = "Loss on the network's own draws, against the action that it was trained on."
         right.append(Section("Training", "training", lambda: plots.training(post), caption, "Training curves.", 560))
-    subtitle = f"{extents} sites, space {posteriors.space_of(post).name}: {posteriors.model_of(post)!r}."
+    subtitle = f"{extents} sites, space {posteriors.space_of(post).name}: {tables.told(posteriors.model_of(post))}."
     return Page(f"What was learned: {kind}", subtitle, left, right)
 
 

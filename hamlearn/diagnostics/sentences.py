@@ -118,9 +118,10 @@ SENTENCES |= {
 
 def _worth(made: Provenance) -> str:
     size, tau = made.microstates, made.calibration.tau
-    longest = "longest autocorrelation time" if len(made.source) > 1 else "autocorrelation time"
+    what = "whole microstates" if made.training is not None else "what the parameters feel"
+    longest = f"{'longest ' if len(made.source) > 1 else ''}autocorrelation time of {what}"
     worth = f"{wording.count(size)} microstates are worth {wording.count(made.worth)} independent ones"
-    return f"{worth} ({longest} {tau:.3g} draws)"
+    return f"{worth} ({longest}: {tau:.3g} draws)"
 
 
 SENTENCES |= {
@@ -150,6 +151,18 @@ def _prior_decides(n: Numbers, made: Provenance) -> Words:
 # Identifiability
 
 
+def _redundant(made: Provenance) -> str:
+    """Every group of parameters that can change together without a trace in the data."""
+    found = made.identifiability
+    groups = found.redundant or tuple((name,) for name in found.unidentified)  # older files name the leaders only
+    together = [wording.listed([wording.place(name) for name in group]) for group in groups]
+    if len(together) == 1:
+        return together[0] + (" together" if len(groups[0]) > 1 else "")
+    return "; ".join(f"{one} together" if len(group) > 1 else one for one, group in zip(together[:3], groups, strict=False)) + (
+        f"; and {wording.several(len(groups) - 3, 'group')} more" if len(groups) > 3 else ""
+    )
+
+
 def _fewer(made: Provenance) -> str:
     sparse = "" if made.engine.name == "gibbs" else "use a sparse prior (prior='spike_slab'), "
     return f"Tie parameters, {sparse}or collect more data."
@@ -157,8 +170,8 @@ def _fewer(made: Provenance) -> str:
 
 SENTENCES |= {
     "unidentified": lambda n, made: (
-        f"not identified by the data: {wording.listed([wording.place(name) for name in made.identifiability.unidentified])}",
-        "The data say nothing about these combinations: tie or drop parameters, or fix them by a prior.",
+        f"not identified by the data: {_redundant(made)}",
+        "Of parameters that are named together the data know only some combinations: tie or drop them, or fix them by a prior.",
     ),
     "few data": lambda n, made: (
         f"few data: {wording.data_per_parameter(made, made.identifiability.data_per_parameter)}",

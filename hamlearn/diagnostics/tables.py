@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,8 @@ from hamlearn.infer import posteriors
 from hamlearn.infer.provenance import Comparison, Provenance
 from hamlearn.models import BoundCouplings
 
+_LONG = re.compile(r"\d+\.\d{6,}(e-?\d+)?")
+
 
 class Table(NamedTuple):
     """Numbers as they are shown: the heading of the names, those of the columns, and a name and its values for every row."""
@@ -25,6 +28,9 @@ class Table(NamedTuple):
     corner: str
     columns: list[str]
     rows: list[tuple[str, list[str]]]
+
+
+_SOURCE = {"tau_int": "autocorrelation time of the energy"}
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -37,6 +43,11 @@ def number(value: float, digits: int = 3) -> str:
         return f"{value:,.0f}".replace(",", " ")
     text = f"{value:.{digits}g}"
     return text.replace("-", "−")
+
+
+def told(model: object) -> str:
+    """What a model or a prior says of itself, its numbers to four digits."""
+    return _LONG.sub(lambda found: f"{float(found[0]):.4g}", repr(model))
 
 
 def graph_name(bound: BoundCouplings) -> str:
@@ -60,7 +71,7 @@ def model_name(bound: BoundCouplings) -> str:
     tie = known[model.tie] if isinstance(model.tie, str) else f"couplings of {max(model.tie) + 1} groups of bonds"
     known = {"site": "a field for every site", "uniform": "one field", "": "no fields"}
     fields = f"fields of {max(model.fields) + 1} groups of sites" if isinstance(model.fields, tuple) else known[model.fields or ""]
-    return f"{graph_name(bound)}: {kind}, {tie}, {fields}; prior {model.prior!r}."
+    return f"{graph_name(bound)}: {kind}, {tie}, {fields}; prior {told(model.prior)}."
 
 
 def limits(made: Provenance, verdict: Verdict) -> list[str]:
@@ -231,7 +242,7 @@ def provenance(post: xr.DataTree) -> list[tuple[str, str]]:
     engine = {key: value for key, value in made.engine.settings.items()}
     rows = [
         ("data fingerprint", f"sha3-256 {attrs['fingerprint']}"),
-        ("model", repr(posteriors.model_of(post))),
+        ("model", told(posteriors.model_of(post))),
         ("likelihood", made.likelihood + (" (composite: a stand-in)" if made.composite else "")),
         ("engine", made.engine.name + " (" + ", ".join(f"{key} {value}" for key, value in engine.items()) + ")"),
         ("seed", str(made.seed)),
@@ -240,7 +251,7 @@ def provenance(post: xr.DataTree) -> list[tuple[str, str]]:
     ]
     for index, source in enumerate(made.source):
         words = ", ".join(
-            f"{key.replace('_', ' ')} {value:.4g}" if isinstance(value, float) else f"{key.replace('_', ' ')} {value}"
+            f"{_SOURCE.get(key, key.replace('_', ' '))} {value:.4g}" if isinstance(value, float) else f"{key.replace('_', ' ')} {value}"
             for key, value in source.items()
         )
         rows.append((f"data {index + 1}" if len(made.source) > 1 else "data", words or "an array"))

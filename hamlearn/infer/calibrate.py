@@ -240,7 +240,7 @@ def _autocorrelation(scores: RowScores, part: Observations, p: int) -> tuple[flo
     tau = 1.0
     if np.any(lagged > limit) or np.any(slow):
         times = np.asarray(integrated_autocorrelation_time(series))
-        tau = float(max(1.0, np.nanmax(times), np.max(ratio[slow], initial=1.0)))
+        tau = float(max(1.0, np.nanmax(times, initial=1.0), np.max(ratio[slow], initial=1.0)))
         tau = max(tau, 1.0 + 1e-9)
     disagree = False
     if chains > 1 and blocks > 1:

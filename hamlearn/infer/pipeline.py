@@ -29,7 +29,7 @@ from hamlearn.infer.provenance import Basis, Noted, Provenance, new_provenance
 from hamlearn.infer.settings import MAP, NUTS, Drawn, External, Gibbs, LaplaceApproximation
 from hamlearn.models import BoundCouplings, Normal, SpikeSlab
 from hamlearn.models.base import Block
-from hamlearn.statistics import first_largest, leading
+from hamlearn.statistics import first_largest, leading, moved_together
 
 logger = logging.getLogger("hamlearn")
 
@@ -183,7 +183,7 @@ def _maximum(prepared: Choice, frozen: np.ndarray) -> tuple[Optimum, _Spectrum, 
     usable = best.converged and not loose and not likelihood.bound.without_field(frozen).size
     if loose and best.converged and engine.flat:
         raise HamlearnError(
-            f"the data cannot tell some parameters apart (for example {loose[0]}): maximum likelihood is not unique. "
+            f"the data cannot tell some parameters apart ({', '.join(spectrum.redundant[0][:6])}): maximum likelihood is not unique. "
             "Tie them, drop them, or use a proper prior with engine='map', 'laplace' or 'nuts'."
         )
     if not usable and engine.flat:
@@ -313,17 +313,21 @@ class _Spectrum:
 
     condition: float
     unidentified: list[str]
+    redundant: tuple[tuple[str, ...], ...] = ()
 
 
 def _spectrum(bound: BoundCouplings, information: np.ndarray) -> _Spectrum:
     diagonal = np.sqrt(np.maximum(np.diag(information), 1e-300))
     scaled = information / np.outer(diagonal, diagonal)
     values = np.linalg.eigvalsh(scaled)
-    top, names = max(values.max(initial=0.0), 1e-300), []
+    top, names = max(values.max(initial=0.0), 1e-300), list[str]()
+    redundant: tuple[tuple[str, ...], ...] = ()
     if values.min(initial=top) < 1e-9 * top:
         values, vectors = np.linalg.eigh(scaled)
-        names = [bound.parameter_names[k] for k in leading(vectors[:, values < 1e-9 * top])]
-    return _Spectrum(float(top / max(values.min(initial=top), 1e-300)), names)
+        silent = vectors[:, values < 1e-9 * top]
+        names = [bound.parameter_names[k] for k in leading(silent)]
+        redundant = tuple(tuple(bound.parameter_names[k] for k in group) for group in moved_together(silent))
+    return _Spectrum(float(top / max(values.min(initial=top), 1e-300)), names, redundant)
 
 
 def _undetermined(detectable: np.ndarray) -> tuple[Noted, ...]:
@@ -354,6 +358,7 @@ def _record(likelihood: Likelihood, centre: Optimum, calibration: Calibration, u
         "identifiability": {
             "condition": spectrum.condition,
             "unidentified": tuple(spectrum.unidentified),
+            "redundant": spectrum.redundant,
             "data_per_parameter": worth * bound.lattice.n_sites / bound.n_params,
             "data_at_worst_site": worth / max(bound.heaviest_site(), 1e-12),
         },

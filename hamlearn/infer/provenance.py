@@ -129,6 +129,8 @@ class Identifiability:
         Of the scaled information; nan where it was not computed.
     unidentified : tuple of str
         Leading parameters of directions without information.
+    redundant : tuple of tuple of str
+        The parameters that such directions move, those together that no direction moves apart.
     data_per_parameter : float
         Site observations.
     data_at_worst_site : float or None
@@ -139,6 +141,7 @@ class Identifiability:
 
     condition: float = float("nan")
     unidentified: tuple[str, ...] = ()
+    redundant: tuple[tuple[str, ...], ...] = ()
     data_per_parameter: float = 0.0
     data_at_worst_site: float | None = None
     n_effective: float | None = None

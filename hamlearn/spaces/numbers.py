@@ -43,7 +43,18 @@ def distinct(array: np.ndarray) -> np.ndarray:
 def refuse_nan(array: np.ndarray) -> None:
     """An error if there is any."""
     if array.dtype.kind == "f" and (nan := int(np.isnan(array).sum())):
-        raise HamlearnError(f"the states contain {nan} NaN; remove those microstates first.")
+        raise HamlearnError(f"the states contain {nan} NaN ({where(np.isnan(array))}; remove those microstates first, or that column.")
+
+
+def where(bad: np.ndarray) -> str:
+    """In which row and column of ``(row, ..., site)`` the first is, and whether a column holds nothing else; closes a bracket."""
+    bad = bad[0] if bad.ndim > 2 and len(bad) == 1 else bad  # one chain
+    if bad.ndim != 2:
+        return f"the first at index {tuple(int(one) for one in np.argwhere(bad)[0])}, counted from 0)"
+    row, column = np.unravel_index(int(bad.argmax()), bad.shape)
+    full = np.flatnonzero(bad.all(0))
+    all_of = f"; all of column {', '.join(map(str, full[:5]))}" if len(full) and len(bad) > 1 else ""
+    return f"the first in row {row}, column {column}, counted from 0{all_of})"
 
 
 def check_q(q: int | None, space: str) -> None:
@@ -75,7 +86,10 @@ def floats(array: np.ndarray, space: str, q: int | None) -> np.ndarray:
     values = array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
     if not np.all(np.isfinite(values)):
         nan, infinite = int(np.isnan(values).sum()), int(np.isinf(values).sum())
-        raise HamlearnError(f"the states contain {nan} NaN and {infinite} infinite values; remove those microstates first.")
+        raise HamlearnError(
+            f"the states contain {nan} NaN and {infinite} infinite values ({where(~np.isfinite(values))}; remove those "
+            "microstates first, or that column."
+        )
     return values
 
 

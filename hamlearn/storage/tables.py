@@ -61,7 +61,9 @@ def _numbers(table: Any, target: Path, count_column: int | str | None, *, named:
 
     missing = table.isna().to_numpy().any(1)
     if missing.any():
-        where = f"row {int(missing.argmax()) + 1} of {len(table)}"
+        row = int(missing.argmax())
+        column = table.columns[int(table.iloc[row].isna().to_numpy().argmax())]
+        where = f"row {row + 1} of {len(table)}, column {column!r}"
         raise HamlearnError(f"{target} is ragged or has missing values (first in {where}); every line needs a number in every column.")
     result: dict[str, Any] = {}
     if named:

@@ -59,6 +59,11 @@ FINDINGS = {
     "prior, most": ({"prior_share": [0.9] * 20}, "do not believe", ("prior-dominated",)),
     "frozen site": ({"frozen_sites": [7]}, "caution", ("prior-dominated: site 7",)),
     "unidentified": ({"identifiability__unidentified": ["J[0,1]"]}, "caution", ("not identified", "bond 0–1")),
+    "redundant": (
+        {"identifiability__unidentified": ["J[0,1]"], "identifiability__redundant": [["J[0,1]", "J[0,2]"]]},
+        "caution",
+        ("bond 0–1, bond 0–2 together",),
+    ),
     "few data": ({"identifiability__data_per_parameter": 3.0}, "caution", ("few data",)),
     "no data": ({"identifiability__data_per_parameter": 0.3}, "do not believe", ("few data",)),
     "misfit": (

@@ -203,7 +203,8 @@ def score_matching(bound: BoundAction, parts: list[Observations], scales: list[S
         chains_disagree=any(score.chains_disagree for score in scores),
     )
     first = fits[0].calibration.basis
-    basis = replace(first, numbers={**first.numbers, "temperatures": len(fits)})
+    slowest = {"tau": joint.tau} if "tau" in first.numbers else {}
+    basis = replace(first, numbers={**first.numbers, **slowest, "temperatures": len(fits)})
     adjusted = fits[0].calibration.adjusted
     calibration = Calibration(np.linalg.inv(covariance), root, min(fit.calibration.degrees for fit in fits), adjusted, basis, joint)
     return Fit(theta, calibration, None, sum(fit.value for fit in fits), 1, p_value)
