@@ -64,6 +64,8 @@ class Training:
     250
     """
 
+    posterior: ClassVar[bool] = False  # whether weights are drawn around the training
+
     epochs: int = 30
     batch: int = 250
     learning_rate: float = 2e-3
@@ -138,6 +140,8 @@ class Bayesian(Training):
     >>> Bayesian(draws=10, epochs=5).guide
     'last_layer'
     """
+
+    posterior: ClassVar[bool] = True
 
     guide: str = "last_layer"
     draws: int = 20

@@ -14,6 +14,7 @@ from torch import Tensor, distributed, nn
 
 from hamlearn.errors import HamlearnError
 
+Device = torch.device  # for files that do not import torch
 CPU = torch.device("cpu")
 
 

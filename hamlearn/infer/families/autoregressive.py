@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import time
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import xarray as xr
@@ -17,7 +17,8 @@ from hamlearn.checkpoint import Checkpoint
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import posteriors
 from hamlearn.infer.densities import observed
-from hamlearn.infer.provenance import Basis, Provenance, new_provenance
+from hamlearn.infer.enquiry import Enquiry
+from hamlearn.infer.provenance import Basis, Provenance
 from hamlearn.infer.training import Bayesian, Training, as_settings, file_of, recorded, request
 from hamlearn.infer.training_data import TrainingData, prepare, refuse_forbidden, resampled, space_and_shape, split
 from hamlearn.models import Autoregressive, Flow
@@ -26,6 +27,8 @@ from hamlearn.systems.base import Space, System
 from hamlearn.systems.density import LearnedDensity
 
 if TYPE_CHECKING:
+    from hamlearn.infer.engines.torch_devices import Device, Processes
+    from hamlearn.infer.engines.training_loop import History
     from hamlearn.models.autoregressive.evaluate import Evaluator
 
 logger = logging.getLogger("hamlearn")
@@ -49,8 +52,6 @@ def learn(
     :class:`hamlearn.infer.Training` or a :class:`hamlearn.infer.Bayesian`; `calibrate` has nothing to correct here. `checkpoint` is that
     of the settings where these name none.
     """
-    from hamlearn.infer.engines import torch_devices, torch_training
-    from hamlearn.models.autoregressive.build import build, weights_of
     from hamlearn.models.autoregressive.evaluate import Evaluator
 
     choice(likelihood, ("auto", "exact"), "likelihood (a density has its own)")
@@ -64,106 +65,161 @@ def learn(
             f"the data hold {betas} temperatures, the model is one density: use Autoregressive(condition='beta'), "
             "or one temperature at a time."
         )
-    device = torch_devices.choose(settings.device)
-    started = time.perf_counter()
-    prepared = prepare(sets, space, settings, model)
-    # Elements of the density's own group do not change it; shown in training they stand for the average.
-    names = (*settings.augment, *model.symmetry)
-    group = torch_training.group_of(shape, names) if settings.augment else None
-    identity = "" if settings.checkpoint is None else microstate_data.fingerprint(sets)
-    found, histories, files, nats_of_draws, told, shares = [], [], [], [], [], []
-    processes = torch_devices.processes(device)
-    resample = model.members > 1 and not isinstance(settings, Bayesian) and prepared.streamed is None
-    for index, start in enumerate(np.random.SeedSequence(seed).generate_state(model.members).tolist()):
-        density = build(model, space, shape, start)
-        if index == 0:
-            refuse_forbidden(density, prepared, model)
-        density.standardise(prepared.example)
-        n_params = sum(parameter.numel() for parameter in density.parameters())
-        if processes.rank == 0:
-            where = "" if prepared.streamed is None else ", read from disk"
-            what = "training %d parameters on %d microstates (worth %.3g%s) on %s in %s"
-            logger.info(what, n_params, len(prepared.train), prepared.ess, where, device, settings.precision)
-        checkpoint = None
-        if settings.checkpoint is not None:
-            asked = request(model, space, shape, settings, start, data=identity)
-            checkpoint = Checkpoint(file_of(settings.checkpoint, index, model.members), asked, of="training")
-            files.append(checkpoint)
-        label = "training" if model.members == 1 else f"training member {index + 1} of {model.members}"
-        own = resampled(prepared.train, prepared.tau, prepared.worth, start) if resample else prepared.train
-        if resample:
-            shares.append(own.weight.numpy())
-        history = torch_training.fit(
-            density,
-            own,
-            prepared.heldout,
-            settings,
-            start,
-            checkpoint=checkpoint,
-            group=group,
-            label=label,
-            device=device,
-            processes=processes,
-        )
-        histories.append(history)
-        if not isinstance(settings, Bayesian):
-            found.append(weights_of(density))
-            continue
-        if settings.checkpoint is not None:
-            asked |= {"weights": _digest(weights_of(density))}
-            checkpoint = Checkpoint(file_of(files[-1].path, mark="posterior"), asked, of="posterior of weights")
-        drawn = _posterior(density, prepared, settings, start, group, processes.rank == 0, checkpoint)
-        found += drawn[0]
-        nats_of_draws += drawn[1]
-        told.append(drawn[2])
-    diverged = [index for index, history in enumerate(histories) if history.diverged]
-    processes.together()  # whoever removes the checkpoints then takes them from nobody
-    kept = ", ".join(str(one.at) for one in files) if diverged and files else ""
+    asked = Enquiry(model, space, sets, seed)
+    run = _begun(asked, shape, settings)
+    starts = np.random.SeedSequence(seed).generate_state(model.members).tolist()
+    trained = [_train(run, index, start) for index, start in enumerate(starts)]
+    run.processes.together()  # whoever removes the checkpoints then takes them from nobody
+    found, histories = [one for each in trained for one in each.weights], [one.history for one in trained]
     nats = [history.heldout[history.best - 1] for history in histories]
-    training = {
+    training, groups = _told(run, trained, nats), {}
+    networks = [Evaluator(model, space, shape, one, float(sets[0]["beta"])) for one in found]
+    shares = [one.share for one in trained if one.share is not None]
+    rows = observed.gather(run.data, space, shape, len(networks) * networks[0].elements, shares) if betas == 1 else None
+    if rows is not None:
+        groups["observed_log_prob"], training["observed"] = observed.compare(networks, rows, seed)
+    provenance = asked.provenance(
+        likelihood="exact",
+        composite=False,
+        engine=recorded(settings),
+        n_params=trained[0].n_params,
+        basis=Basis("density", {"weights": run.bayesian}),
+        ess=run.data.ess,
+        tau=run.data.tau,
+        optimum={"converged": not any(one.diverged for one in histories), "steps": sum(one.epoch for one in histories)},
+        training=training,
+    )
+    of_draws = [value for one in trained for value in one.nats]
+    return assemble(found, of_draws or nats, _curves(histories), model=model, space=space, provenance=provenance, sets=sets, groups=groups)
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """What the training of all networks has in common."""
+
+    model: Autoregressive | Flow
+    space: Space
+    shape: tuple[int, ...]
+    settings: Training
+    data: TrainingData
+    device: Device
+    processes: Processes
+    group: Any
+    identity: str
+
+    @property
+    def bayesian(self) -> bool:
+        """Whether weights are drawn around every training."""
+        return self.settings.posterior
+
+    @property
+    def resamples(self) -> bool:
+        """Whether networks are trained on resampled rows, so that they scatter as those of repeated experiments."""
+        return self.model.members > 1 and not self.bayesian and self.data.streamed is None
+
+    def file(self, index: int) -> Path | None:
+        """Where a network saves itself, if it does."""
+        given = self.settings.checkpoint
+        return None if given is None else file_of(given, index, self.model.members)
+
+
+@dataclass(frozen=True, eq=False)
+class _Trained:
+    """One network: its weights (or draws of them, with −ln p per site of held-out data under each), and how it was trained."""
+
+    weights: list[dict[str, np.ndarray]]
+    nats: list[float]
+    history: History
+    n_params: int
+    file: Checkpoint | None
+    share: np.ndarray | None
+    posterior: dict[str, Any] | None
+
+
+def _begun(asked: Enquiry, shape: tuple[int, ...], settings: Training) -> _Run:
+    from hamlearn.infer.engines import torch_devices, torch_training
+
+    model = cast("Autoregressive | Flow", asked.model)
+    device = torch_devices.choose(settings.device)
+    prepared = prepare(asked.sets, asked.space, settings, model)
+    # Elements of the density's own group do not change it; shown in training they stand for the average.
+    group = torch_training.group_of(shape, (*settings.augment, *model.symmetry)) if settings.augment else None
+    identity = "" if settings.checkpoint is None else microstate_data.fingerprint(asked.sets)
+    return _Run(model, asked.space, shape, settings, prepared, device, torch_devices.processes(device), group, identity)
+
+
+def _train(run: _Run, index: int, start: int) -> _Trained:
+    """One network, from its seed."""
+    from hamlearn.infer.engines import torch_training
+    from hamlearn.models.autoregressive.build import build, weights_of
+
+    model, settings, data = run.model, run.settings, run.data
+    density = build(model, run.space, run.shape, start)
+    if index == 0:
+        refuse_forbidden(density, data, model)
+    density.standardise(data.example)
+    n_params = sum(parameter.numel() for parameter in density.parameters())
+    if run.processes.rank == 0:
+        where = "" if data.streamed is None else ", read from disk"
+        what = "training %d parameters on %d microstates (worth %.3g%s) on %s in %s"
+        logger.info(what, n_params, len(data.train), data.ess, where, run.device, settings.precision)
+    path, asked = run.file(index), request(model, run.space, run.shape, settings, start, data=run.identity)
+    file = None if path is None else Checkpoint(path, asked, of="training")
+    rows = resampled(data.train, data.tau, data.worth, start) if run.resamples else data.train
+    history = torch_training.fit(
+        density,
+        rows,
+        data.heldout,
+        settings,
+        start,
+        checkpoint=file,
+        group=run.group,
+        label="training" if model.members == 1 else f"training member {index + 1} of {model.members}",
+        device=run.device,
+        processes=run.processes,
+    )
+    share = rows.weight.numpy() if run.resamples else None
+    if not run.bayesian:
+        return _Trained([weights_of(density)], [], history, n_params, file, share, None)
+    asked |= {"weights": _digest(weights_of(density))}
+    own = None if path is None else Checkpoint(file_of(path, mark="posterior"), asked, of="posterior of weights")
+    chief = run.processes.rank == 0
+    drawn, nats, told = _posterior(density, data, cast(Bayesian, settings), start, run.group, chief, own)
+    return _Trained(drawn, nats, history, n_params, file, share, told)
+
+
+def _told(run: _Run, trained: list[_Trained], nats: list[float]) -> dict[str, Any]:
+    """How the networks were trained, for the record."""
+    histories, files = [one.history for one in trained], [one.file for one in trained if one.file is not None]
+    diverged = any(history.diverged for history in histories)
+    return {
         "heldout_nats_per_site": nats,
         "train_nats_per_site": [history.train[history.best - 1] for history in histories],
         "best_epoch": [history.best for history in histories],
         "epochs": [history.epoch for history in histories],
         "stopped": [history.stopped for history in histories],
-        "checkpoint": kept,
-        "heldout": len(prepared.heldout),
-        "overlap": prepared.overlap,
-        "device": str(device),
-        "precision": settings.precision,
-        "processes": processes.size,
-        "streamed": prepared.streamed,
-        "posterior": told,
-        "resampled": resample,
+        "checkpoint": ", ".join(str(one.at) for one in files) if diverged else "",
+        "heldout": len(run.data.heldout),
+        "overlap": run.data.overlap,
+        "device": str(run.device),
+        "precision": run.settings.precision,
+        "processes": run.processes.size,
+        "streamed": run.data.streamed,
+        "posterior": [one.posterior for one in trained if one.posterior is not None],
+        "resampled": run.resamples,
     }
-    groups = {}
-    networks = [Evaluator(model, space, shape, one, float(sets[0]["beta"])) for one in found]
-    rows = observed.gather(prepared, space, shape, len(networks) * networks[0].elements, shares) if betas == 1 else None
-    if rows is not None:
-        groups["observed_log_prob"], training["observed"] = observed.compare(networks, rows, seed)
-    provenance = new_provenance(
-        likelihood="exact",
-        composite=False,
-        engine=recorded(settings),
-        n_params=n_params,
-        sets=sets,
-        seed=seed,
-        seconds=time.perf_counter() - started,
-        basis=Basis("density", {"weights": bool(told)}),
-        ess=prepared.ess,
-        tau=prepared.tau,
-        optimum={"converged": not diverged, "steps": sum(history.epoch for history in histories)},
-        training=training,
-    )
+
+
+def _curves(histories: list[History]) -> xr.Dataset:
+    """Losses by epoch."""
     loss = {"long_name": "−ln p per site, nats"}
-    curves = xr.Dataset(
+    return xr.Dataset(
         {
             "train": (("member", "epoch"), padded([history.train for history in histories]), loss),
             "held_out": (("member", "epoch"), padded([history.heldout for history in histories]), loss),
             "best_epoch": ("member", np.array([history.best - 1 for history in histories])),
         }
     )
-    return assemble(found, nats_of_draws or nats, curves, model=model, space=space, provenance=provenance, sets=sets, groups=groups)
 
 
 def _posterior(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from os import PathLike
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -17,11 +16,12 @@ from hamlearn import statistics
 from hamlearn.data import space_of
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import posteriors
+from hamlearn.infer.enquiry import Enquiry
 from hamlearn.infer.families import autoregressive, extensive
 from hamlearn.infer.families.pair_terms import SharedTerms, SiteTerms, terms_of
 from hamlearn.infer.newton import newton
 from hamlearn.infer.predictions.agreement import agreement
-from hamlearn.infer.provenance import Basis, Noted, new_provenance
+from hamlearn.infer.provenance import Basis, Noted
 from hamlearn.infer.relevance import relevance, relevant
 from hamlearn.infer.shares import TRUSTED, trusted
 from hamlearn.infer.training import Training, as_settings, file_of
@@ -31,9 +31,8 @@ from hamlearn.models.extensive import BoundExtensive, Weights
 from hamlearn.systems.base import System
 
 if TYPE_CHECKING:
+    from hamlearn.infer.engines.jax_training import Regression
     from hamlearn.models.autoregressive.evaluate import Evaluator
-
-logger = logging.getLogger("hamlearn")
 
 __all__ = ["draw_systems", "learn", "parameters"]
 
@@ -64,70 +63,112 @@ def learn(
     `engine` is the training of the density (:class:`hamlearn.infer.Training`). `checkpoint` is that of the settings where these name
     none; the networks fitted to its labels save themselves beside it.
     """
-    started = time.perf_counter()
     sets = microstate_data.split_by_beta(data)
     if len(sets) > 1:
         raise HamlearnError(f"DCL learns from one temperature; the data hold {len(sets)}. Learn each by itself, or use LocalInteraction.")
     space = space_of(sets)
+    asked = Enquiry(model, space, sets, seed)
     bound = model.extensive.bind(space, sets[0]["state"].shape[2:])  # refuses what cannot be distilled before anything is trained
     # No posterior of weights: members get their scatter from the data, after the distillation.
     saved = as_settings(engine, Training).checkpoint or checkpoint
     options: dict[str, Any] = {"likelihood": likelihood, "engine": engine, "calibrate": calibrate, "seed": seed}
     density = autoregressive.learn(sets, model.autoregressive, **options, checkpoint=saved)
-    beta, values = float(sets[0]["beta"]), microstate_data.rows(sets[0]).reshape(-1, int(np.prod(bound.shape)))
-    weight = microstate_data.multiplicity(sets[0])[0].reshape(-1)
-    told = posteriors.provenance_of(density)
-    tau = told.calibration.tau
-    series = _series(terms_of(bound), bound.space.index(values), sets[0]["state"].shape[:2], tau)
+    seen = _Seen.of(bound, sets, density)
     generators = np.random.default_rng(seed).spawn(model.autoregressive.members)
     per_density = -(-model.members // model.autoregressive.members)
-    fits, ensemble, reasons, facts = [], [], [], []
+    fits, ensemble, matches = [], list[Weights](), list[_Matched]()
     for number, (evaluator, generator) in enumerate(zip(_evaluators(density), generators, strict=True)):
         drawn = evaluator.sample(model.draws, int(generator.integers(2**31)))
-        labelled = _scrambled(drawn[: model.labels], bound, generator)
-        labels = _labels(evaluator, labelled, beta)
-        file = None if saved is None else file_of(saved, number, model.autoregressive.members, "labels")
-        settings = Training(epochs=_LABEL_EPOCHS, batch=256, weight_decay=1e-6, checkpoint=file)
-        fit = extensive._fit(bound, labelled.reshape(len(labelled), -1), labels[:, None], settings, seed + number)[0]
+        fit = _distilled(bound, evaluator, drawn[: model.labels], seen.beta, generator, asked, number, saved)
         fits.append(fit)
-        reasons.append(f"density {number}: labels fitted to {fit.error:.3g} of a spread of {labels.std():.3g}")
         if not model.consistent:
-            reasons.append("consistency with the data not asked for: energies carry the density's own errors")
+            asked.reasons.append("consistency with the data not asked for: energies carry the density's own errors")
             ensemble += [fit.weights] * per_density
             continue
-        matched = _consistent(bound, fit, evaluator, drawn, values, weight, beta, tau, series)
-        reasons.append(matched.told)
-        facts.append({"ess": matched.ess, "network": bool(matched.network)})
-        ensemble += [matched.member(generator) for _ in range(per_density)]
+        matches.append(_consistent(bound, fit, evaluator, drawn, seen))
+        asked.reasons.append(matches[-1].told)
+        ensemble += [matches[-1].member(generator) for _ in range(per_density)]
     ensemble = ensemble[: model.members]
-    groups = _groups(bound, fits, ensemble, values, density)
-    n_params = int(sum(np.size(value) for value in ensemble[0].values()))
-    if facts and not any(one["network"] for one in facts):
+    covers = bool(matches) and all(one.ess > ATTEMPTED for one in matches)
+    post = _posterior(asked, bound, fits, ensemble, matches, seen, density, covers=covers)
+    if not covers and model.autoregressive.members == 1:
+        return posteriors.with_provenance(post, findings=(Noted("one density", "caution", "extrapolation"),))
+    return post if model.members == 1 else _with_reach(post, model, seen.beta, seed)
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """The data: values ``(row, site)``, what each counts, β, τ, and the terms of autocorrelated rows."""
+
+    values: np.ndarray
+    weight: np.ndarray
+    beta: float
+    tau: float
+    series: np.ndarray | None
+
+    @classmethod
+    def of(cls, bound: BoundExtensive, sets: list[xr.Dataset], density: xr.DataTree) -> _Seen:
+        values = microstate_data.rows(sets[0]).reshape(-1, int(np.prod(bound.shape)))
+        tau = posteriors.provenance_of(density).calibration.tau
+        series = _series(terms_of(bound), bound.space.index(values), sets[0]["state"].shape[:2], tau)
+        return cls(values, microstate_data.multiplicity(sets[0])[0].reshape(-1), float(sets[0]["beta"]), tau, series)
+
+
+def _distilled(
+    bound: BoundExtensive,
+    evaluator: Evaluator,
+    states: np.ndarray,
+    beta: float,
+    generator: np.random.Generator,
+    asked: Enquiry,
+    number: int,
+    saved: str | PathLike[str] | None,
+) -> Regression:
+    """An extensive energy fitted to what a density says of its own states."""
+    labelled = _scrambled(states, bound, generator)
+    labels = _labels(evaluator, labelled, beta)
+    file = None if saved is None else file_of(saved, number, cast(DCL, asked.model).autoregressive.members, "labels")
+    settings = Training(epochs=_LABEL_EPOCHS, batch=256, weight_decay=1e-6, checkpoint=file)
+    fit: Regression = extensive._fit(bound, labelled.reshape(len(labelled), -1), labels[:, None], settings, asked.seed + number)[0]
+    asked.reasons.append(f"density {number}: labels fitted to {fit.error:.3g} of a spread of {labels.std():.3g}")
+    return fit
+
+
+def _posterior(
+    asked: Enquiry,
+    bound: BoundExtensive,
+    fits: list[Regression],
+    ensemble: list[Weights],
+    matches: list[_Matched],
+    seen: _Seen,
+    density: xr.DataTree,
+    *,
+    covers: bool,
+) -> xr.DataTree:
+    """The ensemble, and how it was made."""
+    told = posteriors.provenance_of(density)
+    n_params = sum(np.size(value) for value in ensemble[0].values())
+    if matches and not any(one.network for one in matches):
         n_params = terms_of(bound).count
-    covers = bool(facts) and all(one["ess"] > ATTEMPTED for one in facts)
-    provenance = new_provenance(
+    return asked.posterior(
+        _groups(bound, fits, ensemble, seen.values, density),
         likelihood="importance-weighted",
         composite=not covers,
-        engine={"name": told.engine.name, **told.engine.settings, "members": model.members},
+        engine={"name": told.engine.name, **told.engine.settings, "members": cast(DCL, asked.model).members},
         n_params=n_params,
-        sets=sets,
-        seed=seed,
-        seconds=time.perf_counter() - started,
-        reasons=reasons,
         adjusted=covers,
         basis=Basis("repeated" if covers else "shared"),
         ess=told.calibration.ess,
-        tau=tau,
-        calibration=_worth(len(values), tau),
+        tau=seen.tau,
+        calibration=_worth(len(seen.values), seen.tau),
         density=told.training,
-        consistency=facts,
+        consistency=[{"ess": one.ess, "network": bool(one.network)} for one in matches],
         optimum=asdict(told.optimum),
     )
-    post = posteriors.assemble(groups, model=model, space=space, provenance=provenance, sets=sets)
-    if not covers and model.autoregressive.members == 1:
-        return posteriors.with_provenance(post, findings=(Noted("one density", "caution", "extrapolation"),))
-    if model.members == 1:
-        return post
+
+
+def _with_reach(post: xr.DataTree, model: DCL, beta: float, seed: int) -> xr.DataTree:
+    """The posterior with how far its members agree at other temperatures."""
     betas = beta * np.array(_FACTORS)
     errors, shares = agreement(draw_systems(post, min(model.members, 16), seed), betas, seed)
     table = {"beta": betas.tolist(), "error": errors.tolist(), "predicted_ess": shares.tolist()}
@@ -230,18 +271,9 @@ def _worth(rows: int, tau: float) -> dict[str, Any]:
     return {"kind": "too few batches" if few else "rows" if tau == 1 else "batches", "batches": batches, "chains_disagree": False}
 
 
-def _consistent(
-    bound: BoundExtensive,
-    fit: Any,
-    evaluator: Evaluator,
-    drawn: np.ndarray,
-    values: np.ndarray,
-    weight: np.ndarray,
-    beta: float,
-    tau: float,
-    series: np.ndarray | None,
-) -> _Matched:
+def _consistent(bound: BoundExtensive, fit: Regression, evaluator: Evaluator, drawn: np.ndarray, seen: _Seen) -> _Matched:
     """Maximum likelihood of fields and pairs, its partition function from weighted draws of the density."""
+    values, weight, beta, tau, series = seen.values, seen.weight, seen.beta, seen.tau, seen.series
     terms, rows = terms_of(bound), bound.space.index(drawn).reshape(len(drawn), -1)
     log_q = -beta * _labels(evaluator, drawn, beta)
     index = bound.space.index(values)
@@ -345,7 +377,7 @@ def _scatter(terms: np.ndarray, centre: np.ndarray, weight: np.ndarray) -> np.nd
 
 
 def _groups(
-    bound: BoundExtensive, fits: list[Any], ensemble: list[Weights], values: np.ndarray, density: xr.DataTree
+    bound: BoundExtensive, fits: list[Regression], ensemble: list[Weights], values: np.ndarray, density: xr.DataTree
 ) -> dict[str, xr.Dataset]:
     probes = values[:: max(1, len(values) // 32)][:32]
     systems = [bound.system(weights) for weights in ensemble]

@@ -75,79 +75,90 @@ def switch(strengths, centre, width2, slab, odds):  # type: ignore[no-untyped-de
 
 
 @compiled()
+def _one_by_one(precision, n_couplings, field_precision, tau, centre, odds, theta, sign, residual):  # type: ignore[no-untyped-def]
+    """Every parameter anew given all others; θ, signs and the residual in place, so that a coupling that stays zero costs O(1)."""
+    for k in range(len(theta)):
+        q = precision[k, k]
+        pull = residual[k] + q * theta[k]
+        if k >= n_couplings:
+            width = q + field_precision
+            new = pull / width + np.random.normal() / np.sqrt(width)
+        else:
+            width = q + tau
+            plus, minus = log_odds(pull, width, tau, centre, odds)
+            sign[k] = three_ways(plus, minus)
+            new = 0.0
+            if sign[k] != 0.0:
+                new = (pull + sign[k] * tau * centre) / width + np.random.normal() / np.sqrt(width)
+        change = new - theta[k]
+        if change != 0.0:
+            residual -= precision[k] * change
+            theta[k] = new
+
+
+@compiled()
+def _hyper(theta, sign, strengths, numbers, slab, inclusion, common):  # type: ignore[no-untyped-def]
+    """Numbers π, s² and μ anew given the couplings, in place, and signs given them; `strengths` is room for as many as there are."""
+    probability, width2, centre = numbers
+    n_couplings, active = len(sign), 0
+    for k in range(n_couplings):
+        if sign[k] != 0.0:
+            strengths[active] = abs(theta[k])
+            active += 1
+    if inclusion < 0:
+        probability = min(max(np.random.beta(1.0 + active, 1.0 + n_couplings - active), 1e-12), 1 - 1e-12)
+    if 0.0 < common < 1.0:
+        new_centre, width2 = switch(strengths[:active], centre, width2, slab, np.log(common) - np.log1p(-common))
+        if new_centre != centre:
+            centre = new_centre
+            for k in range(n_couplings):
+                if sign[k] != 0.0:
+                    sign[k] = 1.0 if np.random.random() < 1 / (1 + np.exp(-2 * theta[k] * centre / width2)) else -1.0
+    auxiliary = (1.0 / slab**2 + 1.0 / width2) / np.random.gamma(1.0)
+    squares, aligned = 0.0, 0.0
+    for k in range(n_couplings):
+        if sign[k] != 0.0:
+            squares += (theta[k] - sign[k] * centre) ** 2
+            aligned += sign[k] * theta[k]
+    width2 = (0.5 * squares + 1.0 / auxiliary) / np.random.gamma(0.5 * (active + 1))
+    width2 = min(max(width2, 1e-8 * slab**2), 1e6 * slab**2)
+    if centre > 0.0:
+        weight = active / width2 + 1.0 / (10 * slab) ** 2
+        centre = aligned / width2 / weight + np.random.normal() / np.sqrt(weight)
+        if centre < 0.0:  # (μ, all signs) and (−μ, all signs flipped) are one state
+            centre = -centre
+            for k in range(n_couplings):
+                sign[k] = -sign[k]
+    numbers[0], numbers[1], numbers[2] = probability, width2, centre
+
+
+@compiled()
 def advance(  # type: ignore[no-untyped-def]
     precision, linear, n_couplings, field_precision, slab, inclusion, common, theta, sign, numbers, first, last, burn_in, thin, every, seed
 ):
     """Sweeps `first` to `last` of one chain from θ, signs and `numbers` (π, s², μ); every so many sweeps a collapsed one.
 
-    θ and the residual linear − precision·θ are kept in step so that a coupling at zero costs O(1). Returns the new θ, signs and numbers,
-    and of every draw θ, what is in, and π, s, μ.
+    θ and the residual linear − precision·θ are kept in step. Returns the new θ, signs and numbers, and of every draw θ, what is in, and
+    π, s, μ.
     """
     np.random.seed(seed)  # numba's own generator of this thread, not NumPy's
-    p = len(theta)
-    theta, sign = theta.copy(), sign.copy()
-    probability, width2, centre = numbers
+    theta, sign, numbers = theta.copy(), sign.copy(), numbers.copy()
     residual = linear - precision @ theta
     before = max(first - burn_in, 0) // thin
     draws = max(last - burn_in, 0) // thin - before
-    kept = np.zeros((draws, p))
-    signs = np.zeros((draws, n_couplings), np.int8)
-    hyper = np.zeros((draws, 3))
-    strengths = np.zeros(n_couplings)
-    free = np.ones(n_couplings, np.bool_)
+    kept, signs, hyper = np.zeros((draws, len(theta))), np.zeros((draws, n_couplings), np.int8), np.zeros((draws, 3))
+    strengths, free = np.zeros(n_couplings), np.ones(n_couplings, np.bool_)
     for step in range(first, last):
-        tau = 1.0 / width2
-        odds = np.log(probability) - np.log1p(-probability)
-        for k in range(p):
-            q = precision[k, k]
-            pull = residual[k] + q * theta[k]
-            if k >= n_couplings:
-                width = q + field_precision
-                new = pull / width + np.random.normal() / np.sqrt(width)
-            else:
-                width = q + tau
-                plus, minus = log_odds(pull, width, tau, centre, odds)
-                sign[k] = three_ways(plus, minus)
-                new = 0.0
-                if sign[k] != 0.0:
-                    new = (pull + sign[k] * tau * centre) / width + np.random.normal() / np.sqrt(width)
-            change = new - theta[k]
-            if change != 0.0:
-                residual -= precision[k] * change
-                theta[k] = new
+        tau, centre = 1.0 / numbers[1], numbers[2]
+        odds = np.log(numbers[0]) - np.log1p(-numbers[0])
+        _one_by_one(precision, n_couplings, field_precision, tau, centre, odds, theta, sign, residual)
         if step % every == every - 1:
             if n_couplings > _FREE:
                 free[:] = False
                 free[np.random.permutation(n_couplings)[:_FREE]] = True
             sweep(precision, linear, n_couplings, field_precision, tau, centre, odds, theta, sign, free, _MOVES)
             residual = linear - precision @ theta
-        active = 0
-        for k in range(n_couplings):
-            if sign[k] != 0.0:
-                strengths[active] = abs(theta[k])
-                active += 1
-        if inclusion < 0:
-            probability = min(max(np.random.beta(1.0 + active, 1.0 + n_couplings - active), 1e-12), 1 - 1e-12)
-        if 0.0 < common < 1.0:
-            new_centre, width2 = switch(strengths[:active], centre, width2, slab, np.log(common) - np.log1p(-common))
-            if new_centre != centre:
-                centre = new_centre
-                for k in range(n_couplings):
-                    if sign[k] != 0.0:
-                        sign[k] = 1.0 if np.random.random() < 1 / (1 + np.exp(-2 * theta[k] * centre / width2)) else -1.0
-        auxiliary = (1.0 / slab**2 + 1.0 / width2) / np.random.gamma(1.0)
-        squares, aligned = 0.0, 0.0
-        for k in range(n_couplings):
-            if sign[k] != 0.0:
-                squares += (theta[k] - sign[k] * centre) ** 2
-                aligned += sign[k] * theta[k]
-        width2 = (0.5 * squares + 1.0 / auxiliary) / np.random.gamma(0.5 * (active + 1))
-        width2 = min(max(width2, 1e-8 * slab**2), 1e6 * slab**2)
-        if centre > 0.0:
-            weight = active / width2 + 1.0 / (10 * slab) ** 2
-            centre = aligned / width2 / weight + np.random.normal() / np.sqrt(weight)
-            if centre < 0.0:  # (μ, all signs) and (−μ, all signs flipped) are one state
-                centre, sign = -centre, -sign
+        _hyper(theta, sign, strengths, numbers, slab, inclusion, common)
         if step % 64 == 63:
             residual = linear - precision @ theta  # rounding of many small updates must not pile up
         if step >= burn_in and (step - burn_in) % thin == thin - 1:
@@ -155,5 +166,5 @@ def advance(  # type: ignore[no-untyped-def]
             kept[draw] = theta
             for k in range(n_couplings):
                 signs[draw, k] = sign[k] != 0.0
-            hyper[draw] = probability, np.sqrt(width2), centre
-    return theta, sign, np.array([probability, width2, centre]), kept, signs, hyper
+            hyper[draw] = numbers[0], np.sqrt(numbers[1]), numbers[2]
+    return theta, sign, numbers, kept, signs, hyper

@@ -95,6 +95,27 @@ def _move_one(matrix, vector, sign, free, pull, score):  # type: ignore[no-untyp
 
 
 @compiled()
+def _strengths(prior, right, local, members, n_couplings, pull, theta):  # type: ignore[no-untyped-def]
+    """All strengths anew, jointly, given which couplings are in and their signs; θ in place."""
+    inside = np.flatnonzero(local)
+    live, target = np.empty((len(inside), len(inside))), np.empty(len(inside))
+    theta[:] = 0.0
+    for a in range(len(inside)):
+        i = inside[a]
+        target[a] = right[i]
+        if members[i] < n_couplings:
+            target[a] += pull * local[i]
+        for b in range(len(inside)):
+            live[a, b] = prior[i, inside[b]]
+    if len(inside):
+        root = np.linalg.cholesky(live)
+        noise = np.random.normal(0.0, 1.0, len(inside))
+        strengths = np.linalg.solve(root.T, np.linalg.solve(root, target) + noise)
+        for a in range(len(inside)):
+            theta[members[inside[a]]] = strengths[a]
+
+
+@compiled()
 def sweep(precision, linear, n_couplings, field_precision, tau, centre, odds, theta, sign, free, moves):  # type: ignore[no-untyped-def]
     """One collapsed sweep over the `free` couplings, `moves` changes of place, then all strengths anew; θ and sign in place.
 
@@ -141,22 +162,7 @@ def sweep(precision, linear, n_couplings, field_precision, tau, centre, odds, th
     score = np.empty(2 * size)
     for _ in range(moves):
         _move_one(matrix, vector, local, open_, (tau, centre), score)
-    inside = np.flatnonzero(local)
-    live, target = np.empty((len(inside), len(inside))), np.empty(len(inside))
-    theta[:] = 0.0
-    for a in range(len(inside)):
-        i = inside[a]
-        target[a] = right[i]
-        if members[i] < n_couplings:
-            target[a] += tau * centre * local[i]
-        for b in range(len(inside)):
-            live[a, b] = prior[i, inside[b]]
     for i in range(size):
         if members[i] < n_couplings:
             sign[members[i]] = local[i]
-    if len(inside):
-        root = np.linalg.cholesky(live)
-        noise = np.random.normal(0.0, 1.0, len(inside))
-        strengths = np.linalg.solve(root.T, np.linalg.solve(root, target) + noise)
-        for a in range(len(inside)):
-            theta[members[inside[a]]] = strengths[a]
+    _strengths(prior, right, local, members, n_couplings, tau * centre, theta)
