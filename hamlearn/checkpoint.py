@@ -99,8 +99,7 @@ class Checkpoint:
 
     def __init__(self, path: Any, request: Mapping[str, str], of: str) -> None:
         self.path, self.of = Path(path), of
-        self.request = {name: _short(value) for name, value in {"hamlearn": metadata.version("hamlearn"), **request}.items()}
-        self.fingerprint = hashlib.sha256(json.dumps([of, self.request], sort_keys=True).encode()).hexdigest()
+        self.request, self.fingerprint = _kept_of(request), fingerprint(request, of)
         self.sibling = _beside(self.path, self.fingerprint[:12])
         self.at: Path | None = None  # the one of the two that this run reads and writes; None until it has looked
         self._told = False
@@ -295,6 +294,15 @@ class Checkpoint:
         told = "; ".join(f"{name}: {_clip(theirs.get(name))}, here {_clip(self.request.get(name))}" for name in names[:3])
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         return f"is the checkpoint of another {self.of} ({told}{more})"
+
+
+def fingerprint(request: Mapping[str, str], of: str) -> str:
+    """What tells a request, and the version of this library, from any other: SHA-256, as a hexadecimal string."""
+    return hashlib.sha256(json.dumps([of, _kept_of(request)], sort_keys=True).encode()).hexdigest()
+
+
+def _kept_of(request: Mapping[str, str]) -> dict[str, str]:
+    return {name: _short(value) for name, value in {"hamlearn": metadata.version("hamlearn"), **request}.items()}
 
 
 def _ends(path: Path) -> Iterator[int | None]:

@@ -51,6 +51,19 @@ def when(condition, limit: float = 90.0) -> None:
         time.sleep(0.01)
 
 
+def test_a_run_into_a_folder_goes_on_from_what_lies_beside_it(tmp_path):
+    before = "loop._WORK = 1 << 14; chunk, calls = loop._chunk, []\ndef stops(*arguments):\n    calls.append(1)\n"
+    before += "    if len(calls) == 9: os.kill(os.getpid(), signal.SIGINT)\n    return chunk(*arguments)\nloop._chunk = stops"
+    command = ("simulate", "ising", "--shape", "3x3", "--draws", "3000", "--chains", "2", "--sampler", "heat_bath", "-o", "run.zarr")
+    code, _, last = ended(started(tmp_path, *command, before=before))
+    (left,) = tmp_path.iterdir()
+    assert code == 130 and left.name.endswith(".partial") and f"kept in {left.name}" in last and "run the same command again" in last
+    code, out, _ = ended(started(tmp_path, *command))
+    assert code == 0 and out.endswith("run.zarr\n") and [path.name for path in tmp_path.iterdir()] == ["run.zarr"]
+    whole = hl.simulate(hl.systems.Ising((3, 3)), 0.4, 3000, 2, sampler="heat_bath")
+    np.testing.assert_array_equal(hl.microstates(tmp_path / "run.zarr")["state"], whole["state"])
+
+
 @pytest.mark.parametrize(("number", "word"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")])
 def test_a_long_run_keeps_what_is_done_and_goes_on(number, word, tmp_path):
     checkpoint = tmp_path / "o.nc.checkpoint.npz"

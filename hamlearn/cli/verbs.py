@@ -89,7 +89,7 @@ def simulate(
     sampler: Annotated[str, typer.Option(help=f"auto, {', '.join(SAMPLERS[:-1])} or {SAMPLERS[-1]}.")] = "auto",
     seed: Seed = 0,
 ) -> None:
-    """Draw microstates of a known system into a file; an interrupted run resumes when called again."""
+    """Draw microstates of a known system into a file, or a .zarr folder larger than memory; an interrupted run resumes when called."""
     import hamlearn as hl
     from hamlearn import storage
 
@@ -109,17 +109,21 @@ def simulate(
         "double-well": lambda: hl.systems.Path(extents[0], hl.systems.DoubleWell(lam, mu)),
         "scalar-field": lambda: hl.systems.ScalarField(extents, m2=m2, lam=lam),
     }
-    made = makers[system]()
+    streams = output.suffix == ".zarr"
     data = hl.simulate(
-        made,
+        makers[system](),
         beta=betas if len(betas) > 1 else betas[0],
         draws=draws,
         chains=chains,
         seed=seed,
         sampler=sampler,
-        checkpoint=checkpoint_of(output),
+        out=output if streams else None,
+        checkpoint=None if streams else checkpoint_of(output),
     )
-    keep(work, lambda path: storage.write_dataset(data, path), output)
+    if streams:
+        work.written.append(output)
+    else:
+        keep(work, lambda path: storage.write_dataset(data, path), output)
     shown = lambda value: round(value, 3) if isinstance(value, float) else value
     facts = ", ".join(f"{key} {shown(data.attrs[key])}" for key in ("sampler", "acceptance", "tau_int", "ess") if key in data.attrs)
     say(f"{chains} chains of {draws} microstates: {facts}\n{output}")

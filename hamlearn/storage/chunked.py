@@ -47,12 +47,17 @@ def write(data: xr.Dataset | xr.DataTree, target: Path) -> Path:
         new, version = folder / target.name, f"v-{secrets.token_hex(8)}"
         new.mkdir()
         data.to_zarr(new / version, zarr_format=2, consolidated=False)
-        wanted = Manifest(version, manifest.described(new / version))
-        sync(new / version)
-        if not _first(new, wanted, target):
-            _publish(new, wanted, target)
-        sync_folder(target.parent)
+        put_in_place(new, version, target)
     return target
+
+
+def put_in_place(new: Path, version: str, target: Path) -> None:
+    """Make a whole version in a folder beside `target` the one in force there, in one move."""
+    wanted = Manifest(version, manifest.described(new / version))
+    sync(new / version)
+    if not _first(new, wanted, target):
+        _publish(new, wanted, target)
+    sync_folder(target.parent)
 
 
 def _first(new: Path, wanted: Manifest, target: Path) -> bool:

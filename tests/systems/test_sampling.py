@@ -55,7 +55,7 @@ class BlackBox(System):
 # Adding a sampler is one line here: how to run it, and which systems it refuses.
 NO_CLUSTERS = {"clock 5", "general tables"}
 SAMPLERS = {
-    "exact": (lambda system, **options: simulate(system, sampler="exact", **options), set()),
+    "exact": (lambda system, **options: simulate(system, sampler="exact", **options | {"burn_in": None}), set()),
     "heat_bath": (lambda system, **options: simulate(system, sampler="heat_bath", **options), set()),
     "metropolis": (lambda system, **options: simulate(system, sampler="metropolis", **options), set()),
     "swendsen_wang": (lambda system, **options: simulate(system, sampler="swendsen_wang", **(options | {"draws": 4000})), NO_CLUSTERS),
@@ -361,7 +361,7 @@ def test_nothing_is_compiled_twice(sampler):
     def compiled():
         return vectorised._advance._cache_size(), vectorised._init._cache_size()
 
-    options = {"chains": 2, "sampler": sampler, "ladder": [0.1]}
+    options = {"chains": 2, "sampler": sampler} | ({"ladder": [0.1]} if sampler == "tempering" else {})
     simulate(EdwardsAnderson((4, 4), seed=0), 0.5, draws=20, **options)
     before = compiled()
     # Another system, lattice object, temperature, number of draws, burn-in and thinning: the same shapes.
@@ -438,9 +438,9 @@ def test_bad_requests_are_explained(change, message):
         simulate(request.pop("system"), request.pop("beta"), **request)
 
 
-@pytest.mark.parametrize("sampler", ["exact", "heat_bath", "wolff", "swendsen_wang", "tempering"])
+@pytest.mark.parametrize("sampler", ["heat_bath", "wolff", "swendsen_wang", "tempering"])
 def test_black_boxes_are_refused_where_they_cannot_go(sampler):
-    with pytest.raises(HamlearnError, match=r"black box|oracle"):
+    with pytest.raises(HamlearnError, match="black box"):
         simulate(BlackBox(Ising((2, 2))), 0.4, draws=5, sampler=sampler)
 
 

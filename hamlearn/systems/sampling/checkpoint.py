@@ -23,12 +23,11 @@ def request(asked: Mapping[str, Any]) -> dict[str, str]:
 
 def as_arrays(state: Any, progress: Progress) -> dict[str, np.ndarray]:
     """An engine's state and how far its run is, all but the draws."""
-    plain = {one.name: getattr(progress, one.name) for one in fields(progress) if one.name not in ("pilot", "kept", "info")}
+    plain = {one.name: getattr(progress, one.name) for one in fields(progress) if one.name not in ("pilot", "kept", "held", "info")}
     arrays = {"plain": np.asarray(json.dumps(plain))}
     arrays |= {f"state_{index}": np.asarray(leaf) for index, leaf in enumerate(state)}
     arrays |= {f"info_{name}": np.asarray(value) for name, value in progress.info.items()}
-    if progress.pilot:
-        arrays["pilot"] = np.concatenate(progress.pilot)
+    arrays |= {name: np.concatenate(chunks) for name in ("pilot", "held") if (chunks := getattr(progress, name))}
     return arrays
 
 
@@ -47,5 +46,6 @@ def from_arrays(arrays: Mapping[str, Any], fresh: tuple[Any, Progress]) -> tuple
             groups[group][key] = array
     leaves = [arrays[f"state_{index}"] for index in range(len(state))]
     kept = {name: list(chunks) for name, chunks in groups["kept"].items()}
-    pilot = [arrays["pilot"]] if "pilot" in arrays else []
-    return type(state)(*leaves), type(progress)(**json.loads(str(arrays["plain"])), pilot=pilot, kept=kept, info=groups["info"])
+    pilot, held = ([arrays[name]] if name in arrays else [] for name in ("pilot", "held"))
+    plain = json.loads(str(arrays["plain"]))
+    return type(state)(*leaves), type(progress)(**plain, pilot=pilot, kept=kept, held=held, info=groups["info"])

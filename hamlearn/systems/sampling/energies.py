@@ -25,6 +25,19 @@ def _pair_energies(states, low, bonds, tables, fields):  # type: ignore[no-untyp
     return result
 
 
+def series(system: Any, states: np.ndarray) -> np.ndarray:
+    """Energies and order parameters ``(..., 1 + k)`` of states ``(..., n)``."""
+    return np.concatenate([of_finite(system, states)[..., None], system.space.order_parameters(states)], -1)
+
+
+def of_finite(system: Any, states: np.ndarray) -> np.ndarray:
+    """Energies, nan where a state is not finite, whatever a system makes of such a one."""
+    if not system.space.continuous:
+        return energies(system, states)
+    with np.errstate(all="ignore"):
+        return np.where(np.isfinite(states).all(-1), energies(system, states), np.nan)
+
+
 def energies(system: Any, states: np.ndarray) -> np.ndarray:
     """Energies ``(...)`` of states ``(..., n_sites)``."""
     flat = states.reshape(-1, states.shape[-1])

@@ -59,6 +59,22 @@ class Engine(Protocol):
         ...
 
 
+class Sink(Protocol):
+    """Where draws go instead of being kept in memory.
+
+    Attributes
+    ----------
+    every : int
+        Draws that are handed over together; fewer only at the end.
+    """
+
+    every: int
+
+    def write(self, first: int, states: np.ndarray) -> None:
+        """Keep the draws from number `first` on, the draws first; those that were written before are the same again."""
+        ...
+
+
 def slowest(series: np.ndarray) -> float:
     """The largest τ of series ``(steps, group, chain, k)``; what never moves counts as 1, for nothing is learned by waiting."""
     taus = [statistics.integrated_autocorrelation_time(one.swapaxes(0, 1)) for one in series.swapaxes(0, 1)]
@@ -83,6 +99,8 @@ class Plan:
         Their largest τ.
     observe : callable, optional
         What to keep of the states of a chunk, a dictionary of arrays with the draws first; the states by default.
+    sink : Sink, optional
+        Where its "states" go, so that memory holds those of a few chunks only.
     """
 
     draws: int
@@ -91,6 +109,7 @@ class Plan:
     measure: Callable[[np.ndarray], np.ndarray] | None = None
     tau: Callable[[np.ndarray], float] = slowest
     observe: Callable[[np.ndarray], dict[str, np.ndarray]] | None = None
+    sink: Sink | None = None
 
     @property
     def needs_pilot(self) -> bool:
@@ -112,8 +131,8 @@ class Progress:
         Steps discarded so far, and between draws.
     extend : int
         Steps that the stage "extend" discards.
-    pilot, kept, info : list and dicts
-        Measurements of the pilot, chunks of draws, and sums over the steps that were kept.
+    pilot, kept, held, info : lists and dicts
+        Measurements of the pilot, chunks of draws, those that wait for the sink, and sums over the steps that were kept.
     """
 
     stage: str = "burn_in"
@@ -123,6 +142,7 @@ class Progress:
     extend: int = 0
     pilot: list[np.ndarray] = field(default_factory=list)
     kept: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    held: list[np.ndarray] = field(default_factory=list)
     info: dict[str, Any] = field(default_factory=dict)
 
     def result(self) -> dict[str, np.ndarray]:
@@ -207,11 +227,25 @@ def _chunk(engine: Engine, state: Any, at: Progress, plan: Plan) -> tuple[Any, P
         return state, _judge(at, plan) if at.done >= PILOT_STEPS else at
     count = min(engine.capacity, max(1, steps // at.thin), plan.draws - at.done)
     state, states, info = engine.advance(state, count, at.thin)
-    found = plan.observe(states) if plan.observe is not None else {"states": states}
+    found = dict(plan.observe(states)) if plan.observe is not None else {"states": states}
+    held = [] if plan.sink is None else [*at.held, np.asarray(found.pop("states"))]
     kept = {name: [*at.kept.get(name, []), np.asarray(value)] for name, value in found.items()}
     info = {name: at.info.get(name, 0.0) + value for name, value in info.items()}
     done = at.done + count
-    return state, replace(at, done=done, kept=kept, info=info, stage="done" if done >= plan.draws else "draw")
+    if plan.sink is not None:
+        held = _handed_over(held, done, plan.sink, all_=done >= plan.draws)
+    return state, replace(at, done=done, kept=kept, held=held, info=info, stage="done" if done >= plan.draws else "draw")
+
+
+def _handed_over(held: list[np.ndarray], done: int, sink: Sink, *, all_: bool) -> list[np.ndarray]:
+    """Draws to a sink, which takes so many together; what waits on."""
+    count = sum(map(len, held))
+    ready = count if all_ else count // sink.every * sink.every
+    if not ready:
+        return held
+    states = np.concatenate(held)
+    sink.write(done - count, states[:ready])
+    return [states[ready:].copy()] if ready < count else []  # a copy: a view would keep all of them
 
 
 def _judge(at: Progress, plan: Plan) -> Progress:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
-from hamlearn import memory
+from hamlearn import data, memory
 from hamlearn.arguments import require_seed, require_whole
 from hamlearn.data.arrays import as_numbers
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.systems.base import System, check_beta
 from hamlearn.systems.sampling.energies import energies
-from hamlearn.systems.sampling.sampler import chosen, resolved, settings
-from hamlearn.systems.sampling.samplers import AUTO, SAMPLERS, Tempering
+from hamlearn.systems.sampling.sampler import chosen, declared, resolved, settings, why_not
+from hamlearn.systems.sampling.samplers import AUTO, SAMPLERS
 
 
 def check_integers(**given: tuple[Any, int]) -> None:
@@ -25,7 +26,7 @@ def check_integers(**given: tuple[Any, int]) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """The arguments of :func:`.simulate` that determine its result."""
+    """The arguments of :func:`.simulate` that determine its result, and whether that is written in pieces."""
 
     system: Any
     sampler: Any
@@ -37,6 +38,7 @@ class Request:
     thin: int | str
     start: Any
     ladder: Any
+    in_pieces: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.system, System):
@@ -45,15 +47,17 @@ class Request:
                 f"hl.systems.System and has lattice, space and energy(states); got {type(self.system).__name__}."
             )
         sampler = resolved(self.sampler, SAMPLERS)
-        if self.ladder is not None and isinstance(sampler, Tempering):
+        if self.ladder is not None and "ladder" in declared(sampler).uses:
             if sampler.ladder is not None:
                 raise HamlearnError("the ladder is given twice, by ladder= and by the sampler: leave one out.")
-            sampler = Tempering(self.ladder)
+            sampler = replace(sampler, ladder=self.ladder)
         object.__setattr__(self, "sampler", sampler)
         if check_beta(self.beta).ndim > 1:
             raise HamlearnError(f"beta must be a number or a one-dimensional array; got shape {np.shape(self.beta)}.")
         check_integers(draws=(self.draws, 1), chains=(self.chains, 1))
         object.__setattr__(self, "seed", require_seed(self.seed))
+        if isinstance(self.start, str):
+            choice(self.start, ("hot", "cold"), "start")
         self._require_memory()
         self._require_energies()
         if self.burn_in is not None:
@@ -62,12 +66,14 @@ class Request:
             check_integers(thin=(self.thin, 1))
 
     def _require_memory(self) -> None:
-        """States and the energies of all draws; a sampler holds both as it goes."""
+        """States and the energies of all draws; a sampler holds both as it goes, or the energies alone."""
         betas, sites = int(np.size(self.beta)), int(self.system.lattice.n_sites)
-        cell = 8 if self.system.space.continuous else 1
+        cell = 0 if self.in_pieces else 8 if self.system.space.continuous else 1
         size = int(self.draws) * int(self.chains) * betas * (cell * sites + 8)
         what = f"{self.draws} draws of {self.chains} chains of {sites} sites at {betas} temperature{'s' if betas > 1 else ''}"
-        memory.require(size, what, "Ask for fewer draws, or several runs.")
+        memory.require(
+            size, what, "Ask for fewer draws or several runs" + (".", ", or write it in pieces: out='run.zarr'.")[not self.in_pieces]
+        )
 
     def _require_energies(self) -> None:
         """Of two states: a system of one's own says early that its energy is not one number per state."""
@@ -92,16 +98,34 @@ class Request:
         told = {"name": sampler.name, **settings(sampler)}
         return {"system": self.system.to_dict(), "sampler": told, "beta": self.betas, "several": self.several, **plain}
 
+    def dataset(self, states: np.ndarray, attrs: dict[str, Any]) -> xr.Dataset:
+        """Microstates of states ``(beta, chain, draw, n)``."""
+        beta, found = (self.betas, states) if self.several else (float(self.betas[0]), states[0])
+        return data.build(found, beta=beta, space=self.system.space, lattice=self.system.lattice, attrs=attrs)
+
     def choose(self) -> tuple[Any, str]:
-        """The sampler, and why."""
-        return chosen(self.sampler, self.system, self.betas, AUTO)
+        """The sampler, and why; an error if it would ignore a setting."""
+        found, why = chosen(self.sampler, self.system, self.betas, AUTO)
+        given = {"burn_in": self.burn_in not in (None, 0), "thin": self.thin not in (1, "auto"), "ladder": self.ladder is not None}
+        given["start"] = not (isinstance(self.start, str) and self.start == "hot")
+        ignored = [name for name, said in given.items() if said and name not in declared(found).uses]
+        if not ignored:
+            return found, why
+        if isinstance(self.sampler, str) and declared(found).independent and "ladder" not in ignored:
+            return found, f"{why}, so {' and '.join(ignored)} of chains {'is' if len(ignored) == 1 else 'are'} not needed"
+        able = [one.name for one in AUTO if set(ignored) <= one.uses and why_not(one, self.system) is None]
+        named = " and ".join(f"{name}=" for name in ignored)
+        raise HamlearnError(
+            f"sampler={found.name!r} has no use for {named}, which would be ignored. Leave it out"
+            + (f", or ask for a sampler that uses it: {', '.join(map(repr, able))}." if able else ".")
+        )
 
     def starts(self, count: int, seed: np.random.SeedSequence) -> np.ndarray:
         """Values ``(count, chain, n)`` that the chains at `count` temperatures start from; n counts all numbers of all sites."""
         space, lattice = self.system.space, self.system.lattice
         lead, shape = (count, self.chains), (*lattice.shape, *space.event_shape)
         if isinstance(self.start, str):
-            hot = choice(self.start, ("hot", "cold"), "start") == "hot"
+            hot = self.start == "hot"
             full = (*lead, lattice.n_sites)
             return np.asarray(space.random(np.random.default_rng(seed), full) if hot else space.cold(full)).reshape(*lead, -1)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,11 @@ from hamlearn.processes import verb
 from hamlearn.systems.base import System
 from hamlearn.systems.sampling import loop
 from hamlearn.systems.sampling.checkpoint import request as identity
-from hamlearn.systems.sampling.energies import energies
+from hamlearn.systems.sampling.energies import series
+from hamlearn.systems.sampling.independent import IndependentEngine
 from hamlearn.systems.sampling.request import Request
 from hamlearn.systems.sampling.sampler import declared, settings
+from hamlearn.systems.sampling.stored import stored
 
 
 @verb
@@ -35,6 +38,7 @@ def simulate(
     start: Any = "hot",
     ladder: Any = None,
     checkpoint: Any = None,
+    out: Any = None,
     progress: bool | None = None,
 ) -> xr.Dataset:
     """Draw microstates of a system at one or several temperatures.
@@ -72,20 +76,27 @@ def simulate(
         (spins), in state 0 or at zero, or from given states:
         shape ``lattice.shape``, ``(chains, *lattice.shape)`` or ``(n_beta, chains, *lattice.shape)``.
     ladder : array, optional
-        Temperatures (β) of "tempering" when `beta` is one number; it is added to them. Default: a geometric ladder.
-        With an array `beta`, that is the ladder.
+        Temperatures (β) of "tempering"; those of `beta` are added to them, and they alone are in the result. Default: a geometric ladder
+        up to `beta`, or an array `beta` alone. Settings that a sampler has no use for (this one of others; burn_in, thin and start of
+        "exact") are refused; where "auto" takes independent draws, ``sampler_choice`` says that they are not needed.
     checkpoint : path, optional
         File that a run of Markov chains saves itself to after its first second, every few seconds, when it is interrupted
         (Ctrl-C) and at its end. The same call continues from it and gives, bit for bit, what an uninterrupted run would have
         given, at once if that one was finished. It is not removed: do that when the result is saved. A file that belongs to
         another call, or is damaged, is left alone with a warning, and this run saves itself beside it.
+    out : path, optional
+        A folder ``.zarr`` that the draws are written to as they are made, so that memory holds a few megabytes of them (beside a
+        number or two for each, which autocorrelation times need) and not all. A run that ends before its time leaves a folder
+        ``.partial`` beside it, from which the same call goes on, and gives the same bits; at the end it becomes `out` in one move, and
+        replaces what hamlearn wrote there before. The call that wrote what is there is answered from it.
     progress : bool, optional
         Show a progress bar (default: on a terminal, after two seconds).
 
     Returns
     -------
     xarray.Dataset
-        ``state`` with dims ``(chain, draw, *sites)``, int8 (float64 for angles and real values), and attributes:
+        ``state`` with dims ``(chain, draw, *sites)``, int8 (float64 for angles and real values); with `out` left on disk, as
+        :func:`hamlearn.data.open_microstates` opens it. Attributes:
         ``sampler``, ``sampler_choice`` (why),
         ``seed``, ``burn_in``, ``sweeps_per_draw``, ``acceptance``, ``tau_int`` (of the energy) and ``tau_int_m`` (of the
         signed magnetization, the fraction of sites in each state, or the mean value), both in draws with 1 for independent ones,
@@ -95,7 +106,7 @@ def simulate(
     Raises
     ------
     HamlearnError
-        If an argument is out of range or the sampler does not apply to the system.
+        If an argument is out of range, the sampler does not apply to the system or would ignore a setting, or `out` cannot be written.
 
     Examples
     --------
@@ -104,33 +115,20 @@ def simulate(
     >>> data.state.shape, data.attrs["sampler"]
     ((2, 50, 4, 4), 'heat_bath')
     """
-    request = Request(system, sampler, beta, draws, chains, seed, burn_in, thin, start, ladder)
+    request = Request(system, sampler, beta, draws, chains, seed, burn_in, thin, start, ladder, in_pieces=out is not None)
     chosen, why = request.choose()
-    independent = declared(chosen).independent
-    if independent:
-        states, report = _independent(request, chosen)
-    else:
-        saver = (
-            None
-            if checkpoint is None
-            else Checkpoint(require_path(checkpoint, "checkpoint"), identity(request.identity(chosen)), of="simulation")
+    if out is not None:
+        if checkpoint is not None:
+            raise HamlearnError("out= saves the run as it goes, and the same call goes on from there; leave checkpoint= out.")
+        target = require_path(out, "out")
+        return data.open_microstates(
+            stored(target, request, chosen, lambda saver, sink: _drawn(request, chosen, why, saver, progress, sink))
         )
-        states, report = _chains(request, chosen, saver, progress)
-    if system.space.continuous:
-        refuse_stuck(system, states, float(report["acceptance"]))
-    told = settings(chosen)
-    attrs = {
-        "sampler": chosen.name,
-        "sampler_choice": "; ".join(filter(None, [why, declared(chosen).remark(system)])),
-        "seed": int(seed),
-        **report,
-    }
-    attrs |= {"sampler_settings": json.dumps(told, default=repr)} if told else {}
-    attrs |= _quality(system, states, independent=independent, several=request.several)
-    attrs |= {"system": json.dumps(_description(system)), **_spacing(system)}
-    if not request.several:
-        return data.build(states[0], beta=float(request.betas[0]), space=system.space, lattice=system.lattice, attrs=attrs)
-    return data.build(states, beta=request.betas, space=system.space, lattice=system.lattice, attrs=attrs)
+    saver = None
+    if checkpoint is not None:
+        saver = Checkpoint(require_path(checkpoint, "checkpoint"), identity(request.identity(chosen)), of="simulation")
+    done, attrs = _drawn(request, chosen, why, saver, progress)
+    return request.dataset(np.ascontiguousarray(np.moveaxis(done.result()["states"], 0, 2)), attrs)
 
 
 def _spacing(system: System) -> dict[str, float]:
@@ -139,10 +137,9 @@ def _spacing(system: System) -> dict[str, float]:
     return {} if width is None else {"spacing": float(width)}
 
 
-def refuse_stuck(system: System, states: np.ndarray, acceptance: float) -> None:
-    """An error where angles or fields never moved, or went where no float holds their energy: such draws are none."""
-    with np.errstate(all="ignore"):
-        finite = bool(np.all(np.isfinite(states)) and np.all(np.isfinite(energies(system, states))))
+def refuse_stuck(system: System, energies: np.ndarray, acceptance: float) -> None:
+    """An error where angles or fields never moved, or went where no float holds their energy (:func:`of_finite`): such draws are none."""
+    finite = bool(np.all(np.isfinite(energies)))
     if acceptance > 0 and finite:
         return
     found = "no proposal was accepted" if finite else "energies beyond any float were met"
@@ -160,48 +157,57 @@ def _description(system: System) -> dict[str, Any]:
         return {"kind": "not saved", "system": repr(system), "why": str(error)}
 
 
-def _independent(request: Request, sampler: Any) -> tuple[np.ndarray, dict[str, Any]]:
-    """Independent states ``(beta, chain, draw, n)``."""
-    count = request.draws * request.chains
-    seeds = np.random.SeedSequence(int(request.seed)).generate_state(len(request.betas), np.uint32)
-    pairs = zip(request.betas, seeds, strict=True)
-    found = [np.asarray(sampler.sample(request.system, float(beta), count, int(seed))) for beta, seed in pairs]
-    states = np.stack([one.reshape(request.chains, request.draws, -1) for one in found])
-    return states, {"burn_in": 0, "sweeps_per_draw": 0, "acceptance": 1.0}
-
-
-def _chains(request: Request, sampler: Any, checkpoint: Checkpoint | None, progress: bool | None) -> tuple[np.ndarray, dict[str, Any]]:
-    """States ``(beta, chain, draw, n)`` of Markov chains, and what the loop reports; of a ladder only the temperatures asked for."""
-    system = request.system
+def _drawn(
+    request: Request, sampler: Any, why: str, checkpoint: Checkpoint | None, progress: bool | None, sink: loop.Sink | None = None
+) -> tuple[loop.Progress, dict[str, Any]]:
+    """The finished run, with "states" ``(draw, beta, chain, n)`` of the temperatures asked for unless a sink has them, and attributes."""
+    system, independent = request.system, declared(sampler).independent
     starting, stepping = np.random.SeedSequence(int(request.seed)).spawn(2)
-    rungs, values = _ladder(request, sampler, starting)
+    if independent:
+        rungs, values, stepping = (
+            request.betas,
+            np.zeros((len(request.betas), request.chains, 0)),
+            np.random.SeedSequence(int(request.seed)),
+        )
+        engine: loop.Engine = IndependentEngine(sampler, system, rungs, request.chains)
+    else:
+        rungs, values = _ladder(request, sampler, starting)
+        engine = sampler.engine(system, rungs, request.chains, 3 * (loop.FIRST_STEPS if request.burn_in is None else request.burn_in) // 4)
     lead, kept = (len(rungs), request.chains), np.array([int(np.flatnonzero(rungs == beta)[0]) for beta in request.betas])
-    adapt = 3 * (loop.FIRST_STEPS if request.burn_in is None else request.burn_in) // 4
-    engine = sampler.engine(system, rungs, request.chains, adapt)
     if int(np.prod(engine.lead)) != int(np.prod(lead)):
         raise HamlearnError(f"the engine of sampler {sampler.name!r} steps chains {engine.lead}; asked for were {lead} (beta, chain).")
 
-    def arrange(states: np.ndarray) -> np.ndarray:
-        return np.asarray(np.moveaxis(states.reshape(len(states), *lead, -1), 0, 2)[kept])
+    def observe(states: np.ndarray) -> dict[str, np.ndarray]:
+        rows = np.ascontiguousarray(states.reshape(len(states), *lead, -1)[:, kept])
+        told = not independent or system.space.continuous
+        return {"states": rows} | ({"series": series(system, rows)} if told else {})
 
     def measure(states: np.ndarray) -> np.ndarray:
-        """Series ``(steps, beta, chain, k)``: energy and absolute order parameters."""
-        arranged = arrange(states)
-        both = np.concatenate([energies(system, arranged)[..., None], np.abs(system.space.order_parameters(arranged))], -1)
-        return np.moveaxis(both, 2, 0)
+        found = observe(states)["series"]
+        return np.concatenate([found[..., :1], np.abs(found[..., 1:])], -1)
 
-    plan = loop.Plan(request.draws, request.thin, request.burn_in, measure)
+    plan = loop.Plan(request.draws, 1, 0) if independent else loop.Plan(request.draws, request.thin, request.burn_in, measure)
+    plan = replace(plan, observe=observe, sink=sink)
     start = values.reshape(*engine.lead, -1)
     done = loop.run(engine, start, stepping, plan, label=f"sampling {system!r}", progress=progress, checkpoint=checkpoint)
-    means = done.means()
-    report: dict[str, Any] = {"burn_in": done.burn_in, "sweeps_per_draw": done.thin}
+    if system.space.continuous:
+        refuse_stuck(system, np.concatenate(done.kept["series"])[..., 0], float(done.means().get("acceptance", np.nan)))
+    attrs = {"sampler": sampler.name, "sampler_choice": "; ".join(filter(None, [why, declared(sampler).remark(system)]))}
+    return done, attrs | {"seed": int(request.seed)} | _report(request, sampler, done, rungs) | _quality(request, done, independent)
+
+
+def _report(request: Request, sampler: Any, done: loop.Progress, rungs: np.ndarray) -> dict[str, Any]:
+    """What the loop, the sampler and the system say of a run."""
+    means, told = done.means(), settings(sampler)
+    report: dict[str, Any] = {"burn_in": done.burn_in, "sweeps_per_draw": 0 if declared(sampler).independent else done.thin}
     report["acceptance"] = float(means.get("acceptance", np.nan))
     if "exchanged" in means:
         swaps = means["exchanged"] / np.maximum(means["offered"], 1e-12)
         report["ladder"] = json.dumps(rungs.tolist())
         report["swap_acceptance"] = json.dumps(swaps.round(4).tolist())
         report["round_trips"] = round(float(done.info["round_trips"]) * request.chains)
-    return arrange(done.result()["states"]), report
+    report |= {"sampler_settings": json.dumps(told, default=repr)} if told else {}
+    return report | {"system": json.dumps(_description(request.system)), **_spacing(request.system)}
 
 
 def _ladder(request: Request, sampler: Any, seed: np.random.SeedSequence) -> tuple[np.ndarray, np.ndarray]:
@@ -215,15 +221,16 @@ def _ladder(request: Request, sampler: Any, seed: np.random.SeedSequence) -> tup
     return rungs, np.broadcast_to(values, (len(rungs), *values.shape[1:]))
 
 
-def _quality(system: System, states: np.ndarray, *, independent: bool, several: bool) -> dict[str, Any]:
-    """τ and effective sample size of states ``(beta, chain, draw, n_sites)``."""
-    _, chains, draws, _ = states.shape
+def _quality(request: Request, done: loop.Progress, independent: bool) -> dict[str, Any]:
+    """τ and effective sample size of a run, from the series of its energies and order parameters."""
+    count = float(request.chains * request.draws)
     if independent:
-        return {"tau_int": 1.0, "tau_int_m": 1.0, "ess": float(chains * draws), "independent": 1}
-    of_energy = [float(statistics.integrated_autocorrelation_time(one)) for one in energies(system, states)]
-    of_order = [np.max(statistics.integrated_autocorrelation_time(one)) for one in system.space.order_parameters(states)]
+        return {"tau_int": 1.0, "tau_int_m": 1.0, "ess": count, "independent": 1}
+    found = np.moveaxis(np.concatenate(done.kept["series"]), 0, 2)  # (beta, chain, draw, 1 + k)
+    of_energy = [float(statistics.integrated_autocorrelation_time(one)) for one in found[..., 0]]
+    of_order = [np.max(statistics.integrated_autocorrelation_time(one)) for one in found[..., 1:]]
     attrs: dict[str, Any] = {"tau_int": float(np.max(of_energy)), "tau_int_m": float(np.max(of_order)), "independent": 0}
-    attrs["ess"] = chains * draws / attrs["tau_int"]
-    if several:
+    attrs["ess"] = count / attrs["tau_int"]
+    if request.several:
         attrs["tau_int_by_beta"] = json.dumps(np.round(of_energy, 4).tolist())
     return attrs

@@ -47,11 +47,15 @@ class Sampler:
         Whether draws are independent: made by ``sample(system, beta, count, seed)``, without chains.
     keeps : tuple of str
         The constraints of a space (:attr:`hamlearn.spaces.Space.constraint`) that its moves keep.
+    uses : frozenset of str
+        Which of "burn_in", "thin", "start" and "ladder" (then a field of its own) change what it does: the others are refused, never
+        ignored.
     """
 
     name: ClassVar[str] = ""
     independent: ClassVar[bool] = False
     keeps: ClassVar[tuple[str, ...]] = ()
+    uses: ClassVar[frozenset[str]] = frozenset({"burn_in", "thin", "start"})
 
     def refusal(self, system: Any) -> str | None:
         """Why it cannot sample a system, as the rest of a sentence; None where it can."""

@@ -51,6 +51,7 @@ class Exact(Sampler):
     name: ClassVar[str] = "exact"
     independent: ClassVar[bool] = True
     keeps: ClassVar[tuple[str, ...]] = ("magnetization",)
+    uses: ClassVar[frozenset[str]] = frozenset()
 
     def refusal(self, system: Any) -> str | None:
         """No oracle draws from it."""
@@ -274,11 +275,13 @@ class Tempering(Sampler):
     Parameters
     ----------
     ladder : sequence of float, optional
-        Temperatures (β) of the ladder beside those asked for; a geometric ladder by default, or those asked for if they are several.
+        Temperatures (β) of the ladder beside those asked for, one or several; by default a geometric ladder up to the one that is asked
+        for, or those alone that are if they are several.
     """
 
     ladder: Any = None
     name: ClassVar[str] = "tempering"
+    uses: ClassVar[frozenset[str]] = Sampler.uses | {"ladder"}
 
     def refusal(self, system: Any) -> str | None:
         """What has no engine with a ladder."""
@@ -292,10 +295,10 @@ class Tempering(Sampler):
         """The ladder, ascending."""
         if len(np.unique(betas)) != len(betas):
             raise HamlearnError("the temperatures of a tempering ladder must differ; beta holds one twice.")
-        if len(betas) > 1:
-            return np.sort(betas)
         if self.ladder is not None:
             return np.unique(np.append(check_beta(self.ladder).ravel(), betas))
+        if len(betas) > 1:
+            return np.sort(betas)
         return default_ladder(system, float(betas[0]))
 
     def engine(self, system: Any, betas: np.ndarray, chains: int, adapt: int) -> Engine:

@@ -11,6 +11,7 @@ from hamlearn.errors import HamlearnError
 from hamlearn.systems.base import check_beta
 from hamlearn.systems.parametric import stacked
 from hamlearn.systems.sampling import loop
+from hamlearn.systems.sampling.energies import of_finite
 from hamlearn.systems.sampling.hmc import HMCEngine
 from hamlearn.systems.sampling.request import check_integers
 from hamlearn.systems.sampling.run import refuse_stuck
@@ -79,5 +80,5 @@ def simulate_stack(systems: Sequence[Any], betas: Any, *, draws: int, chains: in
     done = loop.run(engine, values, stepping, plan, label=f"simulating {len(at)} systems", progress=False)
     result = done.result()["states"]
     for k, one in enumerate(entries):
-        refuse_stuck(one, result[:, k], float(done.means()["acceptance"]))
+        refuse_stuck(one, of_finite(one, result[:, k]), float(done.means()["acceptance"]))
     return result.transpose(1, 2, 0, 3).reshape(len(systems), len(temperatures), chains, draws, *shape)
