@@ -16,13 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from hamlearn.errors import HamlearnError
+from hamlearn.systems.base import System
 from hamlearn.systems.parametric import from_argument
 
 _STATES = 4  # at all of whose sites the change is compared with the energy
 _TOLERANCE = 1e-6  # of the energies that are compared, far above rounding and far below what shifts a probability
 
 
-def require_right(system: Any, index: np.ndarray, values: np.ndarray, shape: tuple[int, ...], *, stacked: bool) -> None:
+def require_right(system: System, index: np.ndarray, values: np.ndarray, shape: tuple[int, ...], *, stacked: bool) -> None:
     """Raise unless the changes of single sites are those of the energy, for some of the microstates that a run starts from.
 
     Parameters
@@ -59,7 +60,7 @@ def require_right(system: Any, index: np.ndarray, values: np.ndarray, shape: tup
         )
 
 
-def require_sum(system: Any, changed: np.ndarray, gone: np.ndarray) -> None:
+def require_sum(system: System, changed: np.ndarray, gone: np.ndarray) -> None:
     """Raise unless the accepted changes of a run came to the difference of the energies at its ends."""
     if np.all(np.abs(changed - gone) <= _TOLERANCE * np.maximum(np.abs(changed) + np.abs(gone), 1e3)):
         return

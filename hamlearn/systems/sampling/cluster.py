@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from hamlearn.errors import HamlearnError
+from hamlearn.systems.base import System
 from hamlearn.systems.sampling.kernels import generators, in_threads, kernel, neighbour_lists, uniform
 
 _ROUNDING = 1e-12  # of the largest energy: what entries of a table that are meant to be equal may differ by
@@ -49,7 +50,7 @@ class Clusters(NamedTuple):
     bond: np.ndarray
 
 
-def clusters_of(system: Any) -> Clusters:
+def clusters_of(system: System) -> Clusters:
     """The system as cluster updates see it.
 
     Raises
@@ -74,7 +75,7 @@ def clusters_of(system: Any) -> Clusters:
     return Clusters(bonds, strength[keep] > 0, np.abs(strength[keep]), field, start, bonds[bond, 1 - place], bond)
 
 
-def is_ferromagnet(system: Any) -> bool:
+def is_ferromagnet(system: System) -> bool:
     """Whether cluster updates apply, nothing is frustrated and no state is favoured."""
     try:
         clusters = clusters_of(system)
@@ -222,7 +223,7 @@ class ClusterEngine:
 
     capacity = 1024
 
-    def __init__(self, system: Any, beta: np.ndarray, wolff: bool) -> None:
+    def __init__(self, system: System, beta: np.ndarray, wolff: bool) -> None:
         self.system = clusters_of(system)
         self.space = system.space
         self.beta = beta

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from hamlearn.compiled import compiled
-from hamlearn.systems.base import energies_of
+from hamlearn.systems.base import System, energies_of
 
 
 @compiled(nogil=True)
@@ -25,12 +23,12 @@ def _pair_energies(states, low, bonds, tables, fields):  # type: ignore[no-untyp
     return result
 
 
-def series(system: Any, states: np.ndarray) -> np.ndarray:
+def series(system: System, states: np.ndarray) -> np.ndarray:
     """Energies and order parameters ``(..., 1 + k)`` of states ``(..., n)``."""
     return np.concatenate([of_finite(system, states)[..., None], system.space.order_parameters(states)], -1)
 
 
-def of_finite(system: Any, states: np.ndarray) -> np.ndarray:
+def of_finite(system: System, states: np.ndarray) -> np.ndarray:
     """Energies, nan where a state is not finite, whatever a system makes of such a one."""
     if not system.space.continuous:
         return energies(system, states)
@@ -38,7 +36,7 @@ def of_finite(system: Any, states: np.ndarray) -> np.ndarray:
         return np.where(np.isfinite(states).all(-1), energies(system, states), np.nan)
 
 
-def energies(system: Any, states: np.ndarray) -> np.ndarray:
+def energies(system: System, states: np.ndarray) -> np.ndarray:
     """Energies ``(...)`` of states ``(..., n_sites)``."""
     flat = states.reshape(-1, states.shape[-1])
     if (pairs := system.pairs) is not None:

@@ -23,6 +23,7 @@ import numpy as np
 from jax import lax
 
 from hamlearn.spaces import TURN
+from hamlearn.systems.base import System
 from hamlearn.systems.parametric import as_argument, from_argument
 from hamlearn.systems.sampling import exchange, kinks, local
 from hamlearn.systems.sampling.drawing import draw
@@ -103,7 +104,7 @@ class HMCEngine:
 
     def __init__(
         self,
-        system: Any,
+        system: System,
         betas: np.ndarray,
         chains: int,
         adapt: int,
@@ -151,7 +152,7 @@ def _advance(state: State, system: Any, betas: Any, adapt: Any, settings: Any, d
     return draw(step, state, draws, thin, capacity)
 
 
-def _trajectory(state: State, *, betas: Any, adapt: Any, settings: Any, system: Any, form: Form) -> tuple[State, Any]:
+def _trajectory(state: State, *, betas: Any, adapt: Any, settings: Any, system: System, form: Form) -> tuple[State, Any]:
     """One trajectory of all chains, and of a ladder one round of exchanges; information is a dictionary of numbers."""
     modes, sites = _transforms(system.lattice)
     shape, (length, target) = system.lattice.shape, settings

@@ -15,6 +15,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from hamlearn.arguments import require_flag
+from hamlearn.systems.base import System
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.sampling.blackbox import BlackBoxEngine
 from hamlearn.systems.sampling.kernels import generators, in_threads, kernel, neighbour_lists, uniform
@@ -47,7 +48,7 @@ class Kawasaki(Sampler):
     def __post_init__(self) -> None:
         require_flag(self.local, "Kawasaki: local")
 
-    def refusal(self, system: Any) -> str | None:
+    def refusal(self, system: System) -> str | None:
         """Free magnetizations, and neighbours between which not all states can be reached."""
         if "magnetization" not in system.space.constraint:
             return "it is for a fixed magnetization: hl.systems.FixedMagnetization(system, 0)"
@@ -55,11 +56,11 @@ class Kawasaki(Sampler):
             return "its bonds leave sites that no exchange of neighbours reaches: use Kawasaki(local=False)"
         return None
 
-    def suits(self, system: Any, betas: np.ndarray) -> str | None:
+    def suits(self, system: System, betas: np.ndarray) -> str | None:
         """Whatever it applies to."""
         return "the magnetization is fixed, which exchanges of spins keep"
 
-    def engine(self, system: Any, betas: np.ndarray, chains: int, adapt: int) -> Engine:
+    def engine(self, system: System, betas: np.ndarray, chains: int, adapt: int) -> Engine:
         """Threads over chains where pair couplings are known; else all chains in one call of the energy."""
         flat = np.repeat(betas, chains)
         return (BlackBoxExchange if system.pairs is None else PairExchange)(system, flat, self.local)
@@ -92,8 +93,9 @@ class PairExchange:
 
     capacity = 1024
 
-    def __init__(self, system: Any, beta: np.ndarray, local: bool) -> None:
+    def __init__(self, system: System, beta: np.ndarray, local: bool) -> None:
         pairs, self.n_sites = system.pairs, system.lattice.n_sites
+        assert pairs is not None  # or it is exchanged as a black box
         self.beta, self.lead = np.asarray(beta, np.float64), np.shape(beta)
         # Which sites are exchanged the lattice says, which interact the pairs: of windows of sites they are not the same bonds.
         self.bonds, between = (np.ascontiguousarray(one.bonds, np.int64).reshape(-1, 2) for one in (system.lattice, pairs.lattice))
@@ -157,7 +159,7 @@ def _run(values, rng, beta, couplings, bonds, local, draws, thin, out):  # type:
 class BlackBoxExchange(BlackBoxEngine):
     """The same of a system that is known by its energy alone: :class:`.BlackBoxEngine` with exchanges for moves."""
 
-    def __init__(self, system: Any, beta: np.ndarray, local: bool) -> None:
+    def __init__(self, system: System, beta: np.ndarray, local: bool) -> None:
         super().__init__(system, beta)
         self.local, self.bonds = local, np.asarray(system.lattice.bonds).reshape(-1, 2)
 

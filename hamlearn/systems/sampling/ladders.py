@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from hamlearn.systems.base import System
 from hamlearn.systems.sampling import tempering
 from hamlearn.systems.sampling.loop import Engine
 
@@ -13,7 +14,7 @@ _HOTTER = 32.0  # a default ladder of an action begins at this fraction of the w
 _STATES = 1024
 
 
-def default_ladder(system: Any, beta: float) -> np.ndarray:
+def default_ladder(system: System, beta: float) -> np.ndarray:
     """Geometric ladder of a tempering run, up to `beta`.
 
     Discrete sites and directions: by the variance of the energy at infinite temperature. The action of n real numbers fluctuates by
@@ -33,7 +34,7 @@ def default_ladder(system: Any, beta: float) -> np.ndarray:
     return tempering.default_ladder(beta, free_variance(system), n_sites)
 
 
-def free_variance(system: Any) -> float:
+def free_variance(system: System) -> float:
     """Variance of the energy at infinite temperature: of pair couplings exact, else from 1024 random states, enough to space a ladder."""
     if (vectors := system.directions) is not None:
         return float(np.sum(vectors.J**2) + np.sum(vectors.h**2)) / vectors.n

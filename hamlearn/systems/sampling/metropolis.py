@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from hamlearn.systems.base import System
 from hamlearn.systems.parametric import as_argument, from_argument
 from hamlearn.systems.sampling import changes, exchange, local
 from hamlearn.systems.sampling.drawing import draw
@@ -57,7 +58,7 @@ class MetropolisEngine:
         Whether `system` is a stack, and whether rungs exchange their microstates.
     """
 
-    def __init__(self, system: Any, betas: np.ndarray, space: Any, lattice: Any, *, stacked: bool = False, ladder: bool = False) -> None:
+    def __init__(self, system: System, betas: np.ndarray, space: Any, lattice: Any, *, stacked: bool = False, ladder: bool = False) -> None:
         self.system, self.space, self.shape = as_argument(system), space, lattice.shape
         self.betas = np.asarray(betas, np.float64)
         self.lead: tuple[int, ...] = self.betas.shape
@@ -93,7 +94,7 @@ class MetropolisEngine:
 @functools.partial(jax.jit, static_argnames=("values", "shape", "form", "capacity"))
 def _advance(
     state: State,
-    system: Any,
+    system: System,
     betas: Any,
     draws: Any,
     thin: Any,
@@ -116,7 +117,7 @@ def _advance(
     return new, total, buffer
 
 
-def _sweep(state: State, *, system: Any, betas: Any, values: Any, shape: tuple[int, ...], form: Form) -> tuple[State, dict[str, Any]]:
+def _sweep(state: State, *, system: System, betas: Any, values: Any, shape: tuple[int, ...], form: Form) -> tuple[State, dict[str, Any]]:
     """As many proposals as there are sites, to random sites of every chain, and of a ladder one round of exchanges."""
     lead, (n, q) = betas.shape, (state.values.shape[-1], len(values))
     rows = jnp.arange(betas.size)
@@ -157,19 +158,19 @@ def _sweep(state: State, *, system: Any, betas: Any, values: Any, shape: tuple[i
     return State(key, index, state.done + 1, heading), info
 
 
-def _costs(system: Any, index: Any, at: Any, values: Any, shape: tuple[int, ...], form: Form) -> Any:
+def _costs(system: System, index: Any, at: Any, values: Any, shape: tuple[int, ...], form: Form) -> Any:
     """Actions ``lead`` of value indices ``(*lead, n)`` at inverse temperatures ``lead``."""
     states = jnp.take(values, index.astype(jnp.int32))
     return _mapped(lambda one, state, beta: one.action(state.reshape(shape), beta), system, (states, at), at.shape, form)
 
 
-def _changes(system: Any, index: Any, site: Any, new: Any, values: Any, shape: tuple[int, ...], form: Form) -> Any:
+def _changes(system: System, index: Any, site: Any, new: Any, values: Any, shape: tuple[int, ...], form: Form) -> Any:
     """What the energy changes by, ``lead``, where one site of every chain is given a new value."""
     one = lambda system, state, site, value: system.energy_change(jnp.take(values, state.astype(jnp.int32)).reshape(shape), site, value)
     return _mapped(one, system, (index, site, jnp.take(values, new)), site.shape, form)
 
 
-def _mapped(function: Any, system: Any, arguments: tuple[Any, ...], lead: tuple[int, ...], form: Form) -> Any:
+def _mapped(function: Any, system: System, arguments: tuple[Any, ...], lead: tuple[int, ...], form: Form) -> Any:
     """`function` of the system and of every chain's arguments, ``lead``; each member of a stack has its own system."""
     if not form.stacked:
         flat = [one.reshape((-1, *one.shape[len(lead) :])) for one in arguments]

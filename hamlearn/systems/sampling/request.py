@@ -28,7 +28,7 @@ def check_integers(**given: tuple[Any, int]) -> None:
 class Request:
     """The arguments of :func:`.simulate` that determine its result, and whether that is written in pieces."""
 
-    system: Any
+    system: System
     sampler: Any
     beta: Any
     draws: int

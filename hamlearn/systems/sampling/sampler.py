@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 
 from hamlearn.errors import HamlearnError, choice
+from hamlearn.systems.base import System
 from hamlearn.systems.sampling.loop import Engine
 
 
@@ -23,11 +24,11 @@ class SamplesSystems(Protocol):
 
     name: str
 
-    def refusal(self, system: Any) -> str | None:
+    def refusal(self, system: System) -> str | None:
         """Why it cannot sample a system, as the rest of a sentence; None where it can."""
         ...
 
-    def engine(self, system: Any, betas: np.ndarray, chains: int, adapt: int) -> Engine:
+    def engine(self, system: System, betas: np.ndarray, chains: int, adapt: int) -> Engine:
         """What steps `chains` chains at each of `betas`: its axes ``lead`` are (beta, chain), or one of both in this order.
 
         Whatever adapts does so in the first `adapt` steps.
@@ -57,23 +58,23 @@ class Sampler:
     keeps: ClassVar[tuple[str, ...]] = ()
     uses: ClassVar[frozenset[str]] = frozenset({"burn_in", "thin", "start"})
 
-    def refusal(self, system: Any) -> str | None:
+    def refusal(self, system: System) -> str | None:
         """Why it cannot sample a system, as the rest of a sentence; None where it can."""
         raise NotImplementedError
 
-    def suits(self, system: Any, betas: np.ndarray) -> str | None:
+    def suits(self, system: System, betas: np.ndarray) -> str | None:
         """Why sampler="auto" takes it for a system that it does not refuse; None where another is better."""
         return None
 
-    def remark(self, system: Any) -> str:
+    def remark(self, system: System) -> str:
         """What data should say of how it went about this system; nothing, as a rule."""
         return ""
 
-    def temperatures(self, system: Any, betas: np.ndarray) -> np.ndarray:
+    def temperatures(self, system: System, betas: np.ndarray) -> np.ndarray:
         """The temperatures to simulate, `betas` among them."""
         return betas
 
-    def engine(self, system: Any, betas: np.ndarray, chains: int, adapt: int) -> Engine:
+    def engine(self, system: System, betas: np.ndarray, chains: int, adapt: int) -> Engine:
         """What steps `chains` chains at each of `betas`; its axes, flattened, are (beta, chain)."""
         raise NotImplementedError
 
@@ -92,7 +93,7 @@ def declared(sampler: Any) -> Sampler:
 _PLAIN = Sampler()
 
 
-def why_not(sampler: Any, system: Any) -> str | None:
+def why_not(sampler: Any, system: System) -> str | None:
     """Why a sampler cannot sample a system, its constraint included."""
     broken = [name for name in system.space.constraint if name not in declared(sampler).keeps]
     if broken:
@@ -113,7 +114,7 @@ def resolved(sampler: Any, known: dict[str, Sampler]) -> Any:
     return sampler
 
 
-def chosen(sampler: Any, system: Any, betas: np.ndarray, auto: tuple[Sampler, ...]) -> tuple[Any, str]:
+def chosen(sampler: Any, system: System, betas: np.ndarray, auto: tuple[Sampler, ...]) -> tuple[Any, str]:
     """The sampler that is taken, and why."""
     if not isinstance(sampler, str):
         reason = why_not(sampler, system)

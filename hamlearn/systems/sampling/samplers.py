@@ -12,7 +12,7 @@ import numpy as np
 
 from hamlearn.arguments import require_number
 from hamlearn.errors import HamlearnError
-from hamlearn.systems.base import check_beta
+from hamlearn.systems.base import System, check_beta
 from hamlearn.systems.pairs import pairs_of
 from hamlearn.systems.sampling import hmc
 from hamlearn.systems.sampling.blackbox import BlackBoxEngine
@@ -53,7 +53,7 @@ class Exact(Sampler):
     keeps: ClassVar[tuple[str, ...]] = ("magnetization",)
     uses: ClassVar[frozenset[str]] = frozenset()
 
-    def refusal(self, system: Any) -> str | None:
+    def refusal(self, system: System) -> str | None:
         """No oracle draws from it."""
         from hamlearn.systems import exact
 
@@ -65,7 +65,7 @@ class Exact(Sampler):
         limit = listed if pairs_of(system) is not None else "2**16 states"
         return f"no oracle can draw exact samples of it: enumeration stops at {limit}"
 
-    def suits(self, system: Any, betas: np.ndarray) -> str | None:
+    def suits(self, system: System, betas: np.ndarray) -> str | None:
         """Wherever it is cheap: what is known by its energies alone is not listed unasked."""
         from hamlearn.systems import exact
 
@@ -83,20 +83,20 @@ class Exact(Sampler):
             return None
         return "the transfer operator gives independent paths"
 
-    def remark(self, system: Any) -> str:
+    def remark(self, system: System) -> str:
         """That the system's own energy was called for every state, where it was."""
         if not _by_evaluation(system):
             return ""
         return f"all {system.space.q**system.lattice.n_sites} states were listed and their energies evaluated one by one"
 
-    def sample(self, system: Any, beta: float, count: int, seed: int) -> np.ndarray:
+    def sample(self, system: System, beta: float, count: int, seed: int) -> np.ndarray:
         """`count` independent states."""
         from hamlearn.systems import exact
 
         return np.asarray(exact.sample(system, beta, count, seed))
 
 
-def _by_evaluation(system: Any) -> bool:
+def _by_evaluation(system: System) -> bool:
     """Whether exact draws need the energy of every state, evaluated: nothing else of the system is known."""
     from hamlearn.systems import exact
 
@@ -110,7 +110,7 @@ class SwendsenWang(Sampler):
 
     name: ClassVar[str] = "swendsen_wang"
 
-    def refusal(self, system: Any) -> str | None:
+    def refusal(self, system: System) -> str | None:
         """What clusters cannot be made of."""
         if system.space.continuous:
             return "clusters of all sites at once are made of spins and Potts states"
@@ -122,11 +122,11 @@ class SwendsenWang(Sampler):
             return str(error)
         return None
 
-    def suits(self, system: Any, betas: np.ndarray) -> str | None:
+    def suits(self, system: System, betas: np.ndarray) -> str | None:
         """Ferromagnets without field."""
         return "a ferromagnet without field; clusters decorrelate it at every temperature" if is_ferromagnet(system) else None
 
-    def engine(self, system: Any, betas: np.ndarray, chains: int, adapt: int) -> Engine:
+    def engine(self, system: System, betas: np.ndarray, chains: int, adapt: int) -> Engine:
         """All chains, in threads."""
         return ClusterEngine(system, np.repeat(betas, chains), wolff=False)
 
@@ -137,19 +137,19 @@ class Wolff(Sampler):
 
     name: ClassVar[str] = "wolff"
 
-    def refusal(self, system: Any) -> str | None:
+    def refusal(self, system: System) -> str | None:
         """What clusters cannot be made of."""
         if system.space.continuous:
             return None if system.directions is not None else "clusters are made of spins, states and directions with pair couplings"
         return SwendsenWang().refusal(system)
 
-    def suits(self, system: Any, betas: np.ndarray) -> str | None:
+    def suits(self, system: System, betas: np.ndarray) -> str | None:
         """Ferromagnets of directions without field."""
         found = system.directions
         free = found is not None and np.all(found.J >= 0) and not np.any(found.h)
         return "a ferromagnet without field; clusters decorrelate it at every temperature" if free else None
 
-    def engine(self, system: Any, betas: np.ndarray, chains: int, adapt: int) -> Engine:
+    def engine(self, system: System, betas: np.ndarray, chains: int, adapt: int) -> Engine:
         """All chains, in threads."""
         flat = np.repeat(betas, chains)
         return directions(system, flat, self.name) if system.directions is not None else ClusterEngine(system, flat, wolff=True)
@@ -161,17 +161,17 @@ class Overrelaxation(Sampler):
 
     name: ClassVar[str] = "overrelaxation"
 
-    def refusal(self, system: Any) -> str | None:
+    def refusal(self, system: System) -> str | None:
         """Anything but directions."""
         if not system.space.continuous:
             return _CONTINUOUS
         return None if system.directions is not None else "it is for directions with pair couplings and fields"
 
-    def suits(self, system: Any, betas: np.ndarray) -> str | None:
+    def suits(self, system: System, betas: np.ndarray) -> str | None:
         """What clusters do not help."""
         return "fields or couplings of both signs, where clusters do not help"
 
-    def engine(self, system: Any, betas: np.ndarray, chains: int, adapt: int) -> Engine:
+    def engine(self, system: System, betas: np.ndarray, chains: int, adapt: int) -> Engine:
         """All chains, in threads."""
         return directions(system, np.repeat(betas, chains), self.name)
 
@@ -182,26 +182,26 @@ class HeatBath(Sampler):
 
     name: ClassVar[str] = "heat_bath"
 
-    def refusal(self, system: Any) -> str | None:
+    def refusal(self, system: System) -> str | None:
         """What hides its single-site conditionals."""
         if system.pairs is not None or system.windows is not None or system.directions is not None:
             return None
         return "it needs pair couplings, interaction tables or directions, and this is a black box known by its energy"
 
-    def suits(self, system: Any, betas: np.ndarray) -> str | None:
+    def suits(self, system: System, betas: np.ndarray) -> str | None:
         """Whatever has nothing better."""
         if system.windows is not None:
             return "tile energies, looked up site by site; at low temperature try 'tempering'"
         return "no oracle is cheap and clusters do not help; for a glass at low temperature try 'tempering'"
 
-    def engine(self, system: Any, betas: np.ndarray, chains: int, adapt: int) -> Engine:
+    def engine(self, system: System, betas: np.ndarray, chains: int, adapt: int) -> Engine:
         """One for each structure."""
         flat = np.repeat(betas, chains)
         if system.directions is not None:
             return directions(system, flat, self.name)
-        if system.windows is not None:
-            return TableEngine([system], flat[None])
-        return JaxEngine(system.pairs.lattice, *parameters_of([system]), flat[None], self.name)
+        if (windows := system.windows) is not None:
+            return TableEngine([windows], flat[None])
+        return JaxEngine(*parameters_of([system]), flat[None], self.name)
 
 
 @dataclass(frozen=True)
@@ -232,7 +232,7 @@ class HMC(Sampler):
         require_number(self.length, f"{type(self).__name__}: length", above=0.0)
         require_number(self.target, f"{type(self).__name__}: target", above=0.0, below=1.0)
 
-    def refusal(self, system: Any) -> str | None:
+    def refusal(self, system: System) -> str | None:
         """What has no gradient."""
         if not system.space.continuous:
             return _CONTINUOUS
@@ -240,11 +240,11 @@ class HMC(Sampler):
             return "it moves single numbers, and a site has several that belong together"
         return None if system.pure_jax else "JAX cannot differentiate its action"
 
-    def suits(self, system: Any, betas: np.ndarray) -> str | None:
+    def suits(self, system: System, betas: np.ndarray) -> str | None:
         """Every action with a gradient."""
         return "an action that JAX can differentiate"
 
-    def engine(self, system: Any, betas: np.ndarray, chains: int, adapt: int) -> Engine:
+    def engine(self, system: System, betas: np.ndarray, chains: int, adapt: int) -> Engine:
         """One compiled call for all chains."""
         return hmc.HMCEngine(system, betas, chains, adapt, length=self.length, target=self.target)
 
@@ -255,16 +255,17 @@ class Kinks(HMC):
 
     name: ClassVar[str] = "kinks"
 
-    def refusal(self, system: Any) -> str | None:
+    def refusal(self, system: System) -> str | None:
         """Anything but a path."""
         return super().refusal(system) or ("it is for paths of one particle" if system.nearest_path is None else None)
 
-    def suits(self, system: Any, betas: np.ndarray) -> str | None:
+    def suits(self, system: System, betas: np.ndarray) -> str | None:
         """Paths that the oracle leaves."""
         return "a path whose exact draws are out of reach"
 
-    def engine(self, system: Any, betas: np.ndarray, chains: int, adapt: int) -> Engine:
+    def engine(self, system: System, betas: np.ndarray, chains: int, adapt: int) -> Engine:
         """One compiled call for all chains."""
+        assert system.nearest_path is not None  # refusal() has seen to it
         return hmc.HMCEngine(system.nearest_path, betas, chains, adapt, signs=True, length=self.length, target=self.target)
 
 
@@ -283,7 +284,7 @@ class Tempering(Sampler):
     name: ClassVar[str] = "tempering"
     uses: ClassVar[frozenset[str]] = Sampler.uses | {"ladder"}
 
-    def refusal(self, system: Any) -> str | None:
+    def refusal(self, system: System) -> str | None:
         """What has no engine with a ladder."""
         if system.space.continuous:
             return HMC().refusal(system)
@@ -291,7 +292,7 @@ class Tempering(Sampler):
             return None
         return "it needs pair couplings, interaction tables or an energy that JAX can trace, and this is a black box"
 
-    def temperatures(self, system: Any, betas: np.ndarray) -> np.ndarray:
+    def temperatures(self, system: System, betas: np.ndarray) -> np.ndarray:
         """The ladder, ascending."""
         if len(np.unique(betas)) != len(betas):
             raise HamlearnError("the temperatures of a tempering ladder must differ; beta holds one twice.")
@@ -301,15 +302,15 @@ class Tempering(Sampler):
             return np.sort(betas)
         return default_ladder(system, float(betas[0]))
 
-    def engine(self, system: Any, betas: np.ndarray, chains: int, adapt: int) -> Engine:
+    def engine(self, system: System, betas: np.ndarray, chains: int, adapt: int) -> Engine:
         """Every chain a whole ladder."""
         if system.space.continuous:
             return hmc.HMCEngine(system, betas, chains, adapt, ladder=True)
         lead = np.broadcast_to(betas, (1, chains, len(betas)))
-        if system.windows is not None:
-            return BetaFirst(TableEngine([system], lead))
+        if (windows := system.windows) is not None:
+            return BetaFirst(TableEngine([windows], lead))
         if system.pairs is not None:
-            return BetaFirst(JaxEngine(system.pairs.lattice, *parameters_of([system]), lead, self.name))
+            return BetaFirst(JaxEngine(*parameters_of([system]), lead, self.name))
         return BetaFirst(MetropolisEngine(system, lead[0], system.space, system.lattice, ladder=True))
 
 
@@ -319,19 +320,19 @@ class Metropolis(Sampler):
 
     name: ClassVar[str] = "metropolis"
 
-    def refusal(self, system: Any) -> str | None:
+    def refusal(self, system: System) -> str | None:
         """Nothing."""
         return None
 
-    def suits(self, system: Any, betas: np.ndarray) -> str | None:
+    def suits(self, system: System, betas: np.ndarray) -> str | None:
         """What is left."""
         return f"a black box known by its {'action' if system.space.continuous else 'energies'}"
 
-    def engine(self, system: Any, betas: np.ndarray, chains: int, adapt: int) -> Engine:
+    def engine(self, system: System, betas: np.ndarray, chains: int, adapt: int) -> Engine:
         """Compiled where the system can be; else all chains in one call of its energy."""
         flat = np.repeat(betas, chains)
         if system.pairs is not None:
-            return JaxEngine(system.pairs.lattice, *parameters_of([system]), flat[None], self.name)
+            return JaxEngine(*parameters_of([system]), flat[None], self.name)
         if system.pure_jax and not system.space.continuous:
             return MetropolisEngine(system, flat, system.space, system.lattice)
         return BlackBoxEngine(system, flat, adapt)

@@ -10,7 +10,7 @@ import numpy as np
 from hamlearn.arguments import require_seed
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.processes import verb
-from hamlearn.systems.base import Space, check_beta
+from hamlearn.systems.base import Space, System, check_beta
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.parametric import stacked
 from hamlearn.systems.sampling import loop, vectorised
@@ -105,7 +105,7 @@ def simulate_members(
 
 @verb
 def simulate_systems(
-    systems: Sequence[Any],
+    systems: Sequence[System],
     beta: Any,
     *,
     draws: int,
@@ -151,18 +151,19 @@ def simulate_systems(
     if first.space.constraint:
         raise HamlearnError(f"members are simulated together where nothing is fixed; draw from {first!r} with hl.simulate.")
     if first.windows is None and first.pairs is not None:
-        spins, arrays = vectorised.parameters_of(systems)
+        lattice, spins, arrays = vectorised.parameters_of(systems)
         named = dict(zip(("J", "h") if spins else ("tables", "fields"), arrays, strict=True))
-        return simulate_members(first.lattice, first.space, named, beta, **options)
+        return simulate_members(lattice, first.space, named, beta, **options)
     if first.windows is None:
         return _simulate(_known_by_energies(systems, sampler), first.lattice, first.space, len(systems), beta, **options)
     choice(sampler, ("heat_bath", "tempering"), "sampler of tiles")
-    if any((one.window, one.stride, one.tables.shape) != (first.window, first.stride, first.tables.shape) for one in systems):
+    tables = [one.windows for one in systems if one.windows is not None]
+    if len({(one.window, one.stride, one.tables.shape) for one in tables}) > 1:
         raise HamlearnError("members that are simulated together must have tiles of one window and stride.")
-    return _simulate(lambda rungs: TableEngine(systems, rungs), first.lattice, first.space, len(systems), beta, **options)
+    return _simulate(lambda rungs: TableEngine(tables, rungs), first.lattice, first.space, len(systems), beta, **options)
 
 
-def _known_by_energies(systems: Sequence[Any], sampler: str) -> Callable[[np.ndarray], loop.Engine]:
+def _known_by_energies(systems: Sequence[System], sampler: str) -> Callable[[np.ndarray], loop.Engine]:
     """What makes an engine of Metropolis moves, compiled where JAX can trace all systems as one."""
     first = systems[0]
     if first.space.continuous:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hamlearn.errors import HamlearnError
-from hamlearn.systems.base import check_beta
+from hamlearn.systems.base import System, check_beta
 from hamlearn.systems.parametric import stacked
 from hamlearn.systems.sampling import loop
 from hamlearn.systems.sampling.energies import of_finite
@@ -17,13 +17,13 @@ from hamlearn.systems.sampling.request import check_integers
 from hamlearn.systems.sampling.run import refuse_stuck
 
 
-def stackable(systems: Sequence[Any]) -> bool:
+def stackable(systems: Sequence[System]) -> bool:
     """Whether :func:`simulate_stack` can draw from all of them: continuous, differentiable by JAX, of one structure."""
     first = systems[0]
     return first.space.continuous and all(one.pure_jax for one in systems) and stacked(systems) is not None
 
 
-def simulate_stack(systems: Sequence[Any], betas: Any, *, draws: int, chains: int, seed: int, thin: int = 1) -> np.ndarray:
+def simulate_stack(systems: Sequence[System], betas: Any, *, draws: int, chains: int, seed: int, thin: int = 1) -> np.ndarray:
     """Draw microstates of every system at every temperature, all in one compiled call.
 
     Parameters

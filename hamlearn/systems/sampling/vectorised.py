@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from hamlearn.errors import HamlearnError
 from hamlearn.systems.base import System
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.sampling import local, tempering
@@ -67,11 +68,13 @@ def _advance(
     return lax.fori_loop(0, draws, one_draw, (state, total, buffer))
 
 
-def parameters_of(systems: Sequence[System]) -> tuple[bool, tuple[np.ndarray, np.ndarray]]:
-    """Whether systems of pairs are of ±1 spins, and the parameters of these members on one lattice: couplings and fields, or tables."""
-    spins, pairs = systems[0].space.binary, [one.pairs for one in systems]
-    each = [one.of_spins() if spins else (one.tables, one.fields) for one in pairs if one is not None]
-    return spins, (np.stack([first for first, _ in each]), np.stack([second for _, second in each]))
+def parameters_of(systems: Sequence[System]) -> tuple[Lattice, bool, tuple[np.ndarray, np.ndarray]]:
+    """Of systems of pairs on one lattice: this, whether they are of ±1 spins, and their couplings and fields, or tables, stacked."""
+    spins, pairs = systems[0].space.binary, [one.pairs for one in systems if one.pairs is not None]
+    if any(one.lattice != pairs[0].lattice for one in pairs):
+        raise HamlearnError("members that are simulated together must have the same bonds.")
+    each = [one.of_spins() if spins else (one.tables, one.fields) for one in pairs]
+    return pairs[0].lattice, spins, (np.stack([first for first, _ in each]), np.stack([second for _, second in each]))
 
 
 class JaxEngine:

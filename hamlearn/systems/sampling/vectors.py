@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from hamlearn.systems.base import System
 from hamlearn.systems.sampling.kernels import kernel, uniform
 from hamlearn.systems.sampling.rotors import REFLECTIONS, RotorEngine, Rotors
 
@@ -36,7 +37,7 @@ class VectorEngine(RotorEngine):
         return float(run(values.reshape(-1, n), rng, rotors, mode, clusters, draws, thin, out.reshape(draws, -1, n)))
 
 
-def engine(system: Any, beta: np.ndarray, sampler: str) -> RotorEngine:
+def engine(system: System, beta: np.ndarray, sampler: str) -> RotorEngine:
     """The engine of directions: of angles, or of unit vectors by components."""
     return (VectorEngine if system.space.event_shape else RotorEngine)(system, beta, sampler)
 
