@@ -17,6 +17,7 @@ import hamlearn as hl
 from hamlearn.infer import families
 from hamlearn.infer.engines import numpyro
 from hamlearn.infer.engines.gibbs import runs
+from hamlearn.storage import archive
 
 SYSTEM = hl.systems.EdwardsAnderson((3, 3), seed=1)
 DATA = hl.simulate(SYSTEM, beta=0.5, draws=150, chains=2, seed=0)
@@ -180,6 +181,30 @@ def test_a_made_up_state_is_not_continued_from(tmp_path, monkeypatch, caplog):
     with caplog.at_level(logging.WARNING, "hamlearn"):
         assert_same(CALLS["nuts"](path), whole)
     assert "left alone" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["nuts", "gibbs"])
+def test_a_save_writes_what_is_new_and_not_all_draws(name, tmp_path, monkeypatch):
+    """Every draw is written once, whatever the number of saves: bytes are counted where files are written."""
+    written, saves = {}, []
+    for how, place in (("append", 2), ("write", 1)):
+        original = getattr(archive, how)
+
+        def counted(*arguments, original=original, place=place):
+            saves.append(1)
+            for part, array in arguments[place].items():
+                written[part.split("/")[0]] = written.get(part.split("/")[0], 0) + (array.nbytes if "/" in part else 0)
+            return original(*arguments)
+
+        monkeypatch.setattr(archive, how, counted)
+    monkeypatch.setattr(numpyro, "_SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(runs, "_SAVE_EVERY_S", 0.0)
+    CALLS[name](path := tmp_path / "run.npz")
+    with np.load(path) as file:
+        kept = {part: file[part].nbytes for part in file.files if "/" in part}
+    whole = {one: sum(size for part, size in kept.items() if part.split("/")[0] == one) for one in {part.split("/")[0] for part in kept}}
+    assert len(saves) > 4 and max(map(int, (part.split("/")[1] for part in kept))) > 0  # several saves, several pieces
+    assert whole and {part: written[part] for part in whole} == whole
 
 
 KILLED = """

@@ -194,11 +194,11 @@ def _sample(advance: Callable[[Any, int, int], Any], at: _Run, settings: NUTS, g
                 at, safe = _chunk(advance, at, settings, gradients), False
                 bar.advance(at.done - bar.done)
                 if file is not None and (at.done == total or time.monotonic() - last > _SAVE_EVERY_S):
-                    file.save(_saved(at))
+                    file.save(_saved(at), _grown(at))
                     last, safe = time.monotonic(), True
         except KeyboardInterrupt:
             if file is not None and not safe:
-                file.save(_saved(at))
+                file.save(_saved(at), _grown(at))
             raise
     return at
 
@@ -235,12 +235,16 @@ def _request(likelihood: Likelihood, settings: NUTS, seed: int, arrays: list[Any
 
 
 def _saved(at: _Run) -> dict[str, np.ndarray]:
-    kept = {f"kept_{name}": np.concatenate(chunks) for name, chunks in at.kept.items()}
-    return {"done": np.asarray(at.done), **_as_arrays(at.state), **kept}
+    return {"done": np.asarray(at.done), **_as_arrays(at.state)}
 
 
-def _resumed(arrays: Mapping[str, np.ndarray], like: Any) -> _Run:
-    kept = {name.removeprefix("kept_"): [array] for name, array in arrays.items() if name.startswith("kept_")}
+def _grown(at: _Run) -> dict[str, list[np.ndarray]]:
+    """Draws, chunk by chunk: what a save adds to the file."""
+    return {f"kept_{name}": chunks for name, chunks in at.kept.items()}
+
+
+def _resumed(arrays: Mapping[str, Any], like: Any) -> _Run:
+    kept = {name.removeprefix("kept_"): list(chunks) for name, chunks in arrays.items() if name.startswith("kept_")}
     return _Run(_from_arrays(arrays, like), int(arrays["done"]), kept)
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
+from typing import Any
 
 import numpy as np
 
@@ -54,8 +55,8 @@ class Chain:
         Signs now; 0 where there is no coupling.
     numbers : array (3,)
         π, s² and μ now.
-    theta, included, hyper : arrays (draw, ...)
-        Draws of θ, of what is in, and of π, s and μ.
+    kept : dict of lists of arrays (draw, ...)
+        Draws of θ, of what is in, and of π, s and μ, chunk by chunk.
     done, chunks : int
         Sweeps and chunks made.
     """
@@ -63,11 +64,24 @@ class Chain:
     at: np.ndarray
     sign: np.ndarray
     numbers: np.ndarray
-    theta: np.ndarray
-    included: np.ndarray
-    hyper: np.ndarray
+    kept: dict[str, list[np.ndarray]]
     done: int = 0
     chunks: int = 0
+
+    @property
+    def theta(self) -> np.ndarray:
+        """Draws of θ ``(draw, n_params)``."""
+        return np.concatenate(self.kept["theta"])
+
+    @property
+    def included(self) -> np.ndarray:
+        """What is in ``(draw, n_coupling_params)``."""
+        return np.concatenate(self.kept["included"])
+
+    @property
+    def hyper(self) -> np.ndarray:
+        """π, s and μ ``(draw, 3)``."""
+        return np.concatenate(self.kept["hyper"])
 
 
 def sample(
@@ -92,12 +106,12 @@ def sample(
                 chains[k], safe = _chunk(likelihood, normal, prior, chains[k], plan, seed), False
                 done = k == len(seeds) - 1 and chains[k].done == plan.sweeps
                 if checkpoint is not None and (done or time.monotonic() - last > _SAVE_EVERY_S):
-                    checkpoint.save(_as_arrays(chains))
+                    checkpoint.save(_as_arrays(chains), _grown(chains))
                     last, safe = time.monotonic(), True
             finished()
     except KeyboardInterrupt:
         if checkpoint is not None and not safe:
-            checkpoint.save(_as_arrays(chains))
+            checkpoint.save(_as_arrays(chains), _grown(chains))
         raise
     return chains
 
@@ -136,8 +150,12 @@ def _begun(likelihood: Likelihood, prior: SpikeSlab, theta: np.ndarray, hyper: n
         centre = 0.0
     if prior.inclusion is not None:
         probability = prior.inclusion
-    nothing = np.zeros((0, len(theta))), np.zeros((0, n), np.int8), np.zeros((0, 3))
-    return Chain(np.array(theta, float), np.sign(theta[:n]), np.array([probability, width**2, centre]), *nothing)
+    nothing: dict[str, list[np.ndarray]] = {
+        "theta": [np.zeros((0, len(theta)))],
+        "included": [np.zeros((0, n), np.int8)],
+        "hyper": [np.zeros((0, 3))],
+    }
+    return Chain(np.array(theta, float), np.sign(theta[:n]), np.array([probability, width**2, centre]), nothing)
 
 
 def _chunk(likelihood: Likelihood, normal: Surrogate, prior: SpikeSlab, chain: Chain, plan: Plan, seed: list[int]) -> Chain:
@@ -161,11 +179,11 @@ def _chunk(likelihood: Likelihood, normal: Surrogate, prior: SpikeSlab, chain: C
         int(np.random.SeedSequence(seed).generate_state(chain.chunks + 1)[-1]),
     )
     at, sign, numbers, *new = (np.asarray(part) for part in found)
-    theta, included, hyper = (np.concatenate(parts) for parts in zip((chain.theta, chain.included, chain.hyper), new, strict=True))
-    return Chain(at, sign, numbers, theta, included, hyper, last, chain.chunks + 1)
+    kept = {name: [*before, *([part] if len(part) else [])] for (name, before), part in zip(chain.kept.items(), new, strict=True)}
+    return Chain(at, sign, numbers, kept, last, chain.chunks + 1)
 
 
-_ARRAYS = ("at", "sign", "numbers", "theta", "included", "hyper")
+_ARRAYS = ("at", "sign", "numbers")
 
 
 def _as_arrays(chains: Sequence[Chain]) -> dict[str, np.ndarray]:
@@ -173,15 +191,26 @@ def _as_arrays(chains: Sequence[Chain]) -> dict[str, np.ndarray]:
     return {"done": np.array([[chain.done, chain.chunks] for chain in chains]), **arrays}
 
 
-def _from_arrays(arrays: Mapping[str, np.ndarray], like: Sequence[Chain]) -> list[Chain]:
+def _grown(chains: Sequence[Chain]) -> dict[str, list[np.ndarray]]:
+    """Draws, chunk by chunk: what a save adds to the file."""
+    return {f"{name}_{k}": pieces for k, chain in enumerate(chains) for name, pieces in chain.kept.items()}
+
+
+def _from_arrays(arrays: Mapping[str, Any], like: Sequence[Chain]) -> list[Chain]:
     counts = arrays["done"].tolist()
     found = [
-        replace(chain, done=int(counts[k][0]), chunks=int(counts[k][1]), **{name: arrays[f"{name}_{k}"] for name in _ARRAYS})
+        replace(
+            chain,
+            done=int(counts[k][0]),
+            chunks=int(counts[k][1]),
+            kept={name: list(arrays[f"{name}_{k}"]) for name in chain.kept},
+            **{name: arrays[f"{name}_{k}"] for name in _ARRAYS},
+        )
         for k, chain in enumerate(like)
     ]
     for new, chain in zip(found, like, strict=True):
-        for name in _ARRAYS:
-            one, other = getattr(new, name), getattr(chain, name)
-            if one.dtype != other.dtype or one.shape[1:] != other.shape[1:] or (one.shape != other.shape and name in _ARRAYS[:3]):
-                raise ValueError("its arrays are not of this run's shapes")
+        pairs = [(getattr(new, name), getattr(chain, name)) for name in _ARRAYS]
+        pieces = [(piece[:0], chain.kept[name][0]) for name, all_ in new.kept.items() for piece in all_]
+        if any((one.dtype, one.shape) != (other.dtype, other.shape) for one, other in [*pairs, *pieces]):
+            raise ValueError("its arrays are not of this run's shapes")
     return found
