@@ -307,6 +307,16 @@ class Adjusted:
         """The data."""
         return self.likelihood.parts
 
+    @property
+    def runaway(self) -> float:
+        """As of the likelihood."""
+        return self.likelihood.runaway
+
+    @property
+    def origin(self) -> np.ndarray:
+        """As of the likelihood."""
+        return self.likelihood.origin
+
     def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """Adjusted objective and gradient."""
         value, gradient = self.likelihood.value_and_gradient(self.centre + self.transform @ (theta - self.centre))

@@ -17,7 +17,7 @@ def require_kept(found: Iterable[Space], model: Any) -> None:
     """
     for space in found:
         for name, value in space.constraint.items():
-            if getattr(model, "charge", None) != value:
+            if model.charge != value:
                 raise HamlearnError(
                     f"the {name} of these microstates is fixed ({value}): a spin follows from all others, so that single-site conditionals "
                     "(pseudo-likelihood) say nothing of couplings, and likelihoods that sum over all states are of another distribution. "

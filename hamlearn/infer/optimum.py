@@ -15,7 +15,6 @@ from hamlearn.models.base import Block
 from hamlearn.progress import track
 
 _LONG_STEP = 1e-2  # in βJ: a Newton step this long that gains nothing means a likelihood that is flat out to infinity
-RUNAWAY = 30.0  # |β·J| beyond which e^(−2|βJ|) is zero in double precision: the data are separable
 
 
 class Bound(Protocol):
@@ -33,11 +32,17 @@ class Bound(Protocol):
 
 
 class Objective(Protocol):
-    """The part of a likelihood that Newton's method needs.
+    """The part of a likelihood that a search for its maximum needs."""
 
-    It may have two more attributes: ``runaway``, the |β·θ| beyond which parameters have run off to infinity, and ``origin``, the θ
-    where the search starts, whose curvature tells when another has died away; 30 and zero where it has none.
-    """
+    @property
+    def runaway(self) -> float:
+        """The size of β·θ beyond which parameters have run off to infinity."""
+        ...
+
+    @property
+    def origin(self) -> np.ndarray:
+        """θ where the search starts, whose curvature tells when another has died away."""
+        ...
 
     @property
     def bound(self) -> Bound:
@@ -120,8 +125,8 @@ def maximise(
 
 
 def _climbed(likelihood: Objective, prior: Prior | Sequence[Block] | None, start: np.ndarray | None, bar: track) -> Optimum:
-    begin = _origin(likelihood) if start is None else start
-    scale, limit = max((part.beta for part in likelihood.parts), default=1.0), float(getattr(likelihood, "runaway", RUNAWAY))
+    begin = likelihood.origin if start is None else start
+    scale, limit = max((part.beta for part in likelihood.parts), default=1.0), likelihood.runaway
     reach = limit / scale if prior is None and scale > 0 else np.inf
     found = newton(_Penalised(likelihood, prior), begin, reuse=True, reach=reach, watch=lambda theta: bar.advance())
     runaway = found.stopped and prior is None and _runs_off(likelihood, scale * found.step)
@@ -131,15 +136,11 @@ def _climbed(likelihood: Objective, prior: Prior | Sequence[Block] | None, start
     return Optimum(found.theta, found.value, information, penalty, found.converged and not runaway, runaway, found.steps)
 
 
-def _origin(likelihood: Objective) -> np.ndarray:
-    return np.array(getattr(likelihood, "origin", np.zeros(likelihood.bound.n_params)), float)
-
-
 def _runs_off(likelihood: Objective, step: np.ndarray) -> bool:
     """Whether a last step is long because the curvature has died away: separable data, not an unidentified direction."""
     if np.max(np.abs(step)) < _LONG_STEP:
         return False
-    start, direction = likelihood.information(_origin(likelihood)), step / np.linalg.norm(step)
+    start, direction = likelihood.information(likelihood.origin), step / np.linalg.norm(step)
     return bool(direction @ start @ direction > 1e-9 * np.trace(start) / len(step))
 
 

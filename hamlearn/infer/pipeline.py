@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import xarray as xr
@@ -150,17 +150,18 @@ def made(asked: Asked, result: dict[str, Any], seed: int) -> Provenance:
 
 def answer(prepared: Choice, *, calibrate: bool, seed: int, frozen: np.ndarray, checkpoint: str | PathLike[str] | None) -> dict[str, Any]:
     """The answer of an engine."""
-    engine, prior = prepared.engine, getattr(prepared.likelihood.bound.model, "prior", None)
+    engine = prepared.engine
     if isinstance(prepared.likelihood, OneHotLikelihood | RowLikelihood) and isinstance(engine, MAP):
         if isinstance(prepared.likelihood, OneHotLikelihood) or prepared.likelihood.bound.n_params > large.LIMIT:
             return large.infer(prepared.likelihood, engine, seed, float(sum(part.size for part in prepared.likelihood.parts)))
     assert not isinstance(prepared.likelihood, OneHotLikelihood)
     likelihood = prepared.likelihood
-    if isinstance(engine, Gibbs):
-        assert isinstance(prior, SpikeSlab)
+    if engine.sparse:
         best, spectrum, usable = _maximum(prepared, frozen)
         best = best if usable else maximise(likelihood, Normal())
-        return _sparse(likelihood, best, prior, engine, calibrate, seed, spectrum, checkpoint)
+        return _sparse(
+            likelihood, best, cast(SpikeSlab, likelihood.bound.model.prior), cast(Gibbs, engine), calibrate, seed, spectrum, checkpoint
+        )
     fit, record = fitted(prepared, calibrate=calibrate, frozen=frozen)
     bell = all(isinstance(block.prior, Normal) for block in likelihood.bound.blocks)  # what a normal posterior needs
     if not engine.bell and prepared.automatic and not fit.enough_batches and bell:

@@ -72,9 +72,7 @@ class EngineUsed:
     @classmethod
     def of(cls, engine: Any) -> EngineUsed:
         """From an engine of :mod:`hamlearn.infer.settings` (its fields are its settings), or from a dictionary with ``name``."""
-        if hasattr(engine, "described"):  # one of a user's own, of which only some can be written down
-            engine = engine.described()
-        found = dict(engine) if isinstance(engine, Mapping) else {"name": engine.name, **asdict(engine)}
+        found = dict(engine) if isinstance(engine, Mapping) else {"name": engine.name, **engine.described()}
         return cls(str(found.pop("name")), found)
 
 
@@ -417,7 +415,9 @@ def origin(data: xr.Dataset) -> dict[str, Any]:
     """Where microstates came from, as far as they say."""
     keys = ("source_space", "sampler", "seed", "sweeps_per_draw", "acceptance", "tau_int", "source")
     # Attributes read back from a file are NumPy scalars.
-    return {key: getattr(data.attrs[key], "item", lambda value=data.attrs[key]: value)() for key in keys if key in data.attrs}
+    return {
+        key: data.attrs[key].item() if isinstance(data.attrs[key], np.generic) else data.attrs[key] for key in keys if key in data.attrs
+    }
 
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from os import PathLike
 from typing import Any, ClassVar, cast
 
@@ -37,6 +37,10 @@ class _Draws:
         for name, value in vars(self).items():
             if name in ("warmup", "thin"):
                 require_whole(value, f"{type(self).__name__}: {name}", most=2**31 - 1)  # compiled loops count in 32 bits
+
+    def described(self) -> dict[str, Any]:
+        """For the record: its settings."""
+        return asdict(self)
 
     def draw(self, fit: Any, *, seed: int, checkpoint: str | PathLike[str] | None = None) -> Any:
         """Draws of a fit (:class:`hamlearn.infer.pipeline.Fit`)."""

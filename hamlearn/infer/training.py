@@ -203,6 +203,7 @@ class Variational:
     threads: int | None = None
     device: str = "cpu"
     checkpoint: str | Path | None = None
+    honoured: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     name: ClassVar[str] = "variational"
 
     def __post_init__(self) -> None:
@@ -233,16 +234,16 @@ def honoured(settings: Any, by: str) -> tuple[str, ...]:
     >>> "device" in honoured(Training(), "densities"), "device" in honoured(Training(), "energies")
     (True, False)
     """
-    declared: Mapping[str, tuple[str, ...]] = getattr(settings, "honoured", {})
+    declared: Mapping[str, tuple[str, ...]] = settings.honoured
     return declared.get(by, tuple(one.name for one in fields(settings)))
 
 
 def require_honoured(settings: Any, by: str, what: str) -> None:
     """Raise if a setting was given that this trainer would ignore, with its name."""
     names = honoured(settings, by)
-    ignored = [one.name for one in fields(settings) if one.name not in names and getattr(settings, one.name) != one.default]
+    ignored = [one.name for one in fields(settings) if one.name not in names and vars(settings)[one.name] != one.default]
     if ignored:
-        told = ", ".join(f"{name}={shown(getattr(settings, name))}" for name in ignored)
+        told = ", ".join(f"{name}={shown(vars(settings)[name])}" for name in ignored)
         raise HamlearnError(
             f"{what} does not use {told} of hl.infer.{type(settings).__name__}(...): leave out. It uses {', '.join(names)}."
         )
@@ -251,12 +252,12 @@ def require_honoured(settings: Any, by: str, what: str) -> None:
 def recorded(settings: Any, by: str = "") -> dict[str, Any]:
     """Name and settings as the record keeps them: those that this trainer honours, and not where it saves itself."""
     kept = replace(settings, checkpoint=None)
-    return {"name": settings.name, **{name: getattr(kept, name) for name in honoured(settings, by)}}
+    return {"name": settings.name, **{name: vars(kept)[name] for name in honoured(settings, by)}}
 
 
 def request(model: Any, space: Space, shape: tuple[int, ...], settings: Any, seed: int, by: str = "", **more: str) -> dict[str, str]:
     """What a checkpoint must agree with to be continued, each by name."""
-    free = {name: getattr(type(settings)(), name) for name in ("threads", "device") if hasattr(settings, name)}
+    free = {name: value for name, value in vars(type(settings)()).items() if name in ("threads", "device")}
     return {
         "space": f"{space.name} (q = {space.q})",
         "lattice": str(tuple(shape)),
@@ -283,12 +284,12 @@ def file_of(checkpoint: str | PathLike[str], index: int = 0, count: int = 1, mar
 def _check(settings: Any, whole: tuple[str, ...], positive: tuple[str, ...]) -> None:
     what: str = type(settings).__name__
     for name in whole:
-        object.__setattr__(settings, name, require_whole(getattr(settings, name), f"{what}: {name}"))
+        object.__setattr__(settings, name, require_whole(vars(settings)[name], f"{what}: {name}"))
     for name in positive:
-        require_number(getattr(settings, name), f"{what}: {name}", above=0)
+        require_number(vars(settings)[name], f"{what}: {name}", above=0)
     for name in ("seconds", "prior_scale", "guide_rate"):  # left out, or a number
-        if getattr(settings, name, None) is not None:
-            require_number(getattr(settings, name), f"{what}: {name}", above=0)
+        if vars(settings).get(name) is not None:
+            require_number(vars(settings)[name], f"{what}: {name}", above=0)
     if settings.threads is not None:
         require_whole(settings.threads, f"{what}: threads")
     if not (settings.checkpoint is None or isinstance(settings.checkpoint, str | PathLike)):

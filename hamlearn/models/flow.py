@@ -97,8 +97,6 @@ class Flow(Model):
         quantities=LOSSES,
         closed=TRAINED,
     )
-    # What the training of densities asks of every model: a flow is of reals, which have no charge.
-    charge: ClassVar[int | None] = None
 
     def __init__(
         self,

@@ -70,6 +70,7 @@ class Model:
     kind: ClassVar[str] = ""
     traits: ClassVar[Traits]
     kinds: ClassVar[dict[str, type[Model]]] = {}
+    charge: int | None = None  # the sum of all spins that its states have, where they have one
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

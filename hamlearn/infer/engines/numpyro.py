@@ -215,7 +215,7 @@ def _chunk(advance: Callable[[Any, int, int], Any], at: _Run, settings: NUTS, gr
 
 def _gradients(likelihood: Likelihood, settings: NUTS) -> int:
     """Gradients of a chunk: few where one takes long, so that little is lost."""
-    operations = float(getattr(likelihood, "operations", 1e5))
+    operations = likelihood.operations
     return int(min(max(_WORK / (operations * settings.chains), 1), 1e6))
 
 

@@ -109,8 +109,9 @@ def compare_powers(
 
 
 def _with_powers(base: PolynomialAction, powers: tuple[int, ...]) -> PolynomialAction:
-    same = {name: getattr(base, name) for name in ("range", "a", "family", "periodic", "neighbour")}
-    return PolynomialAction(powers, base.kinetic, **same)
+    return PolynomialAction(
+        powers, base.kinetic, range=base.range, a=base.a, family=base.family, periodic=base.periodic, neighbour=base.neighbour
+    )
 
 
 def _held_out(bound: Any, part: Observations, scale: Any, folds: int) -> np.ndarray:

@@ -23,7 +23,7 @@ from hamlearn.data import admit, space_of
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import posteriors
 from hamlearn.infer.constrained import require_kept
-from hamlearn.models.traits import Traits
+from hamlearn.models.traits import Model, Traits
 from hamlearn.processes import verb
 from hamlearn.systems.base import System
 
@@ -106,7 +106,7 @@ def admitted(data: Any, model: Any, calibrate: bool) -> tuple[list[xr.Dataset], 
     """The data of a question, and the family of its model; what is wrong with either is named."""
     if isinstance(model, type):
         raise HamlearnError(f"model is the class {model.__name__}; give a model, such as hl.models.{model.__name__}(...).")
-    if not hasattr(model, "traits"):
+    if not isinstance(model, Model):
         raise HamlearnError(f"model must be one of hamlearn.models, such as hl.models.Couplings(...); got {shown(model)}.")
     require_flag(calibrate, "calibrate")
     sets = admit(data)

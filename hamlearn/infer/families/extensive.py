@@ -216,7 +216,7 @@ def groups_of(bound: BoundExtensive, fits: list[Any], values: np.ndarray, share:
     curves = {
         name: (
             ("member", "epoch"),
-            np.stack([np.pad(getattr(fit, name), (0, epochs - len(fit.train)), constant_values=np.nan) for fit in fits]),
+            np.stack([np.pad(vars(fit)[name], (0, epochs - len(fit.train)), constant_values=np.nan) for fit in fits]),
         )
         for name in ("train", "held_out")
     }

@@ -3,12 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 
 from hamlearn.infer.observations import Observations
 from hamlearn.models import BoundCouplings
+
+RUNAWAY = 30.0  # |β·J| beyond which e^(−2|βJ|) is zero in double precision: the data are separable
+_SOME = 1e5
+
+
+class Searched:
+    """Where the maximum of a likelihood is looked for, and what a look costs; what likelihoods derive from.
+
+    Attributes
+    ----------
+    runaway : float
+        The size of β·θ beyond which parameters have run off to infinity.
+    """
+
+    runaway: float = RUNAWAY
+
+    @property
+    def origin(self) -> np.ndarray:
+        """θ where the search starts, whose curvature tells when another has died away."""
+        return np.zeros(cast("Likelihood", self).bound.n_params)
+
+    @property
+    def operations(self) -> float:
+        """Of one value and gradient in compiled code, about: of a likelihood that does not count its own, some."""
+        return _SOME
 
 
 class Likelihood(Protocol):
@@ -30,6 +55,21 @@ class Likelihood(Protocol):
     parts: Sequence[Observations]
     name: str
     composite: bool
+
+    @property
+    def runaway(self) -> float:
+        """As of :class:`Searched`."""
+        ...
+
+    @property
+    def origin(self) -> np.ndarray:
+        """As of :class:`Searched`."""
+        ...
+
+    @property
+    def operations(self) -> float:
+        """As of :class:`Searched`."""
+        ...
 
     def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """Objective and its gradient ``(n_params,)``."""

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from hamlearn.infer.likelihoods.base import TRANSCENDENTAL, padded
+from hamlearn.infer.likelihoods.base import TRANSCENDENTAL, Searched, padded
 from hamlearn.infer.observations import Observations, flat
 from hamlearn.models import BoundCouplings
 from hamlearn.systems.spheres import jax_log_normaliser, log_area, log_normaliser
@@ -26,7 +26,7 @@ NAMES = ("pseudo", "score")
 _CHUNK_VALUES = 1 << 21
 
 
-class DirectionLikelihood:
+class DirectionLikelihood(Searched):
     """Pseudo-likelihood or score matching of couplings of directions; see :class:`~hamlearn.infer.likelihoods.base.Likelihood`."""
 
     composite = True

@@ -26,7 +26,7 @@ import numpy as np
 
 from hamlearn import memory
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.infer.likelihoods.base import TRANSCENDENTAL
+from hamlearn.infer.likelihoods.base import TRANSCENDENTAL, Searched
 from hamlearn.infer.observations import Observations, flat, unique_rows
 from hamlearn.models.base import BoundFamily
 from hamlearn.progress import track
@@ -191,7 +191,7 @@ def _shared(functions: Functions) -> Functions:
     return functions
 
 
-class EnergyLikelihood:
+class EnergyLikelihood(Searched):
     """See :class:`~hamlearn.infer.likelihoods.base.Likelihood`.
 
     Parameters
@@ -215,7 +215,7 @@ class EnergyLikelihood:
 
     def __init__(self, bound: BoundFamily, parts: Sequence[Observations], name: str) -> None:
         self.bound, self.parts, self.name = bound, parts, choice(name, NAMES[1:], "likelihood of a family")
-        self.composite, self.origin = name != "exact", bound.start
+        self.composite = name != "exact"
         _require(bound, name)
         self.functions = _shared(Functions(bound, name))
         self._betas = np.array([part.beta for part in parts])
@@ -296,6 +296,11 @@ class EnergyLikelihood:
         states, weight = self._rows(part)
         kept = np.stack([rows for _, rows in self._pieces(states)])
         return kept, np.pad(weight, (0, kept.shape[0] * kept.shape[1] - len(states))).reshape(kept.shape[:2])
+
+    @property
+    def origin(self) -> np.ndarray:
+        """Where the family says that the search starts."""
+        return self.bound.start
 
     @property
     def operations(self) -> float:

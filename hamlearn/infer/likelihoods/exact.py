@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from hamlearn.infer.likelihoods.base import Searched
 from hamlearn.infer.observations import Observations, flat
 from hamlearn.models import BoundCouplings
 from hamlearn.systems import exact
@@ -43,7 +44,7 @@ def _grouped(values: np.ndarray, group: np.ndarray) -> np.ndarray:
     return values @ members
 
 
-class ExactLikelihood:
+class ExactLikelihood(Searched):
     """See :class:`~hamlearn.infer.likelihoods.base.Likelihood`; not composite."""
 
     composite = False

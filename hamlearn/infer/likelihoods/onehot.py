@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse
 
+from hamlearn.infer.likelihoods.base import Searched
 from hamlearn.infer.observations import Observations, flat
 from hamlearn.models import BoundCouplings
 from hamlearn.models.couplings import zero_sum_basis
@@ -19,7 +20,7 @@ from hamlearn.models.couplings import zero_sum_basis
 _BLOCK = 1024  # rows
 
 
-class OneHotLikelihood:
+class OneHotLikelihood(Searched):
     """Value, gradient and diagonal curvature; too many parameters for a Hessian.
 
     Only for untied general couplings. Rows of identical microstates are not merged (they hardly occur).

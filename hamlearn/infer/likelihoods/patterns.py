@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from hamlearn.infer.likelihoods import conditionals
-from hamlearn.infer.likelihoods.base import TRANSCENDENTAL, padded
+from hamlearn.infer.likelihoods.base import TRANSCENDENTAL, Searched, padded
 from hamlearn.infer.observations import Observations, flat
 from hamlearn.models import BoundCouplings
 
 _CHUNK = 1 << 20  # rows coded at a time: bounds memory, not results
 
 
-class PatternLikelihood:
+class PatternLikelihood(Searched):
     """Pseudo-likelihood or screening from pattern counts; see :class:`~hamlearn.infer.likelihoods.base.Likelihood`.
 
     Arrays are stacked over sites and padded: design ``(site, pattern, feature)`` with β folded in (for the

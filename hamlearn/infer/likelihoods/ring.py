@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from hamlearn.errors import HamlearnError
+from hamlearn.infer.likelihoods.base import Searched
 from hamlearn.infer.observations import Observations
 from hamlearn.models.actions import BoundAction, Scales
 
@@ -33,7 +34,7 @@ class Ring:
     size: float
 
 
-class RingLikelihood:
+class RingLikelihood(Searched):
     """Exact likelihood of a polynomial action of periodic paths; see :class:`~hamlearn.infer.likelihoods.base.Likelihood`."""
 
     name = "exact"

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from hamlearn.infer.likelihoods import conditionals
-from hamlearn.infer.likelihoods.base import TRANSCENDENTAL, padded
+from hamlearn.infer.likelihoods.base import TRANSCENDENTAL, Searched, padded
 from hamlearn.infer.observations import Observations, unique_rows
 from hamlearn.models import BoundCouplings
 
 _ROUGH_ROWS = 20_000
 
 
-class RowLikelihood:
+class RowLikelihood(Searched):
     """Pseudo-likelihood or screening of Ising couplings; see :class:`~hamlearn.infer.likelihoods.base.Likelihood`."""
 
     composite = True

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from hamlearn.infer.likelihoods.base import Searched
 from hamlearn.infer.observations import Observations
 from hamlearn.models.actions import BoundAction, Scales
 
@@ -25,7 +26,7 @@ def row_chunks(rows: int, values_per_row: int) -> list[slice]:
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
-class ScoreMatching:
+class ScoreMatching(Searched):
     """The score-matching objective of one temperature: −(number of rows) · loss, as a concave function of θ.
 
     It has the members of :class:`~hamlearn.infer.likelihoods.base.Likelihood`.

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from hamlearn.errors import HamlearnError
-from hamlearn.infer.likelihoods.base import padded
+from hamlearn.infer.likelihoods.base import Searched, padded
 from hamlearn.infer.observations import Observations
 from hamlearn.models.actions import BoundAction, Scales
 
@@ -55,7 +55,7 @@ class Compressed:
     sites: np.ndarray
 
 
-class SiteConditionals:
+class SiteConditionals(Searched):
     """Pseudo-likelihood of a polynomial action; see :class:`~hamlearn.infer.likelihoods.base.Likelihood`.
 
     `guess` (of score matching) sets the resolution of the quadrature, nothing else.

@@ -15,6 +15,7 @@ import numpy as np
 
 from hamlearn.compiled import compiled
 from hamlearn.infer.likelihoods import conditionals
+from hamlearn.infer.likelihoods.base import Searched
 from hamlearn.infer.observations import Observations
 from hamlearn.models import BoundClusterExpansion
 from hamlearn.systems.interaction_tables import tile_sites
@@ -67,7 +68,7 @@ class _Block:
     index: np.ndarray
 
 
-class TermLikelihood:
+class TermLikelihood(Searched):
     """Pseudo-likelihood of chosen terms at chosen sites of all rows; see :class:`~hamlearn.infer.likelihoods.base.Likelihood`.
 
     Parameters

@@ -93,7 +93,7 @@ def spike_slab(
     seeds = [[seed, 0, chain] for chain in range(chains)]
     with track(chains, "sampling which bonds exist") as bar:
         runs = sample(likelihood, found.normal, prior, begin, plan, seeds, checkpoint=file, finished=bar.advance)
-    theta, included, hyper = (np.stack([getattr(run, part) for run in runs]) for part in ("theta", "included", "hyper"))
+    theta, included, hyper = (np.stack(part) for part in zip(*[(run.theta, run.included, run.hyper) for run in runs], strict=True))
     evidence = np.array([found.evidence[found.modes.index(mode)] for mode in modes])
     normal = found.normal
     least = detectable(normal, included.mean((0, 1)), np.median(hyper, (0, 1)))

@@ -187,7 +187,7 @@ _ARRAYS = ("at", "sign", "numbers")
 
 
 def _as_arrays(chains: Sequence[Chain]) -> dict[str, np.ndarray]:
-    arrays = {f"{name}_{k}": getattr(chain, name) for k, chain in enumerate(chains) for name in _ARRAYS}
+    arrays = {f"{name}_{k}": vars(chain)[name] for k, chain in enumerate(chains) for name in _ARRAYS}
     return {"done": np.array([[chain.done, chain.chunks] for chain in chains]), **arrays}
 
 
@@ -209,7 +209,7 @@ def _from_arrays(arrays: Mapping[str, Any], like: Sequence[Chain]) -> list[Chain
         for k, chain in enumerate(like)
     ]
     for new, chain in zip(found, like, strict=True):
-        pairs = [(getattr(new, name), getattr(chain, name)) for name in _ARRAYS]
+        pairs = [(vars(new)[name], vars(chain)[name]) for name in _ARRAYS]
         pieces = [(piece[:0], chain.kept[name][0]) for name, all_ in new.kept.items() for piece in all_]
         if any((one.dtype, one.shape) != (other.dtype, other.shape) for one, other in [*pairs, *pieces]):
             raise ValueError("its arrays are not of this run's shapes")
