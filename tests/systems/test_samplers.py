@@ -10,7 +10,7 @@ import pytest
 import hamlearn as hl
 from hamlearn.errors import HamlearnError
 from hamlearn.systems import HMC, SAMPLERS, EdwardsAnderson, HeatBath, Ising, Kinks, Metropolis, Sampler, ScalarField, Tempering
-from hamlearn.systems.sampling import loop
+from hamlearn.systems.sampling import loop, simulate_systems
 from own_samplers import FREE, Known, Redraw
 from statistics_budget import assert_within
 
@@ -61,6 +61,16 @@ def test_names_and_objects_are_one():
         by_name, by_object = (hl.simulate(Ising((4, 4)), 0.3, sampler=one, **options) for one in (name, sampler))
         assert by_name.identical(by_object)
     assert all(name == one.name and isinstance(one, Sampler) for name, one in SAMPLERS.items())
+
+
+def test_many_systems_take_names_and_objects_and_refuse_settings_that_they_would_ignore():
+    systems, options = [Ising((3, 3), J=J) for J in (0.5, 1.0)], {"draws": 5, "burn_in": 5}
+    for sampler in (HeatBath(), Metropolis(), Tempering()):
+        by_name, by_object = (simulate_systems(systems, [0.1, 0.4], sampler=one, **options) for one in (sampler.name, sampler))
+        np.testing.assert_array_equal(by_name, by_object)
+    for given in (Tempering(ladder=np.array([0.2, 0.3])), Redraw(), HMC()):
+        with pytest.raises(HamlearnError, match="many systems are drawn together by"):
+            simulate_systems(systems, [0.1, 0.4], sampler=given, **options)
 
 
 def test_settings_change_what_is_done_and_are_in_data_and_checkpoints(tmp_path, caplog):

@@ -17,6 +17,8 @@ from hamlearn.systems.sampling import loop, vectorised
 from hamlearn.systems.sampling.blackbox import BlackBoxMembers
 from hamlearn.systems.sampling.metropolis import MetropolisEngine
 from hamlearn.systems.sampling.request import check_integers
+from hamlearn.systems.sampling.sampler import settings
+from hamlearn.systems.sampling.samplers import SAMPLERS
 from hamlearn.systems.sampling.table_heat_bath import TableEngine
 
 Observe = Callable[[np.ndarray], dict[str, np.ndarray]]
@@ -32,7 +34,7 @@ def simulate_members(
     draws: int,
     chains: int = 1,
     seed: int = 0,
-    sampler: str = "heat_bath",
+    sampler: Any = "heat_bath",
     burn_in: int = 200,
     thin: int = 1,
     start: str = "hot",
@@ -59,7 +61,7 @@ def simulate_members(
         Draws per chain, and chains per member and temperature.
     seed : int
         Same call and seed, same microstates.
-    sampler : {"heat_bath", "metropolis", "tempering"}
+    sampler : {"heat_bath", "metropolis", "tempering"} or the sampler of that name
         Single-site updates, independent at every temperature; or with exchanges between neighbouring temperatures,
         which must then ascend (every chain is a ladder of all of them).
     burn_in, thin : int
@@ -93,7 +95,7 @@ def simulate_members(
     >>> states.shape
     (3, 2, 1, 5, 4, 4)
     """
-    choice(sampler, ("heat_bath", "metropolis", "tempering"), "sampler")
+    sampler = _name_of(sampler, ("heat_bath", "metropolis", "tempering"))
     spins = space.binary
     arrays = _parameters(lattice, space, parameters, spins)
 
@@ -111,7 +113,7 @@ def simulate_systems(
     draws: int,
     chains: int = 1,
     seed: int = 0,
-    sampler: str = "heat_bath",
+    sampler: Any = "heat_bath",
     burn_in: int = 200,
     thin: int = 1,
     start: str = "hot",
@@ -143,7 +145,7 @@ def simulate_systems(
     >>> simulate_systems([Ising((4, 4), J=J) for J in (0.5, 1.0)], [0.1, 0.2, 0.3], draws=5).shape
     (2, 3, 1, 5, 4, 4)
     """
-    first = systems[0]
+    first, sampler = systems[0], _name_of(sampler, ("heat_bath", "metropolis", "tempering"))
     options: dict[str, Any] = {"draws": draws, "chains": chains, "seed": seed, "sampler": sampler, "burn_in": burn_in, "thin": thin}
     options |= {"start": start, "observe": observe, "progress": progress}
     if not all(type(one) is type(first) and one.lattice.shape == first.lattice.shape for one in systems):
@@ -161,6 +163,19 @@ def simulate_systems(
     if len({(one.window, one.stride, one.tables.shape) for one in tables}) > 1:
         raise HamlearnError("members that are simulated together must have tiles of one window and stride.")
     return _simulate(lambda rungs: TableEngine(tables, rungs), first.lattice, first.space, len(systems), beta, **options)
+
+
+def _name_of(sampler: Any, allowed: tuple[str, ...]) -> str:
+    """The name of a sampler that draws many systems together, given by name or as the object; one with settings of its own is refused."""
+    if isinstance(sampler, str):
+        return choice(sampler, allowed, "sampler")
+    for name in allowed:
+        if type(sampler) is type(SAMPLERS[name]) and settings(sampler) == settings(SAMPLERS[name]):
+            return name
+    raise HamlearnError(
+        f"many systems are drawn together by {', '.join(map(repr, allowed))}, without settings (the rungs of a ladder are beta); "
+        f"got {sampler!r}. Draw them one by one with hl.simulate."
+    )
 
 
 def _known_by_energies(systems: Sequence[System], sampler: str) -> Callable[[np.ndarray], loop.Engine]:
