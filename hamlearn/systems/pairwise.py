@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -83,7 +82,7 @@ class Pairwise(ParametricSystem, kind="pairwise"):
         pairs = (ends[0] * ends[1]) @ parameter(xp, self.J, real)
         return -pairs - spins @ parameter(xp, self.h, real)
 
-    @cached_property
+    @property
     def pairs(self) -> Pairs:
         """Tables over the bonds and sites of its lattice, states in the order −1, +1."""
         bonds = self.J[:, None, None] * np.array([[1.0, -1.0], [-1.0, 1.0]])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -84,7 +83,7 @@ class QState(ParametricSystem, kind="qstate", structure=("q", "interaction")):
         """The states 0 … q−1."""
         return states_space(self.q)
 
-    @cached_property
+    @property
     def pairs(self) -> Pairs:
         """Tables over the bonds and sites of its lattice."""
         if self.interaction == "general":

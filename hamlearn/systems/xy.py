@@ -73,7 +73,7 @@ class XY(ParametricSystem, kind="xy"):
     @property
     def directions(self) -> Directions:
         """Its couplings, and fields along the first of two components."""
-        return Directions(self.J, np.stack([self.h, np.zeros_like(self.h)], -1))
+        return Directions(self.J, array_namespace(self.h).stack([self.h, 0 * self.h], axis=-1))
 
     def energy(self, states: Any) -> Any:
         """Energy of angles ``(..., *lattice.shape)`` (or flat ``(..., n_sites)``), shape ``(...)``.
