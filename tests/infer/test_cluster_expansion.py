@@ -15,6 +15,7 @@ from hamlearn.infer.families import terms
 from hamlearn.infer.likelihoods.terms import TermLikelihood
 from hamlearn.infer.observations import Observations
 from hamlearn.infer.predictions import members, shared, simulated
+from hamlearn.infer.predictions.work import Work
 from hamlearn.models import ClusterExpansion
 from hamlearn.systems import SPINS, InteractionTables, Ising, Pairwise, exact
 from hamlearn.systems.observables import looked_up
@@ -279,7 +280,7 @@ def test_members_of_several_kinds_are_predicted_together():
 def test_ferromagnets_are_simulated_by_clusters():
     system, betas = Ising((4, 4)), np.array([0.3, 0.44])
     names = ["energy", "heat_capacity", "abs_magnetization", "correlation"]
-    found = simulated.from_clusters([system], betas, looked_up(names, system), seed=1)
+    found = simulated.from_clusters([system], betas, looked_up(names, system), seed=1, work=Work())
     known, moments = exact.thermodynamics(system, betas), exact.moments(system, betas)
     truth = [known["energy"].values, known["heat_capacity"].values, moments["absolute_magnetization"].values]
     values, errors = ([getattr(found[name], part)[0] for name in names[:3]] for part in ("values", "errors"))
@@ -290,7 +291,7 @@ def test_ferromagnets_are_simulated_by_clusters():
 def test_close_members_are_reweighted_from_one_simulation():
     couplings, betas = (0.99, 1.0, 1.015), np.array([0.3, 0.44])
     names = ["energy", "heat_capacity", "abs_magnetization", "susceptibility"]
-    found = shared.reweighted([Ising((4, 4), J=J) for J in couplings], betas, looked_up(names, Ising((4, 4))), seed=1)
+    found = shared.reweighted([Ising((4, 4), J=J) for J in couplings], betas, looked_up(names, Ising((4, 4))), seed=1, work=Work())
     assert found is not None
     for name in names[:3]:
         truth = []
@@ -302,4 +303,4 @@ def test_close_members_are_reweighted_from_one_simulation():
         assert_within(one.values.mean(0), truth.mean(0), 1.5 * one.shared, f"{name} of all members")  # errors of 8 chains: t tails
         assert_within(one.values - one.values.mean(0), truth - truth.mean(0), 1.5 * one.errors + 1e-12, f"{name}: differences of members")
         assert np.all(one.errors < 0.3 * one.shared)
-    assert shared.reweighted([Ising((8, 8), J=J) for J in (0.7, 1.3)], betas, looked_up(names, Ising((8, 8))), seed=1) is None
+    assert shared.reweighted([Ising((8, 8), J=J) for J in (0.7, 1.3)], betas, looked_up(names, Ising((8, 8))), seed=1, work=Work()) is None

@@ -13,6 +13,7 @@ from hamlearn.infer import families, posteriors
 from hamlearn.infer.predictions import exactly, members
 from hamlearn.infer.predictions.intervals import band, fewest
 from hamlearn.infer.provenance import Noted
+from hamlearn.systems.exact.work import OPERATIONS_PER_SECOND
 from hamlearn.systems.observables import looked_up
 from statistics_budget import spend, z_limit
 
@@ -215,3 +216,13 @@ def test_wrong_arguments_are_refused_by_name(wrong):
     post = hl.infer.learn(data, hl.models.Couplings(hl.systems.lattice.hypercubic((2, 3)), tie="uniform", fields=None), engine="laplace")
     with pytest.raises(hl.HamlearnError, match=r"seed|beta"):
         hl.predict(post, **wrong)
+
+
+def test_work_is_announced_before_each_part_and_added_up(caplog):
+    data = hl.simulate(hl.systems.Ising((3, 3)), beta=0.3, draws=500, chains=2, seed=0)
+    post = hl.learn(data, hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3))), engine="laplace", check=False)
+    with caplog.at_level("INFO", logger="hamlearn"):
+        curves = hl.predict(post, [0.2, 0.4], draws=20)
+    told = [float(one.split("about ")[1].split(" s")[0]) for one in caplog.messages if one.startswith("predicting: ")]
+    assert len(told) >= 2  # thermodynamics, and what has none in closed form
+    assert sum(told) == pytest.approx(curves.attrs["operations"] / OPERATIONS_PER_SECOND, rel=0.05)

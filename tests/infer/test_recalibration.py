@@ -14,6 +14,7 @@ from hamlearn.infer.densities import observed, recalibration
 from hamlearn.infer.predictions import densities
 from hamlearn.infer.predictions.estimator import Estimates
 from hamlearn.infer.predictions.widening import widened
+from hamlearn.infer.predictions.work import Work
 from hamlearn.systems.observables import looked_up
 
 BETA = 0.44
@@ -167,7 +168,7 @@ def test_densities_of_reals_are_recalibrated_by_their_moments():
         one.observed = recalibration.Observed(float(location), float(scale), np.array([0.0, 1.0]), np.diag([1e-4, 2e-4]))
         networks.append(hl.systems.LearnedDensity(hl.systems.lattice.hypercubic(3), hl.systems.REALS, 2.0, one.log_prob))
     records = looked_up(["energy", "heat_capacity", "squared_position"], networks[0])
-    found, _ = densities.from_densities(networks * 3, np.array([2.0]), records, 0)
+    found, _ = densities.from_densities(networks * 3, np.array([2.0]), records, 0, Work())
     entropy = 1.5 * np.log(2 * np.pi * np.e)
     exact = {"energy": entropy / 2 / 3, "heat_capacity": 0.5, "squared_position": 1.0}
     for name, value in exact.items():
@@ -180,7 +181,7 @@ def test_densities_of_reals_are_recalibrated_by_their_moments():
     assert found["energy"].recalibrated.shared[0] == pytest.approx(0.01 * np.sqrt(1.5) / 6, rel=0.2)
     assert found["heat_capacity"].recalibrated.shared[0] > 0.5 * np.sqrt(2e-4)
     with pytest.raises(HamlearnError, match="a density of paths knows beta = 2 only"):
-        densities.from_densities(networks, np.array([2.0, 3.0]), records, 0)
+        densities.from_densities(networks, np.array([2.0, 3.0]), records, 0, Work())
 
 
 @pytest.mark.parametrize("target", [0.7, 3.0, 60.0])

@@ -5,6 +5,7 @@ import pytest
 
 import hamlearn as hl
 from hamlearn.infer.predictions import shared
+from hamlearn.infer.predictions.work import Work
 from hamlearn.systems import XY, lattice
 from hamlearn.systems.observables import looked_up
 from statistics_budget import assert_within
@@ -41,7 +42,7 @@ def by_quadrature(system, beta):
 @pytest.mark.parametrize("field", [0.0, 0.05])
 def test_every_member_has_its_own_averages(field):
     systems, betas = members(0.15, field), np.array([0.5, 1.2])
-    found = shared.reweighted(systems, betas, looked_up(NAMES, systems[0]), seed=3, updates=1 << 18)
+    found = shared.reweighted(systems, betas, looked_up(NAMES, systems[0]), seed=3, work=Work(), updates=1 << 18)
     exact = np.array([[by_quadrature(system, beta) for beta in betas] for system in systems])
     for k, name in enumerate(NAMES):
         one = found[name]
@@ -55,7 +56,7 @@ def test_every_member_has_its_own_averages(field):
 
 def test_members_far_apart_are_left_to_their_own_simulations():
     systems = members(1.5)
-    assert shared.reweighted(systems, np.array([1.5]), looked_up(["energy"], systems[0]), seed=0, updates=1 << 16) is None
+    assert shared.reweighted(systems, np.array([1.5]), looked_up(["energy"], systems[0]), seed=0, work=Work(), updates=1 << 16) is None
 
 
 def test_predictions_resolve_a_posterior_narrower_than_the_noise(monkeypatch):

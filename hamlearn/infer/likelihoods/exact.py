@@ -84,6 +84,7 @@ class ExactLikelihood(Searched):
             return float(top + np.log(total)), mean, covariance
         import jax
 
+        beta = np.float64(beta)  # a Python number would be compiled for once more
         span = self._span(theta, beta)
         with jax.enable_x64(True):
             value, slope = _compiled(self._shape, _arithmetic(span))[0](theta, beta)

@@ -20,11 +20,14 @@ from hamlearn.infer.likelihoods import ExactLikelihood
 from hamlearn.infer.observations import Observations
 from hamlearn.infer.optimum import maximise
 from hamlearn.infer.predictions.estimator import Estimates
+from hamlearn.infer.predictions.work import SECOND, Work
 from hamlearn.models import BoundCouplings, Normal, Prior
 from hamlearn.systems.base import System
 
 PAIRS = 8  # of refits, whose second differences scatter by about 1/sqrt(PAIRS p) of the shift
 _STEP = 0.3  # of the data's noise: at all of it, refits of 50 rows to 27 parameters run far off and overcorrect threefold
+_COMPILING = 12.0 * SECOND  # of a transfer matrix with its gradient and its Hessian
+_PER_GRADIENT = 1.0
 NEGLIGIBLE = 0.05  # of the posterior's standard deviation
 
 
@@ -47,7 +50,7 @@ class Refits:
     optimism: float = 0.0
 
 
-def refits(post: xr.DataTree, seed: int, shape: tuple[int, ...] | None = None) -> Refits:
+def refits(post: xr.DataTree, seed: int, shape: tuple[int, ...] | None = None, work: Work | None = None) -> Refits:
     """Systems of the optimum and of refits to slightly shifted data, in pairs of opposite noise.
 
     Parameters
@@ -58,6 +61,8 @@ def refits(post: xr.DataTree, seed: int, shape: tuple[int, ...] | None = None) -
         Of the noise.
     shape : tuple of int, optional
         Extents of the predicted lattice.
+    work : Work, optional
+        Adds up what it costs.
 
     Returns
     -------
@@ -85,7 +90,9 @@ def refits(post: xr.DataTree, seed: int, shape: tuple[int, ...] | None = None) -
         reason = "the likelihood has no single finite optimum"
     if reason:
         return Refits([], f"not centred: {reason}; intervals of the energy and free energy hold 2p/(M beta) instead", optimism)
-    centres, pairs = _pairs(bound, post, float(rows), prior, seed)
+    likelihood = _likelihood(bound, post, float(rows))
+    (work or Work()).announce(f"{2 * PAIRS} refits that centre the bands", _operations(likelihood))
+    centres, pairs = _pairs(likelihood, post, prior, seed)
     if len(pairs) < PAIRS // 2:
         words = "not centred: refits run off to infinity; intervals of the energy and free energy hold 2p/(M beta) instead"
         return Refits([], words, optimism)
@@ -95,13 +102,18 @@ def refits(post: xr.DataTree, seed: int, shape: tuple[int, ...] | None = None) -
     return Refits(systems, words)
 
 
+def _operations(likelihood: ExactLikelihood) -> float:
+    """Of the refits, about: each a few gradients and a Hessian, which is worth two gradients a parameter."""
+    compiling = 0.0 if likelihood.tabulated else _COMPILING
+    return compiling + _PER_GRADIENT * 2 * PAIRS * (6 + 4 * likelihood.bound.n_params) * likelihood.operations
+
+
 def _pairs(
-    bound: BoundCouplings, post: xr.DataTree, rows: float, prior: Prior | None, seed: int
+    likelihood: ExactLikelihood, post: xr.DataTree, prior: Prior | None, seed: int
 ) -> tuple[list[np.ndarray], list[tuple[np.ndarray, np.ndarray]]]:
     """The optimum, that of its own means, and optima of data whose means are its own plus and minus a part of the data's noise."""
-    likelihood = _likelihood(bound, post, rows)
     point = post["point"].to_dataset()
-    start = bound.from_values(point["J"].values, point["h"].values if "h" in point else None)
+    start = likelihood.bound.from_values(point["J"].values, point["h"].values if "h" in point else None)
     centre = maximise(likelihood, prior, start=start).theta
     generator = np.random.default_rng(seed)
     means, roots = [], []

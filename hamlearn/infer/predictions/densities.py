@@ -15,9 +15,11 @@ import numpy as np
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.densities.recalibration import recalibrated
 from hamlearn.infer.predictions.estimator import Estimates, Seen, Sums, columns_of, distances, error_of
+from hamlearn.infer.predictions.work import SECOND, Work
 from hamlearn.systems.observables import Observable
 
 DRAWS, _BLOCKS = 8192, 16
+_COMPILING, _PER_SITE = 0.3 * SECOND, 2e4  # operations of the draws of a network, and of a site of a draw
 RECALIBRATED = "; intervals hold what ln q recalibrated on the observed microstates gives, too"
 Density = Callable[[np.ndarray], np.ndarray]  # from ln q of draws to the ln p that they are weighted for
 Found = tuple[np.ndarray, np.ndarray]  # values and errors (beta, ...)
@@ -29,7 +31,7 @@ def is_density(system: Any) -> bool:
 
 
 def from_densities(
-    systems: Sequence[Any], betas: np.ndarray, records: Sequence[Observable], seed: int
+    systems: Sequence[Any], betas: np.ndarray, records: Sequence[Observable], seed: int, work: Work
 ) -> tuple[dict[str, Estimates], np.ndarray]:
     """Estimates of every network at every temperature, and the smallest effective share of draws at each.
 
@@ -47,6 +49,8 @@ def from_densities(
         Whatever a density has.
     seed : int
         Of the draws.
+    work : Work
+        Adds up what it costs.
 
     Raises
     ------
@@ -56,6 +60,9 @@ def from_densities(
     distinct = list({id(system.log_prob.__self__): system for system in systems}.values())
     for system in distinct:
         _require_own_temperature(system, betas)
+    drawn = len(betas) if systems[0].conditioned else 1
+    sites = systems[0].lattice.n_sites
+    work.announce(f"direct draws of {len(distinct)} networks", len(distinct) * (_COMPILING + DRAWS * sites * drawn * _PER_SITE))
     rows = [_network(system, betas, records, seed + index) for index, system in enumerate(distinct)]
     together = len(rows) > 1 and all(len(row.versions) > 1 for row in rows)  # one network has no interval to hold it
     shares = np.min([np.min(row.shares[: 2 if together else 1], 0) for row in rows], 0)

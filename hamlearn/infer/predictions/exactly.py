@@ -10,6 +10,7 @@ import numpy as np
 
 from hamlearn.infer.predictions.estimator import Estimates, Seen, Sums, collected, columns_of, distances
 from hamlearn.infer.predictions.intervals import QUIET
+from hamlearn.infer.predictions.work import CALL, SECOND, Work, longest, of_energy
 from hamlearn.progress import track
 from hamlearn.systems import exact
 from hamlearn.systems.exact import Oracle, enumeration
@@ -21,6 +22,8 @@ _BLOCKS = 8
 _CHUNK = 1 << 16
 _MINUTE = 3e11  # operations of oracles of continuous systems, about half a minute; simulations take over, where there are any
 _FEWEST = 4  # members that are solved whatever it costs
+_COMPILING = 4.0 * SECOND  # of a transfer matrix with two derivatives, or of its samples
+_PER_STATE = 60.0  # operations of a state at a temperature: its weight, and its part of every column
 
 
 def affordable(oracle: Oracle, system: Any, betas: np.ndarray, members: int) -> int:
@@ -32,22 +35,22 @@ def affordable(oracle: Oracle, system: Any, betas: np.ndarray, members: int) -> 
 
 
 def from_oracle(
-    oracle: Oracle, systems: Sequence[Any], betas: np.ndarray, records: Sequence[Observable], seed: int, simulable: bool
+    oracle: Oracle, systems: Sequence[Any], betas: np.ndarray, records: Sequence[Observable], seed: int, work: Work, *, simulable: bool
 ) -> dict[str, Estimates]:
     """What an oracle knows of the observables; where it affords few members only, what cannot be `simulable` is of these few."""
-    first, thermal = systems[0], _thermal(oracle, systems[0], betas, records)
+    first, thermal = systems[0], _thermal(oracle, systems[0], betas, records, work)
     solved = affordable(oracle, first, betas, len(systems)) if thermal else len(systems)
     if solved < len(systems) and simulable:
         thermal = [record for record in thermal if record.needs_log_z]
-    result = _curves(oracle, systems[:solved], betas, thermal, len(systems)) if thermal else {}
+    result = _curves(oracle, systems[:solved], betas, thermal, len(systems), work) if thermal else {}
     left = [record for record in records if record.name not in result and not record.needs_log_z]
     if solved < len(systems) and simulable:
         return result
     left = [record for record in left if not closed([record])]
     if left and "states" in oracle.gives:
-        result |= enumerated(systems, betas, left)
+        result |= enumerated(systems, betas, left, work)
     elif left and "sample" in oracle.gives:
-        result |= sampled(oracle, systems, betas, left, seed)
+        result |= sampled(oracle, systems, betas, left, seed, work)
     return result
 
 
@@ -56,17 +59,22 @@ def closed(records: Sequence[Observable]) -> bool:
     return any(record.columns is None for record in records)
 
 
-def _thermal(oracle: Oracle, system: Any, betas: np.ndarray, records: Sequence[Observable]) -> list[Observable]:
+def _thermal(oracle: Oracle, system: Any, betas: np.ndarray, records: Sequence[Observable], work: Work) -> list[Observable]:
     """Observables that the oracle has in closed form, by the names of its columns."""
     if not records or "thermodynamics" not in oracle.gives:
         return []
+    work.announce(f"what the oracle {oracle.name} knows", _COMPILING + oracle.cost(system, float(betas[0])))
     columns = set(oracle.thermodynamics(system, betas[:1]).data_vars)
     columns |= {"correlation"} if system.space.continuous and "expectations" in oracle.gives else set()
     return [record for record in records if record.name in columns]
 
 
-def _curves(oracle: Oracle, systems: Sequence[Any], betas: np.ndarray, records: Sequence[Observable], asked: int) -> dict[str, Estimates]:
+def _curves(
+    oracle: Oracle, systems: Sequence[Any], betas: np.ndarray, records: Sequence[Observable], asked: int, work: Work
+) -> dict[str, Estimates]:
     """Thermodynamics of every member, and the correlation function of rings."""
+    each = CALL + sum(oracle.cost(systems[0], float(beta)) for beta in betas)
+    work.announce(f"exact thermodynamics of {len(systems)} members", len(systems) * each)
     found: dict[str, list[np.ndarray]] = {record.name: [] for record in records}
     with track(len(systems), "exact thermodynamics") as bar:
         for system in systems:
@@ -86,7 +94,7 @@ def _curves(oracle: Oracle, systems: Sequence[Any], betas: np.ndarray, records: 
     return result
 
 
-def enumerated(systems: Sequence[Any], betas: np.ndarray, records: Sequence[Observable]) -> dict[str, Estimates]:
+def enumerated(systems: Sequence[Any], betas: np.ndarray, records: Sequence[Observable], work: Work | None = None) -> dict[str, Estimates]:
     """Every observable of every member from the weights of all states: exact.
 
     Parameters
@@ -108,6 +116,8 @@ def enumerated(systems: Sequence[Any], betas: np.ndarray, records: Sequence[Obse
     """
     first = systems[0]
     indices = enumeration.all_states(first.lattice, first.space.q)
+    each = of_energy(first) + _PER_STATE * (1 + len(betas))
+    (work or Work()).announce(f"all states of {len(systems)} members", len(systems) * (CALL + len(indices) * each))
     pieces = [first.space.from_index(indices[start : start + _CHUNK]) for start in range(0, len(indices), _CHUNK)]
     joined = lambda parts: {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     common = [record for record in records if record.of_states]
@@ -128,12 +138,16 @@ def enumerated(systems: Sequence[Any], betas: np.ndarray, records: Sequence[Obse
     return collected(records, tracked(member, systems, "exact moments"), "exact (enumeration)", partial(distances, system=first))
 
 
-def sampled(oracle: Oracle, systems: Sequence[Any], betas: np.ndarray, records: Sequence[Observable], seed: int) -> dict[str, Estimates]:
+def sampled(
+    oracle: Oracle, systems: Sequence[Any], betas: np.ndarray, records: Sequence[Observable], seed: int, work: Work
+) -> dict[str, Estimates]:
     """The same from independent exact draws: four times as many while their noise is more than a tenth of the members' variance.
 
     What noise is left when the draws have reached their limit is in ``errors``, and the intervals hold it.
     """
     draws, first = _DRAWS, systems[0]
+    calls = len(systems) * len(betas)
+    compiling, each = _COMPILING, (oracle.cost_of_draw(first) + 20.0 * of_energy(first)) * calls
 
     def member(pair: tuple[int, Any]) -> list[tuple[Sums, None]]:
         index, system = pair
@@ -144,13 +158,15 @@ def sampled(oracle: Oracle, systems: Sequence[Any], betas: np.ndarray, records: 
         return found
 
     while True:
+        most = longest(draws, MOST_SITES / (first.lattice.n_sites * calls)) * each
+        work.announce(f"{draws} exact samples of {len(systems)} members", compiling + calls * CALL + draws * each, most)
         method = f"exact samples ({oracle.name}), {draws} draws a member"
         result = collected(records, tracked(member, list(enumerate(systems)), "exact sampling"), method, partial(distances, system=first))
         # Of every temperature by itself: where members hardly differ the others must not hide it.
         noisy = len(systems) > 1 and any(_loud(one) for one in result.values())
-        if not noisy or 4 * draws * first.lattice.n_sites * len(systems) * len(betas) > MOST_SITES:
+        if not noisy or 4 * draws * first.lattice.n_sites * calls > MOST_SITES:
             return result
-        draws *= 4
+        draws, compiling = 4 * draws, 0.0
 
 
 def in_blocks(records: Sequence[Observable], blocks: Sequence[np.ndarray], system: Any, beta: float) -> Sums:

@@ -25,6 +25,7 @@ from hamlearn.infer.predictions.centring import Refits, centred, refits
 from hamlearn.infer.predictions.estimator import Estimates
 from hamlearn.infer.predictions.intervals import band
 from hamlearn.infer.predictions.widening import widened
+from hamlearn.infer.predictions.work import Work
 from hamlearn.infer.shares import warning
 from hamlearn.processes import verb
 from hamlearn.systems.observables import Observable, known, looked_up
@@ -83,9 +84,9 @@ def predict(
         :func:`hamlearn.infer.predictions.agreement.agreement`; densities, whose own draws are reweighted, add the effective
         share of these as ``predicted_ess``. Means of couplings learned by the exact likelihood are centred where few rows bear many
         parameters (:mod:`hamlearn.infer.predictions.centring`; the attribute ``centring`` says how or why not, ``centred`` of
-        a variable whether it was). The attribute ``warning`` is there where a share is below 0.1; ``operations`` is the counted work
-        that was expected, which is also logged before it starts. ``hl.predict`` adds the level of :func:`hamlearn.verdict` as
-        attribute ``verdict``: bands are no better than the posterior.
+        a variable whether it was). The attribute ``warning`` is there where a share is below 0.1; ``operations`` is the counted work,
+        announced part by part before each starts (logger "hamlearn", level INFO). ``hl.predict`` adds the level of
+        :func:`hamlearn.verdict` as attribute ``verdict``: bands are no better than the posterior.
 
     Raises
     ------
@@ -121,24 +122,22 @@ def predict(
 
     groups = {sites: drawn(sites, draws) for sites in dict.fromkeys(shapes)}
     records = _records(observables, groups[shapes[0]][0])
-    of_density = all(densities.is_density(one) for one in groups[shapes[0]])
-    centre = Refits([], "") if of_density or posteriors.space_of(post).continuous else refits(post, seed, extents)
+    work, of_density = Work(), all(densities.is_density(one) for one in groups[shapes[0]])
+    centre = Refits([], "") if of_density or posteriors.space_of(post).continuous else refits(post, seed, extents, work)
     parts, shares = [], []
     places = {sites: np.array([k for k, one in enumerate(shapes) if one == sites]) for sites in groups}
-    operations = sum(members.work([*systems, *centre.systems], betas[places[sites]], records) for sites, systems in groups.items())
-    members.announce(operations, draws, len(betas))
     for sites, systems in groups.items():
         at = betas[places[sites]]
         if of_density:
-            found, share = densities.from_densities(systems, at, records, seed)
+            found, share = densities.from_densities(systems, at, records, seed, work)
             shares.append(share)
         else:
-            found = centred(members.estimate([*systems, *centre.systems], at, records, seed), centre, at)
+            found = centred(members.estimate([*systems, *centre.systems], at, records, seed, work), centre, at)
         parts.append(found)
     order = np.argsort(np.concatenate(list(places.values())), kind="stable")
     estimates = {record.name: _joined([part[record.name] for part in parts], order) for record in records}
     result = _curves(post, betas, estimates, shapes[-1], {record.name: record.long_name for record in records}, level, seed)
-    result.attrs |= {"draws_asked": asked, "operations": float(operations)} | ({"centring": centre.words} if centre.words else {})
+    result.attrs |= {"draws_asked": asked, "operations": work.operations} | ({"centring": centre.words} if centre.words else {})
     if shares:
         return _with_share(result, np.concatenate(shares)[order])
     formless = [one for one in groups[shapes[0]] if (not one.space.continuous and one.windows is not None) or one.pairs is None]

@@ -13,6 +13,7 @@ from hamlearn.infer.predictions.estimator import Estimates, Seen, Sums, collecte
 from hamlearn.infer.predictions.exactly import in_blocks, tracked
 from hamlearn.infer.predictions.intervals import QUIET
 from hamlearn.infer.predictions.shared import reweighted
+from hamlearn.infer.predictions.work import CALL, SECOND, Work, longest, of_energy
 from hamlearn.models.couplings import EXCLUDED
 from hamlearn.systems.observables import Observable
 from hamlearn.systems.pairs import pairs_of
@@ -29,9 +30,18 @@ _BURN_IN, _THIN = 400, 5
 _RANDOM = 2048  # states that tell how far the energies of infinite temperature scatter
 _CONTINUOUS_DRAWS, _CONTINUOUS_CHAINS = 400, 8
 _FROM_PYTHON = 16  # members that are simulated where JAX cannot step them: each costs seconds
+_COMPILING = 6.0 * SECOND  # of a sampler of one structure
+_PER_UPDATE = 150.0  # operations of an update of a site by cluster moves, or of a look-up of tables
+_PER_HEAT_BATH = {True: 400.0, False: 1500.0}  # of an update of a spin, and of a site of several states, with its random numbers
+_PER_PROPOSAL = 2.5e3  # of a proposal of Metropolis, beside the energy that it costs
+_PER_FLOP = 2.0  # of an operation that JAX counts in an energy, beside the best that a core can do
+_PER_TRAJECTORY = 500.0  # operations of a site of a trajectory of hybrid Monte Carlo, beside the gradients of its action
+_TRAJECTORIES, _GRADIENTS = 1000.0, 12.0  # of a run beside its draws (burn-in and pilot), and gradients of each
 
 
-def from_simulation(systems: Sequence[Any], betas: np.ndarray, records: Sequence[Observable], seed: int) -> dict[str, Estimates]:
+def from_simulation(
+    systems: Sequence[Any], betas: np.ndarray, records: Sequence[Observable], seed: int, work: Work
+) -> dict[str, Estimates]:
     """By whatever decorrelates them fastest."""
     log_z = any(record.needs_log_z for record in records)
     if systems[0].space.continuous:
@@ -40,18 +50,23 @@ def from_simulation(systems: Sequence[Any], betas: np.ndarray, records: Sequence
             raise HamlearnError(
                 f"{names} of {systems[0]!r} needs log Z, which no oracle knows; simulations of continuous systems do not give it."
             )
-        close = reweighted(systems, betas, records, seed) if systems[0].directions is not None else None
-        return _one_by_one_or_stacked(systems, betas, records, seed) if close is None else close
+        close = reweighted(systems, betas, records, seed, work) if systems[0].directions is not None else None
+        return _one_by_one_or_stacked(systems, betas, records, seed, work) if close is None else close
     if not log_z and all(is_ferromagnet(one) for one in systems):
         light = all(record.separations is None for record in records)
-        close = reweighted(systems, betas, records, seed, _CLOSE_UPDATES) if len(systems) > 1 and light else None
-        return from_clusters(systems, betas, records, seed) if close is None else close
-    return _tempered(systems, betas, records, seed)
+        close = reweighted(systems, betas, records, seed, work, _CLOSE_UPDATES) if len(systems) > 1 and light else None
+        return from_clusters(systems, betas, records, seed, work) if close is None else close
+    return _tempered(systems, betas, records, seed, work)
 
 
-def _one_by_one_or_stacked(systems: Sequence[Any], betas: np.ndarray, records: Sequence[Observable], seed: int) -> dict[str, Estimates]:
+def _one_by_one_or_stacked(
+    systems: Sequence[Any], betas: np.ndarray, records: Sequence[Observable], seed: int, work: Work
+) -> dict[str, Estimates]:
     """Continuous members: those of one structure in one compiled run, others one after the other."""
     size: dict[str, Any] = {"draws": _CONTINUOUS_DRAWS, "chains": _CONTINUOUS_CHAINS}
+    each = _PER_TRAJECTORY * systems[0].lattice.n_sites + 3 * _GRADIENTS * _PER_FLOP * of_energy(systems[0])
+    trajectories = len(systems) * len(betas) * _CONTINUOUS_CHAINS * (_CONTINUOUS_DRAWS + _TRAJECTORIES)
+    work.announce(f"simulations of {len(systems)} members", _COMPILING + len(systems) * len(betas) * CALL + trajectories * each)
     if systems[0].space.unbounded and stackable(systems):
         used, runs = "hmc", list(simulate_stack(systems, betas, **size, seed=seed))
     else:
@@ -70,7 +85,7 @@ def _one_by_one_or_stacked(systems: Sequence[Any], betas: np.ndarray, records: S
     return collected(records, found, method, partial(distances, system=systems[0]))
 
 
-def from_clusters(systems: Sequence[Any], betas: np.ndarray, records: Sequence[Observable], seed: int) -> dict[str, Estimates]:
+def from_clusters(systems: Sequence[Any], betas: np.ndarray, records: Sequence[Observable], seed: int, work: Work) -> dict[str, Estimates]:
     """Swendsen–Wang at the wanted temperatures, for ferromagnets whose log Z nobody asks for: no slow mode at a transition."""
     draws, n = 2 * _DRAWS, systems[0].lattice.n_sites
 
@@ -80,23 +95,46 @@ def from_clusters(systems: Sequence[Any], betas: np.ndarray, records: Sequence[O
         states = simulate(system, betas, draws, seed=seed + 7919 * index, **options)["state"].values
         return [(in_blocks(records, here, system, beta), None) for here, beta in zip(states, betas.tolist(), strict=True)]
 
+    calls = len(systems) * len(betas)
+    each = _PER_UPDATE * _BLOCKS * calls * n
     while True:
+        most = longest(draws, _MOST_CLUSTER_UPDATES / (_BLOCKS * calls * n)) * each
+        work.announce(f"cluster moves of {len(systems)} members", calls * CALL + (draws + _BURN_IN // 4) * each, most)
         method = f"simulated: swendsen_wang, {_BLOCKS} x {draws} draws a member"
         found = tracked(run, list(enumerate(systems)), "cluster sampling")
         result = collected(records, found, method, partial(distances, system=systems[0]))
-        if not _noisy(result, systems) or 4 * _BLOCKS * draws * len(systems) * len(betas) * n > _MOST_CLUSTER_UPDATES:
+        if not _noisy(result, systems) or 4 * _BLOCKS * draws * calls * n > _MOST_CLUSTER_UPDATES:
             return result
         draws *= 4
 
 
-def _tempered(systems: Sequence[Any], betas: np.ndarray, records: Sequence[Observable], seed: int) -> dict[str, Estimates]:
+def _tempered(systems: Sequence[Any], betas: np.ndarray, records: Sequence[Observable], seed: int, work: Work) -> dict[str, Estimates]:
     """Tempered simulation of all members; four times longer while its noise is more than a tenth of their variance."""
-    rungs, draws = ladder(systems, betas), _DRAWS
+    rungs, draws, compiling = ladder(systems, betas), _DRAWS, _COMPILING
+    each = _of_draw(systems, len(rungs))
     while True:
+        most = longest(draws, MOST_LOOKUPS / lookups(systems, len(rungs), 1)) * each
+        what = f"tempering of {len(systems)} members at {len(rungs)} temperatures"
+        work.announce(what, compiling + (draws + _BURN_IN / _THIN) * each, most)
         result = _tempered_once(systems, betas, rungs, records, seed, draws)
         if not _noisy(result, systems) or 4 * lookups(systems, len(rungs), draws) > MOST_LOOKUPS:
             return result
-        draws *= 4
+        draws, compiling = 4 * draws, 0.0
+
+
+def _of_draw(systems: Sequence[Any], rungs: int) -> float:
+    """Operations of a draw of all ladders: its sweeps, and the energies that are measured of it."""
+    first = systems[0]
+    energy, updates = of_energy(first), lookups(systems, rungs, 1)
+    chains = 2.0 * len(systems) * rungs
+    if first.windows is not None:
+        sweeps = _PER_UPDATE * updates
+    elif first.pairs is not None:
+        sweeps = _PER_HEAT_BATH[first.space.binary] * updates
+    else:
+        proposal = energy if first.energy_change is None else 0.0
+        sweeps = _THIN * chains * (first.lattice.n_sites * (_PER_PROPOSAL + _PER_FLOP * proposal) + 3 * _PER_FLOP * energy)
+    return sweeps + chains * _PER_FLOP * energy
 
 
 def lookups(systems: Sequence[Any], rungs: int, draws: int = _DRAWS) -> float:

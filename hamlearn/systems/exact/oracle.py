@@ -71,6 +71,10 @@ class Oracle:
         """Operations of :meth:`thermodynamics` at one temperature, about; counted, so that it is the same on every machine."""
         return 100.0 * system.lattice.n_sites
 
+    def cost_of_draw(self, system: System) -> float:
+        """Operations of one independent state of :meth:`sample`, about."""
+        return 500.0 * system.lattice.n_sites
+
     def derivatives(self, system: System, betas: np.ndarray) -> np.ndarray:
         """Log Z and its first two derivatives in β, shape ``(3, n)``, at inverse temperatures ``(n,)``."""
         raise HamlearnError(f"the oracle {self.name!r} has no derivatives of log Z.")
