@@ -58,9 +58,9 @@ def learn(
         Compare the model with held-out data on statistics that were not fitted, for the verdict.
     checkpoint : path, optional
         File that fits which may take long (NUTS, Gibbs, training of neural densities) save themselves to, every few seconds and when they
-        are interrupted; others have nothing to save. The same call continues from it and gives what an uninterrupted one would
-        have given. It is not removed: do that when the posterior is saved. A file that belongs to another call, or is damaged,
-        is left alone with a warning, and this fit saves itself beside it.
+        are interrupted; quick ones have nothing to save, and models that never save themselves refuse it. The same call continues from
+        it and gives what an uninterrupted one would have given. It is not removed: do that when the posterior is saved. A file that
+        belongs to another call, or is damaged, is left alone with a warning, and this fit saves itself beside it.
 
     Returns
     -------

@@ -159,6 +159,7 @@ def learn(
 ) -> None:
     """Learn interactions from observed microstates; by default couplings between all pairs, with fields."""
     import hamlearn as hl
+    from hamlearn.infer.families import saves
 
     work = context.ensure_object(Work)
     choice(model, MODELS, "--model")
@@ -183,9 +184,8 @@ def learn(
     }
     warn_of_axes(data)
     made = makers[model]()
-    post = hl.learn(
-        data, made, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed, check=check, checkpoint=checkpoint_of(output)
-    )
+    saved = checkpoint_of(output) if saves(made) else None
+    post = hl.learn(data, made, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed, check=check, checkpoint=saved)
     keep(work, lambda path: hl.save(post, path), output)
     say(f"{hl.verdict(post)}\n{output}")
 

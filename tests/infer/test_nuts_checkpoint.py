@@ -207,6 +207,13 @@ def test_a_save_writes_what_is_new_and_not_all_draws(name, tmp_path, monkeypatch
     assert whole and {part: written[part] for part in whole} == whole
 
 
+@pytest.mark.parametrize("model", [hl.models.ClusterExpansion(window=2), hl.models.LocalInteraction(window=2), hl.models.Extensive(1, 1)])
+def test_a_model_that_never_saves_itself_refuses_a_checkpoint(model, tmp_path):
+    with pytest.raises(hl.HamlearnError, match=f"{type(model).__name__} does not save itself"):
+        hl.learn(DATA, model, checkpoint=tmp_path / "run.npz")
+    assert not families.saves(model) and families.saves(COUPLINGS)
+
+
 KILLED = """
     import sys, time
     import numpy as np, hamlearn as hl

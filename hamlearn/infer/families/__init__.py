@@ -97,9 +97,18 @@ def learn(
         require_path(checkpoint, "checkpoint")
     seed = require_seed(seed)
     sets, found = admitted(data, model, calibrate)
-    can_save = "checkpoint" in inspect.signature(found.learn).parameters
-    saved = {"checkpoint": checkpoint} if can_save and checkpoint is not None else {}
+    if checkpoint is not None and not saves(model):
+        raise HamlearnError(
+            f"checkpoint= would be ignored: {type(model).__name__} does not save itself while it is learned. Leave it out; networks take "
+            "it with the settings of their training, hl.infer.Training(checkpoint=...)."
+        )
+    saved = {} if checkpoint is None else {"checkpoint": checkpoint}
     return found.learn(sets, model, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed, **saved)
+
+
+def saves(model: Any) -> bool:
+    """Whether models of this kind may save themselves while they are learned, and so take ``checkpoint=``."""
+    return "checkpoint" in inspect.signature(named(model.traits).learn).parameters
 
 
 def admitted(data: Any, model: Any, calibrate: bool) -> tuple[list[xr.Dataset], Kind]:
