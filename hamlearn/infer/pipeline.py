@@ -245,12 +245,7 @@ def _sparse(
         seed=seed,
         checkpoint=checkpoint,
     )
-    basis = Basis("off", {"composite": likelihood.composite})
-    if calibrate and not likelihood.composite:
-        basis = Basis("independent", {"tested": False})
-    if wanted and draws.score is not None:
-        numbers = {"batches": draws.score.batches, "kind": draws.score.kind, "shrinkage": float(draws.shrinkage)}
-        basis = Basis("surrogate", numbers)
+    basis = Basis("independent", {"tested": False}) if calibrate and not wanted else draws.basis
     calibration = Calibration(best.information, calibration_room.inverse_root(best.information), np.inf, wanted, basis, draws.score)
     record = {**_record(likelihood, best, calibration, True, spectrum), "engine_used": engine}
     record["search"] = {"rounds": draws.rounds, "graphs": draws.graphs, "evidence_of_starts": draws.evidence.tolist()}

@@ -13,6 +13,7 @@ from hamlearn.diagnostics.verdict import LEVELS, verdict
 from hamlearn.infer import learn, posteriors
 from hamlearn.infer.engines.gibbs.surrogate import Surrogate
 from hamlearn.infer.engines.gibbs.threshold import detectable
+from hamlearn.infer.provenance import Basis
 from hamlearn.models import Couplings, Normal
 from hamlearn.systems import SPINS
 from statistics_budget import assert_within, spend
@@ -151,7 +152,7 @@ def test_the_strength_at_which_a_sparse_posterior_sees_a_coupling(hyper):
     """1.645 error bars above the estimate at which quadrature over the slab gives even odds."""
     probability, slab, centre = hyper
     precision = np.diag([400.0, 900.0, 2500.0])
-    normal = Surrogate(np.zeros(3), precision, 1.0, None, 0.0)
+    normal = Surrogate(precision, np.zeros(3), 1.0, None, Basis("off"))
     found = detectable(normal, np.array([0.9, 0.1, 0.0]), np.array(hyper))
     assert np.isnan(found[0]), "it exists"
     grid = np.linspace(-4, 4, 400_001)

@@ -290,7 +290,7 @@ def test_the_surrogate_is_the_calibrated_normal():
     calibrated = gibbs.surrogate(likelihood, best.theta)
     score = score_covariance(likelihood, best.theta)
     expected = best.information @ np.linalg.inv(score.J) @ best.information
-    assert 0 <= calibrated.shrinkage < 1
+    assert 0 <= calibrated.basis.numbers["shrinkage"] < 1
     np.testing.assert_allclose(np.diag(calibrated.precision), np.diag(expected), rtol=0.1)
     assert np.linalg.norm(calibrated.precision - expected) < 0.1 * np.linalg.norm(expected)
     # One Newton step from elsewhere leads near the maximum.

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 
 from hamlearn.compiled import compiled
 from hamlearn.infer.calibrate import ScoreCovariance, score_covariance
+from hamlearn.infer.engines.gibbs.surrogate import Surrogate, adjusted
 from hamlearn.infer.likelihoods.terms import TermLikelihood
 from hamlearn.infer.optimum import maximise
 from hamlearn.infer.provenance import Basis
@@ -141,20 +141,11 @@ def _factor(likelihood: TermLikelihood, theta: np.ndarray) -> tuple[float, Score
     return max(1.0, worth / len(some)), score, len(some)
 
 
-@dataclass(frozen=True)
-class _Surrogate:
-    precision: np.ndarray
-    linear: np.ndarray
-    score: ScoreCovariance | None
-    basis: Basis
-    factor: float = 1.0
-
-
 def _one_factor(factor: float, score: ScoreCovariance, count: int, p: int) -> Basis:
     return Basis("factor", {"factor": factor, "batches": score.batches, "kind": score.kind, "count": count, "n_params": p})
 
 
-def surrogate(likelihood: TermLikelihood, theta: np.ndarray, *, calibrated: bool, rough: bool = False) -> _Surrogate:
+def surrogate(likelihood: TermLikelihood, theta: np.ndarray, *, calibrated: bool, rough: bool = False) -> Surrogate:
     """Normal surrogate exp(linear·θ − ½ θᵀ precision θ) of the calibrated pseudo-likelihood around `theta`.
 
     With at least 4 independent batches a parameter, precision is HJ⁻¹H with J shrunk towards a multiple of H; with fewer
@@ -163,12 +154,12 @@ def surrogate(likelihood: TermLikelihood, theta: np.ndarray, *, calibrated: bool
     information = likelihood.information(theta)
     gradient = likelihood.value_and_gradient(theta)[1]
     if not calibrated:
-        return _Surrogate(information, information @ theta + gradient, None, Basis("off", {"composite": True}))
+        return Surrogate(information, information @ theta + gradient, 1.0, None, Basis("off", {"composite": True}))
     p = likelihood.n_params
     if rough and p > 2 * _FACTOR_TERMS:
         factor, score, count = _factor(likelihood, theta)
         basis = _one_factor(factor, score, count, p)
-        return _Surrogate(information / factor, (information @ theta + gradient) / factor, score, basis, factor)
+        return Surrogate(information / factor, (information @ theta + gradient) / factor, factor, score, basis)
     whole: Any = likelihood
     score = score_covariance(whole, theta, minimum=4 * p)
     values, vectors = np.linalg.eigh((information + information.T) / 2)
@@ -178,17 +169,13 @@ def surrogate(likelihood: TermLikelihood, theta: np.ndarray, *, calibrated: bool
     mean = max(float(np.trace(covariance)) / max(known.sum(), 1), 1e-3)
     if score.batches < 4 * p:
         basis = _one_factor(mean, score, p, p)
-        return _Surrogate(information / mean, (information @ theta + gradient) / mean, score, basis, mean)
+        return Surrogate(information / mean, (information @ theta + gradient) / mean, mean, score, basis)
     # The relative noise of J is of order p / batches (Ledoit & Wolf 2004, with a multiple of H as the target).
     shrink = min(1.0, 2 * p / score.batches)
     covariance = (1 - shrink) * covariance + shrink * mean * np.eye(len(covariance))
-    half = scipy.linalg.solve(covariance, white.T, assume_a="pos")  # J⁻¹ in white coordinates, times Wᵀ
-    back = information @ white
-    precision = back @ half @ information
-    precision = (precision + precision.T) / 2
-    linear = precision @ theta + back @ (half @ gradient)
+    precision, linear = adjusted(information @ white, covariance, theta, white.T @ gradient)
     basis = Basis("surrogate", {"batches": score.batches, "kind": score.kind, "shrinkage": shrink})
-    return _Surrogate(precision, linear, score, basis, mean)
+    return Surrogate(precision, linear, mean, score, basis)
 
 
 def detectable(

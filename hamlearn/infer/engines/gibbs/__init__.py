@@ -24,6 +24,7 @@ from hamlearn.infer.engines.gibbs.search import search, spacing
 from hamlearn.infer.engines.gibbs.surrogate import Surrogate, surrogate
 from hamlearn.infer.engines.gibbs.threshold import detectable
 from hamlearn.infer.likelihoods import Likelihood
+from hamlearn.infer.provenance import Basis
 from hamlearn.models import SpikeSlab
 from hamlearn.progress import track
 
@@ -42,8 +43,8 @@ class SpikeSlabDraws:
     hyper : array (chain, draw, 3)
         Inclusion probability π, slab width s, slab magnitude μ (0: none).
     score : ScoreCovariance or None
-    shrinkage : float
-        Ledoit–Wolf intensity applied to J.
+    basis : Basis
+        What the width of the surrogate rests on.
     rounds : int
         Times the surrogate was expanded in the search for the best graph.
     graphs : int
@@ -58,7 +59,7 @@ class SpikeSlabDraws:
     included: np.ndarray
     hyper: np.ndarray
     score: ScoreCovariance | None
-    shrinkage: float
+    basis: Basis
     rounds: int
     graphs: int
     evidence: np.ndarray
@@ -97,4 +98,4 @@ def spike_slab(
     evidence = np.array([found.evidence[found.modes.index(mode)] for mode in modes])
     normal = found.normal
     least = detectable(normal, included.mean((0, 1)), np.median(hyper, (0, 1)))
-    return SpikeSlabDraws(theta, included, hyper, normal.score, normal.shrinkage, found.rounds, found.found, evidence, least)
+    return SpikeSlabDraws(theta, included, hyper, normal.score, normal.basis, found.rounds, found.found, evidence, least)

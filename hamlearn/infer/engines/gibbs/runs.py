@@ -127,7 +127,7 @@ def opened(
 ) -> Checkpoint:
     """The checkpoint of these chains: what was computed from the data enters by its digest."""
     digest = hashlib.sha256()
-    for array in (normal.precision, normal.centre, *(part for start in begin for part in start)):
+    for array in (normal.precision, normal.linear, *(part for start in begin for part in start)):
         digest.update(np.ascontiguousarray(array).tobytes())
     request = {
         "model": json.dumps(likelihood.bound.model.to_dict(), sort_keys=True),
@@ -162,7 +162,7 @@ def _chunk(likelihood: Likelihood, normal: Surrogate, prior: SpikeSlab, chain: C
     last = min(plan.sweeps, chain.done + max(_LEAST, int(_WORK / len(chain.at) ** 2)))
     found = one_chain.advance(
         normal.precision,
-        normal.precision @ normal.centre,
+        normal.linear,
         likelihood.bound.n_coupling_params,
         likelihood.bound.model.field_prior.scale**-2.0,
         prior.slab,

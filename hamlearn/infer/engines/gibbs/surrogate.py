@@ -11,21 +11,59 @@ from hamlearn.errors import HamlearnError
 from hamlearn.infer.calibrate import ScoreCovariance, score_rows
 from hamlearn.infer.likelihoods import Likelihood
 from hamlearn.infer.newton import cholesky
+from hamlearn.infer.provenance import Basis
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Surrogate:
-    """The likelihood as N(centre | θ, precision⁻¹) around an expansion point, with what it took to make it.
+    """The likelihood near a point as exp(linear·θ − ½ θᵀ precision θ): what a sparse prior of any kind is multiplied with.
 
-    `weight` is the power of the likelihood that the correction amounts to on average over directions: about 1/2 for
-    pseudo-likelihood, 1/τ for autocorrelated draws, 1 for an exact likelihood of independent ones.
+    Attributes
+    ----------
+    precision : array (n_params, n_params)
+    linear : array (n_params,)
+    factor : float
+        By how much estimates vary more than the curvature says, on average over directions: about 2 for pseudo-likelihood, τ for
+        autocorrelated draws, 1 for an exact likelihood of independent ones.
+    score : ScoreCovariance or None
+    basis : Basis
+        What its width rests on.
     """
 
-    centre: np.ndarray
     precision: np.ndarray
-    weight: float
+    linear: np.ndarray
+    factor: float
     score: ScoreCovariance | None
-    shrinkage: float
+    basis: Basis
+
+    @property
+    def weight(self) -> float:
+        """The power of the likelihood that the correction amounts to."""
+        return 1.0 / self.factor
+
+    @property
+    def centre(self) -> np.ndarray:
+        """Its mean."""
+        return np.linalg.solve(self.precision, self.linear)
+
+
+def adjusted(back: np.ndarray, covariance: np.ndarray, theta: np.ndarray, slope: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Precision HJ⁻¹H and linear term of a surrogate around θ, from white coordinates.
+
+    Parameters
+    ----------
+    back : array (n_params, k)
+        HW, with WᵀHW = 1: k of the directions, or all.
+    covariance : array (k, k)
+        WᵀJW, regular.
+    theta : array (n_params,)
+    slope : array (k,)
+        Wᵀ times the gradient at θ.
+    """
+    inner = np.linalg.cholesky((covariance + covariance.T) / 2)
+    half = scipy.linalg.solve_triangular(inner, back.T, lower=True)
+    precision = half.T @ half
+    return precision, precision @ theta + half.T @ scipy.linalg.solve_triangular(inner, slope, lower=True)
 
 
 def surrogate(likelihood: Likelihood, theta: np.ndarray, *, calibrated: bool = True) -> Surrogate:
@@ -37,17 +75,15 @@ def surrogate(likelihood: Likelihood, theta: np.ndarray, *, calibrated: bool = T
     """
     information = likelihood.information(theta)
     _, slope = likelihood.value_and_gradient(theta)
-    factor = cholesky(information)
-    centre = theta + scipy.linalg.cho_solve(factor, slope)
     if not calibrated:
-        return Surrogate(centre, information, 1.0, None, 0.0)
+        return Surrogate(information, information @ theta + slope, 1.0, None, Basis("off", {"composite": likelihood.composite}))
     rows, score = score_rows(likelihood, theta, minimum=2 * len(theta))
     if len(rows) < 2 * len(theta):
         raise HamlearnError(
             f"a calibrated sparse posterior of {len(theta)} parameters needs at least {2 * len(theta)} independent batches of data; "
             f"these give {len(rows)}. Use more data, fewer candidate bonds, or the default prior."
         )
-    lower = np.tril(factor[0])
+    lower = np.tril(cholesky(information)[0])
     white = scipy.linalg.solve_triangular(lower, rows.T, lower=True).T
     covariance = white.T @ white
     n, p = white.shape
@@ -56,6 +92,6 @@ def surrogate(likelihood: Likelihood, theta: np.ndarray, *, calibrated: bool = T
     noise = ((white**2).sum(1) ** 2).sum() - (covariance**2).sum() / n
     shrinkage = float(np.clip(noise / max(spread, 1e-300), 0.0, 1.0))
     covariance = (1 - shrinkage) * covariance + shrinkage * mean * np.eye(p)
-    inner = np.linalg.cholesky((covariance + covariance.T) / 2)
-    half = scipy.linalg.solve_triangular(inner, lower.T, lower=True)
-    return Surrogate(centre, half.T @ half, 1.0 / mean, score, shrinkage)
+    precision, linear = adjusted(lower, covariance, theta, scipy.linalg.solve_triangular(lower, slope, lower=True))
+    basis = Basis("surrogate", {"batches": score.batches, "kind": score.kind, "shrinkage": shrinkage})
+    return Surrogate(precision, linear, mean, score, basis)
