@@ -10,7 +10,7 @@ import scipy.stats
 
 import hamlearn as hl
 from hamlearn.infer import families, posteriors
-from hamlearn.infer.predictions import exactly, members
+from hamlearn.infer.predictions import centring, exactly, members
 from hamlearn.infer.predictions.intervals import band, fewest
 from hamlearn.infer.provenance import Noted
 from hamlearn.systems.exact.work import OPERATIONS_PER_SECOND
@@ -226,3 +226,27 @@ def test_work_is_announced_before_each_part_and_added_up(caplog):
     told = [float(one.split("about ")[1].split(" s")[0]) for one in caplog.messages if one.startswith("predicting: ")]
     assert len(told) >= 2  # thermodynamics, and what has none in closed form
     assert sum(told) == pytest.approx(curves.attrs["operations"] / OPERATIONS_PER_SECOND, rel=0.05)
+
+
+def test_refits_are_made_once_for_all_temperatures_and_again_for_another_posterior(monkeypatch):
+    data = hl.simulate(hl.systems.EdwardsAnderson((3, 3), seed=1), beta=0.4, draws=300, chains=2, seed=0)
+    post = hl.learn(data, hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3))), engine="laplace", check=False)
+    made = []
+    fitted = centring.maximise
+    monkeypatch.setattr(centring, "maximise", lambda *args, **options: made.append(1) or fitted(*args, **options))
+    centring._KEPT.clear()
+    first = hl.predict(post, [0.2, 0.4], draws=20)
+    count = len(made)
+    assert count >= 2 * centring.PAIRS and first.attrs["centring"].startswith("by 8 pairs")
+    hl.predict(post, 0.7, draws=20)
+    again = hl.predict(post.copy(deep=True), [0.2, 0.4], draws=20)  # equal content is equal
+    assert len(made) == count
+    np.testing.assert_array_equal(again["energy"], first["energy"])
+    changed = post.copy(deep=True)
+    changed["point"]["J"].values[0] += 0.3
+    hl.predict(changed, 0.7, draws=20)
+    assert len(made) == 2 * count
+    data_changed = post.copy(deep=True)
+    data_changed["observed_data"]["bond_frequency"].values[0, 0] = np.array([[0.4, 0.1], [0.1, 0.4]])
+    other = hl.predict(data_changed, [0.2, 0.4], draws=20)
+    assert len(made) > 2 * count and np.any(other["energy"] != first["energy"])

@@ -9,6 +9,8 @@ its own in opposite directions, and every observable is computed from these fits
 
 from __future__ import annotations
 
+import hashlib
+from collections import OrderedDict
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -90,9 +92,7 @@ def refits(post: xr.DataTree, seed: int, shape: tuple[int, ...] | None = None, w
         reason = "the likelihood has no single finite optimum"
     if reason:
         return Refits([], f"not centred: {reason}; intervals of the energy and free energy hold 2p/(M beta) instead", optimism)
-    likelihood = _likelihood(bound, post, float(rows))
-    (work or Work()).announce(f"{2 * PAIRS} refits that centre the bands", _operations(likelihood))
-    centres, pairs = _pairs(likelihood, post, prior, seed)
+    centres, pairs = _found(bound, post, prior, seed, work or Work())
     if len(pairs) < PAIRS // 2:
         words = "not centred: refits run off to infinity; intervals of the energy and free energy hold 2p/(M beta) instead"
         return Refits([], words, optimism)
@@ -102,15 +102,41 @@ def refits(post: xr.DataTree, seed: int, shape: tuple[int, ...] | None = None, w
     return Refits(systems, words)
 
 
+_Optima = tuple[list[np.ndarray], list[tuple[np.ndarray, np.ndarray]]]
+_KEPT: OrderedDict[bytes, _Optima] = OrderedDict()
+_MOST_KEPT = 8
+
+
+def _found(bound: BoundCouplings, post: xr.DataTree, prior: Prior | None, seed: int, work: Work) -> _Optima:
+    """The refits, made once: no temperature enters, so they are kept by the content of all that does."""
+    key = _content(post, seed)
+    if (known := _KEPT.get(key)) is not None:
+        return known
+    likelihood = _likelihood(bound, post, float(posteriors.provenance_of(post).worth))
+    work.announce(f"{2 * PAIRS} refits that centre the bands", _operations(likelihood))
+    _KEPT[key] = found = _pairs(likelihood, post, prior, seed)
+    while len(_KEPT) > _MOST_KEPT:
+        _KEPT.popitem(last=False)
+    return found
+
+
+def _content(post: xr.DataTree, seed: int) -> bytes:
+    """A digest of what refits depend on: what the posterior says of itself, its optimum and its compressed data."""
+    digest = hashlib.sha256(repr((seed, sorted(post.attrs.items()))).encode())
+    for group in ("point", "observed_data"):
+        for name, values in sorted(post[group].to_dataset().variables.items(), key=lambda one: str(one[0])):
+            digest.update(repr((group, name, values.dims, values.shape, values.dtype.str)).encode())
+            digest.update(np.ascontiguousarray(values.values).tobytes())
+    return digest.digest()
+
+
 def _operations(likelihood: ExactLikelihood) -> float:
     """Of the refits, about: each a few gradients and a Hessian, which is worth two gradients a parameter."""
     compiling = 0.0 if likelihood.tabulated else _COMPILING
     return compiling + _PER_GRADIENT * 2 * PAIRS * (6 + 4 * likelihood.bound.n_params) * likelihood.operations
 
 
-def _pairs(
-    likelihood: ExactLikelihood, post: xr.DataTree, prior: Prior | None, seed: int
-) -> tuple[list[np.ndarray], list[tuple[np.ndarray, np.ndarray]]]:
+def _pairs(likelihood: ExactLikelihood, post: xr.DataTree, prior: Prior | None, seed: int) -> _Optima:
     """The optimum, that of its own means, and optima of data whose means are its own plus and minus a part of the data's noise."""
     point = post["point"].to_dataset()
     start = likelihood.bound.from_values(point["J"].values, point["h"].values if "h" in point else None)
