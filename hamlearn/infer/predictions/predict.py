@@ -140,7 +140,7 @@ def predict(
     result.attrs |= {"draws_asked": asked, "operations": work.operations} | ({"centring": centre.words} if centre.words else {})
     if shares:
         return _with_share(result, np.concatenate(shares)[order])
-    formless = [one for one in groups[shapes[0]] if (not one.space.continuous and one.windows is not None) or one.pairs is None]
+    formless = [one for one in groups[shapes[0]] if not one.space.continuous and (one.windows is not None or one.pairs is None)]
     return _with_agreement(result, formless, betas, seed) if formless else result
 
 
