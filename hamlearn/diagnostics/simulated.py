@@ -195,6 +195,9 @@ class Statistics:
         named: list[tuple[str, bool, np.ndarray]] = []
         order = self._order(states)
         named += [(f"{name}", False, values[:, None]) for name, values in order.items()]
+        if self.system.space.unbounded and 1 < states[0].size <= 128:
+            square = (states.astype(np.float64) ** 2).reshape(len(states), -1)
+            named.append(("squares of the values, site by site", True, square - square.mean(1, keepdims=True)))
         for axis, step in self.strides:
             product = self._product(states, np.roll(states, -step, 1 + axis))
             flat = product.reshape(len(states), -1)

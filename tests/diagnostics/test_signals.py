@@ -162,6 +162,13 @@ def test_continuous_rows_never_agree_by_chance():
     assert "repeated rows" in look(shuffled)
 
 
+def test_rounded_rows_of_two_sites_agree_by_chance():
+    rows = np.round(np.random.default_rng(0).normal(size=(3000, 2)), 1)
+    assert "repeated rows" not in [
+        one["topic"] for one in found(rows, hl.models.PolynomialAction((2,), family="field"), 1.0, space="reals")
+    ]
+
+
 def test_orbits_are_those_of_all_images():
     """Rows of a 3×3 torus: the orbit of every state by brute force over 9 translations, 8 turns and the flip."""
     system, rng = hl.systems.Ising((3, 3)), np.random.default_rng(0)
@@ -240,6 +247,34 @@ def test_fields_without_their_mean_are_told_so():
     states = hl.simulate(field, beta=1.0, draws=400, chains=1, seed=0, progress=False)["state"].values[0]
     result = found(states - states.mean((1, 2), keepdims=True), model, 1.0, space="reals")
     assert "conserved" in [one["topic"] for one in result] and any("the sum of all sites" in one["what"] for one in result)
+
+
+FIELD, ACTION = hl.systems.ScalarField((6, 6), -1.0, 0.5), hl.models.PolynomialAction((2, 4))
+
+
+def free(draws: int = 1500) -> np.ndarray:
+    return hl.simulate(FIELD, beta=1.0, draws=draws, chains=1, seed=0, progress=False)["state"].values[0]
+
+
+@pytest.mark.parametrize("how", ["rounded", "clipped", "filled in"])
+def test_values_that_sites_share_are_no_draws_of_a_density(how):
+    states, gone = free(), np.random.default_rng(0).random((1500, 6, 6)) < 0.02
+    changed = {"rounded": np.round(2 * states) / 2, "clipped": np.clip(states, -1.5, 1.5), "filled in": np.where(gone, 0.0, states)}[how]
+    result = found(changed, ACTION, 1.0, space="reals")
+    assert [one["topic"] for one in result if one["topic"] == "values"] == ["values"], result
+
+
+@pytest.mark.parametrize("digits", [2, 4, None])
+def test_fine_digits_are_no_grain(digits):
+    states = free().astype(np.float32) if digits is None else np.round(free(), digits)
+    assert not [one for one in found(states, ACTION, 1.0, space="reals") if one["topic"] == "values"]
+
+
+def test_one_site_read_with_another_gain_is_a_misfit():
+    states = free(3000)
+    states[:, 0, 0] *= 1.3
+    verdict = hl.verdict(hl.learn(hl.microstates(states, space="reals", beta=1.0), ACTION, engine="laplace", seed=0))
+    assert verdict.level != "believe" and "squares of the values, site by site" in str(verdict), verdict
 
 
 def test_one_phase_is_named_where_a_field_is_learned():

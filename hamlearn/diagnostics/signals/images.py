@@ -188,6 +188,8 @@ def _excess(view: View, moves: Moves, labels: np.ndarray, tau: float) -> list[Si
     counts = np.ones(labels.shape) if view.counts is None else view.counts[:, : labels.shape[1]].astype(float)
     rows = float(counts.sum())
     if view.space.continuous:
+        if _agree_by_chance(view, moves):
+            return []
         settled = labels[np.diff(labels, axis=1, prepend=-1) != 0]  # a proposal that is refused leaves a row as it was
         found = [(_pairs(settled, np.ones(settled.size)), 0.0, 1.0, 1.0)]
     elif _pairs(labels.ravel(), counts.ravel()) < FEWEST or (drawn := _drawn(view, moves)) is None:
@@ -208,6 +210,14 @@ def _excess(view: View, moves: Moves, labels: np.ndarray, tau: float) -> list[Si
     doubt = "" if view.space.continuous else ", or the model spreads its weight too widely"
     told = f"{doubt}{view.label}: {wording.count(pairs)} pairs of rows, where the model expects {wording.count(expected)},"
     return [_signal(view, moves, 1 + 2 * (pairs - expected) / part / rows, p_value, told)]
+
+
+def _agree_by_chance(view: View, moves: Moves) -> bool:
+    """Whether a pair of rows of independent sites could agree: few sites, and numbers of few digits."""
+    flat = view.rows.reshape(-1, view.rows.shape[-1])
+    shared = [float((np.unique(column, return_counts=True)[1] ** 2.0).sum()) / len(flat) ** 2 for column in flat.T]
+    images = len(moves.turns) * math.prod(size // step for size, step in zip(moves.shape, moves.steps, strict=True))
+    return math.log(images * len(flat) ** 2 / 2) + float(np.log(shared).sum()) > math.log(FEWEST / 100)
 
 
 def _pairs(labels: np.ndarray, counts: np.ndarray) -> float:

@@ -26,7 +26,7 @@ class Signal:
     ----------
     severity : {"note", "caution", "serious"}
     topic : str
-        "stationarity", "time series", "conserved", "repeated rows" or "phase".
+        "stationarity", "time series", "conserved", "values", "repeated rows" or "phase".
     what, advice : str
         What was found and what to do, in sentences.
     statistic, p_value, effect : float
