@@ -6,6 +6,7 @@ the order parameter, correlations at distances along the axes, and histograms.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,10 @@ from hamlearn.errors import HamlearnError
 from hamlearn.infer import families
 from hamlearn.systems import exact, sampling
 from hamlearn.systems.base import axes_of
+from hamlearn.systems.parametric import stacked
 from hamlearn.systems.sampling.stacks import simulate_stack, stackable
+
+logger = logging.getLogger("hamlearn")
 
 MEMBERS = 48  # their scatter is the uncertainty of a prediction, known to 10 %
 _DRAWS = 24_576  # microstates of all members together
@@ -154,12 +158,27 @@ def _prediction_noise(columns: np.ndarray, moved: np.ndarray, rng: np.random.Gen
 
 
 def _draws(systems: list[Any], beta: float, fitted: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-    """Microstates of every member; fields share one compiled simulation."""
+    """Microstates of every member; fields, and what is known by its energy alone, share one compiled simulation."""
+    first = systems[0]
+    if first.space.q and first.pure_jax and first.pairs is None and first.windows is None and exact.oracle(first, "sample") is None:
+        if stacked(systems) is not None:
+            return _in_one_run(systems, beta, fitted, rng)
     if not systems[0].space.unbounded or exact.method(systems[0]) == "operator" or not stackable(systems):
         return [_draw(system, beta, fitted, rng) for system in systems]
     seed, draws = int(rng.integers(2**31)), _DRAWS // MEMBERS // _CHAINS
     found = simulate_stack(systems, beta, draws=draws, chains=_CHAINS, seed=seed, thin=2)
     return [values.reshape(-1, *fitted.shape[1:]) for values in found]
+
+
+def _in_one_run(systems: list[Any], beta: float, fitted: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+    """All members in one run, from the data, with the burn-in that a pilot of the first one asked for."""
+    draws, seed = _DRAWS // MEMBERS // _CHAINS, int(rng.integers(2**31))
+    start = fitted[rng.integers(len(fitted), size=(len(systems), _CHAINS))]
+    options: dict[str, Any] = {"draws": draws, "chains": _CHAINS, "thin": 5, "sampler": "metropolis", "progress": False}
+    pilot = sampling.simulate(systems[0], beta=beta, seed=seed, start=start[0], **options)
+    logger.info("comparing with held-out data: %d members, %d sweeps each", len(systems), pilot.attrs["burn_in"] + 5 * draws)
+    found = sampling.simulate_systems(systems, beta, seed=seed + 1, start=start, burn_in=int(pilot.attrs["burn_in"]), **options)
+    return list(found.reshape(len(systems), -1, *fitted.shape[1:]))
 
 
 def _draw(system: Any, beta: float, fitted: np.ndarray, rng: np.random.Generator) -> np.ndarray:

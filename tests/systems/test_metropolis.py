@@ -90,3 +90,13 @@ def test_wrong_changes_are_refused_before_anything_is_sampled():
 def test_changes_that_are_wrong_of_states_met_later_are_refused_then(sampler):
     with pytest.raises(HamlearnError, match="what a run accepted came to"):
         hl.simulate(SeldomWrong(SQUARE, 1.0, 0.5), [2.0, 3.0], draws=200, chains=2, seed=0, burn_in=50, sampler=sampler, progress=False)
+
+
+@pytest.mark.parametrize("sampler", ["metropolis", "tempering"])
+def test_members_start_from_given_states(sampler):
+    systems = [Cosines(SQUARE, 1.0, 0.0), Cosines(SQUARE, 1.2, 0.0)]
+    start = np.broadcast_to(np.array([[0, 1], [2, 0]])[..., None, None], (2, 2, 3, 3))  # all sites alike: frozen at low temperature
+    found = simulate_systems(systems, [50.0, 60.0], draws=2, chains=2, sampler=sampler, burn_in=0, start=start, progress=False)
+    np.testing.assert_array_equal(found, np.broadcast_to(start[:, None, :, None], found.shape))
+    with pytest.raises(HamlearnError, match="start must be states of shape"):
+        simulate_systems(systems, [0.5], draws=2, chains=3, start=start)

@@ -37,7 +37,7 @@ def simulate_members(
     sampler: Any = "heat_bath",
     burn_in: int = 200,
     thin: int = 1,
-    start: str = "hot",
+    start: str | np.ndarray = "hot",
     observe: Observe | None = None,
     progress: bool | None = None,
 ) -> Any:
@@ -67,8 +67,8 @@ def simulate_members(
     burn_in, thin : int
         Sweeps discarded and sweeps between draws. Nothing is adapted here: 200 sweeps suit high temperatures and
         small lattices; take them from one :func:`simulate` of a member otherwise.
-    start : {"hot", "cold"}
-        Random states, or all sites up (spins) or in state 0.
+    start : {"hot", "cold"} or array (member, chain, *lattice.shape)
+        Random states, or all sites up (spins) or in state 0; or given states, the same at all temperatures.
     observe : callable, optional
         What to keep instead of the states: it is given the states of a chunk,
         ``(draws, member, beta, chain, *lattice.shape)``, and returns a dictionary of arrays with the draws first.
@@ -116,7 +116,7 @@ def simulate_systems(
     sampler: Any = "heat_bath",
     burn_in: int = 200,
     thin: int = 1,
-    start: str = "hot",
+    start: str | np.ndarray = "hot",
     observe: Observe | None = None,
     progress: bool | None = None,
 ) -> Any:
@@ -202,12 +202,13 @@ def _simulate(
     sampler: str,
     burn_in: int,
     thin: int,
-    start: str,
+    start: str | np.ndarray,
     observe: Observe | None,
     progress: bool | None,
 ) -> Any:
     """What all kinds share: temperatures, starts, the loop, and the arrangement of the states."""
-    choice(start, ("hot", "cold"), "start")
+    if isinstance(start, str):
+        choice(start, ("hot", "cold"), "start")
     betas = check_beta(beta)
     if betas.ndim > 2 or (betas.ndim == 2 and betas.shape[0] != members):
         raise HamlearnError(f"beta must be a number, (n_beta,) or ({members} members, n_beta); got shape {betas.shape}.")
@@ -219,8 +220,11 @@ def _simulate(
     shape = (members, n_beta, chains)
     starting, stepping = np.random.SeedSequence(int(seed)).spawn(2)
     full = (members, n_beta * chains, lattice.n_sites)
-    values = space.random(np.random.default_rng(starting), full) if start == "hot" else space.cold(full)
     ladder = sampler == "tempering"
+    if isinstance(start, str):
+        values = space.random(np.random.default_rng(starting), full) if start == "hot" else space.cold(full)
+    else:
+        values = _given(start, space, lattice, shape, ladder=ladder)
     if ladder and (n_beta < 2 or np.any(np.diff(betas, axis=1) <= 0)):
         raise HamlearnError(f"tempering needs at least two temperatures in ascending order of beta; got {np.asarray(beta).tolist()}.")
     rungs = np.broadcast_to(betas[:, None], (members, chains, n_beta)) if ladder else np.repeat(betas, chains, axis=1)
@@ -236,6 +240,17 @@ def _simulate(
     plan = loop.Plan(draws, thin, burn_in, observe=unfolded)
     result = loop.run(engine, values, stepping, plan, label=f"simulating {members} members", progress=progress).result()
     return np.moveaxis(result["states"], 0, 3) if observe is None else result
+
+
+def _given(start: np.ndarray, space: Space, lattice: Lattice, shape: tuple[int, int, int], *, ladder: bool) -> np.ndarray:
+    """Starting values ``(member, beta · chain, n_sites)`` from given states, checked; of ladders ``(member, chain · rung, n_sites)``."""
+    members, n_beta, chains = shape
+    given = np.asarray(start)
+    if given.shape != (members, chains, *lattice.shape):
+        raise HamlearnError(f"start must be states of shape {(members, chains, *lattice.shape)} (member, chain, sites); got {given.shape}.")
+    space.validate(given)
+    each = np.expand_dims(given.reshape(members, chains, -1), 2 if ladder else 1)
+    return np.repeat(each, n_beta, axis=2 if ladder else 1).reshape(members, -1, lattice.n_sites)
 
 
 def _parameters(lattice: Lattice, space: Space, parameters: Mapping[str, Any], spins: bool) -> tuple[np.ndarray, np.ndarray]:
