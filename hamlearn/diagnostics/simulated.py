@@ -22,8 +22,10 @@ from hamlearn.diagnostics.features import bin_edges
 from hamlearn.diagnostics.predictive_test import Statistic
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families
+from hamlearn.infer.predictions.simulated import of_sweep
 from hamlearn.systems import exact, sampling
 from hamlearn.systems.base import axes_of
+from hamlearn.systems.exact.work import OPERATIONS_PER_SECOND
 from hamlearn.systems.parametric import stacked
 from hamlearn.systems.sampling.stacks import simulate_stack, stackable
 
@@ -32,6 +34,7 @@ logger = logging.getLogger("hamlearn")
 MEMBERS = 48  # their scatter is the uncertainty of a prediction, known to 10 %
 _DRAWS = 24_576  # microstates of all members together
 _CHAINS = 8
+_COMPILING = 2.0  # seconds
 _POOLED = 12_000  # microstates that energies of all members are compared on
 _LINEAR = 0.5  # β times the spread of member energies up to which expectations are linear in them
 
@@ -176,7 +179,9 @@ def _in_one_run(systems: list[Any], beta: float, fitted: np.ndarray, rng: np.ran
     start = fitted[rng.integers(len(fitted), size=(len(systems), _CHAINS))]
     options: dict[str, Any] = {"draws": draws, "chains": _CHAINS, "thin": 5, "sampler": "metropolis", "progress": False}
     pilot = sampling.simulate(systems[0], beta=beta, seed=seed, start=start[0], **options)
-    logger.info("comparing with held-out data: %d members, %d sweeps each", len(systems), pilot.attrs["burn_in"] + 5 * draws)
+    sweeps = int(pilot.attrs["burn_in"]) + 5 * draws
+    seconds = _COMPILING + len(systems) * _CHAINS * sweeps * of_sweep(systems[0]) / OPERATIONS_PER_SECOND
+    logger.info("comparing with held-out data: %d members, %d sweeps each, about %.2g s", len(systems), sweeps, seconds)
     found = sampling.simulate_systems(systems, beta, seed=seed + 1, start=start, burn_in=int(pilot.attrs["burn_in"]), **options)
     return list(found.reshape(len(systems), -1, *fitted.shape[1:]))
 

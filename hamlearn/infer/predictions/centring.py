@@ -28,7 +28,7 @@ from hamlearn.systems.base import System
 
 PAIRS = 8  # of refits, whose second differences scatter by about 1/sqrt(PAIRS p) of the shift
 _STEP = 0.3  # of the data's noise: at all of it, refits of 50 rows to 27 parameters run far off and overcorrect threefold
-_COMPILING = 12.0 * SECOND  # of a transfer matrix with its gradient and its Hessian
+_COMPILING = 7.0 * SECOND  # of a transfer matrix with its gradient and its Hessian
 _PER_GRADIENT = 1.0
 NEGLIGIBLE = 0.05  # of the posterior's standard deviation
 

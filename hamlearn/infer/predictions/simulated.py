@@ -132,9 +132,14 @@ def _of_draw(systems: Sequence[Any], rungs: int) -> float:
     elif first.pairs is not None:
         sweeps = _PER_HEAT_BATH[first.space.binary] * updates
     else:
-        proposal = energy if first.energy_change is None else 0.0
-        sweeps = _THIN * chains * (first.lattice.n_sites * (_PER_PROPOSAL + _PER_FLOP * proposal) + 3 * _PER_FLOP * energy)
+        sweeps = _THIN * chains * (of_sweep(first) + 3 * _PER_FLOP * energy)
     return sweeps + chains * _PER_FLOP * energy
+
+
+def of_sweep(system: Any) -> float:
+    """Operations of a sweep of one chain of a system that is known by its energy alone."""
+    proposal = of_energy(system) if system.energy_change is None else 0.0
+    return float(system.lattice.n_sites * (_PER_PROPOSAL + _PER_FLOP * proposal))
 
 
 def lookups(systems: Sequence[Any], rungs: int, draws: int = _DRAWS) -> float:

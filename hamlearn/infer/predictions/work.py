@@ -18,7 +18,7 @@ from hamlearn.systems.exact.work import OPERATIONS_PER_SECOND
 
 logger = logging.getLogger("hamlearn")
 SECOND = OPERATIONS_PER_SECOND
-CALL = 5e-3 * SECOND  # of one member at one temperature: a call of an oracle or a simulation, its checks and its columns
+CALL = 3e-3 * SECOND  # of one member at one temperature: a call of an oracle or a simulation, its checks and its columns
 
 
 @dataclass

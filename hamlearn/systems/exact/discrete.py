@@ -194,7 +194,7 @@ class Transfer(_Tables):
     def cost_of_draw(self, system: System) -> float:
         """Of the weights of all states of every layer."""
         pairs = _require_pairs(system)
-        return 140.0 * sum(float(pairs.q**width) for width in cuts.require_layers(pairs.lattice, pairs.q).blocks)
+        return 300.0 * sum(float(pairs.q**width) for width in cuts.require_layers(pairs.lattice, pairs.q).blocks)
 
     def sample(self, system: System, beta: float, draws: int, generator: np.random.Generator) -> np.ndarray:
         """Layer by layer from the exact conditionals: no Markov chain, no autocorrelation."""
