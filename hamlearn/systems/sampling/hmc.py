@@ -152,6 +152,14 @@ def _advance(state: State, system: Any, betas: Any, adapt: Any, settings: Any, d
     return draw(step, state, draws, thin, capacity)
 
 
+def _curvature(state: State, probe: Any, *, gradient: Any, modes: Any) -> Any:
+    """Running mean of the Hessian's diagonal in the modes: Re ξ* (Hξ) for random ξ."""
+    _, image = jax.jvp(gradient, (state.values,), (probe,))
+    one = jnp.mean(jnp.real(jnp.conj(modes(probe)) * modes(image)), 1)
+    rate = jnp.maximum(1 / (state.done + 1.0), 0.03)
+    return state.mass + rate * (one - state.mass)
+
+
 def _trajectory(state: State, *, betas: Any, adapt: Any, settings: Any, system: System, form: Form) -> tuple[State, Any]:
     """One trajectory of all chains, and of a ladder one round of exchanges; information is a dictionary of numbers."""
     modes, sites = _transforms(system.lattice)
@@ -171,21 +179,13 @@ def _trajectory(state: State, *, betas: Any, adapt: Any, settings: Any, system: 
     noise, probe = _normal(uniform[0, ..., :-1], uniform[1, ..., :-1])
     adapting = state.done < adapt
 
-    def curvature(mass: Any) -> Any:
-        """Running mean of the Hessian's diagonal in the modes: Re ξ* (Hξ) for random ξ."""
-        _, image = jax.jvp(gradient, (state.values,), (probe,))
-        one = jnp.mean(jnp.real(jnp.conj(modes(probe)) * modes(image)), 1)
-        rate = jnp.maximum(1 / (state.done + 1.0), 0.03)
-        return mass + rate * (one - mass)
-
-    raw = lax.cond(adapting, curvature, lambda mass: mass, state.mass)
+    masses = functools.partial(_curvature, state, probe, gradient=gradient, modes=modes)
+    raw = lax.cond(adapting, masses, lambda: state.mass)
     size = jnp.abs(raw)
     mass = jnp.maximum(size, _FLOOR * jnp.max(size, axis=1, keepdims=True) + 1e-12)[:, None]
-
     steps = jnp.clip(jnp.ceil(length / jnp.exp(jnp.min(state.log_step))), 1, MOST_STEPS)
     jitter = 0.8 + 0.4 * uniform[0, 0, 0, -1]
     step = (jitter * jnp.minimum(jnp.exp(state.log_step), 1.25 * length / steps))[:, None, None]
-
     momentum = sites(jnp.sqrt(mass) * modes(noise))
     kinetic = lambda p: 0.5 * jnp.sum(jnp.abs(modes(p)) ** 2 / mass, -1)
 
