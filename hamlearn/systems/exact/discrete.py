@@ -194,7 +194,8 @@ class Transfer(_Tables):
     def cost_of_draw(self, system: System) -> float:
         """Of the weights of all states of every layer."""
         pairs = _require_pairs(system)
-        return 300.0 * sum(float(pairs.q**width) for width in cuts.require_layers(pairs.lattice, pairs.q).blocks)
+        width = sum(cuts.require_layers(pairs.lattice, pairs.q).blocks)
+        return 130.0 * pairs.lattice.n_sites / width * float(pairs.q) ** width
 
     def sample(self, system: System, beta: float, draws: int, generator: np.random.Generator) -> np.ndarray:
         """Layer by layer from the exact conditionals: no Markov chain, no autocorrelation."""
