@@ -96,7 +96,7 @@ def learn(
 
 
 @verb
-def from_samples(samples: Any, program: infer.Program, *, check: bool = True, seed: int = 0) -> xr.DataTree:
+def from_samples(samples: Any, program: infer.Program | infer.DensityProgram, *, check: bool = True, seed: int = 0) -> xr.DataTree:
     """The posterior of a program from draws that were made elsewhere, with the verdict attached: predict and report as ever.
 
     Parameters
@@ -104,7 +104,7 @@ def from_samples(samples: Any, program: infer.Program, *, check: bool = True, se
     samples : numpyro.infer.MCMC, mapping or DataTree
         A sampler that has run; or arrays by site, ``theta`` or ``J`` (and ``h``), with axes (chain, draw, parameter) or (draw,
         parameter); or a tree whose group ``posterior`` has them (ArviZ).
-    program : Program
+    program : Program or DensityProgram
         What was sampled, of :func:`hamlearn.infer.program`.
     check : bool
         Compare the model with held-out data, for the verdict, as :func:`learn` does.

@@ -46,6 +46,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "torch": frozenset(
         {
             "infer/engines/pyro.py",
+            "infer/engines/pyro_model.py",
             "infer/engines/torch_batches.py",
             "infer/engines/torch_checkpoint.py",
             "infer/engines/torch_devices.py",
@@ -54,7 +55,7 @@ ALLOWED: dict[str, frozenset[str]] = {
             "models/autoregressive/",
         }
     ),
-    "pyro": frozenset({"infer/engines/pyro.py", "models/autoregressive/"}),
+    "pyro": frozenset({"infer/engines/pyro.py", "infer/engines/pyro_model.py", "models/autoregressive/"}),
     "jax": frozenset({"systems/", "models/", "infer/"}),
     "jaxlib": frozenset({"systems/", "models/", "infer/"}),
     "numpyro": frozenset({"models/", "infer/engines/numpyro.py", "infer/engines/numpyro_model.py"}),
@@ -207,7 +208,7 @@ FAULTS = {
         "from hamlearn import learn",
         "systems lies below __init__",
     ),
-    "torch": ("infer/predictions/predict.py", "import torch.nn", "allowed only in infer/engines/pyro.py, infer/engines/torch_batches.py"),
+    "torch": ("infer/predictions/predict.py", "import torch.nn", "allowed only in infer/engines/pyro.py, infer/engines/pyro_model.py"),
     "pyro": ("infer/engines/numpyro.py", "from pyro import infer", "allowed only in infer/engines/pyro.py"),
     "jax": (
         "statistics.py",

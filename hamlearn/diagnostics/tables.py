@@ -181,6 +181,8 @@ def convergence_lead(made: Provenance) -> str:
     """Whether there was anything to converge."""
     found = made.convergence
     if made.training is not None:
+        if not made.training["stopped"]:
+            return "Weights were drawn elsewhere; whether the density holds is weighed in the verdict."
         trained = wording.several(len(made.training["stopped"]), "network")
         return f"Trained: {trained}; how that went is weighed in the verdict."
     if found is None or not found.sampled:

@@ -28,7 +28,7 @@ def _training(made: Provenance) -> Iterator[Finding]:
             yield found("training diverged", "serious", "convergence", made, network=index)
         elif stopped == "seconds":
             yield found("training ended by the clock", "note", "convergence", made, network=index)
-    if "diverged" not in seen["stopped"]:
+    if seen["stopped"] and "diverged" not in seen["stopped"]:  # weights may have been drawn elsewhere
         code = "training ended at its limit" if "epochs" in seen["stopped"] else "training stopped early"
         yield found(code, "note", "convergence", made)
     sites = made.identifiability.data_per_parameter * made.n_params / max(made.worth, 1)

@@ -6,6 +6,7 @@ from hamlearn.infer.densities.approximate import approximate
 from hamlearn.infer.densities.correct import correct
 from hamlearn.infer.densities.estimate import estimate
 from hamlearn.infer.densities.overlap import overlap
+from hamlearn.infer.densities.program import DensityProgram
 from hamlearn.infer.densities.verbs import log_prob, sample
 from hamlearn.infer.draw_systems import action, draw_systems, energy
 from hamlearn.infer.extrapolation.comparisons import compare_actions, compare_powers
@@ -27,6 +28,7 @@ __all__ = [
     "MLE",
     "NUTS",
     "Bayesian",
+    "DensityProgram",
     "Gibbs",
     "LaplaceApproximation",
     "Program",

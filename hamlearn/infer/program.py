@@ -25,6 +25,8 @@ import xarray as xr
 from hamlearn.arguments import require_seed, shown
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, stein
+from hamlearn.infer.densities import program as density_program
+from hamlearn.infer.densities.program import DensityProgram
 from hamlearn.infer.families import Open
 from hamlearn.infer.pipeline import Fit, Opened
 from hamlearn.infer.settings import Drawn, External
@@ -87,6 +89,15 @@ class Program:
         """Which one was chosen."""
         return self.fit.likelihood.name
 
+    def posterior(self, samples: Any) -> xr.DataTree:
+        """The posterior of draws that were made elsewhere; see :func:`hamlearn.from_samples`."""
+        sites, stats, sampler = _sites(samples)
+        theta = _theta(sites, self)
+        chains, draws, _ = theta.shape
+        sampled = hasattr(samples, "get_samples")
+        found = stein.compared(self.log_density, self.fit.likelihood.bound.blocks, theta, self.covariance, sampled=sampled)
+        return self.opened.closed(Drawn(theta, stats), External(draws, chains, sampler), found)
+
     def __repr__(self) -> str:
         return f"Program({len(self.parameter_names)} parameters, {self.likelihood} likelihood)"
 
@@ -94,8 +105,8 @@ class Program:
 @verb
 def program(
     data: xr.Dataset | Iterable[xr.Dataset], model: Any, likelihood: str = "auto", calibrate: bool = True, seed: int = 0
-) -> Program:
-    """The posterior of a model as a NumPyro program.
+) -> Program | DensityProgram:
+    """The posterior of a model as a program: of NumPyro, or of Pyro where the model is a neural density.
 
     Parameters
     ----------
@@ -111,7 +122,8 @@ def program(
 
     Returns
     -------
-    Program
+    Program or DensityProgram
+        The second of :class:`hamlearn.models.Autoregressive` and :class:`hamlearn.models.Flow`, whose unknowns are weights.
 
     Raises
     ------
@@ -136,6 +148,8 @@ def program(
 
     seed = require_seed(seed)
     sets, family = families.admitted(data, model, calibrate)
+    if model.traits.density:
+        return density_program.program(sets, model, likelihood, seed)
     if lacking := model.traits.closed:
         raise HamlearnError(
             f"{type(model).__name__} {lacking}: there is no program whose sample sites are its parameters. Use hl.learn(data, model)."
@@ -154,7 +168,7 @@ def program(
 
 
 @verb
-def from_samples(samples: Any, program: Program) -> xr.DataTree:
+def from_samples(samples: Any, program: Program | DensityProgram) -> xr.DataTree:
     """The posterior of a program from draws that were made elsewhere; a bare tree, without a verdict.
 
     See :func:`hamlearn.from_samples`, which adds the verdict.
@@ -164,7 +178,7 @@ def from_samples(samples: Any, program: Program) -> xr.DataTree:
     samples : numpyro.infer.MCMC, mapping or DataTree
         A sampler that has run; or arrays by site, ``theta`` or all the others, with axes (chain, draw, parameter) or (draw, parameter);
         or a tree whose group ``posterior`` has them (ArviZ). A parameter that is one number, or an array, may come in its own shape
-        after (chain, draw).
+        after (chain, draw). Of densities a pyro.infer.MCMC that has run, or weights by name with an axis of draws before their own.
     program : Program
         What was sampled.
 
@@ -178,15 +192,9 @@ def from_samples(samples: Any, program: Program) -> xr.DataTree:
     HamlearnError
         If `program` is none, a site is missing, shapes do not fit, or draws are not finite.
     """
-    if not isinstance(program, Program):
+    if not isinstance(program, Program | DensityProgram):
         raise HamlearnError(f"program is what hl.infer.program(data, model) returned, as a whole; got {shown(program)}.")
-    sites, stats, sampler = _sites(samples)
-    theta = _theta(sites, program)
-    chains, draws, _ = theta.shape
-    engine = External(draws, chains, sampler)
-    sampled = hasattr(samples, "get_samples")
-    found = stein.compared(program.log_density, program.fit.likelihood.bound.blocks, theta, program.covariance, sampled=sampled)
-    return program.opened.closed(Drawn(theta, stats), engine, found)
+    return program.posterior(samples)
 
 
 def _sites(samples: Any) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], str]:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from hamlearn.arguments import require_number, require_whole, require_words, sequence_of
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.models.traits import LOSSES, TRAINED, Model, Traits
+from hamlearn.models.traits import LOSSES, Model, Traits
 
 TRANSFORMS = ("spline", "affine", "continuous")
 LAYERS = ("coupling", "autoregressive")
@@ -95,7 +95,6 @@ class Flow(Model):
         draw="network",
         groups=("weights",),
         quantities=LOSSES,
-        closed=TRAINED,
     )
 
     def __init__(

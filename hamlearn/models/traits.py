@@ -39,7 +39,8 @@ class Traits:
     quantities : (str, str) or None
         What the numbers are that it calls its parameters, where they are none: a heading, and what one is called.
     closed : str
-        What it lacks of a program whose sites are its parameters, as the predicate of a sentence; empty where it has one.
+        What it lacks of a program whose sites are its parameters (or the weights of its density), as the predicate of a sentence; empty
+        where it has one.
     zero : str
         What fixes the constant in its energies, as the end of a sentence.
     """

@@ -239,7 +239,7 @@ def _posterior(
 def assemble(
     weights: list[dict[str, np.ndarray]],
     nats: list[float],
-    history: xr.Dataset,
+    history: xr.Dataset | None,
     *,
     model: Autoregressive | Flow,
     space: Space,
@@ -247,7 +247,7 @@ def assemble(
     sets: list[xr.Dataset],
     groups: Mapping[str, xr.Dataset] | None = None,
 ) -> xr.DataTree:
-    """A posterior over densities: group ``weights`` (member, ...), their scores as ``posterior``, curves as ``training``."""
+    """A posterior over densities: group ``weights`` (member, ...), their scores as ``posterior``, curves (if any) as ``training``."""
     arrays = {}
     for name in weights[0]:
         stacked = np.stack([one[name] for one in weights])
@@ -256,7 +256,7 @@ def assemble(
     every = {
         "posterior": scores.assign_coords(chain=[0], draw=np.arange(len(nats))),
         "weights": xr.Dataset(arrays),
-        "training": history,
+        **({} if history is None else {"training": history}),
         **(groups or {}),
     }
     return posteriors.assemble(every, model=model, space=space, provenance=provenance, sets=sets)

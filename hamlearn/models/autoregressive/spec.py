@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from hamlearn.arguments import require_whole, require_words, sequence_of
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.models.traits import LOSSES, TRAINED, Model, Traits
+from hamlearn.models.traits import LOSSES, Model, Traits
 from hamlearn.systems.base import Space
 
 NETWORKS = ("made", "pixelcnn", "gru", "transformer")  # of any lattice
@@ -105,7 +105,6 @@ class Autoregressive(Model):
         draw="network",
         groups=("weights",),
         quantities=LOSSES,
-        closed=TRAINED,
     )
 
     def __init__(
