@@ -26,7 +26,7 @@ from hamlearn.infer.likelihoods import Likelihood, OneHotLikelihood, RowLikeliho
 from hamlearn.infer.observations import Observations
 from hamlearn.infer.optimum import Optimum, maximise, normal_blocks
 from hamlearn.infer.provenance import Basis, Noted, Provenance, new_provenance
-from hamlearn.infer.settings import MAP, NUTS, Drawn, External, Gibbs, LaplaceApproximation
+from hamlearn.infer.settings import MAP, NUTS, Drawn, External, Gibbs, ImportanceSampling, LaplaceApproximation
 from hamlearn.models import BoundCouplings, Normal, SpikeSlab
 from hamlearn.models.base import Block
 from hamlearn.statistics import first_largest, leading, moved_together
@@ -101,6 +101,13 @@ class Fit:
 
         self.require_batches("NUTS")
         return numpyro.run(self.likelihood, self.centre, self.calibration, settings, seed, self.covariance, checkpoint)
+
+    def importance(self, settings: ImportanceSampling, seed: int) -> Drawn:
+        """Draws by independent proposals from the normal approximation."""
+        from hamlearn.infer.engines import importance
+
+        self.require_batches("importance sampling")
+        return importance.run(self.likelihood, self.centre, self.calibration, settings, seed, self.mean, self.root)
 
     def log_density(self) -> Callable[[Any], Any]:
         """θ ``(n_params,)`` → calibrated log-likelihood plus log prior, up to a constant: JAX, in double precision."""

@@ -15,10 +15,11 @@ from hamlearn.errors import HamlearnError, choice
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """Draws of θ ``(chain, draw, n_params)``, and what is known of each, ``(chain, draw)`` by name."""
+    """Draws of θ ``(chain, draw, n_params)``, what is known of each, ``(chain, draw)`` by name, and the Pareto k̂ of their weights."""
 
     theta: np.ndarray
     stats: dict[str, np.ndarray] = field(default_factory=dict)
+    pareto_k: float | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,30 @@ class NUTS(_Draws):
 
 
 @dataclass(frozen=True)
+class ImportanceSampling(_Draws):
+    """Independent proposals from the normal approximation, corrected to the posterior by Metropolis's rule.
+
+    Fast where the data are many, since the posterior is almost normal there: no gradients, and all proposals in one vectorised call.
+    The shape k̂ of the importance weights judges the approximation, and "auto" samples by NUTS where it fails.
+
+    Parameters
+    ----------
+    draws, chains : int
+        Kept draws per chain, chains.
+    thin : int
+        Proposals per kept draw; two of three that are accepted leave draws that are nearly independent.
+    """
+
+    thin: int = 2
+    name: ClassVar[str] = "importance"
+    bell: ClassVar[bool] = False
+
+    def draw(self, fit: Any, *, seed: int, checkpoint: str | PathLike[str] | None = None) -> Any:
+        """Draws of a fit."""
+        return fit.importance(self, seed)
+
+
+@dataclass(frozen=True)
 class Gibbs(_Draws):
     """Gibbs sampling of a spike-and-slab posterior on the adjusted normal surrogate.
 
@@ -160,13 +185,14 @@ def require_memory(engine: Any, n_params: int) -> None:
     memory.require(size, what, "Ask for fewer draws.")
 
 
-Engine = MLE | MAP | LaplaceApproximation | NUTS | Gibbs | OwnEngine
+Engine = MLE | MAP | LaplaceApproximation | ImportanceSampling | NUTS | Gibbs | OwnEngine
 SAMPLED = NUTS(draws=2, warmup=1, chains=1)
 """What a posterior is asked for whose draws are made elsewhere: all that NUTS needs, and next to nothing of its work."""
 ENGINES: dict[str, type[Engine]] = {
     "mle": MLE,
     "map": MAP,
     "laplace": LaplaceApproximation,
+    "importance": ImportanceSampling,
     "nuts": NUTS,
     "gibbs": Gibbs,
 }
