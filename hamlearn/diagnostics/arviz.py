@@ -16,7 +16,6 @@ from hamlearn.infer.accepted import admit_posterior
 from hamlearn.processes import filtering, verb
 from hamlearn.statistics import first_largest
 
-SAMPLED = ("nuts", "gibbs", "external")  # engines whose draws form Markov chains; the others draw independently from a normal
 RARE = 0.01  # a bond in fewer draws than this is constant for all purposes of a mean
 TAILS = (0.05, 0.95)  # the quantiles whose effective sample size is the tail's
 MAX_TREE_DEPTH = 10  # NumPyro's default: trajectories of 2**10 − 1 steps were cut short
@@ -57,7 +56,7 @@ def convergence(post: xr.DataTree) -> dict[str, Any]:
 
     made, (labels, theta) = posteriors.provenance_of(post), families.of(post).parameters(post)
     chains, draws, _ = theta.shape
-    if made.engine.name not in SAMPLED:
+    if not made.engine.markov:
         return {"sampled": False, "chains": chains, "draws": draws}
     names = np.array(labels)
     moved = ~_constant(theta)
@@ -88,7 +87,7 @@ def convergence(post: xr.DataTree) -> dict[str, Any]:
 
 def sampled(post: xr.DataTree) -> bool:
     """Whether the draws of a posterior came from Markov chains."""
-    return posteriors.provenance_of(post).engine.name in SAMPLED
+    return posteriors.provenance_of(post).engine.markov
 
 
 @verb
@@ -129,7 +128,7 @@ def summary(post: xr.DataTree, round_to: int | None = 4) -> pd.DataFrame:
         columns = {"J": [f"J[{i}, {j}]" for i, j in bound.lattice.bonds]}
         if "h" in group:
             columns["h"] = [f"h[{i}]" for i in range(bound.lattice.n_sites)]
-    sampled = posteriors.provenance_of(post).engine.name in SAMPLED
+    sampled = posteriors.provenance_of(post).engine.markov
     tables = []
     for name, labels in columns.items():
         values = np.asarray(group[name].values)

@@ -67,6 +67,10 @@ SENTENCES |= {
         f"{n['count']} of {n['total']} draws diverged: a part of the posterior is not reached",
         wording.smaller_steps(made),
     ),
+    "importance weights": lambda n, made: (
+        f"the importance weights have a Pareto k-hat of {n['k']:.2f}, above {n['most']:g}: the normal approximation misses tails",
+        wording.sample_longer(made),
+    ),
     "depth limit": lambda n, made: (
         f"{n['count']} of {n['total']} trajectories were cut short at the depth limit",
         wording.sample_longer(made),

@@ -18,6 +18,7 @@ from hamlearn.diagnostics import trainings, wording
 from hamlearn.diagnostics.findings import Finding, found, told
 from hamlearn.infer import posteriors
 from hamlearn.infer.accepted import admit_posterior
+from hamlearn.infer.pipeline import PARETO_K
 from hamlearn.infer.provenance import Convergence, Provenance
 from hamlearn.processes import verb
 
@@ -25,6 +26,7 @@ LEVELS = ("believe", "caution", "do not believe")
 RHAT, RHAT_SERIOUS = 1.01, 1.05  # Vehtari et al. 2021, see rhat_limit; beyond the second the chains sample different things
 ESS, ESS_SERIOUS = 400.0, 100.0  # 400: R̂ and quantiles are themselves reliable (Vehtari et al. 2021)
 DIVERGENT_SHARE = 0.01
+PARETO_K_SERIOUS = 1.0  # importance weights beyond it have no mean
 PRIOR_SHARE = 0.3  # of a parameter's posterior precision that is the prior's
 DATA_PER_PARAMETER, HOPELESS_DATA = 5.0, 1.0
 MIN_BATCHES = 10  # intervals have t tails for their number; below ten they cover 0.86–0.88 for 0.90 (benchmarks/calibration/batches.py)
@@ -163,6 +165,9 @@ def _convergence(made: Provenance) -> Iterator[Finding]:
     if (seen.saturated or 0) > DIVERGENT_SHARE * total:
         clean = False
         yield found("depth limit", "caution", topic, made, count=seen.saturated, total=total)
+    if made.pareto_k is not None and made.pareto_k > PARETO_K:
+        clean, severity = False, "serious" if made.pareto_k > PARETO_K_SERIOUS else "caution"
+        yield found("importance weights", severity, topic, made, k=made.pareto_k, most=PARETO_K)
     if clean:
         yield found("converged", "note", topic, made, passed=True, rhat=seen.max_rhat, ess=ess)
 

@@ -87,6 +87,8 @@ def sample_longer(made: Provenance) -> str:
     warmup = int(made.engine.settings.get("warmup") or 0)
     if made.engine.name == "nuts":
         return f"Sample longer: engine=hl.infer.NUTS(draws={max(draws, 4000)}, warmup={max(2 * warmup, 1000)})."
+    if made.pareto_k is not None:
+        return "The posterior is far from normal: sample it by engine='nuts'."
     if made.engine.name == "external":
         return f"Sample longer with what made these draws ({made.engine.settings.get('sampler')}): {max(draws, 4000)} draws."
     return f"Sample longer: engine=hl.infer.Gibbs(draws={max(draws, 4000)})."

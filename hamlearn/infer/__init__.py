@@ -19,7 +19,7 @@ from hamlearn.infer.posteriors import provenance_of as provenance
 from hamlearn.infer.predictions.log_probs import log_prob_band
 from hamlearn.infer.predictions.predict import predict
 from hamlearn.infer.program import Program, from_samples, program
-from hamlearn.infer.settings import MAP, MLE, NUTS, Gibbs, LaplaceApproximation
+from hamlearn.infer.settings import MAP, MLE, NUTS, Gibbs, ImportanceSampling, LaplaceApproximation
 from hamlearn.infer.strengths import interaction_strength
 from hamlearn.infer.training import Bayesian, Training, Variational
 
@@ -30,6 +30,7 @@ __all__ = [
     "Bayesian",
     "DensityProgram",
     "Gibbs",
+    "ImportanceSampling",
     "LaplaceApproximation",
     "Program",
     "Training",

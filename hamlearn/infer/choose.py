@@ -1,4 +1,4 @@
-"""Which likelihood and engine `auto` takes, and what they will cost: counted, never above two minutes' worth of operations.
+"""Which likelihood and engine `auto` takes, and what they will cost: counted, and about ten seconds' worth of operations where there is a choice.
 
 Nothing is timed, so the same data get the same method on any machine and under any load. Seconds are those of one ordinary core.
 """
@@ -14,28 +14,32 @@ from hamlearn.errors import HamlearnError
 from hamlearn.infer.large import LIMIT
 from hamlearn.infer.likelihoods import Counted, ExactLikelihood, OneHotLikelihood, PatternLikelihood, composite
 from hamlearn.infer.observations import Observations
-from hamlearn.infer.settings import MAP, NUTS, Engine, Gibbs, LaplaceApproximation
+from hamlearn.infer.settings import MAP, NUTS, Engine, Gibbs, ImportanceSampling, LaplaceApproximation
 from hamlearn.models import BoundCouplings, Horseshoe, Laplace, Normal, Prior, SpikeSlab
 from hamlearn.systems import exact
 from hamlearn.systems.exact.work import OPERATIONS_PER_SECOND
 
-AFFORDABLE = 120.0  # seconds of OPERATIONS_PER_SECOND
-NUTS_PARAMETERS = 500  # beyond this the normal approximation is the better use of time
+AFFORDABLE = 10.0  # seconds of OPERATIONS_PER_SECOND: a first answer comes soon, and says what more would buy
+SECOND_ATTEMPT = 60.0  # the same of NUTS, where a posterior turns out not to be normal
+NUTS_PARAMETERS = 500  # beyond this a normal approximation is the better use of time
+IMPORTANCE_PARAMETERS = 2000  # beyond this so is it in place of its correction
 _STEPS = 16  # leapfrog steps a preconditioned NUTS draw takes, about
 _COMPILING = 8.0  # seconds
+_VALUE_COMPILING = 1.0  # seconds
 _OVERHEAD, _GRADIENT_COMPILING, _TABLE_COMPILING, _TRANSFER_COMPILING = 0.25, 5.0, 4.0, 20.0  # seconds
 _EAGER = 6.0  # times the cost of a gradient inside NUTS, where one compiled loop holds all of them
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What will run, why, how long it should take, and whether the engine was left to us."""
+    """What will run, why, how long it should take, whether the engine was left to us, and which is taken where that one fails."""
 
     likelihood: Counted | OneHotLikelihood
     engine: Engine
     reasons: tuple[str, ...]
     seconds: float
     automatic: bool
+    otherwise: Engine | None = None
 
 
 def check_priors(prior: Prior, engine: Engine | None) -> None:
@@ -71,19 +75,23 @@ def choose(bound: BoundCouplings, parts: Sequence[Observations], likelihood: str
     else:
         chosen = composite(bound, parts, likelihood)
         seconds = _seconds(chosen, engine)
-    if automatic and isinstance(chosen, OneHotLikelihood) and isinstance(engine, NUTS | LaplaceApproximation):
+    if automatic and isinstance(chosen, OneHotLikelihood) and not isinstance(engine, MAP):
         reasons.append(f"engine map with diagonal error bars: {bound.n_params} parameters on a dense graph, no Hessian")
         engine = MAP(draws=100)
         seconds = _seconds(chosen, engine)
     if (bound.n_params > LIMIT or isinstance(chosen, OneHotLikelihood)) and engine.name != "map":
         raise HamlearnError(f"{bound.n_params} parameters: only engine='map' (diagonal error bars) can treat so many; got {engine.name!r}.")
-    if automatic and isinstance(engine, NUTS) and isinstance(bound.model.prior, Normal) and seconds > AFFORDABLE:
-        limit = f"more than {AFFORDABLE:.0f} s; engine='nuts' buys skew and tails for them"
-        reasons.append(f"engine laplace: nuts would take about {seconds:.0f} s of work, {limit}")
-        engine = LaplaceApproximation()
-        seconds = _seconds(chosen, engine)
+    otherwise = None
+    if automatic and isinstance(engine, ImportanceSampling):
+        nuts = _seconds(chosen, NUTS())
+        otherwise = NUTS() if bound.n_params <= NUTS_PARAMETERS and nuts <= SECOND_ATTEMPT else LaplaceApproximation()
+        if seconds > AFFORDABLE:
+            limit = f"more than {AFFORDABLE:.0f} s; engine='importance' or 'nuts' buys skew and tails for them"
+            reasons.append(f"engine laplace: importance sampling would take about {seconds:.0f} s of work, {limit}")
+            engine, otherwise = LaplaceApproximation(), None
+            seconds = _seconds(chosen, engine)
     check_priors(bound.model.prior, engine)  # what was chosen here obeys what would be refused if it were asked for
-    return Choice(chosen, engine, tuple(reasons), seconds + _besides(chosen, engine), automatic)
+    return Choice(chosen, engine, tuple(reasons), seconds + _besides(chosen, engine), automatic, otherwise)
 
 
 def _engine(bound: BoundCouplings, reasons: list[str]) -> Engine:
@@ -101,11 +109,12 @@ def _engine(bound: BoundCouplings, reasons: list[str]) -> Engine:
     if p > LIMIT:
         reasons.append(f"engine map with diagonal error bars: {p} parameters, more than {LIMIT}")
         return MAP(draws=100)
-    if p > NUTS_PARAMETERS:
-        reasons.append(f"engine laplace: {p} parameters, more than {NUTS_PARAMETERS}; engine='nuts' buys skew and tails for more time")
+    if p > IMPORTANCE_PARAMETERS:
+        limit = f"more than {IMPORTANCE_PARAMETERS}; engine='importance' or 'nuts' buys skew and tails for more time"
+        reasons.append(f"engine laplace: {p} parameters, {limit}")
         return LaplaceApproximation()
-    reasons.append(f"engine nuts: {p} parameters")
-    return NUTS()
+    reasons.append(f"engine importance: {p} parameters with normal priors, whose posterior is almost normal where data are many")
+    return ImportanceSampling()
 
 
 def _auto_likelihood(
@@ -142,6 +151,8 @@ def _gradients(bound: BoundCouplings, engine: Engine) -> float:
     """Gradients an engine takes, of all its chains at once (a Hessian counts as two per parameter), about."""
     if isinstance(engine, NUTS):
         return float(_STEPS * (engine.draws + engine.warmup))
+    if isinstance(engine, ImportanceSampling):  # values alone, each less than half of a gradient, and a few gradients
+        return 0.4 * engine.thin * engine.draws + 256 / engine.chains
     return 10.0 + 2.0 * bound.n_params
 
 
@@ -150,6 +161,9 @@ def _seconds(likelihood: Counted | OneHotLikelihood, engine: Engine) -> float:
     if isinstance(likelihood, OneHotLikelihood) or bound.n_params > LIMIT:
         rows = sum(part.states.shape[0] * part.states.shape[1] for part in likelihood.parts)
         return 100.0 * rows * bound.lattice.n_sites**2 * bound.space.q * 4 / 2e9
+    if isinstance(engine, ImportanceSampling):
+        sampling = engine.chains * likelihood.operations * _gradients(bound, engine) / OPERATIONS_PER_SECOND
+        return _seconds(likelihood, LaplaceApproximation()) + _VALUE_COMPILING + sampling
     if isinstance(engine, NUTS):
         return _COMPILING + engine.chains * likelihood.operations * _gradients(bound, engine) / OPERATIONS_PER_SECOND
     if isinstance(likelihood, ExactLikelihood) and not likelihood.tabulated:

@@ -22,7 +22,7 @@ from hamlearn.infer import large
 from hamlearn.infer.calibrate import Calibration
 from hamlearn.infer.choose import Choice
 from hamlearn.infer.engines import gibbs
-from hamlearn.infer.likelihoods import Likelihood, OneHotLikelihood, RowLikelihood
+from hamlearn.infer.likelihoods import Counted, Likelihood, OneHotLikelihood, RowLikelihood
 from hamlearn.infer.observations import Observations
 from hamlearn.infer.optimum import Optimum, maximise, normal_blocks
 from hamlearn.infer.provenance import Basis, Noted, Provenance, new_provenance
@@ -30,6 +30,9 @@ from hamlearn.infer.settings import MAP, NUTS, Drawn, External, Gibbs, Importanc
 from hamlearn.models import BoundCouplings, Normal, SpikeSlab
 from hamlearn.models.base import Block
 from hamlearn.statistics import first_largest, leading, moved_together
+
+PARETO_K = 0.7  # up to which averages of importance weights can be trusted (Vehtari et al., JMLR 25, 72 (2024))
+ACCEPTED = 0.3  # share of proposals below which chains of independent ones stand still for too long
 
 logger = logging.getLogger("hamlearn")
 
@@ -107,6 +110,7 @@ class Fit:
         from hamlearn.infer.engines import importance
 
         self.require_batches("importance sampling")
+        assert isinstance(self.likelihood, Counted)
         return importance.run(self.likelihood, self.centre, self.calibration, settings, seed, self.mean, self.root)
 
     def log_density(self) -> Callable[[Any], Any]:
@@ -173,8 +177,12 @@ def answer(prepared: Choice, *, calibrate: bool, seed: int, frozen: np.ndarray, 
     bell = all(isinstance(block.prior, Normal) for block in likelihood.bound.blocks)  # what a normal posterior needs
     if not engine.bell and prepared.automatic and not fit.enough_batches and bell:
         engine = LaplaceApproximation(engine.draws, engine.chains)
-        record["fallback"] = "engine laplace instead of nuts: too few independent batches of autocorrelated draws for a calibrated NUTS"
+        record["fallback"] = "engine laplace: too few independent batches of autocorrelated draws for a calibrated density"
     drawn = engine.draw(fit, seed=seed, checkpoint=checkpoint)
+    if prepared.otherwise is not None and isinstance(drawn, Drawn) and (why := not_normal(drawn)):
+        engine = prepared.otherwise
+        record["fallback"] = f"engine {engine.name} instead of importance: {why}"
+        drawn = engine.draw(fit, seed=seed, checkpoint=checkpoint)
     if not engine.bell:
         return sampled(fit, drawn, engine, record)
     shares = () if engine.flat else tuple(((fit.root**2).sum(1) * _penalty(normal_blocks(likelihood.bound))).tolist())
@@ -218,12 +226,24 @@ def fitted(prepared: Choice, *, calibrate: bool, frozen: np.ndarray) -> tuple[Fi
     return Fit(likelihood, centre.theta, calibration, mean, root), record
 
 
+def not_normal(drawn: Drawn) -> str:
+    """Why draws by importance sampling will not do, or nothing: weights without a mean, or proposals that are seldom accepted."""
+    if drawn.pareto_k is None:
+        return ""
+    accepted = float(drawn.stats["acceptance_rate"].mean())
+    if drawn.pareto_k <= PARETO_K and accepted >= ACCEPTED:
+        return ""
+    return f"the posterior is not normal enough (Pareto k-hat {drawn.pareto_k:.2f}, {accepted:.0%} of the proposals accepted)"
+
+
 def sampled(fit: Fit, samples: Any, engine: Any, record: dict[str, Any], findings: tuple[Noted, ...] = ()) -> dict[str, Any]:
     """Draws made by a sampler as an answer."""
     bound = fit.likelihood.bound
     p, scales = bound.n_params, np.concatenate([np.full(block.size, block.scale) for block in bound.blocks])
     shares = (samples.theta.reshape(-1, p).std(0) / scales) ** 2
     record = {**record, "prior_share": tuple(shares.tolist()), "engine_used": engine, "findings": findings}
+    if samples.pareto_k is not None:
+        record["pareto_k"] = samples.pareto_k
     return {"theta": samples.theta, "point": fit.centre, "stats": samples.stats, "record": record}
 
 

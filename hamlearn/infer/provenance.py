@@ -64,16 +64,17 @@ class Basis:
 
 @dataclass(frozen=True)
 class EngineUsed:
-    """The engine that made the draws, and its settings."""
+    """The engine that made the draws, its settings, and whether its draws form Markov chains, which may not have converged."""
 
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    markov: bool = False
 
     @classmethod
     def of(cls, engine: Any) -> EngineUsed:
         """From an engine of :mod:`hamlearn.infer.settings` (its fields are its settings), or from a dictionary with ``name``."""
-        found = dict(engine) if isinstance(engine, Mapping) else {"name": engine.name, **engine.described()}
-        return cls(str(found.pop("name")), found)
+        found = dict(engine) if isinstance(engine, Mapping) else {"name": engine.name, "markov": engine.markov, **engine.described()}
+        return cls(str(found.pop("name")), markov=bool(found.pop("markov", False)), settings=found)
 
 
 @dataclass(frozen=True)
@@ -273,6 +274,8 @@ class Provenance:
         Terms that were searched.
     nonconfining : float or None
         Share of an action's posterior that is not bounded below.
+    pareto_k : float or None
+        Shape of the largest importance weights, where the draws are corrected ones of a normal approximation.
     more : mapping
         Entries of one family, which nothing outside it reads.
 
@@ -310,6 +313,7 @@ class Provenance:
     extrapolation: Mapping[str, Any] | None = None
     candidates: int | None = None
     nonconfining: float | None = None
+    pareto_k: float | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:

@@ -29,6 +29,7 @@ class _Draws:
     flat: ClassVar[bool] = False  # takes no prior
     bell: ClassVar[bool] = True  # draws from the normal approximation, so that priors must be normal
     sparse: ClassVar[bool] = False  # is for spike-and-slab priors
+    markov: ClassVar[bool] = False  # its draws form Markov chains, which may not have converged
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -88,6 +89,7 @@ class NUTS(_Draws):
     target_accept: float = 0.8
     name: ClassVar[str] = "nuts"
     bell: ClassVar[bool] = False
+    markov: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -116,6 +118,7 @@ class ImportanceSampling(_Draws):
     thin: int = 2
     name: ClassVar[str] = "importance"
     bell: ClassVar[bool] = False
+    markov: ClassVar[bool] = True
 
     def draw(self, fit: Any, *, seed: int, checkpoint: str | PathLike[str] | None = None) -> Any:
         """Draws of a fit."""
@@ -141,6 +144,7 @@ class Gibbs(_Draws):
     name: ClassVar[str] = "gibbs"
     bell: ClassVar[bool] = False
     sparse: ClassVar[bool] = True
+    markov: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
@@ -154,6 +158,7 @@ class OwnEngine(_Draws):
     name: str = "own"
     engine: Any = field(default=None, repr=False)
     bell: ClassVar[bool] = False
+    markov: ClassVar[bool] = True
 
     def draw(self, fit: Any, *, seed: int, checkpoint: str | PathLike[str] | None = None) -> Any:
         """Its draws, checked."""
@@ -166,7 +171,7 @@ class OwnEngine(_Draws):
 
     def described(self) -> dict[str, Any]:
         """For the record: what can be written down of it."""
-        return {"name": self.name}
+        return {"name": self.name, "markov": self.markov}
 
 
 @dataclass(frozen=True)
@@ -176,6 +181,7 @@ class External(_Draws):
     sampler: str = ""
     name: ClassVar[str] = "external"
     bell: ClassVar[bool] = False
+    markov: ClassVar[bool] = True
 
 
 def require_memory(engine: Any, n_params: int) -> None:

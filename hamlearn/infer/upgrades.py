@@ -31,7 +31,8 @@ def upgraded(record: Any) -> Provenance:
             raise HamlearnError(f"the posterior's record has no entries under {name!r}; got {shown(old[name])}. {AGAIN}")
     if "engine" in old:
         settings = dict(old["engine"])
-        old["engine"] = {"name": settings.pop("name", ""), "settings": settings}
+        name = settings.pop("name", "")
+        old["engine"] = {"name": name, "settings": settings, "markov": name in ("nuts", "gibbs")}  # what there was
     if "calibration" in old:
         facts = dict(old["calibration"])
         note = str(facts.pop("note", ""))

@@ -21,7 +21,7 @@ from scipy.special import gammaln
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.calibrate import Calibration
 from hamlearn.infer.engines.numpyro_model import Structure, as_jax, model
-from hamlearn.infer.likelihoods import Likelihood
+from hamlearn.infer.likelihoods import Counted
 from hamlearn.infer.settings import Drawn, ImportanceSampling
 from hamlearn.processes import alone, filtering
 
@@ -31,7 +31,7 @@ _WORK = 2e6  # operations of a batch that is evaluated at once: its arrays stay 
 
 
 def run(
-    likelihood: Likelihood,
+    likelihood: Counted,
     centre: np.ndarray,
     calibration: Calibration,
     settings: ImportanceSampling,
@@ -43,7 +43,7 @@ def run(
 
     Parameters
     ----------
-    likelihood : Likelihood
+    likelihood : Counted
     centre : array (n_params,)
         The maximum of the likelihood, around which it is adjusted.
     calibration : Calibration

@@ -30,7 +30,7 @@ from hamlearn.checkpoint import Checkpoint
 from hamlearn.infer.calibrate import Calibration
 from hamlearn.infer.engines.numpyro_model import Structure, as_jax, model
 from hamlearn.infer.likelihoods import Likelihood
-from hamlearn.infer.settings import NUTS
+from hamlearn.infer.settings import NUTS, Drawn
 from hamlearn.processes import alone
 from hamlearn.progress import track
 
@@ -45,14 +45,6 @@ STATISTICS = {
     "energy": "energy",
     "step_size": "adapt_state.step_size",
 }
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Draws of θ (chain, draw, n_params) and NumPyro's own record of every draw."""
-
-    theta: np.ndarray
-    stats: dict[str, np.ndarray]
 
 
 def _initial(likelihood: Likelihood, theta: np.ndarray) -> dict[str, Any]:
@@ -70,7 +62,7 @@ def run(
     seed: int,
     covariance: np.ndarray,
     checkpoint: str | PathLike[str] | None = None,
-) -> Samples:
+) -> Drawn:
     """NUTS draws from the calibrated likelihood times the priors.
 
     Parameters
@@ -98,7 +90,7 @@ def run(
             file = Checkpoint(checkpoint, asked, of="sampling of a posterior by NUTS")
         kept = _sample(advance, _Run(state), settings, _gradients(likelihood, settings), file).kept
     joined = {name: np.ascontiguousarray(np.concatenate(chunks).swapaxes(0, 1)) for name, chunks in kept.items()}
-    return Samples(joined.pop("theta"), joined)
+    return Drawn(joined.pop("theta"), joined)
 
 
 @dataclass(frozen=True)
@@ -281,4 +273,4 @@ def _scattered(likelihood: Likelihood, centre: np.ndarray, covariance: np.ndarra
     return {block.name: jnp.asarray(points[..., block.where]) for block in likelihood.bound.blocks}
 
 
-__all__ = ["STATISTICS", "Samples", "run"]
+__all__ = ["STATISTICS", "run"]
