@@ -64,7 +64,7 @@ class Fit:
         Of the normal approximation N(mean, root rootᵀ) of the posterior.
     """
 
-    likelihood: Likelihood
+    likelihood: Counted
     centre: np.ndarray
     calibration: Calibration
     mean: np.ndarray
@@ -110,7 +110,6 @@ class Fit:
         from hamlearn.infer.engines import importance
 
         self.require_batches("importance sampling")
-        assert isinstance(self.likelihood, Counted)
         return importance.run(self.likelihood, self.centre, self.calibration, settings, seed, self.mean, self.root)
 
     def log_density(self) -> Callable[[Any], Any]:
