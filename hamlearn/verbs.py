@@ -43,12 +43,13 @@ def learn(
         What is unknown, and its prior.
     likelihood : {"auto", "exact", "pseudo", "screening", "rise", "logrise", "score"}
         How log p(data | θ) is evaluated; "screening" is "rise". "auto" takes the exact one where its counted work is less
-        than two minutes of one ordinary core (counted, so the choice is the same on any machine), else the
+        than ten seconds of one ordinary core (counted, so the choice is the same on any machine), else the
         pseudo-likelihood. "score" is score matching, for angles and real fields;
         "auto" takes it for polynomial actions unless it wastes data (the record says how much).
-    engine : {"auto", "mle", "map", "laplace", "nuts", "gibbs"} or settings
-        How the posterior is found, or settings such as ``hl.infer.NUTS(draws=500)``. "auto" takes NUTS up to 500
-        parameters, the normal approximation beyond, and Gibbs for spike-and-slab priors. Every engine returns draws.
+    engine : {"auto", "mle", "map", "laplace", "importance", "nuts", "gibbs"} or settings
+        How the posterior is found, or settings such as ``hl.infer.NUTS(draws=500)``. "auto" takes importance sampling where
+        priors are normal (the normal approximation beyond 2000 parameters; NUTS where the posterior turns out not to be normal), Gibbs for
+        spike-and-slab priors, and NUTS for all others. Every engine returns draws.
     calibrate : bool
         Correct composite likelihoods and autocorrelated draws so that intervals cover. Switched off, the verdict
         says so.

@@ -134,15 +134,15 @@ def test_the_posterior_is_expanded_per_bond_and_site(data, model, J_shape, h_sha
 
 
 AUTO = {
-    "small": (DATA, lambda: Couplings(None), "exact", "nuts"),
+    "small": (DATA, lambda: Couplings(None), "exact", "importance"),
     "no oracle": (
         microstates(np.random.default_rng(0).choice([-1, 1], (100, 30)), beta=0.3),
         lambda: Couplings(None, "uniform"),
         "pseudo",
-        "nuts",
+        "importance",
     ),
     "many parameters": (
-        microstates(np.random.default_rng(0).choice([-1, 1], (3000, 34)), beta=0.3),
+        microstates(np.random.default_rng(0).choice([-1, 1], (1000, 66)), beta=0.3),
         lambda: Couplings(None, fields=None),
         "pseudo",
         "laplace",
@@ -160,7 +160,7 @@ def test_auto_chooses_and_says_why(data, model, likelihood, engine):
     assert (found.likelihood.name, found.engine.name) == (likelihood, engine)
     assert any(reason.startswith(f"engine {engine}") for reason in found.reasons)
     assert any(reason.startswith(f"likelihood {likelihood}") for reason in found.reasons)
-    assert 0 < found.seconds < choose.AFFORDABLE
+    assert 0 < found.seconds < (choose.SECOND_ATTEMPT if engine == "nuts" else choose.AFFORDABLE)
 
 
 def test_the_choice_and_its_cost_are_recorded():
@@ -239,7 +239,7 @@ REFUSED = {
     "no thinning": (lambda: Gibbs(thin=0), "Gibbs: thin must be a positive whole number; got 0"),
     "parallel bonds": (
         lambda: learn(noise(300, 2), Couplings(lattice.hypercubic(2)), engine="mle"),
-        r"cannot tell some parameters apart \(for example J\[0,1\]\).*not unique",
+        r"cannot tell some parameters apart \(J\[0,1\], J\[1,0\]\).*not unique",
     ),
     "half a chain": (lambda: Gibbs(chains=1.5), "Gibbs: chains must be a positive whole number"),
     "not a model": (lambda: learn(DATA, "couplings"), "model must be one of hamlearn.models"),
@@ -280,7 +280,7 @@ def test_a_proper_prior_bears_a_frozen_site(engine):
 def test_auto_falls_back_where_nuts_could_not_be_calibrated():
     record = posteriors.provenance_of(learn(SLOW, Couplings(None), "pseudo"))
     assert record.engine.name == "laplace"
-    assert "engine laplace instead of nuts: too few independent batches" in record.reasons[-1]
+    assert "engine laplace: too few independent batches" in record.reasons[-1]
 
 
 @pytest.mark.parametrize("engine", ["map", "laplace"])

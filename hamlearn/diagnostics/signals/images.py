@@ -131,7 +131,7 @@ def orbits(view: View, moves: Moves) -> np.ndarray:
     rows = view.rows[:, :kept].reshape(chains * kept, -1)
     size = max(1, int(1e6 // per_row))
     key = np.concatenate([_overlaps(view, moves, rows[start : start + size]) for start in range(0, len(rows), size)])
-    order = np.argsort(key)
+    order = np.argsort(key, kind="stable")
     apart = np.diff(key[order], prepend=key[order[:1]]) > _SAME * max(float(np.abs(key).max()), 1e-300)
     label = np.empty(len(key), np.int64)
     label[order] = np.cumsum(apart)

@@ -100,9 +100,10 @@ def _proposals(generator: np.random.Generator, shape: tuple[int, int], p: int) -
     """Whitened proposals ``(chain, step, p)`` and their log density: Student's t, whose weights stay bounded where the posterior is normal.
 
     Its degrees of freedom grow with p: proposals of fewer leave the shell in which a normal of many dimensions has its mass, and the few
-    that fall inside get large weights (128 couplings, 480 rows: k̂ = 0.7, 0.4, 0.25 with 2p, 4p, 10p).
+    that fall inside get large weights (128 couplings, 480 rows: k̂ = 0.7, 0.4, 0.25 with 2p, 4p, 10p). In few dimensions heavy tails cost
+    little, and skewed posteriors of few rows need them.
     """
-    degrees = 20.0 * (1.0 + p)
+    degrees = 5.0 + min(3.0 * p * p, 20.0 * p)
     normal = generator.normal(size=(*shape, p))
     scale = np.sqrt(degrees / generator.chisquare(degrees, size=shape))
     found = normal * scale[..., None]

@@ -1,0 +1,88 @@
+"""Importance sampling of a posterior: against quadrature, its judge on posteriors that are not normal."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import hamlearn as hl
+from hamlearn.infer.pipeline import PARETO_K
+from tests.statistics_budget import assert_within
+
+SQUARE = hl.systems.lattice.hypercubic((2, 3), periodic=False)
+TIED = hl.models.Couplings(SQUARE, tie="uniform", fields="uniform", prior=hl.models.Normal(1.0), field_prior=hl.models.Normal(1.0))
+
+
+def rows(count, seed, strength=0.4):
+    """Independent states of six spins with one coupling and one field, drawn from the list of all."""
+    states = np.array(list(itertools.product([-1, 1], repeat=6)))
+    bonds = np.array(SQUARE.bonds)
+    sums = np.stack([(states[:, bonds[:, 0]] * states[:, bonds[:, 1]]).sum(1), states.sum(1)], 1)
+    weight = np.exp(sums @ [strength, 0.1])
+    chosen = np.random.default_rng(seed).choice(len(states), count, p=weight / weight.sum())
+    return states[chosen].reshape(-1, 2, 3), sums, sums[chosen].sum(0)
+
+
+def by_quadrature(sums, total, count):
+    """Means and standard deviations of the posterior of both parameters under N(0, 1), on a grid."""
+    j, h = np.meshgrid(np.linspace(-1.5, 2.5, 401), np.linspace(-1.5, 1.5, 401), indexing="ij")
+    theta = np.stack([j.ravel(), h.ravel()], 1)
+    log_z = np.log(np.exp(theta @ sums.T).sum(1))
+    log_p = theta @ total - count * log_z - 0.5 * (theta**2).sum(1)
+    p = np.exp(log_p - log_p.max())
+    p /= p.sum()
+    mean = p @ theta
+    return mean, np.sqrt(p @ (theta - mean) ** 2)
+
+
+@pytest.mark.parametrize("count", [25, 400])
+def test_draws_are_those_of_the_posterior(count):
+    states, sums, total = rows(count, seed=count)
+    data = hl.microstates(states, space="spins", beta=1.0)
+    post = hl.infer.learn(data, TIED, likelihood="exact", engine=hl.infer.ImportanceSampling(2000), calibrate=False, seed=1)
+    mean, sd = by_quadrature(sums, total, count)
+    ess = hl.diagnostics.convergence(post)["min_ess_bulk"]
+    for k, name in enumerate(("J", "h")):
+        draws = post["posterior"][name].values[..., 0]
+        assert_within(draws.mean(), mean[k], sd[k] / np.sqrt(ess), f"mean of {name}")
+        assert_within(draws.std(), sd[k], sd[k] / np.sqrt(ess), f"sd of {name}")
+    assert hl.infer.provenance(post).pareto_k < PARETO_K and ess > 2000
+
+
+def test_where_the_posterior_is_not_normal_auto_goes_on_to_nuts_and_says_so():
+    states, *_ = rows(40, seed=3, strength=1.5)  # almost always aligned: the posterior of the coupling has one steep side
+    data = hl.microstates(states, space="spins", beta=1.0)
+    model = hl.models.Couplings(SQUARE, fields=None)
+    insisted = hl.learn(data, model, likelihood="exact", engine="importance", check=False, seed=1)
+    made = hl.infer.provenance(insisted)
+    assert made.pareto_k > PARETO_K
+    assert any("Pareto k-hat" in one.what and "engine='nuts'" in one.advice for one in hl.verdict(insisted).reasons)
+    made = hl.infer.provenance(hl.infer.learn(data, model, seed=1))
+    assert made.engine.name == "nuts" and made.pareto_k is None
+    assert any(reason.startswith("engine nuts instead of importance") for reason in made.reasons)
+
+
+def test_a_prior_with_parameters_of_its_own_is_refused():
+    states, *_ = rows(100, seed=1)
+    with pytest.raises(hl.HamlearnError, match="parameters of its own"):
+        hl.infer.learn(
+            hl.microstates(states, space="spins", beta=1.0),
+            hl.models.Couplings(SQUARE, prior="horseshoe", fields=None),
+            likelihood="exact",
+            engine="importance",
+        )
+
+
+def test_draws_of_an_engine_of_ones_own_are_judged_as_chains():
+    class Apart:
+        """Two chains that sit in different places."""
+
+        name = "apart"
+
+        def draw(self, fit, *, seed):
+            near = fit.normal(2, 500, seed).theta
+            return near + np.array([-5.0, 5.0])[:, None, None] * fit.root.diagonal()
+
+    states, *_ = rows(2000, seed=1)
+    post = hl.learn(hl.microstates(states, space="spins", beta=1.0), TIED, likelihood="exact", engine=Apart(), check=False, seed=1)
+    assert hl.verdict(post).level == "do not believe" and "have not mixed" in str(hl.verdict(post))
