@@ -48,7 +48,7 @@ def learn(
         "auto" takes it for polynomial actions unless it wastes data (the record says how much).
     engine : {"auto", "mle", "map", "laplace", "importance", "nuts", "gibbs"} or settings
         How the posterior is found, or settings such as ``hl.infer.NUTS(draws=500)``. "auto" takes importance sampling where
-        priors are normal (the normal approximation beyond 2000 parameters; NUTS where the posterior turns out not to be normal), Gibbs for
+        priors are normal (the normal approximation beyond 1000 parameters; NUTS where the posterior turns out not to be normal), Gibbs for
         spike-and-slab priors, and NUTS for all others. Every engine returns draws.
     calibrate : bool
         Correct composite likelihoods and autocorrelated draws so that intervals cover. Switched off, the verdict

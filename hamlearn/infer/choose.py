@@ -22,7 +22,7 @@ from hamlearn.systems.exact.work import OPERATIONS_PER_SECOND
 AFFORDABLE = 10.0  # seconds of OPERATIONS_PER_SECOND: a first answer comes soon, and says what more would buy
 SECOND_ATTEMPT = 60.0  # the same of NUTS, where a posterior turns out not to be normal
 NUTS_PARAMETERS = 500  # beyond this a normal approximation is the better use of time
-IMPORTANCE_PARAMETERS = 2000  # beyond this so is it in place of its correction
+IMPORTANCE_PARAMETERS = 1000  # beyond this so is it in place of its correction
 _STEPS = 16  # leapfrog steps a preconditioned NUTS draw takes, about
 _COMPILING = 8.0  # seconds
 _VALUE_COMPILING = 1.0  # seconds

@@ -142,7 +142,7 @@ AUTO = {
         "importance",
     ),
     "many parameters": (
-        microstates(np.random.default_rng(0).choice([-1, 1], (1000, 66)), beta=0.3),
+        microstates(np.random.default_rng(0).choice([-1, 1], (300, 46)), beta=0.3),
         lambda: Couplings(None, fields=None),
         "pseudo",
         "laplace",

@@ -92,18 +92,17 @@ def pareto_k(log_weight: np.ndarray) -> float:
     from arviz_stats.base import array_stats
 
     with filtering():
-        found = float(array_stats.psislw(log_weight[np.isfinite(log_weight)])[1])
+        found = float(array_stats.psislw(-log_weight[np.isfinite(log_weight)])[1])  # it takes log-likelihoods, whose weights are inverse
     return found if np.isfinite(found) else float("inf")
 
 
 def _proposals(generator: np.random.Generator, shape: tuple[int, int], p: int) -> tuple[np.ndarray, np.ndarray]:
     """Whitened proposals ``(chain, step, p)`` and their log density: Student's t, whose weights stay bounded where the posterior is normal.
 
-    Its degrees of freedom grow with p: proposals of fewer leave the shell in which a normal of many dimensions has its mass, and the few
-    that fall inside get large weights (128 couplings, 480 rows: k̂ = 0.7, 0.4, 0.25 with 2p, 4p, 10p). In few dimensions heavy tails cost
-    little, and skewed posteriors of few rows need them.
+    Its degrees of freedom grow with p: proposals of fewer leave the shell in which a normal of many dimensions has its mass (128
+    couplings, 10 000 rows: 79, 86, 93 and 97 of 100 are accepted with p, 2p, 5p and infinitely many).
     """
-    degrees = 5.0 + min(3.0 * p * p, 20.0 * p)
+    degrees = 5.0 + 5.0 * p
     normal = generator.normal(size=(*shape, p))
     scale = np.sqrt(degrees / generator.chisquare(degrees, size=shape))
     found = normal * scale[..., None]
