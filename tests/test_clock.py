@@ -119,6 +119,7 @@ MAY_READ_THE_CLOCK = {
     "infer/enquiry.py": "seconds in the record",
     "infer/pipeline.py": "seconds in the record",
     "infer/densities/approximate.py": "seconds in the record",
+    "infer/densities/program.py": "seconds in the record",
     "infer/engines/training_loop.py": "Training(seconds=...) and Variational(seconds=...), limits that the user set",
 }
 

@@ -81,7 +81,11 @@ SENTENCES |= {
 @sentence("converged")
 def _converged(n: Numbers, made: Provenance) -> Words:
     numbers = "no parameter moved" if n["rhat"] is None else f"R-hat at most {n['rhat']:.3f}, ESS at least {n['ess']:.0f}"
-    return f"the chains have converged ({numbers}, no divergences)", ""
+    if made.pareto_k is not None:
+        numbers += f", Pareto k-hat {made.pareto_k:.2f}"
+    elif made.convergence is not None and made.convergence.divergences is not None:
+        numbers += ", no divergences"
+    return f"the chains have converged ({numbers})", ""
 
 
 # Likelihood and calibration

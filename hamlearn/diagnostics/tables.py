@@ -16,6 +16,7 @@ from hamlearn.diagnostics.foreign import NAME, readable
 from hamlearn.diagnostics.verdict import CHECK, DIVERGENT_SHARE, ESS, Verdict, rhat_limit
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import posteriors
+from hamlearn.infer.pipeline import PARETO_K
 from hamlearn.infer.provenance import Comparison, Provenance
 from hamlearn.models import BoundCouplings
 
@@ -209,11 +210,15 @@ def convergence(made: Provenance, verdict: Verdict) -> list[dict[str, Any]]:
         ("divergences", "divergences", "0", "divergences" in weighed),
         ("saturated trajectories", "saturated", f"≤ {DIVERGENT_SHARE * total:.0f}", "depth limit" in weighed),
     ]
-    return [
+    rows = [
         {"name": name, "value": number(value, 4), "wanted": text, "where": getattr(seen, f"{key}_where", ""), "bad": bad}
         for name, key, text, bad in wanted
         if (value := getattr(seen, key)) is not None
     ]
+    if made.pareto_k is not None:
+        told = {"value": number(made.pareto_k, 4), "wanted": f"≤ {PARETO_K:g}", "where": "", "bad": "importance weights" in weighed}
+        rows.append({"name": "Pareto k-hat of the weights", **told})
+    return rows
 
 
 def identifiability_lead(table: xr.Dataset) -> str:

@@ -65,7 +65,7 @@ def test_a_users_kernel_gives_the_posterior_of_quadrature(data, tmp_path):
     np.testing.assert_allclose(np.diff(density), np.diff(expected), rtol=1e-6)
 
     record = hl.infer.provenance(post)
-    assert record.engine == EngineUsed("external", {"sampler": "NumPyro NUTS", "draws": 1500, "chains": 1})
+    assert record.engine == EngineUsed("external", {"sampler": "NumPyro NUTS", "draws": 1500, "chains": 1}, markov=True)
     assert record.convergence.divergences is not None
     loaded = hl.load(hl.save(post, tmp_path / "post.nc"))
     assert "StudentT(df=3, loc=2, scale=0.2)" in repr(hl.infer.posteriors.model_of(loaded).prior)

@@ -54,7 +54,7 @@ def test_a_users_nuts_agrees_with_ours_and_comes_back(name, tmp_path):
     data = make()
     program = hl.infer.program(data, model, seed=3)
     with jax.enable_x64(True):
-        mcmc = MCMC(NUTS(program.model), num_warmup=150, num_samples=400, progress_bar=False)
+        mcmc = MCMC(NUTS(program.model), num_warmup=150, num_samples=600, progress_bar=False)
         mcmc.run(jax.random.key(1))
     assert {*sites, "theta"} == set(mcmc.get_samples())
     post = hl.from_samples(mcmc, program, check=False)
