@@ -28,7 +28,7 @@ from hamlearn.storage import archive
 logger = logging.getLogger("hamlearn")
 Built = TypeVar("Built")
 
-_FORMAT = 2  # before, a file held one save and one digest
+_FORMAT = 3  # 1: one save and one digest; 2: what only grows was not told apart from what changes, and runs saved other arrays
 _LEAST_DEAD = 1 << 20  # bytes of a file that may always be dead
 _HEADER = "checkpoint"  # the member that holds what the file is, as JSON
 _LONGEST = 200  # characters of a field of the request that are kept; longer ones are told apart by their digest

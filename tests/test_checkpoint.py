@@ -160,6 +160,10 @@ HOSTILE = {
         lambda path: rewritten(path, checkpoint=json.dumps({"format": 9, "of": "simulation", "request": {}, "digest": ""})),
         "another version",
     ),
+    "an earlier format": (
+        lambda path: rewritten(path, checkpoint=json.dumps({"format": 2, "of": "simulation", "request": {}, "digest": ""})),
+        "another version",
+    ),
 }
 
 

@@ -201,8 +201,8 @@ def _tie(given: Any, words: tuple[str, ...], what: str) -> str | tuple[int, ...]
         )
     found = np.unique(groups)
     if found[0] != 0 or found[-1] != len(found) - 1:
-        missing = np.setdiff1d(np.arange(found[-1] + 1), found)
-        told = f"no one is of group {missing[0]}" if len(missing) else f"the smallest is {found[0]}"
+        gap = int(np.flatnonzero(found != np.arange(len(found)))[0])  # the numbers may be huge: nothing is as long as the largest
+        told = f"the smallest is {found[0]}" if found[0] < 0 else f"no one is of group {gap}"
         raise HamlearnError(
             f"groups of {what} are numbered from 0 without gaps; {told}. np.unique(groups, return_inverse=True)[1] renumbers."
         )

@@ -350,6 +350,8 @@ def _written(found: Any) -> str:
     return f"{type(found).__name__}({inside})"
 
 
+NOT_DIRECT = "has bounds or parameters of its own"  # what every prior is that is not ``direct``, in errors
+
 DEFAULT = Normal(1.0, "kT", widens=True)
 """Of couplings and fields where none is given: 2βJ is a log-odds of a spin; scales about 2 are customary there (Gelman et al. 2008)."""
 

@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import numpyro.distributions as dist
 import pytest
 
 import hamlearn as hl
@@ -62,12 +63,13 @@ def test_where_the_posterior_is_not_normal_auto_goes_on_to_nuts_and_says_so():
     assert any(reason.startswith("engine nuts instead of importance") for reason in made.reasons)
 
 
-def test_a_prior_with_parameters_of_its_own_is_refused():
+@pytest.mark.parametrize("prior", ["horseshoe", dist.HalfNormal(1.0)], ids=["with a scale", "with a bound"])
+def test_a_prior_without_a_density_on_all_real_numbers_is_refused(prior):
     states, *_ = rows(100, seed=1)
-    with pytest.raises(hl.HamlearnError, match="parameters of its own"):
+    with pytest.raises(hl.HamlearnError, match="bounds or parameters of its own"):
         hl.infer.learn(
             hl.microstates(states, space="spins", beta=1.0),
-            hl.models.Couplings(SQUARE, prior="horseshoe", fields=None),
+            hl.models.Couplings(SQUARE, prior=prior, fields=None),
             likelihood="exact",
             engine="importance",
         )
@@ -86,3 +88,11 @@ def test_draws_of_an_engine_of_ones_own_are_judged_as_chains():
     states, *_ = rows(2000, seed=1)
     post = hl.learn(hl.microstates(states, space="spins", beta=1.0), TIED, likelihood="exact", engine=Apart(), check=False, seed=1)
     assert hl.verdict(post).level == "do not believe" and "have not mixed" in str(hl.verdict(post))
+
+
+@pytest.mark.parametrize("engine", ["auto", "importance", "laplace", "mle"])
+def test_a_model_without_parameters_is_refused(engine):
+    states = np.random.default_rng(0).choice([-1, 1], size=(50, 2))
+    lonely = hl.models.Couplings(hl.systems.Lattice((2,), np.zeros((0, 2), int)), fields=None)
+    with pytest.raises(hl.HamlearnError, match="nothing to learn"):
+        hl.learn(hl.microstates(states, space="spins", beta=1.0), lonely, engine=engine)

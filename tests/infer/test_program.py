@@ -90,7 +90,7 @@ def test_a_prior_with_a_parameter_of_its_own(data):
     mcmc = sampled(program, 600)
     found = {name: np.asarray(values)[0] for name, values in mcmc.get_samples(group_by_chain=True).items()}
     assert found["width"].min() > 0
-    with pytest.raises(hl.HamlearnError, match="parameters of its own"), jax.enable_x64(True):
+    with pytest.raises(hl.HamlearnError, match="bounds or parameters of its own"), jax.enable_x64(True):
         program.log_density(np.array([1.0]))
     widths = np.linspace(1e-3, 12, 4000)
     weight = lambda J: np.log((scipy.stats.norm.pdf(np.asarray(J)[:, None], 0, widths) * scipy.stats.halfnorm.pdf(widths, scale=2)).sum(1))

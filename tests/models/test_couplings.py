@@ -216,6 +216,8 @@ def test_free_parameters_do_not_go_to_another_size(name):
 
 MISTAKES = {
     "tie": (lambda: Couplings(tie="bonds"), "tie must be one of .* Did you mean 'bond'"),
+    "a group with a number beyond memory": (lambda: Couplings(tie=np.array([0, 2**50])), "no one is of group 1"),
+    "a group below 0": (lambda: Couplings(tie=np.array([-1, 0])), "the smallest is -1"),
     "fields": (lambda: Couplings(fields="sites"), r"fields \(or None\) must be one of .* Did you mean 'site'"),
     "interaction": (lambda: Couplings(interaction="isin"), "Did you mean 'ising'"),
     "prior": (lambda: Couplings(prior="horshoe"), "prior must be one of .* Did you mean 'horseshoe'"),

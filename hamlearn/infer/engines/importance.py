@@ -23,6 +23,7 @@ from hamlearn.infer.calibrate import Calibration
 from hamlearn.infer.engines.numpyro_model import Structure, as_jax, model
 from hamlearn.infer.likelihoods import Counted
 from hamlearn.infer.settings import Drawn, ImportanceSampling
+from hamlearn.models.priors import NOT_DIRECT
 from hamlearn.processes import alone, filtering
 
 _BURN_IN = 50  # proposals of every chain before the first that is kept: a chain forgets its start when it first moves
@@ -60,10 +61,10 @@ def run(
     Raises
     ------
     HamlearnError
-        If a prior has parameters of its own, or no proposal has a finite density.
+        If a prior has bounds or parameters of its own, or no proposal has a finite density.
     """
     if indirect := [block.prior for block in likelihood.bound.blocks if not block.prior.direct]:
-        raise HamlearnError(f"the prior {indirect[0]!r} has parameters of its own, which have no normal approximation: use engine='nuts'.")
+        raise HamlearnError(f"the prior {indirect[0]!r} {NOT_DIRECT}, and no normal approximation to propose from: use engine='nuts'.")
     transform = calibration.linear_map() if calibration.adjusted else None
     generator, p = np.random.default_rng(seed), len(mean)
     steps = _BURN_IN + settings.draws * settings.thin

@@ -18,7 +18,7 @@ import numpyro
 
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.likelihoods import Likelihood
-from hamlearn.models.priors import Distribution
+from hamlearn.models.priors import NOT_DIRECT, Distribution
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,9 @@ def log_density(structure: Structure, arrays: Mapping[str, Any]) -> Callable[[An
     def evaluate(theta: Any) -> Any:
         require_double("this program's log density")
         if indirect := [site.prior.like.held for site in structure.sites if not site.prior.like.held.direct]:
-            raise HamlearnError(f"the prior {indirect[0]!r} has parameters of its own, so couplings alone have no density: use .model.")
+            raise HamlearnError(
+                f"the prior {indirect[0]!r} {NOT_DIRECT}, so couplings alone have no density on all real numbers: use .model."
+            )
         return structure.log_density(jnp.asarray(theta), as_jax(arrays))
 
     return evaluate

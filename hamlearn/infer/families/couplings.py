@@ -59,6 +59,10 @@ def _ask(data: xr.Dataset | Iterable[xr.Dataset], model: Couplings, likelihood: 
     choice(likelihood, NAMES, "likelihood")
     settings = as_engine(engine)
     bound, parts, sets = bind(data, model)
+    if not bound.n_params:
+        raise HamlearnError(
+            "a graph without bonds, and no fields: there is nothing to learn. Give bonds, or leave fields at fields='site'."
+        )
     frozen = frozen_sites(parts)
     prepared = choose(bound, parts, likelihood, settings)
     if prepared.likelihood.name == "score" and not calibrate:
