@@ -53,6 +53,8 @@ class Growing:
     def array(self, name: str, shape: Sequence[int], dims: Sequence[str], dtype: np.dtype, axis: int) -> GrowingArray:
         """The array that grows along `axis`, as far as it was written; `shape` is that of the whole."""
         new = self.folder / self.target.name
+        if not self.checkpoint.is_file():  # without it nobody knows what was written; a kill may have left half an array
+            shutil.rmtree(new, ignore_errors=True)
         new.mkdir(exist_ok=True)
         started = [one for one in os.listdir(new) if manifest.VERSION.fullmatch(one)]
         version = started[0] if started else f"v-{self.mark}{secrets.token_hex(8)[: 16 - _MARK]}"
@@ -63,6 +65,9 @@ class Growing:
     def finish(self, array: GrowingArray, rest: xr.Dataset) -> None:
         """Add `rest` to the array, put both in place, and remove what is not needed any more."""
         array.require_whole()
+        for one in array.folder.iterdir():  # what a kill in the middle of this left: arrays that lack their attributes
+            if one.is_dir() and one != array.place:
+                shutil.rmtree(one)
         rest.to_zarr(array.folder, mode="a", zarr_format=2, consolidated=False)
         chunked.put_in_place(array.folder.parent, array.folder.name, self.target)
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -67,7 +67,7 @@ def simulate_members(
     burn_in, thin : int
         Sweeps discarded and sweeps between draws. Nothing is adapted here: 200 sweeps suit high temperatures and
         small lattices; take them from one :func:`simulate` of a member otherwise.
-    start : {"hot", "cold"} or array (member, chain, *lattice.shape)
+    start : {"hot", "cold"} or array of shape ``(member, chain, *lattice.shape)``
         Random states, or all sites up (spins) or in state 0; or given states, the same at all temperatures.
     observe : callable, optional
         What to keep instead of the states: it is given the states of a chunk,
