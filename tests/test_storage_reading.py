@@ -123,6 +123,12 @@ def test_groups_that_hold_each_other_and_links_inside_are_read(tmp_path):
     refused(tmp_path / "round.nc")
 
 
+def test_a_link_to_nowhere_is_refused_before_the_work(tmp_path):
+    (tmp_path / "run.zarr").symlink_to(tmp_path / "gone" / "run.zarr")
+    with pytest.raises(hl.HamlearnError, match=r"it is a link to .*run\.zarr, which is not there"):
+        hl.simulate(hl.systems.Ising((2, 2)), 0.3, 10, 1, out=tmp_path / "run.zarr")
+
+
 def test_links_and_special_files_in_a_zarr_folder_are_not_followed(tmp_path):
     for kind in ("link", "pipe"):
         path = tmp_path / f"{kind}.zarr"

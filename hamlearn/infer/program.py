@@ -238,6 +238,8 @@ def _theta(sites: Mapping[str, np.ndarray], program: Program) -> np.ndarray:
     for (name, size), part in zip(wanted, parts, strict=True):
         if part.ndim not in (2, 3) or part.shape[-1] != size or 0 in part.shape:
             raise HamlearnError(f"site {name!r} needs the shape (chain, draw, {size}) or (draw, {size}); got {part.shape}.")
+        if part.dtype.kind not in "biuf":
+            raise HamlearnError(f"draws of site {name!r} must be real numbers; got {part.dtype.name}.")
         if not np.all(np.isfinite(part)):
             raise HamlearnError(f"{np.sum(~np.isfinite(part))} of {part.size} values of site {name!r} are not finite.")
     if len({part.shape[:-1] for part in parts}) > 1:

@@ -163,6 +163,8 @@ def require_kind(target: Path) -> None:
     """Raise if what is at `target` is a folder where a file is to be written, or the other way round."""
     if target.suffix != ".zarr" and os.path.isdir(target):
         raise HamlearnError(f"cannot write {target}: it is a folder, and a {target.suffix} result is one file. Name another place.")
+    if target.suffix == ".zarr" and os.path.islink(target) and not os.path.exists(target):
+        raise HamlearnError(f"cannot write {target}: it is a link to {os.readlink(target)}, which is not there. Name another place.")
     if target.suffix == ".zarr" and os.path.exists(target) and not os.path.isdir(target):
         raise HamlearnError(f"cannot write {target}: it is a file, and a .zarr result is a folder. Name another place.")
     if target.suffix == ".zarr":

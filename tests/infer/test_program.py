@@ -125,6 +125,7 @@ MISTAKES = {
     "not run": (lambda program: MCMC(NUTS(program.model), num_warmup=1, num_samples=1), "call mcmc.run"),
     "no site": (lambda program: {"x": np.ones((2, 3, 1))}, "no site 'J'"),
     "shape": (lambda program: {"theta": np.ones((2, 3, 5))}, r"needs the shape \(chain, draw, 1\)"),
+    "text": (lambda program: {"theta": np.full((2, 3, 1), "1.0")}, "draws of site 'theta' must be real numbers; got str"),
     "nan": (lambda program: {"theta": np.full((2, 3, 1), np.nan)}, "6 of 6 values of site 'theta' are not finite"),
     "number": (lambda program: 3, "samples are a numpyro.infer.MCMC"),
 }
