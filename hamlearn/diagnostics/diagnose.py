@@ -9,8 +9,9 @@ import numpy as np
 import xarray as xr
 
 from hamlearn import data as microstates
-from hamlearn.diagnostics import arviz, comparison, densities, invariants, scores, signals, simulated
+from hamlearn.diagnostics import arviz, comparison, densities, invariants, predictive_test, scores, signals, simulated
 from hamlearn.diagnostics.verdict import CHECK, Verdict, verdict
+from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, observations, posteriors
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.provenance import Comparison, Convergence, Noted, Provenance
@@ -46,14 +47,25 @@ def diagnose(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None =
         "parameter_names": tuple(families.of(post).parameters(post)[0]),
     }
     if data is not None and check:
-        table = _compare(post, data, made, seed)
+        table, found = _looked_at(post, data, made, seed)
         post["checks"] = xr.DataTree(table)
         additions["check"] = _digest(table)
-        additions["signals"] = tuple(_noted(one) for one in signals.find(post, data))
+        additions["signals"] = tuple(_noted(one) for one in found)
     elif made.check is None:
         why = "it was judged without its data" if data is None else "the comparison was switched off (check=False)"
         additions["check"] = Comparison("not run", why)
     return posteriors.with_provenance(post, **additions)
+
+
+def _looked_at(
+    post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], made: Provenance, seed: int
+) -> tuple[xr.Dataset, list[dict[str, Any]]]:
+    """The comparison and the signals; undecided where the posterior has no member that they could ask, as one without equilibrium."""
+    try:
+        families.of(post).draw_systems(post, 1, seed, None)
+    except HamlearnError as error:
+        return predictive_test.undecided(f"what was learned could not be compared ({str(error).split(': ')[0]})"), []
+    return _compare(post, data, made, seed), signals.find(post, data)
 
 
 def _compare(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], made: Provenance, seed: int) -> xr.Dataset:

@@ -96,7 +96,7 @@ def _sparse() -> xr.DataTree:
 def _runaway() -> xr.DataTree:
     """Gaussian fields, whose fourth power has no strength: most draws confine nothing."""
     fields = np.random.default_rng(0).normal(size=(400, 3, 3))
-    return LEARN(hl.microstates(fields, space="reals", beta=1.0), hl.models.PolynomialAction((2, 4, 6)), check=False)
+    return LEARN(hl.microstates(fields, space="reals", beta=1.0), hl.models.PolynomialAction((2, 4, 6)))
 
 
 def _own() -> xr.DataTree:
