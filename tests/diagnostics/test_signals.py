@@ -9,6 +9,7 @@ import hamlearn as hl
 from hamlearn.diagnostics import signals
 from hamlearn.diagnostics.signals import coincidences, conserved, images, stationarity, timeseries
 from hamlearn.systems import exact, lattice
+from statistics_budget import assert_within
 
 GRID = lattice.hypercubic((4, 4))
 MODEL = hl.models.Couplings(GRID)
@@ -195,6 +196,26 @@ def test_the_expected_pairs_are_those_of_enumeration():
     rows, counts = coincidences._prepared(view, flips=False)
     result = coincidences.count(view, rows, counts, 1.0)
     assert abs(result.expected / truth - 1) < 0.1 and abs(result.z) < 3
+
+
+def test_what_the_drawn_rows_leave_open_is_part_of_the_error():
+    """A glass of more rows than are drawn for comparison, which here share a tenth fewer orbits than enumeration says."""
+    rng = np.random.default_rng(1004)
+    J = rng.choice([-1, 1], 32) * rng.uniform(0.5, 1, 32)
+    sites = np.arange(16).reshape(4, 4)
+    states = ((np.arange(2**16)[:, None] >> np.arange(16)) & 1) * 2.0 - 1
+    ends = np.stack([np.roll(sites, -1, axis).ravel() for axis in (0, 1)], -1)  # of every site the next one down, and right
+    products = states[:, :, None] * states[:, ends]
+    weight = np.exp(0.5 * products.reshape(len(states), -1) @ J)
+    total = np.cumsum(weight)
+    rows = states[np.searchsorted(total / total[-1], rng.random(100_000))].reshape(-1, 4, 4).astype(int)
+    data, model = hl.microstates(rows, beta=0.5), hl.models.Couplings(GRID, fields=None)
+    view = next(signals.views(hl.infer.learn(data, model, likelihood="exact", engine="laplace", seed=0), [data]))
+    share, _, error = images._shared(*images._drawn(view, images.symmetries(view)), -np.inf)
+    truth = 2 * ((weight / total[-1]) ** 2).sum()  # a state and its mirror image are one orbit
+    assert share < 0.91 * truth
+    assert_within(share, truth, error, "share of pairs in one orbit")
+    assert images.find(view) == []
 
 
 def few_of_all(kept, seed: int = 0, draws: int = 2000) -> np.ndarray:

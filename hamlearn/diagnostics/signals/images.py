@@ -199,12 +199,13 @@ def _excess(view: View, moves: Moves, labels: np.ndarray, tau: float) -> list[Si
         found = []
         for level in LEVELS:
             high = action >= np.quantile(action, level) - 1e-9 * np.ptp(action)
-            share, scatter = _shared(*drawn, float(action[high].min()) - 1e-9 * float(np.ptp(action)))
+            share, scatter, error = _shared(*drawn, float(action[high].min()) - 1e-9 * float(np.ptp(action)))
             expected = share * rows * (rows - 1) / 2
-            sd = math.sqrt(2 * (expected + rows * tau * (rows * scatter) ** 2) + 1)
+            # Poisson's part and that of rows which differ in how common they are; then what the drawn rows leave open.
+            sd = math.sqrt(2 * expected + rows * tau * (rows * scatter) ** 2 + (rows**2 / 2 * error) ** 2 + 1)
             found.append((_pairs(labels[high], counts[high]), expected, sd, float(high.mean())))
     pairs, expected, sd, part = max(found, key=lambda one: (one[0] - one[1]) / one[2])
-    p_value = min(1.0, len(found) * float(scipy.stats.norm.sf((pairs - expected) / sd)))
+    p_value = min(1.0, len(found) * float(scipy.stats.t.sf((pairs - expected) / sd, CHAINS - 1)))
     if pairs - expected < max(FEWEST, EXCESS * expected) or p_value > ALARM:
         return []
     doubt = "" if view.space.continuous else ", or the model spreads its weight too widely"
@@ -247,12 +248,15 @@ def _drawn(view: View, moves: Moves) -> tuple[np.ndarray, np.ndarray] | None:
     return labels, view.action(rows[:, : labels.shape[1]].reshape(labels.size, -1)).reshape(labels.shape)
 
 
-def _shared(labels: np.ndarray, action: np.ndarray, least: float) -> tuple[float, float]:
-    """The share of pairs of rows of different chains in one orbit, with actions of at least so much, and its scatter over rows."""
+def _shared(labels: np.ndarray, action: np.ndarray, least: float) -> tuple[float, float, float]:
+    """The share of pairs of rows of different chains in one orbit, with actions of at least so much, its scatter over rows and its error.
+
+    The error is from the scatter of chains, so that it knows how slowly these moved; every row is in a pair as the first and as the second.
+    """
     chains = np.arange(len(labels))[:, None]
     own = np.stack([np.bincount(chain, minlength=labels.max() + 1) for chain in labels])
     others = (own.sum(0) - own)[chains, labels] / ((len(labels) - 1) * labels.shape[1]) * (action >= least)
-    return float(others.mean()), float(others.std())
+    return float(others.mean()), float(others.std()), 2 * float(others.mean(1).std(ddof=1)) / math.sqrt(len(labels))
 
 
 def _signal(view: View, moves: Moves, times: float, p_value: float, told: str) -> Signal:
