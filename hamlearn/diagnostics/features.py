@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import scipy.optimize
 
 from hamlearn.diagnostics.predictive_test import Statistic
 from hamlearn.models import BoundCouplings
@@ -19,6 +20,7 @@ MAX_COLUMNS = 128  # of one statistic with many components
 MAX_SHELLS = 4
 BINS = 12
 _RARE = 0.02  # smallest share of a bin
+_COLDEST = 50.0  # λ, in units of one over the spread of energies
 
 
 @dataclass(eq=False)
@@ -111,14 +113,17 @@ class Features:
         return np.concatenate([block for *_, block in blocks], 1)
 
     def optimistic_shift(self, index: np.ndarray, weight: np.ndarray, optimism: float, columns: int) -> np.ndarray:
-        """How much the energy histogram of these rows moves if `optimism` is taken off, over all columns.
+        """How much the histogram and the variance of the energy of these rows move if `optimism` is taken off, over all columns.
 
-        It is an uncertainty, not a correction: where a few levels hold most of the weight, histograms move in steps.
+        It is an uncertainty, not a correction: where a few levels hold most of the weight, histograms move in steps. The
+        variance is that of rows which are weighted as a colder source's, until their mean is lower by twice as much: with few
+        rows for every parameter it falls by what the whole `optimism` does, and between nothing and twice this is that on average.
         """
         shift, energy = np.zeros(columns), self.energy(index)
-        where = next(one.columns for one in self.statistics if one.name == "histogram of the energy")
+        where = {one.name: one.columns for one in self.statistics}
         moved = _binned(energy - optimism, self.energy_edges) - _binned(energy, self.energy_edges)
-        shift[where] = weight @ moved / weight.sum()
+        shift[where["histogram of the energy"]] = weight @ moved / weight.sum()
+        shift[where["variance of the energy"]] = _cooling(energy / self.energy_scale, weight, 2 * optimism / self.energy_scale)
         return shift
 
     def _single(self, index: np.ndarray) -> np.ndarray:
@@ -179,6 +184,20 @@ def bin_edges(values: np.ndarray) -> np.ndarray:
             edges.append((levels[cut] + levels[cut + 1]) / 2)
             last = below[cut]
     return np.array(edges)
+
+
+def _cooling(energy: np.ndarray, weight: np.ndarray, fall: float) -> float:
+    """By how much their variance changes where a weight exp(−λE) lowers the mean of energies by `fall`; to zero where none does."""
+
+    def moments(rate: float) -> tuple[float, float]:
+        tilted = weight * np.exp(-rate * (energy - energy.min()))
+        mean = tilted @ energy / tilted.sum()
+        return float(mean), float(tilted @ (energy - mean) ** 2 / tilted.sum())
+
+    mean, variance = moments(0.0)
+    if fall <= 0 or moments(_COLDEST)[0] > mean - fall:
+        return -variance if fall > 0 else 0.0
+    return moments(scipy.optimize.brentq(lambda rate: moments(rate)[0] - mean + fall, 0.0, _COLDEST))[1] - variance
 
 
 def _binned(values: np.ndarray, edges: np.ndarray) -> np.ndarray:

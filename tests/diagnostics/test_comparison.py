@@ -30,6 +30,21 @@ def test_a_right_model_is_rarely_objected_to():
     assert len(found) >= 8 and least * len(found) > spend()
 
 
+def test_a_fit_of_more_parameters_than_rows_is_not_held_against_its_energies():
+    """All pairs of 16 spins from 116 rows of the fitted half; microstates from a plain enumeration."""
+    states = ((np.arange(2**16)[:, None] >> np.arange(16)) & 1) * 2.0 - 1
+    p_values = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        J, h = np.triu(rng.normal(0, 0.25, (16, 16)), 1), rng.normal(0, 0.1, 16)
+        weight = np.cumsum(np.exp(np.sum(states @ J * states, 1) + states @ h))
+        rows = states[np.searchsorted(weight / weight[-1], rng.random(232))].astype(int)
+        table = check(hl.microstates(rows, beta=1.0), hl.models.Couplings(None), seed=0)
+        found = dict(zip(table["statistic"].values, table["p_value"].values, strict=True))
+        p_values.append(float(found.get("variance of the energy", 1.0)))  # undecided where half of the data is separable
+    assert scipy.stats.combine_pvalues(p_values).pvalue > spend(), p_values
+
+
 def next_nearest():
     wide = lattice.hypercubic((4, 4)).pairs_within(1.5)
     far = wide.distances[tuple(wide.bonds.T)] > 1.2
