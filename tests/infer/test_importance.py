@@ -7,6 +7,8 @@ import numpyro.distributions as dist
 import pytest
 
 import hamlearn as hl
+from hamlearn.infer.likelihoods import ExactLikelihood
+from hamlearn.infer.observations import bind
 from hamlearn.infer.pipeline import PARETO_K
 from tests.statistics_budget import assert_within
 
@@ -96,3 +98,21 @@ def test_a_model_without_parameters_is_refused(engine):
     lonely = hl.models.Couplings(hl.systems.Lattice((2,), np.zeros((0, 2), int)), fields=None)
     with pytest.raises(hl.HamlearnError, match="nothing to learn"):
         hl.learn(hl.microstates(states, space="spins", beta=1.0), lonely, engine=engine)
+
+
+def test_points_of_a_table_of_states_are_evaluated_together_and_the_draws_are_the_same(monkeypatch):
+    def fully_connected(sites):
+        graph = hl.systems.lattice.complete(sites)
+        states = np.random.default_rng(0).choice([-1, 1], size=(400, sites))
+        bound, parts, _ = bind([hl.microstates(states, space="spins", beta=1.0)], hl.models.Couplings(graph))
+        return ExactLikelihood(bound, parts)
+
+    for sites in (3, 12, 16):  # as many as share a reading of the table, and no more than their weights have room for
+        batch = fully_connected(sites).batch
+        assert batch >= 32 and batch * 2**sites <= 2**21
+    states, _, _ = rows(400, seed=1)
+    data = hl.microstates(states, space="spins", beta=1.0)
+    asked = {"likelihood": "exact", "engine": hl.infer.ImportanceSampling(50, 2), "calibrate": False, "seed": 1}
+    together = hl.infer.learn(data, TIED, **asked)["posterior"]["J"].values
+    monkeypatch.setattr(ExactLikelihood, "batch", 1)
+    np.testing.assert_allclose(hl.infer.learn(data, TIED, **asked)["posterior"]["J"].values, together, rtol=1e-9)

@@ -28,7 +28,6 @@ from hamlearn.processes import alone, filtering
 
 _BURN_IN = 50  # proposals of every chain before the first that is kept: a chain forgets its start when it first moves
 _PAIRS = 128  # of antithetic points, at which slopes are averaged: their odd noise cancels
-_WORK = 2e6  # operations of a batch that is evaluated at once: its arrays stay in the cache of a processor
 
 
 def run(
@@ -72,10 +71,10 @@ def run(
     with jax.enable_x64(True), alone():
         structure, arrays = model(likelihood, centre, transform)
         numbers = as_jax(arrays)
-        mean = _centred(structure, likelihood.operations, numbers, mean, factor, generator)
+        mean = _centred(structure, likelihood.batch, numbers, mean, factor, generator)
         whitened, log_q = _proposals(generator, (settings.chains, steps), p)
         theta = mean + whitened @ factor.T
-        log_p = np.asarray(_compiled(_densities, structure, likelihood.operations)(theta.reshape(-1, p), numbers)).reshape(theta.shape[:2])
+        log_p = np.asarray(_compiled(_densities, structure, likelihood.batch)(theta.reshape(-1, p), numbers)).reshape(theta.shape[:2])
     log_weight = np.where(np.isfinite(log_p), log_p - log_q, -np.inf)
     if not np.isfinite(log_weight).any():
         raise HamlearnError("no proposal of the normal approximation has a finite posterior density: use engine='nuts'.")
@@ -113,7 +112,7 @@ def _proposals(generator: np.random.Generator, shape: tuple[int, int], p: int) -
 
 
 def _centred(
-    structure: Structure, operations: float, numbers: Any, mode: np.ndarray, factor: np.ndarray, generator: np.random.Generator
+    structure: Structure, batch: int, numbers: Any, mode: np.ndarray, factor: np.ndarray, generator: np.random.Generator
 ) -> np.ndarray:
     """The mean of the normal that is closest to the posterior, from its mode: one step towards where slopes average to nothing.
 
@@ -121,7 +120,7 @@ def _centred(
     (2009)); the step is L Lᵀ E_q[∇ log p]. Of 128 couplings learned from 480 rows 79 instead of 60 of 100 proposals are then accepted.
     """
     half = generator.normal(size=(_PAIRS, len(mode)))
-    slope = np.asarray(_compiled(_slopes, structure, operations)(mode + np.concatenate([half, -half]) @ factor.T, numbers)).mean(0)
+    slope = np.asarray(_compiled(_slopes, structure, batch)(mode + np.concatenate([half, -half]) @ factor.T, numbers)).mean(0)
     step = factor.T @ slope
     # A step beyond the shell of the normal itself says that this is no normal; the judge will see that at the mode as well.
     return mode + factor @ step if np.all(np.isfinite(step)) and step @ step < len(mode) else mode
@@ -138,9 +137,8 @@ def _slopes(structure: Structure, batch: int) -> Callable[[Any, Any], Any]:
     return jax.jit(lambda thetas, arrays: jax.lax.map(lambda theta: slope(theta, arrays), thetas, batch_size=batch))
 
 
-def _compiled(make: Callable[[Structure, int], Any], structure: Structure, operations: float) -> Callable[[Any, Any], Any]:
+def _compiled(make: Callable[[Structure, int], Any], structure: Structure, batch: int) -> Callable[[Any, Any], Any]:
     """What was made for this structure before, where it may serve again."""
-    batch = int(np.clip(2 ** np.floor(np.log2(_WORK / operations)), 1, 256))
     return _kept(make, structure, batch) if structure.reusable else make(structure, batch)
 
 

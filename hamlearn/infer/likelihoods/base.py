@@ -12,6 +12,7 @@ from hamlearn.models import BoundCouplings
 
 RUNAWAY = 30.0  # |β·J| beyond which e^(−2|βJ|) is zero in double precision: the data are separable
 _SOME = 1e5
+_WORK = 2e6  # operations of points that are evaluated at once: their arrays stay in the cache of a processor
 
 
 class Searched:
@@ -34,6 +35,22 @@ class Searched:
     def operations(self) -> float:
         """Of one value and gradient in compiled code, about: of a likelihood that does not count its own, some."""
         return _SOME
+
+    @property
+    def batch(self) -> int:
+        """Points that are best evaluated at once: a power of two."""
+        return batch_of(_WORK / self.operations)
+
+
+def batch_of(points: float) -> int:
+    """The power of two below `points`, from 1 to 256.
+
+    Examples
+    --------
+    >>> batch_of(0.3), batch_of(40.0), batch_of(1e9)
+    (1, 32, 256)
+    """
+    return int(np.clip(2 ** np.floor(np.log2(points)), 1, 256))
 
 
 class Likelihood(Protocol):
@@ -68,6 +85,11 @@ class Likelihood(Protocol):
 
     @property
     def operations(self) -> float:
+        """As of :class:`Searched`."""
+        ...
+
+    @property
+    def batch(self) -> int:
         """As of :class:`Searched`."""
         ...
 
