@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hamlearn.errors import HamlearnError
+from hamlearn.infer.checking import check_seconds_of
 from hamlearn.infer.large import LIMIT
 from hamlearn.infer.likelihoods import Counted, ExactLikelihood, OneHotLikelihood, PatternLikelihood, composite
 from hamlearn.infer.observations import Observations
@@ -27,12 +28,16 @@ _STEPS = 16  # leapfrog steps a preconditioned NUTS draw takes, about
 _COMPILING = 8.0  # seconds
 _VALUE_COMPILING = 1.0  # seconds
 _OVERHEAD, _GRADIENT_COMPILING, _TABLE_COMPILING, _TRANSFER_COMPILING = 0.25, 5.0, 4.0, 20.0  # seconds
+_ROW_SUM = 8e-8  # seconds of one statistic of one row: its sum, and its scores for the calibration
 _EAGER = 6.0  # times the cost of a gradient inside NUTS, where one compiled loop holds all of them
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What will run, why, how long it should take, whether the engine was left to us, and which is taken where that one fails."""
+    """What will run, why, how long it should take, whether the engine was left to us, and which is taken where that one fails.
+
+    `check_seconds` are those of the comparison with held-out data that :func:`hamlearn.learn` makes after it; 0 where nobody counted.
+    """
 
     likelihood: Counted | OneHotLikelihood
     engine: Engine
@@ -40,6 +45,7 @@ class Choice:
     seconds: float
     automatic: bool
     otherwise: Engine | None = None
+    check_seconds: float = 0.0
 
 
 def check_priors(prior: Prior, engine: Engine | None) -> None:
@@ -91,7 +97,8 @@ def choose(bound: BoundCouplings, parts: Sequence[Observations], likelihood: str
             engine, otherwise = LaplaceApproximation(), None
             seconds = _seconds(chosen, engine)
     check_priors(bound.model.prior, engine)  # what was chosen here obeys what would be refused if it were asked for
-    return Choice(chosen, engine, tuple(reasons), seconds + _besides(chosen, engine), automatic, otherwise)
+    checking = check_seconds_of(bound, parts) + _refit_seconds(chosen)
+    return Choice(chosen, engine, tuple(reasons), seconds + _besides(chosen, engine), automatic, otherwise, checking)
 
 
 def _engine(bound: BoundCouplings, reasons: list[str]) -> Engine:
@@ -142,9 +149,10 @@ def _besides(likelihood: Counted | OneHotLikelihood, engine: Engine) -> float:
     """What is compiled beyond NUTS and done besides the counted work (benchmarks/couplings/estimates.py); it decides nothing."""
     if not isinstance(likelihood, ExactLikelihood):
         return _OVERHEAD
+    sums = _ROW_SUM * likelihood.bound.n_params * sum(part.states.shape[0] * part.states.shape[1] for part in likelihood.parts)
     if not isinstance(engine, NUTS):
-        return _OVERHEAD if likelihood.tabulated else _GRADIENT_COMPILING
-    return _TABLE_COMPILING if likelihood.tabulated else _TRANSFER_COMPILING
+        return sums + (_OVERHEAD if likelihood.tabulated else _GRADIENT_COMPILING)
+    return sums + (_TABLE_COMPILING if likelihood.tabulated else _TRANSFER_COMPILING)
 
 
 def _gradients(bound: BoundCouplings, engine: Engine) -> float:
@@ -182,6 +190,13 @@ def _optimum_seconds(likelihood: Counted) -> float:
         features = float(bound.lattice.degree.max(initial=0) + 1)
         work = size * bound.lattice.n_sites * (features**2 + 200 * features) + rows * p * min(p, 100)
     return float(work / 3e9 + p**3 / 1e9)
+
+
+def _refit_seconds(likelihood: Counted | OneHotLikelihood) -> float:
+    """Of the fit to half of the data that a check makes; it lists all states or looks at sites one by one, and takes no transfer matrix."""
+    if isinstance(likelihood, OneHotLikelihood) or (isinstance(likelihood, ExactLikelihood) and not likelihood.tabulated):
+        return 0.0
+    return _optimum_seconds(likelihood) if likelihood.bound.n_params <= LIMIT else 0.0
 
 
 def _sweep_seconds(bound: BoundCouplings, engine: Gibbs) -> float:

@@ -70,11 +70,12 @@ def _ask(data: xr.Dataset | Iterable[xr.Dataset], model: Couplings, likelihood: 
             "the loss of score matching has no natural scale: its error bars come from calibration alone; leave calibrate=True."
         )
     logger.info(
-        "learning %d parameters: %s likelihood, engine %s, about %.3g s",
+        "learning %d parameters: %s likelihood, engine %s, about %.3g s, and about %.3g s more where it is checked",
         bound.n_params,
         prepared.likelihood.name,
         prepared.engine.name,
         prepared.seconds,
+        prepared.check_seconds,
     )
     for reason in prepared.reasons:
         logger.info("  %s", reason)
