@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from hamlearn import data as microstates
+from hamlearn.arguments import require_seed
 from hamlearn.diagnostics import arviz, comparison, densities, invariants, predictive_test, scores, signals, simulated
 from hamlearn.diagnostics.verdict import CHECK, Verdict, verdict
 from hamlearn.errors import HamlearnError
@@ -41,7 +42,7 @@ def diagnose(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None =
     DataTree
         `post`, with group ``checks`` and the entries ``convergence``, ``check``, ``signals`` and ``parameter_names`` in its made.
     """
-    made = posteriors.provenance_of(post)
+    made, seed = posteriors.provenance_of(post), require_seed(seed)
     additions: dict[str, Any] = {
         "convergence": Convergence(**arviz.convergence(post)),
         "parameter_names": tuple(families.of(post).parameters(post)[0]),

@@ -140,6 +140,12 @@ def _rows(post: xr.DataTree, sets: list[xr.Dataset]) -> tuple[np.ndarray, np.nda
             raise HamlearnError(
                 f"the posterior is one of {space.name} on sites {shape}; the data are {part.attrs['space']} on {part['state'].shape[2:]}."
             )
+        own = microstate_data.space_of(part)
+        if own != space:  # ln p would be normalised over states that the data cannot have
+            raise HamlearnError(
+                f"this posterior shares out probability among the states of {space!r}; the data are {own!r}. Compare models that were "
+                "learned from data of one space."
+            )
         weight, weighted = microstate_data.multiplicity(part)
         if weighted:
             raise HamlearnError(

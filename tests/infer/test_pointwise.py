@@ -115,6 +115,9 @@ def test_what_cannot_be_said_is_refused(data, monkeypatch):
         hl.infer.log_likelihood(post, data)
     monkeypatch.undo()
     angles = hl.simulate(hl.systems.XY((2, 3)), beta=0.5, draws=50, chains=1, seed=0)
+    fixed = hl.simulate(hl.systems.FixedMagnetization(hl.systems.Ising((2, 3)), 0), beta=BETA, draws=20, chains=2, seed=0)
+    with pytest.raises(hl.HamlearnError, match=r"the data are Spins\(magnetization=0\)"):
+        hl.infer.log_likelihood(post, fixed)
     with pytest.raises(hl.HamlearnError, match="the data are angles"):
         hl.infer.log_likelihood(post, angles)
     rotors = hl.infer.learn(angles, hl.models.Couplings(lattice.hypercubic((2, 3)), fields=None), engine="laplace")
