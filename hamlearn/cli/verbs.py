@@ -145,7 +145,7 @@ def learn(
     fields: Annotated[str, typer.Option(help="site, uniform or none.")] = "site",
     prior: Annotated[str | None, typer.Option(help="normal, laplace, horseshoe or spike_slab.")] = None,
     likelihood: Annotated[str, typer.Option(help="auto, exact, pseudo, screening, rise, logrise.")] = "auto",
-    engine: Annotated[str, typer.Option(help="auto, mle, map, laplace, nuts, gibbs.")] = "auto",
+    engine: Annotated[str, typer.Option(help="auto, mle, map, laplace, importance, nuts, gibbs.")] = "auto",
     calibrate: Annotated[bool, typer.Option(help="Correct error bars so that they cover.")] = True,
     check: Annotated[bool, typer.Option(help="Compare with held-out data for the verdict.")] = True,
     counts: Annotated[str | None, typer.Option(help="Column of a table that holds counts: its name, or its number from 0.")] = None,
