@@ -64,7 +64,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "arviz": frozenset({"diagnostics/arviz.py"}),
     "arviz_base": frozenset({"diagnostics/arviz.py"}),
     "arviz_plots": frozenset({"diagnostics/arviz.py"}),
-    "arviz_stats": frozenset({"diagnostics/arviz.py", "infer/engines/importance.py"}),
+    "arviz_stats": frozenset({"diagnostics/arviz.py"}),
 }
 NOT_ON_IMPORT = (
     "torch",

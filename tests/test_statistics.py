@@ -127,3 +127,18 @@ def test_other_bad_input():
         statistics.jackknife([1.0, 2.0], np.mean, block=2)
     with pytest.raises(HamlearnError, match="two batches"):
         statistics.batch_means_error([1.0, 2.0], 1)
+
+
+@pytest.mark.parametrize("shape", [-0.5, 0.2, 0.7, 1.2])
+def test_the_tail_of_weights_is_that_of_a_peer_and_of_the_law_they_were_drawn_from(shape):
+    from arviz_stats.base import array_stats
+
+    weights = (np.random.default_rng(1).uniform(size=8200) ** -shape - 1) / shape
+    found = statistics.pareto_k(np.log(weights))
+    assert found == pytest.approx(float(array_stats.psislw(-np.log(weights))[1]), abs=0.02)  # ArviZ takes what weights are inverse to
+    assert found == pytest.approx(shape, abs=0.15)
+
+
+def test_weights_without_a_tail_have_no_shape():
+    assert statistics.pareto_k(np.zeros(1000)) == np.inf
+    assert statistics.pareto_k(np.r_[0.0, np.full(999, -np.inf)]) == np.inf

@@ -24,7 +24,8 @@ from hamlearn.infer.engines.numpyro_model import Structure, as_jax, model
 from hamlearn.infer.likelihoods import Counted
 from hamlearn.infer.settings import Drawn, ImportanceSampling
 from hamlearn.models.priors import NOT_DIRECT
-from hamlearn.processes import alone, filtering
+from hamlearn.processes import alone
+from hamlearn.statistics import pareto_k
 
 _BURN_IN = 50  # proposals of every chain before the first that is kept: a chain forgets its start when it first moves
 _PAIRS = 128  # of antithetic points, at which slopes are averaged: their odd noise cancels
@@ -85,15 +86,6 @@ def run(
     chain = np.arange(settings.chains)[:, None]
     stats = {"acceptance_rate": rates, "lp": log_p[chain, kept[:, every]]}
     return Drawn(theta[chain, kept[:, every]], stats, pareto_k(log_weight.ravel()))
-
-
-def pareto_k(log_weight: np.ndarray) -> float:
-    """The shape k̂ of the largest importance weights: up to 0.7 averages of them converge, infinite where there are none."""
-    from arviz_stats.base import array_stats
-
-    with filtering():
-        found = float(array_stats.psislw(-log_weight[np.isfinite(log_weight)])[1])  # it takes log-likelihoods, whose weights are inverse
-    return found if np.isfinite(found) else float("inf")
 
 
 def _proposals(generator: np.random.Generator, shape: tuple[int, int], p: int) -> tuple[np.ndarray, np.ndarray]:
@@ -161,4 +153,4 @@ def _metropolis(log_weight: np.ndarray, log_uniform: np.ndarray) -> tuple[np.nda
     return place, accepted
 
 
-__all__ = ["pareto_k", "run"]
+__all__ = ["run"]
