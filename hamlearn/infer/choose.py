@@ -1,4 +1,4 @@
-"""Which likelihood and engine `auto` takes, and what they will cost: counted: about ten seconds' worth of operations.
+"""Which likelihood and engine `auto` takes, and what they will cost, counted. What is chosen takes about ten seconds' worth of operations.
 
 Nothing is timed, so the same data get the same method on any machine and under any load. Seconds are those of one ordinary core.
 """

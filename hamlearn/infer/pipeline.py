@@ -103,14 +103,14 @@ class Fit:
         from hamlearn.infer.engines import numpyro
 
         self.require_batches("NUTS")
-        return numpyro.run(self.likelihood, self.centre, self.calibration, settings, seed, self.covariance, checkpoint)
+        return numpyro.run(self.likelihood, self.centre, self.transform, settings, seed, self.covariance, checkpoint)
 
     def importance(self, settings: ImportanceSampling, seed: int) -> Drawn:
         """Draws by independent proposals from the normal approximation."""
         from hamlearn.infer.engines import importance
 
         self.require_batches("importance sampling")
-        return importance.run(self.likelihood, self.centre, self.calibration, settings, seed, self.mean, self.root)
+        return importance.run(self.likelihood, self.centre, self.transform, settings, seed, self.mean, self.covariance)
 
     def log_density(self) -> Callable[[Any], Any]:
         """θ ``(n_params,)`` → calibrated log-likelihood plus log prior, up to a constant: JAX, in double precision."""
@@ -178,7 +178,7 @@ def answer(prepared: Choice, *, calibrate: bool, seed: int, frozen: np.ndarray, 
         engine = LaplaceApproximation(engine.draws, engine.chains)
         record["fallback"] = "engine laplace: too few independent batches of autocorrelated draws for a calibrated density"
     drawn = engine.draw(fit, seed=seed, checkpoint=checkpoint)
-    if prepared.otherwise is not None and isinstance(drawn, Drawn) and (why := not_normal(drawn)):
+    if prepared.otherwise is not None and (why := not_normal(drawn)):
         engine = prepared.otherwise
         record["fallback"] = f"engine {engine.name} instead of importance: {why}"
         drawn = engine.draw(fit, seed=seed, checkpoint=checkpoint)

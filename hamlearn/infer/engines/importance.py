@@ -19,7 +19,6 @@ import numpy as np
 from scipy.special import gammaln
 
 from hamlearn.errors import HamlearnError
-from hamlearn.infer.calibrate import Calibration
 from hamlearn.infer.engines.numpyro_model import Structure, as_jax, model
 from hamlearn.infer.likelihoods import Counted
 from hamlearn.infer.settings import Drawn, ImportanceSampling
@@ -34,11 +33,11 @@ _PAIRS = 128  # of antithetic points, at which slopes are averaged: their odd no
 def run(
     likelihood: Counted,
     centre: np.ndarray,
-    calibration: Calibration,
+    transform: np.ndarray | None,
     settings: ImportanceSampling,
     seed: int,
     mean: np.ndarray,
-    root: np.ndarray,
+    covariance: np.ndarray,
 ) -> Drawn:
     """Draws of the calibrated likelihood times the priors.
 
@@ -47,11 +46,12 @@ def run(
     likelihood : Counted
     centre : array (n_params,)
         The maximum of the likelihood, around which it is adjusted.
-    calibration : Calibration
+    transform : array (n_params, n_params) or None
+        C of the adjusted likelihood ℓ(centre + C(θ − centre)); None where it is right as it is.
     settings : ImportanceSampling
     seed : int
-    mean, root : array (n_params,), array (n_params, k)
-        Of the normal approximation N(mean, root rootᵀ) of the posterior.
+    mean, covariance : array (n_params,), array (n_params, n_params)
+        Of the normal approximation of the posterior.
 
     Returns
     -------
@@ -65,10 +65,9 @@ def run(
     """
     if indirect := [block.prior for block in likelihood.bound.blocks if not block.prior.direct]:
         raise HamlearnError(f"the prior {indirect[0]!r} {NOT_DIRECT}, and no normal approximation to propose from: use engine='nuts'.")
-    transform = calibration.linear_map() if calibration.adjusted else None
     generator, p = np.random.default_rng(seed), len(mean)
     steps = _BURN_IN + settings.draws * settings.thin
-    factor = np.linalg.cholesky(root @ root.T)  # square, whatever the root
+    factor = np.linalg.cholesky(covariance)
     with jax.enable_x64(True), alone():
         structure, arrays = model(likelihood, centre, transform)
         numbers = as_jax(arrays)

@@ -27,7 +27,6 @@ from numpyro.infer import NUTS as Kernel
 from numpyro.infer import init_to_value
 
 from hamlearn.checkpoint import Checkpoint
-from hamlearn.infer.calibrate import Calibration
 from hamlearn.infer.engines.numpyro_model import Structure, as_jax, model
 from hamlearn.infer.likelihoods import Likelihood
 from hamlearn.infer.settings import NUTS, Drawn
@@ -57,7 +56,7 @@ def _initial(likelihood: Likelihood, theta: np.ndarray) -> dict[str, Any]:
 def run(
     likelihood: Likelihood,
     centre: np.ndarray,
-    calibration: Calibration,
+    transform: np.ndarray | None,
     settings: NUTS,
     seed: int,
     covariance: np.ndarray,
@@ -70,7 +69,8 @@ def run(
     likelihood : Likelihood
     centre : array (n_params,)
         The maximum of the likelihood, around which it is adjusted.
-    calibration : Calibration
+    transform : array (n_params, n_params) or None
+        C of the adjusted likelihood ℓ(centre + C(θ − centre)); None where it is right as it is.
     settings : NUTS
     seed : int
     covariance : array (n_params, n_params)
@@ -79,7 +79,6 @@ def run(
         Where to continue from and to save to: after the first chunk, every few seconds, where it is interrupted, and at the end. Whoever
         has made the result safe removes it.
     """
-    transform = calibration.linear_map() if calibration.adjusted else None
     with jax.enable_x64(True):
         structure, arrays = model(likelihood, centre, transform)
         with alone():  # NumPyro's handlers are one stack per process; compiled code needs them no more
