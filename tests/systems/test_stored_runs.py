@@ -140,6 +140,30 @@ def test_a_killed_run_goes_on_and_gives_the_same_bits(name, tmp_path, small_chun
     assert hl.microstates(out).identical(hl.simulate(system, beta, **options)) and opened.attrs["seed"] == 4
 
 
+def test_what_a_kill_in_the_last_step_left_half_written_is_made_anew(tmp_path, small_chunks, monkeypatch):
+    options = SIZE | {"sampler": "heat_bath", "out": tmp_path / "run.zarr"}
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr(growing.chunked, "put_in_place", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        hl.simulate(GLASS, [0.3, 0.7], **options)
+    (beside,) = tmp_path.glob("run.zarr.*.partial/run.zarr/v-*/beta")
+    (beside / ".zattrs").unlink()  # a kill comes between the files of an array, too
+    opened = hl.simulate(GLASS, [0.3, 0.7], **options)
+    in_memory = hl.simulate(GLASS, [0.3, 0.7], **{name: value for name, value in options.items() if name != "out"})
+    np.testing.assert_array_equal(opened["state"].values, in_memory["state"].values)
+
+
+def test_an_array_that_a_kill_left_half_made_is_made_anew(tmp_path, small_chunks, monkeypatch):
+    options = SIZE | {"sampler": "heat_bath", "out": tmp_path / "run.zarr"}
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr(growing.GrowingArray, "write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        killed.setattr("hamlearn.checkpoint.Checkpoint.save", lambda *_, **__: None)
+        hl.simulate(GLASS, [0.3, 0.7], **options)
+    (state,) = tmp_path.glob("run.zarr.*.partial/run.zarr/v-*/state")
+    (state / ".zattrs").unlink()
+    opened = hl.simulate(GLASS, [0.3, 0.7], **options)
+    assert opened["state"].dims[0] == "beta" and os.listdir(tmp_path) == ["run.zarr"]
+
+
 def test_a_finished_run_is_answered_at_once_and_another_replaces_it(tmp_path, monkeypatch):
     options = {"draws": 30, "chains": 2, "sampler": "heat_bath", "burn_in": 5, "out": tmp_path / "run.zarr"}
     first = hl.simulate(GLASS, 0.4, seed=1, **options)["state"].values
