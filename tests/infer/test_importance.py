@@ -116,3 +116,9 @@ def test_points_of_a_table_of_states_are_evaluated_together_and_the_draws_are_th
     together = hl.infer.learn(data, TIED, **asked)["posterior"]["J"].values
     monkeypatch.setattr(ExactLikelihood, "batch", 1)
     np.testing.assert_allclose(hl.infer.learn(data, TIED, **asked)["posterior"]["J"].values, together, rtol=1e-9)
+
+
+def test_the_tail_is_recorded_of_every_family():
+    data = hl.simulate(hl.systems.Path(6, hl.systems.DoubleWell(4.0, 2.0)), 2.0, 300, 2, seed=0)
+    made = hl.infer.provenance(hl.infer.learn(data, hl.models.PolynomialAction((2, 4)), likelihood="exact", engine="importance", seed=1))
+    assert made.pareto_k is not None and made.pareto_k < PARETO_K and made.engine.markov

@@ -100,7 +100,7 @@ def _ask(
 
 def _assemble(asked: _Asked, drawn: Any, engine: Engine | External, seed: int, findings: tuple[Noted, ...] = ()) -> xr.DataTree:
     """The tree of draws of θ."""
-    provenance = _provenance(asked, drawn.theta, engine, seed, findings)
+    provenance = replace(_provenance(asked, drawn.theta, engine, seed, findings), pareto_k=drawn.pareto_k)
     observed = _observed(asked.bound, asked.parts, asked.scales)
     return build(asked.bound, drawn.theta, asked.fit.mean, provenance=provenance, sets=asked.sets, stats=drawn.stats, observed=observed)
 
