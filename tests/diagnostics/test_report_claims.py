@@ -37,7 +37,7 @@ CLAIMS = {
     "path": ("10", "4 000 draws", "3", "exact", "laplace", "yes"),
     "open field": ("1", "4 000 draws", "3", "pseudo", "laplace", "no"),
     "thermal field": ("2, 3", "4 000 draws", "3", "score", "laplace", "yes"),
-    "nothing confines": ("1", "4 000 draws", "4", "score", "laplace", "no"),
+    "nothing confines": ("1", "4 000 draws", "4", "score", "laplace", "undecided"),
     "a user's own": ("1", "4 000 draws", "3", "pseudo", "laplace", "no"),
     "a user's own of reals": ("1", "4 000 draws", "3", "score", "laplace", "yes"),
     "extrapolated action": ("10, 20", "4 000 draws", "3", "exact", "laplace", "yes"),
