@@ -27,7 +27,7 @@ import hamlearn as hl
 from hamlearn import models, systems
 from hamlearn.infer import Training
 from hamlearn.infer.families.autoregressive import evaluators
-from hamlearn.systems.exact.path import log_partition
+from hamlearn.systems.exact.path import transfer_operator
 
 HERE = File(__file__).parent / "results"
 CASES = [(32, 8.0), (32, 20.0), (64, 20.0), (64, 80.0), (64, 40.0), (256, 20.0), (256, 40.0), (256, 80.0)]
@@ -71,7 +71,7 @@ def run(
     hl.save(post, str(File("neural_posts") / f"{n_tau}_{beta:g}.nc"))
     fresh = exact_paths(n_tau, beta, TESTS[n_tau], seed=1001)["state"].values.reshape(-1, n_tau)
     density = evaluators(post)[0]
-    log_q, action, log_z = density.log_prob(fresh), path.action(fresh, beta), float(log_partition(path, beta))
+    log_q, action, log_z = density.log_prob(fresh), path.action(fresh, beta), transfer_operator(path, beta).log_partition()
     gap = -action - log_z - log_q
     drawn = density.sample(TESTS[n_tau], seed=7)
     log_w = -path.action(drawn, beta) - density.log_prob(drawn)

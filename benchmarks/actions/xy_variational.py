@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 import hamlearn as hl
+from hamlearn.infer.families.autoregressive import evaluators
 
 HERE = Path(__file__).parent / "results"
 L, DRAWS = 4, 50_000
@@ -44,7 +45,7 @@ def run(case: int) -> dict[str, Any]:
     seconds = time.perf_counter() - started
     found = hl.estimate(post, system, n=DRAWS, seed=2).isel(member=0)
     sites, flat = L * L, np.log(2 * np.pi)
-    density = hl.infer.autoregressive.evaluators(post)[0].density
+    density = evaluators(post)[0].density
     return {
         "case": case,
         "beta": beta,

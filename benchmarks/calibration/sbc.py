@@ -21,7 +21,6 @@ truncated prior. The fraction of truths redrawn is stated (``redrawn``), as is t
 from __future__ import annotations
 
 import argparse
-import functools
 import json
 import sys
 import time
@@ -35,7 +34,6 @@ import scipy.stats
 import hamlearn as hl
 from hamlearn.data import build
 from hamlearn.infer import NUTS, Gibbs, LaplaceApproximation, learn
-from hamlearn.infer.engines import numpyro as nuts
 from hamlearn.infer.posteriors import theta_draws
 from hamlearn.systems import SPINS, exact
 
@@ -210,8 +208,6 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="cases whose names contain one of these; added to the results there are")
     arguments = parser.parse_args()
     cache_compilation()
-    # The data as arguments of the compiled sampler, not as constants in it: replicas then share one program.
-    nuts.MCMC = functools.partial(nuts.MCMC, jit_model_args=True)
     store = Path(__file__).parent / "results" / "sbc.json"
     done = {line["case"]: line for line in json.loads(store.read_text())["results"]} if arguments.only and store.exists() else {}
     for name, case in CASES.items():

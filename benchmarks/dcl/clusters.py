@@ -185,7 +185,7 @@ def speed() -> list[dict[str, Any]]:
             (16, 16), 4, table(4, 1, 3) + noise(65536), 2
         ),
     }
-    engines = {"pair energy, JAX heat bath": JaxEngine(ising.lattice, *parameters_of(ising), beta, "heat_bath")}
+    engines = {"pair energy, JAX heat bath": JaxEngine(*parameters_of([ising]), beta, "heat_bath")}
     engines |= {name: TableEngine([world], beta) for name, world in worlds.items()}
     rows = []
     for name, engine in engines.items():

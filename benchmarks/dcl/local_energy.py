@@ -21,7 +21,7 @@ from clusters import BETAS, PUBLISHED, RESULTS, energy_uniform, microstates
 
 import hamlearn as hl
 from hamlearn.infer import posteriors
-from hamlearn.infer.families import local_energy
+from hamlearn.infer.families import local_interaction
 
 LIMIT, PAIRS_BOUND = 0.5, {"c": 0.40, "0.25": 0.27, "0.125": 0.43}
 
@@ -45,7 +45,7 @@ def measure(name: str, first: int, sets: int) -> list[dict[str, Any]]:
         test, energies = energy_uniform()
     for seed in range(first, first + sets):
         post, seconds = one(BETAS["0.25" if name == "random" else name], 10_000 if name == "random" else 100_000, 500 + seed)
-        systems = [local_energy.point(post), *hl.draw_systems(post, 16)]
+        systems = [local_interaction.point(post), *hl.draw_systems(post, 16)]
         if name == "random":
             truth = np.subtract(*ising.energy(pairs))
             errors = [rms(np.subtract(*system.energy(pairs)) - truth) for system in systems]

@@ -6,9 +6,9 @@ Predicted: energy per site (units of J) at K_c = 0.4406868 and at K = 0.60, agai
 Swendsen–Wang, 4 chains × 1000, 5 updates between rows. In one run, on the same data:
 
 * ``hamlearn, known form``: one J, no fields; the posterior's members solved by Kaufman. ``in units of its J`` divides
-  the energy of a member by its own J: what reweighting with a known H predicts, and "infer, then solve" in the issue;
+  the energy of a member by its own J: what reweighting with a known H predicts, and "infer, then solve";
 * ``hamlearn, free J_ij``: 512 couplings, no fields, calibrated pseudo-likelihood, engine ``laplace``; the energies of its
-  ``hl.members`` by Swendsen–Wang (``hl.simulate``), 2 × 1200 rows each, with the simulation's share of their spread taken
+  ``hl.draw_systems`` by Swendsen–Wang (``hl.simulate``), 2 × 1200 rows each, with the simulation's share of their spread taken
   out as ``predict`` does and its error of the mean added; ``predict`` itself simulates such members by tempering on 64
   temperatures, which takes a hundred times longer: ``--predict R`` does that in the first R repetitions, 8 members each;
 * ``pymbar``: MBAR from the one state, with its own error; n_eff is its effective sample number of 4000;
