@@ -10,7 +10,7 @@ import torch
 
 import hamlearn as hl
 from hamlearn.errors import HamlearnError
-from hamlearn.models.autoregressive.build import build, weights_of
+from hamlearn.models.autoregressive.build import build, weights_of, with_weights
 from hamlearn.systems import REALS, exact
 from statistics_budget import assert_within
 
@@ -167,6 +167,15 @@ def test_a_fresh_flow_is_a_standard_normal_of_its_seed():
         again, other = weights_of(build(model, REALS, (2, 4), 5)), weights_of(build(model, REALS, (2, 4), 6))
         mine = weights_of(density)
         assert all(np.array_equal(mine[name], again[name]) for name in mine) and any((mine[name] != other[name]).any() for name in mine)
+
+
+def test_weights_that_files_of_before_hold_by_two_names_are_read():
+    density = shaken(FLOWS["spline autoregressive"])
+    weights = weights_of(density)
+    twice = weights | {name.replace(".spline.nn.", ".arn."): value for name, value in weights.items()}
+    assert len(twice) > len(weights)
+    found = weights_of(with_weights(build(FLOWS["spline autoregressive"], REALS, (2, 4)).double(), twice))
+    assert all(np.array_equal(found[name], value) for name, value in weights.items())
 
 
 MISTAKES = {

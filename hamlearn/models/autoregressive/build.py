@@ -122,6 +122,8 @@ def with_weights(density: Symmetrised, weights: Mapping[str, np.ndarray]) -> Sym
         If names or shapes differ: weights of another model, lattice or space.
     """
     wanted = {name: tuple(value.shape) for name, value in density.state_dict().items()}
+    # Files of before hold the networks of autoregressive spline flows by two names.
+    weights = {name: value for name, value in weights.items() if name in wanted or name.replace(".arn.", ".spline.nn.") not in wanted}
     found = {name: tuple(np.shape(value)) for name, value in weights.items()}
     if wanted != found:
         name = next(name for name in [*wanted, *found] if wanted.get(name) != found.get(name))

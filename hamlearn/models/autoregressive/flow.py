@@ -258,6 +258,8 @@ def build_flow(model: Flow, space: Space, shape: tuple[int, ...], seed: int = 0)
             networks.append(hyper)
             affine = model.transform == "affine"
             transforms.append(AffineAutoregressive(hyper) if affine else SplineAutoregressive(n, hyper, **spline))
+            if not affine:
+                del transforms[-1].arn  # its spline holds the network too: by two names, weights that are given could be half taken
             continue
         kept, changed = np.flatnonzero(colour == layer % 2), np.flatnonzero(colour != layer % 2)
         permutation.append(np.concatenate([kept, changed]))
