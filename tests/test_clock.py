@@ -113,12 +113,7 @@ MAY_READ_THE_CLOCK = {
     "systems/sampling/loop.py": "when a checkpoint is written",
     "infer/engines/numpyro.py": "when a checkpoint is written",
     "infer/engines/gibbs/runs.py": "when a checkpoint is written",
-    "infer/families/actions.py": "seconds in the record",
-    "infer/families/own.py": "seconds in the record",
-    "infer/families/couplings.py": "seconds in the record",
     "infer/enquiry.py": "seconds in the record",
-    "infer/pipeline.py": "seconds in the record",
-    "infer/densities/approximate.py": "seconds in the record",
     "infer/densities/program.py": "seconds in the record",
     "infer/engines/training_loop.py": "Training(seconds=...) and Variational(seconds=...), limits that the user set",
 }

@@ -29,7 +29,7 @@ class Enquiry:
         Microstates of every temperature.
     seed : int
     reasons : list of str
-        What was chosen and why, in the order in which it was: families add to it.
+        What was chosen and why, in the order in which it was said.
     started : float
     """
 
@@ -40,10 +40,14 @@ class Enquiry:
     reasons: list[str] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
 
+    def say(self, *reasons: str) -> None:
+        """Write down, and log, what was chosen and why."""
+        for reason in reasons:
+            logger.info("  %s", reason)
+        self.reasons.extend(reasons)
+
     def provenance(self, **facts: Any) -> Provenance:
         """How it was answered; `facts` as :func:`hamlearn.infer.provenance.new_provenance` takes them."""
-        for reason in self.reasons:
-            logger.info("  %s", reason)
         return new_provenance(sets=self.sets, seed=self.seed, seconds=time.perf_counter() - self.started, reasons=self.reasons, **facts)
 
     def posterior(self, groups: dict[str, xr.Dataset], **facts: Any) -> xr.DataTree:

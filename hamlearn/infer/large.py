@@ -15,7 +15,7 @@ import scipy.optimize
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.optimum import prior_terms
 from hamlearn.infer.provenance import Basis
-from hamlearn.infer.settings import MAP
+from hamlearn.infer.settings import MAP, Drawn
 from hamlearn.models import BoundCouplings, Normal
 from hamlearn.progress import track
 
@@ -43,8 +43,8 @@ class Diagonal(Protocol):
         ...
 
 
-def infer(likelihood: Diagonal, engine: MAP, seed: int, size: float) -> dict[str, Any]:
-    """MAP point and draws of a large model, in the form that :mod:`hamlearn.infer.families.couplings` builds its tree from."""
+def infer(likelihood: Diagonal, engine: MAP, seed: int, size: float) -> tuple[MAP, Drawn, np.ndarray, dict[str, Any]]:
+    """The engine with as few draws as memory allows, draws of a large model, its MAP point, and how it was found, for the record."""
     bound, prior = likelihood.bound, likelihood.bound.model.prior
     if not isinstance(prior, Normal):
         raise HamlearnError(f"{bound.n_params} parameters are learned by MAP with a normal prior only; got prior {prior.name!r}.")
@@ -77,10 +77,9 @@ def infer(likelihood: Diagonal, engine: MAP, seed: int, size: float) -> dict[str
     )
     noise = np.random.default_rng(seed).normal(size=(used.chains, used.draws, bound.n_params))
     record = {
-        "engine_used": used,
         "optimum": {"converged": bool(found.success), "steps": int(found.nit), "finite": True, "value": -float(found.fun)},
         "calibration": {"basis": Basis("diagonal", {"n_params": bound.n_params}), "ess": size},
         "identifiability": {"data_per_parameter": size * bound.lattice.n_sites / bound.n_params},
         "prior_share": (float(np.mean(penalty * spread**2)),),
     }
-    return {"theta": point + noise * spread, "point": point, "record": record}
+    return used, Drawn(point + noise * spread), point, record

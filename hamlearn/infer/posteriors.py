@@ -54,13 +54,16 @@ def build(
     if hyper is not None:
         for index, name in enumerate(("inclusion_probability", "slab_width", "slab_magnitude")):
             posterior[name] = (("chain", "draw"), hyper[..., index])
-    groups = {"posterior": posterior, "point": variables(bound, point, ()), "observed_data": observed}
-    if stats:
-        groups["sample_stats"] = xr.Dataset({key: (("chain", "draw"), value) for key, value in stats.items() if value.ndim == 2})
+    groups = {"posterior": posterior, "point": variables(bound, point, ()), "observed_data": observed, **sample_stats(stats)}
     found = assemble(groups, model=bound.model, space=bound.space, provenance=provenance, sets=sets)
     if bound.never:
         found.attrs["never"] = json.dumps(bound.never)
     return found
+
+
+def sample_stats(stats: dict[str, np.ndarray] | None) -> dict[str, xr.Dataset]:
+    """Group ``sample_stats``: what is known of each draw, ``(chain, draw)`` by name; no group where nothing is."""
+    return {"sample_stats": xr.Dataset({key: (("chain", "draw"), one) for key, one in stats.items() if one.ndim == 2})} if stats else {}
 
 
 def _never(bound: BoundCouplings, observed: xr.Dataset) -> tuple[tuple[int, int], ...]:

@@ -28,7 +28,8 @@ from hamlearn.infer import families, stein
 from hamlearn.infer.densities import program as density_program
 from hamlearn.infer.densities.program import DensityProgram
 from hamlearn.infer.families import Open
-from hamlearn.infer.pipeline import Fit, Opened
+from hamlearn.infer.fit import Fit
+from hamlearn.infer.pipeline import Opened
 from hamlearn.infer.settings import Drawn, External
 from hamlearn.processes import verb
 

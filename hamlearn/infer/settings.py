@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from os import PathLike
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 
 from hamlearn import memory
 from hamlearn.arguments import require_number, require_whole, shown
 from hamlearn.errors import HamlearnError, choice
+
+if TYPE_CHECKING:
+    from hamlearn.infer.fit import Fit
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +47,8 @@ class _Draws:
         """For the record: its settings."""
         return asdict(self)
 
-    def draw(self, fit: Any, *, seed: int, checkpoint: str | PathLike[str] | None = None) -> Any:
-        """Draws of a fit (:class:`hamlearn.infer.pipeline.Fit`)."""
+    def draw(self, fit: Fit, *, seed: int, checkpoint: str | PathLike[str] | None = None) -> Drawn:
+        """Draws of a fit (:class:`hamlearn.infer.fit.Fit`)."""
         return fit.normal(self.chains, self.draws, seed)
 
 
@@ -95,7 +98,7 @@ class NUTS(_Draws):
         super().__post_init__()
         require_number(self.target_accept, "NUTS: target_accept, a probability,", above=0, below=1)
 
-    def draw(self, fit: Any, *, seed: int, checkpoint: str | PathLike[str] | None = None) -> Any:
+    def draw(self, fit: Fit, *, seed: int, checkpoint: str | PathLike[str] | None = None) -> Drawn:
         """Draws of a fit, with NumPyro's record of each."""
         return fit.nuts(self, seed, checkpoint)
 
@@ -120,7 +123,7 @@ class ImportanceSampling(_Draws):
     bell: ClassVar[bool] = False
     markov: ClassVar[bool] = True
 
-    def draw(self, fit: Any, *, seed: int, checkpoint: str | PathLike[str] | None = None) -> Any:
+    def draw(self, fit: Fit, *, seed: int, checkpoint: str | PathLike[str] | None = None) -> Drawn:
         """Draws of a fit."""
         return fit.importance(self, seed)
 
@@ -151,7 +154,7 @@ class Gibbs(_Draws):
 class OwnEngine(_Draws):
     """An engine of a user's own: an object with a method ``draw(fit, seed)`` that gives draws of θ ``(chain, draw, n_params)``.
 
-    `fit` is a :class:`hamlearn.infer.pipeline.Fit`: ``fit.log_density()`` is the calibrated log posterior for JAX, ``fit.mean`` and
+    `fit` is a :class:`hamlearn.infer.fit.Fit`: ``fit.log_density()`` is the calibrated log posterior for JAX, ``fit.mean`` and
     ``fit.root`` a normal approximation of it. The object may have attributes ``name``, ``draws`` and ``chains``, which are recorded.
     """
 
@@ -160,7 +163,7 @@ class OwnEngine(_Draws):
     bell: ClassVar[bool] = False
     markov: ClassVar[bool] = True
 
-    def draw(self, fit: Any, *, seed: int, checkpoint: str | PathLike[str] | None = None) -> Any:
+    def draw(self, fit: Fit, *, seed: int, checkpoint: str | PathLike[str] | None = None) -> Drawn:
         """Its draws, checked."""
         fit.require_batches(f"sampling by {self.name}")
         found = self.engine.draw(fit, seed=seed)

@@ -25,17 +25,17 @@ WIDE = microstates(np.random.default_rng(0).integers(0, 4, (60, 30)), "states", 
 def test_the_map_point_is_newtons():
     model = Couplings(None, prior=Normal(0.5), field_prior=Normal(0.5))
     bound, parts, _ = bind(SMALL, model)
-    result = large.infer(OneHotLikelihood(bound, parts), MAP(draws=4000, chains=2), 3, 400.0)
+    _, drawn, point, record = large.infer(OneHotLikelihood(bound, parts), MAP(draws=4000, chains=2), 3, 400.0)
     patterns = PatternLikelihood(bound, parts, "pseudo")
     best = maximise(patterns, model.prior)
-    np.testing.assert_allclose(result["point"], best.theta, atol=5e-3)
-    assert result["record"]["optimum"]["value"] == pytest.approx(best.value, abs=1e-2)
+    np.testing.assert_allclose(point, best.theta, atol=5e-3)
+    assert record["optimum"]["value"] == pytest.approx(best.value, abs=1e-2)
     # Diagonal error bars: draws are independent normals of the curvature of every parameter alone.
     spread = 1 / np.sqrt(np.diag(best.information) + best.penalty)
-    draws = result["theta"].reshape(-1, bound.n_params)
+    draws = drawn.theta.reshape(-1, bound.n_params)
     np.testing.assert_allclose(draws.std(0), spread, rtol=0.1)
-    np.testing.assert_allclose(draws.mean(0), result["point"], atol=6 * spread.max() / np.sqrt(8000))
-    assert result["record"]["calibration"]["basis"].code == "diagonal"
+    np.testing.assert_allclose(draws.mean(0), point, atol=6 * spread.max() / np.sqrt(8000))
+    assert record["calibration"]["basis"].code == "diagonal"
 
 
 @pytest.mark.parametrize("engine", ["auto", MAP(draws=5, chains=2)])

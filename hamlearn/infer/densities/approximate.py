@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +14,9 @@ from hamlearn.arguments import require_seed, shown
 from hamlearn.checkpoint import Checkpoint
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.constrained import require_kept
+from hamlearn.infer.enquiry import Enquiry
 from hamlearn.infer.families import autoregressive
-from hamlearn.infer.provenance import Basis, Noted, new_provenance
+from hamlearn.infer.provenance import Basis, Noted
 from hamlearn.infer.training import Variational, as_settings, file_of, recorded, request
 from hamlearn.models import Autoregressive, Flow
 from hamlearn.processes import verb
@@ -84,25 +84,18 @@ def approximate(
             f"approximate needs a density of one temperature, hl.models.Autoregressive(...) without condition or Flow(...); got {model!r}."
         )
     require_kept([system.space], model)
-    started = time.perf_counter()
+    asked = Enquiry(model, system.space, [], seed)
     seeds = np.random.SeedSequence(seed).generate_state(model.members).tolist()
     trained = [_train(system, at, model, settings, number, start) for number, start in enumerate(seeds)]
     histories, diverged = [one.history for one in trained], any(one.history.diverged for one in trained)
-    own = microstate_data.build(
-        np.stack([one.states for one in trained]),
-        beta=at,
-        space=system.space,
-        lattice=lattices.hypercubic(tuple(system.lattice.shape)),
-        attrs={"sampler": model.kind, "independent": 1},
-    )
-    provenance = new_provenance(
+    sites, said = lattices.hypercubic(tuple(system.lattice.shape)), {"sampler": model.kind, "independent": 1}
+    states = np.stack([one.states for one in trained])
+    asked.sets.append(microstate_data.build(states, beta=at, space=system.space, lattice=sites, attrs=said))
+    provenance = asked.provenance(
         likelihood="variational",
         composite=False,
         engine=recorded(settings),
         n_params=trained[0].n_params,
-        sets=[own],
-        seed=seed,
-        seconds=time.perf_counter() - started,
         basis=Basis("action"),
         optimum={"converged": not diverged, "steps": sum(history.best for history in histories)},
         training={
@@ -120,7 +113,7 @@ def approximate(
     curves = {"train": [history.train for history in histories], "sd": [history.heldout for history in histories]}
     table = xr.Dataset({name: (("member", "epoch"), autoregressive.padded(rows)) for name, rows in curves.items()})
     nats, weights = [history.train[history.last] for history in histories], [one.weights for one in trained]
-    return autoregressive.assemble(weights, nats, table, model=model, space=system.space, provenance=provenance, sets=[own])
+    return autoregressive.assemble(weights, nats, table, model=model, space=system.space, provenance=provenance, sets=asked.sets)
 
 
 @dataclass(frozen=True)

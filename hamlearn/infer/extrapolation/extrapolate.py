@@ -151,16 +151,14 @@ def _parametric(posts: list[xr.DataTree], beta: float, fixed: str, seed: int) ->
         severity = "serious" if agreement < 1e-6 else "caution"
         found = Noted("temperatures disagree", severity, "fit", {"p": float(agreement), "pooled": True})
         provenance = replace(provenance, findings=(*provenance.findings, found))
-    observed = xr.concat([post["observed_data"].to_dataset() for post in posts], "temperature", join="override")
-    observed = observed.assign_coords(temperature=np.arange(observed.sizes["temperature"]))
-    groups = {
-        "posterior": actions.variables(bound, theta, ("chain", "draw")).assign_coords(
-            chain=np.arange(theta.shape[0]), draw=np.arange(theta.shape[1])
-        ),
-        "point": actions.variables(bound, point, ()),
-        "observed_data": observed,
-    }
+    groups = {"posterior": actions.variables(bound, theta), "point": actions.variables(bound, point), "observed_data": _observed(posts)}
     return _tree(groups, posts, model.to_dict(), provenance, beta, shape)
+
+
+def _observed(posts: list[xr.DataTree]) -> xr.Dataset:
+    """What all of the posteriors were learned from, temperature by temperature."""
+    observed = xr.concat([post["observed_data"].to_dataset() for post in posts], "temperature", join="override")
+    return observed.assign_coords(temperature=np.arange(observed.sizes["temperature"]))
 
 
 def _geometry(posts: list[xr.DataTree], beta: float, fixed: str) -> tuple[Any, tuple[int, ...]]:
@@ -303,8 +301,7 @@ def _couplings(posts: list[xr.DataTree], beta: float, seed: int) -> xr.DataTree:
         coords = {"chain": np.arange(engine.chains), "draw": np.arange(engine.draws)}
         groups["posterior"] = posteriors.variables(bound, theta, ("chain", "draw")).assign_coords(coords)
         groups["point"] = posteriors.variables(bound, point, ())
-        observed = xr.concat([post["observed_data"].to_dataset() for post in posts], "temperature", join="override")
-        groups["observed_data"] = observed.assign_coords(temperature=np.arange(observed.sizes["temperature"]))
+        groups["observed_data"] = _observed(posts)
     nearest = min(posts, key=lambda post: round(abs(np.log(posteriors.observed_betas(post).max() / beta)), 9))
     factor = float((beta / posteriors.observed_betas(nearest).max()) ** 2)
     ess, variance = _classical_ess(bound, theta, beta, seed)

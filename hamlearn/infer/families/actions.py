@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -15,16 +14,19 @@ from hamlearn import data as microstate_data
 from hamlearn.data import space_of
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import calibrate as calibration_room
-from hamlearn.infer import families, pipeline, posteriors
+from hamlearn.infer import families, posteriors
 from hamlearn.infer.calibrate import Calibration
+from hamlearn.infer.enquiry import Enquiry
+from hamlearn.infer.fit import Fit
 from hamlearn.infer.likelihoods.ring import RingLikelihood
 from hamlearn.infer.likelihoods.score import ScoreMatching
 from hamlearn.infer.likelihoods.sites import SiteConditionals
 from hamlearn.infer.newton import MAX_STEPS
 from hamlearn.infer.observations import Observations
 from hamlearn.infer.optimum import maximise
-from hamlearn.infer.provenance import Basis, Noted, Provenance, new_provenance
-from hamlearn.infer.settings import SAMPLED, Engine, External, LaplaceApproximation, as_engine, require_memory
+from hamlearn.infer.pipeline import Opened
+from hamlearn.infer.provenance import Basis, Noted
+from hamlearn.infer.settings import SAMPLED, Drawn, Engine, External, LaplaceApproximation, as_engine, require_memory
 from hamlearn.models import Normal
 from hamlearn.models.actions import BoundAction, PolynomialAction, Scales, percent
 from hamlearn.systems.base import System
@@ -52,39 +54,37 @@ def learn(
     its variance is far above the Cramér–Rao bound, "auto" goes on to the exact likelihood (periodic paths) or to the
     pseudo-likelihood.
     """
-    asked, settings = _ask(data, model, likelihood, as_engine(engine), calibrate)
-    return _assemble(asked, settings.draw(asked.fit, seed=seed, checkpoint=checkpoint), settings, seed)
+    asked, settings = _ask(data, model, likelihood, as_engine(engine), calibrate, seed)
+    return _assemble(asked, settings.draw(asked.fit, seed=seed, checkpoint=checkpoint), settings)
 
 
-def opened(data: list[xr.Dataset], model: PolynomialAction, *, likelihood: str, calibrate: bool, seed: int) -> pipeline.Opened:
+def opened(data: list[xr.Dataset], model: PolynomialAction, *, likelihood: str, calibrate: bool, seed: int) -> Opened:
     """The posterior before its draws."""
-    asked, _ = _ask(data, model, likelihood, SAMPLED, calibrate)
-    return pipeline.Opened(asked.fit, lambda drawn, engine, findings: _assemble(asked, drawn, engine, seed, findings))
+    asked, _ = _ask(data, model, likelihood, SAMPLED, calibrate, seed)
+    return Opened(asked.fit, lambda drawn, engine, findings: _assemble(asked, drawn, engine, findings))
 
 
 @dataclass(frozen=True, eq=False)
 class _Asked:
     """A question to paths or fields, and all of its answer but draws."""
 
+    enquiry: Enquiry
     bound: BoundAction
     parts: list[Observations]
     scales: list[Scales]
-    sets: list[xr.Dataset]
-    reasons: list[str]
     likelihood: str
     excess: np.ndarray
-    found: Fit
-    fit: pipeline.Fit
-    started: float
+    found: Maximum
+    fit: Fit
 
 
 def _ask(
-    data: xr.Dataset | Iterable[xr.Dataset], model: PolynomialAction, likelihood: str, engine: Engine | None, calibrate: bool
+    data: xr.Dataset | Iterable[xr.Dataset], model: PolynomialAction, likelihood: str, engine: Engine | None, calibrate: bool, seed: int
 ) -> tuple[_Asked, Engine]:
     """The model on the sites of the data, its maximum under the likelihood that was chosen, and the engine."""
     choice(likelihood, LIKELIHOODS, "likelihood")
-    started = time.perf_counter()
     bound, parts, scales, sets, reasons = bind(data, model)
+    enquiry = Enquiry(model, bound.space, sets, seed)
     logger.info("learning %d coefficients: score matching first, about %.3g s", bound.n_params, _seconds(parts))
     matched = score_matching(bound, parts, scales, wanted=calibrate)
     name, excess = _choose(likelihood, bound, parts, scales, matched, reasons, sampled=engine is not None and not engine.bell)
@@ -92,21 +92,21 @@ def _ask(
     require_memory(settings, bound.n_params)
     found = matched if name == "score" else _maximum(name, bound, parts, scales, matched, wanted=calibrate)
     mean, root = _with_prior(found, bound, settings)
-    for reason in reasons:
-        logger.info("  %s", reason)
-    fit = pipeline.Fit(found.likelihood, found.theta, found.calibration, mean, root)
-    return _Asked(bound, parts, scales, sets, reasons, name, excess, found, fit, started), settings
+    enquiry.say(*reasons)
+    fit = Fit(found.likelihood, found.theta, found.calibration, mean, root)
+    return _Asked(enquiry, bound, parts, scales, name, excess, found, fit), settings
 
 
-def _assemble(asked: _Asked, drawn: Any, engine: Engine | External, seed: int, findings: tuple[Noted, ...] = ()) -> xr.DataTree:
+def _assemble(asked: _Asked, drawn: Drawn, engine: Engine | External, findings: tuple[Noted, ...] = ()) -> xr.DataTree:
     """The tree of draws of θ."""
-    provenance = replace(_provenance(asked, drawn.theta, engine, seed, findings), pareto_k=drawn.pareto_k)
-    observed = _observed(asked.bound, asked.parts, asked.scales)
-    return build(asked.bound, drawn.theta, asked.fit.mean, provenance=provenance, sets=asked.sets, stats=drawn.stats, observed=observed)
+    bound, facts = asked.bound, _facts(asked, drawn.theta, engine, findings)
+    groups = {"posterior": variables(bound, drawn.theta), "point": variables(bound, asked.fit.mean)}
+    groups |= {"observed_data": _observed(bound, asked.parts, asked.scales), **posteriors.sample_stats(drawn.stats)}
+    return asked.enquiry.posterior(groups, **facts, pareto_k=drawn.pareto_k)
 
 
 @dataclass(frozen=True, eq=False)
-class Fit:
+class Maximum:
     """A maximum, its calibrated covariance, and the likelihood it is the maximum of (None for pooled score matching)."""
 
     theta: np.ndarray
@@ -188,7 +188,7 @@ def _seconds(parts: list[Observations]) -> float:
     return 1e-7 * sum(part.states.size for part in parts) + 0.05
 
 
-def score_matching(bound: BoundAction, parts: list[Observations], scales: list[Scales], *, wanted: bool = True) -> Fit:
+def score_matching(bound: BoundAction, parts: list[Observations], scales: list[Scales], *, wanted: bool = True) -> Maximum:
     """Score matching at every temperature, pooled by inverse covariance."""
     fits = [_match(bound, part, scale, wanted=wanted, pooled=len(parts) > 1) for part, scale in zip(parts, scales, strict=True)]
     if len(fits) == 1:
@@ -207,7 +207,7 @@ def score_matching(bound: BoundAction, parts: list[Observations], scales: list[S
     basis = replace(first, numbers={**first.numbers, **slowest, "temperatures": len(fits)})
     adjusted = fits[0].calibration.adjusted
     calibration = Calibration(np.linalg.inv(covariance), root, min(fit.calibration.degrees for fit in fits), adjusted, basis, joint)
-    return Fit(theta, calibration, None, sum(fit.value for fit in fits), 1, p_value)
+    return Maximum(theta, calibration, None, sum(fit.value for fit in fits), 1, p_value)
 
 
 def pool(estimates: list[np.ndarray], covariances: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, float]:
@@ -223,7 +223,7 @@ def pool(estimates: list[np.ndarray], covariances: list[np.ndarray]) -> tuple[np
     return mean, covariance, float(scipy.stats.chi2.sf(square, degrees)) if degrees else float("nan")
 
 
-def _match(bound: BoundAction, part: Observations, scale: Scales, *, wanted: bool, pooled: bool) -> Fit:
+def _match(bound: BoundAction, part: Observations, scale: Scales, *, wanted: bool, pooled: bool) -> Maximum:
     used = part if wanted else replace(part, independent=True)
     likelihood = ScoreMatching(bound, [used], scale)
     information = likelihood.information(np.zeros(bound.n_params))
@@ -238,7 +238,7 @@ def _match(bound: BoundAction, part: Observations, scale: Scales, *, wanted: boo
         )
     if not wanted:
         calibration = replace(calibration, adjusted=False, basis=Basis("off", {"composite": True}))
-    return Fit(theta, calibration, likelihood, likelihood.value_and_gradient(theta)[0], 1, float("nan"))
+    return Maximum(theta, calibration, likelihood, likelihood.value_and_gradient(theta)[0], 1, float("nan"))
 
 
 def _require_identified(bound: BoundAction, information: np.ndarray, part: Observations) -> None:
@@ -253,7 +253,7 @@ def _require_identified(bound: BoundAction, information: np.ndarray, part: Obser
 
 
 def _choose(
-    wanted: str, bound: BoundAction, parts: list[Observations], scales: list[Scales], matched: Fit, reasons: list[str], *, sampled: bool
+    wanted: str, bound: BoundAction, parts: list[Observations], scales: list[Scales], matched: Maximum, reasons: list[str], *, sampled: bool
 ) -> tuple[str, np.ndarray]:
     """The likelihood to use, and by how much the variance of score matching exceeds the Cramér–Rao bound."""
     fisher = np.zeros((bound.n_params,) * 2)
@@ -298,17 +298,17 @@ def _engine(settings: Engine | None, likelihood: str, reasons: list[str]) -> Eng
     return settings
 
 
-def _maximum(name: str, bound: BoundAction, parts: list[Observations], scales: list[Scales], start: Fit, *, wanted: bool) -> Fit:
+def _maximum(name: str, bound: BoundAction, parts: list[Observations], scales: list[Scales], start: Maximum, *, wanted: bool) -> Maximum:
     """The maximum of the pseudo- or exact likelihood by Newton's method, started from score matching."""
     likelihood: Any = (RingLikelihood if name == "exact" else SiteConditionals)(bound, parts, scales, start.theta)
     best = maximise(likelihood, start=start.theta)
     if not best.converged and best.steps == MAX_STEPS:
         raise HamlearnError(f"the {name} likelihood has no maximum within {MAX_STEPS} Newton steps; use likelihood='score', or more data.")
     calibration = calibration_room.calibrate(likelihood, best.theta, best.information, wanted=wanted, minimum=2 * bound.n_params)
-    return Fit(best.theta, calibration, likelihood, best.value, best.steps, start.spread)
+    return Maximum(best.theta, calibration, likelihood, best.value, best.steps, start.spread)
 
 
-def _with_prior(fit: Fit, bound: BoundAction, engine: Engine) -> tuple[np.ndarray, np.ndarray]:
+def _with_prior(fit: Maximum, bound: BoundAction, engine: Engine) -> tuple[np.ndarray, np.ndarray]:
     """Mean and covariance root of the calibrated normal times the prior."""
     prior = bound.model.prior
     if engine.flat or not isinstance(prior, Normal):
@@ -318,7 +318,8 @@ def _with_prior(fit: Fit, bound: BoundAction, engine: Engine) -> tuple[np.ndarra
     return covariance @ precision @ fit.theta, np.linalg.cholesky((covariance + covariance.T) / 2)
 
 
-def _provenance(asked: _Asked, theta: np.ndarray, engine: Engine | External, seed: int, said: tuple[Noted, ...]) -> Provenance:
+def _facts(asked: _Asked, theta: np.ndarray, engine: Engine | External, said: tuple[Noted, ...]) -> dict[str, Any]:
+    """How it was answered, for the record."""
     fit, bound, name = asked.found, asked.bound, asked.likelihood
     calibration, score = fit.calibration, fit.calibration.score
     runaway = float(1 - bound.confining(theta).mean())
@@ -332,34 +333,29 @@ def _provenance(asked: _Asked, theta: np.ndarray, engine: Engine | External, see
     prior = bound.model.prior
     spread = theta.reshape(-1, bound.n_params).std(0)
     share = (spread / prior.scale) ** 2 if isinstance(prior, Normal) and not engine.flat else np.zeros(0)
-    facts: dict[str, Any] = {"adjusted": calibration.adjusted, "basis": calibration.basis}
-    if score is not None:
-        facts |= {"ess": score.ess, "tau": score.tau}
-    return new_provenance(
-        likelihood=name,
-        composite=name != "exact",
-        engine=engine,
-        n_params=bound.n_params,
-        sets=asked.sets,
-        seed=seed,
-        seconds=time.perf_counter() - asked.started,
-        estimated_seconds=_seconds([]),
-        reasons=asked.reasons,
-        **facts,
-        optimum={"steps": fit.steps, "value": fit.value},
-        calibration={} if score is None else score.told,
-        prior_share=tuple(share.tolist()),
-        excess_variance=asked.excess.tolist(),
-        nonconfining=runaway,
-        agreement=None if np.isnan(fit.spread) else fit.spread,
-        findings=tuple(findings),
-    )
+    return {
+        "likelihood": name,
+        "composite": name != "exact",
+        "engine": engine,
+        "n_params": bound.n_params,
+        "estimated_seconds": _seconds([]),
+        "adjusted": calibration.adjusted,
+        "basis": calibration.basis,
+        "optimum": {"steps": fit.steps, "value": fit.value},
+        "calibration": {} if score is None else {"ess": score.ess, "tau": score.tau, **score.told},
+        "prior_share": tuple(share.tolist()),
+        "excess_variance": asked.excess.tolist(),
+        "nonconfining": runaway,
+        "agreement": None if np.isnan(fit.spread) else fit.spread,
+        "findings": tuple(findings),
+    }
 
 
-def variables(bound: BoundAction, theta: np.ndarray, lead: tuple[str, ...]) -> xr.Dataset:
-    """What a posterior reports of θ: `c` over power and `kinetic`."""
-    full, r, links = bound.full(theta), bound.model.range, len(bound.links)
-    found = xr.Dataset({"c": ((*lead, "power"), full[..., links:])}, coords={"power": np.array(bound.model.powers)})
+def variables(bound: BoundAction, theta: np.ndarray) -> xr.Dataset:
+    """What a posterior reports of θ ``(n_params,)`` or ``(chain, draw, n_params)``: `c` over power and `kinetic`."""
+    full, r, links, lead = bound.full(theta), bound.model.range, len(bound.links), ("chain", "draw")[: theta.ndim - 1]
+    axes = {name: np.arange(size) for name, size in zip(lead, theta.shape, strict=False)}
+    found = xr.Dataset({"c": ((*lead, "power"), full[..., links:])}, coords={"power": np.array(bound.model.powers)} | axes)
     found = found.assign(gradient=(lead, full[..., r])) if links > r else found
     if r > 1:
         return found.assign(kinetic=((*lead, "range"), full[..., :r])).assign_coords(range=np.arange(1, r + 1))
@@ -394,25 +390,6 @@ def _observed(bound: BoundAction, parts: list[Observations], scales: list[Scales
             "extent": ["lowest", "highest", "longest_link", "long_link"],
         },
     )
-
-
-def build(
-    bound: BoundAction,
-    theta: np.ndarray,
-    point: np.ndarray,
-    *,
-    provenance: Provenance,
-    sets: list[xr.Dataset],
-    observed: xr.Dataset,
-    stats: dict[str, np.ndarray] | None = None,
-) -> xr.DataTree:
-    """The posterior from draws of θ ``(chain, draw, n_params)``."""
-    posterior = variables(bound, theta, ("chain", "draw"))
-    posterior = posterior.assign_coords(chain=np.arange(theta.shape[0]), draw=np.arange(theta.shape[1]))
-    groups = {"posterior": posterior, "point": variables(bound, point, ()), "observed_data": observed}
-    if stats:
-        groups["sample_stats"] = xr.Dataset({key: (("chain", "draw"), value) for key, value in stats.items() if value.ndim == 2})
-    return posteriors.assemble(groups, model=bound.model, space=bound.space, provenance=provenance, sets=sets)
 
 
 def bound_of(post: xr.DataTree) -> BoundAction:

@@ -60,12 +60,12 @@ def learn(
     asked = Enquiry(model, SPINS, sets, seed)
     parts, stride = thinned(parts)
     if stride > 1:
-        asked.reasons.append(f"one draw in {stride} used: those between hardly differ from them")
+        asked.say(f"one draw in {stride} used: those between hardly differ from them")
     found = _screen_and_refine(bound, parts, cast(Gibbs, settings), asked, calibrate=calibrate)
     theta, included = (np.zeros((settings.chains, settings.draws, bound.n_params)) for _ in range(2))
     theta[..., found.candidates], included[..., found.candidates] = found.draws.theta, found.draws.included
     selected = found.candidates[found.draws.selected]
-    sharp = exact_pairs.sharpened(bound, parts, selected, likelihood, asked.reasons, calibrate=calibrate)
+    sharp = exact_pairs.sharpened(bound, parts, selected, likelihood, asked.say, calibrate=calibrate)
     if sharp is not None:
         _sharpen(theta, included.astype(bool), selected, sharp, seed)
     point = np.zeros(bound.n_params)
@@ -160,7 +160,7 @@ def _screen_and_refine(
     refine = bound.copies == 1 and bound.n_params > _MOST_CANDIDATES
     found = terms.sample(screen, bound.log_odds, slab, settings, calibrated=calibrate, seed=asked.seed, rough=refine or not whole)
     probability = found.included.mean((0, 1))
-    asked.reasons.append(f"screen of {bound.n_params} terms on {len(sites)} of {bound.n_sites} sites: {len(found.selected)} selected")
+    asked.say(f"screen of {bound.n_params} terms on {len(sites)} of {bound.n_sites} sites: {len(found.selected)} selected")
     if whole and not refine:
         return _Found(found, everything, probability, terms.detectable(screen, found, everything, bound.log_odds, slab))
     order = descending(probability)[:_MOST_CANDIDATES]
@@ -170,7 +170,7 @@ def _screen_and_refine(
     final = TermLikelihood(bound, parts, candidates, all_sites, compress=True)
     start = np.flatnonzero(np.isin(candidates, found.selected))
     refined = terms.sample(final, bound.log_odds[candidates], slab, settings, calibrated=calibrate, seed=asked.seed + 1, start=start)
-    asked.reasons.append(f"refinement of {len(candidates)} candidates on all sites: {len(refined.selected)} selected")
+    asked.say(f"refinement of {len(candidates)} candidates on all sites: {len(refined.selected)} selected")
     share = len(sites) / bound.n_sites
     return _Found(refined, candidates, probability, terms.detectable(screen, refined, candidates, bound.log_odds, slab, share))
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterable
 from dataclasses import replace
 from os import PathLike
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.infer import families, large, pipeline, posteriors
+from hamlearn.infer import families, large, posteriors
 from hamlearn.infer.choose import choose
+from hamlearn.infer.enquiry import Enquiry
 from hamlearn.infer.likelihoods import NAMES, OneHotLikelihood
 from hamlearn.infer.observations import Observations, bind, frozen_sites, mean_beta
-from hamlearn.infer.pipeline import Asked, Opened
+from hamlearn.infer.pipeline import Answer, Asked, Opened
 from hamlearn.infer.scales import widened
 from hamlearn.infer.settings import SAMPLED, Engine, as_engine, require_memory
 from hamlearn.models import BoundCouplings, Couplings, Normal
@@ -42,19 +41,17 @@ def learn(
 
     See :func:`hamlearn.learn`, which adds the verdict.
     """
-    asked = _ask(data, model, likelihood, engine, calibrate)
-    answer = pipeline.answer(asked.prepared, calibrate=calibrate, seed=seed, frozen=asked.frozen, checkpoint=checkpoint)
-    return _assemble(asked, answer, seed)
+    return _ask(data, model, likelihood, engine, calibrate, seed).answered(checkpoint)
 
 
 def opened(data: list[xr.Dataset], model: Couplings, *, likelihood: str, calibrate: bool, seed: int) -> Opened:
     """The posterior before its draws."""
-    asked = _ask(data, model, likelihood, SAMPLED, calibrate)
-    fit, record = pipeline.fitted(asked.prepared, calibrate=calibrate, frozen=asked.frozen)
-    return Opened(fit, lambda *drawn: _assemble(asked, pipeline.sampled(fit, drawn[0], drawn[1], record, drawn[2]), seed))
+    return _ask(data, model, likelihood, SAMPLED, calibrate, seed).opened()
 
 
-def _ask(data: xr.Dataset | Iterable[xr.Dataset], model: Couplings, likelihood: str, engine: str | Engine, calibrate: bool) -> Asked:
+def _ask(
+    data: xr.Dataset | Iterable[xr.Dataset], model: Couplings, likelihood: str, engine: str | Engine, calibrate: bool, seed: int
+) -> Asked:
     """The model on the sites of the data, with likelihood, engine and widths of priors chosen, and said."""
     choice(likelihood, NAMES, "likelihood")
     settings = as_engine(engine)
@@ -63,7 +60,7 @@ def _ask(data: xr.Dataset | Iterable[xr.Dataset], model: Couplings, likelihood: 
         raise HamlearnError(
             "a graph without bonds, and no fields: there is nothing to learn. Give bonds, or leave fields at fields='site'."
         )
-    frozen = frozen_sites(parts)
+    frozen, enquiry = frozen_sites(parts), Enquiry(model, bound.space, sets, seed)
     prepared = choose(bound, parts, likelihood, settings)
     if prepared.likelihood.name == "score" and not calibrate:
         raise HamlearnError(
@@ -77,27 +74,30 @@ def _ask(data: xr.Dataset | Iterable[xr.Dataset], model: Couplings, likelihood: 
         prepared.seconds,
         prepared.check_seconds,
     )
-    for reason in prepared.reasons:
-        logger.info("  %s", reason)
+    enquiry.say(*prepared.reasons)
     if bound.n_params <= large.LIMIT:  # beyond it fewer draws are kept
         require_memory(prepared.engine, bound.n_params)
     _refuse_hopeless(bound, parts, frozen, prepared.engine)
-    started = time.perf_counter()
-    if prepared.engine.name != "mle" and bound.n_params <= large.LIMIT and not isinstance(prepared.likelihood, OneHotLikelihood):
+    if not prepared.engine.flat and bound.n_params <= large.LIMIT and not isinstance(prepared.likelihood, OneHotLikelihood):
         prepared = replace(prepared, likelihood=widened(prepared.likelihood))
         bound = prepared.likelihood.bound
-    stated = [] if prepared.engine.name == "mle" else _priors(model, bound, parts)
-    for reason in stated:
-        logger.info("  %s", reason)
-    return Asked(prepared, parts, sets, frozen, tuple(stated), started)
+    if not prepared.engine.flat:
+        enquiry.say(*_priors(model, bound, parts))
+    return Asked(enquiry, prepared, parts, frozen, calibrate, _assemble)
 
 
-def _assemble(asked: Asked, result: dict[str, Any], seed: int) -> xr.DataTree:
+def _assemble(asked: Asked, answer: Answer) -> xr.DataTree:
     """The tree of an answer: draws of θ, the optimum, and the record of how they were made."""
-    provenance = pipeline.made(asked, result, seed)
-    rest = {name: value for name, value in result.items() if name not in ("record", "theta", "point")}
-    bound, parts, sets = asked.prepared.likelihood.bound, asked.parts, asked.sets
-    return posteriors.build(bound, result["theta"], result["point"], provenance=provenance, parts=parts, sets=sets, **rest)
+    return posteriors.build(
+        asked.prepared.likelihood.bound,
+        answer.theta,
+        answer.point,
+        stats=answer.stats,
+        **answer.sparse,
+        provenance=asked.provenance(answer),
+        parts=asked.parts,
+        sets=asked.enquiry.sets,
+    )
 
 
 def draw_systems(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None = None) -> list[System]:
@@ -126,7 +126,7 @@ def _priors(model: Couplings, bound: BoundCouplings, parts: list[Observations]) 
 
 
 def _refuse_hopeless(bound: BoundCouplings, parts: list[Observations], frozen: np.ndarray, engine: Engine) -> None:
-    if engine.name != "mle":
+    if not engine.flat:
         return
     if (lone := bound.without_field(frozen)).size:
         sites = ", ".join(map(str, lone[:5])) + (", …" if lone.size > 5 else "")

@@ -82,11 +82,11 @@ def learn(
         fit = _distilled(bound, evaluator, drawn[: model.labels], seen.beta, generator, asked, number, saved)
         fits.append(fit)
         if not model.consistent:
-            asked.reasons.append("consistency with the data not asked for: energies carry the density's own errors")
+            asked.say("consistency with the data not asked for: energies carry the density's own errors")
             ensemble += [fit.weights] * per_density
             continue
         matches.append(_consistent(bound, fit, evaluator, drawn, seen))
-        asked.reasons.append(matches[-1].told)
+        asked.say(matches[-1].told)
         ensemble += [matches[-1].member(generator) for _ in range(per_density)]
     ensemble = ensemble[: model.members]
     covers = bool(matches) and all(one.ess > ATTEMPTED for one in matches)
@@ -130,7 +130,7 @@ def _distilled(
     file = None if saved is None else file_of(saved, number, cast(DCL, asked.model).autoregressive.members, "labels")
     settings = Training(epochs=_LABEL_EPOCHS, batch=256, weight_decay=1e-6, checkpoint=file)
     fit: Regression = extensive._fit(bound, labelled.reshape(len(labelled), -1), labels[:, None], settings, asked.seed + number)[0]
-    asked.reasons.append(f"density {number}: labels fitted to {fit.error:.3g} of a spread of {labels.std():.3g}")
+    asked.say(f"density {number}: labels fitted to {fit.error:.3g} of a spread of {labels.std():.3g}")
     return fit
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,9 +29,15 @@ class Sharpened:
 
 
 def sharpened(
-    bound: BoundClusterExpansion, parts: list[Observations], selected: np.ndarray, likelihood: str, reasons: list[str], *, calibrate: bool
+    bound: BoundClusterExpansion,
+    parts: list[Observations],
+    selected: np.ndarray,
+    likelihood: str,
+    say: Callable[[str], None],
+    *,
+    calibrate: bool,
 ) -> Sharpened | None:
-    """Optimum of the selected terms under the exact likelihood, where they are pairs and it is cheap; `reasons` says why (not)."""
+    """Optimum of the selected terms under the exact likelihood, where they are pairs and it is cheap; it says why (not)."""
     if likelihood == "pseudo":
         return None
     tied = bound.copies == 1
@@ -44,15 +51,15 @@ def sharpened(
     if family is None or method not in ("enumeration", "transfer"):
         if likelihood == "exact":
             raise HamlearnError(f"likelihood='exact' is not possible: {why}. Use likelihood='auto' or 'pseudo'.")
-        reasons.append(f"likelihood pseudo: {why}")
+        say(f"likelihood pseudo: {why}")
         return None
     exactly = ExactLikelihood(family, parts)
     best = maximise(exactly)
     if not best.converged:
-        reasons.append("likelihood pseudo: the exact one has no finite optimum (data too ordered)")
+        say("likelihood pseudo: the exact one has no finite optimum (data too ordered)")
         return None
     found = calibrated(exactly, best.theta, best.information, wanted=calibrate)
-    reasons.append(f"strengths of the selected terms from the exact likelihood ({method})")
+    say(f"strengths of the selected terms from the exact likelihood ({method})")
     order = np.argsort(np.array(pairs + fields), kind="stable")  # back to the order of `selected`
     return Sharpened(best.theta[order], found.root[order], found.basis)
 

@@ -181,7 +181,7 @@ def _posterior(
 ) -> xr.DataTree:
     groups = groups_of(bound, fits, values, settings.heldout)
     groups["observed_data"] = xr.Dataset({"labelled": len(values), "label_spread": float(labels.std()), "label_mean": float(labels.mean())})
-    asked.reasons.extend(f"held-out error {fit.error:.4g} of labels with a spread of {labels.std():.4g}" for fit in fits)
+    asked.say(*(f"held-out error {fit.error:.4g} of labels with a spread of {labels.std():.4g}" for fit in fits))
     post = asked.posterior(
         groups,
         likelihood="regression",

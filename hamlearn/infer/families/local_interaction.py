@@ -58,7 +58,7 @@ def learn(
     estimate = 1 + 4e-6 * whole.size + 0.4 * model.members
     logger.info("learning a local energy on %d states of a window, about %.0f s", len(bound.states), estimate)
     found = local_training.select(bound, whole, model, seed)
-    asked.reasons.append(found.told)
+    asked.say(found.told)
     pairs = local_training.pairs_alone(bound, whole, found.strengths)
     best = pairs if found.decay is None else local_training.network(bound, whole, pairs, found.decay, seed)
     target, root, facts = _expansion(bound, whole, parts, best, calibrate=calibrate)
@@ -66,7 +66,7 @@ def learn(
     if found.decay is None:
         best = _relevant_pairs(bound, best, best.strengths, _covariance(bound, target, root))
     if stride > 1:
-        asked.reasons.append(f"one draw in {stride} used: those between hardly differ from them")
+        asked.say(f"one draw in {stride} used: those between hardly differ from them")
         facts["tau"] = facts.get("tau", 1.0) * stride
     weights = 0 if found.decay is None else sum(np.size(array) for layer in best.weights for array in layer)
     return asked.posterior(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterable
 from os import PathLike
 from typing import Any
@@ -12,10 +11,12 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.infer import families, observations, pipeline, posteriors
+from hamlearn.infer import families, observations, posteriors
 from hamlearn.infer.choose import Choice, check_priors
+from hamlearn.infer.enquiry import Enquiry
 from hamlearn.infer.likelihoods.energy import NAMES, EnergyLikelihood, affordable
 from hamlearn.infer.observations import Observations
+from hamlearn.infer.pipeline import Answer, Asked, Opened
 from hamlearn.infer.settings import NUTS, SAMPLED, Engine, LaplaceApproximation, as_engine, require_memory
 from hamlearn.models import Normal
 from hamlearn.models.base import BoundFamily, Family
@@ -39,23 +40,22 @@ def learn(
     checkpoint: str | PathLike[str] | None = None,
 ) -> xr.DataTree:
     """The posterior of a family's parameters, each under its own name; a bare tree, without a verdict."""
-    asked = _ask(data, model, likelihood, engine, calibrate)
-    answer = pipeline.answer(asked.prepared, calibrate=calibrate, seed=seed, frozen=np.zeros(0, int), checkpoint=checkpoint)
-    return _assemble(asked, answer, seed)
+    return _ask(data, model, likelihood, engine, calibrate, seed).answered(checkpoint)
 
 
-def opened(data: list[xr.Dataset], model: Family, *, likelihood: str, calibrate: bool, seed: int) -> pipeline.Opened:
+def opened(data: list[xr.Dataset], model: Family, *, likelihood: str, calibrate: bool, seed: int) -> Opened:
     """The posterior before its draws."""
-    asked = _ask(data, model, likelihood, SAMPLED, calibrate)
-    fit, record = pipeline.fitted(asked.prepared, calibrate=calibrate, frozen=np.zeros(0, int))
-    return pipeline.Opened(fit, lambda *drawn: _assemble(asked, pipeline.sampled(fit, drawn[0], drawn[1], record, drawn[2]), seed))
+    return _ask(data, model, likelihood, SAMPLED, calibrate, seed).opened()
 
 
-def _ask(data: xr.Dataset | Iterable[xr.Dataset], model: Family, likelihood: str, engine: str | Engine, calibrate: bool) -> pipeline.Asked:
+def _ask(
+    data: xr.Dataset | Iterable[xr.Dataset], model: Family, likelihood: str, engine: str | Engine, calibrate: bool, seed: int
+) -> Asked:
     """The family on the sites of the data, with likelihood and engine chosen, and said."""
     choice(likelihood, NAMES, "likelihood of a family")
-    settings, started = as_engine(engine), time.perf_counter()
+    settings = as_engine(engine)
     bound, parts, sets = observations.bind(data, model)
+    enquiry = Enquiry(bound.model, bound.space, sets, seed)
     _require_energies(bound.system(bound.start))
     reasons: list[str] = []
     chosen = EnergyLikelihood(bound, parts, _likelihood(likelihood, bound, reasons))
@@ -68,25 +68,21 @@ def _ask(data: xr.Dataset | Iterable[xr.Dataset], model: Family, likelihood: str
     require_memory(settings, bound.n_params)
     seconds = _seconds(chosen, settings)
     logger.info("learning %d parameters: %s likelihood, engine %s, about %.3g s", bound.n_params, chosen.name, settings.name, seconds)
-    for reason in reasons:
-        logger.info("  %s", reason)
+    enquiry.say(*reasons)
     prepared = Choice(chosen, settings, tuple(reasons), seconds, automatic)  # type: ignore[arg-type]
-    return pipeline.Asked(prepared, parts, sets, observations.frozen_sites(parts), (), started)
+    return Asked(enquiry, prepared, parts, observations.frozen_sites(parts), calibrate, _assemble)
 
 
-def _assemble(asked: pipeline.Asked, answer: dict[str, Any], seed: int) -> xr.DataTree:
+def _assemble(asked: Asked, answer: Answer) -> xr.DataTree:
     """The tree of an answer."""
     bound: Any = asked.prepared.likelihood.bound
-    if not answer["record"]["optimum"]["finite"] and asked.prepared.likelihood.name == "score":
+    if not answer.record["optimum"]["finite"] and asked.prepared.likelihood.name == "score":
         raise HamlearnError(
             "score matching has no optimum here: the data cannot tell some parameters apart, or values hardly vary. Drop or tie parameters."
         )
-    provenance = pipeline.made(asked, answer, seed)
-    theta, point = answer["theta"], answer["point"]
-    groups = {"posterior": _variables(bound, theta), "point": _variables(bound, point), "observed_data": _observed(bound, asked.parts)}
-    if answer.get("stats"):
-        groups["sample_stats"] = xr.Dataset({key: (("chain", "draw"), value) for key, value in answer["stats"].items() if value.ndim == 2})
-    return posteriors.assemble(groups, model=bound.model, space=bound.space, provenance=provenance, sets=asked.sets)
+    groups = {"posterior": _variables(bound, answer.theta), "point": _variables(bound, answer.point)}
+    groups |= {"observed_data": _observed(bound, asked.parts), **posteriors.sample_stats(answer.stats)}
+    return posteriors.assemble(groups, model=bound.model, space=bound.space, provenance=asked.provenance(answer), sets=asked.enquiry.sets)
 
 
 def _require_energies(system: System) -> None:
