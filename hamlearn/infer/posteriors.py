@@ -22,6 +22,7 @@ from hamlearn.arguments import require_path, require_whole
 from hamlearn.data import fingerprint, recoded
 from hamlearn.data import site_shape as site_shape_of
 from hamlearn.errors import HamlearnError
+from hamlearn.infer import stored
 from hamlearn.infer.accepted import SCHEMA, read_json, require_posterior
 from hamlearn.infer.observations import Observations, flat
 from hamlearn.infer.provenance import Noted, Provenance
@@ -78,6 +79,7 @@ def _excluded(bound: BoundCouplings) -> Noted:
     return Noted("states never seen", "note", "states", {"count": len(bound.never), "first": [list(one) for one in bound.never[:4]]})
 
 
+_TIED = {"posterior", "point"}  # groups with the variables of a model
 LIMIT = 5000  # parameters; beyond it only a tight prior makes sense (large alignments), and it says what was never seen
 
 
@@ -107,17 +109,24 @@ def assemble(groups: dict[str, xr.Dataset], *, model: Any, space: Space, provena
 def variables(bound: BoundCouplings, theta: np.ndarray, lead: tuple[str, ...]) -> xr.Dataset:
     """What a posterior of couplings reports of θ: J per bond and h per site."""
     J, h = bound.values(theta)
+    J, h = _view(J, len(lead), bound.bond_group), _view(h, len(lead), bound.field_group)
     states = {"state_i": np.arange(bound.space.q), "state_j": np.arange(bound.space.q)} if bound.interaction == "general" else {}
     i, j = bound.lattice.bonds.T
     dataset = xr.Dataset(
-        {"J": ((*lead, "bond", *states), np.asarray(J))},
+        {"J": ((*lead, "bond", *states), J)},
         coords={"bond": np.arange(bound.lattice.n_bonds), "site_i": ("bond", i), "site_j": ("bond", j), **states},
     )
     if bound.model.fields is not None:
         state = () if bound.interaction == "ising" else ("component",) if bound.space.event_shape else ("state",)
-        dataset["h"] = ((*lead, "site", *state), np.asarray(h))
+        dataset["h"] = ((*lead, "site", *state), h)
         dataset = dataset.assign_coords(site=np.arange(bound.lattice.n_sites))
     return dataset
+
+
+def _view(values: np.ndarray, axis: int, owner: np.ndarray) -> np.ndarray:
+    """`values`, or a view of the first along an axis where all of them are one parameter."""
+    values = np.asarray(values)
+    return np.broadcast_to(values.take([0], axis), values.shape) if len(owner) > 1 and not owner.any() else values
 
 
 def _observed(bound: BoundCouplings, parts: list[Observations]) -> xr.Dataset:
@@ -264,7 +273,17 @@ def save(post: xr.DataTree | xr.Dataset, path: str | os.PathLike[str]) -> Path:
     require_path(path)
     if isinstance(post, xr.Dataset) and ("state" in post or "quantity" in post.dims):
         return storage.write_dataset(post, path)
-    return storage.write_dataset(require_posterior(post), path)
+    return storage.write_dataset(_folded(require_posterior(post)), path)
+
+
+def _folded(post: xr.DataTree) -> xr.DataTree:
+    """A posterior as its file holds it: what is tied by parameter; `post` is left as it is."""
+    if not model_of(post).traits.bonds:
+        return post
+    bound, post = bound_of(post), post.copy()
+    for name in _TIED & set(post.children):
+        post[name] = xr.DataTree(stored.folded(post[name].to_dataset(), {"bond": bound.bond_group, "site": bound.field_group}))
+    return post
 
 
 def load(path: str | os.PathLike[str]) -> xr.DataTree:
@@ -285,6 +304,8 @@ def load(path: str | os.PathLike[str]) -> xr.DataTree:
         raise HamlearnError(f"{path} holds no hamlearn posterior; make one with hl.learn and hl.save.{advice}")
     with storage.readable(target):
         try:
+            for name in _TIED & set(post.children):
+                post[name] = xr.DataTree(stored.unfolded(post[name].to_dataset()))
             _require_sound(post)
         except HamlearnError as error:
             raise HamlearnError(f"cannot read {target}: {error}") from error

@@ -251,3 +251,17 @@ def test_every_failed_test_has_a_sentence():
         found = {"name": name, "effect": 0.1, "effect_sd": 0.01, "unit": "K", "where": "0–5"}
         text, advice = words.sentence(found, True)
         assert len(text) > 10 and advice.endswith(".")
+
+
+@pytest.mark.parametrize("halves", [False, True])
+def test_both_ends_of_a_large_spectrum_are_those_of_all_of_it(halves):
+    """Large matrices of few pairs go by products with them; on two sublattices the ends are equal, which is the hard case."""
+    generator = np.random.default_rng(0)
+    sites = 2 * named._DENSE
+    first = generator.permutation(sites // 2 if halves else sites)
+    second = generator.permutation(np.arange(sites // 2, sites)) if halves else np.roll(first, 1)
+    pairs, values = np.stack([first, second], 1), generator.standard_normal((3, len(first)))
+    full = np.zeros((3, sites, sites))
+    full[:, first, second] = full[:, second, first] = values
+    found = named._largest(values, pairs)
+    np.testing.assert_allclose(found, np.abs(np.linalg.eigvalsh(full)).max(1), rtol=1e-7)

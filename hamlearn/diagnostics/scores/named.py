@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse.linalg
 import scipy.stats
 
 from hamlearn.diagnostics import predictive_test
@@ -18,6 +19,7 @@ from hamlearn.systems import lattice as lattices
 _REPLICATES, _SPECTRA = 2000, 500
 _CONTRIBUTING = 30.0  # blocks that must share the variance of a sum, for normal tails to hold
 _FEW = 20
+_DENSE = 160  # rows of a matrix up to which its whole spectrum is as quick as the ends of it
 _ONE_NUMBER = 4.0  # weight of a test of one direction: what is looked for by name weighs more than sums over many
 
 
@@ -182,10 +184,16 @@ def _sized(unit: str, strength: float, error: float) -> tuple[float, float]:
 def _largest(values: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """Largest eigenvalue, of either sign, of the symmetric matrices with `values` ``(matrix, pair)`` at `pairs`.
 
-    One matrix is made at a time: 500 of 256 sites would take half a gigabyte, and most of the time would go into filling it.
+    One matrix is made at a time: 500 of 256 sites would take half a gigabyte, and most of the time would go into filling it. Large
+    ones have few entries that are not zero, and both ends of their spectrum come from products with them (Lanczos).
     """
     used, place = np.unique(pairs, return_inverse=True)
     first, second = place.reshape(pairs.shape).T
+    if len(used) > _DENSE:
+        start = np.random.default_rng(0).standard_normal(len(used))
+        rows, columns, ends = np.r_[first, second], np.r_[second, first], {"k": 2, "which": "BE", "tol": 1e-4, "v0": start}
+        matrices = (scipy.sparse.csr_matrix((np.r_[one, one], (rows, columns)), (len(used),) * 2) for one in values)
+        return np.array([np.abs(scipy.sparse.linalg.eigsh(one, return_eigenvectors=False, **ends)).max() for one in matrices])
     source = np.full((len(used), len(used)), len(pairs))  # a zero behind the values is read where there is no pair
     source[first, second] = source[second, first] = np.arange(len(pairs))
     return np.array([np.abs(np.linalg.eigvalsh(np.append(one, 0.0)[source])).max() for one in values])

@@ -38,8 +38,7 @@ class RowLikelihood(Searched):
         self.index[self._first, self._second] = self.index[self._second, self._first] = bound.bond_group
         if len(bound.field_group):
             self.index[np.arange(n), np.arange(n)] = bound.n_coupling_params + bound.field_group
-        # Whether the parameters of one site are all different (padding aside), so that blocks may be added by index.
-        self._distinct = all(len(np.unique(row[row < bound.n_params])) == np.sum(row < bound.n_params) for row in self.index)
+        self._local = [_local(row, bound.n_params) for row in self.index]
 
     @property
     def operations(self) -> float:
@@ -74,9 +73,9 @@ class RowLikelihood(Searched):
         return total, self._scatter(blocks)
 
     def information(self, theta: np.ndarray, *, rough: bool = False) -> np.ndarray:
-        """Minus the Hessian, assembled site by site.
+        """Minus the Hessian, assembled site by site from the parameters that act there.
 
-        It costs n_sites times a gradient; a rough one takes a sample of the rows, which is enough to step with.
+        On a dense graph it costs n_sites times a gradient; a rough one takes a sample of the rows, which is enough to step with.
         """
         large = len(self.counts) > 2 * _ROUGH_ROWS
         # Single precision halves the time of large products; a Hessian good to 1e-6 loses nothing.
@@ -84,26 +83,23 @@ class RowLikelihood(Searched):
         if rough and large:
             chosen = np.random.default_rng(0).choice(len(counts), _ROUGH_ROWS, p=counts / counts.sum())
             spins, beta, counts = spins[chosen], beta[chosen], np.full(_ROUGH_ROWS, counts.sum() / _ROUGH_ROWS)
-        p, n = self.bound.n_params, len(self.index)
+        p = self.bound.n_params
         z = self._log_odds(theta, spins, beta[:, None])
         value, first, second = conditionals.binary(self.name, z)
-        result = np.zeros((p + 1) ** 2)
+        result = np.zeros((p, p))
         weight = (second * (counts * beta**2)[:, None]).astype(spins.dtype)
-        for site in range(n):
+        for site, (columns, parameters, sums) in enumerate(self._local):
             column = spins[:, site].copy()
             spins[:, site] = 1.0  # the column of a site's own field
-            block = spins.T @ (spins * weight[:, site, None])
+            seen = spins[:, columns] if sums is None else spins[:, columns] @ sums.astype(spins.dtype)
+            block = seen.T @ (seen * weight[:, site, None])
             if self.name == "logrise":
                 mean = -(counts @ value[:, site]) / counts.sum()
-                slope = (first[:, site] * counts * beta * column) @ spins / mean
+                slope = (first[:, site] * counts * beta * column) @ seen / mean
                 block = block / mean - np.outer(slope, slope) / counts.sum()
             spins[:, site] = column
-            place = (self.index[site][:, None] * (p + 1) + self.index[site][None]).ravel()
-            if self._distinct:
-                result[place] += block.ravel()
-            else:
-                np.add.at(result, place, block.ravel())
-        return result.reshape(p + 1, p + 1)[:p, :p]
+            result[np.ix_(parameters, parameters)] += block
+        return result
 
     def diagonal(self, theta: np.ndarray) -> np.ndarray:
         """Diagonal of minus the Hessian of the pseudo-likelihood, where a Hessian would be too large."""
@@ -133,6 +129,15 @@ class RowLikelihood(Searched):
     def jax_log_density(self) -> tuple[Callable[..., Any], Any]:
         """The same objective for JAX."""
         return _log_density_of(self.name), (padded(self.spins), padded(self.counts), padded(self.beta), self.index)
+
+
+def _local(row: np.ndarray, n_params: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Of one site's row of parameters: columns that have one, the parameters, and what sums columns that share one (None if none do)."""
+    columns = np.flatnonzero(row < n_params)
+    parameters, place = np.unique(row[columns], return_inverse=True)
+    if len(parameters) == len(columns):
+        return columns, row[columns], None
+    return columns, parameters, np.eye(len(parameters))[place]
 
 
 @lru_cache(maxsize=8)
