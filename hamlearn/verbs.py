@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 from hamlearn import data as microstates
 from hamlearn import diagnostics, infer
 from hamlearn.arguments import require_flag
+from hamlearn.diagnostics import cost
 from hamlearn.infer import posteriors
 from hamlearn.processes import verb
 
@@ -90,6 +91,8 @@ def learn(
     else:
         sets = list(microstates.flattened(data))
     require_flag(check, "check")
+    if check:
+        cost.announce(sets, model, "checking what will be learned")
     post = infer.learn(sets, model, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed, checkpoint=checkpoint)
     if "streamed" in (posteriors.provenance_of(post).training or {}):  # held-out data that a check can hold, of what may lie on disk
         sets = microstates.excerpt(sets, getattr(engine, "memory", infer.Training().memory))

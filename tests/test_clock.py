@@ -86,7 +86,7 @@ def test_likelihood_and_engine_are_chosen_by_counting(spins, model, monkeypatch)
         for name in CLOCKS:
             monkeypatch.setattr(time, name, lambda ticks=ticks: next(ticks))
         one = choose(bound, parts, "auto", None)
-        found.append((one.likelihood.name, one.engine, one.reasons, one.seconds))
+        found.append((one.likelihood.name, one.engine, one.reasons, one.cost))
     assert found[0] == found[1]
 
 

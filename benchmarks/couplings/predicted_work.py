@@ -75,6 +75,24 @@ class OwnQuick(hl.models.Family, kind="own quick"):
         return Quick(lattice, J, h)
 
 
+@dataclass(frozen=True, eq=False)
+class Plaquettes(Products, kind="products around squares"):
+    """H = −J Σ σσσσ around squares − h Σ σ: no pairs to be found in it."""
+
+    def energy(self, states: Any) -> Any:
+        xp, s = as_reals(states)
+        pairs = s * xp.roll(s, -1, axis=-2)
+        return -self.J * xp.sum(pairs * xp.roll(pairs, -1, axis=-1), axis=(-2, -1)) - self.h * xp.sum(s, axis=(-2, -1))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class OwnPlaquettes(hl.models.Family, kind="own plaquettes"):
+    """Learned by its energy."""
+
+    def system(self, lattice: Lattice, J: Any, h: Any) -> Any:
+        return Plaquettes(lattice, J, h)
+
+
 def _data(system: Any, rows: int = 1000, beta: float = 0.4) -> Any:
     return hl.simulate(system, beta=beta, draws=rows // 10, chains=10, seed=0, progress=False)
 
@@ -102,6 +120,24 @@ def _windows(extent: int) -> Any:
 
 def _field() -> Any:
     return _learned(_data(hl.systems.ScalarField((6, 6), m2=1.0, lam=0.5), beta=1.0), hl.models.PolynomialAction(powers=(2, 4)))
+
+
+def _wide_field() -> Any:
+    return _learned(_data(hl.systems.ScalarField((8, 8), m2=0.5, lam=1.0), beta=1.0), hl.models.PolynomialAction(powers=(2, 4)))
+
+
+def _potts_glass() -> Any:
+    graph = lattice.hypercubic((5, 5))
+    strengths = np.random.default_rng(1).normal(size=graph.n_bonds)
+    return _couplings(hl.systems.Potts(graph, 3, J=strengths))
+
+
+def _local() -> Any:
+    return _learned(_data(hl.systems.EdwardsAnderson((4, 4), seed=2), 2000), hl.models.LocalInteraction(2, (8,), members=8))
+
+
+def _chain() -> Any:
+    return _learned(_data(hl.systems.Ising((200,), J=0.9, h=0.2)), hl.models.ClusterExpansion(window=4))
 
 
 def _rotors() -> Any:
@@ -139,6 +175,12 @@ PROBLEMS: dict[str, tuple[Callable[[], Any], Any, dict[str, Any]]] = {
         {"draws": 16, "observables": ["energy", "heat_capacity"]},
     ),
     "glass 20x20, log Z, 16 draws": (lambda: _couplings(hl.systems.EdwardsAnderson((20, 20), seed=1)), FEW, {"draws": 16}),
+    # No constant was set with these.
+    "Potts glass 5x5": (_potts_glass, FEW, {"draws": 16}),
+    "scalar field 8x8": (_wide_field, [0.7, 1.0], {}),
+    "own plaquettes 6x6": (lambda: _learned(_data(Plaquettes(lattice.hypercubic((6, 6)), 0.6, 0.1)), OwnPlaquettes()), [0.4], {"draws": 8}),
+    "local interaction 4x4": (_local, FEW, {}),
+    "cluster expansion, chain of 200": (_chain, FEW, {}),
 }
 
 

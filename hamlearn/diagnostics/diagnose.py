@@ -10,7 +10,7 @@ import xarray as xr
 
 from hamlearn import data as microstates
 from hamlearn.arguments import require_seed
-from hamlearn.diagnostics import arviz, comparison, densities, invariants, predictive_test, scores, signals, simulated
+from hamlearn.diagnostics import arviz, comparison, cost, densities, invariants, predictive_test, scores, signals, simulated
 from hamlearn.diagnostics.verdict import CHECK, Verdict, verdict
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, observations, posteriors
@@ -48,6 +48,7 @@ def diagnose(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None =
         "parameter_names": tuple(families.of(post).parameters(post)[0]),
     }
     if data is not None and check:
+        cost.announce(data, posteriors.model_of(post), "comparing with data")
         table, found = _looked_at(post, data, made, seed)
         post["checks"] = xr.DataTree(table)
         additions["check"] = _digest(table)

@@ -16,7 +16,7 @@ from hamlearn.models import BoundCouplings, Couplings, SpikeSlab
 from hamlearn.statistics import power
 from hamlearn.systems import exact, sampling
 
-_LISTED = 2e7  # numbers that tables over all states may hold
+LISTED = 2e7  # numbers that tables over all states may hold
 _DRAWS = (4_000, 24_000)  # exact or simulated microstates, at least and at most
 _CHAINS = 64
 _UNCERTAIN = 0.5  # β times a parameter's sd beyond which expectations are not linear in it
@@ -91,7 +91,7 @@ def predicted(
 
 
 def _listable(bound: BoundCouplings) -> bool:
-    return power(bound.space.q, bound.lattice.n_sites) * (bound.n_params + 500) <= _LISTED
+    return power(bound.space.q, bound.lattice.n_sites) * (bound.n_params + 500) <= LISTED
 
 
 def _listed(features: Features, theta: np.ndarray, beta: float) -> Prediction:
@@ -101,7 +101,7 @@ def _listed(features: Features, theta: np.ndarray, beta: float) -> Prediction:
     weight = _boltzmann(beta * (sufficient @ centre))
     columns = features(states, float(weight @ features.energy(states)))
     mean = weight @ columns
-    members = theta[: max(2, int(_LISTED // len(states)))]
+    members = theta[: max(2, int(LISTED // len(states)))]
     moved = _boltzmann(beta * (sufficient @ members.T)).T @ columns
     spread = sufficient @ (theta[:64] - centre).T
     optimism = beta * float(np.mean(weight @ spread**2 - (weight @ spread) ** 2))

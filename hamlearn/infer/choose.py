@@ -5,47 +5,44 @@ Nothing is timed, so the same data get the same method on any machine and under 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from hamlearn.errors import HamlearnError
-from hamlearn.infer.checking import check_seconds_of
+from hamlearn.infer.costs import Cost, announced, work
 from hamlearn.infer.large import LIMIT
-from hamlearn.infer.likelihoods import Counted, ExactLikelihood, OneHotLikelihood, PatternLikelihood, composite
+from hamlearn.infer.likelihoods import Counted, ExactLikelihood, OneHotLikelihood, composite
 from hamlearn.infer.observations import Observations
 from hamlearn.infer.settings import MAP, NUTS, Engine, Gibbs, ImportanceSampling, LaplaceApproximation
 from hamlearn.models import BoundCouplings, Horseshoe, Laplace, Normal, Prior, SpikeSlab
 from hamlearn.systems import exact
-from hamlearn.systems.exact.work import OPERATIONS_PER_SECOND
 
-AFFORDABLE = 10.0  # seconds of OPERATIONS_PER_SECOND: a first answer comes soon, and says what more would buy
+logger = logging.getLogger("hamlearn")
+
+AFFORDABLE = 10.0  # seconds of counted work: a first answer comes soon, and says what more would buy
 SECOND_ATTEMPT = 60.0  # the same of NUTS, where a posterior turns out not to be normal
 NUTS_PARAMETERS = 500  # beyond this a normal approximation is the better use of time
 IMPORTANCE_PARAMETERS = 1000  # beyond this so is it in place of its correction
-_STEPS = 16  # leapfrog steps a preconditioned NUTS draw takes, about
-_COMPILING = 8.0  # seconds
-_VALUE_COMPILING = 1.0  # seconds
-_OVERHEAD, _GRADIENT_COMPILING, _TABLE_COMPILING, _TRANSFER_COMPILING = 0.25, 5.0, 4.0, 20.0  # seconds
-_ROW_SUM = 8e-8  # seconds of one statistic of one row: its sum, and its scores for the calibration
-_EAGER = 6.0  # times the cost of a gradient inside NUTS, where one compiled loop holds all of them
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What will run, why, how long it should take, whether the engine was left to us, and which is taken where that one fails.
-
-    `check_seconds` are those of the comparison with held-out data that :func:`hamlearn.learn` makes after it; 0 where nobody counted.
-    """
+    """What will run, why, how long it should take, whether the engine was left to us, and which is taken where that one fails."""
 
     likelihood: Counted | OneHotLikelihood
     engine: Engine
     reasons: tuple[str, ...]
-    seconds: float
+    cost: Cost
     automatic: bool
     otherwise: Engine | None = None
-    check_seconds: float = 0.0
+
+    def announce(self) -> None:
+        """Say so, before it starts."""
+        told = "learning %d parameters: %s likelihood, engine %s, %s"
+        logger.info(told, self.likelihood.bound.n_params, self.likelihood.name, self.engine.name, self.cost)
 
 
 def check_priors(prior: Prior, engine: Engine | None) -> None:
@@ -75,30 +72,25 @@ def choose(bound: BoundCouplings, parts: Sequence[Observations], likelihood: str
         likelihood = "rise"
     if likelihood == "exact":
         chosen: Counted | OneHotLikelihood = ExactLikelihood(bound, parts)
-        seconds = _seconds(chosen, engine)
     elif likelihood == "auto":
-        chosen, seconds = _auto_likelihood(bound, parts, engine, reasons)
+        chosen = _auto_likelihood(bound, parts, engine, reasons)
     else:
         chosen = composite(bound, parts, likelihood)
-        seconds = _seconds(chosen, engine)
     if automatic and isinstance(chosen, OneHotLikelihood) and not isinstance(engine, MAP):
         reasons.append(f"engine map with diagonal error bars: {bound.n_params} parameters on a dense graph, no Hessian")
         engine = MAP(draws=100)
-        seconds = _seconds(chosen, engine)
     if (bound.n_params > LIMIT or isinstance(chosen, OneHotLikelihood)) and engine.name != "map":
         raise HamlearnError(f"{bound.n_params} parameters: only engine='map' (diagonal error bars) can treat so many; got {engine.name!r}.")
     otherwise = None
     if automatic and isinstance(engine, ImportanceSampling):
-        nuts = _seconds(chosen, NUTS())
+        seconds, nuts = work(chosen, engine), work(chosen, NUTS())
         otherwise = NUTS() if bound.n_params <= NUTS_PARAMETERS and nuts <= SECOND_ATTEMPT else LaplaceApproximation()
         if seconds > AFFORDABLE:
             limit = f"more than {AFFORDABLE:.0f} s; engine='importance' or 'nuts' buys skew and tails for them"
             reasons.append(f"engine laplace: importance sampling would take about {seconds:.0f} s of work, {limit}")
             engine, otherwise = LaplaceApproximation(), None
-            seconds = _seconds(chosen, engine)
     check_priors(bound.model.prior, engine)  # what was chosen here obeys what would be refused if it were asked for
-    checking = check_seconds_of(bound, parts) + _refit_seconds(chosen)
-    return Choice(chosen, engine, tuple(reasons), seconds + _besides(chosen, engine), automatic, otherwise, checking)
+    return Choice(chosen, engine, tuple(reasons), announced(chosen, engine), automatic, otherwise)
 
 
 def _engine(bound: BoundCouplings, reasons: list[str]) -> Engine:
@@ -126,11 +118,11 @@ def _engine(bound: BoundCouplings, reasons: list[str]) -> Engine:
 
 def _auto_likelihood(
     bound: BoundCouplings, parts: Sequence[Observations], engine: Engine, reasons: list[str]
-) -> tuple[Counted | OneHotLikelihood, float]:
+) -> Counted | OneHotLikelihood:
     method = exact.method(bound.system(np.zeros(bound.n_params)))
     if method in ("enumeration", "transfer"):
         candidate = ExactLikelihood(bound, parts)
-        seconds = _seconds(candidate, engine)
+        seconds = work(candidate, engine)
         if engine.name == "gibbs" and not candidate.tabulated:
             reasons.append("likelihood pseudo: gibbs with the exact one needs a table of all states, and they are too many")
         elif seconds > AFFORDABLE:
@@ -138,66 +130,7 @@ def _auto_likelihood(
             reasons.append(f"likelihood pseudo: exact ({method}) would take about {seconds:.0f} s of work, {limit}")
         else:
             reasons.append(f"likelihood exact ({method}): about {seconds:.0f} s of work, affordable")
-            return candidate, seconds
+            return candidate
     else:
         reasons.append("likelihood pseudo: no exact oracle for this graph")
-    chosen = composite(bound, parts, "pseudo")
-    return chosen, _seconds(chosen, engine)
-
-
-def _besides(likelihood: Counted | OneHotLikelihood, engine: Engine) -> float:
-    """What is compiled beyond NUTS and done besides the counted work (benchmarks/couplings/estimates.py); it decides nothing."""
-    if not isinstance(likelihood, ExactLikelihood):
-        return _OVERHEAD
-    sums = _ROW_SUM * likelihood.bound.n_params * sum(part.states.shape[0] * part.states.shape[1] for part in likelihood.parts)
-    if not isinstance(engine, NUTS):
-        return sums + (_OVERHEAD if likelihood.tabulated else _GRADIENT_COMPILING)
-    return sums + (_TABLE_COMPILING if likelihood.tabulated else _TRANSFER_COMPILING)
-
-
-def _gradients(bound: BoundCouplings, engine: Engine) -> float:
-    """Gradients an engine takes, of all its chains at once (a Hessian counts as two per parameter), about."""
-    if isinstance(engine, NUTS):
-        return float(_STEPS * (engine.draws + engine.warmup))
-    if isinstance(engine, ImportanceSampling):  # values alone, each less than half of a gradient, and a few gradients
-        return 0.4 * engine.thin * engine.draws + 256 / engine.chains
-    return 10.0 + 2.0 * bound.n_params
-
-
-def _seconds(likelihood: Counted | OneHotLikelihood, engine: Engine) -> float:
-    bound = likelihood.bound
-    if isinstance(likelihood, OneHotLikelihood) or bound.n_params > LIMIT:
-        rows = sum(part.states.shape[0] * part.states.shape[1] for part in likelihood.parts)
-        return 100.0 * rows * bound.lattice.n_sites**2 * bound.space.q * 4 / 2e9
-    if isinstance(engine, ImportanceSampling):
-        sampling = engine.chains * likelihood.operations * _gradients(bound, engine) / OPERATIONS_PER_SECOND
-        return _seconds(likelihood, LaplaceApproximation()) + _VALUE_COMPILING + sampling
-    if isinstance(engine, NUTS):
-        return _COMPILING + engine.chains * likelihood.operations * _gradients(bound, engine) / OPERATIONS_PER_SECOND
-    if isinstance(likelihood, ExactLikelihood) and not likelihood.tabulated:
-        return _EAGER * likelihood.operations * _gradients(bound, engine) / OPERATIONS_PER_SECOND
-    return _optimum_seconds(likelihood) + (_sweep_seconds(bound, engine) if isinstance(engine, Gibbs) else 0.0)
-
-
-def _optimum_seconds(likelihood: Counted) -> float:
-    """Newton steps, a Hessian, scores of all rows and a few factorisations, from operation counts."""
-    bound, p = likelihood.bound, likelihood.bound.n_params
-    if isinstance(likelihood, ExactLikelihood):
-        work = 5.0 * bound.space.q**bound.lattice.n_sites * p * p
-    else:
-        rows = sum(part.states.shape[0] * part.states.shape[1] for part in likelihood.parts)
-        size = likelihood.counts.shape[1] if isinstance(likelihood, PatternLikelihood) else rows
-        features = float(bound.lattice.degree.max(initial=0) + 1)
-        work = size * bound.lattice.n_sites * (features**2 + 200 * features) + rows * p * min(p, 100)
-    return float(work / 3e9 + p**3 / 1e9)
-
-
-def _refit_seconds(likelihood: Counted | OneHotLikelihood) -> float:
-    """Of the fit to half of the data that a check makes; it lists all states or looks at sites one by one, and takes no transfer matrix."""
-    if isinstance(likelihood, OneHotLikelihood) or (isinstance(likelihood, ExactLikelihood) and not likelihood.tabulated):
-        return 0.0
-    return _optimum_seconds(likelihood) if likelihood.bound.n_params <= LIMIT else 0.0
-
-
-def _sweep_seconds(bound: BoundCouplings, engine: Gibbs) -> float:
-    return engine.chains * (engine.draws * engine.thin + engine.warmup) * bound.n_params * 4e-7
+    return composite(bound, parts, "pseudo")

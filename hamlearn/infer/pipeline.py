@@ -115,7 +115,7 @@ class Asked:
             likelihood=likelihood.name,
             composite=likelihood.composite,
             engine=answer.engine,
-            estimated_seconds=self.prepared.seconds,
+            estimated_seconds=self.prepared.cost.seconds,
             n_params=likelihood.bound.n_params,
             frozen_sites=tuple(self.frozen.tolist()),
         )

@@ -106,7 +106,7 @@ class Family(Model):
     """
 
     prior: Any = field(default=None, kw_only=True)
-    traits: ClassVar[Traits] = Traits("own", "a family of systems", zero="they are those of its systems.")
+    traits: ClassVar[Traits] = Traits("own", "a family of systems", opaque=True, zero="they are those of its systems.")
 
     def __init_subclass__(cls, kind: str = "", **options: Any) -> None:
         cls.kind = kind or cls.__name__

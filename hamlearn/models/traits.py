@@ -32,6 +32,8 @@ class Traits:
         with rows that training held out.
     tested : bool
         Score tests are asked of its mean energy.
+    opaque : bool
+        Its systems are known by their energies alone, so that every proposal of a sampler evaluates one.
     draw : str
         What one draw of a posterior is called.
     groups : tuple of str
@@ -53,6 +55,7 @@ class Traits:
     streams: bool = False
     compared: Literal["refit", "simulated", "held out", "not"] = "simulated"
     tested: bool = False
+    opaque: bool = False
     draw: str = "draw"
     groups: tuple[str, ...] = ("point", "observed_data")
     quantities: tuple[str, str] | None = None

@@ -1,26 +1,43 @@
 """What learning and its check are said to cost before they start: functions of sizes, never of time."""
 
 import logging
+from functools import partial
 
 import numpy as np
 import pytest
 
 import hamlearn as hl
-from hamlearn.infer.checking import MOST_PARAMETERS, check_seconds
+from hamlearn.diagnostics.cost import check_seconds, refitted, simulated
+from hamlearn.diagnostics.scores import MOST_PARAMETERS
 from hamlearn.infer.choose import choose
+from hamlearn.infer.costs import Cost, optimum
 from hamlearn.infer.observations import bind
 
-SIZES = {"sites": 36, "q": 2, "bonds": 72, "parameters": 108, "rows": 2000}
+GRID = hl.systems.lattice.hypercubic((3, 3))
+COUNTS = {
+    "check of couplings": (refitted, {"sites": 36, "q": 2, "bonds": 72, "neighbours": 4, "parameters": 108, "rows": 2000}),
+    "check of spins by simulation": (partial(simulated, opaque=False), {"sites": 36, "q": 2, "rows": 2000}),
+    "check of spins by energies alone": (partial(simulated, opaque=True), {"sites": 36, "q": 2, "rows": 2000}),
+    "check of fields by simulation": (partial(simulated, opaque=False), {"sites": 36, "q": 0, "rows": 2000}),
+    "optimum": (
+        partial(optimum, listed=False),
+        {"sites": 36, "q": 2, "neighbours": 4, "parameters": 108, "rows": 2000, "size": 500},
+    ),
+}
+MORE = [(kind, name) for kind, (_, sizes) in COUNTS.items() for name, size in sizes.items() if size and (kind, name) != ("optimum", "q")]
 
 
-@pytest.mark.parametrize("name", ["sites", "q", "bonds", "rows"])
-def test_the_check_of_more_costs_more(name):
-    more = [check_seconds(**{**SIZES, name: factor * SIZES[name]}) for factor in (1, 2, 4)]
-    assert more[0] < more[1] < more[2]
+@pytest.mark.parametrize(("kind", "name"), MORE)
+def test_more_costs_no_less_and_the_same_as_much(kind, name):
+    count, sizes = COUNTS[kind]
+    found = [count(**{**sizes, name: factor * sizes[name]}) for factor in (1, 1, 2, 4)]
+    assert found[0] == found[1] and 0 < found[1] <= found[2] <= found[3]
+    assert found[3] > found[0] or name in ("q", "neighbours")  # few patterns there are, and few values that are listed
 
 
 def test_score_tests_are_counted_where_they_are_made():
-    made, not_made = (check_seconds(**{**SIZES, "parameters": p}) for p in (MOST_PARAMETERS, MOST_PARAMETERS + 1))
+    sizes = COUNTS["check of couplings"][1]
+    made, not_made = (refitted(**{**sizes, "parameters": p, "rows": 10}) for p in (MOST_PARAMETERS, MOST_PARAMETERS + 1))
     assert made > not_made > 0
 
 
@@ -29,23 +46,44 @@ def learned_from(rows):
     return hl.microstates(states, space="spins", beta=1.0)
 
 
-def test_the_choice_counts_the_check_and_neither_number_depends_on_what_was_done_before():
-    model = hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3)))
-    told = []
+def test_neither_number_depends_on_what_was_done_before():
+    model, told = hl.models.Couplings(GRID), []
     for rows in (200, 200, 20_000):
-        bound, parts, _ = bind([learned_from(rows)], model)
-        choice = choose(bound, parts, "auto", None)
-        told.append((choice.seconds, choice.check_seconds))
+        data = learned_from(rows)
+        bound, parts, _ = bind([data], model)
+        told.append((choose(bound, parts, "auto", None).cost, check_seconds(data, model)))
     assert told[0] == told[1]
     assert told[2][1] > told[0][1] > 0
 
 
-def test_both_are_said_before_learning_and_the_record_holds_those_of_learning(caplog):
-    model = hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3)))
+MODELS = {
+    "couplings": (hl.models.Couplings(GRID), "laplace"),
+    "cluster expansion": (hl.models.ClusterExpansion(window=(2, 2), order=2), "auto"),
+}
+
+
+@pytest.mark.parametrize(("model", "engine"), MODELS.values(), ids=MODELS)
+def test_both_are_said_before_they_start_and_the_record_holds_that_of_learning(model, engine, caplog):
     data = learned_from(200)
     with caplog.at_level(logging.INFO, logger="hamlearn"):
-        post = hl.infer.learn(data, model, engine="laplace", seed=0)
-    bound, parts, _ = bind([data], model)
-    choice = choose(bound, parts, "auto", hl.infer.LaplaceApproximation())
-    assert f"about {choice.seconds:.3g} s, and about {choice.check_seconds:.3g} s more where it is checked" in caplog.messages[0]
-    assert hl.infer.provenance(post).estimated_seconds == choice.seconds
+        post = hl.learn(data, model, engine=engine, seed=0)
+    told = [record.getMessage() for record in caplog.records]
+    check = f"about {check_seconds(data, model):.2g} s"
+    first = [line for line in told if line.startswith("learning")]
+    assert told[0] == f"checking what will be learned, {check}"
+    assert f"comparing with data, {check}" in told
+    assert 0 < float(first[0].split("about ")[1].split()[0]) < 1.1 * hl.infer.provenance(post).estimated_seconds
+    assert not any("check" in line for line in first)  # the check's own refit is not checked
+
+
+def test_learning_without_a_check_says_nothing_of_one(caplog):
+    with caplog.at_level(logging.INFO, logger="hamlearn"):
+        hl.learn(learned_from(200), hl.models.Couplings(GRID), engine="laplace", check=False, seed=0)
+    assert not any("check" in record.getMessage() or "comparing" in record.getMessage() for record in caplog.records)
+
+
+def test_compilations_are_told_apart_from_work():
+    assert str(Cost(6.0, 4.5)) == "about 6 s (4.5 s of them compile what no cache holds yet)"
+    bound, parts, _ = bind([learned_from(200)], hl.models.Couplings(GRID))
+    nuts, laplace = (choose(bound, parts, "exact", engine).cost for engine in (hl.infer.NUTS(), hl.infer.LaplaceApproximation()))
+    assert nuts.seconds > nuts.compiling > 0 == laplace.compiling

@@ -160,7 +160,7 @@ def test_auto_chooses_and_says_why(data, model, likelihood, engine):
     assert (found.likelihood.name, found.engine.name) == (likelihood, engine)
     assert any(reason.startswith(f"engine {engine}") for reason in found.reasons)
     assert any(reason.startswith(f"likelihood {likelihood}") for reason in found.reasons)
-    assert 0 < found.seconds < (choose.SECOND_ATTEMPT if engine == "nuts" else choose.AFFORDABLE)
+    assert 0 < found.cost.seconds < (choose.SECOND_ATTEMPT if engine == "nuts" else choose.AFFORDABLE)
 
 
 def test_the_choice_and_its_cost_are_recorded():

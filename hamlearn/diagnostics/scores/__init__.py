@@ -14,13 +14,14 @@ from hamlearn.diagnostics import predictive_test
 from hamlearn.diagnostics.scores import blocks, listed, named, sums
 from hamlearn.diagnostics.scores.conditionals import EnergyConditionals, PairConditionals
 from hamlearn.errors import HamlearnError
-from hamlearn.infer.checking import MOST_PARAMETERS, MOST_WORK
 from hamlearn.infer.likelihoods import ExactLikelihood, OneHotLikelihood, composite
 from hamlearn.infer.observations import Observations
 from hamlearn.infer.optimum import maximise
 from hamlearn.models import BoundCouplings
 from hamlearn.systems.base import System
 
+MOST_WORK = 1e8  # values of test functions that are computed: about two seconds
+MOST_PARAMETERS = 2500  # of a family that score tests are made of
 _ISOLATED = 0.3  # of the usual strength of a site's couplings that a site without any must be below, three errors included
 
 

@@ -35,6 +35,10 @@ logger = logging.getLogger("hamlearn")
 
 LIKELIHOODS = ("auto", "score", "pseudo", "exact")
 INEFFICIENT = 3.0  # variance of score matching over the Cramér–Rao bound beyond which `auto` takes another likelihood
+# Seconds, and of one site of one microstate: "scalar field 6x6" and "double well, 32 slices" of benchmarks/couplings/estimates.py
+_FIXED = {"score": 0.7, "pseudo": 2.0, "exact": 2.0}
+_PER_VALUE = {"score": 2e-7, "pseudo": 3e-5, "exact": 2e-6}
+_NUTS_SECONDS = 20.0
 RUNAWAY_SHARE = 0.05  # of draws that do not confine the field, beyond which none are simulated
 
 
@@ -76,6 +80,7 @@ class _Asked:
     excess: np.ndarray
     found: Maximum
     fit: Fit
+    estimated: float
 
 
 def _ask(
@@ -85,16 +90,21 @@ def _ask(
     choice(likelihood, LIKELIHOODS, "likelihood")
     bound, parts, scales, sets, reasons = bind(data, model)
     enquiry = Enquiry(model, bound.space, sets, seed)
-    logger.info("learning %d coefficients: score matching first, about %.3g s", bound.n_params, _seconds(parts))
+    seconds = _seconds(parts, "score")
+    logger.info("learning %d coefficients: score matching first, about %.2g s", bound.n_params, seconds)
     matched = score_matching(bound, parts, scales, wanted=calibrate)
     name, excess = _choose(likelihood, bound, parts, scales, matched, reasons, sampled=engine is not None and not engine.bell)
     settings = _engine(engine, name, reasons)
     require_memory(settings, bound.n_params)
+    if name != "score" or not settings.bell:
+        more = _seconds(parts, name) + (0.0 if settings.bell else _NUTS_SECONDS)
+        logger.info("then the %s likelihood, engine %s, about %.2g s more", name, settings.name, more)
+        seconds += more
     found = matched if name == "score" else _maximum(name, bound, parts, scales, matched, wanted=calibrate)
     mean, root = _with_prior(found, bound, settings)
     enquiry.say(*reasons)
     fit = Fit(found.likelihood, found.theta, found.calibration, mean, root)
-    return _Asked(enquiry, bound, parts, scales, name, excess, found, fit), settings
+    return _Asked(enquiry, bound, parts, scales, name, excess, found, fit, seconds), settings
 
 
 def _assemble(asked: _Asked, drawn: Drawn, engine: Engine | External, findings: tuple[Noted, ...] = ()) -> xr.DataTree:
@@ -184,8 +194,9 @@ def _refuse_open(states: np.ndarray, declared: bool | None) -> None:
         )
 
 
-def _seconds(parts: list[Observations]) -> float:
-    return 1e-7 * sum(part.states.size for part in parts) + 0.05
+def _seconds(parts: list[Observations], likelihood: str) -> float:
+    """Of the maximum of a likelihood."""
+    return _FIXED[likelihood] + _PER_VALUE[likelihood] * sum(part.states.size for part in parts)
 
 
 def score_matching(bound: BoundAction, parts: list[Observations], scales: list[Scales], *, wanted: bool = True) -> Maximum:
@@ -338,7 +349,7 @@ def _facts(asked: _Asked, theta: np.ndarray, engine: Engine | External, said: tu
         "composite": name != "exact",
         "engine": engine,
         "n_params": bound.n_params,
-        "estimated_seconds": _seconds([]),
+        "estimated_seconds": asked.estimated,
         "adjusted": calibration.adjusted,
         "basis": calibration.basis,
         "optimum": {"steps": fit.steps, "value": fit.value},

@@ -8,6 +8,7 @@ pairs and fields whose partition function is cheap, the *exact* likelihood for t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -17,7 +18,7 @@ import xarray as xr
 
 from hamlearn import data as microstate_data
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.infer import families, observations, posteriors
+from hamlearn.infer import costs, families, observations, posteriors
 from hamlearn.infer.enquiry import Enquiry
 from hamlearn.infer.families import exact_pairs, terms
 from hamlearn.infer.likelihoods.terms import TermLikelihood
@@ -29,12 +30,15 @@ from hamlearn.models import BoundClusterExpansion, ClusterExpansion
 from hamlearn.statistics import descending, first_largest
 from hamlearn.systems.base import SPINS, System
 
+logger = logging.getLogger("hamlearn")
+
 __all__ = ["draw_systems", "learn", "parameters"]
 
 _SCREENED = 200_000  # observations (site of a microstate) of the screen: 80 MB for 400 terms
 _PATTERN_BITS = 12  # a neighbourhood of so few sites is tabulated whole, so that a screen sees all the data
 _CANDIDATE, _MOST_CANDIDATES = 1e-3, 32  # what the refinement takes over
 _LEAST_OBSERVATIONS = 10  # per candidate term, below which nothing can be screened
+_FIXED, _PER_OBSERVATION = 0.5, 1e-8  # seconds, and of a term of an observation: "cluster expansion 8x8" of estimates.py
 _DRAWS = Gibbs(draws=500, chains=4, warmup=300, thin=2)
 
 
@@ -61,6 +65,8 @@ def learn(
     parts, stride = thinned(parts)
     if stride > 1:
         asked.say(f"one draw in {stride} used: those between hardly differ from them")
+    seconds = _seconds(bound, parts, cast(Gibbs, settings))
+    logger.info("learning which of %d terms exist: pseudo likelihood, engine %s, about %.2g s", bound.n_params, settings.name, seconds)
     found = _screen_and_refine(bound, parts, cast(Gibbs, settings), asked, calibrate=calibrate)
     theta, included = (np.zeros((settings.chains, settings.draws, bound.n_params)) for _ in range(2))
     theta[..., found.candidates], included[..., found.candidates] = found.draws.theta, found.draws.included
@@ -81,6 +87,7 @@ def learn(
         composite=sharp is None,
         engine=settings,
         n_params=max(len(selected), 1),
+        estimated_seconds=seconds + (0.0 if sharp is None else sharp.seconds),
         adjusted=calibrate,
         basis=found.draws.basis if sharp is None else sharp.basis,
         ess=None if score is None else score.ess,
@@ -90,6 +97,13 @@ def learn(
         frozen_sites=tuple(observations.frozen_sites(parts).tolist()),
         findings=_undetermined(bound, found.detectable, selected),
     )
+
+
+def _seconds(bound: BoundClusterExpansion, parts: list[Observations], settings: Gibbs) -> float:
+    """Of the screen and the refinement, about."""
+    rows, refined = costs.rows_of(parts), min(bound.n_params, _MOST_CANDIDATES)
+    looked_at = min(rows * bound.n_sites, _SCREENED) * bound.n_params + rows * bound.n_sites * refined
+    return _FIXED + _PER_OBSERVATION * looked_at + costs.sweeps(bound.n_params + refined, settings)
 
 
 def _sharpen(theta: np.ndarray, included: np.ndarray, selected: np.ndarray, sharp: exact_pairs.Sharpened, seed: int) -> None:

@@ -66,14 +66,7 @@ def _ask(
         raise HamlearnError(
             "the loss of score matching has no natural scale: its error bars come from calibration alone; leave calibrate=True."
         )
-    logger.info(
-        "learning %d parameters: %s likelihood, engine %s, about %.3g s, and about %.3g s more where it is checked",
-        bound.n_params,
-        prepared.likelihood.name,
-        prepared.engine.name,
-        prepared.seconds,
-        prepared.check_seconds,
-    )
+    prepared.announce()
     enquiry.say(*prepared.reasons)
     if bound.n_params <= large.LIMIT:  # beyond it fewer draws are kept
         require_memory(prepared.engine, bound.n_params)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,14 +10,18 @@ import numpy as np
 
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.calibrate import calibrate as calibrated
+from hamlearn.infer.costs import announced
 from hamlearn.infer.likelihoods.exact import ExactLikelihood
 from hamlearn.infer.observations import Observations
 from hamlearn.infer.optimum import maximise
 from hamlearn.infer.provenance import Basis
+from hamlearn.infer.settings import LaplaceApproximation
 from hamlearn.models import BoundClusterExpansion, BoundCouplings, Couplings
 from hamlearn.systems import exact
 from hamlearn.systems.base import SPINS
 from hamlearn.systems.pairwise import Pairwise
+
+logger = logging.getLogger("hamlearn")
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +31,7 @@ class Sharpened:
     theta: np.ndarray
     root: np.ndarray
     basis: Basis
+    seconds: float  # that it was said to take
 
 
 def sharpened(
@@ -54,6 +60,8 @@ def sharpened(
         say(f"likelihood pseudo: {why}")
         return None
     exactly = ExactLikelihood(family, parts)
+    cost = announced(exactly, LaplaceApproximation())
+    logger.info("then the exact likelihood of the %d that are left, %s", len(selected), cost)
     best = maximise(exactly)
     if not best.converged:
         say("likelihood pseudo: the exact one has no finite optimum (data too ordered)")
@@ -61,7 +69,7 @@ def sharpened(
     found = calibrated(exactly, best.theta, best.information, wanted=calibrate)
     say(f"strengths of the selected terms from the exact likelihood ({method})")
     order = np.argsort(np.array(pairs + fields), kind="stable")  # back to the order of `selected`
-    return Sharpened(best.theta[order], found.root[order], found.basis)
+    return Sharpened(best.theta[order], found.root[order], found.basis, cost.seconds)
 
 
 def _pair_family(bound: BoundClusterExpansion, pairs: list[int], fields: list[int]) -> BoundCouplings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from os import PathLike
 from typing import Any
@@ -13,6 +12,7 @@ import xarray as xr
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import families, observations, posteriors
 from hamlearn.infer.choose import Choice, check_priors
+from hamlearn.infer.costs import Cost
 from hamlearn.infer.enquiry import Enquiry
 from hamlearn.infer.likelihoods.energy import NAMES, EnergyLikelihood, affordable
 from hamlearn.infer.observations import Observations
@@ -23,9 +23,7 @@ from hamlearn.models.base import BoundFamily, Family
 from hamlearn.systems.base import System, axes_of, energies_of
 from hamlearn.systems.exact.work import OPERATIONS_PER_SECOND
 
-logger = logging.getLogger("hamlearn")
-
-_COMPILING = 4.0  # seconds
+_COMPILING, _NUTS_COMPILING = 1.5, 4.0  # seconds: "own family 4x4" and "8x8" of benchmarks/couplings/estimates.py
 _STEPS = 16  # gradients of a NUTS draw, about
 
 
@@ -66,10 +64,9 @@ def _ask(
     if not settings.flat and (plain := [block.name for block in bound.blocks if block.unsaid]):
         reasons.append(f"prior N(0, {Normal().scale:g}²) of {', '.join(plain)}, the default: give prior= where values may be larger")
     require_memory(settings, bound.n_params)
-    seconds = _seconds(chosen, settings)
-    logger.info("learning %d parameters: %s likelihood, engine %s, about %.3g s", bound.n_params, chosen.name, settings.name, seconds)
+    prepared = Choice(chosen, settings, tuple(reasons), _cost(chosen, settings), automatic)  # type: ignore[arg-type]
+    prepared.announce()
     enquiry.say(*reasons)
-    prepared = Choice(chosen, settings, tuple(reasons), seconds, automatic)  # type: ignore[arg-type]
     return Asked(enquiry, prepared, parts, observations.frozen_sites(parts), calibrate, _assemble)
 
 
@@ -123,11 +120,12 @@ def _engine(wanted: Engine | None, bound: BoundFamily, likelihood: EnergyLikelih
     return wanted
 
 
-def _seconds(likelihood: EnergyLikelihood, engine: Engine) -> float:
-    gradients = 30.0 + 2.0 * likelihood.bound.n_params
+def _cost(likelihood: EnergyLikelihood, engine: Engine) -> Cost:
+    gradients, compiling = 30.0 + 2.0 * likelihood.bound.n_params, _COMPILING
     if isinstance(engine, NUTS):
         gradients += _STEPS * (engine.draws + engine.warmup) * engine.chains
-    return _COMPILING + gradients * likelihood.operations / OPERATIONS_PER_SECOND
+        compiling += _NUTS_COMPILING
+    return Cost(compiling + gradients * likelihood.operations / OPERATIONS_PER_SECOND, compiling)
 
 
 def _variables(bound: BoundFamily, theta: np.ndarray) -> xr.Dataset:

@@ -1,0 +1,134 @@
+"""What the comparison of a posterior with its data will cost: CPU seconds of one ordinary core, said before it starts, counted from sizes.
+
+It decides nothing. Constants were measured on the problems of benchmarks/couplings/estimates.py that are named beside them.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from typing import Any, cast
+
+import numpy as np
+
+from hamlearn import data as microstates
+from hamlearn.diagnostics.comparison import MAX_PARAMETERS
+from hamlearn.diagnostics.predictions import LISTED
+from hamlearn.diagnostics.scores import MOST_PARAMETERS, MOST_WORK
+from hamlearn.errors import HamlearnError
+from hamlearn.infer import costs
+from hamlearn.models.traits import Model
+from hamlearn.statistics import power
+from hamlearn.systems.exact.enumeration import MOST_EVALUATED
+
+logger = logging.getLogger("hamlearn")
+
+_VALUE = 2e-8  # of a value of a test function of score tests: "8x8 glass"
+_OBSERVED = 6e-7  # of one site of one row in searches for repetition and drift: "4x4 glass, many rows"
+_SPECTRUM = 7e-8  # of an element of a spectrum's matrices, cubed: "16x16, tied"
+_SITE = 4e-3  # of one site in the simulation of the refitted model: "16x16, tied"
+_FIXED = 0.7  # of everything else
+_REFIT = 0.8  # of learning half of the data, and all that is compiled of small functions: "own family 4x4"
+_STATISTIC = 8e-7  # of the statistics of one site of one of the microstates of all members: "own family 4x4"
+_SWEPT, _SWEPT_COMPILING = 0.12, 2.5  # of one site in all sweeps of all members, known by their energies alone: "own family 8x8"
+_DRAWN, _DRAWN_COMPILING = 0.02, 1.0  # of one site of all members that tables of neighbours know: "local interaction 6x6"
+_MOVED, _FIELD_COMPILING = 0.05, 2.5  # of one site in all trajectories of all members: "scalar field 6x6"
+_DRAWS = 24_576  # microstates of all members
+
+
+def refitted(sites: int, q: int, bonds: int, neighbours: int, parameters: int, rows: int) -> float:
+    """Seconds of a check of couplings: score tests, searches, and a fit to half of the data that predicts the other half.
+
+    Parameters
+    ----------
+    sites, q, bonds, neighbours : int
+        Of the lattice: sites, values of each, bonds, and most neighbours of a site.
+    parameters : int
+        Of the family.
+    rows : int
+        Microstates.
+
+    Examples
+    --------
+    >>> round(refitted(sites=64, q=2, bonds=128, neighbours=4, parameters=192, rows=10_000), 1)
+    3.7
+    """
+    n, p = sites, parameters
+    counted = _OBSERVED * rows * n + _SITE * n + _FIXED
+    if p <= MOST_PARAMETERS:
+        values = q * (32.0 * n + 2500.0)  # of a row: at most some hundred terms of every kind, and those of every site
+        spectra = float(n) ** 3 + min(0.8 * bonds, 480.0) ** 3
+        counted += _VALUE * min(rows * values, MOST_WORK) + min(rows / 2000, 0.5) + _SPECTRUM * spectra
+    if p <= MAX_PARAMETERS:
+        listed = power(q, n) * (p + 500) <= LISTED
+        patterns = int(min(rows, power(q, neighbours + 1)))
+        counted += costs.optimum(n, q, neighbours, p, rows, patterns, listed=listed)
+    return counted
+
+
+def simulated(sites: int, q: int, rows: int, *, opaque: bool) -> float:
+    """Seconds of a check by simulation: a fit to half of the data, draws of some of its members, and their statistics.
+
+    Parameters
+    ----------
+    sites, q : int
+        Sites, and values of each; 0 where these are continuous.
+    rows : int
+        Microstates.
+    opaque : bool
+        Whether members are known by their energies alone, so that every proposal of a sampler is one.
+
+    Examples
+    --------
+    >>> round(simulated(sites=64, q=2, rows=1000, opaque=True), 1)
+    17.9
+    >>> round(simulated(sites=64, q=2, rows=1000, opaque=False), 1)
+    5.1
+    """
+    n = float(sites)
+    counted = _OBSERVED * rows * n + _FIXED + _REFIT + _STATISTIC * (_DRAWS + rows) * n
+    if not q:
+        return counted + _FIELD_COMPILING + _MOVED * n
+    if power(q, sites) <= MOST_EVALUATED:  # exact draws, from the weights of all states
+        return counted
+    if opaque:
+        return counted + _SWEPT_COMPILING + _SWEPT * n * (1 + n / 100)  # an energy takes longer on a larger lattice
+    return counted + _DRAWN_COMPILING + _DRAWN * n
+
+
+def check_seconds(data: Any, model: Model) -> float:
+    """Seconds of the check that :func:`hamlearn.learn` makes after learning; nan of a kind of model whose check nobody has counted.
+
+    Parameters
+    ----------
+    data : Dataset or list of Datasets
+        Microstates.
+    model : Model
+        Of :mod:`hamlearn.models`.
+
+    Examples
+    --------
+    >>> import hamlearn as hl
+    >>> data = hl.simulate(hl.systems.Ising((3, 3)), beta=0.3, draws=500, chains=2, seed=0)
+    >>> 0.5 < check_seconds(data, hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3)))) < 5
+    True
+    """
+    compared = model.traits.compared
+    if compared not in ("refit", "simulated"):
+        return float("nan")
+    sets = list(microstates.flattened(data))
+    space, shape = microstates.space_of(sets), microstates.site_shape(sets[0])
+    rows = sum(one["state"].size for one in sets) // int(np.prod((*shape, *space.event_shape)))
+    if compared == "simulated" or not space.q:
+        return simulated(int(np.prod(shape)), space.q, rows, opaque=model.traits.opaque)
+    bound = cast(Any, model).bind(space, shape)
+    lattice = bound.lattice
+    return refitted(lattice.n_sites, space.q, lattice.n_bonds, int(lattice.degree.max(initial=0)), bound.n_params, rows)
+
+
+def announce(data: Any, model: Any, what: str) -> None:
+    """Say what the check will cost; what is wrong with data or model, learning will say better."""
+    with suppress(HamlearnError):
+        seconds = check_seconds(data, model) if isinstance(model, Model) else np.nan
+        if np.isfinite(seconds):
+            logger.info("%s, about %.2g s", what, seconds)
