@@ -63,7 +63,7 @@ def test_one_parameter_is_held_once_in_memory(tmp_path):
 
 def test_what_a_user_added_is_kept(tmp_path):
     post = learned(DISTANCE)
-    post["posterior"]["mine"] = (("chain", "draw", "bond"), np.zeros((4, 1000, 1)) + np.arange(360.0))
+    post["posterior"]["mine"] = xr.DataArray(np.zeros((4, 1000, 1)) + np.arange(360.0), dims=("chain", "draw", "bond"))
     assert hl.load(hl.save(post, tmp_path / "post.nc"))["posterior"]["mine"].equals(post["posterior"]["mine"])
 
 
