@@ -64,6 +64,16 @@ def test_a_script_names_what_exists(script):
     assert not [problem for name in sorted(set(chains)) if (problem := missing(name))] + unknown(tree, names)
 
 
+def test_the_page_of_benchmarks_names_every_script_and_shows_every_table():
+    folder, page = ROOT / "benchmarks", (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    run = [path for path in SCRIPTS if folder in path.parents and "if __name__ ==" in path.read_text(encoding="utf-8")]
+    names = [path.relative_to(folder).as_posix() for path in run if path.parent.name != "robustness"]  # started as a folder
+    assert not [name for name in names if f"`{name}" not in page]
+    shown = {(one.parent / name).resolve() for one in PAGES for name in re.findall(r"{include} (\S+)", one.read_text(encoding="utf-8"))}
+    assert all(path.is_file() for path in shown)
+    assert set(folder.rglob("results/*.md")) <= shown
+
+
 def test_a_planted_name_is_found():
     assert missing("hl.no_such_verb") and not missing("hl.infer.NUTS")
     assert unknown(ast.parse("infer.no_such_verb(1)"), {"infer": sys.modules["hamlearn.infer"]}) == ["line 1: infer.no_such_verb"]

@@ -71,7 +71,7 @@ def run(
     hl.save(post, str(File("neural_posts") / f"{n_tau}_{beta:g}.nc"))
     fresh = exact_paths(n_tau, beta, TESTS[n_tau], seed=1001)["state"].values.reshape(-1, n_tau)
     density = evaluators(post)[0]
-    log_q, action, log_z = density.log_prob(fresh), path.action(fresh, beta), transfer_operator(path, beta).log_partition()
+    log_q, action, log_z = density.log_prob(fresh), path.action(fresh, beta), transfer_operator(path, beta).log_partition
     gap = -action - log_z - log_q
     drawn = density.sample(TESTS[n_tau], seed=7)
     log_w = -path.action(drawn, beta) - density.log_prob(drawn)

@@ -68,7 +68,7 @@ def likelihood(beta: float, draws: int, epochs: int, hidden: int, batch: int, av
     energy = np.asarray(system.energy(test))
     shapes = {"": 1} | ({f", averaged over {averaged} lattice symmetries": averaged} if averaged else {})
     common = f"MADE 2×{hidden}, z2, {draws:.0e} exact draws (ESS the same), lattice symmetries shown at random, batch {batch}, "
-    common += f"{record['optimum']['steps']} epochs, seed {seed}"
+    common += f"{record.optimum.steps} epochs, seed {seed}"
     for words, count in shapes.items():
         error_of = rms(energy, -averaged_log_prob(post, test, count) / beta, weight)
         add("energy RMSE, energy-uniform test, J", beta, lookup(RNN_RMSE, beta), f"{error_of:.3f}", common + words, record.seconds)
@@ -90,7 +90,7 @@ def likelihood(beta: float, draws: int, epochs: int, hidden: int, batch: int, av
         common,
         record.seconds,
     )
-    print(f"data {made:.0f} s, training {record['seconds']:.0f} s, all {time.time() - started:.0f} s")
+    print(f"data {made:.0f} s, training {record.seconds:.0f} s, all {time.time() - started:.0f} s")
 
 
 def averaged_log_prob(post, states: np.ndarray, count: int) -> np.ndarray:
@@ -123,7 +123,7 @@ def variational(extent: int, seconds: float, hidden: int, batch: int, device: st
     else:
         found = hl.estimate(post, system, n=50_000)
     pick = lambda name: float(found[name][0])
-    words = f"MADE 2×{hidden}, z2, starts from the couplings, {record['optimum']['steps']} steps of {batch}, beta annealed"
+    words = f"MADE 2×{hidden}, z2, starts from the couplings, {record.optimum.steps} steps of {batch}, beta annealed"
     words += "" if device == "cpu" else ", GPU"
     text = f"q-draws {pick('ess_q'):.4f} ± {pick('ess_q_error'):.4f}, p-draws {pick('ess_p'):.4f} ± {pick('ess_p_error'):.4f}"
     add(f"ESS, L = {extent}", beta, VAN_ESS.get(extent, ""), text, words, record.seconds)

@@ -1,7 +1,7 @@
 """Correlated data: two chains, a microstate after every attempted flip of one spin, 8×8 Ising at β_c.
 
-    python benchmarks/dcl/correlated.py --model clusters --sets 6        (or local_energy, dcl, autoregressive)
-    python benchmarks/dcl/correlated.py --model clusters --sets 2 --size 1000000
+    python benchmarks/dcl/correlated.py --model cluster_expansion --sets 6     (or local_interaction, dcl, autoregressive)
+    python benchmarks/dcl/correlated.py --model cluster_expansion --sets 2 --size 1000000
 
 The published experiment observed such data (5.12e7 of them from two chains): 64 attempts are one sweep, the magnetization
 needs about a hundred sweeps to forget, so a million microstates are worth a few hundred. What is asked of a method is not a

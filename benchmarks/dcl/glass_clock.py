@@ -1,7 +1,7 @@
 """Three-state clock model and Edwards–Anderson glasses, 8×8: Hamiltonians from microstates at one temperature, form not given.
 
-    python benchmarks/dcl/glass_clock.py --part clock --model local_energy --beta 0.25 --sets 3     (or dcl, couplings)
-    python benchmarks/dcl/glass_clock.py --part glass --model clusters --sets 2                     (or dcl, couplings)
+    python benchmarks/dcl/glass_clock.py --part clock --model local_interaction --beta 0.25 --sets 3     (or dcl, couplings)
+    python benchmarks/dcl/glass_clock.py --part glass --model cluster_expansion --sets 2                (or dcl, couplings)
 
 Clock: the error is of energy differences between uniformly random states, as published (the smallest of a training log, from
 5.12e7 correlated configurations at a temperature that is not stated). Glass (normal couplings): microstates at β = 0.5 only;
