@@ -27,6 +27,7 @@ from hamlearn.systems import exact, sampling
 from hamlearn.systems.base import axes_of
 from hamlearn.systems.exact.work import OPERATIONS_PER_SECOND
 from hamlearn.systems.parametric import stacked
+from hamlearn.systems.sampling.samplers import SAMPLERS
 from hamlearn.systems.sampling.stacks import simulate_stack, stackable
 
 logger = logging.getLogger("hamlearn")
@@ -177,7 +178,8 @@ def _in_one_run(systems: list[Any], beta: float, fitted: np.ndarray, rng: np.ran
     """All members in one run, from the data, with the burn-in that a pilot of the first one asked for."""
     draws, seed = _DRAWS // MEMBERS // _CHAINS, int(rng.integers(2**31))
     start = fitted[rng.integers(len(fitted), size=(len(systems), _CHAINS))]
-    options: dict[str, Any] = {"draws": draws, "chains": _CHAINS, "thin": 5, "sampler": "metropolis", "progress": False}
+    sampler = "metropolis" if SAMPLERS["heat_bath"].refusal(systems[0]) else "heat_bath"
+    options: dict[str, Any] = {"draws": draws, "chains": _CHAINS, "thin": 5, "sampler": sampler, "progress": False}
     pilot = sampling.simulate(systems[0], beta=beta, seed=seed, start=start[0], **options)
     sweeps = int(pilot.attrs["burn_in"]) + 5 * draws
     seconds = _COMPILING + len(systems) * _CHAINS * sweeps * of_sweep(systems[0]) / OPERATIONS_PER_SECOND

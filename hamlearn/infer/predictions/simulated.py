@@ -15,6 +15,7 @@ from hamlearn.infer.predictions.intervals import QUIET
 from hamlearn.infer.predictions.shared import reweighted
 from hamlearn.infer.predictions.work import CALL, SECOND, Work, longest, of_energy
 from hamlearn.models.couplings import EXCLUDED
+from hamlearn.systems.factors import sites_of
 from hamlearn.systems.observables import Observable
 from hamlearn.systems.pairs import pairs_of
 from hamlearn.systems.sampling import simulate, simulate_systems, tempering
@@ -125,19 +126,18 @@ def _tempered(systems: Sequence[Any], betas: np.ndarray, records: Sequence[Obser
 def _of_draw(systems: Sequence[Any], rungs: int) -> float:
     """Operations of a draw of all ladders: its sweeps, and the energies that are measured of it."""
     first = systems[0]
-    energy, updates = of_energy(first), lookups(systems, rungs, 1)
-    chains = 2.0 * len(systems) * rungs
-    if first.windows is not None:
-        sweeps = _PER_UPDATE * updates
-    elif first.pairs is not None:
-        sweeps = _PER_HEAT_BATH[first.space.binary] * updates
+    energy, chains = of_energy(first), 2.0 * len(systems) * rungs
+    if first.windows is None and first.pairs is not None:
+        sweeps = _PER_HEAT_BATH[first.space.binary] * lookups(systems, rungs, 1)
     else:
-        sweeps = _THIN * chains * (of_sweep(first) + 3 * _PER_FLOP * energy)
+        sweeps = _THIN * chains * (of_sweep(first) + (0.0 if sites_of(first) is not None else 3 * _PER_FLOP * energy))
     return sweeps + chains * _PER_FLOP * energy
 
 
 def of_sweep(system: Any) -> float:
-    """Operations of a sweep of one chain of a system that is known by its energy alone."""
+    """Operations of a sweep of one chain of a system that is known by its energy alone, or by tables."""
+    if (sites := sites_of(system)) is not None:
+        return _PER_UPDATE * max(system.lattice.n_sites, system.space.q * sites.size / _ONE_LOOKUP)
     proposal = of_energy(system) if system.energy_change is None else 0.0
     return float(system.lattice.n_sites * (_PER_PROPOSAL + _PER_FLOP * proposal))
 
@@ -145,11 +145,12 @@ def of_sweep(system: Any) -> float:
 def lookups(systems: Sequence[Any], rungs: int, draws: int = _DRAWS) -> float:
     """Work of a tempered run: updates of single sites times the tables that each looks up for all of its values."""
     first = systems[0]
-    if first.windows is not None:
-        each = first.space.q * first.windows.tile_sites.size / first.lattice.n_sites / _ONE_LOOKUP
-    else:  # a system that is known by its energy alone is evaluated whole
-        each = 1.0 if first.pairs is not None else float(first.lattice.n_sites)
-    return 2.0 * draws * _THIN * len(systems) * rungs * systems[0].lattice.n_sites * max(1.0, each)
+    n, sites = first.lattice.n_sites, sites_of(first)
+    if first.windows is None and first.pairs is not None:
+        each = 1.0
+    else:  # a system that is known by its energy alone, which no tables hold, is evaluated whole
+        each = float(n) if sites is None else first.space.q * sites.size / n / _ONE_LOOKUP
+    return 2.0 * draws * _THIN * len(systems) * rungs * n * max(1.0, each)
 
 
 _ONE_LOOKUP = 8.0  # look-ups of a table that cost as much as an update of a site with a few neighbours

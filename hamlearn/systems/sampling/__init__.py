@@ -6,9 +6,9 @@ sampler             takes                                                       
 ``exact``           an oracle: pair couplings, tiles, any path, free fields         always, where it applies
 ``swendsen_wang``   ±1 spins, Potts states with J ≥ 0 (fields allowed)              ferromagnets near their transition
 ``wolff``           the same, XY                                                    the same; single large clusters
-``heat_bath``       any pair couplings, tiles, XY                                   everything else
+``heat_bath``       pair couplings, tiles, formulas of few sites a term, XY         everything else
 ``metropolis``      any system, black boxes too                                     energies that are only known by calling
-``tempering``       any pair couplings, tiles                                       glasses, many temperatures at once
+``tempering``       any pair couplings, tiles, formulas                             glasses, many temperatures at once
 ``overrelaxation``  XY                                                              fields, frustration
 ``hmc``             continuous actions that JAX can differentiate                   fields, and whatever has no better
 ``kinks``           paths                                                           deep double wells, where not exact

@@ -13,10 +13,13 @@ from typing import Any
 import jax.numpy as jnp
 
 
-def gain(action: Callable[[Any], Any], values: Any) -> Any:
-    """What swapping every pair gains, ``(..., rungs − 1)``, of values ``(..., rungs, n)`` and their actions ``(..., rungs)``."""
-    own, up, down = action(values), action(jnp.roll(values, -1, -2)), action(jnp.roll(values, 1, -2))
-    return own[..., :-1] + own[..., 1:] - up[..., :-1] - down[..., 1:]
+def gain(action: Callable[[Any], Any], values: Any, parity: Any) -> Any:
+    """What swapping every pair of a parity gains, ``(..., rungs − 1)``, of values ``(..., rungs, n)`` with actions ``(..., rungs)``."""
+    rung = jnp.arange(values.shape[-2])
+    # The other rung of the pair; where there is none whatever follows is not offered.
+    other = jnp.clip(jnp.where(rung % 2 == parity % 2, rung + 1, rung - 1), 0, len(rung) - 1)
+    gained = action(values) - action(jnp.take(values, other, -2))
+    return gained[..., :-1] + gained[..., 1:]
 
 
 def swap(uniform: Any, gained: Any, heading: Any, parity: Any) -> tuple[Any, Any, dict[str, Any]]:

@@ -215,7 +215,7 @@ def _trajectory(state: State, *, betas: Any, adapt: Any, settings: Any, system: 
     info, heading = {"acceptance": jnp.mean(accepted), "steps": steps}, state.heading
     if form.ladder:
         # Of these uniform numbers only the very first is used above, and there is one pair fewer than there are rungs.
-        gained = exchange.gain(lambda x: action(x.swapaxes(0, 1)).T, values.swapaxes(0, 1))
+        gained = exchange.gain(lambda x: action(x.swapaxes(0, 1)).T, values.swapaxes(0, 1), state.done)
         source, heading, swaps = exchange.swap(uniform[0, 1:, :, -1].T, gained, heading.T, state.done)
         values, heading = jnp.take_along_axis(values, source.T[..., None], 0), heading.T
         info |= exchange.means(swaps)

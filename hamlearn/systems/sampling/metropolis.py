@@ -151,7 +151,7 @@ def _sweep(state: State, *, system: System, betas: Any, values: Any, shape: tupl
         info |= {"changed": cost}
     if form.ladder:
         key, words = local.random_words(key, (*lead[:-1], lead[-1] - 1))
-        gained = exchange.gain(lambda one: _costs(system, one, betas, values, shape, form), index)
+        gained = exchange.gain(lambda one: _costs(system, one, betas, values, shape, form), index, state.done)
         source, heading, swaps = exchange.swap(local.uniform(words), gained, heading, state.done)
         index = jnp.take_along_axis(index, source[..., None], -2)
         info |= exchange.means(swaps)

@@ -12,6 +12,7 @@ import numpy as np
 
 from hamlearn.arguments import require_number
 from hamlearn.errors import HamlearnError
+from hamlearn.systems import factors
 from hamlearn.systems.base import System, check_beta
 from hamlearn.systems.pairs import pairs_of
 from hamlearn.systems.sampling import hmc
@@ -184,14 +185,14 @@ class HeatBath(Sampler):
 
     def refusal(self, system: System) -> str | None:
         """What hides its single-site conditionals."""
-        if system.pairs is not None or system.windows is not None or system.directions is not None:
+        if system.pairs is not None or system.directions is not None or factors.tables_of([system]) is not None:
             return None
-        return "it needs pair couplings, interaction tables or directions, and this is a black box known by its energy"
+        return "it needs pair couplings, directions, or an energy that is a sum of terms on few sites each, and this is a black box"
 
     def suits(self, system: System, betas: np.ndarray) -> str | None:
         """Whatever has nothing better."""
-        if system.windows is not None:
-            return "tile energies, looked up site by site; at low temperature try 'tempering'"
+        if system.pairs is None and system.directions is None:
+            return "energies of few sites each, looked up site by site; at low temperature try 'tempering'"
         return "no oracle is cheap and clusters do not help; for a glass at low temperature try 'tempering'"
 
     def engine(self, system: System, betas: np.ndarray, chains: int, adapt: int) -> Engine:
@@ -199,9 +200,9 @@ class HeatBath(Sampler):
         flat = np.repeat(betas, chains)
         if system.directions is not None:
             return directions(system, flat, self.name)
-        if (windows := system.windows) is not None:
-            return TableEngine([windows], flat[None])
-        return JaxEngine(*parameters_of([system]), flat[None], self.name)
+        if system.windows is None and system.pairs is not None:
+            return JaxEngine(*parameters_of([system]), flat[None], self.name)
+        return TableEngine(factors.tables_of([system]) or [], flat[None])
 
 
 @dataclass(frozen=True)
@@ -307,10 +308,10 @@ class Tempering(Sampler):
         if system.space.continuous:
             return hmc.HMCEngine(system, betas, chains, adapt, ladder=True)
         lead = np.broadcast_to(betas, (1, chains, len(betas)))
-        if (windows := system.windows) is not None:
-            return BetaFirst(TableEngine([windows], lead))
-        if system.pairs is not None:
+        if system.windows is None and system.pairs is not None:
             return BetaFirst(JaxEngine(*parameters_of([system]), lead, self.name))
+        if (tables := factors.tables_of([system])) is not None:
+            return BetaFirst(TableEngine(tables, lead))
         return BetaFirst(MetropolisEngine(system, lead[0], system.space, system.lattice, ladder=True))
 
 

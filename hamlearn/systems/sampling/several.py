@@ -10,6 +10,7 @@ import numpy as np
 from hamlearn.arguments import require_seed
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.processes import verb
+from hamlearn.systems import factors
 from hamlearn.systems.base import Space, System, check_beta
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.parametric import stacked
@@ -127,8 +128,9 @@ def simulate_systems(
     systems : sequence of System
         Members, such as those of a posterior; they differ in their parameters only.
     beta, draws, chains, seed, sampler, burn_in, thin, start, observe, progress
-        As for :func:`simulate_members`; tiles know "heat_bath" and "tempering". Systems known by their energies alone make
-        Metropolis moves whichever is asked for; those that JAX cannot trace exchange nothing.
+        As for :func:`simulate_members`; tiles know "heat_bath" and "tempering", and so do energies that JAX can trace which are sums
+        of terms on few sites (:mod:`hamlearn.systems.factors`). Others that are known by their energies alone make Metropolis moves
+        whichever is asked for; those that JAX cannot trace exchange nothing.
 
     Returns
     -------
@@ -156,13 +158,14 @@ def simulate_systems(
         lattice, spins, arrays = vectorised.parameters_of(systems)
         named = dict(zip(("J", "h") if spins else ("tables", "fields"), arrays, strict=True))
         return simulate_members(lattice, first.space, named, beta, **options)
-    if first.windows is None:
-        return _simulate(_known_by_energies(systems, sampler), first.lattice, first.space, len(systems), beta, **options)
-    choice(sampler, ("heat_bath", "tempering"), "sampler of tiles")
-    tables = [one.windows for one in systems if one.windows is not None]
-    if len({(one.window, one.stride, one.tables.shape) for one in tables}) > 1:
-        raise HamlearnError("members that are simulated together must have tiles of one window and stride.")
-    return _simulate(lambda rungs: TableEngine(tables, rungs), first.lattice, first.space, len(systems), beta, **options)
+    if first.windows is not None:
+        choice(sampler, ("heat_bath", "tempering"), "sampler of tiles")
+        if len({(one.window, one.stride, one.tables.shape) for system in systems if (one := system.windows) is not None}) > 1:
+            raise HamlearnError("members that are simulated together must have tiles of one window and stride.")
+    alike = first.windows is not None or (all(one.pure_jax for one in systems) and stacked(systems) is not None)
+    tables = factors.tables_of(systems) if alike and sampler != "metropolis" else None
+    engine = _known_by_energies(systems, sampler) if tables is None else lambda rungs: TableEngine(tables, rungs)
+    return _simulate(engine, first.lattice, first.space, len(systems), beta, **options)
 
 
 def _name_of(sampler: Any, allowed: tuple[str, ...]) -> str:

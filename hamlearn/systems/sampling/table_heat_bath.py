@@ -1,4 +1,4 @@
-"""Heat bath and parallel tempering of tile energies: ΔE from tables, never from the whole energy.
+"""Heat bath and parallel tempering of energies of tiles, or of factors of few sites: ΔE from tables, never from the whole energy.
 
 Every tile keeps the code of its states, and the energy difference of a site is summed over the tiles that see it.
 Sites are visited in order, one after the other, which leaves the Boltzmann distribution invariant. All chains of a block
@@ -18,11 +18,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hamlearn.compiled import compiled
+from hamlearn.systems.factors import Factors
 from hamlearn.systems.interaction_tables import InteractionTables
 from hamlearn.systems.sampling.kernels import in_threads, neighbour_lists
 
 _MOST_DIFFERENCES = 1 << 22  # numbers in the table of differences of all tiles of one member
 _LANES = 16  # chains of a block: enough to hide the latency of a look-up, few enough for the caches
+Tables = InteractionTables | Factors
 _compiled = compiled(nogil=True, error_model="numpy")
 
 
@@ -53,7 +55,7 @@ class Problem(NamedTuple):
     digit: np.ndarray
 
 
-def problems(systems: Sequence[InteractionTables]) -> list[Problem]:
+def problems(systems: Sequence[Tables]) -> list[Problem]:
     """What the kernels need of systems that differ in their tables only."""
     first = systems[0]
     sites, q = first.tile_sites, first.space.q
@@ -266,13 +268,13 @@ class TableEngine:
 
     Parameters
     ----------
-    systems : sequence of InteractionTables
+    systems : sequence of InteractionTables or Factors
         Members that differ in their tables only.
     beta : array (member, replica), or (member, replica, rung)
         Inverse temperatures; with an axis of rungs (ascending) neighbouring rungs exchange their microstates.
     """
 
-    def __init__(self, systems: Sequence[InteractionTables], beta: np.ndarray) -> None:
+    def __init__(self, systems: Sequence[Tables], beta: np.ndarray) -> None:
         self.problems = problems(systems)
         self.space = systems[0].space
         self.n_sites = systems[0].lattice.n_sites
