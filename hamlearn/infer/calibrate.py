@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import scipy.linalg
@@ -19,6 +19,7 @@ import scipy.stats
 
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.likelihoods import Likelihood
+from hamlearn.infer.likelihoods.base import Scored
 from hamlearn.infer.observations import Observations
 from hamlearn.infer.provenance import Basis
 from hamlearn.models import BoundCouplings
@@ -36,6 +37,15 @@ _CHUNK_VALUES = 1 << 23
 _MOST_LEVERAGE = 0.5  # beyond it error bars mean nothing, and the verdict says so
 
 RowScores = Callable[[Observations, np.ndarray], np.ndarray]
+
+
+class Composite(Scored, Protocol):
+    """The part of a likelihood that its error bars need."""
+
+    @property
+    def composite(self) -> bool:
+        """Whether it is no likelihood of whole microstates."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -69,7 +79,7 @@ class ScoreCovariance:
         return {"kind": self.kind, "batches": int(self.batches), "chains_disagree": self.chains_disagree}
 
 
-def score_covariance(likelihood: Likelihood, theta: np.ndarray, *, minimum: int = 0) -> ScoreCovariance:
+def score_covariance(likelihood: Scored, theta: np.ndarray, *, minimum: int = 0) -> ScoreCovariance:
     """J at θ, from the scores of rows (independent data) or of batches of contiguous draws (autocorrelated data).
 
     `minimum` batches are made where they can still be 5 autocorrelation times long (2 n_params for what inverts J).
@@ -86,7 +96,7 @@ def score_covariance(likelihood: Likelihood, theta: np.ndarray, *, minimum: int 
     return _summary(plans, J)
 
 
-def score_rows(likelihood: Likelihood, theta: np.ndarray, *, minimum: int) -> tuple[np.ndarray, ScoreCovariance]:
+def score_rows(likelihood: Scored, theta: np.ndarray, *, minimum: int) -> tuple[np.ndarray, ScoreCovariance]:
     """Independent contributions to the total score, shape ``(n, n_params)``, whose scatter is J.
 
     Rows of independent data (or batches of them, at least `minimum` where there are so many), batches otherwise.
@@ -396,7 +406,7 @@ def steady_sandwich(information: np.ndarray, score: ScoreCovariance, leverage: f
 
 
 def calibrate(
-    likelihood: Likelihood, theta: np.ndarray, information: np.ndarray, *, wanted: bool = True, usable: bool = True, minimum: int = 0
+    likelihood: Composite, theta: np.ndarray, information: np.ndarray, *, wanted: bool = True, usable: bool = True, minimum: int = 0
 ) -> Calibration:
     """Adjust (or say why not) the curvature of a likelihood at its optimum."""
     as_it_is = lambda basis, score=None: Calibration(information, inverse_root(information), np.inf, False, basis, score)

@@ -12,7 +12,7 @@ import numpy as np
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import calibrate as calibration_room
 from hamlearn.infer.calibrate import Calibration
-from hamlearn.infer.likelihoods import Counted, Likelihood
+from hamlearn.infer.likelihoods import Likelihood
 from hamlearn.infer.optimum import Optimum, maximise
 from hamlearn.infer.settings import NUTS, Drawn, ImportanceSampling
 from hamlearn.models.base import Block
@@ -33,7 +33,7 @@ class Fit:
         Of the normal approximation N(mean, root rootᵀ) of the posterior.
     """
 
-    likelihood: Counted
+    likelihood: Likelihood
     centre: np.ndarray
     calibration: Calibration
     mean: np.ndarray

@@ -4,63 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
+from hamlearn.infer.likelihoods.base import Bound, Objective
 from hamlearn.infer.newton import MAX_STEPS, newton
-from hamlearn.infer.observations import Observations
 from hamlearn.models import Normal, Prior
 from hamlearn.models.base import Block
 from hamlearn.progress import track
 
 _LONG_STEP = 1e-2  # in βJ: a Newton step this long that gains nothing means a likelihood that is flat out to infinity
-
-
-class Bound(Protocol):
-    """The part of a bound family that Newton's method needs."""
-
-    @property
-    def n_params(self) -> int:
-        """Length of θ."""
-        ...
-
-    @property
-    def blocks(self) -> tuple[Block, ...]:
-        """The parameters with their priors."""
-        ...
-
-
-class Objective(Protocol):
-    """The part of a likelihood that a search for its maximum needs."""
-
-    @property
-    def runaway(self) -> float:
-        """The size of β·θ beyond which parameters have run off to infinity."""
-        ...
-
-    @property
-    def origin(self) -> np.ndarray:
-        """θ where the search starts, whose curvature tells when another has died away."""
-        ...
-
-    @property
-    def bound(self) -> Bound:
-        """The family."""
-        ...
-
-    @property
-    def parts(self) -> Sequence[Observations]:
-        """The data."""
-        ...
-
-    def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
-        """Objective and gradient."""
-        ...
-
-    def information(self, theta: np.ndarray, *, rough: bool = False) -> np.ndarray:
-        """Minus the Hessian."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from hamlearn.data import site_shape as site_shape_of
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import stored
 from hamlearn.infer.accepted import SCHEMA, read_json, require_posterior
+from hamlearn.infer.groups import by_temperature, sample_stats
 from hamlearn.infer.observations import Observations, flat
 from hamlearn.infer.provenance import Noted, Provenance
 from hamlearn.infer.upgrades import read
@@ -60,11 +61,6 @@ def build(
     if bound.never:
         found.attrs["never"] = json.dumps(bound.never)
     return found
-
-
-def sample_stats(stats: dict[str, np.ndarray] | None) -> dict[str, xr.Dataset]:
-    """Group ``sample_stats``: what is known of each draw, ``(chain, draw)`` by name; no group where nothing is."""
-    return {"sample_stats": xr.Dataset({key: (("chain", "draw"), one) for key, one in stats.items() if one.ndim == 2})} if stats else {}
 
 
 def _never(bound: BoundCouplings, observed: xr.Dataset) -> tuple[tuple[int, int], ...]:
@@ -150,14 +146,9 @@ def _observed(bound: BoundCouplings, parts: list[Observations]) -> xr.Dataset:
                 for b in range(q):
                     pair[index, :, a, b] = (weighted.T @ (states == b))[bonds[:, 0], bonds[:, 1]]
     size = np.array([part.size for part in parts])
-    return xr.Dataset(
-        {
-            "site_frequency": (("temperature", "site", "state"), single / size[:, None, None]),
-            "bond_frequency": (("temperature", "bond", "state_a", "state_b"), pair / size[:, None, None, None]),
-            "size": (("temperature",), size),
-        },
-        coords={"temperature": np.arange(len(parts)), "beta": ("temperature", [part.beta for part in parts])},
-    )
+    by_site = ("temperature", "site", "state"), single / size[:, None, None]
+    by_bond = ("temperature", "bond", "state_a", "state_b"), pair / size[:, None, None, None]
+    return by_temperature(parts, {"site_frequency": by_site, "bond_frequency": by_bond})
 
 
 def _observed_directions(bound: BoundCouplings, parts: list[Observations]) -> xr.Dataset:
@@ -168,10 +159,7 @@ def _observed_directions(bound: BoundCouplings, parts: list[Observations]) -> xr
         states, weight = flat(part)
         s = bound.space.encode(states)
         cosines.append(weight @ (s[:, i] * s[:, j]).sum(-1) / weight.sum())
-    return xr.Dataset(
-        {"bond_cosine": (("temperature", "bond"), np.array(cosines)), "size": ("temperature", [part.size for part in parts])},
-        coords={"temperature": np.arange(len(parts)), "beta": ("temperature", [part.beta for part in parts])},
-    )
+    return by_temperature(parts, {"bond_cosine": (("temperature", "bond"), np.array(cosines))})
 
 
 def provenance_of(post: xr.DataTree) -> Provenance:

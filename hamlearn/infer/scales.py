@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from hamlearn.infer.calibrate import inverse_root
-from hamlearn.infer.likelihoods.base import Counted
+from hamlearn.infer.likelihoods.base import Likelihood
 from hamlearn.infer.optimum import maximise
 from hamlearn.models import Couplings, Normal
 from hamlearn.models.priors import Prior
@@ -18,7 +18,7 @@ _STRENGTH = 4.0  # strengths that the scale asked for counts as: a frozen bond o
 _SETTLED = 0.02
 
 
-def widened(likelihood: Counted) -> Counted:
+def widened(likelihood: Likelihood) -> Likelihood:
     """The likelihood with priors that widen as wide as its data demand; the scales found are then fixed.
 
     A fixed N(0, s²) on each of p strengths is weak for every one of them and strong for all together, Σ θ² = p s² (1 ± √(2/p)): at low
@@ -49,7 +49,7 @@ def widened(likelihood: Counted) -> Counted:
     return _with(likelihood, Normal(scales[0]), scales[1])
 
 
-def _with(likelihood: Counted, prior: Prior, field_scale: float) -> Counted:
+def _with(likelihood: Likelihood, prior: Prior, field_scale: float) -> Likelihood:
     """The same data with other priors."""
     model, other = likelihood.bound.model, copy.copy(likelihood)
     field_prior = Normal(float(field_scale))

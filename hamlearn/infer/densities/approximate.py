@@ -13,6 +13,7 @@ from hamlearn import data as microstate_data
 from hamlearn.arguments import require_seed, shown
 from hamlearn.checkpoint import Checkpoint
 from hamlearn.errors import HamlearnError
+from hamlearn.infer import groups
 from hamlearn.infer.constrained import require_kept
 from hamlearn.infer.enquiry import Enquiry
 from hamlearn.infer.families import autoregressive
@@ -110,8 +111,7 @@ def approximate(
         findings=tuple(_finding(number, one) for number, one in enumerate(trained) if one.history.diverged),
     )
     # An "epoch" of the curves is 50 gradient steps.
-    curves = {"train": [history.train for history in histories], "sd": [history.heldout for history in histories]}
-    table = xr.Dataset({name: (("member", "epoch"), autoregressive.padded(rows)) for name, rows in curves.items()})
+    table = groups.curves({"train": [history.train for history in histories], "sd": [history.heldout for history in histories]})
     nats, weights = [history.train[history.last] for history in histories], [one.weights for one in trained]
     return autoregressive.assemble(weights, nats, table, model=model, space=system.space, provenance=provenance, sets=asked.sets)
 

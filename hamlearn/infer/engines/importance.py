@@ -20,7 +20,7 @@ from scipy.special import gammaln
 
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.engines.numpyro_model import Structure, as_jax, model
-from hamlearn.infer.likelihoods import Counted
+from hamlearn.infer.likelihoods import Likelihood
 from hamlearn.infer.settings import Drawn, ImportanceSampling
 from hamlearn.models.priors import NOT_DIRECT
 from hamlearn.processes import alone
@@ -31,7 +31,7 @@ _PAIRS = 128  # of antithetic points, at which slopes are averaged: their odd no
 
 
 def run(
-    likelihood: Counted,
+    likelihood: Likelihood,
     centre: np.ndarray,
     transform: np.ndarray | None,
     settings: ImportanceSampling,
@@ -43,7 +43,7 @@ def run(
 
     Parameters
     ----------
-    likelihood : Counted
+    likelihood : Likelihood
     centre : array (n_params,)
         The maximum of the likelihood, around which it is adjusted.
     transform : array (n_params, n_params) or None

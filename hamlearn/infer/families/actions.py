@@ -14,7 +14,7 @@ from hamlearn import data as microstate_data
 from hamlearn.data import space_of
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import calibrate as calibration_room
-from hamlearn.infer import families, posteriors
+from hamlearn.infer import families, groups, posteriors
 from hamlearn.infer.calibrate import Calibration
 from hamlearn.infer.enquiry import Enquiry
 from hamlearn.infer.fit import Fit
@@ -110,9 +110,9 @@ def _ask(
 def _assemble(asked: _Asked, drawn: Drawn, engine: Engine | External, findings: tuple[Noted, ...] = ()) -> xr.DataTree:
     """The tree of draws of θ."""
     bound, facts = asked.bound, _facts(asked, drawn.theta, engine, findings)
-    groups = {"posterior": variables(bound, drawn.theta), "point": variables(bound, asked.fit.mean)}
-    groups |= {"observed_data": _observed(bound, asked.parts, asked.scales), **posteriors.sample_stats(drawn.stats)}
-    return asked.enquiry.posterior(groups, **facts, pareto_k=drawn.pareto_k)
+    tree = {"posterior": variables(bound, drawn.theta), "point": variables(bound, asked.fit.mean)}
+    tree |= {"observed_data": _observed(bound, asked.parts, asked.scales), **groups.sample_stats(drawn.stats)}
+    return asked.enquiry.posterior(tree, **facts, pareto_k=drawn.pareto_k)
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,7 +241,7 @@ def _match(bound: BoundAction, part: Observations, scale: Scales, *, wanted: boo
     _require_identified(bound, information, part)
     theta = likelihood.solve()
     minimum = 2 * bound.n_params if pooled or isinstance(bound.model.prior, Normal) else 0
-    calibration = calibration_room.calibrate(cast(Any, likelihood), theta, information, minimum=minimum)
+    calibration = calibration_room.calibrate(likelihood, theta, information, minimum=minimum)
     if calibration.score is not None and min(calibration.degrees, calibration.score.batches) < 2 * bound.n_params and minimum:
         raise HamlearnError(
             f"only {calibration.score.batches} independent batches of draws for {bound.n_params} coefficients: their covariance cannot be "
@@ -311,7 +311,7 @@ def _engine(settings: Engine | None, likelihood: str, reasons: list[str]) -> Eng
 
 def _maximum(name: str, bound: BoundAction, parts: list[Observations], scales: list[Scales], start: Maximum, *, wanted: bool) -> Maximum:
     """The maximum of the pseudo- or exact likelihood by Newton's method, started from score matching."""
-    likelihood: Any = (RingLikelihood if name == "exact" else SiteConditionals)(bound, parts, scales, start.theta)
+    likelihood = (RingLikelihood if name == "exact" else SiteConditionals)(bound, parts, scales, start.theta)
     best = maximise(likelihood, start=start.theta)
     if not best.converged and best.steps == MAX_STEPS:
         raise HamlearnError(f"the {name} likelihood has no maximum within {MAX_STEPS} Newton steps; use likelihood='score', or more data.")
@@ -364,8 +364,7 @@ def _facts(asked: _Asked, theta: np.ndarray, engine: Engine | External, said: tu
 
 def variables(bound: BoundAction, theta: np.ndarray) -> xr.Dataset:
     """What a posterior reports of θ ``(n_params,)`` or ``(chain, draw, n_params)``: `c` over power and `kinetic`."""
-    full, r, links, lead = bound.full(theta), bound.model.range, len(bound.links), ("chain", "draw")[: theta.ndim - 1]
-    axes = {name: np.arange(size) for name, size in zip(lead, theta.shape, strict=False)}
+    (lead, axes), full, r, links = groups.drawn(theta), bound.full(theta), bound.model.range, len(bound.links)
     found = xr.Dataset({"c": ((*lead, "power"), full[..., links:])}, coords={"power": np.array(bound.model.powers)} | axes)
     found = found.assign(gradient=(lead, full[..., r])) if links > r else found
     if r > 1:
@@ -385,21 +384,16 @@ def _observed(bound: BoundAction, parts: list[Observations], scales: list[Scales
         covariances.append(((terms - mean) * weight[:, None]).T @ (terms - mean) / weight.sum())
         links = np.abs(np.diff(states, axis=-1))
         support.append([float(states.min()), float(states.max()), float(links.max()), float(np.quantile(links, 0.999))])
-    return xr.Dataset(
-        {
-            "size": ("temperature", [part.size for part in parts]),
-            "mean_term": (("temperature", "term"), np.array(means)),
-            "term_covariance": (("temperature", "term", "term_b"), np.array(covariances)),
-            "support": (("temperature", "extent"), np.array(support)),
-        },
-        coords={
-            "temperature": np.arange(len(parts)),
-            "beta": ("temperature", [part.beta for part in parts]),
-            "u": ("temperature", [scale.u for scale in scales]),
-            "v": ("temperature", [scale.v for scale in scales]),
-            "term": names,
-            "extent": ["lowest", "highest", "longest_link", "long_link"],
-        },
+    values = {
+        "mean_term": (("temperature", "term"), np.array(means)),
+        "term_covariance": (("temperature", "term", "term_b"), np.array(covariances)),
+        "support": (("temperature", "extent"), np.array(support)),
+    }
+    return groups.by_temperature(parts, values).assign_coords(
+        u=("temperature", [scale.u for scale in scales]),
+        v=("temperature", [scale.v for scale in scales]),
+        term=names,
+        extent=["lowest", "highest", "longest_link", "long_link"],
     )
 
 

@@ -18,6 +18,7 @@ from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import posteriors
 from hamlearn.infer.densities import observed
 from hamlearn.infer.enquiry import Enquiry
+from hamlearn.infer.groups import curves, members
 from hamlearn.infer.provenance import Basis, Provenance
 from hamlearn.infer.training import Bayesian, Training, as_settings, file_of, recorded, request
 from hamlearn.infer.training_data import TrainingData, prepare, refuse_forbidden, resampled, space_and_shape, split
@@ -212,14 +213,8 @@ def _told(run: _Run, trained: list[_Trained], nats: list[float]) -> dict[str, An
 
 def _curves(histories: list[History]) -> xr.Dataset:
     """Losses by epoch."""
-    loss = {"long_name": "−ln p per site, nats"}
-    return xr.Dataset(
-        {
-            "train": (("member", "epoch"), padded([history.train for history in histories]), loss),
-            "held_out": (("member", "epoch"), padded([history.heldout for history in histories]), loss),
-            "best_epoch": ("member", np.array([history.best - 1 for history in histories])),
-        }
-    )
+    losses = {"train": [history.train for history in histories], "held_out": [history.heldout for history in histories]}
+    return curves(losses, "−ln p per site, nats").assign(best_epoch=("member", [history.best - 1 for history in histories]))
 
 
 def _posterior(
@@ -248,14 +243,10 @@ def assemble(
     groups: Mapping[str, xr.Dataset] | None = None,
 ) -> xr.DataTree:
     """A posterior over densities: group ``weights`` (member, ...), their scores as ``posterior``, curves (if any) as ``training``."""
-    arrays = {}
-    for name in weights[0]:
-        stacked = np.stack([one[name] for one in weights])
-        arrays[name] = (("member", *(f"{name}_{axis}" for axis in range(stacked.ndim - 1))), stacked)
     scores = xr.Dataset({"nats_per_site": (("chain", "draw"), np.asarray(nats, float)[None])})
     every = {
         "posterior": scores.assign_coords(chain=[0], draw=np.arange(len(nats))),
-        "weights": xr.Dataset(arrays),
+        "weights": members(weights),
         **({} if history is None else {"training": history}),
         **(groups or {}),
     }
@@ -317,11 +308,6 @@ def parameters(post: xr.DataTree) -> tuple[list[str], np.ndarray]:
     """
     draws = posteriors.require_posterior(post)["posterior"].to_dataset()["nats_per_site"].values[..., None]
     return ["nats_per_site"], np.repeat(draws, 2, 1) if draws.shape[1] == 1 else draws
-
-
-def padded(curves: list[list[float]]) -> np.ndarray:
-    length = max(len(curve) for curve in curves)
-    return np.array([curve + [np.nan] * (length - len(curve)) for curve in curves])
 
 
 def _digest(weights: Mapping[str, np.ndarray]) -> str:

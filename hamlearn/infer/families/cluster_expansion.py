@@ -18,7 +18,7 @@ import xarray as xr
 
 from hamlearn import data as microstate_data
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.infer import costs, families, observations, posteriors
+from hamlearn.infer import costs, families, groups, observations, posteriors
 from hamlearn.infer.enquiry import Enquiry
 from hamlearn.infer.families import exact_pairs, terms
 from hamlearn.infer.likelihoods.terms import TermLikelihood
@@ -77,12 +77,12 @@ def learn(
     point = np.zeros(bound.n_params)
     point[selected] = sharp.theta if sharp is not None else _mean_where(theta, included, selected)
     score = found.draws.score
-    groups = {"posterior": _variables(bound, theta, included), "point": _variables(bound, point, point != 0)}
+    tree = {"posterior": _variables(bound, theta, included), "point": _variables(bound, point, point != 0)}
     screened = {"probability": ("term", found.probability), "detectable": ("term", found.detectable)}
-    groups["screen"] = xr.Dataset(screened, coords=_coordinates(bound))
-    groups["observed_data"] = _observed(bound, parts)
+    tree["screen"] = xr.Dataset(screened, coords=_coordinates(bound))
+    tree["observed_data"] = groups.by_temperature(parts, {"magnetization": groups.site_means(parts, SPINS)})
     return asked.posterior(
-        groups,
+        tree,
         likelihood="pseudo" if sharp is None else "exact",
         composite=sharp is None,
         engine=settings,
@@ -216,21 +216,9 @@ def _coordinates(bound: BoundClusterExpansion) -> dict[str, Any]:
 
 
 def _variables(bound: BoundClusterExpansion, theta: np.ndarray, included: np.ndarray) -> xr.Dataset:
-    lead = ("chain", "draw")[: theta.ndim - 1]
-    coordinates = {name: np.arange(size) for name, size in zip(lead, theta.shape, strict=False)}
+    lead, coordinates = groups.drawn(theta)
     values = {"K": ((*lead, "term"), theta), "included": ((*lead, "term"), included.astype(np.int8))}
     return xr.Dataset(values, coords={**coordinates, **_coordinates(bound)})
-
-
-def _observed(bound: BoundClusterExpansion, parts: list[Observations]) -> xr.Dataset:
-    """Per temperature: how many microstates, and the mean spin of every site."""
-    means = []
-    for part in parts:
-        states, weight = observations.flat(part)
-        means.append(2 * (weight @ states) / weight.sum() - 1)
-    size = np.array([part.size for part in parts])
-    coordinates = {"temperature": np.arange(len(parts)), "beta": ("temperature", [part.beta for part in parts])}
-    return xr.Dataset({"magnetization": (("temperature", "site"), np.array(means)), "size": ("temperature", size)}, coords=coordinates)
 
 
 def _bound_of(post: xr.DataTree) -> BoundClusterExpansion:

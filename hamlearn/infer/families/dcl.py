@@ -15,7 +15,7 @@ from hamlearn import data as microstate_data
 from hamlearn import statistics
 from hamlearn.data import space_of
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import posteriors
+from hamlearn.infer import groups, posteriors
 from hamlearn.infer.enquiry import Enquiry
 from hamlearn.infer.families import autoregressive, extensive
 from hamlearn.infer.families.pair_terms import SharedTerms, SiteTerms, terms_of
@@ -382,21 +382,12 @@ def _groups(
     probes = values[:: max(1, len(values) // 32)][:32]
     systems = [bound.system(weights) for weights in ensemble]
     energies = np.stack([np.asarray(system.energy(probes.reshape(-1, *bound.shape)), float) for system in systems])
-    energies -= energies.mean(1, keepdims=True)
-    posterior = xr.Dataset(
-        {"probe_energy": (("chain", "draw", "probe"), energies[None])},
-        coords={"chain": [0], "draw": np.arange(len(ensemble)), "probe": np.arange(len(probes))},
-    )
-    weights = {
-        name: (("member", *(f"{name}_{axis}" for axis in range(np.ndim(value)))), np.stack([np.asarray(one[name]) for one in ensemble]))
-        for name, value in ensemble[0].items()
-    }
     held = xr.Dataset(
         {"label_error": ("density", [fit.error for fit in fits]), "pairs_error": ("density", [fit.pairs_error for fit in fits])}
     )
     return {
-        "posterior": posterior,
-        "weights": xr.Dataset(weights),
+        "posterior": extensive.probed(energies),
+        "weights": groups.members(ensemble),
         "training": density["training"].to_dataset(),
         "density_weights": density["weights"].to_dataset(),
         "observed_data": held,

@@ -18,7 +18,7 @@ from hamlearn import data as microstate_data
 from hamlearn.arguments import require_seed
 from hamlearn.checkpoint import Checkpoint
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import families, posteriors
+from hamlearn.infer import families, groups, posteriors
 from hamlearn.infer.enquiry import Enquiry
 from hamlearn.infer.provenance import Basis, Convergence
 from hamlearn.infer.training import Training, as_settings, file_of, recorded, request, require_honoured
@@ -179,11 +179,11 @@ def _posterior(
     settings: Training,
     asked: Enquiry,
 ) -> xr.DataTree:
-    groups = groups_of(bound, fits, values, settings.heldout)
-    groups["observed_data"] = xr.Dataset({"labelled": len(values), "label_spread": float(labels.std()), "label_mean": float(labels.mean())})
+    tree = groups_of(bound, fits, values, settings.heldout)
+    tree["observed_data"] = xr.Dataset({"labelled": len(values), "label_spread": float(labels.std()), "label_mean": float(labels.mean())})
     asked.say(*(f"held-out error {fit.error:.4g} of labels with a spread of {labels.std():.4g}" for fit in fits))
     post = asked.posterior(
-        groups,
+        tree,
         likelihood="regression",
         composite=True,
         engine={**recorded(settings, "energies"), "members": bound.model.members},
@@ -203,26 +203,18 @@ def groups_of(bound: BoundExtensive, fits: list[Any], values: np.ndarray, share:
     probes = values[held_out(values, share)][:_PROBES]
     index = bound.space.index(probes).astype(np.int8)
     energies = np.stack([jax_training.predicted(bound, fit.weights, index)[:, 0] for fit in fits])
-    energies -= energies.mean(1, keepdims=True)
-    posterior = xr.Dataset(
-        {"probe_energy": (("chain", "draw", "probe"), energies[None])},
-        coords={"chain": [0], "draw": np.arange(len(fits)), "probe": np.arange(len(probes))},
-    )
-    weights = {
-        name: (("member", *(f"{name}_{axis}" for axis in range(np.ndim(array)))), np.stack([np.asarray(fit.weights[name]) for fit in fits]))
-        for name, array in fits[0].weights.items()
-    }
-    epochs = max(len(fit.train) for fit in fits)
-    curves = {
-        name: (
-            ("member", "epoch"),
-            np.stack([np.pad(vars(fit)[name], (0, epochs - len(fit.train)), constant_values=np.nan) for fit in fits]),
-        )
-        for name in ("train", "held_out")
-    }
-    training = xr.Dataset(curves | {"best_epoch": ("member", [fit.best for fit in fits])})
+    training = groups.curves({name: [vars(fit)[name] for fit in fits] for name in ("train", "held_out")})
+    training["best_epoch"] = ("member", [fit.best for fit in fits])
     training["held_out"].attrs["long_name"] = "root mean square error of labels"
-    return {"posterior": posterior, "weights": xr.Dataset(weights), "training": training}
+    return {"posterior": probed(energies), "weights": groups.members([fit.weights for fit in fits]), "training": training}
+
+
+def probed(energies: np.ndarray) -> xr.Dataset:
+    """Group ``posterior`` of networks: their energies of probes ``(network, probe)``, mean subtracted."""
+    return xr.Dataset(
+        {"probe_energy": (("chain", "draw", "probe"), (energies - energies.mean(1, keepdims=True))[None])},
+        coords={"chain": [0], "draw": np.arange(len(energies)), "probe": np.arange(energies.shape[1])},
+    )
 
 
 def bound_of(post: xr.DataTree) -> BoundExtensive:

@@ -17,7 +17,8 @@ import xarray as xr
 from hamlearn import data as microstate_data
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import calibrate as calibration_room
-from hamlearn.infer import families, observations, posteriors
+from hamlearn.infer import families, groups, observations, posteriors
+from hamlearn.infer.calibrate import RowScores
 from hamlearn.infer.engines import jax_training
 from hamlearn.infer.engines.jax_training import Quadratic
 from hamlearn.infer.enquiry import Enquiry
@@ -32,6 +33,7 @@ from hamlearn.models import dense
 from hamlearn.models.local_interaction import BoundLocalInteraction, LocalInteraction
 from hamlearn.progress import track
 from hamlearn.systems.base import System
+from hamlearn.systems.interaction_tables import InteractionTables
 
 logger = logging.getLogger("hamlearn")
 
@@ -104,7 +106,7 @@ class _PairScores:
     """What the calibration asks of a likelihood, with the pair strengths as its parameters."""
 
     parts: list[Observations]
-    tiles: Any
+    tiles: InteractionTables
     table: np.ndarray
     terms: np.ndarray
 
@@ -116,7 +118,7 @@ class _PairScores:
     def n_params(self) -> int:
         return self.terms.shape[1]
 
-    def row_scores(self, theta: np.ndarray) -> Any:
+    def row_scores(self, theta: np.ndarray) -> RowScores:
         def scores(part: Observations, states: np.ndarray) -> np.ndarray:
             found = np.empty((len(states), self.n_params))
             for start in range(0, len(states), 2048):
@@ -139,8 +141,7 @@ def _expansion(
         root = np.sqrt(np.maximum(values, 0))[:, None] * vectors.T
         facts = {"adjusted": False, "basis": Basis("off", {"composite": True})}
         return Quadratic(best.table, whole.scores(best.table)[1][0], curvature), root, facts
-    adapter = _PairScores(parts, whole.tiles, best.table, bound.terms)
-    score = calibration_room.score_covariance(cast(Any, adapter), best.strengths)
+    score = calibration_room.score_covariance(_PairScores(parts, whole.tiles, best.table, bound.terms), best.strengths)
     labels, offset = [], 0
     for part in parts:
         n = part.states.shape[0] * part.states.shape[1]
@@ -204,18 +205,11 @@ def _groups(bound: BoundLocalInteraction, fits: list[Fit], best: Fit, parts: lis
     point = xr.Dataset(
         {"table": ("code", best.table), "strength": ("term", bound.strengths(best.table))}, coords={"term": bound.term_names}
     )
-    named = [dense.as_arrays(fit.weights) for fit in fits]
-    weights = {
-        name: (("member", *(f"{name}_{axis}" for axis in range(array.ndim))), np.stack([one[name] for one in named]))
-        for name, array in named[0].items()
-    }
+    weights = groups.members([dense.as_arrays(fit.weights) for fit in fits])
     weights["strengths"] = (("member", "term"), np.stack([fit.strengths for fit in fits]))
     frequencies = np.stack([np.bincount(part.states.ravel(), minlength=bound.space.q) / part.states.size for part in parts])
-    observed = xr.Dataset(
-        {"site_frequency": (("temperature", "state"), frequencies), "size": ("temperature", [part.size for part in parts])},
-        coords={"temperature": np.arange(len(parts)), "beta": ("temperature", [part.beta for part in parts])},
-    )
-    return {"posterior": posterior, "point": point, "observed_data": observed, "weights": xr.Dataset(weights)}
+    observed = groups.by_temperature(parts, {"site_frequency": (("temperature", "state"), frequencies)})
+    return {"posterior": posterior, "point": point, "observed_data": observed, "weights": weights}
 
 
 def bound_of(post: xr.DataTree) -> BoundLocalInteraction:

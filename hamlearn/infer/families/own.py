@@ -10,12 +10,11 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.infer import families, observations, posteriors
+from hamlearn.infer import families, groups, observations, posteriors
 from hamlearn.infer.choose import Choice, check_priors
 from hamlearn.infer.costs import Cost
 from hamlearn.infer.enquiry import Enquiry
 from hamlearn.infer.likelihoods.energy import NAMES, EnergyLikelihood, affordable
-from hamlearn.infer.observations import Observations
 from hamlearn.infer.pipeline import Answer, Asked, Opened
 from hamlearn.infer.settings import NUTS, SAMPLED, Engine, LaplaceApproximation, as_engine, require_memory
 from hamlearn.models import Normal
@@ -77,9 +76,10 @@ def _assemble(asked: Asked, answer: Answer) -> xr.DataTree:
         raise HamlearnError(
             "score matching has no optimum here: the data cannot tell some parameters apart, or values hardly vary. Drop or tie parameters."
         )
-    groups = {"posterior": _variables(bound, answer.theta), "point": _variables(bound, answer.point)}
-    groups |= {"observed_data": _observed(bound, asked.parts), **posteriors.sample_stats(answer.stats)}
-    return posteriors.assemble(groups, model=bound.model, space=bound.space, provenance=asked.provenance(answer), sets=asked.enquiry.sets)
+    tree = {"posterior": _variables(bound, answer.theta), "point": _variables(bound, answer.point)}
+    observed = groups.by_temperature(asked.parts, {"mean_value": groups.site_means(asked.parts, bound.space)})
+    tree |= {"observed_data": observed, **groups.sample_stats(answer.stats)}
+    return posteriors.assemble(tree, model=bound.model, space=bound.space, provenance=asked.provenance(answer), sets=asked.enquiry.sets)
 
 
 def _require_energies(system: System) -> None:
@@ -130,22 +130,9 @@ def _cost(likelihood: EnergyLikelihood, engine: Engine) -> Cost:
 
 def _variables(bound: BoundFamily, theta: np.ndarray) -> xr.Dataset:
     """Every parameter by its name."""
-    lead = ("chain", "draw")[: theta.ndim - 1]
+    lead, coordinates = groups.drawn(theta)
     axes = {name: tuple(f"{name}_{axis}" for axis in range(len(shape))) for name, shape in bound.shapes.items()}
-    named = {name: ((*lead, *axes[name]), value) for name, value in bound.values(theta).items()}
-    return xr.Dataset(named, coords={name: np.arange(size) for name, size in zip(lead, theta.shape, strict=False)})
-
-
-def _observed(bound: BoundFamily, parts: list[Observations]) -> xr.Dataset:
-    """Per temperature: how many microstates, and the mean value of every site."""
-    means = []
-    for part in parts:
-        states, weight = observations.flat(part)
-        values = states if bound.space.continuous else bound.space.from_index(states)
-        means.append(weight @ values / weight.sum())
-    coordinates = {"temperature": np.arange(len(parts)), "beta": ("temperature", [part.beta for part in parts])}
-    size = np.array([part.size for part in parts])
-    return xr.Dataset({"mean_value": (("temperature", "site"), np.array(means)), "size": ("temperature", size)}, coords=coordinates)
+    return xr.Dataset({name: ((*lead, *axes[name]), value) for name, value in bound.values(theta).items()}, coords=coordinates)
 
 
 def _bound_of(post: xr.DataTree) -> BoundFamily:

@@ -135,7 +135,7 @@ def _factor(likelihood: TermLikelihood, theta: np.ndarray) -> tuple[float, Score
     """Mean of H⁻¹J over some of the terms, the covariance it was taken from, and how many terms these are."""
     p = likelihood.n_params
     some = np.union1d(np.flatnonzero(theta), np.linspace(0, p - 1, min(p, _FACTOR_TERMS)).astype(int))
-    part: Any = likelihood.restricted(some)  # all that the score's covariance asks of a likelihood
+    part = likelihood.restricted(some)
     score = score_covariance(part, theta[some])
     worth = float(np.trace(np.linalg.pinv(part.information(theta[some]), rcond=_FLAT, hermitian=True) @ score.J))
     return max(1.0, worth / len(some)), score, len(some)
@@ -160,8 +160,7 @@ def surrogate(likelihood: TermLikelihood, theta: np.ndarray, *, calibrated: bool
         factor, score, count = _factor(likelihood, theta)
         basis = _one_factor(factor, score, count, p)
         return Surrogate(information / factor, (information @ theta + gradient) / factor, factor, score, basis)
-    whole: Any = likelihood
-    score = score_covariance(whole, theta, minimum=4 * p)
+    score = score_covariance(likelihood, theta, minimum=4 * p)
     values, vectors = np.linalg.eigh((information + information.T) / 2)
     known = values > _FLAT * values.max(initial=0.0)
     white = vectors[:, known] / np.sqrt(values[known])  # Wᵀ HW = 1

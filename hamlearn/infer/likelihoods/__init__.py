@@ -22,7 +22,7 @@ from hamlearn.statistics import power
 NAMES = ("auto", "exact", "pseudo", "screening", "rise", "logrise", "score")
 
 
-def composite(bound: BoundCouplings, parts: Sequence[Observations], name: str) -> Counted | OneHotLikelihood:
+def composite(bound: BoundCouplings, parts: Sequence[Observations], name: str) -> Likelihood | OneHotLikelihood:
     """Pseudo-likelihood or screening in the cheaper of its two layouts.
 
     Local patterns where a site has few of them (sparse graphs), distinct rows where it has many (dense graphs).

@@ -9,6 +9,7 @@ import numpy as np
 
 from hamlearn.infer.observations import Observations
 from hamlearn.models import BoundCouplings
+from hamlearn.models.base import Block
 
 RUNAWAY = 30.0  # |β·J| beyond which e^(−2|βJ|) is zero in double precision: the data are separable
 _SOME = 1e5
@@ -53,7 +54,75 @@ def batch_of(points: float) -> int:
     return int(np.clip(2 ** np.floor(np.log2(points)), 1, 256))
 
 
-class Likelihood(Protocol):
+class Sized(Protocol):
+    """The part of a bound family that error bars need."""
+
+    @property
+    def n_params(self) -> int:
+        """Length of θ."""
+        ...
+
+
+class Bound(Sized, Protocol):
+    """The part of a bound family that Newton's method needs."""
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The parameters with their priors."""
+        ...
+
+
+class Objective(Protocol):
+    """The part of a likelihood that a search for its maximum needs."""
+
+    @property
+    def runaway(self) -> float:
+        """The size of β·θ beyond which parameters have run off to infinity."""
+        ...
+
+    @property
+    def origin(self) -> np.ndarray:
+        """θ where the search starts, whose curvature tells when another has died away."""
+        ...
+
+    @property
+    def bound(self) -> Bound:
+        """The family."""
+        ...
+
+    @property
+    def parts(self) -> Sequence[Observations]:
+        """The data."""
+        ...
+
+    def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        """Objective and its gradient ``(n_params,)``."""
+        ...
+
+    def information(self, theta: np.ndarray, *, rough: bool = False) -> np.ndarray:
+        """Minus the Hessian, shape ``(n_params, n_params)``; `rough` allows a sample of the data, for Newton steps."""
+        ...
+
+
+class Scored(Protocol):
+    """The part of a likelihood that the covariance of its score needs."""
+
+    @property
+    def bound(self) -> Sized:
+        """The family."""
+        ...
+
+    @property
+    def parts(self) -> Sequence[Observations]:
+        """The data."""
+        ...
+
+    def row_scores(self, theta: np.ndarray) -> Callable[[Observations, np.ndarray], np.ndarray]:
+        """A function of (part, its rows' states) that gives the score of every row, shape ``(row, n_params)``."""
+        ...
+
+
+class Likelihood(Objective, Scored, Protocol):
     """The log likelihood (or composite log likelihood) of all the data, summed over microstates, as a function of θ.
 
     Attributes
@@ -74,16 +143,6 @@ class Likelihood(Protocol):
     composite: bool
 
     @property
-    def runaway(self) -> float:
-        """As of :class:`Searched`."""
-        ...
-
-    @property
-    def origin(self) -> np.ndarray:
-        """As of :class:`Searched`."""
-        ...
-
-    @property
     def operations(self) -> float:
         """As of :class:`Searched`."""
         ...
@@ -91,18 +150,6 @@ class Likelihood(Protocol):
     @property
     def batch(self) -> int:
         """As of :class:`Searched`."""
-        ...
-
-    def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
-        """Objective and its gradient ``(n_params,)``."""
-        ...
-
-    def information(self, theta: np.ndarray, *, rough: bool = False) -> np.ndarray:
-        """Minus the Hessian, shape ``(n_params, n_params)``; `rough` allows a sample of the data, for Newton steps."""
-        ...
-
-    def row_scores(self, theta: np.ndarray) -> Callable[[Observations, np.ndarray], np.ndarray]:
-        """A function of (part, its rows' states) that gives the score of every row, shape ``(row, n_params)``."""
         ...
 
     def jax_log_density(self) -> tuple[Callable[..., Any], Any]:

@@ -1,0 +1,57 @@
+"""Groups of a posterior that are the same for several kinds of models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from hamlearn.infer.observations import Observations, flat
+from hamlearn.systems.base import Space
+
+
+def drawn(theta: np.ndarray) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
+    """Leading dims of what is made of θ, ``(chain, draw, n_params)`` or one ``(n_params,)``, and their coordinates.
+
+    Examples
+    --------
+    >>> drawn(np.zeros((2, 3, 7)))[0], drawn(np.zeros(7))
+    (('chain', 'draw'), ((), {}))
+    """
+    lead = ("chain", "draw")[: theta.ndim - 1]
+    return lead, {name: np.arange(size) for name, size in zip(lead, theta.shape, strict=False)}
+
+
+def sample_stats(stats: Mapping[str, np.ndarray] | None) -> dict[str, xr.Dataset]:
+    """Group ``sample_stats``: what is known of each draw, ``(chain, draw)`` by name; no group where nothing is."""
+    return {"sample_stats": xr.Dataset({key: (("chain", "draw"), one) for key, one in stats.items() if one.ndim == 2})} if stats else {}
+
+
+def by_temperature(parts: Sequence[Observations], values: Mapping[str, Any]) -> xr.Dataset:
+    """Group ``observed_data``: how many microstates there are at every temperature, and `values`, variables of xarray, of them."""
+    coordinates = {"temperature": np.arange(len(parts)), "beta": ("temperature", [part.beta for part in parts])}
+    return xr.Dataset({**values, "size": ("temperature", [part.size for part in parts])}, coords=coordinates)
+
+
+def site_means(parts: Sequence[Observations], space: Space) -> tuple[tuple[str, str], np.ndarray]:
+    """The mean value of every site at every temperature, as a variable of xarray."""
+    means = []
+    for part in parts:
+        states, weight = flat(part)
+        means.append(weight @ (states if space.continuous else space.from_index(states)) / weight.sum())
+    return ("temperature", "site"), np.array(means)
+
+
+def members(networks: Sequence[Mapping[str, Any]]) -> xr.Dataset:
+    """Group ``weights``: arrays of all networks of an ensemble, with an axis ``member`` before their own."""
+    stacked = {name: np.stack([np.asarray(one[name]) for one in networks]) for name in networks[0]}
+    return xr.Dataset({name: (("member", *(f"{name}_{axis}" for axis in range(one.ndim - 1))), one) for name, one in stacked.items()})
+
+
+def curves(histories: Mapping[str, Sequence[Sequence[float]]], long_name: str = "") -> xr.Dataset:
+    """Losses of several trainings, by name, as ``(member, epoch)``; shorter ones end in nan."""
+    longest, attrs = max(len(one) for rows in histories.values() for one in rows), {"long_name": long_name} if long_name else {}
+    filled = lambda one: np.pad(np.asarray(one, float), (0, longest - len(one)), constant_values=np.nan)
+    return xr.Dataset({name: (("member", "epoch"), np.array([filled(one) for one in rows]), attrs) for name, rows in histories.items()})
