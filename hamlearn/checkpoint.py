@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import logging
 import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,9 +22,9 @@ import numpy as np
 from hamlearn import storage
 from hamlearn.errors import HamlearnError
 from hamlearn.interrupts import opened, uninterrupted
+from hamlearn.progress import logger
 from hamlearn.storage import archive
 
-logger = logging.getLogger("hamlearn")
 Built = TypeVar("Built")
 
 _FORMAT = 3  # 1: one save and one digest; 2: what only grows was not told apart from what changes, and runs saved other arrays

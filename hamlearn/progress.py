@@ -1,20 +1,87 @@
-"""Progress bars for long loops: shown on a terminal after two seconds, silent everywhere else."""
+"""What is said while work goes on: what was chosen and what it will cost, and how far it is.
+
+Lines are records of the logger ``hamlearn`` at level INFO. Where nobody has configured logging, as in a script, a console or a notebook,
+they go to stderr: a fit that takes a minute should not begin with a minute of silence. Whoever has configured logging gets what was asked
+for, and ``logging.getLogger("hamlearn").setLevel("WARNING")`` is the one setting that quiets lines and bars alike. Nothing
+process-wide is touched: no handler is added and no level set.
+"""
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Self
 
 _PATIENCE_S = 2.0  # shorter work needs no bar
+_BAR = "{desc} {percentage:3.0f}% |{bar}| {elapsed}<{remaining}"
+_LOGGER = logging.getLogger("hamlearn")
+_ASIDE: ContextVar[bool] = ContextVar("aside", default=False)
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """Inside, lines at level INFO are DEBUG: they tell of steps of a task that has been told already.
+
+    Examples
+    --------
+    >>> with aside():
+    ...     logger.info("a refit")
+    """
+    token = _ASIDE.set(True)
+    try:
+        yield
+    finally:
+        _ASIDE.reset(token)
+
+
+def in_notebook() -> bool:
+    """Whether stderr is a notebook's, which shows what is written and knows carriage returns, but is no terminal."""
+    return type(sys.stderr).__module__.startswith("ipykernel.")
+
+
+def quiet() -> bool:
+    """Whether the one setting says so: a level above INFO at the logger ``hamlearn`` itself."""
+    return _LOGGER.level > logging.INFO
+
+
+def _unheard() -> bool:
+    """Whether a line at level INFO would reach nobody, though nobody has said that it should not."""
+    if _LOGGER.level != logging.NOTSET or _LOGGER.handlers:
+        return False
+    # Some notebooks come with a handler for warnings; nobody who works there has put it there.
+    return not logging.getLogger().handlers or (in_notebook() and not _LOGGER.isEnabledFor(logging.INFO))
+
+
+class _Voice(logging.LoggerAdapter[logging.Logger]):
+    """The logger ``hamlearn``, whose lines at level INFO are printed to stderr where nobody has configured logging.
+
+    Warnings need no help: Python prints them itself where there is no handler.
+    """
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        if level == logging.INFO and _ASIDE.get():
+            level = logging.DEBUG
+        super().log(level, msg, *args, **kwargs)
+        if logging.INFO <= level < logging.WARNING and sys.stderr is not None and _unheard():
+            print(str(msg) % args if args else str(msg), file=sys.stderr, flush=True)
+
+    def isEnabledFor(self, level: int) -> bool:
+        return super().isEnabledFor(level) or (level >= logging.INFO and _unheard())
+
+
+logger = _Voice(_LOGGER, {})
 
 
 class track:
     """Context manager that shows how far a loop is.
 
-    The bar goes to stderr, and only if that is a terminal and the work has lasted over two seconds: logs, notebooks'
-    outputs and quick calls stay clean.
+    The bar goes to stderr, if that is a terminal or a notebook's and the work has lasted over two seconds: logs and quick calls stay
+    clean.
 
     Parameters
     ----------
@@ -23,7 +90,8 @@ class track:
     label : str
         What is being done.
     enabled : bool, optional
-        True shows the bar at once, wherever stderr goes; False never shows it.
+        True shows the bar at once, wherever stderr goes; False never shows it. None: as above, unless the logger ``hamlearn`` was
+        quieted.
 
     Examples
     --------
@@ -38,12 +106,11 @@ class track:
         self.total = total
         self.label = label
         self.done: float = 0
-        stream = sys.stderr
-        self._allowed = bool(enabled) if enabled is not None else stream is not None and stream.isatty()
+        watched = sys.stderr is not None and (sys.stderr.isatty() or in_notebook())
+        self._allowed = bool(enabled) if enabled is not None else watched and not quiet()
         self._patience = 0.0 if enabled else _PATIENCE_S
         self._start = time.monotonic()
         self._bar: Any = None
-        self._task: Any = None
 
     def advance(self, n: float = 1) -> None:
         """Record `n` more units of work."""
@@ -51,29 +118,26 @@ class track:
         if self._bar is None and self._allowed and time.monotonic() - self._start >= self._patience:
             self._open()
         if self._bar is not None:
-            self._bar.update(self._task, completed=self.done)
+            self._bar.total = self.total
+            self._bar.update(self.done - self._bar.n)
 
     def describe(self, label: str) -> None:
         """Say something else from now on: how well it goes, beside how far."""
         self.label = label
         if self._bar is not None:
-            self._bar.update(self._task, description=label)
+            self._bar.set_description_str(label)
 
     def _open(self) -> None:
-        # rich is imported only when a bar is wanted: most calls never need it.
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        # Imported only when a bar is wanted: most calls never need it. Not its notebook's form, which wants widgets.
+        from tqdm.std import tqdm
 
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-        self._bar.start()
-        self._task = self._bar.add_task(self.label, total=self.total, completed=self.done)
+        class Bar(tqdm):
+            monitor_interval = 0  # no thread that outlives the work
+
+        self._bar = Bar(total=self.total, desc=self.label, bar_format=_BAR, file=sys.stderr, leave=False, dynamic_ncols=True)
+        self._bar.start_t -= time.monotonic() - self._start  # the work began before the bar
+        self._bar.n = self.done
+        self._bar.refresh()
 
     def __enter__(self) -> Self:
         self._start = time.monotonic()
@@ -81,5 +145,5 @@ class track:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._bar is not None:
-            self._bar.stop()
+            self._bar.close()
             self._bar = None

@@ -1,8 +1,10 @@
-"""A bar on a terminal after two seconds, nothing anywhere else."""
+"""A bar on a terminal or in a notebook after two seconds, and lines on stderr where nobody has configured logging."""
 
 from __future__ import annotations
 
 import io
+import logging
+import subprocess
 import sys
 
 import pytest
@@ -15,6 +17,13 @@ class Terminal(io.StringIO):
         return True
 
 
+class Notebook(io.StringIO):
+    """Known by its module, as the stream of a kernel is."""
+
+
+Notebook.__module__ = "ipykernel.iostream"
+
+
 def work():
     with progress.track(3, "counting") as bar:
         for _ in range(3):
@@ -22,7 +31,9 @@ def work():
     assert bar.done == 3
 
 
-@pytest.mark.parametrize(("stream", "patience", "shown"), [(Terminal, 0.0, True), (Terminal, 2.0, False), (io.StringIO, 0.0, False)])
+@pytest.mark.parametrize(
+    ("stream", "patience", "shown"), [(Terminal, 0.0, True), (Notebook, 0.0, True), (Terminal, 2.0, False), (io.StringIO, 0.0, False)]
+)
 def test_a_bar_needs_a_terminal_and_patience(monkeypatch, stream, patience, shown):
     monkeypatch.setattr(sys, "stderr", stream())
     monkeypatch.setattr(progress, "_PATIENCE_S", patience)
@@ -46,3 +57,61 @@ def test_an_interruption_closes_the_bar(monkeypatch):
         bar.advance(1)
         raise KeyboardInterrupt
     assert bar._bar is None
+
+
+def test_one_setting_quiets_the_bar(monkeypatch, quieted):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(progress, "_PATIENCE_S", 0.0)
+    work()
+    assert not sys.stderr.getvalue()
+
+
+@pytest.fixture
+def quieted():
+    logger = logging.getLogger("hamlearn")
+    logger.setLevel(logging.WARNING)
+    yield
+    logger.setLevel(logging.NOTSET)
+
+
+SCRIPT = """
+import logging, sys
+import hamlearn as hl
+data = hl.simulate(hl.systems.Ising((3, 3)), beta=0.3, draws=100, chains=2)
+post = hl.learn(data, hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3)), tie="uniform", fields=None), engine="laplace")
+hl.predict(post, beta=0.4)
+root, own = logging.getLogger(), logging.getLogger("hamlearn")
+print(len(root.handlers), len(own.handlers), own.level, root.level)
+"""
+
+
+def test_verbs_say_what_they_chose_where_nobody_has_configured_logging():
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
+    begun = ("simulating ", "learning ", "comparing ", "predicting: ")
+    counts = [sum(line.startswith(words) for line in done.stderr.splitlines()) for words in begun]
+    assert counts[:3] == [1, 1, 1] and counts[3] >= 1, done.stderr  # one line for learning: the refit of the comparison is a step of it
+    assert done.stdout == "0 0 0 30\n"  # no handler was added, and no level set
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Notebook])
+@pytest.mark.parametrize("handlers", [[], [logging.NullHandler()]])
+@pytest.mark.parametrize("level", [logging.NOTSET, logging.WARNING])
+def test_lines_reach_a_screen_that_nobody_has_taken_care_of(monkeypatch, stream, handlers, level):
+    """An application that has configured logging gets what it asks for; a notebook's own handler of warnings is no application."""
+    own = logging.getLogger("hamlearn")
+    monkeypatch.setattr(sys, "stderr", stream())
+    monkeypatch.setattr(logging.getLogger(), "handlers", handlers)
+    own.setLevel(level)
+    try:
+        progress.logger.info("learning %d parameters", 3)
+    finally:
+        own.setLevel(logging.NOTSET)
+    printed = level == logging.NOTSET and (not handlers or stream is Notebook)
+    assert sys.stderr.getvalue() == ("learning 3 parameters\n" if printed else "")
+
+
+def test_what_is_told_aside_is_told_to_those_who_ask_for_all(caplog):
+    with caplog.at_level("DEBUG", logger="hamlearn"), progress.aside():
+        progress.logger.info("a step")
+        progress.logger.warning("a fault")
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("DEBUG", "a step"), ("WARNING", "a fault")]

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
 
 from hamlearn.errors import HamlearnError
+from hamlearn.progress import logger
 from hamlearn.spaces import from_attrs
-
-logger = logging.getLogger("hamlearn")
 
 
 def without_gaps(values: np.ndarray) -> tuple[np.ndarray, list[int] | None]:

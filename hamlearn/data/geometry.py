@@ -7,7 +7,6 @@ origin and never read for it, but for files written before data declared their g
 from __future__ import annotations
 
 import json
-import logging
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -16,8 +15,7 @@ import xarray as xr
 
 from hamlearn.arguments import require_flag, shown
 from hamlearn.errors import HamlearnError
-
-logger = logging.getLogger("hamlearn")
+from hamlearn.progress import logger
 
 
 def declared(periodic: Any = None, spacing: Any = None) -> dict[str, int | float]:

@@ -5,7 +5,6 @@ It decides nothing. Constants were measured on the problems of benchmarks/coupli
 
 from __future__ import annotations
 
-import logging
 from contextlib import suppress
 from typing import Any, cast
 
@@ -18,10 +17,9 @@ from hamlearn.diagnostics.scores import MOST_PARAMETERS, MOST_WORK
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import costs
 from hamlearn.models.traits import Model
+from hamlearn.progress import logger
 from hamlearn.statistics import power
 from hamlearn.systems.exact.enumeration import MOST_EVALUATED
-
-logger = logging.getLogger("hamlearn")
 
 _VALUE = 2e-8  # of a value of a test function of score tests: "8x8 glass"
 _OBSERVED = 6e-7  # of one site of one row in searches for repetition and drift: "4x4 glass, many rows"

@@ -17,6 +17,7 @@ from hamlearn.infer import families, observations, posteriors
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.provenance import Comparison, Convergence, Noted, Provenance
 from hamlearn.processes import verb
+from hamlearn.progress import aside
 
 MEMBERS = 8  # of a posterior, whose mean energy score tests look at: its error is a third of a member's
 
@@ -49,7 +50,8 @@ def diagnose(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None =
     }
     if data is not None and check:
         cost.announce(data, posteriors.model_of(post), "comparing with data")
-        table, found = _looked_at(post, data, made, seed)
+        with aside():  # its refit and simulations are steps of it
+            table, found = _looked_at(post, data, made, seed)
         post["checks"] = xr.DataTree(table)
         additions["check"] = _digest(table)
         additions["signals"] = tuple(_noted(one) for one in found)

@@ -6,7 +6,6 @@ the order parameter, correlations at distances along the axes, and histograms.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -23,14 +22,13 @@ from hamlearn.diagnostics.predictive_test import Statistic
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families
 from hamlearn.infer.predictions.simulated import of_sweep
+from hamlearn.progress import logger
 from hamlearn.systems import exact, sampling
 from hamlearn.systems.base import axes_of
 from hamlearn.systems.exact.work import OPERATIONS_PER_SECOND
 from hamlearn.systems.parametric import stacked
 from hamlearn.systems.sampling.samplers import SAMPLERS
 from hamlearn.systems.sampling.stacks import simulate_stack, stackable
-
-logger = logging.getLogger("hamlearn")
 
 MEMBERS = 48  # their scatter is the uncertainty of a prediction, known to 10 %
 _DRAWS = 24_576  # microstates of all members together

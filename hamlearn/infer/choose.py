@@ -5,7 +5,6 @@ Nothing is timed, so the same data get the same method on any machine and under 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,9 +17,8 @@ from hamlearn.infer.likelihoods import Counted, ExactLikelihood, OneHotLikelihoo
 from hamlearn.infer.observations import Observations
 from hamlearn.infer.settings import MAP, NUTS, Engine, Gibbs, ImportanceSampling, LaplaceApproximation
 from hamlearn.models import BoundCouplings, Horseshoe, Laplace, Normal, Prior, SpikeSlab
+from hamlearn.progress import logger
 from hamlearn.systems import exact
-
-logger = logging.getLogger("hamlearn")
 
 AFFORDABLE = 10.0  # seconds of counted work: a first answer comes soon, and says what more would buy
 SECOND_ATTEMPT = 60.0  # the same of NUTS, where a posterior turns out not to be normal

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,9 +11,8 @@ import xarray as xr
 from hamlearn.infer import posteriors
 from hamlearn.infer.provenance import Provenance, new_provenance
 from hamlearn.models.traits import Model
+from hamlearn.progress import logger
 from hamlearn.systems.base import Space
-
-logger = logging.getLogger("hamlearn")
 
 
 @dataclass(frozen=True, eq=False)

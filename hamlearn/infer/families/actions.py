@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -29,9 +28,8 @@ from hamlearn.infer.provenance import Basis, Noted
 from hamlearn.infer.settings import SAMPLED, Drawn, Engine, External, LaplaceApproximation, as_engine, require_memory
 from hamlearn.models import Normal
 from hamlearn.models.actions import BoundAction, PolynomialAction, Scales, percent
+from hamlearn.progress import logger
 from hamlearn.systems.base import System
-
-logger = logging.getLogger("hamlearn")
 
 LIKELIHOODS = ("auto", "score", "pseudo", "exact")
 INEFFICIENT = 3.0  # variance of score matching over the Cramér–Rao bound beyond which `auto` takes another likelihood

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from hamlearn.infer.provenance import Basis, Provenance
 from hamlearn.infer.training import Bayesian, Training, as_settings, file_of, recorded, request
 from hamlearn.infer.training_data import TrainingData, prepare, refuse_forbidden, resampled, space_and_shape, split
 from hamlearn.models import Autoregressive, Flow
+from hamlearn.progress import logger
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import Space, System
 from hamlearn.systems.density import LearnedDensity
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from hamlearn.infer.engines.training_loop import History
     from hamlearn.models.autoregressive.evaluate import Evaluator
 
-logger = logging.getLogger("hamlearn")
 
 __all__ = ["assemble", "draw_systems", "evaluators", "learn", "parameters", "split"]
 

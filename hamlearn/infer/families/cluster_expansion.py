@@ -8,7 +8,6 @@ pairs and fields whose partition function is cheap, the *exact* likelihood for t
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -27,10 +26,9 @@ from hamlearn.infer.provenance import Noted
 from hamlearn.infer.settings import Gibbs, as_engine, require_memory
 from hamlearn.infer.thinning import thinned
 from hamlearn.models import BoundClusterExpansion, ClusterExpansion
+from hamlearn.progress import logger
 from hamlearn.statistics import descending, first_largest
 from hamlearn.systems.base import SPINS, System
-
-logger = logging.getLogger("hamlearn")
 
 __all__ = ["draw_systems", "learn", "parameters"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from dataclasses import replace
 from os import PathLike
@@ -23,8 +22,6 @@ from hamlearn.models import BoundCouplings, Couplings, Normal
 from hamlearn.systems.base import System
 
 __all__ = ["draw_systems", "learn", "opened", "parameters"]
-
-logger = logging.getLogger("hamlearn")
 
 
 def learn(

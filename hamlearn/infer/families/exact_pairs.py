@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,11 +16,10 @@ from hamlearn.infer.optimum import maximise
 from hamlearn.infer.provenance import Basis
 from hamlearn.infer.settings import LaplaceApproximation
 from hamlearn.models import BoundClusterExpansion, BoundCouplings, Couplings
+from hamlearn.progress import logger
 from hamlearn.systems import exact
 from hamlearn.systems.base import SPINS
 from hamlearn.systems.pairwise import Pairwise
-
-logger = logging.getLogger("hamlearn")
 
 
 @dataclass(frozen=True, eq=False)

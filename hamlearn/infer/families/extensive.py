@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -24,9 +23,8 @@ from hamlearn.infer.provenance import Basis, Convergence
 from hamlearn.infer.training import Training, as_settings, file_of, recorded, request, require_honoured
 from hamlearn.models.extensive import BoundExtensive, Extensive, Weights
 from hamlearn.processes import verb
+from hamlearn.progress import logger
 from hamlearn.systems.base import System
-
-logger = logging.getLogger("hamlearn")
 
 FEWEST = 64  # labelled states
 _PROBES = 32  # held-out states whose energies are the parameters that are reported

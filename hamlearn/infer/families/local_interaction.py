@@ -6,7 +6,6 @@ score, so their scatter is that of repeated experiments (the sandwich).
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -31,11 +30,9 @@ from hamlearn.infer.relevance import relevant
 from hamlearn.infer.thinning import thinned
 from hamlearn.models import dense
 from hamlearn.models.local_interaction import BoundLocalInteraction, LocalInteraction
-from hamlearn.progress import track
+from hamlearn.progress import logger, track
 from hamlearn.systems.base import System
 from hamlearn.systems.interaction_tables import InteractionTables
-
-logger = logging.getLogger("hamlearn")
 
 FEWEST = 50  # microstates that are split into a part trained on and a part held out
 

@@ -7,16 +7,15 @@ compares them with what happens); compilations are counted once for each structu
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from hamlearn.progress import logger
 from hamlearn.systems.exact.work import OPERATIONS_PER_SECOND
 
-logger = logging.getLogger("hamlearn")
 SECOND = OPERATIONS_PER_SECOND
 CALL = 3e-3 * SECOND  # of one member at one temperature: a call of an oracle or a simulation, its checks and its columns
 

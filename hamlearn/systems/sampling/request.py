@@ -120,6 +120,15 @@ class Request:
             + (f", or ask for a sampler that uses it: {', '.join(map(repr, able))}." if able else ".")
         )
 
+    def told(self, sampler: Any) -> str:
+        """What `sampler` will do, before it does: how many draws, and how many updates of a site they take at least."""
+        kept = f"{self.draws} draws of {self.chains} chains" + (f" at {len(self.betas)} temperatures" if self.several else "")
+        if declared(sampler).independent:
+            return f"sampler {sampler.name}, {kept}, independent of each other"
+        thin = 1 if isinstance(self.thin, str) else self.thin
+        updates = (float(self.burn_in or 0) + float(self.draws) * thin) * self.chains * len(self.betas) * self.system.lattice.n_sites
+        return f"sampler {sampler.name}, {kept}, at least {updates:.2g} updates of a site"
+
     def starts(self, count: int, seed: np.random.SeedSequence) -> np.ndarray:
         """Values ``(count, chain, n)`` that the chains at `count` temperatures start from; n counts all numbers of all sites."""
         space, lattice = self.system.space, self.system.lattice

@@ -14,6 +14,7 @@ from hamlearn.arguments import require_path
 from hamlearn.checkpoint import Checkpoint
 from hamlearn.errors import HamlearnError
 from hamlearn.processes import verb
+from hamlearn.progress import logger
 from hamlearn.systems.base import System
 from hamlearn.systems.sampling import loop
 from hamlearn.systems.sampling.checkpoint import request as identity
@@ -90,7 +91,8 @@ def simulate(
         ``.partial`` beside it, from which the same call goes on, and gives the same bits; at the end it becomes `out` in one move, and
         replaces what hamlearn wrote there before. The call that wrote what is there is answered from it.
     progress : bool, optional
-        Show a progress bar (default: on a terminal, after two seconds).
+        Show a progress bar (default: on a terminal or in a notebook, after two seconds). False says nothing at all, not even what
+        was chosen.
 
     Returns
     -------
@@ -117,6 +119,8 @@ def simulate(
     """
     request = Request(system, sampler, beta, draws, chains, seed, burn_in, thin, start, ladder, in_pieces=out is not None)
     chosen, why = request.choose()
+    if progress is not False:
+        logger.info("simulating %r: %s%s", system, request.told(chosen), f" ({why})" if why else "")
     if out is not None:
         if checkpoint is not None:
             raise HamlearnError("out= saves the run as it goes, and the same call goes on from there; leave checkpoint= out.")
