@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hamlearn.errors import HamlearnError
-from hamlearn.infer.costs import Cost, announced, work
+from hamlearn.infer.costs import Cost, announced, gradients_alone, rows_of, work
 from hamlearn.infer.large import LIMIT
-from hamlearn.infer.likelihoods import Counted, ExactLikelihood, OneHotLikelihood, composite
+from hamlearn.infer.likelihoods import Counted, ExactLikelihood, OneHotLikelihood, RowLikelihood, composite
 from hamlearn.infer.observations import Observations
 from hamlearn.infer.settings import MAP, NUTS, Engine, Gibbs, ImportanceSampling, LaplaceApproximation
 from hamlearn.models import BoundCouplings, Horseshoe, Laplace, Normal, Prior, SpikeSlab
@@ -28,7 +28,10 @@ IMPORTANCE_PARAMETERS = 1000  # beyond this so is it in place of its correction
 
 @dataclass(frozen=True)
 class Choice:
-    """What will run, why, how long it should take, whether the engine was left to us, and which is taken where that one fails."""
+    """What will run, why, how long it should take, whether the engine was left to us, and which is taken where that one fails.
+
+    `diagonal`: no Hessian is made; error bars neglect the correlations of parameters (:mod:`hamlearn.infer.large`).
+    """
 
     likelihood: Counted | OneHotLikelihood
     engine: Engine
@@ -36,6 +39,7 @@ class Choice:
     cost: Cost
     automatic: bool
     otherwise: Engine | None = None
+    diagonal: bool = False
 
     def announce(self) -> None:
         """Say so, before it starts."""
@@ -87,8 +91,28 @@ def choose(bound: BoundCouplings, parts: Sequence[Observations], likelihood: str
             limit = f"more than {AFFORDABLE:.0f} s; engine='importance' or 'nuts' buys skew and tails for them"
             reasons.append(f"engine laplace: importance sampling would take about {seconds:.0f} s of work, {limit}")
             engine, otherwise = LaplaceApproximation(), None
+    scarce, dear = _hessian(chosen)
+    if automatic and scarce and dear and engine.bell:
+        limit = "engine='laplace' buys their correlations for minutes"
+        reasons.append(f"engine map with diagonal error bars: fewer than two microstates for every parameter at a site; {limit}")
+        engine, otherwise = MAP(draws=100), None
+    diagonal = isinstance(engine, MAP) and (dear or isinstance(chosen, OneHotLikelihood))
     check_priors(bound.model.prior, engine)  # what was chosen here obeys what would be refused if it were asked for
-    return Choice(chosen, engine, tuple(reasons), announced(chosen, engine), automatic, otherwise)
+    return Choice(chosen, engine, tuple(reasons), announced(chosen, engine, diagonal=diagonal), automatic, otherwise, diagonal)
+
+
+def _hessian(likelihood: Counted | OneHotLikelihood) -> tuple[bool, bool]:
+    """Whether rows are too few to tell what a Hessian of a dense graph of spins would say, and whether it costs more than it is worth.
+
+    With fewer than two rows for every parameter at a site its correlations are mostly the prior's.
+    """
+    if not isinstance(likelihood, RowLikelihood):
+        return False, False
+    scarce = rows_of(likelihood.parts) < 2 * (int(likelihood.bound.lattice.degree.max(initial=0)) + 1)
+    if likelihood.bound.n_params > LIMIT:
+        return scarce, True
+    seconds = work(likelihood, LaplaceApproximation())
+    return scarce, seconds > max(AFFORDABLE if scarce else SECOND_ATTEMPT, gradients_alone(likelihood))
 
 
 def _engine(bound: BoundCouplings, reasons: list[str]) -> Engine:

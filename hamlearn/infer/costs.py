@@ -60,11 +60,11 @@ def rows_of(parts: Sequence[Observations]) -> int:
     return sum(part.states.shape[0] * part.states.shape[1] for part in parts)
 
 
-def announced(likelihood: Counted | OneHotLikelihood, engine: Engine) -> Cost:
-    """Of learning, with all that is the same whatever is chosen."""
+def announced(likelihood: Counted | OneHotLikelihood, engine: Engine, *, diagonal: bool = False) -> Cost:
+    """Of learning, with all that is the same whatever is chosen; `diagonal` as of :class:`hamlearn.infer.choose.Choice`."""
     sampled = isinstance(engine, NUTS)
     compiling = _NUTS_COMPILING if sampled else _VALUE_COMPILING if isinstance(engine, ImportanceSampling) else 0.0
-    counted = work(likelihood, engine) - compiling + _OVERHEAD
+    counted = (gradients_alone(likelihood) if diagonal else work(likelihood, engine)) - compiling + _OVERHEAD
     if isinstance(likelihood, ExactLikelihood):
         counted += _ROW_SUM * likelihood.bound.n_params * rows_of(likelihood.parts)
         compiling += _EXACT_COMPILING[sampled, likelihood.tabulated]
@@ -77,7 +77,7 @@ def work(likelihood: Counted | OneHotLikelihood, engine: Engine) -> float:
     """Seconds of what an engine does with a likelihood."""
     bound = likelihood.bound
     if isinstance(likelihood, OneHotLikelihood) or bound.n_params > LIMIT:
-        return 100.0 * rows_of(likelihood.parts) * bound.lattice.n_sites**2 * bound.space.q * 4 / 2e9
+        return gradients_alone(likelihood)
     gradients = likelihood.operations * _gradients(bound, engine) / OPERATIONS_PER_SECOND  # of one chain
     if isinstance(engine, ImportanceSampling):
         return work(likelihood, LaplaceApproximation()) + _VALUE_COMPILING + engine.chains * gradients
@@ -86,6 +86,12 @@ def work(likelihood: Counted | OneHotLikelihood, engine: Engine) -> float:
     if isinstance(likelihood, ExactLikelihood) and not likelihood.tabulated:
         return _EAGER * gradients
     return _optimum(likelihood) + (sweeps(bound.n_params, engine) if isinstance(engine, Gibbs) else 0.0)
+
+
+def gradients_alone(likelihood: Counted | OneHotLikelihood) -> float:
+    """Seconds of a search without a Hessian, on a dense graph."""
+    bound = likelihood.bound
+    return 100.0 * rows_of(likelihood.parts) * bound.lattice.n_sites**2 * bound.space.q * 4 / 2e9
 
 
 def _gradients(bound: BoundCouplings, engine: Engine) -> float:

@@ -22,7 +22,7 @@ from hamlearn.infer.choose import Choice
 from hamlearn.infer.engines import gibbs
 from hamlearn.infer.enquiry import Enquiry
 from hamlearn.infer.fit import Fit, normal_approximation, precisions
-from hamlearn.infer.likelihoods import Likelihood, OneHotLikelihood, RowLikelihood
+from hamlearn.infer.likelihoods import Likelihood, OneHotLikelihood
 from hamlearn.infer.observations import Observations
 from hamlearn.infer.optimum import Optimum, maximise, normal_blocks
 from hamlearn.infer.provenance import Basis, Noted, Provenance
@@ -125,10 +125,10 @@ def _answer(asked: Asked, checkpoint: str | PathLike[str] | None) -> Answer:
     """The answer of an engine."""
     prepared, seed = asked.prepared, asked.enquiry.seed
     likelihood, engine = prepared.likelihood, prepared.engine
-    if isinstance(likelihood, OneHotLikelihood | RowLikelihood) and isinstance(engine, MAP):
-        if isinstance(likelihood, OneHotLikelihood) or likelihood.bound.n_params > large.LIMIT:
-            used, drawn, point, record = large.infer(likelihood, engine, seed, float(sum(part.size for part in likelihood.parts)))
-            return Answer(drawn.theta, point, used, record)
+    if prepared.diagonal:
+        held = cast(large.Diagonal, likelihood)
+        used, drawn, point, record = large.infer(held, cast(MAP, engine), seed, float(sum(part.size for part in likelihood.parts)))
+        return Answer(drawn.theta, point, used, record)
     assert not isinstance(likelihood, OneHotLikelihood)
     if engine.sparse:
         return _sparse(asked, likelihood, cast(Gibbs, engine), checkpoint)

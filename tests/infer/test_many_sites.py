@@ -7,6 +7,7 @@ import hamlearn as hl
 from hamlearn.infer import choose, posteriors
 from hamlearn.infer.likelihoods import ExactLikelihood, RowLikelihood, composite
 from hamlearn.infer.observations import bind
+from hamlearn.infer.settings import as_engine
 from hamlearn.statistics import power
 
 
@@ -61,3 +62,30 @@ def test_q_states_with_too_many_neighbours_are_refused_in_one_sentence():
 def test_networks_on_windows_of_a_thousand_sites_know_that_they_are_too_many():
     bound = hl.models.Extensive(focus=1, context=20).bind(hl.systems.SPINS, (41, 41))
     assert bound.table_states == np.inf
+
+
+def chosen(sites, rows, engine):
+    bound, parts, _ = bind(spins(rows, sites), hl.models.Couplings(None, prior=hl.models.Normal(0.3)))
+    return choose.choose(bound, parts, "pseudo", as_engine(engine))
+
+
+@pytest.mark.parametrize("engine", ["map", "auto"])
+def test_few_rows_of_many_sites_are_taken_without_a_hessian(engine):
+    """What decides is counted work: 97 sites cost less than a Hessian of them, and no more than 104."""
+    costs = [chosen(sites, 77, engine) for sites in (97, 104)]
+    assert [one.diagonal for one in costs] == [True, True] and {one.engine.name for one in costs} == {"map"}
+    assert costs[0].cost.seconds < costs[1].cost.seconds
+
+
+def test_a_hessian_is_made_where_it_is_worth_its_time():
+    assert not chosen(40, 77, "map").diagonal  # quick
+    assert not chosen(97, 77, "laplace").diagonal  # asked for
+    many = chosen(70, 500, "auto")
+    assert many.engine.name == "laplace" and not many.diagonal
+    assert chosen(97, 500, "map").diagonal and not chosen(70, 500, "map").diagonal
+
+
+def test_no_cost_falls_by_much_where_sites_are_added():
+    """A search without a Hessian takes over where the Hessian costs ten seconds of counted work: that is the highest step down."""
+    seconds = [chosen(sites, 77, "map").cost.seconds for sites in range(10, 120, 10)]
+    assert max(np.array(seconds[:-1]) - np.array(seconds[1:])) < 11.0

@@ -65,10 +65,12 @@ def _ask(
         )
     prepared.announce()
     enquiry.say(*prepared.reasons)
-    if bound.n_params <= large.LIMIT:  # beyond it fewer draws are kept
+    whole = bound.n_params <= large.LIMIT and not prepared.diagonal  # else fewer draws are kept, and priors stay as they are
+    if whole:
         require_memory(prepared.engine, bound.n_params)
     _refuse_hopeless(bound, parts, frozen, prepared.engine)
-    if not prepared.engine.flat and bound.n_params <= large.LIMIT and not isinstance(prepared.likelihood, OneHotLikelihood):
+    if not prepared.engine.flat and whole:
+        assert not isinstance(prepared.likelihood, OneHotLikelihood)
         prepared = replace(prepared, likelihood=widened(prepared.likelihood))
         bound = prepared.likelihood.bound
     if not prepared.engine.flat:
