@@ -11,7 +11,7 @@ from hamlearn.errors import HamlearnError
 from hamlearn.statistics import integrated_autocorrelation_time
 from hamlearn.systems import Lattice, ParametricSystem, Space, factors, states
 from hamlearn.systems.base import as_reals, as_site_axes
-from hamlearn.systems.sampling import simulate_systems
+from hamlearn.systems.sampling import exchanging, simulate_systems
 from statistics_budget import assert_within
 
 THREE = states(3)
@@ -96,6 +96,24 @@ def test_wrong_changes_are_refused_before_anything_is_sampled():
 def test_changes_that_are_wrong_of_states_met_later_are_refused_then(sampler):
     with pytest.raises(HamlearnError, match="what a run accepted came to"):
         hl.simulate(SeldomWrong(SQUARE, 1.0, 0.5), [2.0, 3.0], draws=200, chains=2, seed=0, burn_in=50, sampler=sampler, progress=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Untraced(Cosines, kind="cosines that JAX cannot trace"):
+    """Whose energy is NumPy's."""
+
+    pure_jax = False
+
+
+@pytest.mark.parametrize("sampler", ["heat_bath", "tempering"])
+def test_members_known_by_their_energies_refuse_moves_that_they_cannot_make(sampler):
+    options = {"draws": 2, "progress": False}
+    untraced, traced = ([kind(SQUARE, J, 0.0) for J in (1.0, 1.2)] for kind in (Untraced, Cosines))
+    with pytest.raises(HamlearnError, match="metropolis"):
+        simulate_systems(untraced, [0.3, 0.6], sampler=sampler, **options)
+    assert exchanging(traced) and not exchanging(untraced)
+    usual, asked = (simulate_systems(untraced, [0.3, 0.6], sampler=one, **options) for one in ("auto", "metropolis"))
+    np.testing.assert_array_equal(usual, asked)
 
 
 @pytest.mark.parametrize("sampler", ["metropolis", "tempering"])

@@ -18,7 +18,7 @@ from hamlearn.models.couplings import EXCLUDED
 from hamlearn.systems.factors import sites_of
 from hamlearn.systems.observables import Observable
 from hamlearn.systems.pairs import pairs_of
-from hamlearn.systems.sampling import simulate, simulate_systems, tempering
+from hamlearn.systems.sampling import exchanging, simulate, simulate_systems, tempering
 from hamlearn.systems.sampling.cluster import is_ferromagnet
 from hamlearn.systems.sampling.stacks import simulate_stack, stackable
 
@@ -189,7 +189,8 @@ def _tempered_once(
         joined = {record.name: np.stack([np.stack([part[record.name] for part in row], 1) for row in rows], 1) for record in own}
         return kept | joined
 
-    options: dict[str, Any] = {"draws": draws, "chains": 2, "sampler": "tempering", "burn_in": _BURN_IN, "thin": _THIN}
+    options: dict[str, Any] = {"draws": draws, "chains": 2, "burn_in": _BURN_IN, "thin": _THIN}
+    options["sampler"] = "tempering" if exchanging(systems) else "metropolis"
     kept = simulate_systems(systems, rungs, seed=seed, observe=observe, **options)
     free = _log_partitions(systems, kept.pop("all energies"), rungs, seed, draws)[..., at] if log_z else None
     found = []

@@ -23,6 +23,6 @@ A sampler of your own needs no line anywhere: ``simulate(sampler=Mine())``.
 from hamlearn.systems.sampling.run import simulate
 from hamlearn.systems.sampling.sampler import Sampler, SamplesSystems
 from hamlearn.systems.sampling.samplers import AUTO, SAMPLERS
-from hamlearn.systems.sampling.several import simulate_members, simulate_systems
+from hamlearn.systems.sampling.several import exchanging, simulate_members, simulate_systems
 
-__all__ = ["AUTO", "SAMPLERS", "Sampler", "SamplesSystems", "simulate", "simulate_members", "simulate_systems"]
+__all__ = ["AUTO", "SAMPLERS", "Sampler", "SamplesSystems", "exchanging", "simulate", "simulate_members", "simulate_systems"]

@@ -114,7 +114,7 @@ def simulate_systems(
     draws: int,
     chains: int = 1,
     seed: int = 0,
-    sampler: Any = "heat_bath",
+    sampler: Any = "auto",
     burn_in: int = 200,
     thin: int = 1,
     start: str | np.ndarray = "hot",
@@ -127,10 +127,12 @@ def simulate_systems(
     ----------
     systems : sequence of System
         Members, such as those of a posterior; they differ in their parameters only.
-    beta, draws, chains, seed, sampler, burn_in, thin, start, observe, progress
-        As for :func:`simulate_members`; tiles know "heat_bath" and "tempering", and so do energies that JAX can trace which are sums
-        of terms on few sites (:mod:`hamlearn.systems.factors`). Others that are known by their energies alone make Metropolis moves
-        whichever is asked for; those that JAX cannot trace exchange nothing.
+    beta, draws, chains, seed, burn_in, thin, start, observe, progress
+        As for :func:`simulate_members`.
+    sampler : {"auto", "heat_bath", "metropolis", "tempering"} or the sampler of that name
+        Tiles know "heat_bath" and "tempering", and so do energies that JAX can trace which are sums of terms on few sites
+        (:mod:`hamlearn.systems.factors`). Others that are known by their energies alone make Metropolis moves, with "tempering" as
+        well where JAX can trace all of them as one. "auto" is the heat bath where there is one, else "metropolis".
 
     Returns
     -------
@@ -139,7 +141,7 @@ def simulate_systems(
     Raises
     ------
     HamlearnError
-        If the systems are of different kinds, lattices or windows, or continuous.
+        If the systems are of different kinds, lattices or windows, or continuous, or do not know the sampler.
 
     Examples
     --------
@@ -147,9 +149,10 @@ def simulate_systems(
     >>> simulate_systems([Ising((4, 4), J=J) for J in (0.5, 1.0)], [0.1, 0.2, 0.3], draws=5).shape
     (2, 3, 1, 5, 4, 4)
     """
-    first, sampler = systems[0], _name_of(sampler, ("heat_bath", "metropolis", "tempering"))
-    options: dict[str, Any] = {"draws": draws, "chains": chains, "seed": seed, "sampler": sampler, "burn_in": burn_in, "thin": thin}
-    options |= {"start": start, "observe": observe, "progress": progress}
+    first = systems[0]
+    asked = "auto" if isinstance(sampler, str) and sampler == "auto" else _name_of(sampler, ("heat_bath", "metropolis", "tempering"))
+    options: dict[str, Any] = {"draws": draws, "chains": chains, "seed": seed, "burn_in": burn_in, "thin": thin}
+    options |= {"sampler": "heat_bath" if asked == "auto" else asked, "start": start, "observe": observe, "progress": progress}
     if not all(type(one) is type(first) and one.lattice.shape == first.lattice.shape for one in systems):
         raise HamlearnError("members that are simulated together must be systems of one kind on one lattice.")
     if first.space.constraint:
@@ -159,13 +162,25 @@ def simulate_systems(
         named = dict(zip(("J", "h") if spins else ("tables", "fields"), arrays, strict=True))
         return simulate_members(lattice, first.space, named, beta, **options)
     if first.windows is not None:
-        choice(sampler, ("heat_bath", "tempering"), "sampler of tiles")
+        choice(asked, ("auto", "heat_bath", "tempering"), "sampler of tiles")
         if len({(one.window, one.stride, one.tables.shape) for system in systems if (one := system.windows) is not None}) > 1:
             raise HamlearnError("members that are simulated together must have tiles of one window and stride.")
-    alike = first.windows is not None or (all(one.pure_jax for one in systems) and stacked(systems) is not None)
-    tables = factors.tables_of(systems) if alike and sampler != "metropolis" else None
-    engine = _known_by_energies(systems, sampler) if tables is None else lambda rungs: TableEngine(tables, rungs)
-    return _simulate(engine, first.lattice, first.space, len(systems), beta, **options)
+    tables = factors.tables_of(systems) if exchanging(systems) and asked != "metropolis" else None
+    if tables is not None:
+        return _simulate(lambda rungs: TableEngine(tables, rungs), first.lattice, first.space, len(systems), beta, **options)
+    options["sampler"] = "metropolis" if asked == "auto" else asked
+    return _simulate(_known_by_energies(systems, options["sampler"]), first.lattice, first.space, len(systems), beta, **options)
+
+
+def exchanging(systems: Sequence[System]) -> bool:
+    """Whether :func:`simulate_systems` can exchange states between temperatures: not where JAX cannot trace all as one."""
+    first = systems[0]
+    return first.windows is not None or first.pairs is not None or _as_one(systems) is not None
+
+
+def _as_one(systems: Sequence[System]) -> System | None:
+    """Systems as one with stacked parameters, where JAX can trace them."""
+    return stacked(systems) if all(one.pure_jax for one in systems) else None
 
 
 def _name_of(sampler: Any, allowed: tuple[str, ...]) -> str:
@@ -186,8 +201,13 @@ def _known_by_energies(systems: Sequence[System], sampler: str) -> Callable[[np.
     first = systems[0]
     if first.space.continuous:
         raise HamlearnError(f"{first!r} is continuous: members are simulated together by hybrid Monte Carlo (systems.sampling.stacks).")
-    stack = stacked(systems) if all(one.pure_jax for one in systems) else None
+    choice(sampler, ("metropolis", "tempering"), "sampler of systems known by their energies alone")
+    stack = _as_one(systems)
     if stack is None:
+        if sampler == "tempering":
+            raise HamlearnError(
+                f"JAX cannot trace {first!r}, so its members exchange nothing: sampler='metropolis' draws at every temperature."
+            )
         return lambda rungs: BlackBoxMembers(systems, rungs)
     ladder = sampler == "tempering"
     return lambda rungs: MetropolisEngine(stack, rungs, first.space, first.lattice, stacked=True, ladder=ladder)
