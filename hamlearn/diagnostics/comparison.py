@@ -17,6 +17,7 @@ from hamlearn.arguments import require_seed, require_whole
 from hamlearn.diagnostics import holdout, invariants, predictive_test, scores
 from hamlearn.diagnostics.features import Features
 from hamlearn.diagnostics.predictions import Prediction, predicted, refit
+from hamlearn.diagnostics.predictive_test import MORE_DATA, LeftOut
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import observations, posteriors
 from hamlearn.models import Couplings
@@ -96,14 +97,11 @@ def check(
     sets = microstates.split_by_beta(microstates.admit(data))
     found = _scores(sets, model, tau, seed)
     compared = _held_out(sets, model, likelihood, draws, tau, seed)
-    skipped = found.left_out
-    if isinstance(compared, str):
-        if not found.rows:
-            return predictive_test.undecided(compared)
-        table = predictive_test.table([], found.blocks, None, named=found.rows, skipped=predictive_test.without_held_out(compared, skipped))
+    if isinstance(compared, LeftOut):
+        table = predictive_test.without_held_out(compared, found.rows, found.blocks, found.left_out)
     else:
         rows, blocks, ratio = compared
-        table = predictive_test.table(rows, blocks, ratio, named=found.rows, skipped="; ".join(skipped))
+        table = predictive_test.table(rows, blocks, ratio, named=found.rows, skipped=found.left_out)
     table.attrs |= {"every": found.every} | ({"isolated": found.isolated} if found.isolated else {})
     return table
 
@@ -127,29 +125,34 @@ def _scores(sets: list[xr.Dataset], model: Couplings, tau: float | None, seed: i
 
 def _held_out(
     sets: list[xr.Dataset], model: Couplings, likelihood: str, draws: int, tau: float | None, seed: int
-) -> tuple[list[predictive_test.Row], int, float | None] | str:
+) -> tuple[list[predictive_test.Row], int, float | None] | LeftOut:
     """Rows of the comparison with held-out data, the blocks behind them and the refit's width ratio; or why there are none."""
     rng = np.random.default_rng(seed)
     symmetric = invariants.model_is_symmetric(model, *_space_of(sets[0]), microstates.rows(sets[0]))
     pieces = [holdout.split(part, rng, tau, symmetric=symmetric) for part in sets]
-    lacking = [piece for piece in pieces if isinstance(piece, str)]
+    lacking = [piece for piece in pieces if isinstance(piece, LeftOut)]
     if lacking:
         return lacking[0]
-    fits = [piece[0] for piece in pieces if not isinstance(piece, str)]
-    held = [piece[1] for piece in pieces if not isinstance(piece, str)]
+    fits = [piece[0] for piece in pieces if not isinstance(piece, LeftOut)]
+    held = [piece[1] for piece in pieces if not isinstance(piece, LeftOut)]
     size = model.bind(*_space_of(sets[0])).n_params
     if size > MAX_PARAMETERS:
-        return f"refitting {size} parameters would take too long (more than {MAX_PARAMETERS})"
+        return LeftOut(
+            f"refitting {size} parameters would take too long (more than {MAX_PARAMETERS})", "Tie parameters, or take fewer bonds."
+        )
     try:
         post = refit(fits, model, likelihood=likelihood, draws=draws, seed=seed)
     except HamlearnError as error:
-        return f"half of the data does not determine the model ({str(error).split(':')[0]})"
+        return LeftOut(f"half of the data does not determine the model ({str(error).split(':')[0]})", MORE_DATA)
     rows = []
     for part, half in zip(fits, held, strict=True):
         label = f" at beta = {float(part['beta']):.4g}" if len(sets) > 1 else ""
         found = _compare(post, part, half, label, several=len(sets) > 1, rng=rng)
         if found is None:
-            return "half of the data leaves parameters so uncertain that predictions need an exact oracle, and this lattice has none"
+            return LeftOut(
+                "half of the data leaves parameters so uncertain that predictions need an exact oracle, and this lattice has none",
+                MORE_DATA,
+            )
         rows += found
     return rows, min(half.blocks for half in held), posteriors.provenance_of(post).calibration.width_ratio
 

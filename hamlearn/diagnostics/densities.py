@@ -41,9 +41,9 @@ def check(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], seed: int 
         heldout[np.flatnonzero(heldout)[:-most]] = False
         blocks = int(min(BLOCKS, weight[heldout].sum() / (5 * tau if tau > 1 else 1)))
         if blocks < MIN_BLOCKS:
-            return predictive_test.undecided(
-                f"the {int(heldout.sum())} held-out microstates make {blocks} independent blocks, fewer than {MIN_BLOCKS}"
-            )
+            what = f"the {int(heldout.sum())} held-out microstates make {blocks} independent blocks, fewer than {MIN_BLOCKS}"
+            advice = "Give more microstates, or let training hold out a larger share of them: hl.infer.Training(heldout=...)."
+            return predictive_test.undecided(predictive_test.LeftOut(what, advice))
         fewest, beta = min(fewest, blocks), float(part["beta"])
         functions = Statistics(system, values[used][:: max(1, int(used.sum()) // (most // 2))])
         columns = functions(values[heldout]) * weight[heldout][:, None]

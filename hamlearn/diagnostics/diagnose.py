@@ -19,6 +19,7 @@ from hamlearn.infer.provenance import Comparison, Convergence, Noted, Provenance
 from hamlearn.processes import verb
 from hamlearn.progress import aside
 
+_NO_EQUILIBRIUM = "Collect more data, or give the model fewer terms or a lower largest power."
 MEMBERS = 8  # of a posterior, whose mean energy score tests look at: its error is a third of a member's
 
 
@@ -68,7 +69,8 @@ def _looked_at(
     try:
         families.of(post).draw_systems(post, 1, seed, None)
     except HamlearnError as error:
-        return predictive_test.undecided(f"what was learned could not be compared ({str(error).split(': ')[0]})"), []
+        why = predictive_test.LeftOut(f"what was learned could not be compared ({str(error).split(': ')[0]})", _NO_EQUILIBRIUM)
+        return predictive_test.undecided(why), []
     return _compare(post, data, made, seed), signals.find(post, data)
 
 
@@ -105,6 +107,7 @@ def _digest(table: xr.Dataset) -> Comparison:
     """The few numbers of a comparison that the verdict reads."""
     attrs = table.attrs
     told = {"decision": attrs["decision"], "reason": attrs["reason"], "skipped": attrs.get("skipped", "")}
+    told["advice"] = attrs["advice"]
     told["isolated"] = tuple(int(site) for site in attrs.get("isolated", ()))
     if attrs["decision"] == "undecided":
         return Comparison(**told)

@@ -148,7 +148,8 @@ def _by_observable(curves: xr.Dataset, key: str) -> str:
 
 def caption(post: xr.DataTree, curves: xr.Dataset) -> str:
     """What is drawn in the panels, and nothing that is not."""
-    parts = ["Line: mean over members." if claims.draws(post)[0] > 1 else "Line: the prediction."]
+    count, noun = claims.draws(post)
+    parts = [f"Line: mean over {claims.plural(noun)}." if count > 1 else "Line: the prediction."]
     if banded(curves):
         parts.append(f"Band: {number(curves, 'level', 0.9):.0%} interval.".replace("%", " %"))
     if any(np.nanmax(curves[name].sel(quantity="mc_error").values, initial=0.0) > 0 for name in drawn(curves)):

@@ -15,6 +15,7 @@ import xarray as xr
 
 from hamlearn import data as microstates
 from hamlearn.diagnostics import invariants
+from hamlearn.diagnostics.predictive_test import LeftOut
 from hamlearn.statistics import autocorrelation, integrated_autocorrelation
 
 MAX_ROWS = 200_000  # microstates a half keeps: bounds time and memory, and 2e5 find a misfit of 0.2 % of a standard deviation
@@ -49,8 +50,8 @@ class Half:
 
 def split(
     data: xr.Dataset, rng: np.random.Generator, tau: float | None = None, *, symmetric: bool = False
-) -> tuple[xr.Dataset, Half] | str:
-    """The half to fit and the half to test on; or, in words, why there is too little to split.
+) -> tuple[xr.Dataset, Half] | LeftOut:
+    """The half to fit and the half to test on; or why there is too little to split.
 
     Parameters
     ----------
@@ -117,7 +118,7 @@ def _in_one_phase(data: xr.Dataset) -> bool:
     return bool(np.ptp(np.sign(mean)) == 0 and abs(mean.mean()) > 2 * mean.std())
 
 
-def _split_blocks(data: xr.Dataset, tau: float) -> tuple[xr.Dataset, Half] | str:
+def _split_blocks(data: xr.Dataset, tau: float) -> tuple[xr.Dataset, Half] | LeftOut:
     rows = microstates.rows(data)
     chains, draws, _ = rows.shape
     shortest = int(np.ceil(BLOCK_TIMES * tau)) if tau > 1 else 1
@@ -126,12 +127,12 @@ def _split_blocks(data: xr.Dataset, tau: float) -> tuple[xr.Dataset, Half] | str
     if pairs == 0:
         # Chains shorter than two blocks: the chain is the block.
         if draws < shortest or chains // 2 < MIN_BLOCKS:
-            return _too_few(chains // 2 if draws >= shortest else 0, tau)
+            return _too_few(chains // 2 if draws >= shortest else 0, tau) if tau > 1 else _too_few_rows(chains * draws, 2 * MIN_BLOCKS)
         fit = data.isel(chain=slice(0, 2 * (chains // 2), 2))
         held = rows[1::2]
         return fit, _half(held, np.repeat(np.arange(len(held)), draws), len(held))
     if chains * pairs < MIN_BLOCKS:
-        return _too_few(chains * pairs, tau)
+        return _too_few(chains * pairs, tau) if tau > 1 else _too_few_rows(chains * draws, 2 * MIN_BLOCKS)
     index = np.arange(draws - 2 * pairs * length, draws)  # what does not fill a block is dropped where burn-in lingers
     block = (index - index[0]) // length
     held = rows[:, index[block % 2 == 1]]
@@ -145,14 +146,14 @@ def _half(held: np.ndarray, label: np.ndarray, blocks: int) -> Half:
     return Half(values[::every], np.ones(len(values[::every])), label[::every], blocks)
 
 
-def _split_random(data: xr.Dataset, rng: np.random.Generator) -> tuple[xr.Dataset, Half] | str:
+def _split_random(data: xr.Dataset, rng: np.random.Generator) -> tuple[xr.Dataset, Half] | LeftOut:
     values = microstates.rows(data).reshape(-1, int(np.prod(data["state"].shape[2:])))
     weight, weighted = microstates.multiplicity(data)
     weight = weight.ravel()
     order = rng.permutation(np.flatnonzero(weight > 0))
     size = min(len(order) // 2, MAX_ROWS)
     if size < 2 * MIN_BLOCKS:
-        return f"{len(order)} independent microstates are too few to split (at least {4 * MIN_BLOCKS})"
+        return _too_few_rows(len(order), 4 * MIN_BLOCKS)
     fit, held = order[:size], order[size : 2 * size]
     blocks = min(2 * BLOCKS, size // 2)
     attrs = {**data.attrs, "independent": 1}
@@ -160,14 +161,14 @@ def _split_random(data: xr.Dataset, rng: np.random.Generator) -> tuple[xr.Datase
     return _dataset(data, values[fit], extra, attrs), Half(values[held], weight[held], np.arange(size) % blocks, blocks)
 
 
-def _split_counts(data: xr.Dataset, rng: np.random.Generator) -> tuple[xr.Dataset, Half] | str:
+def _split_counts(data: xr.Dataset, rng: np.random.Generator) -> tuple[xr.Dataset, Half] | LeftOut:
     """Every single observation of a histogram goes to either half with probability one half."""
     values = microstates.rows(data).reshape(-1, int(np.prod(data["state"].shape[2:])))
     counts = data["count"].values.ravel().astype(np.int64)
     fit = rng.binomial(counts, 0.5)
     held = counts - fit
     if min(fit.sum(), held.sum()) < 2 * MIN_BLOCKS:
-        return f"{counts.sum()} microstates are too few to split (at least {4 * MIN_BLOCKS})"
+        return _too_few_rows(int(counts.sum()), 4 * MIN_BLOCKS)
     if held.sum() > MAX_ROWS:
         held = rng.multivariate_hypergeometric(held, MAX_ROWS, method="marginals")
     blocks = int(min(2 * BLOCKS, held.sum() // 2))
@@ -184,9 +185,17 @@ def _dataset(data: xr.Dataset, values: np.ndarray, extra: Mapping[str, Any], att
     return xr.Dataset({"state": (("chain", "draw", *sites), state), **extra}, coords={"beta": data["beta"]}, attrs=dict(attrs))
 
 
-def _too_few(blocks: int, tau: float) -> str:
-    return (
+def _too_few_rows(count: int, wanted: int) -> LeftOut:
+    return LeftOut(
+        f"{count} independent microstates are too few to split (at least {wanted})", f"Give {wanted} independent microstates or more."
+    )
+
+
+def _too_few(blocks: int, tau: float) -> LeftOut:
+    wanted = 2 * MIN_BLOCKS * int(np.ceil(BLOCK_TIMES * tau))
+    return LeftOut(
         f"{blocks} blocks of {BLOCK_TIMES:g} autocorrelation times ({tau:.3g} draws of the slowest sum, product or overlap of these rows, "
         f"which parameters need not feel) fit into each half of the data; "
-        f"{MIN_BLOCKS} are needed"
+        f"{MIN_BLOCKS} are needed",
+        f"Give longer chains, or more of them, of some {wanted} draws in all, or draws that lie further apart.",
     )

@@ -11,6 +11,7 @@ import xarray as xr
 
 REPLICATES = 2000
 NAMED_SHARE = 0.8  # of the false alarms that are the score tests' where both they and the comparison run
+MORE_DATA = "Give more data in which everything varies, or tie or drop what they cannot tell apart: half of the rows must determine it too."
 _FEW = 20  # replicates beyond the observed value below which a fitted tail is more exact than counting
 
 
@@ -31,6 +32,14 @@ class Statistic:
     name: str
     columns: np.ndarray
     scatter: bool
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What was not compared and why, in words for readers, and the way out."""
+
+    what: str
+    advice: str
 
 
 @dataclass(frozen=True)
@@ -100,7 +109,9 @@ def tail(null: np.ndarray, value: float) -> float:
     return float(min(_FEW / len(null), scipy.stats.norm.sf((np.log(value) - centre) / max(width, 1e-12))))
 
 
-def table(rows: list[Row], blocks: int, width_ratio: float | None, *, named: Sequence[Row] = (), skipped: str = "") -> xr.Dataset:
+def table(
+    rows: list[Row], blocks: int, width_ratio: float | None, *, named: Sequence[Row] = (), skipped: Sequence[LeftOut] = ()
+) -> xr.Dataset:
     """All rows with p-values corrected for their number, and the decision in the attributes.
 
     Parameters
@@ -114,8 +125,7 @@ def table(rows: list[Row], blocks: int, width_ratio: float | None, *, named: Seq
     named : sequence of Row
         Score tests. They share the false alarms with `rows`: four fifths are theirs (Holm with weights, see `NAMED_SHARE`
         and `ONE_NUMBER`): they are few and on all rows.
-    skipped : str
-        What was not compared, and why.
+    skipped : sequence of LeftOut
     """
     every = [*named, *rows]
     p = np.array([row.p_value for row in every])
@@ -141,13 +151,22 @@ def table(rows: list[Row], blocks: int, width_ratio: float | None, *, named: Seq
     failed = [every[k].name for k in order if holm[k] < 0.01]
     reason = f"data differ in {', '.join(failed)}" if failed else "the data agree with the model's predictions"
     found.attrs = {"decision": "differs" if failed else "agrees", "reason": reason, "overall_p": overall, "blocks": blocks}
-    found.attrs |= {"width_ratio": float(width_ratio or 0.0), "named": len(named), "held_out": len(rows), "skipped": skipped}
+    found.attrs |= {"width_ratio": float(width_ratio or 0.0), "named": len(named), "held_out": len(rows)}
+    found.attrs |= {"skipped": "; ".join(one.what for one in skipped), "advice": _advice(skipped)}
     return found
 
 
-def without_held_out(reason: str, left_out: Sequence[str]) -> str:
-    """What the table says was skipped where only score tests ran."""
-    return "; ".join([f"the comparison with held-out data ({reason})", *left_out])
+def _advice(skipped: Sequence[LeftOut]) -> str:
+    """Every way out once."""
+    return " ".join(dict.fromkeys(one.advice for one in skipped))
+
+
+def without_held_out(why: LeftOut, named: Sequence[Row], blocks: int, left_out: Sequence[LeftOut]) -> xr.Dataset:
+    """The table where nothing was compared with held-out data: that of the score tests, if any ran."""
+    if not named:
+        return undecided(why)
+    held_out = LeftOut(f"the comparison with held-out data ({why.what})", why.advice)
+    return table([], blocks, None, named=named, skipped=[held_out, *left_out])
 
 
 def weighted_holm(p: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -159,10 +178,11 @@ def weighted_holm(p: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def undecided(reason: str) -> xr.Dataset:
-    """An empty table that says why nothing was compared."""
+def undecided(why: LeftOut) -> xr.Dataset:
+    """An empty table that says why nothing was compared, and what to do about it."""
     empty = np.zeros(0)
     names = ("observed", "predicted", "sd", "z", "p_value", "p_adjusted")
     found = xr.Dataset({name: ("statistic", empty) for name in names}, coords={"statistic": np.zeros(0, "U1")})
-    found.attrs = {"decision": "undecided", "reason": reason, "overall_p": 1.0, "blocks": 0, "width_ratio": 0.0, "named": 0}
+    found.attrs = {"decision": "undecided", "reason": why.what, "advice": why.advice}
+    found.attrs |= {"overall_p": 1.0, "blocks": 0, "width_ratio": 0.0, "named": 0}
     return found

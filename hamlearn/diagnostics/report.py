@@ -212,7 +212,7 @@ def _common(post: xr.DataTree, made: Provenance, *, shown: bool) -> dict[str, pa
     if shown:
         caption = "Statistics and data that were not fitted. Grey: within two standard deviations. Red: differs."
         count, p = (made.check.statistics, made.check.overall_p) if made.check else (0, None)
-        words = f"Deviations of {count} statistics in sd; overall p-value {1.0 if p is None else p:.2g}."
+        words = f"Deviations of {count} statistics in sd; overall {wording.chance(1.0 if p is None else p)}."
         found["checks"] = pages.Section("", "checks", lambda: plots.checks(post), caption, words, 640)
     if made.convergence is not None and made.convergence.sampled:
         caption = "The parameters whose chains differ most. Flat ranks: the chains sample the same distribution."

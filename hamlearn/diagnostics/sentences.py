@@ -150,8 +150,8 @@ SENTENCES |= {
 @sentence("prior decides")
 def _prior_decides(n: Numbers, made: Provenance) -> Words:
     names = [made.parameter_names[k] if k < len(made.parameter_names) else f"parameter {k}" for k in n["dominated"]]
-    frozen = [f"site {site}" for site in made.frozen_sites]
-    still = f" ({', '.join(frozen[:3])} never changes in the data)" if frozen else ""
+    frozen = [f"site {site}" for site in made.frozen_fields]
+    still = f" ({wording.listed(frozen, 3)} never {'changes' if len(frozen) == 1 else 'change'} in the data)" if frozen else ""
     advice = "What is said about them is the prior's: collect data in which they vary, tie parameters, or give a prior that you mean."
     return f"prior-dominated: {wording.listed([*frozen, *(wording.place(name) for name in names)])}{still}", advice
 
@@ -250,14 +250,14 @@ def _weak_terms(n: Numbers, made: Provenance) -> Words:
 @sentence("misfit")
 def _misfit(n: Numbers, made: Provenance) -> Words:
     check = made.check
-    assert check is not None
+    assert check is not None and check.overall_p is not None
     said = [words.sentence(one, place == 0) for place, one in enumerate(check.named)]
     others = [name for name in check.failed if name not in {one["name"] for one in check.named}]
     begins = lambda text: text.split(",")[0].split(";")[0]
     parts = list({begins(text): text for text, _ in said[2::-1]}.values())[::-1]  # one sentence on a thing, of its strongest test
     if others:
         parts.append(f"{wording.listed(others, 3)} of held-out data {'differs' if len(others) == 1 else 'differ'} from its predictions")
-    what = f"the model family does not fit: {'; '.join(parts)} (p = {check.overall_p:.2g} over {check.statistics} statistics)"
+    what = f"the model family does not fit: {'; '.join(parts)} ({wording.chance(check.overall_p)} over {check.statistics} statistics)"
     return what, said[0][1] if said else wording.misfit_advice(made)
 
 
@@ -265,18 +265,23 @@ def _check(made: Provenance) -> Any:
     return made.check
 
 
+def _way_out(made: Provenance) -> str:
+    """Of what kept data and model from being compared; files of before do not hold it."""
+    return _check(made).advice or "Call hl.diagnostics.diagnose(post, data) again, which says what would allow it."
+
+
 SENTENCES |= {
     "not compared": lambda n, made: wording.not_compared(made),
     "undecided": lambda n, made: (
         f"the comparison with held-out data is undecided: {_check(made).reason}",
-        "Give more, or longer, chains of data.",
+        _way_out(made),
     ),
     "fits": lambda n, made: (
         f"{_check(made).statistics} statistics that were not fitted agree with the data{wording.where_compared(made)}"
-        f" (overall p = {_check(made).overall_p:.2g})",
+        f" (overall {wording.chance(_check(made).overall_p)})",
         "",
     ),
-    "left out": lambda n, made: (f"left out: {_check(made).skipped}", "More, or longer, chains of data allow it."),
+    "left out": lambda n, made: (f"left out: {_check(made).skipped}", _way_out(made)),
     "isolated sites": lambda n, made: (
         f"{wording.listed([f'site {site}' for site in _check(made).isolated])}: all couplings are zero within error although the graph has "
         "bonds there (a column of noise, or in the wrong place)",
@@ -291,7 +296,7 @@ SENTENCES |= {
         "Such draws are never simulated; collect more data, or lower the largest power.",
     ),
     "temperatures disagree": lambda n, made: (
-        f"coefficients learned at {'the single' if n['pooled'] else 'single'} temperatures disagree (p = {n['p']:.2g})",
+        f"coefficients learned at {'the single' if n['pooled'] else 'single'} temperatures disagree ({wording.chance(n['p'])})",
         "The action lacks a term, or a declared temperature is wrong: compare the posteriors."
         if n["pooled"]
         else "The action lacks a term, or a declared temperature or spacing is wrong: learn each temperature by itself.",

@@ -18,7 +18,7 @@ from hamlearn import infer
 from hamlearn.arguments import require_seed
 from hamlearn.diagnostics import holdout, invariants, predictive_test, scores
 from hamlearn.diagnostics.features import bin_edges
-from hamlearn.diagnostics.predictive_test import Statistic
+from hamlearn.diagnostics.predictive_test import MORE_DATA, LeftOut, Statistic
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families
 from hamlearn.infer.predictions.simulated import of_sweep
@@ -77,12 +77,13 @@ def check(
     if symmetric is None:
         space = microstates.space_of(sets)
         symmetric = invariants.model_is_symmetric(model, space, microstates.site_shape(sets[0]), microstates.rows(sets[0]))
+    tests = named or scores.Tests()
     pieces = [holdout.split(part, rng, tau, symmetric=symmetric) for part in sets]
-    lacking = [piece for piece in pieces if isinstance(piece, str)]
+    lacking = [piece for piece in pieces if isinstance(piece, LeftOut)]
     if lacking:
-        return _table(lacking[0], named)
-    fits = [piece[0] for piece in pieces if not isinstance(piece, str)]
-    held = [piece[1] for piece in pieces if not isinstance(piece, str)]
+        return predictive_test.without_held_out(lacking[0], tests.rows, tests.blocks, tests.left_out)
+    fits = [piece[0] for piece in pieces if not isinstance(piece, LeftOut)]
+    held = [piece[1] for piece in pieces if not isinstance(piece, LeftOut)]
     try:
         post = infer.learn(fits, model, likelihood=likelihood, engine=engine, seed=seed)
         systems = families.of(post).draw_systems(post, MEMBERS, seed, None)
@@ -91,22 +92,9 @@ def check(
             label = f" at beta = {float(fit['beta']):.4g}" if len(sets) > 1 else ""
             rows += _compare(systems, fit, half, label, rng)
     except HamlearnError as error:
-        return _table(f"the model fitted to half of the data could not be compared ({str(error).split('.')[0]})", named)
-    skipped = "; ".join(_left_out(named))
-    return predictive_test.table(rows, min(half.blocks for half in held), None, named=() if named is None else named.rows, skipped=skipped)
-
-
-def _table(reason: str, named: scores.Tests | None) -> xr.Dataset:
-    """What there is where nothing was compared: the score tests, if they ran."""
-    if named is None or not named.rows:
-        return predictive_test.undecided(reason)
-    return predictive_test.table(
-        [], named.blocks, None, named=named.rows, skipped=predictive_test.without_held_out(reason, _left_out(named))
-    )
-
-
-def _left_out(named: scores.Tests | None) -> list[str]:
-    return [] if named is None else named.left_out
+        why = LeftOut(f"the model fitted to half of the data could not be compared ({str(error).split('.')[0]})", MORE_DATA)
+        return predictive_test.without_held_out(why, tests.rows, tests.blocks, tests.left_out)
+    return predictive_test.table(rows, min(half.blocks for half in held), None, named=tests.rows, skipped=tests.left_out)
 
 
 def _compare(systems: list[Any], fit: xr.Dataset, half: holdout.Half, label: str, rng: np.random.Generator) -> list[predictive_test.Row]:

@@ -112,7 +112,7 @@ def check_lead(post: xr.DataTree) -> str:
         said.append(f"Left out: {found.skipped}.")
     p = 1.0 if found.overall_p is None else found.overall_p
     outcome = "They differ from it" if p < CHECK else "They agree with it"
-    said.append(f"{outcome} (p = {number(p, 2)}, the smallest one, corrected for the number of statistics).")
+    said.append(f"{outcome} ({wording.chance(p)}, the smallest one, corrected for the number of statistics).")
     return " ".join(said)
 
 

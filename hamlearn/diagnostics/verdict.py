@@ -226,7 +226,7 @@ def _autocorrelation(made: Provenance) -> Iterator[Finding]:
 
 def _prior(made: Provenance) -> Iterator[Finding]:
     dominated = [k for k, share in enumerate(made.prior_share) if share > PRIOR_SHARE]
-    if dominated or made.frozen_sites:
+    if dominated or made.frozen_fields:
         most = len(dominated) > 0.5 * max(len(made.prior_share), 1)
         yield found("prior decides", "serious" if most else "caution", "prior", made, dominated=dominated)
 

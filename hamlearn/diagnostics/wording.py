@@ -34,6 +34,11 @@ def listed(words: list[str], limit: int = 6) -> str:
     return ", ".join(words[:limit]) + (f" and {len(words) - limit} more" if len(words) > limit else "")
 
 
+def chance(p: float) -> str:
+    """A p-value; one too small for a floating-point number is no zero."""
+    return f"p = {p:.2g}" if p > 0 else "p < 1e-300"
+
+
 def size(made: Provenance) -> str:
     """What was learned, by its numbers: parameters, weights, or terms selected among many."""
     if made.candidates is not None:
@@ -89,9 +94,10 @@ def sample_longer(made: Provenance) -> str:
         return f"Sample longer: engine=hl.infer.NUTS(draws={max(draws, 4000)}, warmup={max(2 * warmup, 1000)})."
     if made.pareto_k is not None:
         return "The posterior is far from normal: sample it by engine='nuts'."
-    if made.engine.name == "external":
-        return f"Sample longer with what made these draws ({made.engine.settings.get('sampler')}): {max(draws, 4000)} draws."
-    return f"Sample longer: engine=hl.infer.Gibbs(draws={max(draws, 4000)})."
+    if made.engine.name == "gibbs":
+        return f"Sample longer: engine=hl.infer.Gibbs(draws={max(draws, 4000)})."
+    by = made.engine.settings.get("sampler") or made.engine.name  # made elsewhere, perhaps by no Markov chain
+    return f"Make {count(max(draws, 4000))} draws with what made these ({by})."
 
 
 def smaller_steps(made: Provenance) -> str:

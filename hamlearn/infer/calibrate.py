@@ -424,6 +424,11 @@ def calibrate(
             "or give counts=, how often every row was seen."
         )
     score = score_covariance(likelihood, theta, minimum=minimum)
+    if score.batches < 3 and score.tau == 1.0:
+        raise HamlearnError(
+            f"the number of independent microstates is {score.batches}, which cannot say how estimates scatter: give three or more, "
+            "or insist with calibrate=False."
+        )
     if score.batches < 3:
         raise HamlearnError(
             f"the draws are so strongly autocorrelated (autocorrelation time {score.tau:.3g} draws) that they hold only {score.batches} "

@@ -118,6 +118,7 @@ class Asked:
             estimated_seconds=self.prepared.cost.seconds,
             n_params=likelihood.bound.n_params,
             frozen_sites=tuple(self.frozen.tolist()),
+            frozen_fields=tuple(likelihood.bound.without_field(self.frozen).tolist()),
         )
 
 

@@ -185,6 +185,8 @@ class Comparison:
         Score tests that failed: ``name``, ``z``, ``p_adjusted``, and where estimated ``effect``, ``effect_sd``, ``unit``, ``where``.
     skipped : str
         What was left out, for readers.
+    advice : str
+        What would allow what was left out or is undecided, for readers.
     isolated : tuple of int
         Sites without any coupling although the graph has bonds there.
     width_ratio : float or None
@@ -200,6 +202,7 @@ class Comparison:
     failed: tuple[str, ...] = ()
     named: tuple[Mapping[str, Any], ...] = ()
     skipped: str = ""
+    advice: str = ""
     isolated: tuple[int, ...] = ()
     width_ratio: float | None = None
 
@@ -259,6 +262,8 @@ class Provenance:
         Where the data came from, as far as they say; for readers too, but for ``tau_int``.
     frozen_sites : tuple of int
         Sites that never change in the data.
+    frozen_fields : tuple of int
+        Those of them with a field that acts on no other site: the data push it to infinity, the prior alone holds it.
     prior_share : tuple of float
         Of every parameter's precision, the part that is the prior's.
     parameter_names : tuple of str
@@ -303,6 +308,7 @@ class Provenance:
     seconds: float = float("nan")
     estimated_seconds: float = float("nan")
     frozen_sites: tuple[int, ...] = ()
+    frozen_fields: tuple[int, ...] = ()
     prior_share: tuple[float, ...] = ()
     parameter_names: tuple[str, ...] = ()
     findings: tuple[Noted, ...] = ()

@@ -42,6 +42,7 @@ def upgraded(record: Any) -> Provenance:
     for name in ("findings", "signals"):
         if name in old:
             old[name] = [_told(one, name) for one in old[name]]
+    old["frozen_fields"] = old.get("frozen_sites") or []  # what these versions judged
     old["prior_share"] = old.get("prior_share") or []
     known = {one.name for one in fields(Provenance)}
     own = {name: old.pop(name) for name in list(old) if name not in known}

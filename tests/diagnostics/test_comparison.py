@@ -108,10 +108,27 @@ def chain_of(tau: float, chains: int, draws: int) -> object:
     return hl.microstates(states, beta=0.5, dims=("chain", "draw", "x", "y"))
 
 
-def test_too_few_blocks_leave_it_undecided():
-    table = check(chain_of(20, 1, 1000), COUPLINGS(SQUARE), seed=0)
-    assert table.attrs["decision"] == "undecided" and "blocks" in table.attrs["reason"]
-    assert table.sizes["statistic"] == 0
+def never_apart():
+    """Two of three spins always agree: no finite maximum of the likelihood."""
+    free = np.random.default_rng(0).choice([-1, 1], (200, 2))
+    return hl.microstates(free[:, [0, 1, 1]], beta=1.0)
+
+
+# data, what kept them from being compared, the way out, and what would not help
+UNDECIDED = {
+    "slow": (lambda: chain_of(20, 1, 1000), SQUARE, "blocks", "longer chains", "tie or drop"),
+    "few": (lambda: drawn(hl.systems.EdwardsAnderson(SQUARE, seed=1), 0.5, 30, 0), SQUARE, "too few", "80 independent", "chains"),
+    "separable": (never_apart, None, "does not determine", "tie or drop", "chains"),
+}
+
+
+@pytest.mark.parametrize("case", UNDECIDED)
+def test_what_leaves_it_undecided_says_the_way_out_of_just_that(case):
+    data, graph, why, way_out, useless = UNDECIDED[case]
+    table = check(data(), COUPLINGS(graph), seed=0)
+    said = " ".join((table.attrs["reason"], table.attrs.get("skipped", "")))
+    assert why in said and way_out in table.attrs["advice"] and useless not in table.attrs["advice"], table.attrs
+    assert table.attrs["decision"] == "undecided" or table.attrs["named"]
 
 
 def test_the_slowest_time_is_found():

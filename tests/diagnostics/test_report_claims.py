@@ -77,6 +77,11 @@ def test_every_kind_has_its_claims():
     assert set(CLAIMS) == set(KINDS)
 
 
+def test_data_are_not_asked_for_longer_chains_where_the_model_has_no_equilibrium():
+    (undecided,) = (one for one in hl.verdict(posterior("nothing confines")).reasons if one.code == "undecided")
+    assert "lower largest power" in undecided.advice and "chains" not in undecided.advice
+
+
 @pytest.mark.parametrize("kind", EVERY)
 def test_a_report_says_of_a_posterior_what_is_true(kind, pages):
     page = pages(kind)
@@ -119,7 +124,11 @@ def test_what_is_said_of_predictions_is_what_is_drawn(kind, pages):
     banded = "energy, upper" in page  # a table has intervals where there are any
     assert ("Band:" in caption) == ("the band is" in lead.lower()) == banded
     assert ("without bands" in lead) != banded and (banded or members == "1 network")
-    assert ("One network has no spread" in lead) == (members == "1 network") == ("mean over members" not in caption)
+    assert (
+        ("One network has no spread" in lead)
+        == (members == "1 network")
+        == (f"mean over {re.sub(r'^[0-9 ]+', '', members)}." not in caption)
+    )
     where = {"not declared": "a β that was not declared"}.get(observed, f"β = {observed}.")
     assert f"trained at {where}" in caption if kind == "trained on an action" else where in caption.split("Dashed:")[1]
     assert ("observed" in caption) == (observed != "not declared" and kind != "trained on an action")

@@ -57,7 +57,8 @@ FINDINGS = {
     "prior, a site": ({"prior_share": shares(p18=0.5)}, "caution", ("prior-dominated: site 3",)),
     "prior, a bond": ({"prior_share": shares(p2=0.9)}, "caution", ("prior-dominated: bond 2–3",)),
     "prior, most": ({"prior_share": [0.9] * 20}, "do not believe", ("prior-dominated",)),
-    "frozen site": ({"frozen_sites": [7]}, "caution", ("prior-dominated: site 7",)),
+    "frozen site": ({"frozen_fields": [7]}, "caution", ("prior-dominated: site 7", "site 7 never changes")),
+    "frozen sites": ({"frozen_fields": [3, 7]}, "caution", ("site 3, site 7 never change in",)),
     "unidentified": ({"identifiability__unidentified": ["J[0,1]"]}, "caution", ("not identified", "bond 0–1")),
     "redundant": (
         {"identifiability__unidentified": ["J[0,1]"], "identifiability__redundant": [["J[0,1]", "J[0,2]"]]},
@@ -76,7 +77,13 @@ FINDINGS = {
         "caution",
         ("does not fit",),
     ),
-    "undecided": ({"check": {"decision": "undecided", "reason": "3 blocks"}}, "caution", ("undecided: 3 blocks",)),
+    "undecided": ({"check": {"decision": "undecided", "reason": "3 blocks", "advice": "More."}}, "caution", ("undecided: 3 blocks",)),
+    "undecided in a file of before": ({"check": {"decision": "undecided", "reason": "3 blocks"}}, "caution", ("undecided: 3 blocks",)),
+    "misfit beyond all numbers": (
+        {"check": {"decision": "differs", "reason": "", "overall_p": 0.0, "statistics": 11, "failed": ["mean |m|"]}},
+        "do not believe",
+        ("p < 1e-300",),
+    ),
     "not checked": ({"check": {"decision": "not run"}}, "caution", ("not compared",)),
 }
 
@@ -125,6 +132,15 @@ NOT_ADVISED = {  # what is never said to someone who did it, or could not
         "target_accept=0.95",
     ),
     "the prior it had": ({"identifiability__data_per_parameter": 3.0, "engine": {"name": "gibbs"}}, "spike_slab"),
+    "a frozen site without a field": ({"frozen_sites": [7]}, "prior-dominated"),
+    "Gibbs sampling for draws made elsewhere": (
+        {"convergence__min_ess_bulk": 300.0, "engine": {"name": "external", "markov": True, "settings": {"sampler": "arrays"}}},
+        "ample longer",
+    ),
+    "Gibbs sampling for an engine of one's own": (
+        {"convergence__min_ess_bulk": 300.0, "engine": {"name": "mine", "markov": True}},
+        "Gibbs",
+    ),
     "independent sites": ({"calibration__tau": 97.0, "calibration__ess": 50.0}, "independent site observations"),
 }
 

@@ -194,13 +194,21 @@ SLOW = microstates(
     oracles.heat_bath(np.zeros((8, 8)), np.zeros(8), 1.0, 2, 200, seed=0, sweeps=0.2), beta=1.0, dims=("chain", "draw", "site")
 )
 REFUSED = {
+    "two microstates for one coupling": (
+        lambda: learn(
+            microstates(np.array([[1, 1, -1, -1], [1, -1, 1, 1]])),
+            Couplings([[0, 1], [1, 2], [2, 3]], tie="uniform", fields=None),
+            "pseudo",
+        ),
+        r"the number of independent microstates is 2, .*give three or more",
+    ),
     "frozen site": (
         lambda: learn(microstates(FROZEN), Couplings(None), engine="mle"),
-        r"site 2 never changes in the data \(a frozen spin\).*proper prior",
+        r"site 2 never changes in the data \(frozen\): its field has.*proper prior",
     ),
     "two frozen sites": (
         lambda: learn(microstates(np.column_stack([FROZEN, -np.ones(300)])), Couplings(None), engine="mle"),
-        r"site 2, 4 never changes",
+        r"sites 2, 4 never change in",
     ),
     "separable": (
         lambda: learn(microstates(AGREE), Couplings([[0, 1], [2, 3]]), engine="mle"),
@@ -269,7 +277,7 @@ def test_what_cannot_be_done_is_refused_by_name(mistake, message):
 def test_a_proper_prior_bears_a_frozen_site(engine):
     post = learn(microstates(FROZEN, beta=BETA), Couplings(None, prior=Normal(1.0), field_prior=Normal(1.0)), engine=engine)
     record = posteriors.provenance_of(post)
-    assert record.frozen_sites == (2,) and record.optimum.finite is False
+    assert record.frozen_sites == record.frozen_fields == (2,) and record.optimum.finite is False
     share = np.array(record.prior_share)
     # Site 2 is always up: its field is unknown, and its couplings cannot be told from the fields of the others.
     assert share.shape == (10,) and share[8] > 0.1 and share[[1, 3, 5]].min() > 0.1

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from hamlearn.diagnostics import predictive_test
+from hamlearn.diagnostics.predictive_test import MORE_DATA, LeftOut
 from hamlearn.diagnostics.scores import blocks, listed, named, sums
 from hamlearn.diagnostics.scores.conditionals import EnergyConditionals, PairConditionals
 from hamlearn.errors import HamlearnError
@@ -41,8 +42,8 @@ class Tests:
         Sites that the graph connects and the data do not.
     slow : list of str
         Tests that were left out: what they look at changes too seldom in these chains.
-    reason : str
-        Why nothing was tested; empty if something was.
+    nothing : LeftOut or None
+        Why nothing was tested.
     """
 
     rows: list[predictive_test.Row] = field(default_factory=list)
@@ -50,13 +51,13 @@ class Tests:
     every: int = 1
     isolated: list[int] = field(default_factory=list)
     slow: list[str] = field(default_factory=list)
-    reason: str = ""
+    nothing: LeftOut | None = None
 
     @property
-    def left_out(self) -> list[str]:
-        """What was not tested and why, in words."""
-        slow = [f"what changes too seldom in these chains ({', '.join(self.slow)})"] if self.slow else []
-        return ([self.reason] if self.reason else []) + slow
+    def left_out(self) -> list[LeftOut]:
+        """What was not tested and why."""
+        slow = f"what changes too seldom in these chains ({', '.join(self.slow)})"
+        return ([self.nothing] if self.nothing else []) + ([LeftOut(slow, "Longer chains allow it.")] if self.slow else [])
 
 
 def pairs(bound: BoundCouplings, parts: Sequence[Observations], taus: Sequence[float], seed: int = 0) -> Tests:
@@ -79,7 +80,8 @@ def pairs(bound: BoundCouplings, parts: Sequence[Observations], taus: Sequence[f
         The rows carry what was found in units of the model: a coupling of plaquettes, a share of misread values.
     """
     if bound.n_params > MOST_PARAMETERS:
-        return Tests(reason=f"score tests with {bound.n_params} parameters take too long (more than {MOST_PARAMETERS})")
+        what = f"score tests with {bound.n_params} parameters take too long (more than {MOST_PARAMETERS})"
+        return Tests(nothing=LeftOut(what, "Tie parameters, or take fewer bonds."))
     rng = np.random.default_rng(seed)
     found, totals, tests = named.directions(bound)
     q = bound.space.q
@@ -88,20 +90,22 @@ def pairs(bound: BoundCouplings, parts: Sequence[Observations], taus: Sequence[f
     taken = [blocks.gathered(part, tau, most, len(parts), rng) for part, tau in zip(parts, taus, strict=True)]
     data = [rows for rows, _ in taken]
     result = _begun(taken)
-    if result.reason:
+    if result.nothing:
         return result
     used = [_part(rows, part) for rows, part in zip(data, parts, strict=True)]
     try:
         likelihood = composite(bound, used, "pseudo")
     except HamlearnError as error:
-        result.reason = f"score tests need single-site conditionals ({str(error).split(';')[0]})"
+        sparser = "Use a sparser graph, tie the couplings to fewer kinds, or thin the data."
+        result.nothing = LeftOut(f"score tests need single-site conditionals ({str(error).split(';')[0]})", sparser)
         return result
     if isinstance(likelihood, OneHotLikelihood):
-        result.reason = "score tests are not made of so many tables of q states"
+        result.nothing = LeftOut("score tests are not made of so many tables of q states", "Tie parameters, or take fewer bonds.")
         return result
     best = maximise(likelihood)
     if not best.converged:
-        result.reason = "score tests need a finite maximum of the likelihood; here only the prior holds some parameters"
+        what = "score tests need a finite maximum of the likelihood; here only the prior holds some parameters"
+        result.nothing = LeftOut(what, MORE_DATA)
         return result
     model = PairConditionals(bound, best.theta)
     collected = [sums.collect(model, rows, found, totals, q) for rows in data]
@@ -143,7 +147,8 @@ def _begun(taken: list[tuple[blocks.Rows, int]]) -> Tests:
     result = Tests(blocks=min(rows.blocks for rows, _ in taken), every=max(every for _, every in taken))
     if result.blocks < blocks.MIN_BLOCKS:
         times = f"{blocks.BLOCK_TIMES:g} autocorrelation times"
-        result.reason = f"the data hold {result.blocks} blocks of {times}; {blocks.MIN_BLOCKS} are needed"
+        what = f"the data hold {result.blocks} blocks of {times}; {blocks.MIN_BLOCKS} are needed"
+        result.nothing = LeftOut(what, "Give longer chains, or more of them.")
     return result
 
 
@@ -173,7 +178,7 @@ def energies(systems: Sequence[System], parts: Sequence[Observations], tau: floa
     taken = [blocks.gathered(part, tau, most, len(parts), rng) for part in parts]
     data = [rows for rows, _ in taken]
     result = _begun(taken)
-    if result.reason:
+    if result.nothing:
         return result
     found, totals, tests = named.generic(tuple(systems[0].lattice.shape), q)
     collected = [sums.collect(model, rows, found, totals, q) for rows in data]

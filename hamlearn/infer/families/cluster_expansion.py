@@ -92,7 +92,8 @@ def learn(
         tau=1.0 if score is None else score.tau * (stride if score.tau > 1 else 1),
         candidates=bound.n_params,
         calibration={} if score is None else score.told,
-        frozen_sites=tuple(observations.frozen_sites(parts).tolist()),
+        frozen_sites=(frozen := tuple(observations.frozen_sites(parts).tolist())),
+        frozen_fields=frozen if bound.model.tie != "translation" else (),
         findings=_undetermined(bound, found.detectable, selected),
     )
 

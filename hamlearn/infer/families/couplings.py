@@ -122,9 +122,12 @@ def _refuse_hopeless(bound: BoundCouplings, parts: list[Observations], frozen: n
         return
     if (lone := bound.without_field(frozen)).size:
         sites = ", ".join(map(str, lone[:5])) + (", …" if lone.size > 5 else "")
+        who, whose = (
+            (f"site {sites} never changes", "its field has") if lone.size == 1 else (f"sites {sites} never change", "their fields have")
+        )
         raise HamlearnError(
-            f"site {sites} never changes in the data (a frozen spin): its field has no finite maximum-likelihood value. "
-            "Leave it out, or use a proper prior with engine='map', 'laplace' or 'nuts'."
+            f"{who} in the data (frozen): {whose} no finite maximum-likelihood value. "
+            "Leave out what is frozen, or use a proper prior with engine='map', 'laplace' or 'nuts'."
         )
     size = sum(part.size for part in parts)
     if size < bound.n_params / max(bound.lattice.n_sites / 2, 1):
