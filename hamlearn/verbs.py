@@ -92,7 +92,7 @@ def learn(
         sets = list(microstates.flattened(data))
     require_flag(check, "check")
     if check:
-        cost.announce(sets, model, "checking what will be learned")
+        cost.announce(sets, model, "a comparison with held-out data will follow")
     post = infer.learn(sets, model, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed, checkpoint=checkpoint)
     if "streamed" in (posteriors.provenance_of(post).training or {}):  # held-out data that a check can hold, of what may lie on disk
         sets = microstates.excerpt(sets, getattr(engine, "memory", infer.Training().memory))

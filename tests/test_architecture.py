@@ -249,3 +249,13 @@ def test_a_planted_fault_is_reported_once_with_its_place(fault, tmp_path):
 def test_a_long_file_is_reported(tmp_path):
     package = plant(tmp_path, {"errors.py": "x = 1\n" * (MAX_LINES + 1), "cli.py": "x = 1\n" * MAX_LINES})
     assert long_files(package) == [f"errors.py: {MAX_LINES + 1} lines"]
+
+
+def test_what_is_told_is_told_by_one_voice():
+    """Lines at level INFO reach a screen where nobody has configured logging only by ``progress.logger``."""
+    silent = [
+        path.name
+        for path in PACKAGE.rglob("*.py")
+        if path.name != "progress.py" and "getLogger(" in (text := path.read_text(encoding="utf-8")) and "logger.info(" in text
+    ]
+    assert not silent

@@ -50,7 +50,7 @@ def diagnose(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None =
         "parameter_names": tuple(families.of(post).parameters(post)[0]),
     }
     if data is not None and check:
-        cost.announce(data, posteriors.model_of(post), "comparing with data")
+        cost.announce(data, posteriors.model_of(post), "comparing with held-out data")
         with aside():  # its refit and simulations are steps of it
             table, found = _looked_at(post, data, made, seed)
         post["checks"] = xr.DataTree(table)
