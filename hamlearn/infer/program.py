@@ -129,8 +129,8 @@ def program(
     Raises
     ------
     HamlearnError
-        If the unknowns of the model are no parameters with priors, what there is is no likelihood to sample, or as
-        :func:`hamlearn.learn` does.
+        If the unknowns of the model are no parameters with priors, there is a loss without a scale to sample (score matching with
+        ``calibrate=False``), or as :func:`hamlearn.learn` does.
 
     Examples
     --------

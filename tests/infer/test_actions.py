@@ -390,7 +390,10 @@ def test_held_out_loss_against_finite_differences():
 MISTAKES = {
     "a likelihood of couplings": (lambda: learn(path(8, 4.0, 1, 0.5, 50, 0), likelihood="rise"), "likelihood must be one of"),
     "gibbs": (lambda: learn(path(8, 4.0, 1, 0.5, 50, 0), engine="gibbs"), "engine 'gibbs' is for"),
-    "nuts on score matching": (lambda: learn(path(8, 4.0, 1, 0.5, 50, 0), likelihood="score", engine="nuts"), "no likelihood to sample"),
+    "nuts on a loss without a scale": (
+        lambda: hl.infer.learn(path(8, 4.0, 1, 0.5, 50, 0), HARMONIC, likelihood="score", engine="nuts", calibrate=False),
+        "leave calibrate=True",
+    ),
     "different sites": (lambda: learn([path(8, 4.0, 1, 0.5, 50, 0), path(12, 6.0, 1, 0.5, 50, 0)]), "lattice spacings would be mixed"),
     "spins": (lambda: learn(hl.microstates([[1, -1, 1]] * 5)), "space='reals'"),
     "constant": (lambda: learn(hl.microstates(np.ones((30, 8)), space="reals", beta=1.0)), "cannot tell|hardly vary"),

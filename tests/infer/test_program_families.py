@@ -1,10 +1,13 @@
 """Every family whose unknowns are parameters with priors is a program: a user's own NUTS agrees with ours, and comes back to all verbs."""
 
+from dataclasses import dataclass
+
 import jax
 import numpy as np
+import numpyro.distributions as dist
 import pytest
 import xarray as xr
-from contracts.own import CornerFamily, Corners, WashboardFamily
+from contracts.own import CornerFamily, Corners, Washboard, WashboardFamily
 from numpyro.infer import MCMC, NUTS
 
 import hamlearn as hl
@@ -39,12 +42,40 @@ def corners():
     return hl.simulate(Corners(SQUARE, 0.2, 0.2, 0.1), beta=1.0, draws=400, chains=1, seed=0, sampler="metropolis", thin=20)
 
 
+def vectors():
+    return hl.simulate(hl.systems.Heisenberg((3, 3)), beta=0.7, draws=400, chains=1, seed=0, thin=3, sampler="overrelaxation")
+
+
+def thermal():
+    return [drawn(hl.systems.ThermalField((4, 4), [0.0, 0.5], kinetic=1.2, gradient=0.7), beta) for beta in (2.0, 3.0)]
+
+
+def ranged():
+    return hl.simulate(hl.systems.RangedField((8,), [1.0, 0.3], [0, 0.5], path=True), beta=4.0, draws=400, chains=1, seed=0, thin=4)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class KnownWave(hl.models.Family):
+    """Two strengths; the wave number is known."""
+
+    def system(self, lattice, m, g):
+        return Washboard(lattice, m, g, 2.5)
+
+
+def washboard():
+    return hl.simulate(Washboard(lattice.hypercubic(6), 1.0, 0.8, 2.5), beta=1.0, draws=400, chains=4, seed=0, thin=4)
+
+
 OPEN = {
     "couplings and a field": (glass, hl.models.Couplings(SQUARE, tie="uniform", fields="uniform"), ("J", "h")),
     "couplings of rotors": (rotors, hl.models.Couplings(SQUARE, tie="uniform", fields=None), ("J",)),
     "a path": (lambda: drawn(WELL, 5.0), hl.models.PolynomialAction((2, 4)), ("kinetic", "c")),
     "a field of known kinetic term": (fields, hl.models.PolynomialAction((2,), kinetic=0.1, neighbour="product"), ("c",)),
     "a user's own": (corners, CornerFamily(), ("J", "h", "K")),
+    "couplings of vectors": (vectors, hl.models.Couplings(SQUARE, tie="uniform", fields=None), ("J",)),
+    "a thermal field": (thermal, hl.models.PolynomialAction((2,), family="thermal"), ("kinetic", "gradient", "c")),
+    "a range of two": (ranged, hl.models.PolynomialAction((2,), range=2, prior="normal"), ("kinetic", "c")),
+    "a user's own of reals": (washboard, KnownWave(prior={"g": dist.StudentT(4, 0, 1)}), ("m", "g")),
 }
 
 
@@ -70,7 +101,8 @@ def test_a_users_nuts_agrees_with_ours_and_comes_back(name, tmp_path):
     assert records[0].calibration.basis == records[1].calibration.basis and records[0].seed == 3
     loaded = hl.load(hl.save(post, tmp_path / "post.nc"))
     assert hl.verdict(loaded).level == hl.verdict(post).level != "do not believe"
-    curve = hl.predict(loaded, beta=[float(data["beta"])], draws=4)
+    beta = float((data[0] if isinstance(data, list) else data)["beta"])
+    curve = hl.predict(loaded, beta=[beta], draws=4)
     assert all(np.isfinite(one.sel(quantity="mean")).all() for one in curve.data_vars.values() if "quantity" in one.dims)
     assert "<html" in hl.report(loaded, tmp_path / "page.html", prediction=curve).read_text()
 
@@ -100,8 +132,48 @@ def test_what_a_family_lacks_is_named(name):
         hl.infer.program(glass(), model)
 
 
-def test_a_loss_is_no_likelihood_to_sample():
-    with pytest.raises(hl.HamlearnError, match="no likelihood to sample"):
-        hl.infer.program(fields(), hl.models.PolynomialAction((2,), family="thermal"))
-    with pytest.raises(hl.HamlearnError, match="no likelihood to sample"):
-        hl.infer.program(hl.microstates(np.random.default_rng(0).normal(size=(400, 6)), space="reals", beta=1.0), WashboardFamily())
+CHOSEN = {"score": lambda: drawn(WELL, 5.0), "exact": lambda: drawn(hl.systems.Path(24, hl.systems.DoubleWell(4.0, 2.8)), 3.0)}
+
+
+@pytest.mark.parametrize("likelihood", CHOSEN)
+def test_a_program_has_the_likelihood_that_learn_takes(likelihood):
+    """Whoever makes the draws: where score matching is efficient, and where it is not."""
+    data, model = CHOSEN[likelihood](), hl.models.PolynomialAction((2, 4))
+    program = hl.infer.program(data, model)
+    post = hl.infer.learn(data, model)
+    assert program.likelihood == hl.infer.provenance(post).likelihood == likelihood
+    draws, point = families.of(post).parameters(post)[1], post["point"].to_dataset()
+    np.testing.assert_allclose(program.optimum, np.concatenate([np.atleast_1d(point[name]) for name in ("kinetic", "c")]), rtol=1e-9)
+    np.testing.assert_allclose(np.sqrt(np.diag(program.covariance)), draws.std((0, 1)), rtol=0.1)
+
+
+@pytest.mark.parametrize(("make", "model"), [(CHOSEN["score"], hl.models.PolynomialAction((2, 4))), OPEN["a thermal field"][:2]])
+def test_scores_are_sampled_as_the_normal_of_their_sandwich(make, model):
+    """The loss of a linear action is quadratic: calibrated, it has the scale of the scatter of scores and no other."""
+    program = hl.infer.program(make(), model)
+    away = np.random.default_rng(0).multivariate_normal(np.zeros(len(program.optimum)), program.covariance, size=5)
+    with jax.enable_x64(True):
+        density = [float(program.log_density(program.optimum + one)) for one in (0 * away[0], *away)]
+    expected = -0.5 * np.einsum("ni,ij,nj->n", away, np.linalg.inv(program.covariance), away)
+    assert program.likelihood == "score"
+    np.testing.assert_allclose(np.array(density[1:]) - density[0], expected, rtol=1e-6)
+
+
+def test_a_loss_without_a_scale_is_no_program():
+    for model in (hl.models.PolynomialAction((2,), family="thermal"), WashboardFamily()):
+        data = fields() if isinstance(model, hl.models.PolynomialAction) else washboard()
+        with pytest.raises(hl.HamlearnError, match="no natural scale"):
+            hl.infer.program(data, model, calibrate=False)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class OwnVectors(hl.models.Family):
+    """One coupling of unit vectors."""
+
+    def system(self, lattice, J):
+        return hl.systems.VectorSpins(lattice, J)
+
+
+def test_a_family_of_vectors_says_what_it_lacks():
+    with pytest.raises(hl.HamlearnError, match="no likelihood of vectors"):
+        hl.infer.program(vectors(), OwnVectors())

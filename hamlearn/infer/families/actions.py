@@ -18,7 +18,7 @@ from hamlearn.infer.calibrate import Calibration
 from hamlearn.infer.enquiry import Enquiry
 from hamlearn.infer.fit import Fit
 from hamlearn.infer.likelihoods.ring import RingLikelihood
-from hamlearn.infer.likelihoods.score import ScoreMatching
+from hamlearn.infer.likelihoods.score import PooledScores, ScoreMatching
 from hamlearn.infer.likelihoods.sites import SiteConditionals
 from hamlearn.infer.newton import MAX_STEPS
 from hamlearn.infer.observations import Observations
@@ -91,8 +91,8 @@ def _ask(
     seconds = _seconds(parts, "score")
     logger.info("learning %d coefficients: score matching first, about %.2g s", bound.n_params, seconds)
     matched = score_matching(bound, parts, scales, wanted=calibrate)
-    name, excess = _choose(likelihood, bound, parts, scales, matched, reasons, sampled=engine is not None and not engine.bell)
-    settings = _engine(engine, name, reasons)
+    name, excess = _choose(likelihood, bound, parts, scales, matched, reasons)
+    settings = _engine(engine, name, reasons, calibrate=calibrate)
     require_memory(settings, bound.n_params)
     if name != "score" or not settings.bell:
         more = _seconds(parts, name) + (0.0 if settings.bell else _NUTS_SECONDS)
@@ -115,7 +115,7 @@ def _assemble(asked: _Asked, drawn: Drawn, engine: Engine | External, findings: 
 
 @dataclass(frozen=True, eq=False)
 class Maximum:
-    """A maximum, its calibrated covariance, and the likelihood it is the maximum of (None for pooled score matching)."""
+    """A maximum, its calibrated covariance, and the likelihood it is the maximum of."""
 
     theta: np.ndarray
     calibration: Calibration
@@ -215,8 +215,9 @@ def score_matching(bound: BoundAction, parts: list[Observations], scales: list[S
     slowest = {"tau": joint.tau} if "tau" in first.numbers else {}
     basis = replace(first, numbers={**first.numbers, **slowest, "temperatures": len(fits)})
     adjusted = fits[0].calibration.adjusted
-    calibration = Calibration(np.linalg.inv(covariance), root, min(fit.calibration.degrees for fit in fits), adjusted, basis, joint)
-    return Maximum(theta, calibration, None, sum(fit.value for fit in fits), 1, p_value)
+    likelihood = PooledScores(bound, parts, theta, np.linalg.inv(covariance))
+    calibration = Calibration(likelihood.A, root, min(fit.calibration.degrees for fit in fits), adjusted, basis, joint)
+    return Maximum(theta, calibration, likelihood, sum(fit.value for fit in fits), 1, p_value)
 
 
 def pool(estimates: list[np.ndarray], covariances: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, float]:
@@ -262,9 +263,9 @@ def _require_identified(bound: BoundAction, information: np.ndarray, part: Obser
 
 
 def _choose(
-    wanted: str, bound: BoundAction, parts: list[Observations], scales: list[Scales], matched: Maximum, reasons: list[str], *, sampled: bool
+    wanted: str, bound: BoundAction, parts: list[Observations], scales: list[Scales], matched: Maximum, reasons: list[str]
 ) -> tuple[str, np.ndarray]:
-    """The likelihood to use, and by how much the variance of score matching exceeds the Cramér–Rao bound."""
+    """The likelihood to use, whoever makes the draws, and by how much the variance of score matching exceeds the Cramér–Rao bound."""
     fisher = np.zeros((bound.n_params,) * 2)
     tau = matched.calibration.score.tau if matched.calibration.score is not None else 1.0
     for part, scale in zip(parts, scales, strict=True):
@@ -281,9 +282,6 @@ def _choose(
         return wanted, excess
     model = bound.model
     exact = bound.family == "path" and model.range == 1 and model.periodic and model.kinetic is not False
-    if sampled and len(bound.links) == 1:
-        reasons.append(f"likelihood {'exact' if exact else 'pseudo'}: the loss of score matching is no likelihood to sample")
-        return "exact" if exact else "pseudo", excess
     if worst <= INEFFICIENT or len(bound.links) > 1:
         why = "a linear solve, and nearly efficient" if worst <= INEFFICIENT else "there are several neighbour terms"
         reasons.append(f"likelihood score: {why}")
@@ -293,16 +291,16 @@ def _choose(
     return other, excess
 
 
-def _engine(settings: Engine | None, likelihood: str, reasons: list[str]) -> Engine:
+def _engine(settings: Engine | None, likelihood: str, reasons: list[str], *, calibrate: bool) -> Engine:
     if settings is None:
         reasons.append("engine laplace: estimates of a few coefficients from many rows are normal")
         return LaplaceApproximation()
     if settings.sparse:
         raise HamlearnError("engine 'gibbs' is for spike-and-slab couplings; use 'laplace', 'mle', 'map' or 'nuts'.")
-    if not settings.bell and likelihood == "score":
+    if not settings.bell and likelihood == "score" and not calibrate:
         raise HamlearnError(
-            "score matching has a normal posterior by construction and its loss is no likelihood to sample: use engine='laplace', "
-            "or likelihood='pseudo' (or 'exact') with engine='nuts'."
+            "the loss of score matching has no natural scale, and only calibration gives it one: leave calibrate=True, or sample "
+            "likelihood='pseudo' or 'exact'."
         )
     return settings
 

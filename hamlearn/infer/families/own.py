@@ -112,11 +112,6 @@ def _engine(wanted: Engine | None, bound: BoundFamily, likelihood: EnergyLikelih
         wanted = LaplaceApproximation() if normal else NUTS()
     for block in bound.blocks:
         check_priors(block.prior, wanted)
-    if not wanted.bell and likelihood.name == "score":
-        raise HamlearnError(
-            "score matching has a normal posterior by construction and its loss is no likelihood to sample: use normal priors and "
-            "engine='laplace'."
-        )
     return wanted
 
 

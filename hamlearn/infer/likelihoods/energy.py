@@ -367,9 +367,14 @@ class EnergyLikelihood(Searched):
 def _require(bound: BoundFamily, name: str) -> None:
     """An error where a likelihood does not exist for a space, or not for so many states."""
     space, n = bound.space, bound.lattice.n_sites
+    if space.event_shape:
+        raise HamlearnError(
+            f"a family of your own has no likelihood of {space.name}: their sites have neither values to sum over nor axes of slopes. "
+            "Of pair couplings there is one: hl.models.Couplings(lattice)."
+        )
     if name in ("exact", "pseudo") and not space.q:
         raise HamlearnError(f"likelihood={name!r} of a family of your own sums over values of a site; for {space.name} there is 'score'.")
-    if name == "score" and (not space.continuous or space.event_shape):  # directions have no slopes along axes
+    if name == "score" and not space.continuous:
         raise HamlearnError(f"score matching needs slopes along sites: real numbers or angles; for {space.name} there is 'pseudo'.")
     if name == "exact" and not affordable(bound):
         raise HamlearnError(

@@ -3,13 +3,15 @@
 With S = Σ_k θ_k T_k the loss E[½ |∇S|² − ∇²S] is quadratic: A θ = b with A_kl = ⟨∇T_k·∇T_l⟩ and b_k = ⟨∇²T_k⟩, no
 normaliser, no sampling. Valid for real fields whose density vanishes at infinity; consistent; a stand-in, not a likelihood.
 The loss has no natural scale, so its curvature says nothing about error bars: they come from the scatter of the
-rows' scores (:mod:`hamlearn.infer.calibrate`) alone.
+rows' scores (:mod:`hamlearn.infer.calibrate`) alone. Once they have given it one it is sampled as any composite likelihood is
+(Giummolè, Mameli, Ruli and Ventura, TEST 28, 728 (2019)).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -93,6 +95,34 @@ class ScoreMatching(Searched):
         free, known = self.bound.free, self.bound.full(np.zeros(self.bound.n_params))
         A, b = self.A[free, free], (self.b - self.A @ known)[free]
         return _log_density, (A, b)
+
+
+@dataclass(frozen=True, eq=False)
+class PooledScores(Searched):
+    """What several temperatures say together: −½ (θ − θ̂)ᵀ A (θ − θ̂), A the precision of the pooled estimate θ̂.
+
+    Losses of different temperatures have different scales, so only their calibrated sum means anything.
+    """
+
+    bound: BoundAction
+    parts: Sequence[Observations]
+    theta: np.ndarray
+    A: np.ndarray
+    name: ClassVar[str] = "score"
+    composite: ClassVar[bool] = True
+
+    def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        """Objective and gradient."""
+        pull = self.A @ (self.theta - theta)
+        return float(-0.5 * (self.theta - theta) @ pull), pull
+
+    def information(self, theta: np.ndarray, *, rough: bool = False) -> np.ndarray:
+        """Minus the Hessian, which does not depend on θ."""
+        return self.A
+
+    def jax_log_density(self) -> tuple[Callable[..., Any], Any]:
+        """The same objective for JAX, up to a constant."""
+        return _log_density, (self.A, self.A @ self.theta)
 
 
 def _log_density(theta: Any, arrays: Any) -> Any:
