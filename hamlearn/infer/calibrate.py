@@ -399,7 +399,7 @@ def steady_sandwich(information: np.ndarray, score: ScoreCovariance, leverage: f
     shrinkage = min(1.0, noise / spread) if spread > 0 else 1.0
     values, vectors = np.linalg.eigh((1 - shrinkage) * white + shrinkage * mean * np.eye(p))
     root = half @ (vectors * np.sqrt(np.maximum(values, 0.0)))
-    shrunk, raw = (root**2).sum(1), np.einsum("ia,ab,ib->i", half, white, half)
+    shrunk, raw = (root**2).sum(1), ((half @ white) * half).sum(1)
     wanted = np.maximum(raw, shrunk) if score.tau == 1.0 and not score.chains_disagree else raw
     wanted = wanted / (1 - min(leverage, _MOST_LEVERAGE)) ** 2
     return root * np.sqrt(np.divide(wanted, shrunk, out=np.ones_like(shrunk), where=shrunk > 0))[:, None]
