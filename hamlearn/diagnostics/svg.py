@@ -60,10 +60,12 @@ def inline(draw: Callable[[], Figure], name: str, alternative: str, width: int, 
     """
     import matplotlib as mpl
     from markupsafe import Markup
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     stream = io.StringIO()
     with filtering(), mpl.rc_context(SETTINGS | {"svg.hashsalt": name}):
-        draw().savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        # Without savefig, which draws everything once more beforehand to lay it out.
+        FigureCanvasSVG(draw()).print_svg(stream, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     given = ET.fromstring(stream.getvalue())
     ids: dict[str, str] = {}
     for key in _references(given):

@@ -9,8 +9,6 @@ its own in opposite directions, and every observable is computed from these fits
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +19,7 @@ from hamlearn.infer import families, posteriors
 from hamlearn.infer.likelihoods import ExactLikelihood
 from hamlearn.infer.observations import Observations
 from hamlearn.infer.optimum import maximise
+from hamlearn.infer.predictions import kept
 from hamlearn.infer.predictions.estimator import Estimates
 from hamlearn.infer.predictions.work import SECOND, Work
 from hamlearn.models import BoundCouplings, Normal, Prior
@@ -103,35 +102,20 @@ def refits(post: xr.DataTree, seed: int, shape: tuple[int, ...] | None = None, w
 
 
 _Optima = tuple[list[np.ndarray], list[tuple[np.ndarray, np.ndarray]]]
-_KEPT: OrderedDict[bytes, tuple[_Optima, float]] = OrderedDict()
-_MOST_KEPT = 8
 
 
 def _found(bound: BoundCouplings, post: xr.DataTree, prior: Prior | None, seed: int, work: Work) -> _Optima:
-    """The refits, made once: no temperature enters, so they are kept by the content of all that does."""
-    key = _content(post, seed)
-    if (known := _KEPT.get(key)) is not None:
-        found, operations = known
-        work.operations += operations  # what a prediction says of itself is the same, whatever was asked before
-        return found
-    likelihood = _likelihood(bound, post, float(posteriors.provenance_of(post).worth))
-    operations = _operations(likelihood)
-    work.announce(f"{2 * PAIRS} refits that centre the bands", operations)
-    found = _pairs(likelihood, post, prior, seed)
-    _KEPT[key] = found, operations
-    while len(_KEPT) > _MOST_KEPT:
-        _KEPT.popitem(last=False)
+    """The refits, made once: no temperature enters, so they are kept by the content of the posterior."""
+
+    def make() -> tuple[_Optima, float]:
+        likelihood = _likelihood(bound, post, float(posteriors.provenance_of(post).worth))
+        operations = _operations(likelihood)
+        Work().announce(f"{2 * PAIRS} refits that centre the bands", operations)
+        return _pairs(likelihood, post, prior, seed), operations
+
+    found, operations = kept.recall(("refits", kept.content(post), seed), make)
+    work.operations += operations  # what a prediction says of itself is the same, whatever was asked before
     return found
-
-
-def _content(post: xr.DataTree, seed: int) -> bytes:
-    """A digest of what refits depend on: what the posterior says of itself, its optimum and its compressed data."""
-    digest = hashlib.sha256(repr((seed, sorted(post.attrs.items()))).encode())
-    for group in ("point", "observed_data"):
-        for name, values in sorted(post[group].to_dataset().variables.items(), key=lambda one: str(one[0])):
-            digest.update(repr((group, name, values.dims, values.shape, values.dtype.str)).encode())
-            digest.update(np.ascontiguousarray(values.values).tobytes())
-    return digest.digest()
 
 
 def _operations(likelihood: ExactLikelihood) -> float:

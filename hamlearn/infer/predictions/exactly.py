@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from hamlearn.infer.predictions import kept
 from hamlearn.infer.predictions.estimator import Estimates, Seen, Sums, collected, columns_of, distances
 from hamlearn.infer.predictions.intervals import QUIET
 from hamlearn.infer.predictions.work import CALL, SECOND, Work, longest, of_energy
@@ -35,9 +36,19 @@ def affordable(oracle: Oracle, system: Any, betas: np.ndarray, members: int) -> 
 
 
 def from_oracle(
-    oracle: Oracle, systems: Sequence[Any], betas: np.ndarray, records: Sequence[Observable], seed: int, work: Work, *, simulable: bool
+    oracle: Oracle,
+    systems: Sequence[Any],
+    betas: np.ndarray,
+    records: Sequence[Observable],
+    seed: int,
+    work: Work,
+    *,
+    simulable: bool,
+    key: Hashable = None,
 ) -> dict[str, Estimates]:
     """What an oracle knows of the observables; where it affords few members only, what cannot be `simulable` is of these few."""
+    if "states" in oracle.gives and not closed(records):  # their energies are kept: another temperature only weighs them anew
+        return enumerated(systems, betas, records, work, key)
     first, thermal = systems[0], _thermal(oracle, systems[0], betas, records, work)
     solved = affordable(oracle, first, betas, len(systems)) if thermal else len(systems)
     if solved < len(systems) and simulable:
@@ -48,7 +59,7 @@ def from_oracle(
         return result
     left = [record for record in left if not closed([record])]
     if left and "states" in oracle.gives:
-        result |= enumerated(systems, betas, left, work)
+        result |= enumerated(systems, betas, left, work, key)
     elif left and "sample" in oracle.gives:
         result |= sampled(oracle, systems, betas, left, seed, work)
     return result
@@ -94,7 +105,9 @@ def _curves(
     return result
 
 
-def enumerated(systems: Sequence[Any], betas: np.ndarray, records: Sequence[Observable], work: Work | None = None) -> dict[str, Estimates]:
+def enumerated(
+    systems: Sequence[Any], betas: np.ndarray, records: Sequence[Observable], work: Work | None = None, key: Hashable = None
+) -> dict[str, Estimates]:
     """Every observable of every member from the weights of all states: exact.
 
     Parameters
@@ -104,7 +117,11 @@ def enumerated(systems: Sequence[Any], betas: np.ndarray, records: Sequence[Obse
     betas : array (beta,)
         Inverse temperatures.
     records : sequence of Observable
-        Whatever does not need log Z.
+        Whatever has columns.
+    work : Work, optional
+        Adds up what it costs.
+    key : hashable, optional
+        Says what the systems are: their energies of all states are kept under it (:mod:`.kept`).
 
     Examples
     --------
@@ -121,21 +138,28 @@ def enumerated(systems: Sequence[Any], betas: np.ndarray, records: Sequence[Obse
     pieces = [first.space.from_index(indices[start : start + _CHUNK]) for start in range(0, len(indices), _CHUNK)]
     joined = lambda parts: {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     common = [record for record in records if record.of_states]
-    shared = joined([columns_of(common, piece, first, float(betas[0])) for piece in pieces])
+    named = lambda *what: None if key is None else (key, *what)
+    shared = kept.recall(
+        named("columns", *common), lambda: joined([columns_of(common, piece, first, float(betas[0])) for piece in pieces]) if common else {}
+    )
     own = [record for record in records if not record.of_states]
 
-    def member(system: Any) -> list[tuple[Sums, None]]:
-        minus_energy, found = exact.state_log_weights(system), []
+    def member(pair: tuple[int, Any]) -> list[tuple[Sums, np.ndarray]]:
+        index, system = pair
+        minus_energy, found = kept.recall(named("states", index), lambda: exact.state_log_weights(system)), []
         possible = np.where(np.isfinite(minus_energy), minus_energy, 0.0)  # what is not allowed weighs nothing
         known = [Seen(system, piece, -possible[k * _CHUNK : (k + 1) * _CHUNK]) for k, piece in enumerate(pieces)]
         for beta in betas.tolist():
-            weight = np.exp(beta * (minus_energy - minus_energy.max()))
+            top = minus_energy.max()
+            weight = np.exp(beta * (minus_energy - top))
             sums = Sums(beta, system.lattice.n_sites)
             sums.add(shared | joined([columns_of(own, *pair, beta) for pair in zip(pieces, known, strict=True)]), weight[:, None])
-            found.append((sums, None))
+            found.append((sums, np.full((1, 1), beta * top + np.log(weight.sum()))))
         return found
 
-    return collected(records, tracked(member, systems, "exact moments"), "exact (enumeration)", partial(distances, system=first))
+    return collected(
+        records, tracked(member, list(enumerate(systems)), "exact moments"), "exact (enumeration)", partial(distances, system=first)
+    )
 
 
 def sampled(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from hamlearn.errors import HamlearnError
-from hamlearn.infer.predictions import exactly, simulated
+from hamlearn.infer.predictions import exactly, kept, simulated
 from hamlearn.infer.predictions.estimator import Estimates
 from hamlearn.infer.predictions.work import Work
 from hamlearn.systems import exact
@@ -17,18 +18,29 @@ from hamlearn.systems.observables import Observable
 
 
 def estimate(
-    systems: Sequence[Any], betas: np.ndarray, records: Sequence[Observable], seed: int, work: Work | None = None
+    systems: Sequence[Any],
+    betas: np.ndarray,
+    records: Sequence[Observable],
+    seed: int,
+    work: Work | None = None,
+    key: Hashable = None,
 ) -> dict[str, Estimates]:
     """Every observable of every member: by an oracle where there is one, by simulation otherwise; `work` adds up what that costs.
 
     Members of a sparse posterior may be of several kinds (one in a hundred holds a further term); each kind is treated by
-    itself.
+    itself. Where a `key` says what the systems are, what is found of them is kept under it (:mod:`.kept`).
     """
     work = Work() if work is None else work
     groups: dict[Any, list[int]] = {}
     for index, system in enumerate(systems):
         groups.setdefault((type(system), exact.method(system), system.lattice), []).append(index)
-    found = [_one_kind([systems[k] for k in where], betas, records, seed, work) for where in groups.values()]
+    found = []
+    for where in groups.values():
+        some, whole = [systems[k] for k in where], None if key is None else (key, tuple(where))
+        asked = None if key is None else (whole, betas.tobytes(), tuple(records), seed)
+        answer, operations = kept.recall(asked, partial(_counted, some, betas, records, seed, whole))
+        work.operations += operations  # the same, whatever was asked before
+        found.append(answer)
     if len(found) == 1:
         return found[0]
     order = np.argsort(np.concatenate(list(groups.values())), kind="stable")
@@ -47,10 +59,20 @@ def estimate(
     return merged
 
 
-def _one_kind(systems: Sequence[Any], betas: np.ndarray, records: Sequence[Observable], seed: int, work: Work) -> dict[str, Estimates]:
+def _counted(
+    systems: Sequence[Any], betas: np.ndarray, records: Sequence[Observable], seed: int, key: Hashable
+) -> tuple[dict[str, Estimates], float]:
+    """Estimates of systems of one kind, and the work that they took."""
+    work = Work()
+    return _one_kind(systems, betas, records, seed, work, key), work.operations
+
+
+def _one_kind(
+    systems: Sequence[Any], betas: np.ndarray, records: Sequence[Observable], seed: int, work: Work, key: Hashable
+) -> dict[str, Estimates]:
     oracle, result = exact.oracle(systems[0]), {}
     if oracle is not None:
-        result = exactly.from_oracle(oracle, systems, betas, records, seed, work, simulable=not exactly.closed(records))
+        result = exactly.from_oracle(oracle, systems, betas, records, seed, work, simulable=not exactly.closed(records), key=key)
     left = [record for record in records if record.name not in result]
     if left and exactly.closed(left):
         names = ", ".join(record.name for record in left)

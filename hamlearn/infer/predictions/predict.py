@@ -19,7 +19,7 @@ from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import families, posteriors
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.families import actions
-from hamlearn.infer.predictions import densities, members
+from hamlearn.infer.predictions import densities, kept, members
 from hamlearn.infer.predictions.agreement import agreement
 from hamlearn.infer.predictions.centring import Refits, centred, refits
 from hamlearn.infer.predictions.estimator import Estimates
@@ -113,12 +113,13 @@ def predict(
     asked, draws = draws, _existing(post, draws)
     memory.require(64 * len(betas) * draws * 8, f"predictions of {draws} draws at {len(betas)} values of beta", "Ask for fewer at once.")
     shapes = [_sites(post, float(beta), extents, fixed) for beta in betas]
-    family, own = families.of(post), posteriors.site_shape(post)
+    family, own, whole = families.of(post), posteriors.site_shape(post), kept.content(post)
 
     def drawn(sites: tuple[int, ...], count: int) -> list[Any]:
         """Members on the given sites; parameters need not be tied where these are the observed ones."""
         given = None if sites == own and extents is None else sites
-        return [members.particle(one) for one in family.draw_systems(post, count, seed, given)]
+        make = lambda: [members.particle(one) for one in family.draw_systems(post, count, seed, given)]
+        return kept.recall((whole, "systems", count, seed, given), make)
 
     groups = {sites: drawn(sites, draws) for sites in dict.fromkeys(shapes)}
     records = _records(observables, groups[shapes[0]][0])
@@ -132,7 +133,8 @@ def predict(
             found, share = densities.from_densities(systems, at, records, seed, work)
             shares.append(share)
         else:
-            found = centred(members.estimate([*systems, *centre.systems], at, records, seed, work), centre, at)
+            key = (whole, "members", draws, seed, sites, extents)
+            found = centred(members.estimate([*systems, *centre.systems], at, records, seed, work, key), centre, at)
         parts.append(found)
     order = np.argsort(np.concatenate(list(places.values())), kind="stable")
     estimates = {record.name: _joined([part[record.name] for part in parts], order) for record in records}
