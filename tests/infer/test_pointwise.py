@@ -108,6 +108,29 @@ def test_loo_and_compare_pick_the_model_of_the_data(tmp_path):
     assert arviz_stats.loo(again).elpd == pytest.approx(loo.elpd, rel=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # ArviZ's, to pandas
+@pytest.mark.filterwarnings(
+    "ignore:(divide by zero|invalid value):RuntimeWarning"
+)  # its own too: sites without a field, alike in all draws
+def test_loo_and_compare_run_on_composites_by_site_and_by_row():
+    """Both pick the model of the data; the standard error that takes sites for independent is the smaller one, which the caveat says."""
+    data = hl.simulate(hl.systems.EdwardsAnderson((2, 3), seed=1, periodic=False), beta=BETA, draws=300, chains=1, seed=0, sampler="exact")
+    engine, sites = hl.infer.LaplaceApproximation(draws=100, chains=2), {}
+    for tie in ("bond", "uniform"):
+        post = hl.infer.learn(data, hl.models.Couplings(OPEN, tie=tie, fields=None), likelihood="pseudo", engine=engine)
+        sites[tie] = hl.infer.log_likelihood(post, data)
+        told = sites[tie]["log_likelihood"].attrs
+        assert "standard errors by site are too small" in told["what"] and "calibrated likelihood" in told["caveat"]
+    rows = {name: post.copy() for name, post in sites.items()}
+    for post in rows.values():
+        post["log_likelihood"].dataset = post["log_likelihood"].to_dataset().sum("site")
+    for posts, count in ((sites, 1800), (rows, 300)):
+        assert list(arviz_stats.compare(posts).index) == ["bond", "uniform"]
+        assert arviz_stats.loo(posts["bond"]).n_data_points == count
+    by_site, by_whole_row = (arviz_stats.loo(posts["bond"]) for posts in (sites, rows))
+    assert by_site.elpd == pytest.approx(by_whole_row.elpd, rel=0.01) and by_site.se < 0.9 * by_whole_row.se
+
+
 def test_what_cannot_be_said_is_refused(data, monkeypatch):
     post = learned(data)
     monkeypatch.setitem(hl.infer.log_likelihood.__wrapped__.__globals__, "LIMIT", 1000)
