@@ -70,8 +70,8 @@ def test_both_are_said_before_they_start_and_the_record_holds_that_of_learning(m
     told = [record.getMessage() for record in caplog.records]
     check = f"about {check_seconds(data, model):.2g} s"
     first = [line for line in told if line.startswith("learning")]
-    assert told[0] == f"checking what will be learned, {check}"
-    assert f"comparing with data, {check}" in told
+    assert told[0] == f"a comparison with held-out data will follow, {check}"
+    assert f"comparing with held-out data, {check}" in told
     assert 0 < float(first[0].split("about ")[1].split()[0]) < 1.1 * hl.infer.provenance(post).estimated_seconds
     assert not any("check" in line for line in first)  # the check's own refit is not checked
 
