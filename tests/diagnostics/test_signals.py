@@ -67,6 +67,23 @@ def test_a_drift_is_no_autocorrelation():
     assert "energy" in verdict.summary and "error bars account for it" not in str(verdict)
 
 
+@pytest.mark.parametrize("signs", ["alike", "either"])
+def test_a_field_that_drifts_is_not_believed(signs):
+    """Independent spins whose fields rise from nothing to 0.4."""
+    fields = np.linspace(0, 0.4, 3000)[:, None] * (np.ones(9) if signs == "alike" else np.where(np.arange(9) % 2, 1, -1))
+    rows = np.where(np.random.default_rng(0).random((3000, 9)) < 1 / (1 + np.exp(-2 * fields)), 1, -1)
+    data = hl.microstates(rows.reshape(3000, 3, 3), beta=1.0)
+    verdict = hl.verdict(hl.learn(data, hl.models.Couplings(lattice.hypercubic((3, 3))), engine="laplace", seed=0))
+    assert verdict.level == "do not believe" and verdict.reasons[0].topic == "stationarity", verdict
+
+
+def test_phases_that_alternate_seldom_are_no_drift_of_the_distribution():
+    """A mean that jumps once between two values, with noise a third of it."""
+    series = np.repeat([1.0, -1.0], [1700, 1300])[None] + 0.3 * np.random.default_rng(0).normal(size=(1, 3000))
+    assert stationarity.drift(series[..., None])[0][0] < stationarity.SERIOUS
+    assert stationarity.drift(stationarity._within_phases(series))[0][0] > stationarity.ALARM
+
+
 def test_shuffled_the_drift_is_gone():
     rows = np.random.default_rng(0).permutation(drifting(0))
     assert not [one for one in found(rows) if one["topic"] == "stationarity"]

@@ -25,6 +25,8 @@ RISE = 1.43  # ln(15/2)/ln(62/15): how far the rise from fast to middle goes on 
 FEWEST = 4 * 64  # draws
 EVENTS = 150  # (Σx²)²/Σx⁴: a series of a few rare events (a frozen spin that turned thrice) is no noise to compare with
 MAX_SERIES = 256
+LEAST = 0.06  # standard deviations of a row that a drift must reach to be serious: a straight one of 0.1 from half to half
+MEAN = "mean of all sites"
 _VALUES = 10_000_000
 
 Named = tuple[list[str], np.ndarray]
@@ -54,10 +56,34 @@ def find(view: View) -> list[Signal]:
         "Find what changed along the rows (temperature, burn-in, their order), then drop or split them; if nothing did, the chains are "
         "shorter than their slowest motion: run them longer."
     )
-    # A sign of m that changes a few times is a chain too short for its phases, not a change of the distribution.
-    lasting = abs(shift) > 0.1 and not names[worst].startswith(("site", "mean of"))
-    severity = "serious" if adjusted[worst] < SERIOUS and lasting else "caution"
+    severity = "serious" if _lasting(names, values, adjusted, shares) else "caution"
     return [Signal(severity, "stationarity", what, advice, float(ratios[worst]), float(adjusted[worst]), float(shift))]
+
+
+def _lasting(names: list[str], values: np.ndarray, adjusted: np.ndarray, shares: np.ndarray) -> bool:
+    """Whether the distribution changes: a sign of m that changes a few times is a chain too short for its phases."""
+    for k in np.flatnonzero(adjusted < SERIOUS):
+        if names[k].startswith("site") or _slow(values[..., k]) < LEAST:
+            continue
+        if names[k] != MEAN or drift(_within_phases(values[..., k]))[0][0] * shares[k] < SERIOUS:
+            return True
+    return False
+
+
+def _within_phases(series: np.ndarray) -> np.ndarray:
+    """Deviations ``(chain, draw, 1)`` from the mean of the values on the same side of all: what is left where phases alone alternate.
+
+    In either phase of a chain its mean stays where it is; where a field drifts, the mean of one side moves as well.
+    """
+    above = series > series.mean()
+    inside = series - np.where(above, series[above].mean(), series[~above].mean())
+    return np.asarray(inside[..., None])
+
+
+def _slow(series: np.ndarray) -> float:
+    """Root mean square of the components that a drift fills, in standard deviations of a row; from ``(chain, draw)``."""
+    waves = scipy.fft.dct(series, type=2, norm="ortho", axis=1)[:, 1 : LOW + 1]
+    return float(np.sqrt((waves**2).sum(1).mean() / series.shape[1]) / max(series.std(), 1e-300))
 
 
 def drift(series: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -95,7 +121,7 @@ def watched(view: View) -> Named:
     names.append("order parameter")
     columns.append(magnitude)
     if not view.symmetric and order is not None:
-        names.append("mean of all sites")
+        names.append(MEAN)
         columns.append(order)
     names += [f"pair {i}–{j}" for i, j in pairs]
     columns += [_product(view, int(i), int(j)) for i, j in pairs]
