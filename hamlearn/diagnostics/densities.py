@@ -11,7 +11,7 @@ from hamlearn import data as microstates
 from hamlearn.diagnostics import predictive_test
 from hamlearn.diagnostics.holdout import BLOCKS, MIN_BLOCKS
 from hamlearn.diagnostics.simulated import Statistics
-from hamlearn.infer import families, posteriors
+from hamlearn.infer import families, posteriors, training_data
 from hamlearn.infer.families import autoregressive
 
 _DRAWS = 40_000  # of all networks, per temperature, and held-out microstates
@@ -36,7 +36,7 @@ def check(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], seed: int 
     rows: list[predictive_test.Row] = []
     fewest = BLOCKS
     for part in sets:
-        rows_, _, weight, heldout, used, tau = autoregressive.split(part, system.space, share)
+        rows_, _, weight, heldout, used, tau = training_data.split(part, system.space, share)
         values = (system.space.from_index(rows_) if system.space.q else rows_).reshape(-1, *system.lattice.shape)
         heldout[np.flatnonzero(heldout)[:-most]] = False
         blocks = int(min(BLOCKS, weight[heldout].sum() / (5 * tau if tau > 1 else 1)))

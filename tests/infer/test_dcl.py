@@ -9,7 +9,7 @@ import pytest
 import hamlearn as hl
 from hamlearn.diagnostics.findings import told
 from hamlearn.infer import posteriors, training_data
-from hamlearn.infer.families import dcl
+from hamlearn.infer.families import consistency, dcl
 from hamlearn.infer.families.pair_terms import terms_of
 from hamlearn.infer.predictions.agreement import agreement
 from hamlearn.systems import SPINS, exact, states
@@ -71,7 +71,7 @@ def test_weighted_draws_give_the_maximum_of_the_likelihood():
     weight = np.exp(-BETA * ising.energy(spins))
     mean = weight @ products / weight.sum()
     uniform = np.full(len(spins), -9 * np.log(2))
-    change, covariance, share, log_z = dcl._maximum(np.zeros(512), products.astype(float), uniform, mean, BETA, 1000.0)
+    change, covariance, share, log_z = consistency.maximum(np.zeros(512), products.astype(float), uniform, mean, BETA, 1000.0)
     np.testing.assert_allclose(change, [0, -1], atol=1e-8)
     np.testing.assert_allclose(log_z, exact.log_partition(ising, BETA), rtol=1e-10)
     fluctuation = (products * weight[:, None]).T @ products / weight.sum() - np.outer(mean, mean)
@@ -165,11 +165,11 @@ def test_the_mean_of_repeated_rows_is_known_as_well_as_that_of_the_rows():
     rows[..., 1] = rows[..., 0] + 0.05 * rows[..., 1]
     covariance = np.cov(rows.reshape(-1, 3).T)
     series = np.repeat(rows, 20, axis=1)
-    found = dcl._of_the_mean(covariance, 60_000, series)
+    found = consistency.of_the_mean(covariance, 60_000, series)
     expected = covariance / 3000
     for direction in np.array([[1, 0, 0], [1, -1, 0], [0, 0, 1]]):
         assert direction @ found @ direction == pytest.approx(direction @ expected @ direction, rel=0.3)
-    np.testing.assert_allclose(dcl._of_the_mean(covariance, 3000, None), expected)
+    np.testing.assert_allclose(consistency.of_the_mean(covariance, 3000, None), expected)
 
 
 def test_a_time_too_long_to_be_measured_is_not_none():

@@ -12,7 +12,7 @@ import torch
 import hamlearn as hl
 import statistics_budget
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import posteriors
+from hamlearn.infer import posteriors, training_data
 from hamlearn.infer.engines import torch_training
 from hamlearn.infer.families import autoregressive
 from hamlearn.systems import exact
@@ -432,12 +432,12 @@ def test_a_training_that_never_worked_is_an_error():
 def test_held_out_data_are_the_ends_of_chains_or_whole_chains():
     space = hl.systems.SPINS
     few, many = ising_data(100), hl.simulate(ISING, beta=BETA, draws=20, chains=20, seed=0)
-    *_, heldout, used, tau = autoregressive.split(few, space, 0.1)
+    *_, heldout, used, tau = training_data.split(few, space, 0.1)
     assert tau == 1 and np.array_equal(heldout.reshape(2, 100).sum(0) > 0, np.arange(100) >= 90) and np.array_equal(used, ~heldout)
-    *_, heldout, _, _ = autoregressive.split(many, space, 0.1)
+    *_, heldout, _, _ = training_data.split(many, space, 0.1)
     assert np.array_equal(heldout.reshape(20, 20).all(1), np.arange(20) >= 18) and heldout.sum() == 40
     slow = hl.simulate(ISING, beta=BETA, draws=400, chains=2, seed=0, sampler="metropolis")
-    *_, heldout, used, tau = autoregressive.split(slow, space, 0.1)
+    *_, heldout, used, tau = training_data.split(slow, space, 0.1)
     assert tau > 1 and (~used & ~heldout).sum() == 2 * int(np.ceil(5 * tau))
 
 

@@ -13,10 +13,9 @@ from hamlearn import data as microstate_data
 from hamlearn import storage
 from hamlearn.data import excerpt, fingerprint, on_disk, open_microstates, split_by_beta
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import posteriors, streaming
+from hamlearn.infer import posteriors, streaming, training_data
 from hamlearn.infer.engines import torch_training
 from hamlearn.infer.engines.torch_batches import Streamed
-from hamlearn.infer.families import autoregressive
 from hamlearn.systems import SPINS
 
 Training = hl.infer.Training
@@ -191,7 +190,7 @@ def test_the_split_is_that_of_data_in_memory():
         train, heldout = streaming.regions(chains, draws, 0.1, tau)
         assert not (train.mask((chains, draws)) & heldout.mask((chains, draws))).any()
         sets = hl.microstates(np.random.default_rng(0).choice([-1, 1], size=(chains, draws, 3)), dims=("chain", "draw", "site"))
-        *_, last, used, found = autoregressive.split(sets.assign_attrs(tau_int=tau), SPINS, 0.1)
+        *_, last, used, found = training_data.split(sets.assign_attrs(tau_int=tau), SPINS, 0.1)
         assert found == tau
         np.testing.assert_array_equal(last.reshape(chains, draws), heldout.mask((chains, draws)))
         np.testing.assert_array_equal(used.reshape(chains, draws), train.mask((chains, draws)))

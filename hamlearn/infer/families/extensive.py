@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import xarray as xr
@@ -25,6 +25,9 @@ from hamlearn.models.extensive import BoundExtensive, Extensive, Weights
 from hamlearn.processes import verb
 from hamlearn.progress import logger
 from hamlearn.systems.base import System
+
+if TYPE_CHECKING:
+    from hamlearn.infer.engines.jax_training import Regression
 
 FEWEST = 64  # labelled states
 _PROBES = 32  # held-out states whose energies are the parameters that are reported
@@ -113,7 +116,7 @@ def distill(
     asked = Enquiry(model, bound.space, sets, seed)
     values = np.concatenate([microstate_data.rows(part).reshape(-1, int(np.prod(bound.shape))) for part in sets])
     labels = _labels(energies, values.reshape(-1, *bound.shape), model.outputs)
-    fits = _fit(bound, values, labels, settings, seed)
+    fits = regressions(bound, values, labels, settings, seed)
     return _posterior(bound, fits, values, labels, settings, asked)
 
 
@@ -144,7 +147,8 @@ def held_out(values: np.ndarray, share: float = 0.1) -> np.ndarray:
     return np.array(bits) < share * 4096
 
 
-def _fit(bound: BoundExtensive, values: np.ndarray, labels: np.ndarray, settings: Training, seed: int) -> list[Any]:
+def regressions(bound: BoundExtensive, values: np.ndarray, labels: np.ndarray, settings: Training, seed: int) -> list[Regression]:
+    """A network for every member, fitted to labels ``(row, outputs)``."""
     from hamlearn.infer.engines import jax_training
 
     held = held_out(values, settings.heldout)
@@ -152,7 +156,7 @@ def _fit(bound: BoundExtensive, values: np.ndarray, labels: np.ndarray, settings
         raise HamlearnError("the labelled states are so few or so alike that none (or all) were held out; give more distinct states.")
     index = bound.space.index(values).astype(np.int8)
     logger.info("fitting %d extensive networks to %d labelled states", bound.model.members, len(values))
-    fits: list[Any] = []
+    fits: list[Regression] = []
     for start in np.random.SeedSequence(seed).generate_state(bound.model.members).tolist():
         checkpoint = None
         if settings.checkpoint is not None:
@@ -171,7 +175,7 @@ def _identity(index: np.ndarray, labels: np.ndarray) -> str:
 
 def _posterior(
     bound: BoundExtensive,
-    fits: list[Any],
+    fits: list[Regression],
     values: np.ndarray,
     labels: np.ndarray,
     settings: Training,
@@ -194,7 +198,7 @@ def _posterior(
     return post
 
 
-def groups_of(bound: BoundExtensive, fits: list[Any], values: np.ndarray, share: float) -> dict[str, xr.Dataset]:
+def groups_of(bound: BoundExtensive, fits: list[Regression], values: np.ndarray, share: float) -> dict[str, xr.Dataset]:
     """Groups ``posterior``, ``weights`` and ``training`` of an ensemble of regressions."""
     from hamlearn.infer.engines import jax_training
 
