@@ -37,7 +37,10 @@ def nodewise(spins: np.ndarray, penalty: float | None = None, *, fields: bool = 
 
     `penalty` is the L1 weight of the mean log loss (liblinear); None is no penalty (lbfgs). The result is symmetric.
     """
-    from sklearn.linear_model import LogisticRegression
+    try:
+        from sklearn.linear_model import LogisticRegression
+    except ImportError:
+        raise SystemExit("this part compares with scikit-learn: pip install scikit-learn") from None
 
     n = spins.shape[1]
     matrix = np.zeros((n, n))
@@ -69,6 +72,13 @@ def _cell(value: Any) -> str:
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "absent"
+
+
 def parser(description: str | None) -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     result.add_argument("--quick", action="store_true", help="a few data sets only; writes nothing")
@@ -80,7 +90,7 @@ def write(
 ) -> None:
     """Print the tables and (unless quick) write results/<name>.json and .md: no dates, no paths."""
     packages = ("hamlearn", "jax", "numpyro", "numba", "numpy", "scipy", "scikit-learn")
-    versions = {package: metadata.version(package) for package in packages}
+    versions = {package: _version(package) for package in packages}
     text = [f"# {title}", *notes]
     for heading, rows in tables.items():
         text += [f"## {heading}", markdown(rows)]

@@ -176,6 +176,8 @@ def main() -> None:
     given = options.parse_args()
     n, n12 = (4, 3) if given.quick else (given.n, given.n12 or given.n)
     lattices = 2 if given.quick else given.lattices
+    if given.coniii is None:
+        print("CoNIII takes no part: peer_coniii.py says how to make an environment for it, whose Python --coniii takes")
     rows = sherrington(9, n, given.coniii, given.peers)
     rows += sherrington(12, n12, given.coniii, given.peers)
     squares = ferromagnet((4, 4), 0.4, lattices, bound=True) + ferromagnet((8, 8), 0.3, max(2, lattices // 10), bound=False)

@@ -8,7 +8,7 @@ CoNIII 3.0.1 needs numpy < 1.26 and scipy < 1.12 (it calls scipy.exp), and its b
     ENV/bin/python peer_coniii.py spins.npy both     # spins: int array (data set, sample, site) of ±1
 """
 
-import importlib
+import importlib.util
 import json
 import subprocess
 import sys
@@ -32,6 +32,8 @@ def equations(n):
 
 
 def main():
+    if importlib.util.find_spec("coniii") is None:
+        sys.exit("CoNIII is not installed here: the first lines of this file make an environment of its own for it.")
     data, which = np.load(sys.argv[1]).astype(np.int64), sys.argv[2]
     n = data.shape[2]
     equations(n)

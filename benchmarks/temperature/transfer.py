@@ -218,7 +218,7 @@ def main() -> None:
                 try:
                     mean, sd, more = method(data, energy.ravel(), k)
                 except ImportError as error:
-                    absent[name] = str(error)
+                    absent[name] = f"{error}; pip install {error.name}"
                     continue
                 found.setdefault((family, name), []).append((mean - truth, sd))
                 print(family, k, name, (mean - truth).round(4), np.round(sd, 4), f"{time.perf_counter() - started:.0f} s", flush=True)
