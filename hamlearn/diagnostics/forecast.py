@@ -16,6 +16,7 @@ from hamlearn.systems import XY, InteractionTables, Pairwise, QState, exact
 from hamlearn.systems.density import LearnedDensity
 
 _CHEAP_SITES = 150  # a simulated default prediction on more sites takes longer than a page should
+_CHEAP_BONDS = 600  # or on more bonds: of 50 sites all joined a run that was too noisy went on for minutes
 _DEFAULT_MEMBERS = 24
 
 
@@ -56,9 +57,10 @@ def _default(post: xr.DataTree) -> xr.Dataset | str:
     # All members in one compiled run, or direct draws that are reweighted.
     together = density or isinstance(system, Pairwise | QState | InteractionTables)
     quick = oracle is not None and not isinstance(system, XY)  # character expansions take seconds a member
-    if not quick and (system.lattice.n_sites > _CHEAP_SITES or not together):
+    graph = system.lattice
+    if not quick and (graph.n_sites > _CHEAP_SITES or (graph.n_bonds > _CHEAP_BONDS and not density) or not together):
         return (
-            f"No quick oracle solves this system of {system.lattice.n_sites} sites, so nothing is predicted unasked: call "
+            f"No quick oracle solves this system of {graph.n_sites} sites, so nothing is predicted unasked: call "
             "hl.predict(post, beta=[...]) and pass the result as hl.report(..., prediction=...)."
         )
     names = ["energy", "heat_capacity", "entropy", "free_energy"] if oracle else ["energy", "heat_capacity"]
