@@ -17,7 +17,7 @@ from hamlearn.models import BoundCouplings
 from hamlearn.systems.exact.work import OPERATIONS_PER_SECOND
 
 # Seconds, and the problem of benchmarks/couplings/estimates.py that each was measured on. Compilations are counted in full, whether or
-# not a cache holds them: no count of sizes knows.
+# not a cache holds them: no count of sizes knows. Those of numba lie with the package once for all, and are not counted.
 _OVERHEAD = 0.25  # of what is neither compiled nor counted: "16 spins, all pairs"
 _NUTS_COMPILING = 8.0  # "9 spins, horseshoe"
 _VALUE_COMPILING = 1.0  # of values without gradients: "8x8 glass"
@@ -29,6 +29,8 @@ _EXACT_COMPILING = {  # beside the above, (inside NUTS, from a table of all stat
 }
 _ROW_SUM = 8e-8  # of one statistic of one row, its sum and its scores for the calibration: "4x4 glass, many rows"
 _SITE_OF_ROW = 1.2e-6  # of a site of a row where conditionals are compressed to patterns: "16x16, tied"
+_NORMAL = 2.6e-6  # of the square of how many parameters there are: draws and factorisations: "50 spins, all pairs"
+_GIBBS = 3.0  # times what the choice counts of sweeps: "12 spins, spike and slab"
 _SWEPT = 4e-7  # of one parameter in a sweep of Gibbs sampling: "12 spins, spike and slab"
 
 _STEPS = 16  # leapfrog steps a preconditioned NUTS draw takes, about
@@ -65,6 +67,10 @@ def announced(likelihood: Counted | OneHotLikelihood, engine: Engine, *, diagona
     sampled = isinstance(engine, NUTS)
     compiling = _NUTS_COMPILING if sampled else _VALUE_COMPILING if isinstance(engine, ImportanceSampling) else 0.0
     counted = (gradients_alone(likelihood) if diagonal else work(likelihood, engine)) - compiling + _OVERHEAD
+    if likelihood.bound.n_params <= LIMIT and not diagonal:
+        counted += _NORMAL * likelihood.bound.n_params**2
+    if isinstance(engine, Gibbs):
+        counted += (_GIBBS - 1) * sweeps(likelihood.bound.n_params, engine)
     if isinstance(likelihood, ExactLikelihood):
         counted += _ROW_SUM * likelihood.bound.n_params * rows_of(likelihood.parts)
         compiling += _EXACT_COMPILING[sampled, likelihood.tabulated]

@@ -21,14 +21,12 @@ from hamlearn.infer.observations import Observations
 from hamlearn.infer.optimum import maximise
 from hamlearn.infer.predictions import kept
 from hamlearn.infer.predictions.estimator import Estimates
-from hamlearn.infer.predictions.work import SECOND, Work
+from hamlearn.infer.predictions.work import HESSIAN, Work
 from hamlearn.models import BoundCouplings, Normal, Prior
 from hamlearn.systems.base import System
 
 PAIRS = 8  # of refits, whose second differences scatter by about 1/sqrt(PAIRS p) of the shift
 _STEP = 0.3  # of the data's noise: at all of it, refits of 50 rows to 27 parameters run far off and overcorrect threefold
-_COMPILING = 7.0 * SECOND  # of a transfer matrix with its gradient and its Hessian
-_PER_GRADIENT = 1.0
 NEGLIGIBLE = 0.05  # of the posterior's standard deviation
 
 
@@ -107,21 +105,22 @@ _Optima = tuple[list[np.ndarray], list[tuple[np.ndarray, np.ndarray]]]
 def _found(bound: BoundCouplings, post: xr.DataTree, prior: Prior | None, seed: int, work: Work) -> _Optima:
     """The refits, made once: no temperature enters, so they are kept by the content of the posterior."""
 
-    def make() -> tuple[_Optima, float]:
+    def make() -> tuple[_Optima, Work]:
         likelihood = _likelihood(bound, post, float(posteriors.provenance_of(post).worth))
-        operations = _operations(likelihood)
-        Work().announce(f"{2 * PAIRS} refits that centre the bands", operations)
-        return _pairs(likelihood, post, prior, seed), operations
+        cost = Work()
+        compiling = 0.0 if likelihood.tabulated else HESSIAN
+        cost.announce(f"{2 * PAIRS} refits that centre the bands", _operations(likelihood), compiling=compiling)
+        return _pairs(likelihood, post, prior, seed), cost
 
-    found, operations = kept.recall(("refits", kept.content(post), seed), make)
-    work.operations += operations  # what a prediction says of itself is the same, whatever was asked before
+    found, cost = kept.recall(("refits", kept.content(post), seed), make)
+    work.compiling += cost.compiling
+    work.operations += cost.operations  # what a prediction says of itself is the same, whatever was asked before
     return found
 
 
 def _operations(likelihood: ExactLikelihood) -> float:
     """Of the refits, about: each a few gradients and a Hessian, which is worth two gradients a parameter."""
-    compiling = 0.0 if likelihood.tabulated else _COMPILING
-    return compiling + _PER_GRADIENT * 2 * PAIRS * (6 + 4 * likelihood.bound.n_params) * likelihood.operations
+    return 2 * PAIRS * (6 + 4 * likelihood.bound.n_params) * likelihood.operations
 
 
 def _pairs(likelihood: ExactLikelihood, post: xr.DataTree, prior: Prior | None, seed: int) -> _Optima:

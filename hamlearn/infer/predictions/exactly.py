@@ -11,7 +11,7 @@ import numpy as np
 from hamlearn.infer.predictions import kept
 from hamlearn.infer.predictions.estimator import Estimates, Seen, Sums, collected, columns_of, distances
 from hamlearn.infer.predictions.intervals import QUIET
-from hamlearn.infer.predictions.work import CALL, SECOND, Work, longest, of_energy
+from hamlearn.infer.predictions.work import CALL, PER_COLUMN, PER_STATE, TRANSFER, Work, longest, of_energy
 from hamlearn.progress import track
 from hamlearn.systems import exact
 from hamlearn.systems.exact import Oracle, enumeration
@@ -23,8 +23,6 @@ _BLOCKS = 8
 _CHUNK = 1 << 16
 _MINUTE = 3e11  # operations of oracles of continuous systems, about half a minute; simulations take over, where there are any
 _FEWEST = 4  # members that are solved whatever it costs
-_COMPILING = 4.0 * SECOND  # of a transfer matrix with two derivatives, or of its samples
-_PER_STATE = 60.0  # operations of a state at a temperature: its weight, and its part of every column
 
 
 def affordable(oracle: Oracle, system: Any, betas: np.ndarray, members: int) -> int:
@@ -74,7 +72,7 @@ def _thermal(oracle: Oracle, system: Any, betas: np.ndarray, records: Sequence[O
     """Observables that the oracle has in closed form, by the names of its columns."""
     if not records or "thermodynamics" not in oracle.gives:
         return []
-    work.announce(f"what the oracle {oracle.name} knows", _COMPILING + oracle.cost(system, float(betas[0])))
+    work.announce(f"what the oracle {oracle.name} knows", oracle.cost(system, float(betas[0])), compiling=TRANSFER)
     columns = set(oracle.thermodynamics(system, betas[:1]).data_vars)
     columns |= {"correlation"} if system.space.continuous and "expectations" in oracle.gives else set()
     return [record for record in records if record.name in columns]
@@ -133,7 +131,7 @@ def enumerated(
     """
     first = systems[0]
     indices = enumeration.all_states(first.lattice, first.space.q)
-    each = of_energy(first) + _PER_STATE * (1 + len(betas))
+    each = of_energy(first) + PER_STATE * (1 + len(betas))
     (work or Work()).announce(f"all states of {len(systems)} members", len(systems) * (CALL + len(indices) * each))
     pieces = [first.space.from_index(indices[start : start + _CHUNK]) for start in range(0, len(indices), _CHUNK)]
     joined = lambda parts: {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -171,7 +169,7 @@ def sampled(
     """
     draws, first = _DRAWS, systems[0]
     calls = len(systems) * len(betas)
-    compiling, each = _COMPILING, (oracle.cost_of_draw(first) + 20.0 * of_energy(first)) * calls
+    compiling, each = TRANSFER, (oracle.cost_of_draw(first) + PER_COLUMN * of_energy(first)) * calls
 
     def member(pair: tuple[int, Any]) -> list[tuple[Sums, None]]:
         index, system = pair
@@ -183,7 +181,7 @@ def sampled(
 
     while True:
         most = longest(draws, MOST_SITES / (first.lattice.n_sites * calls)) * each
-        work.announce(f"{draws} exact samples of {len(systems)} members", compiling + calls * CALL + draws * each, most)
+        work.announce(f"{draws} exact samples of {len(systems)} members", calls * CALL + draws * each, most, compiling)
         method = f"exact samples ({oracle.name}), {draws} draws a member"
         result = collected(records, tracked(member, list(enumerate(systems)), "exact sampling"), method, partial(distances, system=first))
         # Of every temperature by itself: where members hardly differ the others must not hide it.

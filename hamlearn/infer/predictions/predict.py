@@ -85,7 +85,8 @@ def predict(
         share of these as ``predicted_ess``. Means of couplings learned by the exact likelihood are centred where few rows bear many
         parameters (:mod:`hamlearn.infer.predictions.centring`; the attribute ``centring`` says how or why not, ``centred`` of
         a variable whether it was). The attribute ``warning`` is there where a share is below 0.1; ``operations`` is the counted work,
-        announced part by part before each starts (logger "hamlearn", level INFO). ``hl.predict`` adds the level of
+        announced part by part before each starts (logger "hamlearn", level INFO), and ``compiling`` its part that a cache of compiled
+        code may hold. ``hl.predict`` adds the level of
         :func:`hamlearn.verdict` as attribute ``verdict``: bands are no better than the posterior.
 
     Raises
@@ -139,7 +140,8 @@ def predict(
     order = np.argsort(np.concatenate(list(places.values())), kind="stable")
     estimates = {record.name: _joined([part[record.name] for part in parts], order) for record in records}
     result = _curves(post, betas, estimates, shapes[-1], {record.name: record.long_name for record in records}, level, seed)
-    result.attrs |= {"draws_asked": asked, "operations": work.operations} | ({"centring": centre.words} if centre.words else {})
+    result.attrs |= {"draws_asked": asked, "operations": work.operations, "compiling": work.compiling}
+    result.attrs |= {"centring": centre.words} if centre.words else {}
     if shares:
         return _with_share(result, np.concatenate(shares)[order])
     formless = [one for one in groups[shapes[0]] if not one.space.continuous and (one.windows is not None or one.pairs is None)]

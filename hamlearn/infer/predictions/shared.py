@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from hamlearn.infer.predictions.estimator import Estimates, Sums, columns_of_all, distances, energies_of_all, error_of
-from hamlearn.infer.predictions.work import SECOND, Work, of_energy
+from hamlearn.infer.predictions.work import CLUSTERS, PER_ENERGY, Work, of_energy
 from hamlearn.progress import track
 from hamlearn.systems.observables import Observable
 from hamlearn.systems.parametric import stacked
@@ -21,7 +21,6 @@ _THIN = 2
 _LONGER = 4  # times as many where the simulation's error is more than a third of the posterior's spread
 _QUIET = 0.1  # share of the spread's square that the error's may be
 _FEWEST, _MOST = 400, 20_000  # draws of a chain
-_COMPILING = 3.0 * SECOND
 _PER_UPDATE = 80.0  # operations of an update of a site
 _LEAST_SHARE = 0.5  # of the draws, that reweighting must leave every member in every chain
 
@@ -62,8 +61,9 @@ def reweighted(
     with track(len(betas), "simulating the mean member") as bar:
         for k, beta in enumerate(betas.tolist()):
             for draws in lengths:
-                each = CHAINS * (_THIN * n * _PER_UPDATE + len(systems) * of_energy(first))
-                work.announce(f"{draws} draws of the mean member at beta = {beta:.4g}", draws * each + (0.0 if found else _COMPILING))
+                each = CHAINS * (_THIN * n * _PER_UPDATE + len(systems) * PER_ENERGY * of_energy(first))
+                what, compiling = f"{draws} draws of the mean member at beta = {beta:.4g}", 0.0 if found else CLUSTERS
+                work.announce(what, draws * each, compiling=compiling)
                 data = simulate(centre, beta, draws, CHAINS, seed + 31 * k + draws, thin=_THIN, progress=False)
                 sums = _sums(data["state"].values, systems, beta, records)
                 if sums is None:

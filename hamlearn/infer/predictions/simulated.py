@@ -13,7 +13,7 @@ from hamlearn.infer.predictions.estimator import Estimates, Seen, Sums, collecte
 from hamlearn.infer.predictions.exactly import in_blocks, tracked
 from hamlearn.infer.predictions.intervals import QUIET
 from hamlearn.infer.predictions.shared import reweighted
-from hamlearn.infer.predictions.work import CALL, SECOND, Work, longest, of_energy
+from hamlearn.infer.predictions.work import CALL, SAMPLER, TRACING, Work, longest, of_energy
 from hamlearn.models.couplings import EXCLUDED
 from hamlearn.systems.factors import sites_of
 from hamlearn.systems.observables import Observable
@@ -31,7 +31,6 @@ _BURN_IN, _THIN = 400, 5
 _RANDOM = 2048  # states that tell how far the energies of infinite temperature scatter
 _CONTINUOUS_DRAWS, _CONTINUOUS_CHAINS = 400, 8
 _FROM_PYTHON = 16  # members that are simulated where JAX cannot step them: each costs seconds
-_COMPILING = 6.0 * SECOND  # of a sampler of one structure
 _PER_UPDATE = 150.0  # operations of an update of a site by cluster moves, or of a look-up of tables
 _PER_HEAT_BATH = {True: 400.0, False: 1500.0}  # of an update of a spin, and of a site of several states, with its random numbers
 _PER_PROPOSAL = 2.5e3  # of a proposal of Metropolis, beside the energy that it costs
@@ -67,7 +66,8 @@ def _one_by_one_or_stacked(
     size: dict[str, Any] = {"draws": _CONTINUOUS_DRAWS, "chains": _CONTINUOUS_CHAINS}
     each = _PER_TRAJECTORY * systems[0].lattice.n_sites + 3 * _GRADIENTS * _PER_FLOP * of_energy(systems[0])
     trajectories = len(systems) * len(betas) * _CONTINUOUS_CHAINS * (_CONTINUOUS_DRAWS + _TRAJECTORIES)
-    work.announce(f"simulations of {len(systems)} members", _COMPILING + len(systems) * len(betas) * CALL + trajectories * each)
+    what = f"simulations of {len(systems)} members"
+    work.announce(what, TRACING + len(systems) * len(betas) * CALL + trajectories * each, compiling=SAMPLER)
     if systems[0].space.unbounded and stackable(systems):
         used, runs = "hmc", list(simulate_stack(systems, betas, **size, seed=seed))
     else:
@@ -111,12 +111,12 @@ def from_clusters(systems: Sequence[Any], betas: np.ndarray, records: Sequence[O
 
 def _tempered(systems: Sequence[Any], betas: np.ndarray, records: Sequence[Observable], seed: int, work: Work) -> dict[str, Estimates]:
     """Tempered simulation of all members; four times longer while its noise is more than a tenth of their variance."""
-    rungs, draws, compiling = ladder(systems, betas), _DRAWS, _COMPILING
+    rungs, draws, compiling = ladder(systems, betas), _DRAWS, SAMPLER
     each = _of_draw(systems, len(rungs))
     while True:
         most = longest(draws, MOST_LOOKUPS / lookups(systems, len(rungs), 1)) * each
         what = f"tempering of {len(systems)} members at {len(rungs)} temperatures"
-        work.announce(what, compiling + (draws + _BURN_IN / _THIN) * each, most)
+        work.announce(what, TRACING + (draws + _BURN_IN / _THIN) * each, most, compiling)
         result = _tempered_once(systems, betas, rungs, records, seed, draws)
         if not _noisy(result, systems) or 4 * lookups(systems, len(rungs), draws) > MOST_LOOKUPS:
             return result

@@ -2,7 +2,8 @@
 
 Every way of getting columns counts its own work, where it knows what it will do; a run that is made longer because it was noisy
 announces itself again. Constants are CPU seconds of one ordinary core, in operations (``benchmarks/couplings/predicted_work.py``
-compares them with what happens); compilations are counted once for each structure, whether or not a cache holds them.
+compares them with what happens, and names what they were measured on); compilations are counted once for each structure and told apart,
+since a cache may hold them.
 """
 
 from __future__ import annotations
@@ -13,11 +14,20 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from hamlearn.infer.costs import Cost
 from hamlearn.progress import logger
 from hamlearn.systems.exact.work import OPERATIONS_PER_SECOND
 
 SECOND = OPERATIONS_PER_SECOND
-CALL = 3e-3 * SECOND  # of one member at one temperature: a call of an oracle or a simulation, its checks and its columns
+CALL = 2e-3 * SECOND  # of one member at one temperature: an oracle or a simulation, its checks, its columns: "glass 4x4"
+TRACING = 1.5 * SECOND  # what comes before a sampler of one structure is compiled, cache or not: "own family 8x8 with changes"
+SAMPLER = 4.0 * SECOND  # to compile it: the same, and "Extensive(1, 2) 6x6"
+TRANSFER = 2.5 * SECOND  # to compile a transfer matrix with two derivatives, or its samples: "glass 4x4", "glass 8x8"
+HESSIAN = 4.0 * SECOND  # to compile one with its gradient and its Hessian: "glass 4x4"
+CLUSTERS = 3.0 * SECOND  # to compile cluster moves: "ferromagnet 32x32"
+PER_STATE = 1e3  # of a state at a temperature: its weight, and its part of every column: "own family 4x4"
+PER_ENERGY = 0.5  # of an operation that JAX counts in an energy, of all members at once: "ferromagnet 32x32"
+PER_COLUMN = 12.0  # energies that the columns of an exact sample are worth: "glass 4x4", "glass 8x8"
 
 
 @dataclass
@@ -28,22 +38,26 @@ class Work:
     ----------
     operations : float
         Of everything that was announced.
+    compiling : float
+        Those among them that compile.
 
     Examples
     --------
     >>> work = Work()
-    >>> work.announce("exact thermodynamics", 2e10)
-    >>> work.operations
-    20000000000.0
+    >>> work.announce("exact thermodynamics", 2e10, compiling=1e10)
+    >>> work.operations, work.compiling
+    (30000000000.0, 10000000000.0)
     """
 
     operations: float = 0.0
+    compiling: float = 0.0
 
-    def announce(self, what: str, operations: float, most: float = 0.0) -> None:
-        """Say what is to be done before it is, and how much more may follow where it turns out too noisy."""
-        self.operations += float(operations)
+    def announce(self, what: str, operations: float, most: float = 0.0, compiling: float = 0.0) -> None:
+        """Say what is to be done before it is, what compiles, and how much more may follow where it turns out too noisy."""
+        self.operations += float(operations + compiling)
+        self.compiling += float(compiling)
         longer = f", up to {most / SECOND:.2g} s more where it is too noisy" if most > 0 else ""
-        logger.info("predicting: %s, about %.2g s of counted work%s", what, operations / SECOND, longer)
+        logger.info("predicting: %s, %s%s", what, Cost((operations + compiling) / SECOND, compiling / SECOND), longer)
 
 
 def of_energy(system: Any) -> float:
