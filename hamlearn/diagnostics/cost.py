@@ -14,6 +14,7 @@ from hamlearn import data as microstates
 from hamlearn.diagnostics.comparison import MAX_PARAMETERS
 from hamlearn.diagnostics.predictions import LISTED
 from hamlearn.diagnostics.scores import MOST_PARAMETERS, MOST_WORK
+from hamlearn.diagnostics.scores.listed import MOST_NUMBERS
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import costs
 from hamlearn.models.traits import Model
@@ -56,6 +57,8 @@ def refitted(sites: int, q: int, bonds: int, neighbours: int, parameters: int, r
     if p <= MOST_PARAMETERS:
         values = q * (32.0 * n + 2500.0)  # of a row: at most some hundred terms of every kind, and those of every site
         spectra = float(n) ** 3 + min(0.8 * bonds, 480.0) ** 3
+        if power(q, n) * p <= MOST_NUMBERS:  # the exact likelihood is maximised for them as well
+            counted += costs.optimum(n, q, neighbours, p, rows, rows, listed=True)
         counted += _VALUE * min(rows * values, MOST_WORK) + min(rows / 2000, 0.5) + _SPECTRUM * spectra
     if p <= MAX_PARAMETERS:
         listed = power(q, n) * (p + 500) <= LISTED

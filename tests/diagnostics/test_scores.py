@@ -265,3 +265,9 @@ def test_both_ends_of_a_large_spectrum_are_those_of_all_of_it(halves):
     full[:, first, second] = full[:, second, first] = values
     found = named._largest(values, pairs)
     np.testing.assert_allclose(found, np.abs(np.linalg.eigvalsh(full)).max(1), rtol=1e-7)
+
+
+def test_a_chain_has_no_squares_and_is_asked_all_the_rest():
+    found, totals, tests = named.generic((200,), 2)
+    assert not found and totals.shape == (0, 0)
+    assert [test.name for test in tests] == ["energy dispersion", "misread values, common share", "misread values, site by site"]

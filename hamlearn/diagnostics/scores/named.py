@@ -96,7 +96,7 @@ def _common(found: Sequence[Terms], n_sites: int) -> tuple[np.ndarray, list[Name
     n = int(stops[-1]) if len(stops) else 0
     where = {one.name: np.arange(stop - len(one), stop) for one, stop in zip(found, stops, strict=True)}
     summed = [name for name in (_squares(2), _squares(3), "single sites") if len(where.get(name, ())) > 1]
-    totals = np.array([np.isin(np.arange(n), where[name]) for name in summed], float).reshape(-1, n)
+    totals = np.array([np.isin(np.arange(n), where[name]) for name in summed], float).reshape(len(summed), n)
     tests = [Named(f"{name}, sum", np.array([n + k]), "one", "h" if name == "single sites" else "K") for k, name in enumerate(summed)]
     dispersion = n + len(totals)
     tests.append(Named("energy dispersion", np.array([dispersion]), "one", "spread of beta"))

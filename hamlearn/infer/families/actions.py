@@ -33,10 +33,9 @@ from hamlearn.systems.base import System
 
 LIKELIHOODS = ("auto", "score", "pseudo", "exact")
 INEFFICIENT = 3.0  # variance of score matching over the Cramér–Rao bound beyond which `auto` takes another likelihood
-# Seconds, and of one site of one microstate: "scalar field 6x6" and "double well, 32 slices" of benchmarks/couplings/estimates.py
-_FIXED = {"score": 0.7, "pseudo": 2.0, "exact": 2.0}
-_PER_VALUE = {"score": 2e-7, "pseudo": 3e-5, "exact": 2e-6}
-_NUTS_SECONDS = 20.0
+# Seconds, and those of one site of one microstate: "scalar field 6x6" and "double well, 32 slices" of benchmarks/couplings/estimates.py
+_FIXED, _PER_VALUE = 0.03, {"score": 2e-7, "pseudo": 1e-6, "exact": 4e-7}
+_NUTS_SECONDS = 20.0  # "9 spins, horseshoe"
 RUNAWAY_SHARE = 0.05  # of draws that do not confine the field, beyond which none are simulated
 
 
@@ -194,7 +193,7 @@ def _refuse_open(states: np.ndarray, declared: bool | None) -> None:
 
 def _seconds(parts: list[Observations], likelihood: str) -> float:
     """Of the maximum of a likelihood."""
-    return _FIXED[likelihood] + _PER_VALUE[likelihood] * sum(part.states.size for part in parts)
+    return _FIXED + _PER_VALUE[likelihood] * sum(part.states.size for part in parts)
 
 
 def score_matching(bound: BoundAction, parts: list[Observations], scales: list[Scales], *, wanted: bool = True) -> Maximum:
