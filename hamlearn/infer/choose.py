@@ -13,7 +13,7 @@ import numpy as np
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.costs import Cost, announced, gradients_alone, rows_of, work
 from hamlearn.infer.large import LIMIT
-from hamlearn.infer.likelihoods import Counted, ExactLikelihood, OneHotLikelihood, RowLikelihood, composite
+from hamlearn.infer.likelihoods import ExactLikelihood, Likelihood, OneHotLikelihood, RowLikelihood, composite
 from hamlearn.infer.observations import Observations
 from hamlearn.infer.settings import MAP, NUTS, Engine, Gibbs, ImportanceSampling, LaplaceApproximation
 from hamlearn.models import BoundCouplings, Horseshoe, Laplace, Normal, Prior, SpikeSlab
@@ -33,7 +33,7 @@ class Choice:
     `diagonal`: no Hessian is made; error bars neglect the correlations of parameters (:mod:`hamlearn.infer.large`).
     """
 
-    likelihood: Counted | OneHotLikelihood
+    likelihood: Likelihood | OneHotLikelihood
     engine: Engine
     reasons: tuple[str, ...]
     cost: Cost
@@ -73,7 +73,7 @@ def choose(bound: BoundCouplings, parts: Sequence[Observations], likelihood: str
     if likelihood == "screening":
         likelihood = "rise"
     if likelihood == "exact":
-        chosen: Counted | OneHotLikelihood = ExactLikelihood(bound, parts)
+        chosen: Likelihood | OneHotLikelihood = ExactLikelihood(bound, parts)
     elif likelihood == "auto":
         chosen = _auto_likelihood(bound, parts, engine, reasons)
     else:
@@ -101,7 +101,7 @@ def choose(bound: BoundCouplings, parts: Sequence[Observations], likelihood: str
     return Choice(chosen, engine, tuple(reasons), announced(chosen, engine, diagonal=diagonal), automatic, otherwise, diagonal)
 
 
-def _hessian(likelihood: Counted | OneHotLikelihood) -> tuple[bool, bool]:
+def _hessian(likelihood: Likelihood | OneHotLikelihood) -> tuple[bool, bool]:
     """Whether rows are too few to tell what a Hessian of a dense graph of spins would say, and whether it costs more than it is worth.
 
     With fewer than two rows for every parameter at a site its correlations are mostly the prior's.
@@ -140,7 +140,7 @@ def _engine(bound: BoundCouplings, reasons: list[str]) -> Engine:
 
 def _auto_likelihood(
     bound: BoundCouplings, parts: Sequence[Observations], engine: Engine, reasons: list[str]
-) -> Counted | OneHotLikelihood:
+) -> Likelihood | OneHotLikelihood:
     method = exact.method(bound.system(np.zeros(bound.n_params)))
     if method in ("enumeration", "transfer"):
         candidate = ExactLikelihood(bound, parts)

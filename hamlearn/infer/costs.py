@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hamlearn.infer.large import LIMIT
-from hamlearn.infer.likelihoods import Counted, ExactLikelihood, OneHotLikelihood, PatternLikelihood
+from hamlearn.infer.likelihoods import ExactLikelihood, Likelihood, OneHotLikelihood, PatternLikelihood
 from hamlearn.infer.observations import Observations
 from hamlearn.infer.settings import NUTS, Engine, Gibbs, ImportanceSampling, LaplaceApproximation
 from hamlearn.models import BoundCouplings
@@ -62,7 +62,7 @@ def rows_of(parts: Sequence[Observations]) -> int:
     return sum(part.states.shape[0] * part.states.shape[1] for part in parts)
 
 
-def announced(likelihood: Counted | OneHotLikelihood, engine: Engine, *, diagonal: bool = False) -> Cost:
+def announced(likelihood: Likelihood | OneHotLikelihood, engine: Engine, *, diagonal: bool = False) -> Cost:
     """Of learning, with all that is the same whatever is chosen; `diagonal` as of :class:`hamlearn.infer.choose.Choice`."""
     sampled = isinstance(engine, NUTS)
     compiling = _NUTS_COMPILING if sampled else _VALUE_COMPILING if isinstance(engine, ImportanceSampling) else 0.0
@@ -79,7 +79,7 @@ def announced(likelihood: Counted | OneHotLikelihood, engine: Engine, *, diagona
     return Cost(counted + compiling, compiling)
 
 
-def work(likelihood: Counted | OneHotLikelihood, engine: Engine) -> float:
+def work(likelihood: Likelihood | OneHotLikelihood, engine: Engine) -> float:
     """Seconds of what an engine does with a likelihood."""
     bound = likelihood.bound
     if isinstance(likelihood, OneHotLikelihood) or bound.n_params > LIMIT:
@@ -94,7 +94,7 @@ def work(likelihood: Counted | OneHotLikelihood, engine: Engine) -> float:
     return _optimum(likelihood) + (sweeps(bound.n_params, engine) if isinstance(engine, Gibbs) else 0.0)
 
 
-def gradients_alone(likelihood: Counted | OneHotLikelihood) -> float:
+def gradients_alone(likelihood: Likelihood | OneHotLikelihood) -> float:
     """Seconds of a search without a Hessian, on a dense graph."""
     bound = likelihood.bound
     return 100.0 * rows_of(likelihood.parts) * bound.lattice.n_sites**2 * bound.space.q * 4 / 2e9
@@ -109,7 +109,7 @@ def _gradients(bound: BoundCouplings, engine: Engine) -> float:
     return 10.0 + 2.0 * bound.n_params
 
 
-def _optimum(likelihood: Counted) -> float:
+def _optimum(likelihood: Likelihood) -> float:
     """Of a likelihood that lists all states or sites."""
     bound, rows = likelihood.bound, rows_of(likelihood.parts)
     size = likelihood.counts.shape[1] if isinstance(likelihood, PatternLikelihood) else rows

@@ -8,7 +8,7 @@ import numpy as np
 
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer.likelihoods import directions
-from hamlearn.infer.likelihoods.base import Counted, Likelihood
+from hamlearn.infer.likelihoods.base import Likelihood
 from hamlearn.infer.likelihoods.directions import DirectionLikelihood
 from hamlearn.infer.likelihoods.exact import ExactLikelihood
 from hamlearn.infer.likelihoods.onehot import OneHotLikelihood
@@ -51,7 +51,6 @@ def composite(bound: BoundCouplings, parts: Sequence[Observations], name: str) -
 
 __all__ = [
     "NAMES",
-    "Counted",
     "DirectionLikelihood",
     "ExactLikelihood",
     "Likelihood",

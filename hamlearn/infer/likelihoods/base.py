@@ -178,18 +178,3 @@ def padded(values: np.ndarray, axis: int = 0) -> np.ndarray:
 
 
 TRANSCENDENTAL = 60.0  # operations of a logarithm, a sine or an exponential with its derivative, about
-
-
-class Counted(Likelihood, Protocol):
-    """A likelihood that knows its cost, so that `auto` chooses by counting.
-
-    Attributes
-    ----------
-    operations : float
-        Of one value and gradient at one point in compiled code, about; see :mod:`hamlearn.systems.exact.work` for the unit.
-    """
-
-    @property
-    def operations(self) -> float:
-        """Operations of one value and gradient."""
-        ...
