@@ -1,0 +1,48 @@
+"""What a first answer is made of, counted: Hessians of all the data, and what each of them looks at."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import hamlearn as hl
+from hamlearn.infer import learn
+from hamlearn.infer.likelihoods import RowLikelihood
+from hamlearn.infer.observations import bind
+from hamlearn.infer.settings import MLE
+from hamlearn.systems import lattice
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Calls of the methods of a likelihood on rows."""
+    calls = {"information": 0, "value_and_gradient": 0}
+    for name in calls:
+        plain = getattr(RowLikelihood, name)
+
+        def counting(*args, name=name, plain=plain, **more):
+            calls[name] += 1
+            return plain(*args, **more)
+
+        monkeypatch.setattr(RowLikelihood, name, counting)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("engine", "calibrate", "hessians", "gradients"),
+    [(MLE(draws=1, chains=1), False, 5, 10), ("laplace", True, 12, 25)],
+    ids=["the optimum alone", "with calibrated error bars"],
+)
+def test_hessians_are_few(counted, engine, calibrate, hessians, gradients):
+    """One more Hessian of 64 spins and 10 000 rows is a second: steps go on with one while it serves."""
+    data = hl.simulate(hl.systems.SherringtonKirkpatrick(24, seed=1), beta=0.5, draws=300, chains=10, seed=0, progress=False)
+    learn(data, hl.models.Couplings(None), likelihood="pseudo", engine=engine, calibrate=calibrate, seed=0)
+    assert 0 < counted["information"] <= hessians and counted["value_and_gradient"] <= gradients
+
+
+def test_a_hessian_of_few_parameters_looks_at_neighbours_alone():
+    """Tied by distance on 16x16: twenty columns of 256 at every site, summed to four."""
+    model = hl.models.Couplings(lattice.hypercubic((16, 16)).pairs_within(2.3), tie="distance", fields=None)
+    bound, parts, _ = bind(hl.microstates(np.random.default_rng(0).choice([-1, 1], (40, 16, 16))), model)
+    for columns, parameters, sums in RowLikelihood(bound, parts, "pseudo")._local:
+        assert len(columns) == 20 and len(parameters) == 4 and sums.shape == (20, 4)
