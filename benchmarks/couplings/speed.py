@@ -69,7 +69,8 @@ def main() -> None:
         )
 
         def sample(engine: NUTS, likelihood: Any = likelihood, best: Any = best, calibration: Any = calibration) -> Any:
-            return engine_room.run(likelihood, best.theta, calibration, engine, 0, calibration.covariance)
+            transform = calibration.linear_map() if calibration.adjusted else None
+            return engine_room.run(likelihood, best.theta, transform, engine, 0, calibration.covariance)
 
         sample(NUTS(draws=1, warmup=1))  # imports and operations that every run needs
         clock("compile", lambda: sample(NUTS(draws=1, warmup=1)))
