@@ -77,6 +77,18 @@ def test_a_field_that_drifts_is_not_believed(signs):
     assert verdict.level == "do not believe" and verdict.reasons[0].topic == "stationarity", verdict
 
 
+def test_a_mean_that_seldom_changes_sides_is_never_a_serious_drift():
+    """Three chains in one phase and one that leaves it twice: the mean of all lies inside a phase, and tells nothing."""
+    rng = np.random.default_rng(3)
+    means = np.full((4, 1000), -0.97) + 0.02 * rng.standard_normal((4, 1000))
+    means[2, 300:850] *= -1
+    assert stationarity.crossings(means) < stationarity.CROSSINGS
+    one = np.ones(1)
+    assert not stationarity._lasting([stationarity.MEAN], means[..., None], 1e-30 * one, one)
+    moving = np.linspace(0, 1, 1000) + rng.standard_normal((4, 1000))
+    assert stationarity._lasting([stationarity.MEAN], moving[..., None], 1e-30 * one, one)
+
+
 def test_phases_that_alternate_seldom_are_no_drift_of_the_distribution():
     """A mean that jumps once between two values, with noise a third of it."""
     series = np.repeat([1.0, -1.0], [1700, 1300])[None] + 0.3 * np.random.default_rng(0).normal(size=(1, 3000))

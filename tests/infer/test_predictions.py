@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import scipy.stats
 
 import hamlearn as hl
 from hamlearn.infer import families, posteriors
-from hamlearn.infer.predictions import centring, exactly, kept, members
+from hamlearn.infer.predictions import centring, exactly, kept, members, simulated
 from hamlearn.infer.predictions.intervals import band, fewest
 from hamlearn.infer.provenance import Noted
 from hamlearn.systems.exact.work import OPERATIONS_PER_SECOND
@@ -298,3 +299,19 @@ def test_refits_are_made_once_for_all_temperatures_and_again_for_another_posteri
     data_changed["observed_data"]["bond_frequency"].values[0, 0] = np.array([[0.4, 0.1], [0.1, 0.4]])
     other = hl.predict(data_changed, [0.2, 0.4], draws=20)
     assert len(made) > 2 * count and np.any(other["energy"] != first["energy"])
+
+
+def test_log_z_of_a_formula_that_reads_site_axes():
+    """Random states at β = 0 have the axes of the lattice: with nothing known beside them ln Z = n ln 2 − β⟨E⟩₀ = n ln 2."""
+
+    @dataclass(frozen=True, eq=False)
+    class Squares(hl.systems.System):
+        lattice: hl.systems.Lattice
+        space: hl.systems.Space = hl.systems.SPINS
+
+        def energy(self, states):
+            return 0.0 * (states * np.roll(states, -1, -1) * np.roll(states, -1, -2)).sum((-2, -1))
+
+    world = Squares(hl.systems.lattice.hypercubic((6, 6)))
+    found = simulated._log_partitions([world], np.zeros((40, 1, 2, 3)), np.array([0.2, 0.4]), 0, 40)
+    assert found == pytest.approx(36 * np.log(2), abs=1e-6)

@@ -27,6 +27,7 @@ EVENTS = 150  # (Σx²)²/Σx⁴: a series of a few rare events (a frozen spin t
 MAX_SERIES = 256
 LEAST = 0.06  # standard deviations of a row that a drift must reach to be serious: a straight one of 0.1 from half to half
 MEAN = "mean of all sites"
+CROSSINGS = 100  # of the mean, in all chains, below which its phases have not alternated often enough to tell a drift from them
 _VALUES = 10_000_000
 
 Named = tuple[list[str], np.ndarray]
@@ -65,6 +66,8 @@ def _lasting(names: list[str], values: np.ndarray, adjusted: np.ndarray, shares:
     for k in np.flatnonzero(adjusted < SERIOUS):
         if names[k].startswith("site") or _slow(values[..., k]) < LEAST:
             continue
+        if names[k] == MEAN and crossings(values[..., k]) < CROSSINGS:
+            continue
         if names[k] != MEAN or drift(_within_phases(values[..., k]))[0][0] * shares[k] < SERIOUS:
             return True
     return False
@@ -78,6 +81,19 @@ def _within_phases(series: np.ndarray) -> np.ndarray:
     above = series > series.mean()
     inside = series - np.where(above, series[above].mean(), series[~above].mean())
     return np.asarray(inside[..., None])
+
+
+def crossings(series: np.ndarray) -> int:
+    """How often a series ``(chain, draw)`` goes from half a standard deviation on one side of its mean to as far on the other.
+
+    Examples
+    --------
+    >>> crossings(np.array([[0.0, 0.0, 1.0, 0.9, 0.0, 1.0]]))
+    3
+    """
+    scaled = (series - series.mean()) / max(series.std(), 1e-300)
+    sides = [np.sign(chain[np.abs(chain) > 0.5]) for chain in scaled]
+    return sum(int(np.count_nonzero(np.diff(one))) for one in sides)
 
 
 def _slow(series: np.ndarray) -> float:

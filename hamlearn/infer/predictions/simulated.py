@@ -236,7 +236,7 @@ def _free_variance(system: Any) -> float:
 def _log_partitions(systems: Sequence[Any], energies: np.ndarray, rungs: np.ndarray, seed: int, draws: int) -> np.ndarray:
     """Ln Z ``(1 + block, member, rung)`` from energies ``(draw, member, rung, chain)``: of all draws, and with each block left out."""
     space, n = systems[0].space, systems[0].lattice.n_sites
-    random_states = space.values[np.random.default_rng(seed).integers(space.q, size=(2 * draws, n))]
+    random_states = space.values[np.random.default_rng(seed).integers(space.q, size=(2 * draws, *systems[0].lattice.shape))]
     hot = np.stack([np.asarray(system.energy(random_states)) for system in systems])
     every = np.moveaxis(energies, 0, -1)  # (member, rung, chain, draw)
     keep = [np.ones(draws, bool)]
