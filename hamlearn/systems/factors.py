@@ -139,10 +139,11 @@ def _plan(structure: Any, kinds: tuple[tuple[tuple[int, ...], str], ...], shape:
     if not most or q**most > _MOST_STATES:
         return None
     sites, into = _joined(seen, most)
-    turn = _turns(sites, n)
-    if len(sites) * q**most > _MOST_NUMBERS or (int(turn.max()) + 1) * q**most * count > _MOST_EVALUATIONS:
+    affordable = lambda turns: turns * q**most * count <= _MOST_EVALUATIONS
+    if len(sites) * q**most > _MOST_NUMBERS or not affordable(np.bincount(sites.ravel()).max().item()):  # a turn each, at least
         return None
-    return _Plan(sites, into, turn)
+    turn = _turns(sites, n)
+    return _Plan(sites, into, turn) if affordable(int(turn.max()) + 1) else None
 
 
 def _joined(seen: sparse.csr_matrix, most: int) -> tuple[np.ndarray, sparse.csr_matrix]:

@@ -25,6 +25,9 @@ MOVING = frozenset("broadcast_in_dim concatenate dynamic_slice gather pad reshap
 REDUCING = frozenset("reduce_sum reduce_prod reduce_max reduce_min reduce_and reduce_or argmax argmin".split())
 
 
+_WIDE = {"i": 4, "f": 2}  # bytes of the whole numbers and floats whose sums are left undone
+
+
 # ---------------------------------------------------------------------- the sum
 class _Sum(NamedTuple):
     """An array as what is summed over the last axis of `parts`."""
@@ -42,7 +45,7 @@ def terms(function: Callable[..., Any], *arguments: Any) -> Any:
     """
     program = jax.make_jaxpr(function)(*arguments)
     (found,) = _undone(program.jaxpr, program.consts, jax.tree.leaves(arguments))
-    return found.parts if isinstance(found, _Sum) else jnp.reshape(found, 1)
+    return jnp.reshape(found.parts, found.parts.shape[-1]) if isinstance(found, _Sum) else jnp.reshape(found, 1)  # () and (1,) are numbers
 
 
 def _undone(program: Jaxpr, constants: Sequence[Any], arguments: Sequence[Any]) -> list[Any]:
@@ -56,7 +59,7 @@ def _undone(program: Jaxpr, constants: Sequence[Any], arguments: Sequence[Any]) 
         elif (left := _linear(step, given)) is not None:
             made = [left]
         else:
-            made = _done(step, [one.parts.sum(-1) if isinstance(one, _Sum) else one for one in given])
+            made = _done(step, [one.parts.sum(-1, dtype=one.parts.dtype) if isinstance(one, _Sum) else one for one in given])
         known.update(zip(step.outvars, made, strict=True))
     return [read(one) for one in program.outvars]
 
@@ -76,7 +79,9 @@ def _inner(step: Any) -> ClosedJaxpr | None:
 
 def _linear(step: Any, given: list[Any]) -> _Sum | None:
     """The result of a step as a sum, where it is one."""
-    name = step.primitive.name
+    name, made = step.primitive.name, np.dtype(step.outvars[0].aval.dtype)
+    if made.kind not in "if" or made.itemsize < _WIDE[made.kind]:  # a short sum turns over, its terms each by itself do not
+        return None
     if name == "reduce_sum":
         first = given[0]
         inside = first.parts if isinstance(first, _Sum) else first[..., None]
@@ -89,8 +94,10 @@ def _linear(step: Any, given: list[Any]) -> _Sum | None:
     parts = [one.parts if isinstance(one, _Sum) else jnp.asarray(one)[..., None] for one in given]
     if name == "neg":
         return _Sum(-parts[0])
-    if name == "convert_element_type" and np.dtype(step.params["new_dtype"]).kind == "f":  # of whole numbers sums are rounded down
-        return _Sum(parts[0].astype(step.params["new_dtype"]))
+    if name in ("convert_element_type", "div") and made.kind != "f":  # of whole numbers: the sum is rounded, and not its terms
+        return None
+    if name == "convert_element_type":
+        return _Sum(parts[0].astype(made))
     if (name == "mul" and sum(isinstance(one, _Sum) for one in given) == 1) or (name == "div" and not isinstance(given[1], _Sum)):
         return _Sum(parts[0] * parts[1] if name == "mul" else parts[0] / parts[1])
     if name in ("add", "sub", "add_any"):
@@ -149,7 +156,9 @@ def _passed(step: Any, given: list[Any]) -> sparse.csr_matrix:
     name, shapes, after = step.primitive.name, [one.aval.shape for one in step.invars], step.outvars[0].aval.shape
     seeing = [place for place, one in enumerate(given) if sparse.issparse(one)]
     if name in ELEMENTWISE:
-        rows = [given[k] if shapes[k] == after else given[k][np.zeros(int(np.prod(after)), int)] for k in seeing]
+        # An operand may be a number, or of one element along an axis that the result has more of.
+        places = [np.broadcast_to(np.arange(int(np.prod(one))).reshape(one), after).ravel() for one in shapes]
+        rows = [given[k] if shapes[k] == after else given[k][places[k]] for k in seeing]
         return sum(rows[1:], rows[0])
     if name in REDUCING:
         kept = [1 if axis in step.params["axes"] else extent for axis, extent in enumerate(shapes[0])]

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 
 import hamlearn as hl
 from hamlearn.errors import HamlearnError
@@ -71,6 +73,46 @@ def test_tables_are_the_energy_of_every_microstate(shape, space):
         codes = index[:, found.tile_sites] @ found.places
         told = np.take_along_axis(found.tables[None], codes[..., None], -1).sum((1, 2)) + 3.0  # the constant is nobody's
         np.testing.assert_allclose(told, system.energy(space.values[index]), rtol=0, atol=1e-12)
+
+
+ODD = {
+    "an outer product": lambda s: -0.1 * jnp.sum(s[:, None] * s[None, :]),
+    "rows times columns": lambda s: -0.1 * jnp.sum(s.reshape(3, 3) * s[:3, None] * s[None, 3:6]),
+    "sums that keep their axis": lambda s: -0.1 * jnp.sum(s.reshape(3, 3) * s.reshape(3, 3).sum(1, keepdims=True)),
+    "half of a whole number": lambda s: -0.7 * (jnp.sum(s.astype(int)) // 2),
+    "a division that truncates": lambda s: -0.7 * lax.div(jnp.sum(s.astype(jnp.int32), dtype=jnp.int32), jnp.int32(4)),
+    "a short integer that turns over": lambda s: 0.01 * (jnp.sum((s > 0).astype(jnp.uint8), dtype=jnp.uint8) - jnp.uint8(5)),
+    "a square of a 32-bit sum": lambda s: -0.2 * jnp.sum(s.astype(jnp.int32), dtype=jnp.int32) ** 2,
+    "seen in one state of 512": lambda s: -0.3 * jnp.sum(s) + jnp.where(jnp.sum(s) == 9, -3.0, 0.0),
+    "a site that points at another": lambda s: -s[(s[0] > 0).astype(int) + 3] - 0.5 * s[8] * s[1],
+    "a branch": lambda s: lax.cond(s[0] > 0, lambda: -jnp.sum(s[1:] * s[:-1]), lambda: jnp.sum(s)),
+    "a mean and a variance": lambda s: jnp.var(s) - jnp.mean(s.reshape(3, 3), axis=0)[0],
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Odd(ParametricSystem, kind="odd formulas of a test"):
+    """One of the formulas above."""
+
+    lattice: Lattice
+    formula: str
+    space: Space = SPINS
+
+    def energy(self, states):
+        flat = jnp.reshape(jnp.asarray(states, float), (-1, self.lattice.n_sites))
+        return jax.vmap(ODD[self.formula])(flat)
+
+
+@pytest.mark.parametrize("formula", ODD)
+def test_tables_of_odd_formulas_are_their_energies_in_every_state(formula):
+    system = Odd(hl.systems.lattice.hypercubic((3, 3)), formula)
+    every = SPINS.from_index(all_states(system.lattice)).reshape(-1, 9)
+    (found,) = factors.tables_of([system])
+    codes = SPINS.index(every)[:, found.tile_sites] @ found.places
+    told = np.take_along_axis(found.tables[None], codes[..., None], -1).sum((1, 2))
+    with jax.enable_x64(True):
+        energy = np.asarray(jax.vmap(ODD[formula])(jnp.asarray(every, float)), float)
+    np.testing.assert_allclose(told - told[0], energy - energy[0], rtol=0, atol=1e-6)
 
 
 def test_what_sees_many_sites_is_in_no_table_of_few():
