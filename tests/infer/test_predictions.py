@@ -14,6 +14,8 @@ from hamlearn.infer import families, posteriors
 from hamlearn.infer.predictions import centring, exactly, kept, members, simulated
 from hamlearn.infer.predictions.intervals import band, fewest
 from hamlearn.infer.provenance import Noted
+from hamlearn.systems import SPINS, Lattice, ParametricSystem, Space
+from hamlearn.systems.base import as_reals
 from hamlearn.systems.exact.work import OPERATIONS_PER_SECOND
 from hamlearn.systems.observables import looked_up
 from statistics_budget import spend, z_limit
@@ -275,6 +277,56 @@ def test_what_is_kept_is_bounded_and_the_oldest_goes_first(monkeypatch):
         kept.recall("large", lambda: made.append("large") or np.zeros(1000))
     assert made[5:] == ["large", "large"]
     kept.forget()
+
+
+def _written(sign):
+    """A family and its system as a notebook's cell defines them, again under the same names where it runs again."""
+
+    @dataclass(frozen=True, eq=False)
+    class Row(ParametricSystem, kind="row of a notebook"):
+        lattice: Lattice
+        J: float
+        space: Space = SPINS
+
+        def energy(self, states):
+            xp, s = as_reals(states)
+            return -sign * self.J * xp.sum(s[..., 1:] * s[..., :-1], axis=-1)
+
+    @dataclass(frozen=True, eq=False, repr=False)
+    class Rows(hl.models.Family, kind="rows of a notebook"):
+        def system(self, lattice, J):
+            return Row(lattice, J)
+
+    return Rows
+
+
+def test_what_is_kept_is_of_the_code_that_made_it():
+    rows = np.random.default_rng(0).choice([-1, 1], (200, 5), p=[0.3, 0.7])
+    post = hl.learn(hl.microstates(rows), _written(1.0)(), engine="laplace", check=False, seed=0)
+    first = hl.predict(post, 0.4, draws=8, observables=["energy", "abs_magnetization"])
+    _written(-1.0)
+    second = hl.predict(post, 0.4, draws=8, observables=["energy", "abs_magnetization"])
+    assert not np.allclose(first["abs_magnetization"], second["abs_magnetization"], rtol=1e-3)
+
+
+@dataclass
+class Scaled:
+    """A function that may change between two questions."""
+
+    factor: float
+
+    def __call__(self, states, system, beta):
+        return self.factor * np.asarray(states, float).reshape(len(states), -1).mean(1) ** 2
+
+
+def test_an_observable_that_may_change_is_computed_anew():
+    data = hl.simulate(hl.systems.Ising((3, 3)), beta=0.3, draws=300, chains=2, seed=0)
+    post = hl.learn(data, hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3))), engine="laplace", check=False)
+    scaled = Scaled(1.0)
+    record = hl.systems.observables.Observable("scaled", "a scaled square", scaled, of_states=True)
+    first = hl.predict(post, 0.4, draws=8, observables=[record])
+    scaled.factor = 3.0
+    np.testing.assert_allclose(hl.predict(post, 0.4, draws=8, observables=[record])["scaled"], 3 * first["scaled"], rtol=1e-9)
 
 
 def test_refits_are_made_once_for_all_temperatures_and_again_for_another_posterior(monkeypatch):

@@ -41,14 +41,14 @@ def content(post: xr.DataTree) -> bytes:
 
 
 def recall(key: Hashable, make: Callable[[], T]) -> T:
-    """What was made under a key, or is made now; without a key nothing is kept.
+    """What was made under a key, or is made now; nothing is kept without a key, or under one that may change (it has no hash).
 
     Examples
     --------
     >>> recall("a doctest", lambda: [1]) is recall("a doctest", lambda: [1])
     True
     """
-    if key is None:
+    if key is None or not _hashable(key):
         return make()
     with _LOCK:
         if key in _KEPT:
@@ -62,6 +62,15 @@ def recall(key: Hashable, make: Callable[[], T]) -> T:
         while sum(one.size for one in _KEPT.values()) > MOST_BYTES:
             _KEPT.popitem(last=False)
     return value
+
+
+def _hashable(key: Hashable) -> bool:
+    """Whether all that a key is made of has a hash: an observable may be a function that somebody wrote as a mutable dataclass."""
+    try:
+        hash(key)
+    except TypeError:
+        return False
+    return True
 
 
 def forget() -> None:

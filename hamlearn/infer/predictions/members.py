@@ -36,7 +36,8 @@ def estimate(
         groups.setdefault((type(system), exact.method(system), system.lattice), []).append(index)
     found = []
     for where in groups.values():
-        some, whole = [systems[k] for k in where], None if key is None else (key, tuple(where))
+        some = [systems[k] for k in where]
+        whole = None if key is None else (key, type(some[0]), tuple(where))  # a class written anew is another, whatever its name
         asked = None if key is None else (whole, betas.tobytes(), tuple(records), seed)
         answer, operations = kept.recall(asked, partial(_counted, some, betas, records, seed, whole))
         work.operations += operations  # the same, whatever was asked before

@@ -120,7 +120,8 @@ def predict(
         """Members on the given sites; parameters need not be tied where these are the observed ones."""
         given = None if sites == own and extents is None else sites
         make = lambda: [members.particle(one) for one in family.draw_systems(post, count, seed, given)]
-        return kept.recall((whole, "systems", count, seed, given), make)
+        known = (whole, "systems", count, seed, given)
+        return kept.recall(None if families.traits(post).opaque else known, make)  # of a class that may be written anew: drawn anew
 
     groups = {sites: drawn(sites, draws) for sites in dict.fromkeys(shapes)}
     records = _records(observables, groups[shapes[0]][0])
