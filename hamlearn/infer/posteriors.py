@@ -266,12 +266,18 @@ def save(post: xr.DataTree | xr.Dataset, path: str | os.PathLike[str]) -> Path:
 
 def _folded(post: xr.DataTree) -> xr.DataTree:
     """A posterior as its file holds it: what is tied by parameter; `post` is left as it is."""
-    if not model_of(post).traits.bonds:
-        return post
-    bound, post = bound_of(post), post.copy()
+    owners, post = _owners(post), post.copy()
     for name in _TIED & set(post.children):
-        post[name] = xr.DataTree(stored.folded(post[name].to_dataset(), {"bond": bound.bond_group, "site": bound.field_group}))
+        post[name] = xr.DataTree(stored.folded(post[name].to_dataset(), owners))
     return post
+
+
+def _owners(post: xr.DataTree) -> dict[str, np.ndarray]:
+    """Which parameter every bond and site uses; nothing of models without."""
+    if not model_of(post).traits.bonds:
+        return {}
+    bound = bound_of(post)
+    return {"bond": bound.bond_group, "site": bound.field_group}
 
 
 def load(path: str | os.PathLike[str]) -> xr.DataTree:
@@ -292,8 +298,9 @@ def load(path: str | os.PathLike[str]) -> xr.DataTree:
         raise HamlearnError(f"{path} holds no hamlearn posterior; make one with hl.learn and hl.save.{advice}")
     with storage.readable(target):
         try:
+            owners = _owners(post)
             for name in _TIED & set(post.children):
-                post[name] = xr.DataTree(stored.unfolded(post[name].to_dataset()))
+                post[name] = xr.DataTree(stored.unfolded(post[name].to_dataset(), owners))
             _require_sound(post)
         except HamlearnError as error:
             raise HamlearnError(f"cannot read {target}: {error}") from error

@@ -51,21 +51,25 @@ def folded(group: xr.Dataset, owners: Mapping[str, np.ndarray]) -> xr.Dataset:
     return group
 
 
-def unfolded(group: xr.Dataset) -> xr.Dataset:
-    """`group` as it was before :func:`folded`, and unchanged if it was not.
+def unfolded(group: xr.Dataset, owners: Mapping[str, np.ndarray]) -> xr.Dataset:
+    """`group` as it was before :func:`folded` with these `owners`, and unchanged if it was not.
 
     Raises
     ------
     HamlearnError
-        If the index of a file names parameters that it does not have, or what it spreads to is larger than memory.
+        If the index of a file names parameters that it does not have, or others than the model says, or what it spreads to is larger
+        than memory.
     """
-    for dim, (own, index) in _NAMES.items():
+    for dim, wanted in owners.items():
+        own, index = _NAMES[dim]
         tied = {name: found.variable for name, found in group.data_vars.items() if own in found.dims}
         if not tied or index not in group.coords:
             continue
         owner, size = group[index].values, group.sizes[own]
         if group[index].dims != (dim,) or owner.dtype.kind not in "iu" or not np.all((owner >= 0) & (owner < size)):
             raise HamlearnError(f"{index!r} should say for every {dim} which of {size} parameters it uses.")
+        if not np.array_equal(owner, wanted):
+            raise HamlearnError(f"{index!r} says of other {dim}s that they share a parameter than its model does ({len(wanted)} {dim}s).")
         memory.require(sum(one.nbytes for one in tied.values()) // size * len(owner), f"couplings and fields of {len(owner)} {dim}s would")
         short = {name: xr.Variable([dim if axis == own else axis for axis in one.dims], one.values) for name, one in tied.items()}
         wide = {name: spread(one, dim, owner) for name, one in short.items()}

@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 
 import hamlearn as hl
+from hamlearn import storage
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import posteriors, stored
 from hamlearn.systems import lattice
@@ -71,7 +72,18 @@ def test_what_a_user_added_is_kept(tmp_path):
 def test_an_index_to_nowhere_is_refused(index):
     group = xr.Dataset({"J": ("coupling", np.zeros(4))}, coords={"bond": [0, 1, 2], "bond_coupling": ("bond", index)})
     with pytest.raises(HamlearnError, match="which of 4 parameters"):
-        stored.unfolded(group)
+        stored.unfolded(group, {"bond": np.array([0, 1, 2])})
+
+
+@pytest.mark.parametrize("group", ["posterior", "point"])
+def test_an_index_that_is_not_of_the_model_is_refused(group, tmp_path):
+    at = hl.save(learned(DISTANCE), tmp_path / "post.nc")
+    changed = storage.read_tree(at)
+    owner = changed[group]["bond_coupling"].values
+    changed[group] = changed[group].to_dataset().assign_coords(bond_coupling=("bond", owner.max() - owner))
+    storage.write_dataset(changed, tmp_path / "changed.nc")
+    with pytest.raises(HamlearnError, match="share a parameter than its model does"):
+        hl.load(tmp_path / "changed.nc")
 
 
 def test_files_say_that_older_versions_cannot_read_them():
