@@ -21,6 +21,8 @@ import scipy.stats
 from hamlearn.diagnostics import holdout, wording
 from hamlearn.diagnostics.signals.view import Signal, View
 from hamlearn.errors import HamlearnError
+from hamlearn.infer import families
+from hamlearn.infer.families import autoregressive
 from hamlearn.systems import sampling
 
 CHANCE = 1e-9  # expected stretches that repeat by chance
@@ -234,17 +236,22 @@ def _drawn(view: View, moves: Moves) -> tuple[np.ndarray, np.ndarray] | None:
     Single sites are moved from where the data are: a chain that stayed in one phase is compared with chains that do.
     """
     flat = view.rows.reshape(-1, view.rows.shape[-1])
-    start = flat[np.linspace(0, len(flat) - 1, CHAINS).astype(int)].reshape(CHAINS, *moves.shape)
-    draws = min(len(flat), MOST_DRAWN) // CHAINS + 1
-    sampler = "auto" if view.space.constraint else "metropolis"
-    try:
-        drawn = sampling.simulate(
-            view.system, beta=view.beta, draws=draws, chains=CHAINS, seed=0, sampler=sampler, start=start, burn_in=BURN_IN, progress=False
-        )
-    except HamlearnError:
-        return None
-    rows = drawn["state"].values.reshape(CHAINS, draws, -1)
-    labels = orbits(replace(view, data=drawn, rows=rows, counts=None, ordered=True), moves)
+    direct = families.traits(view.post).density  # it draws for itself
+    most = MOST_DRAWN if direct or view.system.pure_jax else MOST_DRAWN // flat.shape[-1]  # what is stepped from Python is dear
+    draws = min(len(flat), most) // CHAINS + 1
+    if direct:
+        density = autoregressive.evaluators(view.post)[0]
+        states = density.sample(CHAINS * draws, 0, view.beta if density.conditioned else None)
+    else:
+        start = flat[np.linspace(0, len(flat) - 1, CHAINS).astype(int)].reshape(CHAINS, *moves.shape)
+        sampler = "auto" if view.space.constraint else "metropolis"
+        asked = {"draws": draws, "chains": CHAINS, "seed": 0, "sampler": sampler, "start": start, "burn_in": BURN_IN, "progress": False}
+        try:
+            states = sampling.simulate(view.system, beta=view.beta, **asked)["state"].values
+        except HamlearnError:
+            return None
+    rows = states.reshape(CHAINS, draws, -1)
+    labels = orbits(replace(view, rows=rows, counts=None, ordered=True), moves)
     return labels, view.action(rows[:, : labels.shape[1]].reshape(labels.size, -1)).reshape(labels.shape)
 
 
