@@ -12,7 +12,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Self
@@ -44,6 +44,14 @@ def in_notebook() -> bool:
     return type(sys.stderr).__module__.startswith("ipykernel.")
 
 
+def _watched() -> bool:
+    """Whether somebody sees what moves on stderr; not where it is closed, or whatever stands in for it cannot say."""
+    try:
+        return in_notebook() or bool(sys.stderr.isatty())
+    except (AttributeError, ValueError):
+        return False
+
+
 def quiet() -> bool:
     """Whether the one setting says so: a level above INFO at the logger ``hamlearn`` itself."""
     return _LOGGER.level > logging.INFO
@@ -68,7 +76,8 @@ class _Voice(logging.LoggerAdapter[logging.Logger]):
             level = logging.DEBUG
         super().log(level, msg, *args, **kwargs)
         if logging.INFO <= level < logging.WARNING and sys.stderr is not None and _unheard():
-            print(str(msg) % args if args else str(msg), file=sys.stderr, flush=True)
+            with suppress(Exception):  # a line that cannot be written (closed, a broken pipe, a full disk) stops no work
+                print(str(msg) % args if args else str(msg), file=sys.stderr, flush=True)
 
     def isEnabledFor(self, level: int) -> bool:
         return super().isEnabledFor(level) or (level >= logging.INFO and _unheard())
@@ -106,8 +115,7 @@ class track:
         self.total = total
         self.label = label
         self.done: float = 0
-        watched = sys.stderr is not None and (sys.stderr.isatty() or in_notebook())
-        self._allowed = bool(enabled) if enabled is not None else watched and not quiet()
+        self._allowed = sys.stderr is not None and (bool(enabled) if enabled is not None else _watched() and not quiet())
         self._patience = 0.0 if enabled else _PATIENCE_S
         self._start = time.monotonic()
         self._bar: Any = None
@@ -115,17 +123,30 @@ class track:
     def advance(self, n: float = 1) -> None:
         """Record `n` more units of work."""
         self.done += n
-        if self._bar is None and self._allowed and time.monotonic() - self._start >= self._patience:
-            self._open()
-        if self._bar is not None:
-            self._bar.total = self.total
-            self._bar.update(self.done - self._bar.n)
+        with self._harmless():
+            if self._bar is None and self._allowed and time.monotonic() - self._start >= self._patience:
+                self._open()
+            if self._bar is not None:
+                self._bar.total = self.total
+                self._bar.update(self.done - self._bar.n)
 
     def describe(self, label: str) -> None:
         """Say something else from now on: how well it goes, beside how far."""
         self.label = label
-        if self._bar is not None:
-            self._bar.set_description_str(label)
+        with self._harmless():
+            if self._bar is not None:
+                self._bar.set_description_str(label)
+
+    @contextmanager
+    def _harmless(self) -> Iterator[None]:
+        """Inside, a bar that can no longer be written is given up: it stops no work."""
+        try:
+            yield
+        except Exception:  # whatever stands in for stderr raises what it likes
+            self._allowed = False
+            if self._bar is not None:
+                self._bar.disable = True  # it would try once more when it is forgotten
+                self._bar = None
 
     def _open(self) -> None:
         # Imported only when a bar is wanted: most calls never need it. Not its notebook's form, which wants widgets.
@@ -144,6 +165,7 @@ class track:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        with self._harmless():
+            if self._bar is not None:
+                self._bar.close()
+                self._bar = None

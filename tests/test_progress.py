@@ -115,3 +115,37 @@ def test_what_is_told_aside_is_told_to_those_who_ask_for_all(caplog):
         progress.logger.info("a step")
         progress.logger.warning("a fault")
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("DEBUG", "a step"), ("WARNING", "a fault")]
+
+
+class Bare:
+    """Stands in for stderr and can do nothing but write."""
+
+    def write(self, text):
+        pass
+
+
+class Broken(Terminal):
+    def write(self, text):
+        raise BrokenPipeError("nobody reads")
+
+
+def unwritable(kind, tmp_path):
+    if kind == "closed":
+        stream = (tmp_path / "log").open("w")
+        stream.close()
+        return stream
+    return {"nothing": None, "ascii": io.TextIOWrapper(io.BytesIO(), encoding="ascii"), "bare": Bare(), "broken pipe": Broken()}[kind]
+
+
+@pytest.mark.parametrize("kind", ["closed", "broken pipe", "nothing", "ascii", "bare"])
+def test_a_stream_that_cannot_be_written_stops_no_work(monkeypatch, tmp_path, kind):
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    monkeypatch.setattr(sys, "stderr", unwritable(kind, tmp_path))
+    progress.logger.info("learning %s at β", 3)
+    for enabled in (None, True):
+        with progress.track(3, "counting β", enabled) as bar:
+            bar.advance(1)
+            bar.describe("still counting")
+            bar.advance(2)
+        assert bar.done == 3 and bar._bar is None
