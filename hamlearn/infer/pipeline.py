@@ -28,10 +28,11 @@ from hamlearn.infer.optimum import Optimum, maximise, normal_blocks
 from hamlearn.infer.provenance import Basis, Noted, Provenance
 from hamlearn.infer.settings import MAP, Drawn, Engine, External, Gibbs, LaplaceApproximation
 from hamlearn.models import BoundCouplings, Normal, SpikeSlab
-from hamlearn.statistics import first_largest, leading, moved_together
+from hamlearn.statistics import effective_sample_size, first_largest, leading, moved_together
 
 PARETO_K = 0.7  # up to which averages of importance weights can be trusted (Vehtari et al., JMLR 25, 72 (2024))
 ACCEPTED = 0.3  # share of proposals below which chains of independent ones stand still for too long
+EFFECTIVE = 400.0  # draws behind the ends of a 90 % interval, below which one long stay at a state makes the interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,13 +189,16 @@ def _fitted(asked: Asked) -> tuple[Fit, dict[str, Any]]:
 
 
 def not_normal(drawn: Drawn) -> str:
-    """Why draws by importance sampling will not do, or nothing: weights without a mean, or proposals that are seldom accepted."""
+    """Why draws by importance sampling will not do, or nothing: weights without a mean, proposals that are seldom accepted, long stays."""
     if drawn.pareto_k is None:
         return ""
     accepted = float(drawn.stats["acceptance_rate"].mean())
-    if drawn.pareto_k <= PARETO_K and accepted >= ACCEPTED:
+    ends = np.quantile(drawn.theta, (0.05, 0.95), axis=(0, 1))
+    effective = min(effective_sample_size(beyond).min() for beyond in (drawn.theta <= ends[0], drawn.theta >= ends[1]))
+    if drawn.pareto_k <= PARETO_K and accepted >= ACCEPTED and effective >= EFFECTIVE:
         return ""
-    return f"the posterior is not normal enough (Pareto k-hat {drawn.pareto_k:.2f}, {accepted:.0%} of the proposals accepted)"
+    numbers = f"Pareto k-hat {drawn.pareto_k:.2f}, {accepted:.0%} of the proposals accepted"
+    return f"the posterior is not normal enough ({numbers}, {effective:.0f} effective draws at the ends of an interval)"
 
 
 def _sampled(fit: Fit, drawn: Drawn, engine: Engine | External, record: dict[str, Any]) -> Answer:

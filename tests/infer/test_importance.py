@@ -9,7 +9,8 @@ import pytest
 import hamlearn as hl
 from hamlearn.infer.likelihoods import ExactLikelihood
 from hamlearn.infer.observations import bind
-from hamlearn.infer.pipeline import PARETO_K
+from hamlearn.infer.pipeline import PARETO_K, not_normal
+from hamlearn.infer.settings import Drawn
 from tests.statistics_budget import assert_within
 
 SQUARE = hl.systems.lattice.hypercubic((2, 3), periodic=False)
@@ -63,6 +64,16 @@ def test_where_the_posterior_is_not_normal_auto_goes_on_to_nuts_and_says_so():
     made = hl.infer.provenance(hl.infer.learn(data, model, seed=1))
     assert made.engine.name == "nuts" and made.pareto_k is None
     assert any(reason.startswith("engine nuts instead of importance") for reason in made.reasons)
+
+
+def test_a_long_stay_at_one_state_is_seen_although_many_proposals_are_accepted():
+    """48 couplings of 40 rows: 39 of 100 accepted, k-hat 0.48, and one chain at one state for a quarter of its draws (12 effective)."""
+    theta = np.random.default_rng(0).normal(size=(4, 1000, 3))
+    stats = {"acceptance_rate": np.full((4, 1000), 0.39)}
+    assert not_normal(Drawn(theta, stats, 0.48)) == ""
+    stays = theta.copy()
+    stays[1, 300:550] = 2.5
+    assert "effective draws at the ends" in not_normal(Drawn(stays, stats, 0.48))
 
 
 @pytest.mark.parametrize("prior", ["horseshoe", dist.HalfNormal(1.0)], ids=["with a scale", "with a bound"])
