@@ -5,7 +5,7 @@ All data are used, nothing is refitted and nothing is simulated; see :mod:`hamle
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -130,16 +130,19 @@ def pairs(bound: BoundCouplings, parts: Sequence[Observations], taus: Sequence[f
         known = still and exactly is not None
         _judged(_temperatures(parts, bound.n_params), sums.apart(apart, theta), parts, rng, result, known=known)
     if exactly is not None and all(part.independent for part in parts):
-        for rows in data:
-            whole = exactly.whole(theta, rows)
-            if whole is not None:
-                value, degrees, p = whole
-                label = f" at beta = {rows.beta:.4g}" if len(parts) > 1 else ""
-                spread = float(np.sqrt(2 * degrees))
-                result.rows.append(
-                    predictive_test.Row(f"whole microstates{label}", value, degrees, spread, (value - degrees) / spread, p, True)
-                )
+        result.rows += _whole(exactly, theta, data)
     return result
+
+
+def _whole(exactly: listed.Listed, theta: np.ndarray, data: Sequence[sums.Rows]) -> Iterator[predictive_test.Row]:
+    """How often whole microstates occur, where enough of them do."""
+    for rows in data:
+        found = exactly.whole(theta, rows)
+        if found is not None:
+            value, degrees, p = found
+            label = f" at beta = {rows.beta:.4g}" if len(data) > 1 else ""
+            spread = float(np.sqrt(2 * degrees))
+            yield predictive_test.Row(f"whole microstates{label}", value, degrees, spread, (value - degrees) / spread, p, True)
 
 
 def _begun(taken: list[tuple[blocks.Rows, int]]) -> Tests:
