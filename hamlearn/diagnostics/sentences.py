@@ -232,7 +232,7 @@ SENTENCES |= {
     ),
     "draws not compared": lambda n, made: (
         "the draws that were given were not compared with the program's density: its prior has bounds or parameters of its own",
-        "Give the sampler itself, hl.from_samples(mcmc, program), or use a prior on all reals.",
+        "" if n.get("sampled") else "Give the sampler itself, hl.from_samples(mcmc, program), or use a prior on all reals.",
     ),
 }
 

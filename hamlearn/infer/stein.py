@@ -43,7 +43,7 @@ def compared(
         bounds), so that draws cannot be compared, are no reason for caution.
     """
     if any(not block.prior.direct for block in blocks):
-        return (Noted("draws not compared", "note" if sampled else "caution", "convergence"),)
+        return (Noted("draws not compared", "note" if sampled else "caution", "convergence", {"sampled": sampled}),)
     if theta.shape[0] * theta.shape[1] < _FEWEST:
         return ()
     kept = theta[:, :: -(-theta.shape[0] * theta.shape[1] // _MOST)]

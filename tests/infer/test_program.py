@@ -198,3 +198,9 @@ def test_draws_that_cannot_be_compared_are_said_to_be(data):
     program = hl.infer.program(data, tied(dist.HalfNormal(2.0)))
     post = hl.from_samples({"J": np.abs(np.random.default_rng(0).normal(1.0, 0.1, (4, 500, 1)))}, program, check=False)
     assert [(one.code, one.severity) for one in hl.infer.provenance(post).findings] == [("draws not compared", "caution")]
+    assert [one for one in hl.verdict(post).reasons if "not compared" in one.what and "from_samples(mcmc, program)" in one.advice]
+    with jax.enable_x64(True):
+        mcmc = MCMC(NUTS(program.model), num_warmup=100, num_samples=100, num_chains=1, progress_bar=False)
+        mcmc.run(jax.random.key(0))
+    own = [one for one in hl.verdict(hl.from_samples(mcmc, program, check=False)).reasons if "program's density" in one.what]
+    assert [(one.severity, one.advice) for one in own] == [("note", "")], "the sampler itself was given"
