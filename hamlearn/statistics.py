@@ -456,7 +456,8 @@ def pareto_k(log_weights: np.ndarray) -> float:
     Returns
     -------
     float
-        Infinite where fewer than five draws stand out of the others' largest.
+        Infinite where fewer than five draws stand out of the others' largest; 0 where none stands out by a tenth of the mean weight: what
+        shape so low a tail has says nothing of averages.
 
     Examples
     --------
@@ -473,6 +474,8 @@ def pareto_k(log_weights: np.ndarray) -> float:
     tail = tail[tail > 0]
     if len(tail) < 5:
         return math.inf
+    if tail[-1] < 0.1 * np.exp(flat - flat[-1]).mean():
+        return 0.0
     n, m = len(tail), 30 + int(math.sqrt(len(tail)))
     quartile = tail[int(n / 4 + 0.5) - 1]
     theta = 1 / tail[-1] + (1 - np.sqrt(m / (np.arange(1, m + 1) - 0.5))) / (3 * quartile)
