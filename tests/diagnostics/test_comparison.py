@@ -195,7 +195,7 @@ def test_three_ways_to_predict_agree(monkeypatch):
         return Features(bound, bound.system(theta.mean(0)), index, several=True)
 
     listed = predictions.predicted(features(), theta, 0.5, len(index), index, np.random.default_rng(0))
-    monkeypatch.setattr(predictions, "_LISTED", 0)
+    monkeypatch.setattr(predictions, "LISTED", 0)
     linear = predictions.predicted(features(), theta, 0.5, len(index), index, np.random.default_rng(1))
     monkeypatch.setattr(predictions, "_UNCERTAIN", 0.0)
     members = predictions.predicted(features(), theta, 0.5, len(index), index, np.random.default_rng(2))
