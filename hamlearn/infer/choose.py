@@ -111,7 +111,7 @@ def _hessian(likelihood: Likelihood | OneHotLikelihood) -> tuple[bool, bool]:
     scarce = rows_of(likelihood.parts) < 2 * (int(likelihood.bound.lattice.degree.max(initial=0)) + 1)
     if likelihood.bound.n_params > LIMIT:
         return scarce, True
-    seconds = work(likelihood, LaplaceApproximation())
+    seconds = announced(likelihood, LaplaceApproximation()).seconds
     return scarce, seconds > max(AFFORDABLE if scarce else SECOND_ATTEMPT, gradients_alone(likelihood))
 
 

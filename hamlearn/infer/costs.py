@@ -137,7 +137,7 @@ def optimum(sites: int, q: int, neighbours: int, parameters: int, rows: int, siz
     Examples
     --------
     >>> round(optimum(256, 2, 4, 1, 4000, 32, listed=False), 3)
-    0.007
+    0.003
     """
     if listed:
         counted = 5.0 * float(q) ** sites * parameters**2

@@ -271,3 +271,13 @@ def test_a_chain_has_no_squares_and_is_asked_all_the_rest():
     found, totals, tests = named.generic((200,), 2)
     assert not found and totals.shape == (0, 0)
     assert [test.name for test in tests] == ["energy dispersion", "misread values, common share", "misread values, site by site"]
+
+
+@pytest.mark.parametrize(("rows", "crowded"), [(400, True), (40_000, False)])
+def test_many_parameters_and_few_rows_are_not_asked(rows, crowded):
+    """All pairs of 36 spins: fitted to 400 rows every conditional follows its own data, and energies scatter too little."""
+    data = hl.simulate(hl.systems.Ising((6, 6)), beta=0.4, draws=rows // 2, chains=2, seed=2)
+    bound, parts, _ = observations.bind([data], hl.models.Couplings(None))
+    assert (scores.crowding(bound, parts, [1.0]) > scores.MOST_CROWDED) == crowded
+    if crowded:
+        assert "666 fitted parameters" in scores.pairs(bound, parts, [1.0]).nothing.what
