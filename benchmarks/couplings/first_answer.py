@@ -174,7 +174,7 @@ def main() -> None:
                 KEPT.write_text(json.dumps(kept, indent=1) + "\n")
     rows = [row(name, kept[name]) for name in PROBLEMS if name in kept]
     note = (
-        "CPU seconds of one core on a machine under load (up to twice those of an idle one); *wall* is learning and check together, "
+        "CPU seconds of the process on two cores that do nothing else; *wall* is learning and check together, "
         "and holds what others did meanwhile. The warm process finds the compiled programs of the cold one on disk."
     )
     write("first_answer", "The first answer", [note], {"Learning, check and page": rows}, {"seed": 0}, save=not given.quick)
