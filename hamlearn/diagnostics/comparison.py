@@ -129,12 +129,10 @@ def _held_out(
     """Rows of the comparison with held-out data, the blocks behind them and the refit's width ratio; or why there are none."""
     rng = np.random.default_rng(seed)
     symmetric = invariants.model_is_symmetric(model, *_space_of(sets[0]), microstates.rows(sets[0]))
-    pieces = [holdout.split(part, rng, tau, symmetric=symmetric) for part in sets]
-    lacking = [piece for piece in pieces if isinstance(piece, LeftOut)]
-    if lacking:
-        return lacking[0]
-    fits = [piece[0] for piece in pieces if not isinstance(piece, LeftOut)]
-    held = [piece[1] for piece in pieces if not isinstance(piece, LeftOut)]
+    pieces = holdout.halves(sets, rng, tau, symmetric=symmetric)
+    if isinstance(pieces, LeftOut):
+        return pieces
+    fits, held = pieces
     size = model.bind(*_space_of(sets[0])).n_params
     if size > MAX_PARAMETERS:
         return LeftOut(

@@ -78,6 +78,21 @@ def split(
     return _split_blocks(data, slowest)
 
 
+def halves(
+    sets: list[xr.Dataset], rng: np.random.Generator, tau: float | None, *, symmetric: bool
+) -> tuple[list[xr.Dataset], list[Half]] | LeftOut:
+    """The halves to fit and to test on of data at several temperatures; or the first reason why there is too little to split."""
+    fits, held, lacking = [], [], []
+    for part in sets:
+        piece = split(part, rng, tau, symmetric=symmetric)
+        if isinstance(piece, LeftOut):
+            lacking.append(piece)
+            continue
+        fits.append(piece[0])
+        held.append(piece[1])
+    return lacking[0] if lacking else (fits, held)
+
+
 def visible(data: xr.Dataset, rng: np.random.Generator, *, symmetric: bool) -> tuple[xr.Dataset, float]:
     """Draws of Markov chains as a model sees them, and their slowest autocorrelation time.
 

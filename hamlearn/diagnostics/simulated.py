@@ -78,12 +78,10 @@ def check(
         space = microstates.space_of(sets)
         symmetric = invariants.model_is_symmetric(model, space, microstates.site_shape(sets[0]), microstates.rows(sets[0]))
     tests = named or scores.Tests()
-    pieces = [holdout.split(part, rng, tau, symmetric=symmetric) for part in sets]
-    lacking = [piece for piece in pieces if isinstance(piece, LeftOut)]
-    if lacking:
-        return predictive_test.without_held_out(lacking[0], tests.rows, tests.blocks, tests.left_out)
-    fits = [piece[0] for piece in pieces if not isinstance(piece, LeftOut)]
-    held = [piece[1] for piece in pieces if not isinstance(piece, LeftOut)]
+    pieces = holdout.halves(sets, rng, tau, symmetric=symmetric)
+    if isinstance(pieces, LeftOut):
+        return predictive_test.without_held_out(pieces, tests.rows, tests.blocks, tests.left_out)
+    fits, held = pieces
     try:
         post = infer.learn(fits, model, likelihood=likelihood, engine=engine, seed=seed)
         systems = families.of(post).draw_systems(post, MEMBERS, seed, None)
