@@ -28,8 +28,9 @@ def identifiability(post: xr.DataTree, directions: int = 10) -> xr.Dataset:
     -------
     Dataset
         ``information`` over ``direction``: the spectrum of the inverse posterior covariance of θ, ascending (the Fisher
-        information of the data where the prior is flat). For the `directions` weakest, over ``weak``: ``sd``, the
-        posterior standard deviation along it, ``parameter``, the parameter with the largest share, and ``share``.
+        information of the data where the prior is flat); where error bars hold no correlations, of the parameters
+        themselves. For the `directions` weakest, over ``weak``: ``sd``, the posterior standard deviation along it,
+        ``parameter``, the parameter with the largest share, and ``share``.
         Attributes: ``condition`` (largest over smallest of the likelihood's own scaled spectrum, from the made),
         ``data_per_parameter``, ``unidentified`` (JSON list of parameters that lead directions without information)
         and ``gauge``, in words, how many directions of the model no data can determine and how they were fixed.
@@ -47,22 +48,17 @@ def identifiability(post: xr.DataTree, directions: int = 10) -> xr.Dataset:
     (labels, theta), made = families.of(post).parameters(post), posteriors.provenance_of(post)
     n_params = len(labels)
     flat = theta.reshape(-1, n_params)
-    variance, axes = np.linalg.eigh(np.atleast_2d(np.cov(flat.T)))
-    order = descending(variance)
-    # With no more draws than parameters the last directions are not seen at all.
-    order = order[: max(1, min(n_params, len(flat) - 1))]
-    variance, axes = np.maximum(variance[order], 0.0), axes[:, order]
-    weak = min(directions, len(order))
-    leaders = np.array([first_largest(np.abs(axes[:, k])) for k in range(weak)])
-    names = np.array([labels[k] for k in leaders])
+    # Error bars without correlations: those that many draws of many parameters seem to have are noise.
+    spectrum = _of_each_parameter if made.calibration.basis.code == "diagonal" else _of_draws
+    variance, leaders, share = spectrum(flat, directions)
     with np.errstate(divide="ignore"):
         information = np.where(variance > 0, 1 / np.maximum(variance, 1e-300), np.inf)
     table = xr.Dataset(
         {
             "information": ("direction", information),
-            "sd": ("weak", np.sqrt(variance[:weak])),
-            "parameter": ("weak", names),
-            "share": ("weak", axes[leaders, np.arange(weak)] ** 2),
+            "sd": ("weak", np.sqrt(variance[: len(leaders)])),
+            "parameter": ("weak", np.array([labels[k] for k in leaders])),
+            "share": ("weak", share),
         }
     )
     found = made.identifiability
@@ -73,6 +69,24 @@ def identifiability(post: xr.DataTree, directions: int = 10) -> xr.Dataset:
         "gauge": _gauge(post),
     }
     return table
+
+
+def _of_each_parameter(flat: np.ndarray, directions: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Variances of the parameters by size, which parameters the first of them are, and that they are nothing else."""
+    variance = flat.var(0, ddof=1)
+    order = descending(variance)
+    return variance[order], order[:directions], np.ones(len(order[:directions]))
+
+
+def _of_draws(flat: np.ndarray, directions: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Variances along the principal axes of draws, the parameters that lead the first of them, and their shares."""
+    variance, axes = np.linalg.eigh(np.atleast_2d(np.cov(flat.T)))
+    # With no more draws than parameters the last directions are not seen at all.
+    order = descending(variance)[: max(1, min(flat.shape[1], len(flat) - 1))]
+    variance, axes = np.maximum(variance[order], 0.0), axes[:, order]
+    weak = np.arange(min(directions, len(order)))
+    leaders = np.array([first_largest(np.abs(axes[:, k])) for k in weak])
+    return variance, leaders, axes[leaders, weak] ** 2
 
 
 def _gauge(post: xr.DataTree) -> str:

@@ -56,6 +56,8 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     if origin_ is tuple:
         if not isinstance(value, list | tuple):
             raise HamlearnError(f"the posterior's provenance needs a list under {where!r}; got {shown(value)}. {AGAIN}")
+        if all(type(one) is inside[0] for one in value):  # names of thousands of parameters, read with every figure of a page
+            return tuple(value)
         return tuple(_value(inside[0], one, where) for one in value)
     accepted: dict[Any, tuple[type[Any], ...]] = {float: (int, float), Mapping: (dict,), bool: (bool,), int: (int,), str: (str,)}
     wanted = Mapping if origin_ is not None else hint

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from hamlearn.data import microstates
+from hamlearn.diagnostics import identifiability
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import large, learn, posteriors
+from hamlearn.infer import families, large, learn, posteriors
 from hamlearn.infer.likelihoods import OneHotLikelihood, PatternLikelihood
 from hamlearn.infer.observations import bind
 from hamlearn.infer.optimum import maximise
@@ -50,6 +51,18 @@ def test_learning_what_has_no_hessian(engine):
     assert np.all(np.isfinite(J)) and record.optimum.converged
     if engine == "auto":
         assert any("engine map" in reason for reason in record.reasons)
+
+
+def test_error_bars_without_correlations_have_no_directions_but_their_parameters(monkeypatch):
+    post = learn(WIDE, Couplings(None, prior=Normal(0.3)), engine=MAP(draws=5, chains=2))
+    monkeypatch.setattr(np.linalg, "eigh", lambda matrix: pytest.fail(f"a spectrum of {matrix.shape}"))
+    found = identifiability(post, directions=3)
+    labels, theta = families.of(post).parameters(post)
+    spread = theta.reshape(-1, len(labels)).std(0, ddof=1)
+    by_width = sorted(range(len(labels)), key=lambda k: spread[k], reverse=True)
+    assert found["parameter"].values.tolist() == [labels[k] for k in by_width[:3]] and np.all(found["share"] == 1)
+    np.testing.assert_allclose(found["sd"], spread[by_width[:3]])
+    np.testing.assert_allclose(found["information"], spread[by_width] ** -2.0)
 
 
 @pytest.mark.parametrize("engine", ["mle", "laplace", "nuts"])
