@@ -1,7 +1,7 @@
 """hamlearn: the interactions behind observed states, with error bars that cover.
 
-The verbs (:func:`simulate`, :func:`learn`, :func:`predict`, :func:`report`, …) and the four rooms (``systems``,
-``models``, ``infer``, ``diagnostics``). Everything is loaded on first use: importing hamlearn loads neither JAX nor
+The verbs (:func:`simulate`, :func:`learn`, :func:`predict`, :func:`report`, …) and the rooms (``systems``,
+``models``, ``infer``, ``diagnostics``, ``plots``). Everything is loaded on first use: importing hamlearn loads neither JAX nor
 torch.
 """
 
@@ -30,15 +30,14 @@ _WHERE = {
     "save": "hamlearn.infer",
     "load": "hamlearn.infer",
     "verdict": "hamlearn.diagnostics",
-    "report": "hamlearn.diagnostics",
+    "report": "hamlearn.page",
 }
-_ROOMS = ("systems", "models", "infer", "diagnostics", "statistics")
+_ROOMS = ("systems", "models", "infer", "diagnostics", "plots", "statistics")
 __all__ = [*_WHERE, *_ROOMS, "__version__"]
 
 if TYPE_CHECKING:
-    from hamlearn import diagnostics, infer, models, statistics, systems
+    from hamlearn import diagnostics, infer, models, plots, statistics, systems
     from hamlearn.data import microstates
-    from hamlearn.diagnostics.report import report
     from hamlearn.diagnostics.verdict import verdict
     from hamlearn.errors import HamlearnError
     from hamlearn.infer.densities.approximate import approximate
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
     from hamlearn.infer.densities.verbs import log_prob, sample
     from hamlearn.infer.draw_systems import action, draw_systems, energy
     from hamlearn.infer.posteriors import load, save
+    from hamlearn.page.report import report
     from hamlearn.systems.sampling import simulate
     from hamlearn.verbs import extrapolate, from_samples, learn, predict
 

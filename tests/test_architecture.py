@@ -36,6 +36,8 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("models",),
     ("infer",),
     ("diagnostics",),
+    ("plots",),
+    ("page",),
     ("__init__", "__main__", "cli", "verbs"),
 )
 LEVEL = {name: level for level, names in enumerate(ROOMS) for name in names}

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from hamlearn.diagnostics import plots
 from hamlearn.diagnostics.arviz import convergence, summary
 from hamlearn.diagnostics.calibration import coverage, sbc
 from hamlearn.diagnostics.comparison import check
 from hamlearn.diagnostics.diagnose import diagnose, judge
 from hamlearn.diagnostics.identifiability import identifiability
 from hamlearn.diagnostics.locality import locality
-from hamlearn.diagnostics.plots_actions import compare_paths
-from hamlearn.diagnostics.report import report
 from hamlearn.diagnostics.symmetry import symmetry
 from hamlearn.diagnostics.verdict import Finding, Verdict, verdict
 
@@ -18,15 +15,12 @@ __all__ = [
     "Finding",
     "Verdict",
     "check",
-    "compare_paths",
     "convergence",
     "coverage",
     "diagnose",
     "identifiability",
     "judge",
     "locality",
-    "plots",
-    "report",
     "sbc",
     "summary",
     "symmetry",

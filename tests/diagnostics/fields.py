@@ -18,10 +18,10 @@ import xarray as xr
 from markup import HOSTILE, faults
 from markupsafe import Markup
 
-from hamlearn.diagnostics import svg
 from hamlearn.diagnostics.foreign import readable
-from hamlearn.diagnostics.report import render
 from hamlearn.errors import HamlearnError
+from hamlearn.page import svg
+from hamlearn.page.report import render
 
 
 @dataclass(frozen=True)

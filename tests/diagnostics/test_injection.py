@@ -16,10 +16,13 @@ from markup import HOSTILE, Parsed, faults
 from posteriors import SQUARE, glass
 
 import hamlearn as hl
-from hamlearn.diagnostics import forecast, plots, svg
+from hamlearn import plots
 from hamlearn.diagnostics.foreign import drawable, readable
-from hamlearn.diagnostics.report import render
 from hamlearn.errors import HamlearnError
+from hamlearn.page import forecast, svg
+from hamlearn.page.report import render
+from hamlearn.plots import style
+from hamlearn.plots.couplings import forest_of
 
 
 @cache
@@ -112,8 +115,8 @@ def test_the_page_allows_its_own_sheet_and_nothing_else():
 
 
 def test_pictures_keep_their_colours_without_inline_styles():
-    drawn = str(svg.inline(lambda: plots.forest_of(["a", "b"], np.array([[1.0, -1.0], [1.2, -0.8]])), "one", 'a "b"', 480, {}))
-    for colour in (plots.RED, plots.BLUE, plots.LINE):
+    drawn = str(svg.inline(lambda: forest_of(["a", "b"], np.array([[1.0, -1.0], [1.2, -0.8]])), "one", 'a "b"', 480, {}))
+    for colour in (style.RED, style.BLUE, style.LINE):
         assert f'="{colour}"' in drawn
     assert 'aria-label="a &quot;b&quot;"' in drawn and "style" not in drawn and "metadata" not in drawn
     pointed, ids = set(re.findall(r"#(one-\d+)", drawn)), re.findall(r' id="([^"]+)"', drawn)
@@ -137,7 +140,7 @@ def test_pictures_of_their_own_make_no_formula_of_a_name(tmp_path):
     for index, figure in enumerate(
         (
             plots.prediction(xr.Dataset({text: energy}, attrs=curves.attrs)),
-            plots.forest_of([text, "b"], np.array([[1.0, -1.0], [1.2, -0.8]])),
+            forest_of([text, "b"], np.array([[1.0, -1.0], [1.2, -0.8]])),
         )
     ):
         figure.savefig(tmp_path / f"{index}.png", dpi=30)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import hamlearn as hl
-from hamlearn.diagnostics import compare_paths
+from hamlearn.plots import compare_paths
 
 WELL = hl.systems.Path(16, hl.systems.DoubleWell(4.0, 2.8))
 

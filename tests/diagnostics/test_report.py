@@ -12,10 +12,12 @@ import xarray as xr
 from posteriors import CASES, posterior
 
 import hamlearn as hl
-from hamlearn.diagnostics import convergence, identifiability, layout, plots, summary
-from hamlearn.diagnostics.report import render
+from hamlearn import plots
+from hamlearn.diagnostics import convergence, identifiability, summary
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import posteriors
+from hamlearn.page.report import render
+from hamlearn.plots import layout
 from hamlearn.systems import lattice
 
 VOID = {"meta", "br", "img", "hr", "link", "input"}

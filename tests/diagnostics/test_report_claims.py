@@ -13,7 +13,7 @@ import pytest
 from families_of_posterior import KINDS, SLOW, posterior, well
 
 import hamlearn as hl
-from hamlearn.diagnostics.plots import prediction
+from hamlearn.plots import prediction
 
 # kind → observed β, members, parameters, likelihood, engine, whether compared with data
 CLAIMS = {

@@ -11,12 +11,13 @@ import pytest
 from posteriors import doctored
 
 import hamlearn as hl
-from hamlearn.diagnostics import sentences, tables
+from hamlearn.diagnostics import sentences
 from hamlearn.diagnostics.verdict import weigh
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import shares
 from hamlearn.infer.provenance import BASES, Basis, Noted, Provenance
 from hamlearn.infer.upgrades import upgraded
+from hamlearn.page import tables
 
 PACKAGE = Path(hl.__file__).parent
 SOURCES = {path.relative_to(PACKAGE).as_posix(): path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")}

@@ -11,9 +11,9 @@ import scipy.optimize
 
 import hamlearn as hl
 from hamlearn import models
-from hamlearn.diagnostics import layout
 from hamlearn.errors import HamlearnError
 from hamlearn.models import Couplings, Horseshoe, Laplace, Normal, SpikeSlab
+from hamlearn.plots import layout
 from hamlearn.systems import SPINS, Pairwise, QState, lattice, states, zero_sum
 
 TORUS = lattice.hypercubic((3, 3))

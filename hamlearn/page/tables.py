@@ -11,7 +11,6 @@ import pandas as pd
 import xarray as xr
 
 from hamlearn.diagnostics import claims, wording
-from hamlearn.diagnostics.curves import drawn
 from hamlearn.diagnostics.foreign import NAME, readable
 from hamlearn.diagnostics.verdict import CHECK, DIVERGENT_SHARE, ESS, Verdict, rhat_limit
 from hamlearn.errors import HamlearnError
@@ -19,6 +18,7 @@ from hamlearn.infer import posteriors
 from hamlearn.infer.pipeline import PARETO_K
 from hamlearn.infer.provenance import Comparison, Provenance
 from hamlearn.models import BoundCouplings
+from hamlearn.plots.curves import drawn
 
 _LONG = re.compile(r"\d+\.\d{6,}(e-?\d+)?")
 

@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from hamlearn.diagnostics import claims, layout, plots, tables, wording
+from hamlearn import plots
+from hamlearn.diagnostics import claims, wording
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, posteriors
+from hamlearn.page import tables
+from hamlearn.plots import layout
+from hamlearn.plots.couplings import MAX_CIRCLE, forest_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,7 +70,7 @@ def _general(post: xr.DataTree) -> Page:
     left: list[Section] = []
     right: list[Section] = []
     if names and posteriors.provenance_of(post).training is None:  # the scores of networks are no parameters
-        draw = lambda: plots.forest_of(names, theta.reshape(-1, len(names)), what)
+        draw = lambda: forest_of(names, theta.reshape(-1, len(names)), what)
         single = claims.draws(post)[0] == 1
         caption = f"One {claims.draws(post)[1]}: points without error bars." if single else "Grey: the interval contains zero."
         known = families.traits(post).compared == "not"
@@ -97,7 +101,7 @@ def _couplings(post: xr.DataTree) -> Page:
     mean = layout.strengths(post)[0].mean((0, 1))
     span = f"{mean.min():.2f} to {mean.max():.2f}" if len(mean) else "none"
     counts = f"{bound.lattice.n_bonds} bonds on {bound.lattice.n_sites} sites, posterior means {span}"
-    if layout.crowded(bound.lattice, plots.MAX_CIRCLE):
+    if layout.crowded(bound.lattice, MAX_CIRCLE):
         picture = "Red couplings align their two sites, blue ones oppose them; every pair appears twice."
     else:
         picture = "Red bonds align their two sites, blue ones oppose them; the wider, the more certain (mean over sd)."

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import xarray as xr
 
-from hamlearn import storage
+from hamlearn import plots, storage
 from hamlearn.arguments import require_path
-from hamlearn.diagnostics import arviz, claims, forecast, pages, plots, svg, tables, wording
-from hamlearn.diagnostics.curves import drawn, require
+from hamlearn.diagnostics import arviz, claims, wording
 from hamlearn.diagnostics.diagnose import diagnose
 from hamlearn.diagnostics.foreign import NAME, readable
 from hamlearn.diagnostics.identifiability import identifiability
@@ -24,13 +23,16 @@ from hamlearn.infer import posteriors
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.provenance import Provenance
 from hamlearn.interrupts import uninterrupted
+from hamlearn.page import forecast, sections, svg, tables
+from hamlearn.plots.curves import drawn, require
+from hamlearn.plots.style import GROUND, INK, LINE
 from hamlearn.processes import alone, filtering, verb
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
 HEADLINES = {"believe": "Believe it", "caution": "Use it with caution", "do not believe": "Do not believe it"}
-COLOURS = {plots.INK: "currentColor", plots.LINE: "var(--line)", plots.GROUND: "var(--paper)"}
+COLOURS = {INK: "currentColor", LINE: "var(--line)", GROUND: "var(--paper)"}
 # Nothing runs, nothing is fetched, nothing is sent, and no style but the page's own sheet holds; pictures of pixels are in the page.
 POLICY = "default-src 'none'; style-src 'sha256-{}'; img-src data:; base-uri 'none'; form-action 'none'"
 
@@ -128,7 +130,7 @@ def render(post: xr.DataTree, prediction: xr.Dataset | None = None, title: str |
 def _render(post: xr.DataTree, prediction: xr.Dataset | None, title: str | None) -> str:
     from importlib.metadata import version
 
-    made, found, page = posteriors.provenance_of(post), verdict(post), pages.page(post)
+    made, found, page = posteriors.provenance_of(post), verdict(post), sections.page(post)
     curves, prediction_lead = forecast.curves_of(post, prediction)
     columns = [[_drawn(one) for one in column] for column in (page.left, page.right)]
     checks = tables.checks(post)
@@ -194,7 +196,7 @@ def _summary_lead(post: xr.DataTree, total: int, shown: int) -> str:
     return columns + less
 
 
-def _panels(curves: xr.Dataset) -> list[pages.Section]:
+def _panels(curves: xr.Dataset) -> list[sections.Section]:
     """One figure for every observable, so that a phone shows them below each other."""
     panels = []
     for index, name in enumerate(drawn(curves)):  # numbered: names are the user's
@@ -202,26 +204,26 @@ def _panels(curves: xr.Dataset) -> list[pages.Section]:
         ends = f"from {mean[0]:.3g} at beta {float(curves['beta'][0]):.3g} to {mean[-1]:.3g} at beta {float(curves['beta'][-1]):.3g}"
         what = readable(curves[name].attrs.get("long_name", name), NAME).split(",")[0]
         draw = functools.partial(plots.prediction, curves[[name]], legend=False)
-        panels.append(pages.Section("", f"prediction-{index}", draw, "", f"Predicted {what}, {ends}.", 480))
+        panels.append(sections.Section("", f"prediction-{index}", draw, "", f"Predicted {what}, {ends}.", 480))
     return panels
 
 
-def _common(post: xr.DataTree, made: Provenance, *, shown: bool) -> dict[str, pages.Section]:
+def _common(post: xr.DataTree, made: Provenance, *, shown: bool) -> dict[str, sections.Section]:
     """Figures that every kind of posterior may have."""
     found = {}
     if shown:
         caption = "Statistics and data that were not fitted. Grey: within two standard deviations. Red: differs."
         count, p = (made.check.statistics, made.check.overall_p) if made.check else (0, None)
         words = f"Deviations of {count} statistics in sd; overall {wording.chance(1.0 if p is None else p)}."
-        found["checks"] = pages.Section("", "checks", lambda: plots.checks(post), caption, words, 640)
+        found["checks"] = sections.Section("", "checks", lambda: plots.checks(post), caption, words, 640)
     if made.convergence is not None and made.convergence.sampled:
         caption = "The parameters whose chains differ most. Flat ranks: the chains sample the same distribution."
         words = "Traces and rank histograms of four parameters."
-        found["trace"] = pages.Section("", "trace", lambda: plots.trace(post), caption, words, 860)
+        found["trace"] = sections.Section("", "trace", lambda: plots.trace(post), caption, words, 860)
     return found
 
 
-def _drawn(section: pages.Section) -> Drawn:
+def _drawn(section: sections.Section) -> Drawn:
     drawing = svg.inline(section.draw, section.name, section.alternative, section.width, COLOURS)
     return Drawn(section.heading, drawing, section.caption)
 
@@ -234,7 +236,7 @@ def _template() -> tuple[Any, Markup, Markup]:
 
     # Everything is escaped: titles, names and notes are the user's, or a stranger's whose file was loaded.
     environment = Environment(
-        loader=PackageLoader("hamlearn.diagnostics"), autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_readable
+        loader=PackageLoader("hamlearn.page"), autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_readable
     )
     environment.filters["short"] = functools.partial(readable, limit=NAME)
     style = Markup((Path(__file__).parent / "templates" / "report.css").read_text(encoding="utf-8"))

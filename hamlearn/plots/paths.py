@@ -9,9 +9,9 @@ import xarray as xr
 
 from hamlearn import infer
 from hamlearn.data import admit_states
-from hamlearn.diagnostics.plots import BLUE, GREY, INK, RED, _figure, _legend
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.accepted import admit_posterior
+from hamlearn.plots.style import BLUE, GREY, INK, RED, legend, new_figure
 from hamlearn.processes import verb
 from hamlearn.systems import exact
 from hamlearn.systems.base import REALS, check_beta
@@ -56,7 +56,7 @@ def compare_paths(post: xr.DataTree, paths: Any, beta: Any, system: Any = None, 
     Examples
     --------
     >>> import hamlearn as hl
-    >>> from hamlearn.diagnostics import compare_paths
+    >>> from hamlearn.plots import compare_paths
     >>> well = hl.systems.Path(16, hl.systems.DoubleWell(4.0, 2.8))
     >>> train, test, cold = (hl.systems.exact.sample(well, beta, 400, seed=k) for k, beta in enumerate((5.0, 5.0, 10.0)))
     >>> post = hl.infer.learn(hl.microstates(train, space="reals", beta=5.0), hl.models.PolynomialAction())
@@ -73,7 +73,7 @@ def compare_paths(post: xr.DataTree, paths: Any, beta: Any, system: Any = None, 
             f"compare_paths needs one set of paths for every temperature; got {len(several)} for {len(betas)} values of beta."
         )
     grid = (2, 2) if len(betas) == 1 else (len(betas), 4)
-    figure, axes = _figure(*((8.4, 6.2) if len(betas) == 1 else (15.6, 3.0 * len(betas))), *grid)
+    figure, axes = new_figure(*((8.4, 6.2) if len(betas) == 1 else (15.6, 3.0 * len(betas))), *grid)
     for row, one, at in zip(axes.reshape(len(betas), 4), several, betas.tolist(), strict=True):
         given = admit_states(one, REALS)
         values = np.asarray(given["state"].values if isinstance(given, xr.Dataset) else given, float)
@@ -115,7 +115,7 @@ def _actions(axes: Any, post: xr.DataTree, x: np.ndarray, beta: float, system: A
     axes.errorbar(true, mean, [mean - low, high - mean], fmt=".", color=BLUE, markersize=3, elinewidth=0.8, label=f"R² = {r2:.6f}")
     axes.set_xlabel("true action minus mean", color=INK)
     axes.set_ylabel("learned action minus mean", color=INK)
-    _legend(axes)
+    legend(axes)
 
 
 def _density(axes: Any, x: np.ndarray, found: list[xr.Dataset]) -> None:
@@ -126,7 +126,7 @@ def _density(axes: Any, x: np.ndarray, found: list[xr.Dataset]) -> None:
     axes.plot(middle, position_density(x, edges), ".", color=RED, markersize=4, label="paths")
     axes.set_xlabel("x", color=INK)
     axes.set_ylabel("density of x", color=INK)
-    _legend(axes)
+    legend(axes)
 
 
 def _correlation(axes: Any, x: np.ndarray, curves: np.ndarray) -> None:
@@ -136,7 +136,7 @@ def _correlation(axes: Any, x: np.ndarray, curves: np.ndarray) -> None:
     axes.errorbar(steps, products.mean(0), 1.645 * products.std(0) / np.sqrt(len(x)), fmt=".", color=RED, markersize=4, label="paths")
     axes.set_xlabel("separation in slices", color=INK)
     axes.set_ylabel("mean of x₀xₜ", color=INK)
-    _legend(axes)
+    legend(axes)
 
 
 def _kinks(axes: Any, x: np.ndarray, systems: list[Any], beta: float, seed: int) -> None:
@@ -151,7 +151,7 @@ def _kinks(axes: Any, x: np.ndarray, systems: list[Any], beta: float, seed: int)
     axes.errorbar(values, seen, 1.645 * np.sqrt(seen * (1 - seen) / len(x)), fmt=".", color=RED, label="paths")
     axes.set_xlabel("kinks of a path", color=INK)
     axes.set_ylabel("share of paths", color=INK)
-    _legend(axes)
+    legend(axes)
 
 
 def _band(axes: Any, at: np.ndarray, curves: np.ndarray) -> None:

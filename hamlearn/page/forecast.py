@@ -9,9 +9,9 @@ import xarray as xr
 
 from hamlearn import infer
 from hamlearn.diagnostics import claims, wording
-from hamlearn.diagnostics.curves import drawn, number, observed, require
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, posteriors
+from hamlearn.plots.curves import drawn, number, observed, require
 from hamlearn.systems import XY, InteractionTables, Pairwise, QState, exact
 from hamlearn.systems.density import LearnedDensity
 

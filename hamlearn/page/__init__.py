@@ -1,0 +1,7 @@
+"""The report: one self-contained page about a posterior."""
+
+from __future__ import annotations
+
+from hamlearn.page.report import report
+
+__all__ = ["report"]
