@@ -32,11 +32,11 @@ _WHERE = {
     "verdict": "hamlearn.diagnostics",
     "report": "hamlearn.page",
 }
-_ROOMS = ("systems", "models", "infer", "diagnostics", "plots", "statistics")
+_ROOMS = ("systems", "models", "infer", "diagnostics", "plots", "statistics", "datasets")
 __all__ = [*_WHERE, *_ROOMS, "__version__"]
 
 if TYPE_CHECKING:
-    from hamlearn import diagnostics, infer, models, plots, statistics, systems
+    from hamlearn import datasets, diagnostics, infer, models, plots, statistics, systems
     from hamlearn.data import microstates
     from hamlearn.diagnostics.verdict import verdict
     from hamlearn.errors import HamlearnError

@@ -30,6 +30,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
         "checkpoint",
         "spaces",
         "data",
+        "datasets",
         "statistics",
     ),
     ("systems",),
