@@ -15,7 +15,7 @@ from hamlearn.systems import SAMPLERS
 
 GENERAL = {
     "simulate": {"system", "output", "shape", "beta", "draws", "chains", "sampler", "seed"},
-    "learn": {"files", "output", "space", "beta", "likelihood", "engine", "check", "counts", "model", "seed"},
+    "learn": {"files", "output", "space", "beta", "likelihood", "engine", "check", "counts", "model", "strict", "stdin", "seed"},
 }
 VALUES = {  # two values of every option that simulate has of its own
     "q": (4, 5),

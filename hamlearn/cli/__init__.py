@@ -1,4 +1,4 @@
-"""The verbs from a shell: ``hamlearn simulate | learn | predict | extrapolate | report | demo`` on files.
+"""The verbs from a shell: ``hamlearn simulate | learn | verdict | summary | predict | extrapolate | report | demo`` on files.
 
 A user's mistake is one line on standard error and exit code 2, never a traceback. An interrupted command (Ctrl-C, a polite kill, a
 closed terminal) says in one sentence what is kept and where, and exits with 128 and the signal's number. Everything heavy is imported
@@ -6,13 +6,16 @@ inside the verbs, so that ``--help`` answers at once, and signals are listened t
 
 * `signals`: what is heard, and how a command ends because of it;
 * `keeping`: targets that are tried before the work, results that are kept wherever they can be;
+* `streams`: ``-``, standard input and output in the place of files;
 * `options`: the text of options, read;
-* `verbs`, `demo`: the commands.
+* `documents`: answers as JSON and CSV;
+* `verbs`, `answers`, `demo`: the commands.
 """
 
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import signal
 import sys
@@ -22,6 +25,8 @@ from typing import Any
 from hamlearn.cli.signals import Listening, tell, to_nowhere
 
 _OF_STREAMS = (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF)
+_LISTS = {"--beta": ",", "--powers": ",", "--shape": "x"}  # options that take several numbers, and what joins these
+COMPLETES = "_HAMLEARN_COMPLETE"  # set by the script of --install-completion
 FAULT = 70  # EX_SOFTWARE of sysexits.h: a fault of the program, not of its user
 
 
@@ -65,6 +70,8 @@ def _said(listening: Listening) -> int:
             return stop(_usage(mistake, message()))
         if isinstance(mistake, OSError) and mistake.filename is None and mistake.errno in _OF_STREAMS:
             return _unwritten(mistake)
+        if isinstance(mistake, OSError) and "--install-completion" in sys.argv:
+            return stop(f"{mistake.filename} cannot be written ({mistake.strerror}); hamlearn --show-completion prints what belongs there.")
         return _fault(mistake)
 
 
@@ -83,9 +90,13 @@ def _command(listening: Listening) -> int:
     with watched() as checkpoints:
         listening.work.checkpoints = checkpoints
         try:
+            if COMPLETES in os.environ:  # a shell asks what may come next
+                command.main([], "hamlearn")
             # Not command.main(), which makes an exit of every interrupt before anyone can say what is kept.
             with command.make_context("hamlearn", sys.argv[1:], obj=listening.work) as context:
                 command.invoke(context)
+        except SystemExit as end:  # of completion
+            return int(end.code or 0)
         except typer.Exit as end:
             return int(end.exit_code)
         except typer.Abort:
@@ -94,7 +105,10 @@ def _command(listening: Listening) -> int:
 
 
 def _refuse_slips(arguments: list[str]) -> None:
-    """What cannot be seen any more when it is read: an empty argument (a variable of the shell that is not set), a folder for a file."""
+    """What cannot be seen any more when it is read.
+
+    An empty argument (a variable of the shell that is not set), a folder for a file, several numbers as several arguments.
+    """
     from hamlearn.errors import HamlearnError
 
     for before, one in zip(["hamlearn", *arguments], arguments, strict=False):
@@ -102,6 +116,19 @@ def _refuse_slips(arguments: list[str]) -> None:
             raise HamlearnError(f"{one} names a folder; leave the {os.sep} out to name a file.")
         if not one.strip() or (one.startswith("--") and one.endswith("=")):
             raise HamlearnError(f"an argument is empty, after {before!r}: a variable of the shell that is not set?")
+    for index, option in enumerate(arguments):
+        if option in _LISTS:
+            numbers = list(itertools.takewhile(_is_number, arguments[index + 1 :]))
+            if len(numbers) > 1:
+                raise HamlearnError(f"several numbers are one argument here: {option} {_LISTS[option].join(numbers)}, without blanks.")
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _usage(mistake: Any, message: str) -> str:

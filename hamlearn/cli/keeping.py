@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hamlearn.cli.signals import tell, to_nowhere
+from hamlearn.cli.streams import is_stream, require_no_terminal, write_through
 from hamlearn.cli.work import Work
 from hamlearn.errors import HamlearnError
 from hamlearn.interrupts import uninterrupted
@@ -23,6 +24,8 @@ _LONGEST = 200  # bytes of an output's name that the names beside it keep
 
 def require_target(output: Path, endings: tuple[str, ...] = RESULTS, inputs: Sequence[Path] = ()) -> None:
     """Raise before long work starts if its result could not be written to `output`, or would replace what it is made from."""
+    if is_stream(output):
+        return require_no_terminal()
     for given in inputs:
         if _inside(output, given):
             raise HamlearnError(f"{output} is both read and written; name another output, for it would replace what it is made from.")
@@ -33,13 +36,15 @@ def require_target(output: Path, endings: tuple[str, ...] = RESULTS, inputs: Seq
         raise HamlearnError(f"{output} is a pipe or a device, which a result would replace; name a file.")
 
 
-def checkpoint_of(output: Path) -> Path:
-    """Where a run saves itself until its result is in `output`."""
+def checkpoint_of(output: Path) -> Path | None:
+    """Where a run saves itself until its result is in `output`; nowhere if that is standard output, which names no run."""
+    if is_stream(output):
+        return None
     name = os.fsencode(output.name)[:_LONGEST]
     return output.with_name(os.fsdecode(name) + ".checkpoint.npz")
 
 
-def keep(work: Work, write: Callable[[Path], Any], output: Path, *, quick: bool = True) -> None:
+def keep(work: Work, write: Callable[[Path], Any], output: Path, *, quick: bool = True, ending: str = RESULTS[0]) -> None:
     """Write a result; where that fails (a full disk) keep it in another folder and say where.
 
     Checkpoints are removed only once the result is whole and where it should be.
@@ -54,6 +59,8 @@ def keep(work: Work, write: Callable[[Path], Any], output: Path, *, quick: bool 
         Where it belongs.
     quick : bool
         It only writes: an interrupt waits for it.
+    ending : str
+        Of the file that goes to standard output where `output` is ``-``.
 
     Raises
     ------
@@ -62,14 +69,14 @@ def keep(work: Work, write: Callable[[Path], Any], output: Path, *, quick: bool 
     """
     with uninterrupted() if quick else contextlib.nullcontext():
         try:
-            write(output)
+            write_through(write, ending) if is_stream(output) else write(output)
         except Exception as error:
             told = str(error).split(" The result in memory is intact")[0] or type(error).__name__
-            kept = _elsewhere(write, output)
+            kept = _elsewhere(write, Path(f"result{ending}") if is_stream(output) else output)
             if kept is None:
                 raise
             raise HamlearnError(f"{told} It was kept in {kept}.") from error
-        work.written.append(output)
+        work.written.append(Path("standard output") if is_stream(output) else output)
         for one in work.checkpoints:
             one.remove()
 
@@ -106,10 +113,17 @@ def _inside(output: Path, given: Path) -> bool:
     return False
 
 
-def say(text: Any) -> None:
-    """Print on standard output. The result is safe by then: nothing that happens to the output may end the command."""
+def say(*lines: Any, output: Path | None = None) -> None:
+    """Print lines, and where the result is; on standard error where the result itself went to standard output.
+
+    The result is safe by then: nothing that happens to the output may end the command.
+    """
+    if is_stream(output):
+        for line in lines:
+            tell(str(line))
+        return
     try:
-        print(text, flush=True)
+        print(*lines, *([] if output is None else [output]), sep="\n", flush=True)
     except OSError as error:
         to_nowhere(1)
         if error.errno != errno.EPIPE:

@@ -8,11 +8,27 @@ from pathlib import Path
 from typing import Any
 
 from hamlearn import memory
+from hamlearn.cli.streams import is_stream
 from hamlearn.errors import HamlearnError
 
 LATTICES = ("square", "triangular", "honeycomb")
 _MOST_BETAS = 10_000
 _SITE = 64  # bytes that a site of a lattice takes at least, with its bonds
+
+
+def one_of(*words: str) -> dict[str, Any]:
+    """Settings of an option that is one of several words: its help names them, and a shell completes them.
+
+    Examples
+    --------
+    >>> one_of("site", "uniform", "none")["help"]
+    'site, uniform or none.'
+    """
+
+    def begun(incomplete: str) -> list[str]:
+        return [word for word in words if word.startswith(incomplete)]
+
+    return {"help": f"{', '.join(words[:-1])} or {words[-1]}.", "autocompletion": begun}
 
 
 def read_shape(text: str) -> tuple[int, ...]:
@@ -88,6 +104,12 @@ def require_different(files: list[Path]) -> None:
     for index, file in enumerate(files):
         if any(file.absolute() == other.absolute() for other in files[:index]):
             raise HamlearnError(f"{file} is given twice, and its microstates would count twice; give every file once.")
+
+
+def require_format(context: Any, files: list[Path]) -> None:
+    """Refuse to be told what standard input holds where nothing is read from it: a file's ending says what that holds."""
+    if context.get_parameter_source("stdin").name == "COMMANDLINE" and not any(map(is_stream, files)):
+        raise HamlearnError("--format says what standard input holds; give - for a file, or leave it out: a file's ending says what it is.")
 
 
 def _example(files: list[Path]) -> str:

@@ -7,9 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from hamlearn.cli import answers, documents
+from hamlearn.cli.answers import Csv, Json, Posterior, Strict, end, load
 from hamlearn.cli.keeping import PAGES, checkpoint_of, keep, require_target, say
 from hamlearn.cli.options import (
     betas_of,
+    one_of,
     read_betas,
     read_column,
     read_graph,
@@ -17,11 +20,13 @@ from hamlearn.cli.options import (
     read_powers,
     read_shape,
     require_different,
+    require_format,
     require_lattice_options,
     require_own_options,
     warn_of_axes,
 )
 from hamlearn.cli.signals import tell
+from hamlearn.cli.streams import is_stream, read_from
 from hamlearn.cli.work import Work
 from hamlearn.errors import HamlearnError, choice
 
@@ -51,12 +56,11 @@ app = typer.Typer(
     name="hamlearn",
     help="The interactions behind observed states, with error bars that cover.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
-Output = Annotated[Path, typer.Option("-o", "--output", help="Where the result goes.")]
+Output = Annotated[Path, typer.Option("-o", "--output", help="Where the result goes; - is standard output.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0, max=2**31 - 1)]
 Betas = Annotated[str, typer.Option(help="Inverse temperatures: 0.5, a list 0.2,0.4, or start:stop:count.")]
 
@@ -73,7 +77,7 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 @app.command()
 def simulate(
     context: typer.Context,
-    system: Annotated[str, typer.Argument(help="ising, edwards-anderson, clock, potts, xy, heisenberg, double-well or scalar-field.")],
+    system: Annotated[str, typer.Argument(**one_of(*SYSTEMS))],
     output: Output,
     shape: Annotated[str, typer.Option(help="Lattice extents, for example 8x8.")] = DEFAULT_SHAPE,
     beta: Betas = "0.4",
@@ -86,7 +90,7 @@ def simulate(
     lam: Annotated[float, typer.Option(help="Quartic strength of double-well (V = lam/4 (x² − mu²/lam)²) and scalar-field.")] = 4.0,
     mu: Annotated[float, typer.Option(help="Of double-well: its minima are at ±mu/sqrt(lam).")] = 2.8,
     m2: Annotated[float, typer.Option(help="Squared mass of scalar-field.")] = -4.0,
-    sampler: Annotated[str, typer.Option(help=f"auto, {', '.join(SAMPLERS[:-1])} or {SAMPLERS[-1]}.")] = "auto",
+    sampler: Annotated[str, typer.Option(**one_of("auto", *SAMPLERS))] = "auto",
     seed: Seed = 0,
 ) -> None:
     """Draw microstates of a known system into a file, or a .zarr folder larger than memory; an interrupted run resumes when called."""
@@ -126,13 +130,15 @@ def simulate(
         keep(work, lambda path: storage.write_dataset(data, path), output)
     shown = lambda value: round(value, 3) if isinstance(value, float) else value
     facts = ", ".join(f"{key} {shown(data.attrs[key])}" for key in ("sampler", "acceptance", "tau_int", "ess") if key in data.attrs)
-    say(f"{chains} chains of {draws} microstates: {facts}\n{output}")
+    say(f"{chains} chains of {draws} microstates: {facts}", output=output)
 
 
 @app.command()
 def learn(
     context: typer.Context,
-    files: Annotated[list[Path], typer.Argument(help="Microstates: .nc .zarr .npz .npy .csv .h5; several files enter jointly.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Microstates: .nc .zarr .npz .npy .csv .h5, - for standard input; several enter jointly.")
+    ],
     output: Output,
     space: Annotated[str | None, typer.Option(help="spins (±1), bits (0/1), states (0 … q−1), angles or reals.")] = None,
     beta: Annotated[
@@ -141,20 +147,22 @@ def learn(
     graph: Annotated[str, typer.Option(help="all (every pair), square, triangular, honeycomb, or a file of bonds (.csv, .npy).")] = "all",
     shape: Annotated[str | None, typer.Option(help="Lattice extents where the data are flat and --graph names a lattice: 8x8.")] = None,
     open_boundaries: Annotated[bool, typer.Option("--open", help="No periodic boundaries.")] = False,
-    tie: Annotated[str, typer.Option(help="bond, uniform or distance.")] = "bond",
-    fields: Annotated[str, typer.Option(help="site, uniform or none.")] = "site",
-    prior: Annotated[str | None, typer.Option(help="normal, laplace, horseshoe or spike_slab.")] = None,
-    likelihood: Annotated[str, typer.Option(help="auto, exact, pseudo, screening, rise, logrise.")] = "auto",
-    engine: Annotated[str, typer.Option(help="auto, mle, map, laplace, importance, nuts, gibbs.")] = "auto",
+    tie: Annotated[str, typer.Option(**one_of("bond", "uniform", "distance"))] = "bond",
+    fields: Annotated[str, typer.Option(**one_of("site", "uniform", "none"))] = "site",
+    prior: Annotated[str | None, typer.Option(**one_of("normal", "laplace", "horseshoe", "spike_slab"))] = None,
+    likelihood: Annotated[str, typer.Option(**one_of("auto", "exact", "pseudo", "screening", "rise", "logrise", "score"))] = "auto",
+    engine: Annotated[str, typer.Option(**one_of("auto", "mle", "map", "laplace", "importance", "nuts", "gibbs"))] = "auto",
     calibrate: Annotated[bool, typer.Option(help="Correct error bars so that they cover.")] = True,
     check: Annotated[bool, typer.Option(help="Compare with held-out data for the verdict.")] = True,
+    stdin: Annotated[
+        str, typer.Option("--format", help="What standard input holds: csv (or blanks), npy, npz, nc, h5, csv.gz or zip.")
+    ] = "csv",
     counts: Annotated[str | None, typer.Option(help="Column of a table that holds counts: its name, or its number from 0.")] = None,
-    model: Annotated[
-        str, typer.Option(help="couplings, cluster-expansion, local-interaction, autoregressive, dcl or polynomial-action.")
-    ] = "couplings",
+    model: Annotated[str, typer.Option(**one_of(*MODELS))] = "couplings",
     window: Annotated[int, typer.Option(help="Extent of the window of a cluster expansion or local interaction.", min=1)] = 3,
     powers: Annotated[str, typer.Option(help="Powers of the field in a polynomial action, comma-separated.")] = "2,4",
     neighbour: Annotated[str, typer.Option(help="Neighbour term of a polynomial action: difference or product.")] = "difference",
+    strict: Strict = False,
     seed: Seed = 0,
 ) -> None:
     """Learn interactions from observed microstates; by default couplings between all pairs, with fields."""
@@ -168,8 +176,10 @@ def learn(
         require_lattice_options(graph, shape, open_boundaries=open_boundaries)
     betas, column = betas_of(beta, files), read_column(counts)
     require_different(files)
+    require_format(context, files)
     require_target(output, inputs=[*files, Path(graph)])
-    data = [hl.microstates(file, space=space, beta=value, counts=column) for file, value in zip(files, betas, strict=True)]
+    read = lambda value: lambda file: hl.microstates(file, space=space, beta=value, counts=column)
+    data = [read_from(file, read(value), stdin) for file, value in zip(files, betas, strict=True)]
     makers: dict[str, Any] = {
         "couplings": lambda: hl.models.Couplings(
             read_graph(graph, data[0], shape, not open_boundaries), tie=tie, fields=None if fields == "none" else fields, prior=prior
@@ -187,19 +197,30 @@ def learn(
     saved = checkpoint_of(output) if saves(made) else None
     post = hl.learn(data, made, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed, check=check, checkpoint=saved)
     keep(work, lambda path: hl.save(post, path), output)
-    say(f"{hl.verdict(post)}\n{output}")
+    found = hl.verdict(post)
+    say(found, output=output)
+    end(found.level, strict=strict)
+
+
+app.command()(answers.verdict)
+app.command()(answers.summary)
 
 
 @app.command()
 def predict(
     context: typer.Context,
-    posterior: Annotated[Path, typer.Argument(help="A posterior that `hamlearn learn` wrote.")],
-    output: Output,
+    posterior: Posterior,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Where the result is kept, if anywhere; - is standard output.")
+    ] = None,
     beta: Betas = "0.1:1.0:10",
     shape: Annotated[str | None, typer.Option(help="Another lattice size, for tied parameters.")] = None,
     observables: Annotated[str | None, typer.Option(help="Comma-separated; all but correlation by default.")] = None,
     draws: Annotated[int, typer.Option(help="Hamiltonians drawn from the posterior.", min=1, max=100_000)] = 64,
     level: Annotated[float, typer.Option(help="Probability of the bands.")] = 0.9,
+    as_json: Json = False,
+    as_csv: Csv = False,
+    strict: Strict = False,
     seed: Seed = 0,
 ) -> None:
     """Thermodynamics per site at other temperatures, with bands."""
@@ -210,18 +231,19 @@ def predict(
     work = context.ensure_object(Work)
     betas, names, extents = read_betas(beta), read_names(observables), None if shape is None else read_shape(shape)
     require_number(level, "--level", above=0, below=1)
-    require_target(output, inputs=[posterior])
-    post = hl.load(posterior)
-    result = hl.predict(post, betas, shape=extents, observables=names, draws=draws, level=level, seed=seed)
-    keep(work, lambda path: storage.write_dataset(result, path), output)
-    shown = [name for name in result.data_vars if result[name].ndim == 2]
-    say("beta     " + "".join(f"{name!s:>34}" for name in shown))
-    for index, value in enumerate(result["beta"].values):
-        cells = [result[name].isel(beta=index).sel(quantity=["mean", "lower", "upper"]).values for name in shown]
-        say(f"{value:<9.4g}" + "".join(f"{f'{mean:.4f} [{low:.4f}, {high:.4f}]':>34}" for mean, low, high in cells))
+    form = documents.form(as_json=as_json, as_csv=as_csv, streamed=is_stream(output))
+    if output is not None:
+        require_target(output, inputs=[posterior])
+    result = hl.predict(load(posterior), betas, shape=extents, observables=names, draws=draws, level=level, seed=seed)
+    if output is not None:
+        keep(work, lambda path: storage.write_dataset(result, path), output)
+    if form == "text":
+        say(documents.prediction_text(result), output=output)
+    else:
+        say({"json": documents.prediction_json, "csv": documents.prediction_csv}[form](result))
     if "warning" in result.attrs:
         tell(f"warning: {result.attrs['warning']}")
-    say(output)
+    end(result.attrs["verdict"], strict=strict)
 
 
 @app.command()
@@ -231,6 +253,7 @@ def extrapolate(
     output: Output,
     beta: Annotated[float, typer.Option(help="The wanted inverse temperature.")],
     fixed: Annotated[str, typer.Option(help="Of a path: sites (a = beta/N_tau) or spacing (N_tau = beta/a).")] = "sites",
+    strict: Strict = False,
     seed: Seed = 0,
 ) -> None:
     """A posterior over actions at a temperature that was not observed, with a verdict on how far to trust it."""
@@ -240,17 +263,20 @@ def extrapolate(
     work = context.ensure_object(Work)
     require_number(beta, "--beta", above=0)
     require_target(output, inputs=posteriors)
-    post = hl.extrapolate([hl.load(file) for file in posteriors], beta, fixed=choice(fixed, ("sites", "spacing"), "--fixed"), seed=seed)
+    post = hl.extrapolate([load(file) for file in posteriors], beta, fixed=choice(fixed, ("sites", "spacing"), "--fixed"), seed=seed)
     keep(work, lambda path: hl.save(post, path), output)
-    say(f"{hl.verdict(post)}\n{output}")
+    found = hl.verdict(post)
+    say(found, output=output)
+    end(found.level, strict=strict)
 
 
 @app.command()
 def report(
     context: typer.Context,
-    posterior: Annotated[Path, typer.Argument(help="A posterior that `hamlearn learn` wrote.")],
+    posterior: Posterior,
     output: Output,
     prediction: Annotated[Path | None, typer.Option(help="A prediction that `hamlearn predict` wrote, to show.")] = None,
+    strict: Strict = False,
 ) -> None:
     """One self-contained HTML page: verdict, couplings, predictions, checks, provenance."""
     import hamlearn as hl
@@ -258,12 +284,13 @@ def report(
 
     work = context.ensure_object(Work)
     require_target(output, PAGES, inputs=[posterior, *([] if prediction is None else [prediction])])
-    curve = None if prediction is None else storage.read_dataset(prediction)
+    curve = None if prediction is None else read_from(prediction, storage.read_dataset)
     if curve is not None and not {"beta", "quantity"} <= set(curve.dims):
         raise HamlearnError(f"{prediction} holds no prediction; make one with `hamlearn predict`.")
-    post = hl.load(posterior)
-    keep(work, lambda path: hl.report(post, path, prediction=curve), output, quick=False)
-    say(output)
+    post = load(posterior)
+    keep(work, lambda path: hl.report(post, path, prediction=curve), output, quick=False, ending=PAGES[0])
+    say(output=output)
+    end(hl.verdict(post).level, strict=strict)
 
 
 @app.command()

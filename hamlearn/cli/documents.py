@@ -1,0 +1,120 @@
+"""What other programs read: verdicts and predictions as JSON, predictions and parameters as CSV.
+
+A document says in ``schema`` what it is. A number that is not finite is null, for JSON has no word for it; in CSV its cell is empty.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from hamlearn.errors import HamlearnError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+    from hamlearn.diagnostics.verdict import Verdict
+
+VERDICT, PREDICTION, SUMMARY = "hamlearn.verdict/1", "hamlearn.prediction/1", "hamlearn.summary/1"
+_STATED = ("level", "draws", "seed", "data_fingerprint", "verdict", "warning")
+
+
+def form(*, as_json: bool, as_csv: bool = False, streamed: bool = False) -> str:
+    """How an answer is printed: "json", "csv" or "text".
+
+    Raises
+    ------
+    HamlearnError
+        If two things would share standard output.
+
+    Examples
+    --------
+    >>> form(as_json=True), form(as_json=False)
+    ('json', 'text')
+    """
+    asked = [word for word, given in (("--json", as_json), ("--csv", as_csv), ("-o -", streamed)) if given]
+    if len(asked) > 1:
+        raise HamlearnError(f"{' and '.join(asked)} would both go to standard output; ask for one of them.")
+    return {"--json": "json", "--csv": "csv"}.get(asked[0], "text") if asked else "text"
+
+
+def verdict_json(found: Verdict) -> str:
+    """A verdict: level, summary and reasons."""
+    return _json({"schema": VERDICT, "level": found.level, "summary": found.summary, "reasons": [asdict(one) for one in found.reasons]})
+
+
+def prediction_text(result: xr.Dataset) -> str:
+    """A prediction for reading: a line for every temperature, of the observables that depend on nothing else."""
+    shown = [name for name in result.data_vars if result[name].ndim == 2]
+    lines = ["beta     " + "".join(f"{name!s:>34}" for name in shown)]
+    for index, value in enumerate(result["beta"].values):
+        cells = [result[name].isel(beta=index).sel(quantity=["mean", "lower", "upper"]).values for name in shown]
+        lines.append(f"{value:<9.4g}" + "".join(f"{f'{mean:.4f} [{low:.4f}, {high:.4f}]':>34}" for mean, low, high in cells))
+    return "\n".join(lines)
+
+
+def prediction_json(result: xr.Dataset) -> str:
+    """A prediction: for every observable its quantities, nested as ``dims`` say."""
+    observables = {}
+    for name, band in result.data_vars.items():
+        dims = [str(axis) for axis in band.dims if axis != "quantity"]
+        told = {"long_name": band.attrs.get("long_name", str(name)), "method": band.attrs.get("method"), "dims": dims}
+        observables[str(name)] = told | {str(one): band.sel(quantity=one).values.tolist() for one in band["quantity"].values}
+    stated = {name: result.attrs.get(name) for name in _STATED} | {"hypothetical": bool(result.attrs["hypothetical"])}
+    coordinates = {str(name): result[name].values.tolist() for name in result.dims if name != "quantity"}
+    return _json({"schema": PREDICTION, **stated, **coordinates, "observables": observables})
+
+
+def prediction_csv(result: xr.Dataset) -> str:
+    """A prediction, one line for every observable at every temperature (and distance, or whatever else it depends on)."""
+    import numpy as np
+
+    axes = [str(axis) for axis in result.dims if axis != "quantity"]
+    quantities = [str(one) for one in result["quantity"].values]
+    rows = [["observable", *axes, *quantities]]
+    for name, band in result.data_vars.items():
+        own = [axis for axis in axes if axis in band.dims]
+        values = band.transpose(*own, "quantity").values
+        for index in np.ndindex(values.shape[:-1]):
+            at = {axis: result[axis].values[k].item() for axis, k in zip(own, index, strict=True)}
+            rows.append([str(name), *(at.get(axis, "") for axis in axes), *map(_cell, values[index])])
+    return _csv(rows)
+
+
+def summary_json(table: pd.DataFrame) -> str:
+    """The parameters of a posterior: a list of records."""
+    records = [{"parameter": str(label), **row} for label, row in zip(table.index, table.to_dict("records"), strict=True)]
+    return _json({"schema": SUMMARY, "parameters": records})
+
+
+def summary_csv(table: pd.DataFrame) -> str:
+    """The parameters of a posterior, one line each."""
+    cells = [[str(label), *map(_cell, row)] for label, row in zip(table.index, table.to_numpy(), strict=True)]
+    return _csv([["parameter", *map(str, table.columns)], *cells])
+
+
+def _csv(rows: list[list[Any]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().rstrip("\n")
+
+
+def _cell(value: Any) -> Any:
+    return float(value) if math.isfinite(value) else ""
+
+
+def _json(document: Any) -> str:
+    return json.dumps(_finite(document), ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
