@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import venv
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from packaging.requirements import Requirement
 HERE = Path(__file__).parent
 PIP_AUDIT = "pip-audit==2.10.1"
 SERVICES = ("pypi", "osv")  # the second is asked where the first knows none of the packages, as mirrors of PyPI do not
+USERS_EXTRAS = ("neural",)  # what users run; the other extras are for building and judging hamlearn
 SECONDS = 15.0  # for each service, and twice as many for the installation: a minute in all where nothing answers
 
 
@@ -31,10 +32,10 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def run_time(package: str) -> set[str]:
-    """What a package pulls in without extras, by normal name; markers are those of this interpreter."""
+def run_time(package: str, extras: Iterable[str] = USERS_EXTRAS) -> set[str]:
+    """What a package pulls in with some of its extras, by normal name; markers are those of this interpreter."""
     found: set[str] = set()
-    waiting = [(package, "")]
+    waiting = [(package, extra) for extra in ("", *extras)]
     seen: set[tuple[str, str]] = set()
     while waiting:
         name, extra = waiting.pop()

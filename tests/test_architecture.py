@@ -24,6 +24,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
         "arguments",
         "processes",
         "compiled",
+        "extras",
         "progress",
         "interrupts",
         "storage",
@@ -45,20 +46,9 @@ LEVEL = {name: level for level, names in enumerate(ROOMS) for name in names}
 
 # Where a foreign library may be imported: files, or whole folders (ending in a slash); nowhere else.
 ALLOWED: dict[str, frozenset[str]] = {
-    # Training, variational training, minibatches, devices and checkpoints are concerns of one framework: files beside Pyro's.
-    "torch": frozenset(
-        {
-            "infer/engines/pyro.py",
-            "infer/engines/pyro_model.py",
-            "infer/engines/torch_batches.py",
-            "infer/engines/torch_checkpoint.py",
-            "infer/engines/torch_devices.py",
-            "infer/engines/torch_training.py",
-            "infer/engines/torch_variational.py",
-            "models/autoregressive/",
-        }
-    ),
-    "pyro": frozenset({"infer/engines/pyro.py", "infer/engines/pyro_model.py", "models/autoregressive/"}),
+    # Folders that ask for their extra when they are imported.
+    "torch": frozenset({"infer/engines/neural/", "models/densities/"}),
+    "pyro": frozenset({"infer/engines/neural/", "models/densities/"}),
     "jax": frozenset({"systems/", "models/", "infer/"}),
     "jaxlib": frozenset({"systems/", "models/", "infer/"}),
     "numpyro": frozenset({"models/", "infer/engines/numpyro.py", "infer/engines/numpyro_model.py"}),
@@ -176,7 +166,7 @@ SOUND = {
     "systems/ising.py": "import jax\nfrom hamlearn import statistics\nfrom ..errors import HamlearnError\n",
     "models/__init__.py": "",
     "models/couplings.py": "import numpyro.distributions\nfrom ..systems.ising import Ising\n",
-    "models/autoregressive/made.py": "import torch\n",
+    "models/densities/made.py": "import torch\n",
     "infer/engines/numpyro.py": "import numpyro\nimport jax.numpy\n",
     "diagnostics/arviz.py": "import arviz_base\nfrom hamlearn.infer import engines\n",
     "cli.py": "from hamlearn import diagnostics\nimport hamlearn\n",
@@ -211,8 +201,8 @@ FAULTS = {
         "from hamlearn import learn",
         "systems lies below __init__",
     ),
-    "torch": ("infer/predictions/predict.py", "import torch.nn", "allowed only in infer/engines/pyro.py, infer/engines/pyro_model.py"),
-    "pyro": ("infer/engines/numpyro.py", "from pyro import infer", "allowed only in infer/engines/pyro.py"),
+    "torch": ("infer/predictions/predict.py", "import torch.nn", "allowed only in infer/engines/neural/, models/densities/"),
+    "pyro": ("infer/engines/numpyro.py", "from pyro import infer", "allowed only in infer/engines/neural/, models/densities/"),
     "jax": (
         "statistics.py",
         "def f():\n    from jax import numpy",

@@ -229,7 +229,7 @@ def test_a_checkpoint_goes_only_when_the_result_is_safe(tmp_path, monkeypatch, c
 
 
 def test_a_training_at_the_shell_continues_from_its_checkpoint(files, tmp_path, monkeypatch, capsys, caplog):
-    from hamlearn.infer.engines import torch_training
+    from hamlearn.infer.engines.neural import torch_training
 
     original, calls = torch_training._epoch, []
 

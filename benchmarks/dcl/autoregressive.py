@@ -97,7 +97,7 @@ def averaged_log_prob(post, states: np.ndarray, count: int) -> np.ndarray:
     """ln of the mean density over `count` elements of the lattice group, evenly picked."""
     from scipy.special import logsumexp
 
-    from hamlearn.models.autoregressive.symmetry import permutations
+    from hamlearn.models.densities.symmetry import permutations
 
     group = permutations((8, 8), ["translation", "point"])
     chosen = group[:: max(1, len(group) // count)][:count]

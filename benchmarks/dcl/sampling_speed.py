@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 
-from hamlearn.infer.engines.torch_training import threads
+from hamlearn.infer.engines.neural.torch_training import threads
 from hamlearn.models import Autoregressive
-from hamlearn.models.autoregressive.build import build
-from hamlearn.models.autoregressive.spec import NETWORKS
+from hamlearn.models.autoregressive import NETWORKS
+from hamlearn.models.densities.build import build
 from hamlearn.systems import SPINS
 
 COUNT, EXTENT, PASSES = 100, 16, 4

@@ -63,7 +63,7 @@ class TrainingData:
     Attributes
     ----------
     train, heldout : Rows
-        Minibatches of :mod:`.engines.torch_batches`.
+        Minibatches of :mod:`.engines.neural.torch_batches`.
     example : array (rows, n_sites)
         States of which shift and scale are taken: all that are trained on, or a random part of those on disk.
     ess, tau : float
@@ -120,8 +120,8 @@ def _rows(sets: list[xr.Dataset], space: Space, share: float) -> Rows:
 
 
 def _in_memory(sets: list[xr.Dataset], space: Space, settings: Training, model: Autoregressive | Flow) -> TrainingData:
-    from hamlearn.infer.engines.torch_batches import as_sample
-    from hamlearn.models.autoregressive.build import context_of
+    from hamlearn.infer.engines.neural.torch_batches import as_sample
+    from hamlearn.models.densities.build import context_of
 
     rows = _rows([part.load() if microstate_data.on_disk(part) else part for part in sets], space, settings.heldout)
     weighted = None if not np.ptp(rows.weight) else rows.weight
@@ -137,7 +137,7 @@ def _in_memory(sets: list[xr.Dataset], space: Space, settings: Training, model: 
 
 def _on_disk(sets: list[xr.Dataset], space: Space, settings: Training, model: Autoregressive | Flow) -> TrainingData:
     """The same from disk: nothing that grows with the data is held."""
-    from hamlearn.infer.engines.torch_batches import Streamed
+    from hamlearn.infer.engines.neural.torch_batches import Streamed
 
     index = lambda values: space.index(values).astype(np.int8) if space.q else values
     taus = []
@@ -228,7 +228,7 @@ def resampled(train: Any, tau: float, worth: float, seed: int) -> Any:
     ensemble shows what random starts do not share and nothing of how few the data are (Rubin 1981). Microstates read from disk
     come as they are.
     """
-    from hamlearn.infer.engines.torch_batches import Sample, reweighted
+    from hamlearn.infer.engines.neural.torch_batches import Sample, reweighted
 
     if not isinstance(train, Sample):
         return train

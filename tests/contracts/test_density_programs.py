@@ -17,8 +17,7 @@ from pyro.infer.autoguide import AutoNormal
 
 import hamlearn as hl
 from hamlearn.infer import families
-from hamlearn.models import flow
-from hamlearn.models.autoregressive import spec
+from hamlearn.models import autoregressive, flow
 from hamlearn.models.traits import Model
 
 ROWS = 120
@@ -71,10 +70,10 @@ def test_every_density_stands_in_the_dictionary():
     models = [model for _, model in DENSITIES.values()]
     assert {type(one) for one in models} == {one for one in Model.kinds.values() if one.traits.density}
     networks = [one for one in models if isinstance(one, AR)]
-    assert {one.network for one in networks} == {*spec.NETWORKS, *spec.CHAINS}
+    assert {one.network for one in networks} == {*autoregressive.NETWORKS, *autoregressive.CHAINS}
     spaces = [make()[0] if isinstance(make(), list) else make() for make, model in DENSITIES.values() if isinstance(model, AR)]
     used = {one.conditional_for(hl.data.space_of(data)) for one, data in zip(networks, spaces, strict=True)}
-    assert used == {name for names in spec.CONDITIONALS.values() for name in names}
+    assert used == {name for names in autoregressive.CONDITIONALS.values() for name in names}
     flows = [one for one in models if isinstance(one, FLOW)]
     assert {one.transform for one in flows} == set(flow.TRANSFORMS)
     assert {one.structure for one in flows} == set(flow.LAYERS) and {one.network for one in flows} == set(flow.NETWORKS)

@@ -13,7 +13,7 @@ import hamlearn as hl
 import statistics_budget
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import posteriors, training_data
-from hamlearn.infer.engines import torch_training
+from hamlearn.infer.engines.neural import torch_training
 from hamlearn.infer.families import autoregressive
 from hamlearn.systems import exact
 from statistics_budget import assert_within

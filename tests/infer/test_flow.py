@@ -10,7 +10,7 @@ import torch
 
 import hamlearn as hl
 from hamlearn.errors import HamlearnError
-from hamlearn.models.autoregressive.build import build, weights_of, with_weights
+from hamlearn.models.densities.build import build, weights_of, with_weights
 from hamlearn.systems import REALS, exact
 from statistics_budget import assert_within
 
@@ -139,7 +139,7 @@ def test_learning_makes_new_data_likelier_and_members_simulate():
 
 
 def test_a_killed_training_resumes_bit_for_bit(monkeypatch, tmp_path):
-    from hamlearn.infer.engines import torch_training
+    from hamlearn.infer.engines.neural import torch_training
 
     data, model = hl.simulate(FREE, beta=1.0, draws=200, chains=1, seed=0), FLOWS["affine convolution"]
     whole = hl.learn(data, model, engine=hl.infer.Training(epochs=3, batch=50), check=False)

@@ -6,7 +6,7 @@ import numpy as np
 
 import hamlearn as hl
 from hamlearn.infer import posteriors
-from hamlearn.infer.engines.torch_batches import as_sample
+from hamlearn.infer.engines.neural.torch_batches import as_sample
 from hamlearn.infer.training_data import resampled
 from statistics_budget import assert_within
 

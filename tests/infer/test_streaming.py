@@ -14,8 +14,8 @@ from hamlearn import storage
 from hamlearn.data import excerpt, fingerprint, on_disk, open_microstates, split_by_beta
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import posteriors, streaming, training_data
-from hamlearn.infer.engines import torch_training
-from hamlearn.infer.engines.torch_batches import Streamed
+from hamlearn.infer.engines.neural import torch_training
+from hamlearn.infer.engines.neural.torch_batches import Streamed
 from hamlearn.systems import SPINS
 
 Training = hl.infer.Training

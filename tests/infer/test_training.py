@@ -14,8 +14,8 @@ import torch
 import hamlearn as hl
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import posteriors
-from hamlearn.infer.engines import torch_checkpoint, torch_devices, torch_training, torch_variational
-from hamlearn.models.autoregressive.build import build
+from hamlearn.infer.engines.neural import torch_checkpoint, torch_devices, torch_training, torch_variational
+from hamlearn.models.densities.build import build
 from hamlearn.progress import track
 from hamlearn.systems import SPINS, exact
 from hamlearn.systems.base import space_from_name, states

@@ -116,7 +116,7 @@ def test_processes_that_continue_from_different_epochs_are_refused():
 
 @pytest.mark.parametrize("guide", ["last_layer", "low_rank"])
 def test_a_posterior_of_weights_continues_bit_for_bit(monkeypatch, tmp_path, guide):
-    from hamlearn.infer.engines import pyro
+    from hamlearn.infer.engines.neural import pyro
 
     data = hl.simulate(hl.systems.Ising((3, 3)), beta=0.4, draws=100, chains=2, seed=0)
     model = hl.models.Autoregressive(hidden=4, symmetry=["z2"])

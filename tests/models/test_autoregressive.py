@@ -14,13 +14,13 @@ import statistics_budget
 from hamlearn import models
 from hamlearn.errors import HamlearnError
 from hamlearn.models import Autoregressive
-from hamlearn.models.autoregressive.build import build, context_of, weights_of, with_weights
-from hamlearn.models.autoregressive.circular import CircularSpline
-from hamlearn.models.autoregressive.conditionals import Bernoulli, Categorical
-from hamlearn.models.autoregressive.mixtures import BetaMixture, GaussianMixture, LogisticMixture, VonMisesMixture
-from hamlearn.models.autoregressive.orders import unwrapping
-from hamlearn.models.autoregressive.spec import NETWORKS
-from hamlearn.models.autoregressive.symmetry import permutations
+from hamlearn.models.autoregressive import NETWORKS
+from hamlearn.models.densities.build import build, context_of, weights_of, with_weights
+from hamlearn.models.densities.circular import CircularSpline
+from hamlearn.models.densities.conditionals import Bernoulli, Categorical
+from hamlearn.models.densities.mixtures import BetaMixture, GaussianMixture, LogisticMixture, VonMisesMixture
+from hamlearn.models.densities.orders import unwrapping
+from hamlearn.models.densities.symmetry import permutations
 from hamlearn.systems import ANGLES, REALS, SPINS, states
 
 every_network = pytest.mark.parametrize("network", NETWORKS)

@@ -11,8 +11,8 @@ import torch
 
 import hamlearn as hl
 from hamlearn.errors import HamlearnError
-from hamlearn.models.autoregressive.build import build, context_of
-from hamlearn.models.autoregressive.symmetry import permutations
+from hamlearn.models.densities.build import build, context_of
+from hamlearn.models.densities.symmetry import permutations
 from hamlearn.systems import REALS, exact
 from statistics_budget import assert_within
 

@@ -14,7 +14,7 @@ import statistics_budget
 from hamlearn import infer, models, systems
 from hamlearn.errors import HamlearnError
 from hamlearn.models import Autoregressive
-from hamlearn.models.autoregressive.build import build, context_of, weights_of, with_weights
+from hamlearn.models.densities.build import build, context_of, weights_of, with_weights
 from hamlearn.systems import ANGLES, REALS, SPINS, exact
 
 N = 6

@@ -130,9 +130,9 @@ class _Trained:
 
 
 def _train(system: System, beta: float, model: Autoregressive | Flow, settings: Variational, number: int, seed: int) -> _Trained:
-    from hamlearn.infer.engines import torch_devices, torch_variational
-    from hamlearn.models.autoregressive.build import build, weights_of
-    from hamlearn.models.autoregressive.evaluate import Evaluator
+    from hamlearn.infer.engines.neural import torch_devices, torch_variational
+    from hamlearn.models.densities.build import build, weights_of
+    from hamlearn.models.densities.evaluate import Evaluator
 
     shape, space = tuple(system.lattice.shape), system.space
     device, file = torch_devices.choose(settings.device), None

@@ -15,7 +15,7 @@ from hamlearn.infer.training_data import TrainingData, shown
 from hamlearn.systems.base import Space
 
 if TYPE_CHECKING:
-    from hamlearn.models.autoregressive.evaluate import Evaluator
+    from hamlearn.models.densities.evaluate import Evaluator
 
 LEAST_BLOCKS = 20  # independent held-out microstates below which nothing is tested
 MOST_ROWS, FEWEST_ROWS, EVALUATIONS = 20_000, 2000, 4_000_000  # a density averaged over a group costs its elements

@@ -21,7 +21,7 @@ from hamlearn.infer.training import Training
 from hamlearn.infer.training_data import TrainingData, prepare, refuse_forbidden, space_and_shape
 
 if TYPE_CHECKING:
-    from hamlearn.infer.engines.pyro_model import LogLikelihood
+    from hamlearn.infer.engines.neural.pyro_model import LogLikelihood
 
 _SPLIT = Training()  # how data are divided: what is held out, and how much is held in memory
 _WIDE = 10.0  # prior standard deviation of biases and of the linear part, which nothing shrinks
@@ -69,9 +69,9 @@ class DensityProgram:
 
     def posterior(self, samples: Any) -> xr.DataTree:
         """The posterior of weights that were drawn elsewhere; see :func:`hamlearn.from_samples`."""
-        from hamlearn.infer.engines import torch_training
-        from hamlearn.models.autoregressive.build import weights_of, with_weights
-        from hamlearn.models.autoregressive.evaluate import Evaluator
+        from hamlearn.infer.engines.neural import torch_training
+        from hamlearn.models.densities.build import weights_of, with_weights
+        from hamlearn.models.densities.evaluate import Evaluator
 
         sites, sampler = _sites(samples)
         drawn = self._networks(sites)
@@ -145,8 +145,8 @@ class DensityProgram:
 
 def program(sets: list[xr.Dataset], model: Any, likelihood: str, seed: int) -> DensityProgram:
     """The posterior over the weights of a density of neural networks as a Pyro program; see :func:`hamlearn.infer.program`."""
-    from hamlearn.infer.engines import pyro_model
-    from hamlearn.models.autoregressive.build import build
+    from hamlearn.infer.engines.neural import pyro_model
+    from hamlearn.models.densities.build import build
 
     choice(likelihood, ("auto", "exact"), "likelihood (a density has its own)")
     started = time.perf_counter()

@@ -25,7 +25,7 @@ from hamlearn.systems.base import Space, System
 from hamlearn.systems.density import LearnedDensity
 
 if TYPE_CHECKING:
-    from hamlearn.models.autoregressive.evaluate import Evaluator
+    from hamlearn.models.densities.evaluate import Evaluator
 
 __all__ = ["assemble", "density_of", "draw_systems", "evaluators", "learn", "parameters", "require_same_sites"]
 
@@ -46,7 +46,7 @@ def learn(
     :class:`hamlearn.infer.Training` or a :class:`hamlearn.infer.Bayesian`; `calibrate` has nothing to correct here. `checkpoint` is that
     of the settings where these name none.
     """
-    from hamlearn.models.autoregressive.evaluate import Evaluator
+    from hamlearn.models.densities.evaluate import Evaluator
 
     choice(likelihood, ("auto", "exact"), "likelihood (a density has its own)")
     settings: Training = as_settings(engine, Training, Bayesian)
@@ -111,7 +111,7 @@ def assemble(
 
 def evaluators(post: xr.DataTree) -> list[Evaluator]:
     """The densities of a posterior, one per network."""
-    from hamlearn.models.autoregressive.evaluate import Evaluator
+    from hamlearn.models.densities.evaluate import Evaluator
 
     model = posteriors.model_of(post)
     if not isinstance(model, Autoregressive | Flow):

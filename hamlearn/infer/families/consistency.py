@@ -19,7 +19,7 @@ from hamlearn.models.extensive import BoundExtensive, Weights
 
 if TYPE_CHECKING:
     from hamlearn.infer.engines.jax_training import Regression
-    from hamlearn.models.autoregressive.evaluate import Evaluator
+    from hamlearn.models.densities.evaluate import Evaluator
 
 ATTEMPTED = 0.02  # of tens of thousands of draws, what weights must leave or there are too few for moments: a number, not a trust
 _STEPS, _TOLERANCE = 20, 1e-18  # of Newton's method, and what is left to gain of a microstate: data may be millions

@@ -29,7 +29,7 @@ from hamlearn.systems.base import System
 
 if TYPE_CHECKING:
     from hamlearn.infer.engines.jax_training import Regression
-    from hamlearn.models.autoregressive.evaluate import Evaluator
+    from hamlearn.models.densities.evaluate import Evaluator
 
 __all__ = ["draw_systems", "learn", "parameters"]
 
@@ -168,7 +168,7 @@ def _evaluators(density: xr.DataTree) -> list[Evaluator]:
 
     What is averaged over is learned by the fit to labels, which sees every tile of the lattice.
     """
-    from hamlearn.models.autoregressive.evaluate import Evaluator
+    from hamlearn.models.densities.evaluate import Evaluator
 
     model = cast(Autoregressive, posteriors.model_of(density))
     description = model.to_dict()

@@ -22,7 +22,7 @@ from hamlearn.progress import logger
 from hamlearn.systems.base import Space
 
 if TYPE_CHECKING:
-    from hamlearn.infer.engines.torch_devices import Device, Processes
+    from hamlearn.infer.engines.neural.torch_devices import Device, Processes
     from hamlearn.infer.engines.training_loop import History
 
 
@@ -71,7 +71,7 @@ class Trained:
 
 def begun(asked: Enquiry, shape: tuple[int, ...], settings: Training) -> Run:
     """The data, the device and the rest that all trainings share."""
-    from hamlearn.infer.engines import torch_devices, torch_training
+    from hamlearn.infer.engines.neural import torch_devices, torch_training
 
     model = cast("Autoregressive | Flow", asked.model)
     device = torch_devices.choose(settings.device)
@@ -84,8 +84,8 @@ def begun(asked: Enquiry, shape: tuple[int, ...], settings: Training) -> Run:
 
 def train(run: Run, index: int, start: int) -> Trained:
     """One network, from its seed."""
-    from hamlearn.infer.engines import torch_training
-    from hamlearn.models.autoregressive.build import build, weights_of
+    from hamlearn.infer.engines.neural import torch_training
+    from hamlearn.models.densities.build import build, weights_of
 
     model, settings, data = run.model, run.settings, run.data
     density = build(model, run.space, run.shape, start)
@@ -154,8 +154,8 @@ def _posterior(
     density: Any, prepared: TrainingData, settings: Bayesian, seed: int, group: Any, shown: bool, checkpoint: Checkpoint | None
 ) -> tuple[list[dict[str, np.ndarray]], list[float], dict[str, Any]]:
     """Weights drawn around one training, −ln p per site of held-out data under each, and how they were found."""
-    from hamlearn.infer.engines import pyro, torch_training
-    from hamlearn.models.autoregressive.build import with_weights
+    from hamlearn.infer.engines.neural import pyro, torch_training
+    from hamlearn.models.densities.build import with_weights
 
     worth = prepared.worth
     told = None if shown else False

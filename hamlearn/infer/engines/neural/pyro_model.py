@@ -14,8 +14,8 @@ from pyro import distributions
 from pyro.infer.autoguide import AutoNormal, init_to_value
 from torch import Tensor, nn
 
-from hamlearn.infer.engines.torch_batches import Sample
-from hamlearn.models.autoregressive.symmetrised import Symmetrised
+from hamlearn.infer.engines.neural.torch_batches import Sample
+from hamlearn.models.densities.symmetrised import Symmetrised
 
 _NARROW = 0.05  # standard deviations that the guide starts with: wide ones make a network of a kind that data never bear
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hamlearn.models.autoregressive.layers import fresh, silent
+from hamlearn.models.densities.layers import fresh, silent
 
 _PLACE = 16  # numbers that tell the cell where it is
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from hamlearn.models.autoregressive.build import build, context_of, with_weights
-from hamlearn.models.autoregressive.spec import Autoregressive
-from hamlearn.models.autoregressive.symmetrised import Symmetrised
+from hamlearn.models.autoregressive import Autoregressive
+from hamlearn.models.densities.build import build, context_of, with_weights
+from hamlearn.models.densities.symmetrised import Symmetrised
 from hamlearn.models.flow import Flow
 from hamlearn.systems.base import Space, as_site_axes
 

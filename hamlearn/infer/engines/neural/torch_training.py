@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from hamlearn.checkpoint import Checkpoint
-from hamlearn.infer.engines.torch_batches import Batch, Rows
-from hamlearn.infer.engines.torch_checkpoint import Held
-from hamlearn.infer.engines.torch_devices import CPU, Processes, made_on, move, precision
+from hamlearn.infer.engines.neural.torch_batches import Batch, Rows
+from hamlearn.infer.engines.neural.torch_checkpoint import Held
+from hamlearn.infer.engines.neural.torch_devices import CPU, Processes, made_on, move, precision
 from hamlearn.infer.engines.training_loop import Budget, History, Pace, run
 from hamlearn.infer.training import Training
-from hamlearn.models.autoregressive.symmetrised import Symmetrised
-from hamlearn.models.autoregressive.symmetry import permutations
+from hamlearn.models.densities.symmetrised import Symmetrised
+from hamlearn.models.densities.symmetry import permutations
 from hamlearn.processes import alone
 
 _AT_ONCE = 4096  # held-out states evaluated in one go

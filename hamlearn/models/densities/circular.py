@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hamlearn.models.autoregressive.mixtures import VonMisesMixture
+from hamlearn.models.densities.mixtures import VonMisesMixture
 from hamlearn.spaces import ANGLES, TURN
 
 _SMALLEST = 1e-3  # width and height of a piece, as a share of the circle, and slope: keeps the map invertible in single precision

@@ -20,12 +20,12 @@ from torch import Tensor
 
 from hamlearn.checkpoint import Checkpoint
 from hamlearn.errors import HamlearnError
-from hamlearn.infer.engines.torch_checkpoint import Held
-from hamlearn.infer.engines.torch_devices import CPU, made_on, move
-from hamlearn.infer.engines.torch_training import threads
+from hamlearn.infer.engines.neural.torch_checkpoint import Held
+from hamlearn.infer.engines.neural.torch_devices import CPU, made_on, move
+from hamlearn.infer.engines.neural.torch_training import threads
 from hamlearn.infer.engines.training_loop import Budget, History, Pace, run
 from hamlearn.infer.training import Variational
-from hamlearn.models.autoregressive.symmetrised import Symmetrised
+from hamlearn.models.densities.symmetrised import Symmetrised
 from hamlearn.processes import alone
 from hamlearn.systems.base import Space, System
 from hamlearn.systems.pairwise import Pairwise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.models.autoregressive.spec import ORDERS
+from hamlearn.models.autoregressive import ORDERS
 
 
 def unwrapping(shape: tuple[int, ...], order: str) -> np.ndarray:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hamlearn.models.autoregressive.layers import fresh, silent
+from hamlearn.models.densities.layers import fresh, silent
 
 
 def _gate(x: Tensor) -> Tensor:

@@ -13,11 +13,11 @@ from pyro.distributions.transforms import AffineAutoregressive, AffineCoupling, 
 from torch import Tensor, nn
 
 from hamlearn.errors import HamlearnError
-from hamlearn.models.autoregressive.continuous import ContinuousFlow
-from hamlearn.models.autoregressive.layers import fresh, silent
-from hamlearn.models.autoregressive.made import Made
-from hamlearn.models.autoregressive.symmetrised import Symmetrised
-from hamlearn.models.autoregressive.symmetry import permutations
+from hamlearn.models.densities.continuous import ContinuousFlow
+from hamlearn.models.densities.layers import fresh, silent
+from hamlearn.models.densities.made import Made
+from hamlearn.models.densities.symmetrised import Symmetrised
+from hamlearn.models.densities.symmetry import permutations
 from hamlearn.models.flow import Flow
 from hamlearn.spaces import REALS
 from hamlearn.systems.base import Space

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hamlearn.errors import HamlearnError
-from hamlearn.models.autoregressive.symmetrised import Symmetrised
+from hamlearn.models.densities.symmetrised import Symmetrised
 from hamlearn.spaces import REALS
 
 _FINER = 3

@@ -10,19 +10,19 @@ import torch
 from torch import nn
 
 from hamlearn.errors import HamlearnError
-from hamlearn.models.autoregressive.circular import CircularSpline
-from hamlearn.models.autoregressive.conditionals import Bernoulli, Categorical, Conditional
-from hamlearn.models.autoregressive.density import Density
-from hamlearn.models.autoregressive.gru import Gru
-from hamlearn.models.autoregressive.local import Local
-from hamlearn.models.autoregressive.made import Made
-from hamlearn.models.autoregressive.mixtures import BetaMixture, GaussianMixture, LogisticMixture, VonMisesMixture
-from hamlearn.models.autoregressive.orders import unwrapping
-from hamlearn.models.autoregressive.pixelcnn import PixelCNN
-from hamlearn.models.autoregressive.spec import Autoregressive
-from hamlearn.models.autoregressive.symmetrised import Symmetrised
-from hamlearn.models.autoregressive.symmetry import permutations
-from hamlearn.models.autoregressive.transformer import Transformer
+from hamlearn.models.autoregressive import Autoregressive
+from hamlearn.models.densities.circular import CircularSpline
+from hamlearn.models.densities.conditionals import Bernoulli, Categorical, Conditional
+from hamlearn.models.densities.density import Density
+from hamlearn.models.densities.gru import Gru
+from hamlearn.models.densities.local import Local
+from hamlearn.models.densities.made import Made
+from hamlearn.models.densities.mixtures import BetaMixture, GaussianMixture, LogisticMixture, VonMisesMixture
+from hamlearn.models.densities.orders import unwrapping
+from hamlearn.models.densities.pixelcnn import PixelCNN
+from hamlearn.models.densities.symmetrised import Symmetrised
+from hamlearn.models.densities.symmetry import permutations
+from hamlearn.models.densities.transformer import Transformer
 from hamlearn.models.flow import Flow
 from hamlearn.systems.base import Space
 
@@ -48,7 +48,7 @@ def build(model: Autoregressive | Flow, space: Space, shape: tuple[int, ...], se
         If network, conditional, symmetry or charge do not go with the sites or the space.
     """
     if isinstance(model, Flow):
-        from hamlearn.models.autoregressive.flow import build_flow  # loads Pyro, which the others do without
+        from hamlearn.models.densities.flow import build_flow  # loads Pyro, which the others do without
 
         return build_flow(model, space, shape, seed)
     conditional = CONDITIONALS[model.conditional_for(space)](space, model.components)

@@ -25,16 +25,16 @@ from torch import Tensor, nn
 
 from hamlearn.checkpoint import Checkpoint
 from hamlearn.errors import HamlearnError
-from hamlearn.infer.engines.torch_batches import Batch, Rows
-from hamlearn.infer.engines.torch_checkpoint import Held, host_weights
-from hamlearn.infer.engines.torch_training import threads, turned
+from hamlearn.infer.engines.neural.torch_batches import Batch, Rows
+from hamlearn.infer.engines.neural.torch_checkpoint import Held, host_weights
+from hamlearn.infer.engines.neural.torch_training import threads, turned
 from hamlearn.infer.engines.training_loop import Arrays, Budget, History, Pace, run
 from hamlearn.infer.training import Bayesian
-from hamlearn.models.autoregressive.density import Density
-from hamlearn.models.autoregressive.local import Local
-from hamlearn.models.autoregressive.made import Made
-from hamlearn.models.autoregressive.pixelcnn import PixelCNN
-from hamlearn.models.autoregressive.symmetrised import Symmetrised
+from hamlearn.models.densities.density import Density
+from hamlearn.models.densities.local import Local
+from hamlearn.models.densities.made import Made
+from hamlearn.models.densities.pixelcnn import PixelCNN
+from hamlearn.models.densities.symmetrised import Symmetrised
 from hamlearn.processes import alone
 
 _WIDE = 10.0  # prior standard deviation of log odds that nothing shrinks: biases and the linear part

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hamlearn.models.autoregressive.conditionals import Conditional
-from hamlearn.models.autoregressive.symmetrised import FORBIDDEN, Symmetrised
+from hamlearn.models.densities.conditionals import Conditional
+from hamlearn.models.densities.symmetrised import FORBIDDEN, Symmetrised
 from hamlearn.spaces import TURN, Space
 
 

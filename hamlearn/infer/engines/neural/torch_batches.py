@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hamlearn.infer.streaming import Blocks
-from hamlearn.models.autoregressive.build import context_of
+from hamlearn.models.densities.build import context_of
 
 Batch = tuple[Tensor, Tensor | None, Tensor | None]  # states (rows, n), functions of β, weights
 

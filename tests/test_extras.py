@@ -1,0 +1,53 @@
+"""The core without torch and Pyro: what needs no network works, and every door to a network names the command that is missing."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hamlearn as hl
+from hamlearn import extras
+
+LINE = 'pip install "hamlearn[neural]", or in a checkout pip install -c constraints.txt -e ".[neural]"'
+FOLDERS = ("hamlearn.models.densities", "hamlearn.infer.engines.neural")
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("core")
+    zipfile.ZipFile(Path(__file__).parent / "fixtures/0.2.0.dev0/autoregressive.nc.zip").extractall(folder)
+    script = Path(__file__).with_name("extras_core.py")
+    result = subprocess.run([sys.executable, script, folder], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def test_couplings_clusters_and_actions_are_learned_without_torch(found):
+    core = found["core"]
+    assert all(core["verdicts"]) and core["page"] > 10_000
+    assert core["energy"] < 0
+
+
+def test_only_the_two_folders_of_networks_refuse_to_be_imported(found):
+    assert set(found["refusals"]) == set(FOLDERS)  # and so nothing in them is reached
+    for line in found["refusals"].values():
+        assert line.startswith("HamlearnError: neural densities") and LINE in line
+
+
+def test_every_door_to_a_network_names_the_command_in_one_line(found):
+    for door, said in found["doors"].items():
+        assert LINE in said and len(said.splitlines()) == 1, f"{door}: {said}"
+    assert re.match("2 ", found["doors"]["the shell"])
+
+
+def test_what_is_missing_is_named_and_what_is_there_is_not(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyro", None)
+    with pytest.raises(hl.HamlearnError, match=r"need pyro, not installed here: pip install \"hamlearn\[neural\]\""):
+        extras.require("neural")
