@@ -25,14 +25,14 @@ from hamlearn.infer.provenance import Provenance
 from hamlearn.interrupts import uninterrupted
 from hamlearn.page import forecast, sections, svg, tables
 from hamlearn.plots.curves import drawn, require
-from hamlearn.plots.style import GROUND, INK, LINE
+from hamlearn.plots.style import LIGHT
 from hamlearn.processes import alone, filtering, verb
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
 HEADLINES = {"believe": "Believe it", "caution": "Use it with caution", "do not believe": "Do not believe it"}
-COLOURS = {INK: "currentColor", LINE: "var(--line)", GROUND: "var(--paper)"}
+COLOURS = {LIGHT.ink: "currentColor", LIGHT.line: "var(--line)", LIGHT.ground: "var(--paper)"}
 # Nothing runs, nothing is fetched, nothing is sent, and no style but the page's own sheet holds; pictures of pixels are in the page.
 POLICY = "default-src 'none'; style-src 'sha256-{}'; img-src data:; base-uri 'none'; form-action 'none'"
 

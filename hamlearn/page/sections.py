@@ -14,7 +14,7 @@ from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, posteriors
 from hamlearn.page import tables
 from hamlearn.plots import layout
-from hamlearn.plots.couplings import MAX_CIRCLE, forest_of
+from hamlearn.plots.parameters import forest_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -101,7 +101,7 @@ def _couplings(post: xr.DataTree) -> Page:
     mean = layout.strengths(post)[0].mean((0, 1))
     span = f"{mean.min():.2f} to {mean.max():.2f}" if len(mean) else "none"
     counts = f"{bound.lattice.n_bonds} bonds on {bound.lattice.n_sites} sites, posterior means {span}"
-    if layout.crowded(bound.lattice, MAX_CIRCLE):
+    if layout.crowded(layout.graph_of(post)):
         picture = "Red couplings align their two sites, blue ones oppose them; every pair appears twice."
     else:
         picture = "Red bonds align their two sites, blue ones oppose them; the wider, the more certain (mean over sd)."
@@ -110,7 +110,7 @@ def _couplings(post: xr.DataTree) -> Page:
         picture += " Only bonds more likely there than not." if "included" in post["posterior"] else ""
     zero = "Grey: the interval contains zero."
     left = [
-        Section("Couplings on the lattice", "lattice", lambda: plots.lattice(post), picture, f"Picture of the couplings: {counts}.", 560)
+        Section("Couplings on the lattice", "lattice", lambda: plots.couplings(post), picture, f"Picture of the couplings: {counts}.", 560)
     ]
     right = [
         Section(
@@ -123,7 +123,7 @@ def _couplings(post: xr.DataTree) -> Page:
         )
     ]
     if "h" in post["posterior"] and layout.rows(post, "h")[0]:
-        draw = lambda: plots.forest(post, "h", 24)
+        draw = lambda: plots.forest(post, "h", strongest=24)
         left.append(Section("Fields with their error bars", "fields", draw, zero, "Fields with 90 % intervals.", 520))
     if "included" in post["posterior"]:
         caption = "Posterior probability that a bond exists, the surest first."

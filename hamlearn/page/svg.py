@@ -14,6 +14,7 @@ import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
 from hamlearn.diagnostics.foreign import readable
+from hamlearn.plots.style import LIGHT
 from hamlearn.processes import filtering
 
 if TYPE_CHECKING:
@@ -36,8 +37,15 @@ PLACE = frozenset(
     }
 )  # fmt: skip
 _SAFE = re.compile(r"[-+\w\s.,()#%]*")  # numbers, transforms, paths, colours; nothing that quotes, escapes or names a place
-# Texts are the user's: no formula and no TeX is made of them, whatever the session's settings say, and they are drawn as shapes.
-SETTINGS = {"text.usetex": False, "text.parse_math": False, "svg.fonttype": "path", "svg.image_inline": True}
+# Texts are the user's: no formula and no TeX is made of them, whatever the session's settings say, and they are drawn as shapes. The
+# page's own colours replace those of pictures on white.
+SETTINGS = {
+    "figure.facecolor": LIGHT.ground,
+    "text.usetex": False,
+    "text.parse_math": False,
+    "svg.fonttype": "path",
+    "svg.image_inline": True,
+}
 _IMAGE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=\s]*")
 _REFERENCE = re.compile(r"url\(#([^)]*)\)")
 

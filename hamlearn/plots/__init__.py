@@ -1,14 +1,17 @@
-"""Pictures of a posterior and what it predicts, as matplotlib figures that are returned, never shown.
+"""Pictures of data, of posteriors and of what they predict, drawn with matplotlib.
 
-Figures are made without pyplot, so no backend is chosen and no window opens; save them with ``figure.savefig`` or let
-a notebook show them.
+Every function draws on the axes that it is given (``ax=``, or ``axes=`` where there are several panels) or on a figure of its own, and
+returns the figure, which a notebook shows and ``figure.savefig`` keeps. Figures are made without pyplot: no backend is chosen, no
+window opens, no setting changes. Colours follow the ground: ``with plt.style.context("dark_background")``, or axes with a dark face,
+give pictures for dark pages; what is saved keeps its ground.
 """
 
 from __future__ import annotations
 
-from hamlearn.plots.couplings import forest, inclusion, lattice
+from hamlearn.plots.bonds import couplings, matrix
+from hamlearn.plots.parameters import forest, inclusion
 from hamlearn.plots.paths import compare_paths
 from hamlearn.plots.predictions import prediction
 from hamlearn.plots.soundness import checks, trace, training
 
-__all__ = ["checks", "compare_paths", "forest", "inclusion", "lattice", "prediction", "trace", "training"]
+__all__ = ["checks", "compare_paths", "couplings", "forest", "inclusion", "matrix", "prediction", "trace", "training"]

@@ -1,15 +1,20 @@
-"""Where sites and bonds are drawn, and what each row of a forest shows; no drawing here."""
+"""Where sites and bonds are drawn, what they are called, and what each row of a forest shows; no drawing here."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
 
 import networkx as nx
 import numpy as np
 import xarray as xr
 
-from hamlearn.infer import posteriors
+from hamlearn.errors import HamlearnError
+from hamlearn.infer import families, posteriors
 from hamlearn.systems.lattice import Lattice
 
 MAX_SITES = 900  # more are drawn as a matrix
+MAX_CIRCLE = 24  # sites of a dense graph drawn on a circle; more become a matrix
 
 
 def posterior_values(post: xr.DataTree, name: str) -> np.ndarray:
@@ -22,7 +27,16 @@ def strengths(post: xr.DataTree) -> tuple[np.ndarray, str]:
 
     Of a coupling table in the zero-sum gauge this is the mean of its diagonal times q/(q − 1): the Potts coupling of a
     Potts table.
+
+    Raises
+    ------
+    HamlearnError
+        If the posterior has no couplings.
     """
+    if not families.traits(post).bonds or "J" not in post["posterior"]:
+        raise HamlearnError(
+            f"{families.traits(post).title} has no couplings of pairs to draw: hl.plots.forest(post) draws the parameters it has."
+        )
     values = posterior_values(post, "J")
     if values.ndim == 3:
         return values, "coupling J"
@@ -30,9 +44,26 @@ def strengths(post: xr.DataTree) -> tuple[np.ndarray, str]:
     return np.einsum("...aa->...", values) / (q - 1), "coupling (Potts part)"
 
 
-def rows(post: xr.DataTree, parameter: str = "J") -> tuple[list[str], np.ndarray]:
+def site_names(lattice: Lattice, names: Sequence[object] | None) -> list[str]:
+    """What the sites are called: `names`, or their numbers.
+
+    Raises
+    ------
+    HamlearnError
+        If there is not one name for every site.
+    """
+    if names is None:
+        return [str(site) for site in range(lattice.n_sites)]
+    given = [] if isinstance(names, str | bytes) else [str(one) for one in names]
+    if len(given) != lattice.n_sites:
+        raise HamlearnError(f"names= takes one name for every site, {lattice.n_sites} of them; got {len(given) or repr(names)}.")
+    return given
+
+
+def rows(post: xr.DataTree, parameter: str = "J", names: Sequence[object] | None = None) -> tuple[list[str], np.ndarray]:
     """Labels and draws ``(draw, row)`` of the couplings or fields, tied ones once."""
     bound = posteriors.bound_of(post)
+    called = site_names(bound.lattice, names)
     if parameter == "J":
         values = strengths(post)[0]
         group, first = np.unique(bound.bond_group, return_index=True)
@@ -41,7 +72,7 @@ def rows(post: xr.DataTree, parameter: str = "J") -> tuple[list[str], np.ndarray
         for index, bond in zip(group, first, strict=True):
             i, j = bound.lattice.bonds[bond]
             if counts[index] == 1:
-                labels.append(f"{i} – {j}")
+                labels.append(f"{called[i]} – {called[j]}")
             elif bound.model.tie == "distance":
                 labels.append(f"distance {bound.lattice.distances[i, j]:.3g}")
             else:
@@ -52,7 +83,8 @@ def rows(post: xr.DataTree, parameter: str = "J") -> tuple[list[str], np.ndarray
     values = posterior_values(post, "h")
     _, first, counts = np.unique(bound.field_group, return_index=True, return_counts=True)
     places = enumerate(zip(first, counts, strict=True))
-    labels = [f"site {site}" if one == 1 else f"{one} sites of group {group}" for group, (site, one) in places]
+    single = "site {}" if names is None else "{}"
+    labels = [single.format(called[site]) if one == 1 else f"{one} sites of group {group}" for group, (site, one) in places]
     labels = labels if len(first) > 1 else ["all sites"]
     if values.ndim == 4:
         labels = [f"{label}, state {state}" for label in labels for state in range(values.shape[-1])]
@@ -60,23 +92,33 @@ def rows(post: xr.DataTree, parameter: str = "J") -> tuple[list[str], np.ndarray
     return labels, values.reshape(values.shape[0] * values.shape[1], -1)
 
 
-def crowded(lattice: Lattice, circle: int) -> bool:
+def existing(post: xr.DataTree) -> np.ndarray:
+    """The bonds that are drawn: of a sparse posterior those more likely there than not."""
+    if "included" in post["posterior"]:
+        return np.flatnonzero(posterior_values(post, "included").mean((0, 1)) > 0.5)
+    return np.arange(posteriors.bound_of(post).lattice.n_bonds)
+
+
+def graph_of(post: xr.DataTree) -> Lattice:
+    """The sites with the bonds that are drawn."""
+    lattice = posteriors.bound_of(post).lattice
+    chosen = existing(post)
+    return lattice if len(chosen) == lattice.n_bonds else replace(lattice, bonds=lattice.bonds[chosen])
+
+
+def crowded(lattice: Lattice) -> bool:
     """Whether a matrix shows more than a drawing would."""
     n = lattice.n_sites
     dense = lattice.n_bonds > 4 * n
-    return n > MAX_SITES or (dense and (n > circle or lattice.positions is not None))
+    return n > MAX_SITES or (dense and (n > MAX_CIRCLE or lattice.positions is not None))
 
 
 def positions(lattice: Lattice) -> np.ndarray:
-    """Where the sites are drawn, ``(n_sites, 2)``: rows downwards, columns to the right."""
+    """Where the sites are drawn, ``(n_sites, 2)``: rows downwards, columns to the right; unknown graphs as networkx lays them out."""
     n = lattice.n_sites
     given = lattice.positions
     if given is None and lattice.n_bonds <= 2.5 * n and n > 2:
-        placed = (
-            nx.kamada_kawai_layout(lattice.graph)
-            if n <= 120 and nx.is_connected(lattice.graph)
-            else nx.spring_layout(lattice.graph, seed=0)
-        )
+        placed = nx.kamada_kawai_layout(lattice.graph, dist=_steps(lattice.graph)) if n <= 120 else nx.spring_layout(lattice.graph, seed=0)
         return np.array([placed[site] for site in range(n)])
     if given is None or (given.shape[1] == 1 and lattice.periodic and n > 2):
         angle = np.pi / 2 - 2 * np.pi * np.arange(n) / n
@@ -88,6 +130,13 @@ def positions(lattice: Lattice) -> np.ndarray:
     # Oblique view of three dimensions (more are folded in): each further axis is a shift.
     tilt = np.array([[0.42, 0.31], [0.19, -0.13]])[np.arange(given.shape[1] - 2) % 2]
     return np.stack([given[:, -1], -given[:, -2]], 1) + given[:, :-2] @ tilt
+
+
+def _steps(graph: nx.Graph) -> dict[int, dict[int, float]]:
+    """Steps between sites; parts that nothing joins are a little farther apart than the ends of the longest part."""
+    steps = {site: dict(found) for site, found in nx.all_pairs_shortest_path_length(graph)}
+    apart = min(max(max(found.values()) for found in steps.values()), len(steps) ** 0.5) + 1.0
+    return {site: {other: found.get(other, apart) for other in graph} for site, found in steps.items()}
 
 
 def segments(lattice: Lattice, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

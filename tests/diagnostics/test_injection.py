@@ -21,8 +21,8 @@ from hamlearn.diagnostics.foreign import drawable, readable
 from hamlearn.errors import HamlearnError
 from hamlearn.page import forecast, svg
 from hamlearn.page.report import render
-from hamlearn.plots import style
-from hamlearn.plots.couplings import forest_of
+from hamlearn.plots.parameters import forest_of
+from hamlearn.plots.style import LIGHT
 
 
 @cache
@@ -116,7 +116,7 @@ def test_the_page_allows_its_own_sheet_and_nothing_else():
 
 def test_pictures_keep_their_colours_without_inline_styles():
     drawn = str(svg.inline(lambda: forest_of(["a", "b"], np.array([[1.0, -1.0], [1.2, -0.8]])), "one", 'a "b"', 480, {}))
-    for colour in (style.RED, style.BLUE, style.LINE):
+    for colour in (LIGHT.red, LIGHT.blue, LIGHT.line):
         assert f'="{colour}"' in drawn
     assert 'aria-label="a &quot;b&quot;"' in drawn and "style" not in drawn and "metadata" not in drawn
     pointed, ids = set(re.findall(r"#(one-\d+)", drawn)), re.findall(r' id="([^"]+)"', drawn)
@@ -146,10 +146,10 @@ def test_pictures_of_their_own_make_no_formula_of_a_name(tmp_path):
         figure.savefig(tmp_path / f"{index}.png", dpi=30)
 
 
-def test_a_session_that_wants_tex_gets_its_page_all_the_same():
+def test_a_session_that_wants_tex_or_a_dark_ground_gets_its_page_all_the_same():
     import matplotlib as mpl
 
-    with mpl.rc_context({"text.usetex": True}):
+    with mpl.rc_context({"text.usetex": True, "figure.facecolor": "black"}):
         assert render(*small()) == clean()
 
 

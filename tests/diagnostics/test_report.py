@@ -107,7 +107,7 @@ def test_a_bare_posterior_is_reported_and_left_alone(tmp_path):
 @pytest.mark.parametrize("case", CASES)
 def test_every_picture_can_be_drawn(case, tmp_path):
     post = posterior(case)
-    figures = [plots.lattice(post), plots.forest(post), plots.trace(post)]
+    figures = [plots.couplings(post), plots.forest(post), plots.trace(post)]
     if post["checks"].sizes.get("statistic", 0):
         figures.append(plots.checks(post))
     if "included" in post["posterior"]:

@@ -1,0 +1,169 @@
+"""Pictures of couplings: on the lattice or as a network, as a matrix, and against known contacts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from hamlearn.diagnostics.foreign import VERBATIM, drawable
+from hamlearn.infer import posteriors
+from hamlearn.infer.accepted import admit_posterior
+from hamlearn.plots import layout
+from hamlearn.plots.picture import Sheet, sheet
+from hamlearn.plots.style import colourbar, on
+
+_NAMED = 4  # characters of a name that fit into the circle of a site
+
+
+def couplings(post: xr.DataTree, *, names: Sequence[object] | None = None, ax: Any = None) -> Figure:
+    """Couplings on the lattice, or as a network where the graph was not known.
+
+    Bonds are coloured by their posterior mean (red: aligning, blue: opposing) and the wider the more certain they are
+    (mean over standard deviation). Bonds that wrap around a periodic boundary are drawn as half stubs at both ends.
+    Circles show the field of their site. Of a sparse posterior the bonds more likely there than not are drawn. Graphs too
+    dense to be drawn become a :func:`matrix`.
+
+    Parameters
+    ----------
+    post : DataTree
+        A posterior with couplings of pairs.
+    names : sequence, optional
+        What the sites are called, one name for each; their numbers by default.
+    ax : matplotlib Axes, optional
+        Where to draw; a figure of its own by default.
+
+    Returns
+    -------
+    Figure
+        That was drawn in.
+
+    Raises
+    ------
+    HamlearnError
+        If the posterior has no couplings, or there is not one name for every site.
+
+    Examples
+    --------
+    >>> import hamlearn as hl
+    >>> data = hl.simulate(hl.systems.Ising((3, 3)), beta=0.3, draws=500, chains=2, seed=0)
+    >>> post = hl.learn(data, hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3))), engine="laplace")
+    >>> hl.plots.couplings(post)
+    <Picture size 500x450 with 2 Axes>
+    """
+    post = admit_posterior(post)
+    values, what = layout.strengths(post)
+    graph, chosen = layout.graph_of(post), layout.existing(post)
+    called = layout.site_names(graph, names)
+    if layout.crowded(graph):
+        return matrix(post, names=names, ax=ax)
+    drawn = values.reshape(-1, values.shape[-1])[:, chosen]
+    mean, sd = drawn.mean(0), drawn.std(0)
+    fields = layout.posterior_values(post, "h") if "h" in post["posterior"] else None
+    fields = None if fields is None or fields.ndim != 3 else fields.reshape(-1, fields.shape[-1])
+    limit = max(float(np.abs(mean).max(initial=0.0)), 0.0 if fields is None else float(np.abs(fields.mean(0)).max())) or 1.0
+    page = sheet(ax, 5.0, 4.5)
+    scale = ScalarMappable(Normalize(-limit, limit), page.look.diverging)
+    places = layout.positions(graph)
+    size = _diameter(page, places)
+    owners, lines = layout.segments(graph, places)
+    certainty = np.abs(mean) / np.where(sd > 0, sd, np.inf)
+    order = np.argsort(certainty[owners], kind="stable")  # certain bonds on top
+    owners = owners[order]
+    thick = np.clip(0.35 * size, 1.5, 6.0) * (0.25 + 0.75 * np.minimum(certainty / 10, 1.0))
+    told = [f"{called[i]} – {called[j]}: {m:.3g} ± {s:.2g}" for (i, j), m, s in zip(graph.bonds, mean, sd, strict=True)]
+    coloured = LineCollection(list(lines[order]), colors=scale.to_rgba(mean[owners]), linewidths=thick[owners], capstyle="round", zorder=1)
+    page.axes[0].add_collection(coloured)
+    page.mark(coloured, [told[bond] for bond in owners])
+    _sites(page, places, size, called, fields, scale)
+    colourbar(scale, page.axes[0], f"{what}{'' if fields is None else ' and field h'}, posterior mean", page.look)
+    return page.figure
+
+
+def _diameter(page: Sheet, places: np.ndarray) -> float:
+    """Of the circle of a site, in points: half of the way to the nearest one."""
+    axes = page.axes[0]
+    axes.set_aspect("equal")
+    axes.margins(0.06)
+    axes.set_axis_off()
+    extent = axes.get_window_extent()
+    span = min(extent.width / max(np.ptp(places[:, 0]), 1e-9), extent.height / max(np.ptp(places[:, 1]), 1e-9))
+    apart = np.linalg.norm(places[:, None] - places, axis=-1) + np.diag(np.full(len(places), np.inf))
+    nearest = np.quantile(apart.min(1), 0.25) if len(places) > 1 else 1.0
+    return float(np.clip(0.45 * nearest * span * 72 / page.figure.dpi, 3.5, 20.0))
+
+
+def _sites(page: Sheet, places: np.ndarray, size: float, called: list[str], fields: np.ndarray | None, scale: ScalarMappable) -> None:
+    """Circles, coloured by their fields, with their names inside, or beside where they are long."""
+    axes, look = page.axes[0], page.look
+    face = [look.ground] * len(places) if fields is None else list(scale.to_rgba(fields.mean(0)))
+    points = axes.scatter(places[:, 0], places[:, 1], s=size**2, c=face, edgecolors=look.ink, linewidths=0.8, zorder=3)
+    told = ["" if fields is None else f": h = {fields[:, site].mean():.3g} ± {fields[:, site].std():.2g}" for site in range(len(places))]
+    page.mark(points, [f"site {name}{field}" for name, field in zip(called, told, strict=True)])
+    inside = max(map(len, called)) <= _NAMED
+    if size < 8 and inside:
+        return  # too small to be read
+    for name, place, colour in zip(called, places, face, strict=True):
+        style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": min(8.0, 0.5 * size), "color": on(colour)}
+        if not inside:
+            style = {"fontsize": 7.5, "color": look.ink, "xytext": (0.4 * size, 0.4 * size), "textcoords": "offset points"}
+        axes.annotate(drawable(name, 24), place, zorder=4, **style, **VERBATIM)
+
+
+def matrix(post: xr.DataTree, *, names: Sequence[object] | None = None, ax: Any = None) -> Figure:
+    """Couplings as a matrix, site against site, coloured by their posterior mean; empty where there is no bond.
+
+    Parameters
+    ----------
+    post : DataTree
+        A posterior with couplings of pairs.
+    names : sequence, optional
+        What the sites are called, one name for each; their numbers by default.
+    ax : matplotlib Axes, optional
+        Where to draw; a figure of its own by default.
+
+    Returns
+    -------
+    Figure
+        That was drawn in.
+
+    Raises
+    ------
+    HamlearnError
+        If the posterior has no couplings, or there is not one name for every site.
+    """
+    post = admit_posterior(post)
+    values, what = layout.strengths(post)
+    graph = posteriors.bound_of(post).lattice
+    called = layout.site_names(graph, names)
+    page = sheet(ax, 5.0, 4.5)
+    mean = values.mean((0, 1))
+    _image(page, _square(graph, mean, np.nan), float(np.abs(mean).max(initial=0.0)) or 1.0, f"{what}, posterior mean")
+    axes = page.axes[0]
+    if names is None:
+        axes.set_xlabel("site")
+        axes.set_ylabel("site")
+        return page.figure
+    at = range(0, len(called), -(-len(called) // 40))  # more would overlap
+    told = [drawable(called[site], 16) for site in at]
+    axes.set_xticks(at, told, rotation=90, fontsize=7, **VERBATIM)
+    axes.set_yticks(at, told, fontsize=7, **VERBATIM)
+    return page.figure
+
+
+def _square(graph: Any, values: np.ndarray, empty: float) -> np.ndarray:
+    """Values of bonds as a symmetric matrix."""
+    made = np.full((graph.n_sites,) * 2, empty)
+    made[tuple(graph.bonds.T)] = made[tuple(graph.bonds.T[::-1])] = values
+    return made
+
+
+def _image(page: Sheet, values: np.ndarray, limit: float, label: str) -> None:
+    image = page.axes[0].imshow(values, cmap=page.look.diverging, vmin=-limit, vmax=limit, interpolation="nearest")
+    colourbar(image, page.axes[0], label, page.look)
