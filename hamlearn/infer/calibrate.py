@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -187,9 +188,11 @@ def _by_rows(scores: RowScores, part: Observations, p: int) -> np.ndarray:
     with track(len(chunks), "scores") as bar:
         for chunk in chunks:
             rows = scores(part, states[chunk])
-            second += (rows * factor[chunk, None]).T @ rows
             first += factor[chunk] @ rows
             total += weight[chunk] @ rows
+            if not np.all(factor[chunk] == 1):
+                rows = rows * np.sqrt(factor[chunk])[:, None]
+            second += rows.T @ rows  # of one array with itself: half of the multiplications
             bar.advance()
     mean = total / part.size
     cross = np.outer(first, mean)
@@ -291,12 +294,14 @@ class Calibration:
         """RRᵀ."""
         return self.root @ self.root.T
 
+    @cached_property
+    def precision_root(self) -> np.ndarray:
+        """An upper triangle P with PᵀP = (RRᵀ)⁻¹: the inverse of U, where the covariance is U Uᵀ."""
+        return _triangular_inverse(np.linalg.cholesky(self.covariance[::-1, ::-1]))[::-1, ::-1]
+
     def linear_map(self) -> np.ndarray:
         """C with CᵀHC = (RRᵀ)⁻¹, so that ℓ(θ̂ + C(θ − θ̂)) has the adjusted curvature."""
-        precision = np.linalg.inv(self.covariance)
-        lower = np.linalg.cholesky((precision + precision.T) / 2)
-        information = np.linalg.cholesky(self.information)
-        return scipy.linalg.solve_triangular(information.T, lower.T)
+        return scipy.linalg.solve_triangular(np.linalg.cholesky(self.information).T, self.precision_root)
 
 
 @dataclass(frozen=True, eq=False)
@@ -332,6 +337,9 @@ class Adjusted:
         value, gradient = self.likelihood.value_and_gradient(self.centre + self.transform @ (theta - self.centre))
         return value, self.transform.T @ gradient
 
+    def products(self, theta: np.ndarray) -> None:
+        """None: what a search starts from has a known Hessian."""
+
     def information(self, theta: np.ndarray, *, rough: bool = False) -> np.ndarray:
         """Minus the Hessian of the adjusted objective."""
         inner = self.likelihood.information(self.centre + self.transform @ (theta - self.centre), rough=rough)
@@ -344,7 +352,7 @@ def inverse_root(information: np.ndarray) -> np.ndarray:
     try:
         lower = np.linalg.cholesky(symmetric)
         if np.min(np.diag(lower)) ** 2 > 1e-12 * np.max(np.diag(symmetric)):
-            return scipy.linalg.solve_triangular(lower, np.eye(len(lower)), lower=True).T
+            return _triangular_inverse(lower).T
     except np.linalg.LinAlgError:
         pass
     values, vectors = np.linalg.eigh(symmetric)
@@ -352,16 +360,24 @@ def inverse_root(information: np.ndarray) -> np.ndarray:
     return vectors / np.sqrt(np.maximum(values, floor))
 
 
+def _triangular_inverse(lower: np.ndarray) -> np.ndarray:
+    """Of a lower triangle without zeros on its diagonal."""
+    return np.asarray(scipy.linalg.lapack.dtrtri(lower, lower=1)[0])
+
+
 def sandwich(information: np.ndarray, score: ScoreCovariance) -> np.ndarray:
     """R with RRᵀ = H⁻¹JH⁻¹, through a root of J: no inverse of J, which may be of deficient rank."""
-    symmetric = (score.J + score.J.T) / 2
+    half = inverse_root(information)
+    return half @ (half.T @ _root((score.J + score.J.T) / 2))
+
+
+def _root(symmetric: np.ndarray) -> np.ndarray:
+    """R with RRᵀ a matrix that has no negative directions but by rounding."""
     try:
-        root = np.linalg.cholesky(symmetric)
+        return np.linalg.cholesky(symmetric)
     except np.linalg.LinAlgError:
         values, vectors = np.linalg.eigh(symmetric)
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
-    half = inverse_root(information)
-    return half @ (half.T @ root)
+        return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
 
 
 def steady_sandwich(information: np.ndarray, score: ScoreCovariance, leverage: float = 0.0) -> np.ndarray:
@@ -397,8 +413,7 @@ def steady_sandwich(information: np.ndarray, score: ScoreCovariance, leverage: f
     noise = ((mean * p) ** 2 + float((white**2).sum())) / n
     spread = float(((white - mean * np.eye(p)) ** 2).sum())
     shrinkage = min(1.0, noise / spread) if spread > 0 else 1.0
-    values, vectors = np.linalg.eigh((1 - shrinkage) * white + shrinkage * mean * np.eye(p))
-    root = half @ (vectors * np.sqrt(np.maximum(values, 0.0)))
+    root = half @ _root((1 - shrinkage) * white + shrinkage * mean * np.eye(p))
     shrunk, raw = (root**2).sum(1), ((half @ white) * half).sum(1)
     wanted = np.maximum(raw, shrunk) if score.tau == 1.0 and not score.chains_disagree else raw
     wanted = wanted / (1 - min(leverage, _MOST_LEVERAGE)) ** 2

@@ -99,11 +99,13 @@ def normal_approximation(
     if not usable:  # the centre already holds the prior
         return centre.theta, calibration_room.inverse_root(centre.information + np.diag(penalty))
     target: Any = likelihood
+    known = centre.information
     if calibration.adjusted:
         if not enough_batches(calibration, len(penalty)):
             return _times_prior(centre.theta, calibration.covariance, penalty)
         target = calibration_room.Adjusted(likelihood, centre.theta, calibration.linear_map())
-    mode = maximise(target, prior, start=centre.theta)
+        known = calibration.precision_root.T @ calibration.precision_root
+    mode = maximise(target, prior, start=centre.theta, information=known)
     return mode.theta, calibration_room.inverse_root(mode.information + np.diag(penalty))
 
 

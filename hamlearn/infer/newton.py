@@ -12,8 +12,11 @@ import scipy.linalg
 MAX_STEPS = 100
 _TOLERANCE = 1e-9  # Newton decrement (half of it bounds what is left to gain, in nats)
 _SHORTEST = 1e-8  # of the whole step, where halving gives up
+_APPROACHES, _PRODUCTS = 12, 40  # steps without a Hessian, and products with it in each: beyond them a Hessian is worth its time
+_RESIDUAL = 1e-4  # of the equations of such a step
 
 Evaluation = Callable[[np.ndarray], tuple[float, np.ndarray]]
+Products = tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]  # what multiplies a vector with minus the Hessian, and its diagonal
 
 
 class Concave(Protocol):
@@ -37,7 +40,11 @@ class Summit:
     theta : array (n_params,)
     value : float
     curvature : array (n_params, n_params)
-        Minus the Hessian that the last step was made with: that at `theta` where every step had its own and the method converged.
+        Minus the Hessian that the last step was made with.
+    fresh : bool
+        Whether that is the one at `theta`, of all the data.
+    changed : float
+        By what share the Hessian has changed since, about: what the last step with it has left of the one before; 1 if unknown.
     step : array (n_params,)
         The step that would have come next where it `stopped` for want of anything to gain; the last one otherwise.
     converged, stopped : bool
@@ -48,6 +55,8 @@ class Summit:
     theta: np.ndarray
     value: float
     curvature: np.ndarray
+    fresh: bool
+    changed: float
     step: np.ndarray
     converged: bool
     stopped: bool
@@ -61,6 +70,8 @@ def newton(
     tolerance: float = _TOLERANCE,
     most: int = MAX_STEPS,
     reuse: bool = False,
+    rough: bool = False,
+    curvature: np.ndarray | None = None,
     flat: float = 0.0,
     reach: float = np.inf,
     watch: Callable[[np.ndarray], None] = lambda theta: None,
@@ -77,7 +88,10 @@ def newton(
         Steps.
     reuse : bool
         Keep the Hessian while steps go on to shrink the decrement tenfold: on large dense data it costs far more than a gradient.
-        Far from the optimum it may then be a rough one.
+    rough : bool
+        Hessians far from the optimum may leave data out.
+    curvature : array (n_params, n_params), optional
+        Minus the Hessian at `start`, where it is known (with `reuse`).
     flat : float
         Eigenvalues below this share of the largest count as none: steps do not move along them. Zero gives a Hessian that is not
         positive the smallest ridge that helps.
@@ -99,12 +113,15 @@ def newton(
     """
     theta = np.array(start, float)
     value, slope = objective.value_and_gradient(theta)
-    stale, rough, converged, stopped, previous = True, True, False, False, np.inf
+    fresh, whole = curvature is None, not rough
+    there = objective.curvature(theta, rough=rough) if curvature is None else curvature
+    solve = solver(there, flat)
+    stale, converged, stopped, previous = False, False, False, np.inf
     for steps in range(1, most + 1):  # noqa: B007 (reported after the loop)
         watch(theta)
-        if fresh := stale:
-            curvature = objective.curvature(theta, rough=rough and reuse)
-            solve = solver(curvature, flat)
+        if stale and not fresh:
+            there, fresh, whole = objective.curvature(theta, rough=rough), True, not rough
+            solve = solver(there, flat)
         step = solve(slope)
         decrement = float(slope @ step)
         if decrement < tolerance:
@@ -124,9 +141,63 @@ def newton(
             stale = True
             continue
         theta, value, slope = moved
+        fresh = False
         if np.max(np.abs(theta), initial=0.0) > reach:
             break
-    return Summit(theta, value, curvature, step, converged, stopped, steps)
+    changed = np.sqrt(max(decrement, 0.0) / previous) if stopped else 1.0
+    return Summit(theta, value, there, fresh and whole, float(changed), step, converged, stopped, steps)
+
+
+def approached(evaluate: Evaluation, products: Callable[[np.ndarray], Products], start: np.ndarray) -> np.ndarray:
+    """Close to the top of a concave objective without a Hessian: Newton steps whose equations conjugate gradients solve.
+
+    Where a product with the Hessian costs as little as a gradient, some thirty of them take the place of several Hessians. What is
+    returned is a place to start from, no worse than `start`: :func:`newton` says whether it is the top.
+
+    Parameters
+    ----------
+    evaluate : function
+        θ → value and gradient.
+    products : function
+        θ → what multiplies a vector with minus the Hessian there, and the diagonal of that.
+    start : array (n_params,)
+
+    Examples
+    --------
+    >>> scales = np.array([1.0, 100.0])
+    >>> parabola = lambda theta: (-0.5 * float(scales @ theta**2), -scales * theta)
+    >>> bool(np.abs(approached(parabola, lambda theta: (lambda v: scales * v, scales), np.array([3.0, -2.0]))).max() < 1e-6)
+    True
+    """
+    theta = np.array(start, float)
+    value, slope = evaluate(theta)
+    for _ in range(_APPROACHES):
+        step = conjugate_gradients(*products(theta), slope)
+        decrement = float(slope @ step)
+        if not decrement > 0.1 * _TOLERANCE or (moved := uphill(evaluate, theta, value, step, decrement)) is None:
+            break
+        theta, value, slope = moved
+    return theta
+
+
+def conjugate_gradients(multiply: Callable[[np.ndarray], np.ndarray], diagonal: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """The solution of equations with a positive matrix that is known by its products, to a residual that serves a step."""
+    scale = 1 / np.maximum(diagonal, 1e-12 * diagonal.max(initial=1e-300))
+    found, residual = np.zeros(len(slope)), slope.copy()
+    ahead = direction = scale * residual
+    now = first = float(residual @ ahead)
+    for _ in range(_PRODUCTS):
+        if not now > _RESIDUAL**2 * first:
+            break
+        image = multiply(direction)
+        bend = float(direction @ image)
+        if not bend > 0:  # a direction without curvature is left to a Hessian
+            break
+        found, residual = found + now / bend * direction, residual - now / bend * image
+        ahead, before = scale * residual, now
+        now = float(residual @ ahead)
+        direction = ahead + now / before * direction
+    return found
 
 
 def uphill(

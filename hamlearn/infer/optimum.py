@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hamlearn.infer.likelihoods.base import Bound, Objective
-from hamlearn.infer.newton import MAX_STEPS, newton
+from hamlearn.infer.newton import MAX_STEPS, Products, approached, newton
 from hamlearn.models import Normal, Prior
 from hamlearn.models.base import Block
 from hamlearn.progress import track
 
 _LONG_STEP = 1e-2  # in βJ: a Newton step this long that gains nothing means a likelihood that is flat out to infinity
+_SAME = 1e-3  # a Hessian that changed by less on the way stands for the one at the end
 
 
 @dataclass(frozen=True)
@@ -67,25 +68,39 @@ def prior_terms(bound: Bound, theta: np.ndarray, prior: Prior | Sequence[Block] 
 
 
 def maximise(
-    likelihood: Objective, prior: Prior | Sequence[Block] | None = None, start: np.ndarray | None = None, *, shown: bool = True
+    likelihood: Objective,
+    prior: Prior | Sequence[Block] | None = None,
+    start: np.ndarray | None = None,
+    *,
+    information: np.ndarray | None = None,
+    shown: bool = True,
 ) -> Optimum:
     """Maximise the log likelihood plus the log of normal priors (or none): of all blocks, or one of the strengths.
 
-    The Hessian is reused while it serves, and a rough one taken far from the optimum (:func:`hamlearn.infer.newton.newton`).
+    Where the likelihood offers products with its Hessian, they lead close to the maximum, and one Hessian there says that it is one. Else
+    Hessians are reused while they serve, and rough ones taken far from the optimum (:func:`hamlearn.infer.newton.newton`). Where the
+    `information` at `start` is known, steps are made with it; it stands for that at the maximum where it is the same to a thousandth.
     """
     with track(MAX_STEPS, "maximising", enabled=None if shown else False) as bar:
-        return _climbed(likelihood, prior, start, bar)
+        return _climbed(likelihood, prior, start, information, bar)
 
 
-def _climbed(likelihood: Objective, prior: Prior | Sequence[Block] | None, start: np.ndarray | None, bar: track) -> Optimum:
-    begin = likelihood.origin if start is None else start
+def _climbed(
+    likelihood: Objective, prior: Prior | Sequence[Block] | None, start: np.ndarray | None, known: np.ndarray | None, bar: track
+) -> Optimum:
+    begin, target = likelihood.origin if start is None else start, _Penalised(likelihood, prior)
     scale, limit = max((part.beta for part in likelihood.parts), default=1.0), likelihood.runaway
     reach = limit / scale if prior is None and scale > 0 else np.inf
-    found = newton(_Penalised(likelihood, prior), begin, reuse=True, reach=reach, watch=lambda theta: bar.advance())
+    close = known is not None
+    if not close and likelihood.products(begin) is not None:
+        begin, close = approached(target.value_and_gradient, target.products, begin), True
+    curvature = None if known is None else known + np.diag(prior_terms(likelihood.bound, begin, prior)[2])
+    found = newton(target, begin, reuse=True, rough=not close, curvature=curvature, reach=reach, watch=lambda theta: bar.advance())
     runaway = found.stopped and prior is None and _runs_off(likelihood, scale * found.step)
     runaway = runaway or bool(np.max(np.abs(found.theta), initial=0.0) * scale > limit)
     penalty = prior_terms(likelihood.bound, found.theta, prior)[2]
-    information = likelihood.information(found.theta)
+    same = found.fresh or (known is not None and found.changed < _SAME)
+    information = found.curvature - np.diag(penalty) if same else likelihood.information(found.theta)
     return Optimum(found.theta, found.value, information, penalty, found.converged and not runaway, runaway, found.steps)
 
 
@@ -112,3 +127,10 @@ class _Penalised:
     def curvature(self, theta: np.ndarray, *, rough: bool) -> np.ndarray:
         penalty = prior_terms(self.likelihood.bound, theta, self.prior)[2]
         return self.likelihood.information(theta, rough=rough) + np.diag(penalty)
+
+    def products(self, theta: np.ndarray) -> Products:
+        """Products with minus the Hessian, of a likelihood that offers them."""
+        penalty, known = prior_terms(self.likelihood.bound, theta, self.prior)[2], self.likelihood.products(theta)
+        assert known is not None
+        multiply, diagonal = known
+        return lambda vector: multiply(vector) + penalty * vector, diagonal + penalty

@@ -12,6 +12,8 @@ from os import PathLike
 from typing import Any, cast
 
 import numpy as np
+import scipy.linalg
+import scipy.sparse.linalg
 import xarray as xr
 
 from hamlearn.errors import HamlearnError
@@ -32,6 +34,8 @@ from hamlearn.statistics import effective_sample_size, first_largest, leading, m
 
 PARETO_K = 0.7  # up to which averages of importance weights can be trusted (Vehtari et al., JMLR 25, 72 (2024))
 ACCEPTED = 0.3  # share of proposals below which chains of independent ones stand still for too long
+_SILENT = 1e-9  # of the largest eigenvalue of a scaled information: directions below it are not identified
+_LANCZOS = 500  # parameters beyond which the ends of a spectrum cost much less than all of it
 EFFECTIVE = 400.0  # draws behind the ends of a 90 % interval, below which one long stay at a state makes the interval
 
 
@@ -255,15 +259,31 @@ class _Spectrum:
 def _spectrum(bound: BoundCouplings, information: np.ndarray) -> _Spectrum:
     diagonal = np.sqrt(np.maximum(np.diag(information), 1e-300))
     scaled = information / np.outer(diagonal, diagonal)
-    values = np.linalg.eigvalsh(scaled)
-    top, names = max(values.max(initial=0.0), 1e-300), list[str]()
-    redundant: tuple[tuple[str, ...], ...] = ()
-    if values.min(initial=top) < 1e-9 * top:
+    lowest, top = _ends(scaled)
+    names, redundant = list[str](), tuple[tuple[str, ...], ...]()
+    if lowest < _SILENT * top:
         values, vectors = np.linalg.eigh(scaled)
-        silent = vectors[:, values < 1e-9 * top]
+        silent = vectors[:, values < _SILENT * top]
         names = [bound.parameter_names[k] for k in leading(silent)]
         redundant = tuple(tuple(bound.parameter_names[k] for k in group) for group in moved_together(silent))
-    return _Spectrum(float(top / max(values.min(initial=top), 1e-300)), names, redundant)
+    return _Spectrum(float(top / max(lowest, 1e-300)), names, redundant)
+
+
+def _ends(matrix: np.ndarray) -> tuple[float, float]:
+    """The smallest and the largest eigenvalue of a symmetric matrix: of a large one by Lanczos's method, unless it is almost singular."""
+    if len(matrix) > _LANCZOS:
+        try:
+            factor = scipy.linalg.cho_factor(matrix, lower=True)
+        except scipy.linalg.LinAlgError:
+            pass
+        else:
+            inverse = scipy.sparse.linalg.LinearOperator(matrix.shape, lambda vector: scipy.linalg.cho_solve(factor, vector))
+            start = np.random.default_rng(0).normal(size=len(matrix))
+            found = [scipy.sparse.linalg.eigsh(one, 1, v0=start, tol=1e-4, return_eigenvectors=False)[0] for one in (inverse, matrix)]
+            if found[0] * found[1] < 1e-3 / _SILENT:
+                return float(1 / found[0]), float(found[1])
+    values = np.linalg.eigvalsh(matrix)
+    return float(values[0]), float(max(values[-1], 1e-300))
 
 
 def _undetermined(detectable: np.ndarray) -> tuple[Noted, ...]:

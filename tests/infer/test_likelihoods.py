@@ -97,6 +97,10 @@ def test_gradient_and_hessian_by_finite_differences(name, family):
     np.testing.assert_allclose(information, numerical, rtol=1e-5, atol=1e-6 * np.abs(information).max())
     np.testing.assert_allclose(information, information.T, atol=1e-9 * np.abs(information).max())
     assert np.linalg.eigvalsh(information).min() > -1e-9 * np.abs(information).max(), "concave"
+    if (offered := likelihood.products(theta)) is not None:  # in single precision
+        vectors = np.random.default_rng(2).normal(size=(3, len(theta)))
+        found = np.array([offered[0](vector) for vector in vectors])
+        np.testing.assert_allclose(found, vectors @ numerical, rtol=1e-4, atol=1e-5 * np.abs(information).max())
 
 
 @every_case

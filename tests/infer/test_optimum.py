@@ -9,7 +9,7 @@ from infer import oracles
 from sklearn.linear_model import LogisticRegression
 
 from hamlearn.data import microstates
-from hamlearn.infer.likelihoods import ExactLikelihood, composite
+from hamlearn.infer.likelihoods import ExactLikelihood, RowLikelihood, composite
 from hamlearn.infer.observations import bind
 from hamlearn.infer.optimum import maximise
 from hamlearn.models import Couplings, Normal
@@ -89,12 +89,13 @@ def test_pseudo_likelihood_of_all_pairs_is_one_large_logistic_regression():
     np.testing.assert_allclose(0.8 * best.theta, peer.coef_[0] / 2, atol=1e-5)
 
 
-@pytest.mark.parametrize("likelihood", ["pseudo", "exact", "rise"])
+@pytest.mark.parametrize("likelihood", ["pseudo", "exact", "rise", "rows"])
 def test_separable_data_run_away_and_are_flagged(likelihood):
     """Two spins that always agree: J has no finite estimate."""
     data = microstates(np.array([[1, 1, 1], [-1, -1, 1], [1, 1, -1], [-1, -1, -1]] * 20), beta=1.0)
     bound, parts, _ = bind(data, Couplings([[0, 1], [1, 2]], fields=None))
-    objective = ExactLikelihood(bound, parts) if likelihood == "exact" else composite(bound, parts, likelihood)
+    kinds = {"exact": ExactLikelihood, "rows": lambda bound, parts: RowLikelihood(bound, parts, "pseudo")}
+    objective = kinds[likelihood](bound, parts) if likelihood in kinds else composite(bound, parts, likelihood)
     best = maximise(objective)
     assert best.runaway or not best.converged or abs(best.theta[0]) > 8
     assert not (best.converged and not best.runaway)
@@ -111,3 +112,16 @@ def test_unidentified_directions_do_not_stop_newton():
     single = maximise(ExactLikelihood(bound, parts))
     assert double.converged
     assert double.theta[:2].sum() == pytest.approx(single.theta[0], abs=1e-5)
+
+
+def test_a_known_hessian_is_stepped_with_and_replaced_where_it_has_changed():
+    """A weak prior hardly moves the maximum, a strong one moves it: what is returned is the Hessian at the end, not the one given."""
+    likelihood = spins(Couplings(None))
+    free = maximise(likelihood)
+    for width, change in ((100.0, 0.01), (0.02, 10.0)):
+        found = maximise(likelihood, Normal(width), start=free.theta, information=free.information)
+        plain = maximise(likelihood, Normal(width))
+        np.testing.assert_allclose(found.theta, plain.theta, atol=1e-6)
+        np.testing.assert_allclose(found.information, plain.information, rtol=1e-3, atol=1e-3 * np.abs(plain.information).max())
+        moved = np.abs(plain.information - free.information).max() / np.abs(free.information).max()
+        assert moved < change and (moved > 0.01 or width > 1)

@@ -7,6 +7,7 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
+from hamlearn.infer.newton import Products
 from hamlearn.infer.observations import Observations
 from hamlearn.models import BoundCouplings
 from hamlearn.models.base import Block
@@ -31,6 +32,10 @@ class Searched:
     def origin(self) -> np.ndarray:
         """θ where the search starts, whose curvature tells when another has died away."""
         return np.zeros(cast("Likelihood", self).bound.n_params)
+
+    def products(self, theta: np.ndarray) -> Products | None:
+        """What multiplies a vector with minus the Hessian, and its diagonal, where that costs far less than a Hessian; else None."""
+        return None
 
     @property
     def operations(self) -> float:
@@ -101,6 +106,10 @@ class Objective(Protocol):
 
     def information(self, theta: np.ndarray, *, rough: bool = False) -> np.ndarray:
         """Minus the Hessian, shape ``(n_params, n_params)``; `rough` allows a sample of the data, for Newton steps."""
+        ...
+
+    def products(self, theta: np.ndarray) -> Products | None:
+        """As of :class:`Searched`."""
         ...
 
 
