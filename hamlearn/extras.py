@@ -1,7 +1,8 @@
 """Packages that are not installed with the core: which extra brings them, and the one line where they are missing.
 
 Whatever needs such a package asks :func:`require` first. What neural densities are made of lies in two folders,
-``models/densities/`` and ``infer/engines/neural/``, which ask when they are imported: so every way to a network asks.
+``models/densities/`` and ``infer/engines/neural/``, which ask when they are imported: so every way to a network asks. What is
+written and read goes through two doors of ``storage/``.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ class Extra:
     modules: tuple[str, ...]
 
 
-EXTRAS = {"neural": Extra("neural densities (Autoregressive, Flow, DCL, approximate)", ("torch", "pyro"))}
+EXTRAS = {
+    "neural": Extra("neural densities (Autoregressive, Flow, DCL, approximate)", ("torch", "pyro")),
+    "zarr": Extra("folders that end in .zarr", ("zarr",)),
+}
 
 
 def require(name: str) -> None:
@@ -44,16 +48,9 @@ def require(name: str) -> None:
     >>> from hamlearn import extras
     >>> extras.require("neural")
     """
-    missing = [module for module in EXTRAS[name].modules if not _installed(module)]
+    missing = [module for module in EXTRAS[name].modules if find_spec(module) is None]
     if missing:
         raise HamlearnError(
             f"{EXTRAS[name].what} need {' and '.join(missing)}, not installed here: "
             f'pip install "hamlearn[{name}]", or in a checkout pip install -c constraints.txt -e ".[{name}]".'
         )
-
-
-def _installed(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:  # whoever hides a package from imports may say so in this way
-        return False

@@ -1,4 +1,4 @@
-"""Run by test_extras.py in a process of its own, where torch and Pyro cannot be imported: the core, then every door to a network.
+"""Run by test_extras.py in a process of its own, where torch, Pyro and Zarr are not found: the core, then every door to them.
 
 Prints one JSON object: what each door said, which modules refused to be imported, and what the core gave.
 """
@@ -12,6 +12,8 @@ import io
 import json
 import pkgutil
 import sys
+from collections.abc import Callable
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +22,15 @@ import numpy as np
 import hamlearn as hl
 import hamlearn.cli
 
+ABSENT = ("torch", "pyro", "zarr")
 
-class Blocked:
-    """A finder that knows only what is not installed."""
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
-        if name.partition(".")[0] in ("torch", "pyro"):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+class Without(PathFinder):
+    """Finds what is installed, but for what the extras bring."""
+
+    @classmethod
+    def find_spec(cls, name: str, path: Any = None, target: Any = None) -> Any:
+        return None if name.partition(".")[0] in ABSENT else super().find_spec(name, path, target)
 
 
 def core(folder: Path) -> dict[str, Any]:
@@ -46,17 +50,19 @@ def core(folder: Path) -> dict[str, Any]:
     }
 
 
-def doors(folder: Path) -> dict[str, Any]:
+def networks(folder: Path) -> dict[str, str]:
     """What each way to a network says."""
     glass = hl.systems.EdwardsAnderson((3, 3), seed=1)
     data = hl.simulate(glass, beta=0.5, draws=100, chains=2, seed=0)
-    hl.save(data, folder / "states.nc")
+    states = hl.save(data, folder / "states.nc")
     network = hl.models.Autoregressive(hidden=8, members=2)
     learned = lambda: hl.load(folder / "autoregressive.nc")
     hl.report(learned(), folder / "network.html")  # holds a verdict, and instead of predictions the line
+    page = html.unescape((folder / "network.html").read_text(encoding="utf-8"))
+    reals = hl.microstates(np.random.default_rng(0).normal(size=(99, 4)), space="reals")
     asked = {
         "learn": lambda: hl.learn(data, network, seed=0),
-        "a flow": lambda: hl.learn(hl.microstates(np.random.default_rng(0).normal(size=(99, 4)), space="reals"), hl.models.Flow(), seed=0),
+        "a flow": lambda: hl.learn(reals, hl.models.Flow(), seed=0),
         "DCL": lambda: hl.learn(data, hl.models.DCL(), seed=0),
         "weights drawn": lambda: hl.learn(data, network, engine=hl.infer.Bayesian(), seed=0),
         "approximate": lambda: hl.approximate(glass, 0.5, network, seed=0),
@@ -64,19 +70,44 @@ def doors(folder: Path) -> dict[str, Any]:
         "a file predicts": lambda: hl.predict(learned(), 0.5, seed=0),
         "a file's systems": lambda: hl.draw_systems(learned(), 1),
     }
-    said = {}
-    for name, ask in asked.items():
-        try:
-            ask()
-            said[name] = "no error"
-        except hl.HamlearnError as error:
-            said[name] = str(error)
-    sys.argv = ["hamlearn", "learn", str(folder / "states.nc"), "--model", "autoregressive", "-o", str(folder / "out.nc")]
+    return {name: said(ask) for name, ask in asked.items()} | {
+        "a page": page.partition("Nothing is predicted: ")[2].partition("<")[0],
+        "the shell": shell("learn", states, "--model", "autoregressive", "-o", folder / "out.nc"),
+    }
+
+
+def folders(folder: Path) -> dict[str, str]:
+    """What each way to a Zarr folder says."""
+    ising = hl.systems.Ising((3, 3))
+    data = hl.simulate(ising, beta=0.3, draws=10, chains=2, seed=0)
+    there, new = folder / "microstates-spins.zarr", folder / "new.zarr"
+    asked = {
+        "save": lambda: hl.save(data, new),
+        "a run in pieces": lambda: hl.simulate(ising, beta=0.3, draws=10, chains=2, seed=0, out=new),
+        "microstates": lambda: hl.microstates(there),
+        "a posterior": lambda: hl.load(there),
+        "learn": lambda: hl.learn(there, hl.models.Couplings()),
+        "in pieces": lambda: hl.learn(there, hl.models.Autoregressive()),
+    }
+    return {name: said(ask) for name, ask in asked.items()} | {
+        "the shell": shell("simulate", "ising", "--shape", "3x3", "--beta", "0.3", "-o", new)
+    }
+
+
+def said(ask: Callable[[], Any]) -> str:
+    try:
+        ask()
+    except hl.HamlearnError as error:
+        return str(error)
+    return "no error"
+
+
+def shell(*words: Any) -> str:
+    """Exit code and what was written on stderr."""
+    sys.argv = ["hamlearn", *map(str, words)]
     with contextlib.redirect_stderr(io.StringIO()) as heard:
         code = hamlearn.cli.run()
-    page = html.unescape((folder / "network.html").read_text(encoding="utf-8"))
-    said["a page"] = page.partition("Nothing is predicted: ")[2].partition("<")[0]
-    return {**said, "the shell": f"{code} {heard.getvalue()}"}
+    return f"{code} {heard.getvalue()}"
 
 
 def refusals() -> dict[str, str]:
@@ -93,6 +124,6 @@ def refusals() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    sys.meta_path.insert(0, Blocked())  # importing hamlearn loads neither
+    sys.meta_path = [Without if one is PathFinder else one for one in sys.meta_path]  # importing hamlearn has loaded none of them
     here = Path(sys.argv[1])
-    print(json.dumps({"refusals": refusals(), "core": core(here), "doors": doors(here)}))
+    print(json.dumps({"refusals": refusals(), "core": core(here), "neural": networks(here), "zarr": folders(here)}))

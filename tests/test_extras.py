@@ -1,4 +1,4 @@
-"""The core without torch and Pyro: what needs no network works, and every door to a network names the command that is missing."""
+"""The core without its extras: what does not need them works, and every door to them names the command that is missing."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ import pytest
 import hamlearn as hl
 from hamlearn import extras
 
-LINE = 'pip install "hamlearn[neural]", or in a checkout pip install -c constraints.txt -e ".[neural]"'
+LINE = 'pip install "hamlearn[{0}]", or in a checkout pip install -c constraints.txt -e ".[{0}]"'
+FIXTURES = Path(__file__).parent / "fixtures" / "0.2.0.dev0"
 FOLDERS = ("hamlearn.models.densities", "hamlearn.infer.engines.neural")
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("core")
-    zipfile.ZipFile(Path(__file__).parent / "fixtures/0.2.0.dev0/autoregressive.nc.zip").extractall(folder)
+    for name in ("autoregressive.nc", "microstates-spins.zarr"):
+        zipfile.ZipFile(FIXTURES / f"{name}.zip").extractall(folder)
     script = Path(__file__).with_name("extras_core.py")
     result = subprocess.run([sys.executable, script, folder], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
@@ -35,16 +37,17 @@ def test_couplings_clusters_and_actions_are_learned_without_torch(found):
     assert core["energy"] < 0
 
 
-def test_only_the_two_folders_of_networks_refuse_to_be_imported(found):
-    assert set(found["refusals"]) == set(FOLDERS)  # and so nothing in them is reached
-    for line in found["refusals"].values():
-        assert line.startswith("HamlearnError: neural densities") and LINE in line
+def test_only_the_two_folders_of_networks_and_one_store_cannot_be_imported(found):
+    assert set(found["refusals"]) == {*FOLDERS, "hamlearn.storage.store"}  # and so nothing in the folders is reached
+    for name in FOLDERS:
+        assert LINE.format("neural") in found["refusals"][name]
 
 
-def test_every_door_to_a_network_names_the_command_in_one_line(found):
-    for door, said in found["doors"].items():
-        assert LINE in said and len(said.splitlines()) == 1, f"{door}: {said}"
-    assert re.match("2 ", found["doors"]["the shell"])
+@pytest.mark.parametrize("extra", extras.EXTRAS)
+def test_every_door_names_the_command_in_one_line(extra, found):
+    for door, said in found[extra].items():
+        assert LINE.format(extra) in said and len(said.splitlines()) == 1, f"{door}: {said}"
+    assert re.match("2 ", found[extra]["the shell"])
 
 
 def test_what_is_missing_is_named_and_what_is_there_is_not(monkeypatch):

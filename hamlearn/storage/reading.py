@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import xarray as xr
 
+from hamlearn import extras
 from hamlearn.errors import HamlearnError
 from hamlearn.storage import arrays, chunked, netcdf, tables
 from hamlearn.storage.guard import existing, readable
@@ -83,6 +84,7 @@ def _opened(
     with readable(target):
         if target.suffix == ".zarr":
             _require(target, folder=True)
+            extras.require("zarr")
             return _without_fault(chunked.check(target, whole=whole, without=without), read)
         _require(target, folder=False)
         netcdf.check(target, whole=whole, without=without)

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from hamlearn import extras
 from hamlearn.errors import HamlearnError
 from hamlearn.storage.locks import locked
 from hamlearn.storage.manifest import raised, require_ours
@@ -160,7 +161,9 @@ def require_writable(path: str | os.PathLike[str], endings: tuple[str, ...]) -> 
 
 
 def require_kind(target: Path) -> None:
-    """Raise if what is at `target` is a folder where a file is to be written, or the other way round."""
+    """Raise if its ending needs what is not installed, or if what is at `target` is a folder where it is a file, or the other way round."""
+    if target.suffix == ".zarr":
+        extras.require("zarr")
     if target.suffix != ".zarr" and os.path.isdir(target):
         raise HamlearnError(f"cannot write {target}: it is a folder, and a {target.suffix} result is one file. Name another place.")
     if target.suffix == ".zarr" and os.path.islink(target) and not os.path.exists(target):
