@@ -15,6 +15,7 @@ from hamlearn.infer.predictions.work import CALL, PER_COLUMN, PER_STATE, TRANSFE
 from hamlearn.progress import track
 from hamlearn.systems import exact
 from hamlearn.systems.exact import Oracle, enumeration
+from hamlearn.systems.exact.curves import Curves
 from hamlearn.systems.observables import Observable
 
 MOST_SITES = 1 << 26  # sites drawn for all members at all temperatures together: about half a minute
@@ -72,8 +73,9 @@ def _thermal(oracle: Oracle, system: Any, betas: np.ndarray, records: Sequence[O
     """Observables that the oracle has in closed form, by the names of its columns."""
     if not records or "thermodynamics" not in oracle.gives:
         return []
-    work.announce(f"what the oracle {oracle.name} knows", oracle.cost(system, float(betas[0])), compiling=TRANSFER)
-    columns = set(oracle.thermodynamics(system, betas[:1]).data_vars)
+    some = betas[:1] if oracle.values_per_point == 1 else betas  # a curve through log Z compiles no derivatives, a point would
+    work.announce(f"what the oracle {oracle.name} knows", len(some) * oracle.cost(system, float(betas[0])), compiling=TRANSFER)
+    columns = set(Curves(oracle, some).of(system).data_vars)
     columns |= {"correlation"} if system.space.continuous and "expectations" in oracle.gives else set()
     return [record for record in records if record.name in columns]
 
@@ -85,9 +87,10 @@ def _curves(
     each = CALL + sum(oracle.cost(systems[0], float(beta)) for beta in betas)
     work.announce(f"exact thermodynamics of {len(systems)} members", len(systems) * each)
     found: dict[str, list[np.ndarray]] = {record.name: [] for record in records}
+    curves = Curves(oracle, betas)
     with track(len(systems), "exact thermodynamics") as bar:
         for system in systems:
-            curve = exact.thermodynamics(system, betas, oracle=oracle)
+            curve = curves.of(system)
             for record in records:
                 if record.name in curve:
                     found[record.name].append(curve[record.name].values)

@@ -172,6 +172,7 @@ class Transfer(_Tables):
 
     name = "transfer"
     method = "transfer"
+    values_per_point = 9.0  # a product, its derivative and that of both: nine of each product of a value
 
     def refusal(self, system: System) -> str | None:
         """Why not."""

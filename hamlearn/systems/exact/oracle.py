@@ -29,6 +29,9 @@ class Oracle:
         Which answers it has: "log_z", "thermodynamics", and perhaps "expectations", "sample", and "states" (all of them are listed).
     measure : str
         What entropies and free energies are relative to, in words.
+    values_per_point : float
+        How many values of :meth:`log_z` cost as much as :meth:`thermodynamics` at one temperature; where it is many, curves are made of
+        the former (:mod:`hamlearn.systems.exact.curves`).
 
     Examples
     --------
@@ -54,6 +57,7 @@ class Oracle:
     name: ClassVar[str] = ""
     gives: ClassVar[tuple[str, ...]] = ("log_z", "thermodynamics")
     measure: ClassVar[str] = ""
+    values_per_point: ClassVar[float] = 1.0
 
     def refusal(self, system: System) -> str | None:
         """Why it cannot treat a system, in a few words; None where it can."""
@@ -91,7 +95,10 @@ class Oracle:
 
     def thermodynamics(self, system: System, betas: np.ndarray) -> xr.Dataset:
         """Energy, heat capacity, entropy and free energy per site over ``beta``."""
-        energy, heat_capacity, entropy = self.per_site(system, betas)
+        return self.columns(betas, *self.per_site(system, betas))
+
+    def columns(self, betas: np.ndarray, energy: np.ndarray, heat_capacity: np.ndarray, entropy: np.ndarray) -> xr.Dataset:
+        """A Dataset of these, all per site, and of the free energy."""
         said = f", {self.measure}" if self.measure else ""
         columns = {
             "energy": (energy, "energy per site", "energy"),
