@@ -67,8 +67,8 @@ def learn(
     Returns
     -------
     DataTree
-        ArviZ's schema: ``post["posterior"]["J"]`` over (chain, draw, bond) with coordinates ``site_i``, ``site_j``,
-        and ``["h"]`` over (chain, draw, site).
+        ArviZ's schema: ``post["posterior"]["J"]`` over (chain, draw, bond), bonds called by the sites they join (``"0, 1"``; as numbers
+        they are in ``post["constant_data"]``, variables ``site_i`` and ``site_j``), and ``["h"]`` over (chain, draw, site).
 
     Raises
     ------

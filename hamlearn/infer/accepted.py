@@ -17,7 +17,9 @@ from hamlearn.arguments import require_beta, require_whole, shown
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.upgrades import read as read_provenance
 
-SCHEMA = 3  # 1: provenance as free dictionaries, under "record"; 2: tied couplings and fields by bond and site in files, too
+SCHEMA = 4
+"""Of a posterior. Before it: 1, provenance as free dictionaries, under "record"; 2, tied couplings and fields by bond and site in files,
+too; 3, bonds numbered, with their ends as coordinates."""
 _ATTRIBUTES = ("model", "space", "q", "site_shape", "beta", "beta_declared")
 _READ = ("posterior", "point", "weights")  # groups whose every number is used
 _AGAIN = "Load it from its file again, or learn it again."

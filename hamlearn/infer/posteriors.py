@@ -1,7 +1,7 @@
 """The posterior as a DataTree in ArviZ's schema: built here, read here, saved and loaded here.
 
-Groups: ``posterior`` (J, h; inclusion of sparse posteriors), ``sample_stats``, ``point`` (the optimum),
-``observed_data`` (compressed statistics and a fingerprint, not the microstates), and whatever the judges record.
+Groups: ``posterior`` (J, h; inclusion of sparse posteriors), ``sample_stats``, ``point`` (the optimum), ``constant_data`` (the sites
+that bonds join), ``observed_data`` (compressed statistics and a fingerprint, not the microstates), and whatever the judges record.
 Attributes are strings and numbers, structured ones as one JSON string.
 """
 
@@ -22,7 +22,7 @@ from hamlearn.arguments import require_path, require_whole
 from hamlearn.data import fingerprint, recoded
 from hamlearn.data import site_shape as site_shape_of
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import stored
+from hamlearn.infer import labels, stored
 from hamlearn.infer.accepted import SCHEMA, read_json, require_posterior
 from hamlearn.infer.groups import by_temperature, sample_stats
 from hamlearn.infer.observations import Observations, flat
@@ -56,7 +56,8 @@ def build(
     if hyper is not None:
         for index, name in enumerate(("inclusion_probability", "slab_width", "slab_magnitude")):
             posterior[name] = (("chain", "draw"), hyper[..., index])
-    groups = {"posterior": posterior, "point": variables(bound, point, ()), "observed_data": observed, **sample_stats(stats)}
+    known = {"observed_data": observed, "constant_data": labels.constant(bound.lattice)}
+    groups = {"posterior": posterior, "point": variables(bound, point, ()), **known, **sample_stats(stats)}
     found = assemble(groups, model=bound.model, space=bound.space, provenance=provenance, sets=sets)
     if bound.never:
         found.attrs["never"] = json.dumps(bound.never)
@@ -107,15 +108,11 @@ def variables(bound: BoundCouplings, theta: np.ndarray, lead: tuple[str, ...]) -
     J, h = bound.values(theta)
     J, h = _view(J, len(lead), bound.bond_group), _view(h, len(lead), bound.field_group)
     states = {"state_i": np.arange(bound.space.q), "state_j": np.arange(bound.space.q)} if bound.interaction == "general" else {}
-    i, j = bound.lattice.bonds.T
-    dataset = xr.Dataset(
-        {"J": ((*lead, "bond", *states), J)},
-        coords={"bond": np.arange(bound.lattice.n_bonds), "site_i": ("bond", i), "site_j": ("bond", j), **states},
-    )
+    dataset = xr.Dataset({"J": ((*lead, "bond", *states), J)}, coords={"bond": labels.bonds(bound.lattice), **states})
     if bound.model.fields is not None:
-        state = () if bound.interaction == "ising" else ("component",) if bound.space.event_shape else ("state",)
-        dataset["h"] = ((*lead, "site", *state), h)
-        dataset = dataset.assign_coords(site=np.arange(bound.lattice.n_sites))
+        own = () if bound.interaction == "ising" else ("component",) if bound.space.event_shape else ("state",)
+        dataset["h"] = ((*lead, "site", *own), h)
+        dataset = dataset.assign_coords({"site": np.arange(bound.lattice.n_sites), **{one: np.arange(h.shape[-1]) for one in own}})
     return dataset
 
 
@@ -301,10 +298,23 @@ def load(path: str | os.PathLike[str]) -> xr.DataTree:
             owners = _owners(post)
             for name in _TIED & set(post.children):
                 post[name] = xr.DataTree(stored.unfolded(post[name].to_dataset(), owners))
+            _relabel(post)
             _require_sound(post)
         except HamlearnError as error:
             raise HamlearnError(f"cannot read {target}: {error}") from error
     return post
+
+
+def _relabel(post: xr.DataTree) -> None:
+    """Names of bonds, in place, where an earlier version numbered them."""
+    if int(post.attrs.get("schema_version", 0)) >= SCHEMA or not model_of(post).traits.bonds:
+        return
+    lattice = bound_of(post).lattice
+    for name in _TIED & set(post.children):
+        group = post[name].to_dataset()
+        if group.sizes.get("bond") == lattice.n_bonds:  # another number is refused with its reason
+            post[name] = xr.DataTree(labels.relabelled(group, lattice))
+    post["constant_data"] = xr.DataTree(labels.constant(lattice))
 
 
 def upgrade(post: xr.DataTree) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.errors import HamlearnError
+from hamlearn.infer import families, labels, posteriors
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.processes import verb
 from hamlearn.systems.potts import zero_sum
@@ -28,7 +29,7 @@ def interaction_strength(post: xr.DataTree, *, ignore_state: int | None = None, 
     Returns
     -------
     DataArray
-        Over ``bond``, with coordinates ``site_i`` and ``site_j``.
+        Over ``bond``, with coordinates ``site_i`` and ``site_j``, the sites it joins.
 
     Examples
     --------
@@ -39,18 +40,19 @@ def interaction_strength(post: xr.DataTree, *, ignore_state: int | None = None, 
     """
     post = admit_posterior(post)
     J = post["point"].to_dataset().get("J")
-    if J is None:
+    if J is None or not families.traits(post).bonds:
         raise HamlearnError("interaction strengths are those of couplings J; this posterior has none.")
-    values = np.asarray(J.values)
+    values, lattice = np.asarray(J.values), posteriors.bound_of(post).lattice
     if values.ndim == 3:
         kept = np.delete(np.arange(values.shape[1]), [] if ignore_state is None else [ignore_state])
         values = np.linalg.norm(zero_sum(values)[:, kept][:, :, kept], axis=(1, 2))
     else:
         values = np.abs(values)
     if average_product_correction:
-        i, j = np.asarray(J["site_i"].values), np.asarray(J["site_j"].values)
+        i, j = lattice.bonds.T
         n = int(max(i.max(), j.max())) + 1
         total = np.bincount(i, values, n) + np.bincount(j, values, n)
         mean = total / np.maximum(np.bincount(i, minlength=n) + np.bincount(j, minlength=n), 1)
         values = values - mean[i] * mean[j] / values.mean()
-    return xr.DataArray(values, dims="bond", coords={"site_i": J["site_i"], "site_j": J["site_j"]}, name="interaction_strength")
+    ends = {name: ("bond", end) for name, end in zip(labels.ENDS, lattice.bonds.T.copy(), strict=True)}
+    return xr.DataArray(values, dims="bond", coords={"bond": J["bond"], **ends}, name="interaction_strength")

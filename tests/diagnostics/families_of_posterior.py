@@ -151,3 +151,29 @@ SLOW = ("NUTS", "consistent", "a user's own of reals")  # seconds of compilation
 def posterior(kind: str) -> xr.DataTree:
     """A posterior, made once."""
     return KINDS[kind]()
+
+
+BONDS = ("J[0, 3]", "J[1, 4]")
+LABELS: dict[str, tuple[str, ...]] = {
+    "NUTS": BONDS,
+    "sparse": ("J[0, 1]", "J[7, 8]", "included[0, 2]"),
+    "without check and calibration": (*BONDS, "h[0]", "h[8]"),
+    "two temperatures": (*BONDS, "h[0]"),
+    "undeclared beta": ("J[0, 1]", "J[5, 6]", "h[6]"),
+    "q states": ("J[0, 3, 0, 0]", "J[0, 3, 2, 1]", "h[8, 2]"),
+    "rotors": BONDS,
+    "vectors": BONDS,
+    "cluster_expansion": ("K[σ(0,0)]", "included[σ(0,0)σ(0,1)]"),
+    "local energy": ("table[0]", "strength[pair[0,1]]"),
+    "extensive": ("probe_energy[0]",),
+    "consistent": ("probe_energy[0]",),
+    "path": ("c[2]", "c[4]", "kinetic"),
+    "open field": ("c[2]", "kinetic"),
+    "thermal field": ("c[2]", "gradient", "kinetic"),
+    "nothing confines": ("c[6]", "kinetic"),
+    "a user's own": ("J", "h", "K"),
+    "extrapolated action": ("c[2]", "kinetic"),
+    "extrapolated couplings": BONDS,
+    "joined networks": ("weight[0]", "weight[1]"),
+}
+"""What ArviZ calls some variables of a kind, where they are not the one number of a network."""

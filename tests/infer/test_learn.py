@@ -57,7 +57,7 @@ def test_every_engine_takes_every_likelihood(engine, likelihood):
     assert group["J"].dims == ("chain", "draw", "bond") and group["J"].shape == (2, settings.draws, 6)
     assert group["h"].dims == ("chain", "draw", "site") and group["h"].shape == (2, settings.draws, N)
     assert group["J"].dtype == np.float64
-    np.testing.assert_array_equal(np.stack([group["site_i"], group["site_j"]], 1), PAIRS)
+    np.testing.assert_array_equal(np.stack([post["constant_data"]["site_i"], post["constant_data"]["site_j"]], 1), PAIRS)
     theta = draws_of(post)
     assert np.all(np.isfinite(theta)) and np.all(theta.std(0)[TRUTH != 0] > 0)
     # A sane answer: the truth within six posterior widths, and widths of the order of 1/(β √M).
@@ -110,7 +110,7 @@ def test_the_posterior_is_expanded_per_bond_and_site(data, model, J_shape, h_sha
     assert ("h" in group) == (h_shape is not None)
     if h_shape is not None:
         assert group["h"].shape == (3, 20, *h_shape) and group["h"].dims == ("chain", "draw", "site", "state")[: 2 + len(h_shape)]
-    np.testing.assert_array_equal(np.stack([group["site_i"], group["site_j"]], 1), bound.lattice.bonds)
+    np.testing.assert_array_equal(np.stack([post["constant_data"]["site_i"], post["constant_data"]["site_j"]], 1), bound.lattice.bonds)
     if bound.model.tie == "uniform":
         np.testing.assert_array_equal(group["J"].values, np.broadcast_to(group["J"].values[:, :, :1], group["J"].shape))
     again = bound.values(posteriors.theta_draws(post))

@@ -87,4 +87,4 @@ def test_an_index_that_is_not_of_the_model_is_refused(group, tmp_path):
 
 
 def test_files_say_that_older_versions_cannot_read_them():
-    assert posteriors.SCHEMA == 3
+    assert posteriors.SCHEMA == 4

@@ -283,7 +283,7 @@ def _couplings(posts: list[xr.DataTree], beta: float, seed: int) -> xr.DataTree:
         raise HamlearnError("the posteriors have different lattices.")
     bound = posteriors.bound_of(first)
     theta, agreement = posteriors.theta_draws(first), float("nan")
-    groups = {name: first[name].to_dataset() for name in ("posterior", "point", "observed_data")}
+    groups = {name: first[name].to_dataset() for name in ("posterior", "point", "observed_data", "constant_data")}
     if len(posts) > 1:
         if "included" in first["posterior"]:
             raise HamlearnError(
