@@ -95,6 +95,13 @@ def test_what_hamlearn_needs_at_run_time_is_followed_to_its_ends():
     assert not needed & {"pytest", "sphinx", "ruff", "optree"}  # extras of ours and of others
 
 
+def test_the_core_pulls_in_nothing_that_an_extra_brings():
+    core = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = {normal(re.split(r"[\s<>=\[!~;]", one)[0]) for one in core}
+    needed = names.union(*(advisories().run_time(name, ()) for name in names))
+    assert {"numpy", "jaxlib"} <= needed and not needed & {"torch", "pyro-ppl", "sympy", "zarr", "numcodecs", "pytest"}
+
+
 def test_an_advisory_is_ignored_for_a_reason_only():
     assert advisories().ignored("# words\nCVE-1: only on VAX\n") == {"CVE-1": "only on VAX"}
     with pytest.raises(SystemExit, match="CVE-2 without a reason"):

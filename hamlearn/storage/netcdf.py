@@ -34,17 +34,17 @@ DAMAGED = (
 def write(data: xr.Dataset | xr.DataTree, target: Path) -> Path:
     """Write a Dataset or DataTree as one NetCDF file, whole or not at all."""
     with failing(target):
-        content = to_bytes(data)
-
+        content = in_memory(data)
     return write_atomically(target, lambda temporary: _put(temporary, content))
 
 
-def _put(path: Path, content: memoryview) -> None:
-    path.write_bytes(content)
+def _put(path: Path, content: io.BytesIO) -> None:
+    with content.getbuffer() as view:  # released here: a buffer that is lent out cannot be closed, and garbage collection tries
+        path.write_bytes(view)
 
 
-def to_bytes(data: xr.Dataset | xr.DataTree) -> memoryview:
-    """The bytes of a NetCDF file. HDF5 cannot close a file whose disk is full (it ends the interpreter), so it never sees the disk."""
+def in_memory(data: xr.Dataset | xr.DataTree) -> io.BytesIO:
+    """A NetCDF file in memory. HDF5 cannot close a file whose disk is full (it ends the interpreter), so it never sees the disk."""
     import h5py
 
     buffer = io.BytesIO()
@@ -53,10 +53,11 @@ def to_bytes(data: xr.Dataset | xr.DataTree) -> memoryview:
         libraries = file.attrs.get(_LIST, b"version=2")
         listed = libraries.decode() if isinstance(libraries, bytes) else str(libraries)
         file.attrs[_LIST] = np.bytes_(f"{listed},{_MARK}")
-    digest = hashlib.sha256(buffer.getbuffer()).hexdigest()
+    with buffer.getbuffer() as view:
+        digest = hashlib.sha256(view).hexdigest()
     buffer.seek(0, os.SEEK_END)
     buffer.write(f"\nhamlearn sha256 {digest}\n".encode())
-    return buffer.getbuffer()
+    return buffer
 
 
 def check(target: Path, *, whole: bool = True, without: tuple[str, ...] = ()) -> None:
