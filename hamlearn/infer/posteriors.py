@@ -131,17 +131,16 @@ def _observed(bound: BoundCouplings, parts: list[Observations]) -> xr.Dataset:
     pair = np.zeros((len(parts), len(bonds), q, q))
     for index, part in enumerate(parts):
         states, weight = flat(part)
+        columns = states.T.astype(np.intp)  # what belongs to one site lies together
+        single[index] = [np.bincount(column, weights=weight, minlength=q) for column in columns]
+        if len(bonds) <= 4 * bound.lattice.n_sites:
+            for bond, (i, j) in enumerate(bonds):
+                pair[index, bond] = np.bincount(q * columns[i] + columns[j], weights=weight, minlength=q * q).reshape(q, q)
+            continue
         for a in range(q):
-            here = states == a
-            single[index, :, a] = weight @ here
-            weighted = here * weight[:, None]
-            if len(bonds) <= 4 * bound.lattice.n_sites:
-                for b in range(q):
-                    there = states == b
-                    pair[index, :, a, b] = np.einsum("rb,rb->b", weighted[:, bonds[:, 0]], there[:, bonds[:, 1]].astype(float))
-            else:
-                for b in range(q):
-                    pair[index, :, a, b] = (weighted.T @ (states == b))[bonds[:, 0], bonds[:, 1]]
+            weighted = (states == a) * weight[:, None]
+            for b in range(q):
+                pair[index, :, a, b] = (weighted.T @ (states == b))[bonds[:, 0], bonds[:, 1]]
     size = np.array([part.size for part in parts])
     by_site = ("temperature", "site", "state"), single / size[:, None, None]
     by_bond = ("temperature", "bond", "state_a", "state_b"), pair / size[:, None, None, None]
