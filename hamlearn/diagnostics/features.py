@@ -15,6 +15,7 @@ import scipy.optimize
 from hamlearn.diagnostics.predictive_test import Statistic
 from hamlearn.models import BoundCouplings
 from hamlearn.systems.base import System
+from hamlearn.systems.sampling.energies import energies
 
 MAX_COLUMNS = 128  # of one statistic with many components
 MAX_SHELLS = 4
@@ -65,7 +66,7 @@ class Features:
 
     def energy(self, index: np.ndarray) -> np.ndarray:
         """Energy of every row of value indices under the fitted Hamiltonian, shape ``(row,)``."""
-        return np.asarray(self.system.energy(self.bound.space.from_index(index)), float)
+        return energies(self.system, self.bound.space.from_index(index))
 
     def __call__(self, index: np.ndarray, mean_energy: float, optimism: float = 0.0) -> np.ndarray:
         """All columns for rows of value indices ``(row, n_sites)``, given the mean energy of their source.

@@ -177,6 +177,20 @@ def test_a_column_of_coin_tosses_is_a_site_that_interacts_with_nothing():
     assert score_rows([data], COUPLINGS(SQUARE)).isolated == [5]
 
 
+def test_products_of_two_bonds_are_of_those_that_a_third_one_connects():
+    graph = lattice.hypercubic((6, 6)).pairs_within(1.5)
+    bonds = [set(one) for one in graph.bonds.tolist()]
+    touching = [[bool(here & there) for there in bonds] for here in bonds]
+    near = [
+        [a, b]
+        for a in range(len(bonds))
+        for b in range(a)
+        if not touching[a][b] and any(touching[a][c] and touching[c][b] for c in range(len(bonds)))
+    ]
+    expected = np.unique(np.sort(near, axis=1), axis=0)
+    assert terms.bond_pairs(graph).tolist() == terms.some(expected).tolist() and len(expected) > terms.MOST
+
+
 def test_elementary_squares_are_the_four_cycles_with_the_shortest_diagonals():
     squares = {tuple(sorted(one)) for one in terms.plaquettes(SQUARE).tolist()}
     expected = {

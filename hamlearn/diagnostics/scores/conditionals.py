@@ -11,6 +11,7 @@ import numpy as np
 from hamlearn.infer.likelihoods import conditionals
 from hamlearn.models import BoundCouplings
 from hamlearn.systems.base import System
+from hamlearn.systems.sampling.energies import energies
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +25,7 @@ class Site:
     features : array (row, q, f)
         Minus its derivative by the parameters that were fitted.
     index : int array (f,)
-        Which parameters these are.
+        Which parameters these are, each once.
     """
 
     energy: np.ndarray
@@ -53,24 +54,19 @@ class PairConditionals:
     def __init__(self, bound: BoundCouplings, theta: np.ndarray) -> None:
         self.bound, self.theta, self.n_params = bound, np.asarray(theta, float), bound.n_params
         self._sites = conditionals.neighbour_lists(bound)
-        self._tables, self._fields = (np.asarray(part) for part in bound.tables(self.theta))
+        self._system = bound.system(self.theta)
 
     def site(self, index: np.ndarray, site: int) -> Site:
         """The conditional of `site`."""
         neighbours, bonds, first = self._sites[site]
         features = conditionals.features(self.bound, index[:, neighbours], first)
-        place = conditionals.parameter_index(self.bound, site, bonds)
+        place, group = np.unique(conditionals.parameter_index(self.bound, site, bonds), return_inverse=True)
+        features = features @ np.eye(len(place))[group]  # what is tied is one
         return Site(-(features @ self.theta[place]), features, place)
 
     def energies(self, index: np.ndarray) -> np.ndarray:
         """Energy of every row."""
-        first, second = self.bound.lattice.bonds.T
-        total = -self._fields[np.arange(index.shape[1]), index].sum(1)
-        for start in range(0, len(first), 4096):
-            some = slice(start, start + 4096)
-            bonds = np.arange(len(first))[some]
-            total -= self._tables[bonds, index[:, first[some]], index[:, second[some]]].sum(1)
-        return np.asarray(total)
+        return energies(self._system, self.bound.space.from_index(index))
 
 
 class EnergyConditionals:

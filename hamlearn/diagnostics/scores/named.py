@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse.linalg
+import scipy.linalg
+import scipy.sparse
 import scipy.stats
 
 from hamlearn.diagnostics import predictive_test
@@ -20,6 +21,7 @@ _REPLICATES, _SPECTRA = 2000, 500
 _CONTRIBUTING = 30.0  # blocks that must share the variance of a sum, for normal tails to hold
 _FEW = 20
 _DENSE = 160  # rows of a matrix up to which its whole spectrum is as quick as the ends of it
+_STEPS = 64  # of Lanczos: the ends to 1e-4
 _ONE_NUMBER = 4.0  # weight of a test of one direction: what is looked for by name weighs more than sums over many
 
 
@@ -184,16 +186,33 @@ def _sized(unit: str, strength: float, error: float) -> tuple[float, float]:
 def _largest(values: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """Largest eigenvalue, of either sign, of the symmetric matrices with `values` ``(matrix, pair)`` at `pairs`.
 
-    One matrix is made at a time: 500 of 256 sites would take half a gigabyte, and most of the time would go into filling it. Large
-    ones have few entries that are not zero, and both ends of their spectrum come from products with them (Lanczos).
+    Large ones have few entries that are not zero: the ends of their spectra come from products with all of them at once (Lanczos; an end
+    that has converged is found again and not moved by the loss of orthogonality). Of small ones, one is made at a time.
     """
     used, place = np.unique(pairs, return_inverse=True)
     first, second = place.reshape(pairs.shape).T
     if len(used) > _DENSE:
-        start = np.random.default_rng(0).standard_normal(len(used))
-        rows, columns, ends = np.r_[first, second], np.r_[second, first], {"k": 2, "which": "BE", "tol": 1e-4, "v0": start}
-        matrices = (scipy.sparse.csr_matrix((np.r_[one, one], (rows, columns)), (len(used),) * 2) for one in values)
-        return np.array([np.abs(scipy.sparse.linalg.eigsh(one, return_eigenvectors=False, **ends)).max() for one in matrices])
+        return _ends(values, first, second, len(used))
     source = np.full((len(used), len(used)), len(pairs))  # a zero behind the values is read where there is no pair
     source[first, second] = source[second, first] = np.arange(len(pairs))
     return np.array([np.abs(np.linalg.eigvalsh(np.append(one, 0.0)[source])).max() for one in values])
+
+
+def _ends(values: np.ndarray, first: np.ndarray, second: np.ndarray, size: int) -> np.ndarray:
+    """The same of sparse matrices of `size` rows."""
+    count = len(values)
+    corner = size * np.arange(count)[:, None]
+    places = (corner + np.r_[first, second]).ravel(), (corner + np.r_[second, first]).ravel()
+    together = scipy.sparse.csr_matrix((np.hstack([values, values]).ravel(), places), (count * size,) * 2)
+    vector = np.tile(np.random.default_rng(0).standard_normal(size), (count, 1))
+    vector /= np.linalg.norm(vector, axis=1, keepdims=True)
+    before, step = np.zeros_like(vector), np.zeros((count, 1))
+    middle, beside = np.zeros((count, _STEPS)), np.zeros((count, _STEPS))
+    for k in range(_STEPS):
+        after = (together @ vector.ravel()).reshape(count, size) - step * before
+        middle[:, k] = (after * vector).sum(1)
+        after -= middle[:, k, None] * vector
+        step = np.linalg.norm(after, axis=1, keepdims=True)
+        beside[:, k] = step[:, 0]
+        before, vector = vector, np.divide(after, step, out=np.zeros_like(after), where=step > 0)
+    return np.array([np.abs(scipy.linalg.eigvalsh_tridiagonal(a, b[:-1])).max() for a, b in zip(middle, beside, strict=True)])

@@ -170,10 +170,11 @@ def _chunk(
     index, weight, beta = rows.index[some], rows.weight[some], rows.beta
     count, n_sites = index.shape
     n_terms = totals.shape[1]
-    sums, scores = np.zeros((count, len(found.variance))), np.zeros((count, model.n_params))
+    sums, scores = np.zeros((len(found.variance), count)), np.zeros((model.n_params, count))
     starts = np.cumsum([0, *(len(one) for one in terms)])
     here = np.arange(count)
     dispersion, flips = n_terms + len(totals), n_terms + len(totals) + 1
+    products = [part.values(index, q).T if q == 2 else np.empty(0) for part in terms]
     for site in range(n_sites):
         one = model.site(index, site)
         observed = index[:, site]
@@ -181,44 +182,62 @@ def _chunk(
         logits -= logits.max(1, keepdims=True)
         probability = np.exp(logits)
         probability /= probability.sum(1, keepdims=True)
-        features = beta * (one.features - np.einsum("ra,raf->rf", probability, one.features)[:, None])
-        own = features[here, observed]
-        np.add.at(scores.T, one.index, own.T)
+        own, deep, mass = _centred(beta * _apart(one.features), probability, observed)
+        weighted = (mass * weight[:, None]).reshape(-1)
+        scores[one.index] += own.T
         # Directions: local terms of this site, their totals, and the square of the energy.
         columns = np.concatenate([*(start + where for start, where in zip(starts, touching[site], strict=False)), []]).astype(int)
-        values = [beta * _site_values(index, part.sites[where], site, q) for part, where in zip(terms, touching[site], strict=True)]
-        local = np.concatenate([*values, np.zeros((count, q, 0))], -1)
+        values = [
+            beta * _site_values(index, part.sites[where], site, q, every[where] if q == 2 else every)
+            for part, every, where in zip(terms, products, touching[site], strict=True)
+        ]
         shifted = energy[:, None] + one.energy - one.energy[here, observed][:, None]
-        local = np.concatenate([local, local @ totals[:, columns].T, (beta * shifted[..., None]) ** 2 / 2], -1)
+        dispersed = _apart((beta * shifted[..., None]) ** 2 / 2)
+        local = np.concatenate([*values, dispersed[..., :0]], -1)
+        local = np.concatenate([local, local @ totals[:, columns].T, dispersed], -1)
         columns = np.concatenate([columns, np.arange(n_terms, n_terms + len(totals)), [dispersion]])
-        local = local - np.einsum("ra,rak->rk", probability, local)[:, None]
-        sums[:, columns] += local[here, observed]
-        weighted = (probability * weight[:, None]).reshape(-1)
-        flat, deep = local.reshape(count * q, -1), features.reshape(count * q, -1)
-        np.add.at(found.G, (columns[:, None], one.index[None]), (flat * weighted[:, None]).T @ deep)
-        np.add.at(found.H, (one.index[:, None], one.index[None]), (deep * weighted[:, None]).T @ deep)
+        own, flat, _ = _centred(local, probability, observed)
+        sums[columns] += own.T
+        found.G[np.ix_(columns, one.index)] += (flat * weighted[:, None]).T @ deep
+        found.H[np.ix_(one.index, one.index)] += (deep * weighted[:, None]).T @ deep
         found.variance[columns] += weighted @ flat**2
         # A share of misread values: p(x with the site in another value) / p(x), bounded, so that no single row decides.
         odds = np.minimum((1 - probability) / np.maximum(probability, 1e-300) / (q - 1), 1e6)
         odds /= 1 + odds / _BOUNDED
-        odds -= (probability * odds).sum(1, keepdims=True)
-        score = odds[here, observed]
+        variance = (odds * ((1 - probability) / (q - 1) - probability)).sum(1)
+        score, steep, _ = _centred(_apart(odds[..., None]), probability, observed)
         both = np.array([flips + site, flips + n_sites])
-        np.add.at(found.G, (both[:, None], one.index[None]), np.stack([((odds.reshape(-1) * weighted) @ deep)] * 2))
-        found.variance[both] += weight @ (odds * ((1 - probability) / (q - 1) - probability)).sum(1)
-        sums[:, flips + site] = score
-        sums[:, flips + n_sites] += score
+        found.G[np.ix_(both, one.index)] += (steep[:, 0] * weighted) @ deep
+        found.variance[both] += weight @ variance
+        sums[both] += score.T
     table = scipy.sparse.csr_matrix((weight, (rows.label[some], here)), shape=(rows.blocks, count))
-    found.sums += table @ sums
-    found.scores += table @ scores
+    found.sums += table @ sums.T
+    found.scores += table @ scores.T
 
 
-def _site_values(index: np.ndarray, sites: np.ndarray, site: int, q: int) -> np.ndarray:
-    """Terms ``(term, n)`` that hold `site`, with each of its values, shape ``(row, q, term)``."""
-    states = index[:, sites].astype(np.int64)
+def _apart(values: np.ndarray) -> np.ndarray:
+    """Functions ``(row, q, k)`` of a site's value, up to a constant of the row: of two values their one difference ``(row, 1, k)``."""
+    return values[:, 1:] - values[:, :1] if values.shape[1] == 2 else values
+
+
+def _centred(values: np.ndarray, probability: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Such functions at the observed value, less their expectations; and parts whose products are covariances.
+
+    The parts are ``(row · m, k)`` and what each weighs ``(row, m)``: the q centred values and their probabilities, or the difference of
+    two values and the product of theirs.
+    """
+    if values.shape[1] == 1:
+        step = values[:, 0]
+        return step * (observed - probability[:, 1])[:, None], step, probability.prod(1, keepdims=True)
+    centred = values - np.einsum("ra,rak->rk", probability, values)[:, None]
+    return centred[np.arange(len(values)), observed], centred.reshape(-1, values.shape[-1]), probability
+
+
+def _site_values(index: np.ndarray, sites: np.ndarray, site: int, q: int, products: np.ndarray) -> np.ndarray:
+    """Terms ``(term, n)`` that hold `site`, as functions of its value; of spins from their `products` ``(term, row)``."""
     if q == 2:
-        others = product(np.where(sites == site, 1, states), 2)
-        return np.stack([-others, others], 1)
+        return np.asarray((products * (4.0 * index[:, site] - 2)).T[:, None])
+    states = index[:, sites].astype(np.int64)
     return np.stack([product(np.where(sites == site, value, states), q) for value in range(q)], 1)
 
 

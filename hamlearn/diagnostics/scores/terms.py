@@ -5,7 +5,6 @@ Of spins a term is the product of its sites; of q states it is the product over 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -14,6 +13,7 @@ import numpy as np
 from hamlearn.systems.lattice import Lattice
 
 MOST = 512  # terms of one kind
+_FIRST = 16  # bonds of a site that are looked at
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,17 +77,25 @@ def plaquettes(lattice: Lattice) -> np.ndarray:
 def bond_pairs(lattice: Lattice) -> np.ndarray:
     """Two bonds that share no site ``(n, 2)``: all where there are few, else those that a third bond connects."""
     bonds = lattice.bonds
-    if len(bonds) * (len(bonds) - 1) // 2 <= MOST:
-        pairs: Iterable[tuple[int, int]] = combinations(range(len(bonds)), 2)
-    else:
-        at: list[list[int]] = [[] for _ in range(lattice.n_sites)]
-        for number, (i, j) in enumerate(bonds[: 4 * MOST].tolist()):
-            at[i].append(number)
-            at[j].append(number)
-        near = {(min(a, b), max(a, b)) for i, j in bonds[: 4 * MOST].tolist() for a in at[i][:16] for b in at[j][:16] if a != b}
-        pairs = sorted(near)
-    kept = [pair for pair in pairs if len({*bonds[pair[0]].tolist(), *bonds[pair[1]].tolist()}) == 4]
-    return some(np.array(kept, int).reshape(-1, 2))
+    all_of_them = len(bonds) * (len(bonds) - 1) // 2 <= MOST
+    pairs = np.stack(np.triu_indices(len(bonds), 1), 1) if all_of_them else _connected(bonds[: 4 * MOST], lattice.n_sites)
+    shared = (bonds[pairs[:, 0], :, None] == bonds[pairs[:, 1], None, :]).any((1, 2))
+    return some(pairs[~shared])
+
+
+def _connected(bonds: np.ndarray, n_sites: int) -> np.ndarray:
+    """Bonds at the two ends of a third one, in order ``(n, 2)``; of every site its first sixteen."""
+    ends, number = bonds.ravel(), np.repeat(np.arange(len(bonds)), 2)
+    order = np.argsort(ends, kind="stable")
+    place = np.arange(len(ends)) - np.searchsorted(ends[order], ends[order])
+    first = place < _FIRST
+    at = np.full((n_sites, _FIRST), -1)
+    at[ends[order][first], place[first]] = number[order][first]
+    here, there = np.broadcast_arrays(at[bonds[:, 0], :, None], at[bonds[:, 1], None, :])
+    real = (here >= 0) & (there >= 0) & (here != there)
+    both = np.sort(np.stack([here[real], there[real]], 1), 1)
+    code = np.unique(both[:, 0] * len(bonds) + both[:, 1])
+    return np.stack([code // len(bonds), code % len(bonds)], 1)
 
 
 def unbonded(lattice: Lattice) -> np.ndarray:
@@ -103,7 +111,7 @@ def unbonded(lattice: Lattice) -> np.ndarray:
 
 def triples(lattice: Lattice) -> np.ndarray:
     """Three sites along two bonds ``(n, 3)``."""
-    found = {tuple(sorted((i, j, k))) for j, around in enumerate(_neighbours(lattice)) for i, k in combinations(sorted(around)[:16], 2)}
+    found = {tuple(sorted((i, j, k))) for j, around in enumerate(_neighbours(lattice)) for i, k in combinations(sorted(around)[:_FIRST], 2)}
     return some(np.array(sorted(found), int).reshape(-1, 3), 256)
 
 
