@@ -1,4 +1,4 @@
-"""Run by test_extras.py in a process of its own, where torch, Pyro and Zarr are not found: the core, then every door to them.
+"""Run by test_extras.py in a process of its own, where torch, Pyro, Zarr and scikit-learn are not found: the core, then every door to them.
 
 Prints one JSON object: what each door said, which modules refused to be imported, and what the core gave.
 """
@@ -22,7 +22,7 @@ import numpy as np
 import hamlearn as hl
 import hamlearn.cli
 
-ABSENT = ("torch", "pyro", "zarr")
+ABSENT = ("torch", "pyro", "zarr", "sklearn")
 
 
 class Without(PathFinder):
@@ -94,6 +94,11 @@ def folders(folder: Path) -> dict[str, str]:
     }
 
 
+def estimators() -> dict[str, str]:
+    """What the way to the estimator says."""
+    return {"import": said(lambda: importlib.import_module("hamlearn.estimator"))}
+
+
 def said(ask: Callable[[], Any]) -> str:
     try:
         ask()
@@ -126,4 +131,6 @@ def refusals() -> dict[str, str]:
 if __name__ == "__main__":
     sys.meta_path = [Without if one is PathFinder else one for one in sys.meta_path]  # importing hamlearn has loaded none of them
     here = Path(sys.argv[1])
-    print(json.dumps({"refusals": refusals(), "core": core(here), "neural": networks(here), "zarr": folders(here)}))
+    print(
+        json.dumps({"refusals": refusals(), "core": core(here), "neural": networks(here), "zarr": folders(here), "sklearn": estimators()})
+    )

@@ -40,7 +40,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("diagnostics",),
     ("plots",),
     ("page",),
-    ("__init__", "__main__", "cli", "verbs"),
+    ("__init__", "__main__", "cli", "estimator", "verbs"),
 )
 LEVEL = {name: level for level, names in enumerate(ROOMS) for name in names}
 
@@ -54,6 +54,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "numpyro": frozenset({"models/", "infer/engines/numpyro.py", "infer/engines/numpyro_model.py"}),
     "optax": frozenset({"infer/engines/jax_training.py"}),
     "numba": frozenset({"compiled.py"}),  # where machine code is kept is decided in one place
+    "sklearn": frozenset({"estimator.py"}),
     "arviz": frozenset({"diagnostics/arviz.py"}),
     "arviz_base": frozenset({"diagnostics/arviz.py"}),
     "arviz_plots": frozenset({"diagnostics/arviz.py"}),
@@ -70,6 +71,7 @@ NOT_ON_IMPORT = (
     "arviz_base",
     "arviz_plots",
     "arviz_stats",
+    "sklearn",
 )
 NOT_ON_IMPORT += ("matplotlib",)
 MAX_LINES = 500

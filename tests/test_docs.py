@@ -10,7 +10,7 @@ import pytest
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-@pytest.mark.parametrize("page", ["your_own.md", "extending.md"])
+@pytest.mark.parametrize("page", ["your_own.md", "extending.md", "sklearn.md"])
 def test_a_page_runs(page):
     """Its examples give what it says."""
     failed, tried = doctest.testfile(str(DOCS / page), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)

@@ -26,8 +26,8 @@ def without_gaps(values: np.ndarray) -> tuple[np.ndarray, list[int] | None]:
     return np.searchsorted(found, values).astype(np.int8), [int(code) for code in found]
 
 
-def codes_of(data: xr.Dataset) -> list[int]:
-    """The code that every state of q-state microstates had where they came from, in the order of the states."""
+def codes_of(data: xr.Dataset | xr.DataTree) -> list[int]:
+    """The code that every state of q-state microstates (or of their posterior) had where they came from, in the order of the states."""
     return list(json.loads(data.attrs["codes"])) if "codes" in data.attrs else list(range(int(data.attrs["q"])))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 import xarray as xr
 from scipy.special import logsumexp
 
@@ -26,9 +27,11 @@ from hamlearn.processes import verb
 from hamlearn.progress import track
 from hamlearn.systems import exact
 from hamlearn.systems.base import System
+from hamlearn.systems.pairs import Pairs, pairs_of
 
 LIMIT = 1_000_000_000  # bytes; more is a file that nobody reads
 _AT_ONCE = 1 << 22  # site values of states whose energies are asked for together
+_DENSE = 0.1  # share of a matrix that is filled, from which on a dense product is the quicker one
 _COMPOSITE = (
     "ln p(x_i | all other sites), for every row and site. Their sum is a pseudo-likelihood, not the likelihood of microstates: elpd "
     "ranks models by how well they predict a site from the others, and sites of one row are not independent, so standard errors by site "
@@ -204,6 +207,8 @@ def _sites(system: System, states: np.ndarray, beta: np.ndarray) -> np.ndarray:
     shape, values = states.shape[1:], np.asarray(system.space.values)
     n = math.prod(shape)
     flat, found = states.reshape(-1, n), np.empty((len(states), n))
+    if (pairs := pairs_of(system)) is not None:
+        return _sites_of_pairs(pairs, np.searchsorted(values, flat), beta)
     step = max(1, _AT_ONCE // (n * n * len(values)))
     site = np.arange(n)
     for start in range(0, len(states), step):
@@ -215,6 +220,25 @@ def _sites(system: System, states: np.ndarray, beta: np.ndarray) -> np.ndarray:
             log_weight = -np.asarray(system.action(changed[here].reshape(-1, *shape), float(at)), float).reshape(-1, n, len(values))
             own = np.take_along_axis(log_weight, np.searchsorted(values, flat[chunk][here])[..., None], -1)[..., 0]
             found[chunk][here] = own - logsumexp(log_weight, axis=-1)
+    return found
+
+
+def _sites_of_pairs(pairs: Pairs, index: np.ndarray, beta: np.ndarray) -> np.ndarray:
+    """The same of a sum over pairs, from the indices of states ``(row, site)``: what all sites see is one product of matrices."""
+    (rows, n), q = index.shape, pairs.q
+    first, second = np.asarray(pairs.lattice.bonds).T[..., None, None] * q
+    mine, other = np.broadcast_arrays(first + np.arange(q)[:, None], second + np.arange(q))
+    tables = np.asarray(pairs.tables, float).ravel()
+    ends = np.concatenate([mine.ravel(), other.ravel()]), np.concatenate([other.ravel(), mine.ravel()])
+    seen = scipy.sparse.csr_array((np.concatenate([tables, tables]), ends), shape=(n * q, n * q))
+    acts: Any = seen.toarray() if seen.nnz > _DENSE * (n * q) ** 2 else seen
+    found, step = np.empty((rows, n)), max(1, _AT_ONCE // (n * q))
+    for start in range(0, rows, step):
+        some = index[start : start + step]
+        there = np.eye(q)[some].reshape(len(some), n * q)
+        log_weight = beta[start : start + step, None, None] * ((there @ acts).reshape(-1, n, q) + np.asarray(pairs.fields, float))
+        own = np.take_along_axis(log_weight, some[..., None], -1)[..., 0]
+        found[start : start + step] = own - np.logaddexp.reduce(log_weight, axis=-1)
     return found
 
 

@@ -19,7 +19,7 @@ import xarray as xr
 
 from hamlearn import models, spaces, storage
 from hamlearn.arguments import require_path, require_whole
-from hamlearn.data import fingerprint, recoded
+from hamlearn.data import codes_of, fingerprint, recoded
 from hamlearn.data import site_shape as site_shape_of
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import labels, stored
@@ -204,8 +204,7 @@ def numbered(post: xr.DataTree, states: Any) -> Any:
     """Microstates with their states numbered as the posterior's are (see the attribute ``codes``); arrays as they are."""
     if not isinstance(states, xr.Dataset) or not space_of(post).labelled:
         return states
-    codes = json.loads(post.attrs["codes"]) if "codes" in post.attrs else list(range(int(post.attrs["q"])))
-    return recoded(states, codes)
+    return recoded(states, codes_of(post))
 
 
 def site_shape(post: xr.DataTree) -> tuple[int, ...]:

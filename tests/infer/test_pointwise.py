@@ -6,7 +6,9 @@ import pytest
 import scipy.special
 
 import hamlearn as hl
+from hamlearn.infer import pointwise
 from hamlearn.systems import lattice
+from hamlearn.systems.pairs import Pairs
 
 OPEN = lattice.hypercubic((2, 3), periodic=False)
 BETA = 0.7
@@ -56,6 +58,24 @@ def test_rows_and_sites_against_enumeration(data, likelihood):
     assert (group.attrs["learned_from"], group.attrs["likelihood"]) == (1, likelihood)
     assert ("not the likelihood of microstates" in group.attrs["what"]) == (likelihood == "pseudo")
     assert ("calibrated" in group.attrs.get("caveat", "")) == (likelihood == "pseudo")
+
+
+@pytest.mark.parametrize("dense", [0.0, 1.0])
+def test_what_sites_see_of_pairs_by_a_loop_over_bonds(dense, monkeypatch):
+    """Three states and tables that tell the ends of a bond apart, by a dense and a sparse product."""
+    monkeypatch.setattr(pointwise, "_DENSE", dense)
+    monkeypatch.setattr(pointwise, "_AT_ONCE", 40)
+    rng, chain = np.random.default_rng(0), lattice.hypercubic((4,), periodic=False)
+    pairs = Pairs(chain, 3, rng.normal(size=(3, 3, 3)), rng.normal(size=(4, 3)))
+    rows, beta = rng.integers(3, size=(5, 4)), rng.uniform(0.5, 1.0, 5)
+    found = pointwise._sites_of_pairs(pairs, rows, beta)
+    for r, i in np.ndindex(5, 4):
+        weight = []
+        for value in (rows[r, i], 0, 1, 2):
+            row = [value if k == i else int(rows[r, k]) for k in range(4)]
+            total = sum(pairs.fields[k, row[k]] for k in range(4))
+            weight.append(np.exp(beta[r] * (total + sum(pairs.tables[b, row[j], row[k]] for b, (j, k) in enumerate(chain.bonds)))))
+        assert np.isclose(found[r, i], np.log(weight[0] / sum(weight[1:])), atol=1e-12)
 
 
 def test_counts_expand_and_weights_are_refused(data):
