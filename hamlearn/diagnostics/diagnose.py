@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from hamlearn.diagnostics.verdict import CHECK, Verdict, verdict
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, observations, posteriors
 from hamlearn.infer.accepted import admit_posterior
+from hamlearn.infer.predictions.measured import measured
 from hamlearn.infer.provenance import Comparison, Convergence, Noted, Provenance
 from hamlearn.processes import verb
 from hamlearn.progress import aside
@@ -42,7 +44,8 @@ def diagnose(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None =
     Returns
     -------
     DataTree
-        `post`, with group ``checks`` and the entries ``convergence``, ``check``, ``signals`` and ``parameter_names`` in its made.
+        `post`, with groups ``checks`` and ``measured`` (:func:`hamlearn.infer.measured`), and the entries ``convergence``,
+        ``check``, ``signals`` and ``parameter_names`` in its made.
     """
     made, seed = posteriors.provenance_of(post), require_seed(seed)
     additions: dict[str, Any] = {
@@ -54,6 +57,7 @@ def diagnose(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None =
         with aside():  # its refit and simulations are steps of it
             table, found = _looked_at(post, data, made, seed)
         post["checks"] = xr.DataTree(table)
+        _measure(post, data, seed)
         additions["check"] = _digest(table)
         additions["signals"] = tuple(_noted(one) for one in found)
     elif made.check is None:
@@ -72,6 +76,12 @@ def _looked_at(
         why = predictive_test.LeftOut(f"what was learned could not be compared ({str(error).split(': ')[0]})", _NO_EQUILIBRIUM)
         return predictive_test.undecided(why), []
     return _compare(post, data, made, seed), signals.find(post, data)
+
+
+def _measure(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], seed: int) -> None:
+    """Group ``measured``: what the data themselves say of what is predicted, for pictures; none of members without equilibrium."""
+    with suppress(HamlearnError):
+        post["measured"] = xr.DataTree(measured(post, data, seed=seed))
 
 
 def _compare(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], made: Provenance, seed: int) -> xr.Dataset:

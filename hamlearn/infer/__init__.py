@@ -17,6 +17,7 @@ from hamlearn.infer.pointwise import log_likelihood
 from hamlearn.infer.posteriors import load, save
 from hamlearn.infer.posteriors import provenance_of as provenance
 from hamlearn.infer.predictions.log_probs import log_prob_band
+from hamlearn.infer.predictions.measured import measured
 from hamlearn.infer.predictions.predict import predict
 from hamlearn.infer.program import Program, from_samples, program
 from hamlearn.infer.settings import MAP, MLE, NUTS, Gibbs, ImportanceSampling, LaplaceApproximation
@@ -54,6 +55,7 @@ __all__ = [
     "log_likelihood",
     "log_prob",
     "log_prob_band",
+    "measured",
     "overlap",
     "predict",
     "program",

@@ -135,7 +135,7 @@ def _render(post: xr.DataTree, prediction: xr.Dataset | None, title: str | None)
     columns = [[_drawn(one) for one in column] for column in (page.left, page.right)]
     checks = tables.checks(post)
     figures = {name: _drawn(one) for name, one in _common(post, made, shown=bool(checks)).items()}
-    panels = [] if curves is None else [_drawn(one) for one in _panels(curves)]
+    panels = [] if curves is None else [_drawn(one) for one in _panels(post, curves)]
     # Weights of networks have no meaning one by one, and energies of states are no parameters: then there is no table of
     # directions that the data leave open.
     weak = identifiability(post, directions=6) if claims.quantities(post)[0] == claims.PARAMETERS else None
@@ -196,14 +196,14 @@ def _summary_lead(post: xr.DataTree, total: int, shown: int) -> str:
     return columns + less
 
 
-def _panels(curves: xr.Dataset) -> list[sections.Section]:
+def _panels(post: xr.DataTree, curves: xr.Dataset) -> list[sections.Section]:
     """One figure for every observable, so that a phone shows them below each other."""
-    panels = []
+    panels, measured = [], post["measured"].to_dataset() if "measured" in post else None
     for index, name in enumerate(drawn(curves)):  # numbered: names are the user's
         mean = curves[name].sel(quantity="mean").values
         ends = f"from {mean[0]:.3g} at beta {float(curves['beta'][0]):.3g} to {mean[-1]:.3g} at beta {float(curves['beta'][-1]):.3g}"
         what = readable(curves[name].attrs.get("long_name", name), NAME).split(",")[0]
-        draw = functools.partial(plots.prediction, curves[[name]], legend=False)
+        draw = functools.partial(plots.prediction, curves[[name]], measured=measured, legend=False)
         panels.append(sections.Section("", f"prediction-{index}", draw, "", f"Predicted {what}, {ends}.", 480))
     return panels
 

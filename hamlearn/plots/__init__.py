@@ -8,10 +8,25 @@ give pictures for dark pages; what is saved keeps its ground.
 
 from __future__ import annotations
 
-from hamlearn.plots.bonds import couplings, matrix
+from hamlearn.plots.bonds import contacts, couplings, matrix
 from hamlearn.plots.parameters import forest, inclusion
 from hamlearn.plots.paths import compare_paths
 from hamlearn.plots.predictions import prediction
 from hamlearn.plots.soundness import checks, trace, training
+from hamlearn.plots.states import correlation, snapshots, vortices
 
-__all__ = ["checks", "compare_paths", "couplings", "forest", "inclusion", "matrix", "prediction", "trace", "training"]
+__all__ = [
+    "checks",
+    "compare_paths",
+    "contacts",
+    "correlation",
+    "couplings",
+    "forest",
+    "inclusion",
+    "matrix",
+    "prediction",
+    "snapshots",
+    "trace",
+    "training",
+    "vortices",
+]

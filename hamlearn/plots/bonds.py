@@ -13,11 +13,12 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from hamlearn.diagnostics.foreign import VERBATIM, drawable
+from hamlearn.errors import HamlearnError
 from hamlearn.infer import posteriors
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.plots import layout
 from hamlearn.plots.picture import Sheet, sheet
-from hamlearn.plots.style import colourbar, on
+from hamlearn.plots.style import colourbar, legend, on
 
 _NAMED = 4  # characters of a name that fit into the circle of a site
 
@@ -167,3 +168,84 @@ def _square(graph: Any, values: np.ndarray, empty: float) -> np.ndarray:
 def _image(page: Sheet, values: np.ndarray, limit: float, label: str) -> None:
     image = page.axes[0].imshow(values, cmap=page.look.diverging, vmin=-limit, vmax=limit, interpolation="nearest")
     colourbar(image, page.axes[0], label, page.look)
+
+
+def contacts(
+    post: xr.DataTree,
+    known: Any,
+    *,
+    names: Sequence[object] | None = None,
+    separation: int = 4,
+    strongest: int | None = None,
+    ax: Any = None,
+) -> Figure:
+    """The strongest couplings (below the diagonal) against known contacts (above, and as pale ground below): red true, blue not.
+
+    The strength of a pair is the Frobenius norm of its coupling table in the zero-sum gauge, the modulus of a coupling of spins.
+
+    Parameters
+    ----------
+    post : DataTree
+        A posterior with couplings of pairs, such as of a protein family.
+    known : array ``(n_sites, n_sites)`` of bool, or of int ``(contacts, 2)``
+        Which sites touch, as a matrix or as pairs.
+    names : sequence, optional
+        What the sites are called, one name for each; their numbers by default.
+    separation : int
+        Pairs closer than this along the chain are left out: neighbours touch anyway. 1 for sites without order.
+    strongest : int, optional
+        How many couplings are drawn; as many as there are sites by default.
+    ax : matplotlib Axes, optional
+        Where to draw; a figure of its own by default.
+
+    Returns
+    -------
+    Figure
+        That was drawn in.
+
+    Raises
+    ------
+    HamlearnError
+        If the posterior has no couplings, or the contacts are neither a matrix nor pairs of its sites.
+    """
+    post = admit_posterior(post)
+    layout.strengths(post)  # whether there are couplings
+    graph = posteriors.bound_of(post).lattice
+    touching = _contacts(known, graph.n_sites)
+    values = layout.posterior_values(post, "J").mean((0, 1))
+    score = np.abs(values) if values.ndim == 1 else np.sqrt((values**2).sum((1, 2)))
+    far = np.abs(np.subtract(*graph.bonds.T)) >= separation
+    chosen = np.flatnonzero(far)[np.argsort(-score[far], kind="stable")][: graph.n_sites if strongest is None else strongest]
+    pairs = graph.bonds[chosen]
+    right = touching[tuple(pairs.T)]
+    page = sheet(ax, 4.6, 4.8)
+    axes, look = page.axes[0], page.look
+    low, high = np.nonzero(np.triu(touching, separation))
+    size = np.clip((170.0 / graph.n_sites) ** 2, 3.0, 60.0)
+    for x, y in ((high, low), (low, high)):
+        axes.scatter(x, y, s=size, marker="s", color=look.line, linewidths=0, zorder=1, label=None if x is low else "known contact")
+    called = layout.site_names(graph, names)
+    for part, colour, told in ((right, look.red, "are contacts"), (~right, look.blue, "are none")):
+        rows = np.sort(pairs[part], 1)
+        points = axes.scatter(rows[:, 0], rows[:, 1], s=0.6 * size, color=colour, zorder=2, label=f"{part.sum()} of the strongest {told}")
+        page.mark(points, [f"{called[i]} – {called[j]}: {score[k]:.3g}" for (i, j), k in zip(rows, chosen[part], strict=True)])
+    axes.plot([-0.5, graph.n_sites - 0.5], [-0.5, graph.n_sites - 0.5], color=look.grey, linewidth=0.8, zorder=0)
+    axes.set(xlim=(-0.5, graph.n_sites - 0.5), ylim=(graph.n_sites - 0.5, -0.5), xlabel="site", ylabel="site", aspect="equal")
+    legend(axes, look, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    return page.figure
+
+
+def _contacts(known: Any, n_sites: int) -> np.ndarray:
+    """Which sites touch, as a symmetric matrix."""
+    array = np.asarray(known)
+    if array.shape == (n_sites, n_sites) and (array.dtype == bool or n_sites > 2):
+        return np.asarray(array.astype(bool) | array.astype(bool).T)
+    pairs = array.ndim == 2 and array.shape[1] == 2 and array.dtype.kind in "iu" and array.size
+    if not pairs or array.min() < 0 or array.max() >= n_sites:
+        raise HamlearnError(
+            f"known= is a matrix ({n_sites}, {n_sites}) of which sites touch, or pairs of sites (contacts, 2) from 0 to {n_sites - 1}; "
+            f"got shape {array.shape} of {array.dtype}."
+        )
+    made = np.zeros((n_sites, n_sites), bool)
+    made[tuple(array.T)] = made[tuple(array.T[::-1])] = True
+    return made

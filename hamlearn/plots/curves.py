@@ -118,3 +118,42 @@ def observed(curves: xr.Dataset) -> list[float]:
             "Make it again with hl.predict."
         )
     return [float(beta) for beta in found]
+
+
+def correlations(given: xr.Dataset) -> tuple[np.ndarray, list[tuple[float, dict[str, np.ndarray]]]]:
+    """Distances, and at every temperature the quantities of a predicted correlation.
+
+    Raises
+    ------
+    HamlearnError
+        If the prediction holds none.
+    """
+    if "correlation" not in given or set(given["correlation"].dims) != {"beta", "quantity", "r"}:
+        raise HamlearnError("this Dataset holds no correlation: predict it with hl.predict(post, beta, observables=['correlation']).")
+    values = given["correlation"].transpose("beta", "quantity", "r")
+    found = []
+    for beta in values["beta"].values:
+        at = values.sel(beta=beta)
+        found.append((float(beta), {name: at.sel(quantity=name).values for name in QUANTITIES}))
+    return values["r"].values, found
+
+
+def points(given: Any, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Temperatures, means and errors of what data say of an observable; none where they are silent on it.
+
+    Raises
+    ------
+    HamlearnError
+        If `given` is not what :func:`hamlearn.infer.measured` returns.
+    """
+    if not isinstance(given, xr.Dataset) or not {"beta", "quantity"} <= set(given.coords):
+        raise HamlearnError(f"measured= takes what hl.infer.measured(post, data) returned; got {_kind(given)}.")
+    if name not in given:
+        return (np.zeros(0),) * 3
+    values = given[name]
+    told = [str(one) for one in given["quantity"].values]
+    if set(values.dims) != {"beta", "quantity"} or values.dtype.kind not in "fiu" or sorted(told) != ["error", "mean"]:
+        raise HamlearnError("measured= takes what hl.infer.measured(post, data) returned: mean and error over (beta, quantity).")
+    mean, error = (values.sel(quantity=which).values.astype(float) for which in ("mean", "error"))
+    there = np.isfinite(mean)
+    return given["beta"].values[there].astype(float), mean[there], np.nan_to_num(error[there])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -11,18 +12,21 @@ from matplotlib.figure import Figure
 
 from hamlearn.diagnostics import claims
 from hamlearn.diagnostics.foreign import VERBATIM, drawable
-from hamlearn.plots.curves import drawn, number, observed, require
+from hamlearn.plots.curves import drawn, number, observed, points, require
 from hamlearn.plots.picture import Sheet, sheet
 from hamlearn.plots.style import legend as explain
 
 
-def prediction(curves: xr.Dataset, *, legend: bool = True, axes: Any = None) -> Figure:
-    """Predicted observables against β: posterior band, mean, Monte Carlo error bars, and where data were observed.
+def prediction(curves: xr.Dataset, *, measured: xr.Dataset | None = None, legend: bool = True, axes: Any = None) -> Figure:
+    """Predicted observables against β: posterior band, mean, Monte Carlo error bars, where data were observed, and what they say.
 
     Parameters
     ----------
     curves : Dataset
         What :func:`hamlearn.predict` returned.
+    measured : Dataset, optional
+        What data say of the observables, drawn as points with their standard errors: :func:`hamlearn.infer.measured`, of the data
+        that were learned from or of others. ``post["measured"].to_dataset()`` is what `learn` recorded.
     legend : bool
         Explain lines and bands in the first panel.
     axes : matplotlib Axes or sequence of them, optional
@@ -36,13 +40,24 @@ def prediction(curves: xr.Dataset, *, legend: bool = True, axes: Any = None) -> 
     Raises
     ------
     HamlearnError
-        If it is no prediction.
+        If it is no prediction, or `measured` is none of data.
+
+    Examples
+    --------
+    >>> import hamlearn as hl
+    >>> data = hl.simulate(hl.systems.Ising((3, 3)), beta=0.3, draws=500, chains=2, seed=0)
+    >>> post = hl.learn(data, hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3)), tie="uniform"), engine="laplace", seed=0)
+    >>> curves = hl.predict(post, beta=[0.2, 0.3, 0.4], observables=["energy", "heat_capacity"])
+    >>> hl.plots.prediction(curves, measured=post["measured"].to_dataset())
+    <Picture size 840x275 with 2 Axes>
     """
     names = drawn(require(curves))
     rows, columns = -(-len(names) // 2), min(len(names), 2)
     page = sheet(axes, 4.2 * columns, 0.3 + 2.45 * rows, rows, columns, len(names))
     for panel, name in zip(page.axes, names, strict=True):
         _panel(page, panel, curves, name)
+        if measured is not None:
+            _measured(page, panel, measured, name)
     if legend:
         explain(page.axes[0], page.look)
     if legend and number(curves, "hypothetical", 0):
@@ -72,8 +87,18 @@ def _panel(page: Sheet, panel: Axes, curves: xr.Dataset, name: str) -> None:
         )
     unit = claims.unit(name)
     told = str(curves[name].attrs.get("long_name", name)).split(",")[0].replace("_", " ")
-    panel.set_ylabel(drawable(told, 36) + (f", {unit}" if unit else ""), **VERBATIM)
+    panel.set_ylabel("\n".join(textwrap.wrap(drawable(told, 60) + (f", {unit}" if unit else ""), 26)), **VERBATIM)
     panel.set_xlabel("inverse temperature β")
+
+
+def _measured(page: Sheet, panel: Axes, measured: xr.Dataset, name: str) -> None:
+    """What the data say, on the curve."""
+    beta, mean, error = points(measured, name)
+    if not len(beta):
+        return
+    panel.errorbar(beta, mean, error, fmt="none", ecolor=page.look.red, elinewidth=1.8, capsize=4, capthick=1.8, zorder=4)
+    data = panel.scatter(beta, mean, s=24, color=page.look.red, zorder=5, label="the data")
+    page.mark(data, [f"data at β = {at:.4g}: {m:.4g} ± {e:.2g}" for at, m, e in zip(beta, mean, error, strict=True)])
 
 
 def _told(part: dict[str, np.ndarray], beta: float, k: int) -> str:

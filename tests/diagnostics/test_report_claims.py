@@ -8,11 +8,14 @@ from __future__ import annotations
 import html
 import re
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from families_of_posterior import KINDS, SLOW, posterior, well
+from matplotlib.figure import Figure
 
 import hamlearn as hl
+from hamlearn import plots
 from hamlearn.plots import prediction
 
 # kind → observed β, members, parameters, likelihood, engine, whether compared with data
@@ -167,3 +170,33 @@ def test_a_prediction_carries_what_it_says_of_itself_to_the_page(tmp_path):
     both["energy"].attrs["interval"], both["heat_capacity"].attrs["interval"] = "one way", "another way"
     lead = claims_of(hl.report(well(10.0), tmp_path / "page.html", prediction=both).read_text(encoding="utf-8"))["prediction"]
     assert "Interval: energy: one way; heat capacity: another way." in lead
+
+
+PICTURES = {
+    "checks": plots.checks,
+    "contacts": lambda post, ax: plots.contacts(post, [[0, 1]], separation=1, ax=ax),
+    "couplings": plots.couplings,
+    "forest": plots.forest,
+    "forest of fields": lambda post, ax: plots.forest(post, "h", ax=ax),
+    "inclusion": plots.inclusion,
+    "matrix": plots.matrix,
+    "training": plots.training,
+    "trace": lambda post, ax: plots.trace(post, 1, axes=ax.figure.subplots(1, 2)),
+}
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_every_picture_is_drawn_on_given_axes_or_refused_in_one_line(kind):
+    post, settings, drawn = posterior(kind), dict(mpl.rcParams), set()
+    for name, draw in PICTURES.items():
+        ax = Figure().subplots()
+        try:
+            assert draw(post, ax=ax) is ax.figure
+            drawn.add(name)
+        except hl.HamlearnError as error:
+            assert "\n" not in str(error) and len(str(error)) < 300, (name, error)
+    assert dict(mpl.rcParams) == settings
+    expected = {"forest"} | ({"couplings", "matrix", "contacts"} if kind in OF_BONDS else set())
+    expected |= {"training"} if "training" in post else set()
+    expected |= {"inclusion"} if "included" in post["posterior"] else set()
+    assert expected <= drawn <= expected | {"checks", "trace", "forest of fields"}, drawn
