@@ -31,6 +31,7 @@ from hamlearn.systems.pairs import Pairs, pairs_of
 
 LIMIT = 1_000_000_000  # bytes; more is a file that nobody reads
 _AT_ONCE = 1 << 22  # site values of states whose energies are asked for together
+_STILL = 1e-12  # spread of what no draw changes, such as a site between opposite neighbours: ArviZ's loo refuses equal values
 _DENSE = 0.1  # share of a matrix that is filled, from which on a dense product is the quicker one
 _COMPOSITE = (
     "ln p(x_i | all other sites), for every row and site. Their sum is a pseudo-likelihood, not the likelihood of microstates: elpd "
@@ -117,6 +118,8 @@ def log_likelihood(
         values = np.stack([one.log_prob(rows, beta if one.conditioned else None) for one in density(post)])
     else:
         values = _by_system(post, rows, beta, whole, chains * kept)
+    still = np.ptp(values, axis=0) == 0
+    values[:, still] += np.linspace(-_STILL, _STILL, len(values))[:, None]
     return _attached(post, values.reshape(chains, kept, *values.shape[1:]), beta, _attributes(record, whole, post, sets))
 
 
