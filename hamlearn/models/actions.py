@@ -38,6 +38,7 @@ class Flat:
     direct: ClassVar[bool] = True
 
     name: ClassVar[str] = "flat"
+    words: ClassVar[str] = "flat"
 
     def sample(self, name: str, size: int) -> Any:
         """A NumPyro sample site of `size` unconstrained numbers, every value alike."""

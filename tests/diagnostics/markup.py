@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from html.parser import HTMLParser
 
@@ -27,6 +28,10 @@ HOSTILE = (
 )
 
 
+INSIDE = re.compile(r"#[\w-]+|data:image/png;base64,[\w+/=\s]*|data:text/csv;charset=utf-8,[\w,.:+()\[\]/=%-]*", re.ASCII)
+"""What a page may point at: its own parts, and pictures and tables that it holds."""
+
+
 class Parsed(HTMLParser):
     """Elements, attributes by name, and the texts of elements."""
 
@@ -39,20 +44,25 @@ class Parsed(HTMLParser):
         self.text: list[str] = []
         self.comments: list[str] = []
         self.policy = ""
+        self.inside = 0  # of pictures
         self.feed(page)
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements[tag] += 1
+        self.inside += tag == "svg"
+        self.elements["title of a mark" if tag == "title" and self.inside else tag] += 1
         for name, value in attrs:
             told = value or ""
             self.attributes[tag, name] += 1
             self.ids += [told] if name == "id" else []
-            if name in ("href", "src", "srcset", "action", "data", "poster") and not told.startswith(("#", "data:image/png;base64,")):
+            if name in ("href", "src", "srcset", "action", "data", "poster") and not INSIDE.fullmatch(told):
                 self.outside.append(told)
         given = dict(attrs)
         if given.get("http-equiv") == "Content-Security-Policy":
             self.policy = given["content"] or ""
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside -= tag == "svg"
 
     def handle_data(self, data: str) -> None:
         self.text.append(data)
