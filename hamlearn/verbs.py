@@ -12,6 +12,8 @@ from hamlearn import diagnostics, infer
 from hamlearn.arguments import require_flag
 from hamlearn.diagnostics import cost
 from hamlearn.infer import posteriors
+from hamlearn.infer.asked import EngineAsked, Fixed, LikelihoodName
+from hamlearn.models import Model
 from hamlearn.processes import verb
 
 if TYPE_CHECKING:
@@ -23,9 +25,9 @@ Asked = ParamSpec("Asked")
 @verb
 def learn(
     data: xr.Dataset | Iterable[xr.Dataset] | str | PathLike[str],
-    model: Any,
-    likelihood: str = "auto",
-    engine: Any = "auto",
+    model: Model,
+    likelihood: LikelihoodName = "auto",
+    engine: EngineAsked = "auto",
     calibrate: bool = True,
     seed: int = 0,
     *,
@@ -143,7 +145,7 @@ def from_samples(samples: Any, program: infer.Program | infer.DensityProgram, *,
 
 
 @verb
-def extrapolate(posts: xr.DataTree | Sequence[xr.DataTree], beta: float, *, fixed: str = "sites", seed: int = 0) -> xr.DataTree:
+def extrapolate(posts: xr.DataTree | Sequence[xr.DataTree], beta: float, *, fixed: Fixed = "sites", seed: int = 0) -> xr.DataTree:
     """A posterior over actions at an inverse temperature that was not observed, with a verdict on how far it may be trusted.
 
     Polynomial actions and couplings have coefficients free of β: those of all temperatures are pooled by inverse covariance

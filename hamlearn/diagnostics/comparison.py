@@ -20,6 +20,7 @@ from hamlearn.diagnostics.predictions import Prediction, predicted, refit
 from hamlearn.diagnostics.predictive_test import MORE_DATA, LeftOut
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import observations, posteriors
+from hamlearn.infer.asked import LikelihoodName
 from hamlearn.models import Couplings
 from hamlearn.processes import verb
 from hamlearn.systems.base import Space
@@ -32,7 +33,7 @@ def check(
     data: xr.Dataset | Iterable[xr.Dataset],
     model: Couplings,
     *,
-    likelihood: str = "auto",
+    likelihood: LikelihoodName = "auto",
     draws: int = 400,
     tau: float | None = None,
     seed: int = 0,
@@ -127,7 +128,7 @@ def _scores(sets: list[xr.Dataset], model: Couplings, tau: float | None, seed: i
 
 
 def _held_out(
-    sets: list[xr.Dataset], model: Couplings, likelihood: str, draws: int, tau: float | None, seed: int
+    sets: list[xr.Dataset], model: Couplings, likelihood: LikelihoodName, draws: int, tau: float | None, seed: int
 ) -> tuple[list[predictive_test.Row], int, float | None] | LeftOut:
     """Rows of the comparison with held-out data, the blocks behind them and the refit's width ratio; or why there are none."""
     rng = np.random.default_rng(seed)

@@ -16,6 +16,7 @@ from hamlearn.diagnostics.verdict import CHECK, Verdict, verdict
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, observations, posteriors
 from hamlearn.infer.accepted import admit_posterior
+from hamlearn.infer.asked import EngineName
 from hamlearn.infer.predictions.measured import measured
 from hamlearn.infer.provenance import Comparison, Convergence, Noted, Provenance
 from hamlearn.processes import verb
@@ -95,7 +96,7 @@ def _compare(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], made: P
     symmetric = invariants.symmetric(families.of(post).draw_systems(post, 1, seed, None)[0], rows)
     named = _score_tests(post, data, tau, seed) if asked.tested else None
     # The fit to one half is compared through a few members: what a sampler would add to the normal approximation is not seen there.
-    engine = "laplace" if model.normal_prior else "auto"
+    engine: EngineName = "laplace" if model.normal_prior else "auto"
     return simulated.check(data, model, engine=engine, tau=tau, symmetric=symmetric, named=named, seed=seed)
 
 

@@ -21,7 +21,9 @@ from hamlearn.diagnostics.features import bin_edges
 from hamlearn.diagnostics.predictive_test import MORE_DATA, LeftOut, Statistic
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families
+from hamlearn.infer.asked import EngineAsked, LikelihoodName
 from hamlearn.infer.predictions.simulated import of_sweep
+from hamlearn.models import Model
 from hamlearn.progress import logger
 from hamlearn.systems import exact, sampling
 from hamlearn.systems.base import axes_of
@@ -40,10 +42,10 @@ _LINEAR = 0.5  # β times the spread of member energies up to which expectations
 
 def check(
     data: xr.Dataset | Iterable[xr.Dataset],
-    model: Any,
+    model: Model,
     *,
-    likelihood: str = "auto",
-    engine: Any = "auto",
+    likelihood: LikelihoodName = "auto",
+    engine: EngineAsked = "auto",
     tau: float | None = None,
     symmetric: bool | None = None,
     named: scores.Tests | None = None,

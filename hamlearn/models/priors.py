@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -380,6 +380,7 @@ NOT_DIRECT = "has bounds or parameters of its own"  # what every prior is that i
 DEFAULT = Normal(1.0, "kT", widens=True)
 """Of couplings and fields where none is given: 2βJ is a log-odds of a spin; scales about 2 are customary there (Gelman et al. 2008)."""
 
+PriorName = Literal["normal", "laplace", "horseshoe", "spike_slab"]
 Prior = Normal | Laplace | Horseshoe | SpikeSlab | Distribution
 _PRIORS: dict[str, Callable[..., Prior]] = {"normal": Normal, "laplace": Laplace, "horseshoe": Horseshoe, "spike_slab": SpikeSlab}
 

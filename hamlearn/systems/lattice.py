@@ -347,3 +347,19 @@ def _shifted_pairs(sites: np.ndarray, step: np.ndarray, periodic: bool) -> np.nd
 
 def _stack(bonds: list[np.ndarray]) -> np.ndarray:
     return np.concatenate(bonds) if bonds else np.zeros((0, 2), int)
+
+
+__all__ = [
+    "Lattice",
+    "as_lattice",
+    "complete",
+    "from_dict",
+    "graph",
+    "honeycomb",
+    "hypercubic",
+    "triangular",
+]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

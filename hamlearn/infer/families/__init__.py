@@ -22,6 +22,7 @@ from hamlearn.arguments import require_flag, require_path, require_seed, require
 from hamlearn.data import admit, space_of
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import posteriors
+from hamlearn.infer.asked import EngineAsked, LikelihoodName
 from hamlearn.infer.constrained import require_kept
 from hamlearn.models.traits import Model, Traits
 from hamlearn.processes import verb
@@ -81,9 +82,9 @@ def of(post: xr.DataTree) -> Kind:
 @verb
 def learn(
     data: xr.Dataset | Iterable[xr.Dataset],
-    model: Any,
-    likelihood: str = "auto",
-    engine: Any = "auto",
+    model: Model,
+    likelihood: LikelihoodName = "auto",
+    engine: EngineAsked = "auto",
     calibrate: bool = True,
     seed: int = 0,
     *,
