@@ -8,6 +8,7 @@ from hamlearn.diagnostics.comparison import check
 from hamlearn.diagnostics.diagnose import diagnose, judge
 from hamlearn.diagnostics.identifiability import identifiability
 from hamlearn.diagnostics.locality import locality
+from hamlearn.diagnostics.predictive import posterior_predictive
 from hamlearn.diagnostics.symmetry import symmetry
 from hamlearn.diagnostics.verdict import Finding, Verdict, verdict
 
@@ -21,6 +22,7 @@ __all__ = [
     "identifiability",
     "judge",
     "locality",
+    "posterior_predictive",
     "sbc",
     "summary",
     "symmetry",

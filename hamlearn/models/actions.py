@@ -51,6 +51,10 @@ class Flat:
         """Values of the sample sites at which the numbers are `values`."""
         return {name: values}
 
+    def draw(self, size: int, generator: np.random.Generator) -> np.ndarray:
+        """An error: nothing is drawn from what favours nothing."""
+        raise HamlearnError("the prior is flat, and has no draws: give the model one that has, such as prior=hl.models.Normal(10.0).")
+
 
 @dataclass(frozen=True)
 class Scales:

@@ -58,6 +58,10 @@ class Open(Kind, Protocol):
         """The posterior before its draws."""
         ...
 
+    def variables(self, bound: Any, theta: np.ndarray) -> xr.Dataset:
+        """What a posterior reports of θ ``(chain, draw, n_params)``, by name."""
+        ...
+
 
 def named(traits: Traits) -> Kind:
     """The family of models with these traits."""
