@@ -1,10 +1,13 @@
-"""What a browser would make of a page, by Python's own parser, and texts that try to become part of it."""
+"""What a browser would make of a page, by Python's own parser: elements, tables, files; and texts that try to become part of it."""
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections import Counter
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
 # Each breaks out of another place: attributes, elements, comments, templates, formulas, sheets, encodings, lines.
 HOSTILE = (
@@ -69,6 +72,47 @@ class Parsed(HTMLParser):
 
     def handle_comment(self, data: str) -> None:
         self.comments.append(data)
+
+
+class Tables(HTMLParser):
+    """The tables of a page by the name of the region they are in, row by row as texts, and its files as rows by name."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tables: dict[str, list[list[str]]] = {}
+        self.files: dict[str, list[dict[str, str]]] = {}
+        self._rows: list[list[str]] = []
+        self._cell = False
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if given.get("role") == "region":
+            self._rows = self.tables.setdefault(given["aria-label"] or "", [])
+        elif tag == "tr":
+            self._rows.append([])
+        elif tag in ("td", "th"):
+            self._rows[-1].append("")
+        elif tag == "a" and "download" in given:
+            text = unquote((given["href"] or "").split(",", 1)[1])
+            self.files[given["download"] or ""] = list(csv.DictReader(io.StringIO(text)))
+        elif tag == "table" and self._rows:
+            self._rows = []  # a table outside of a region
+        self._cell = tag in ("td", "th")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._cell = self._cell and tag not in ("td", "th")
+
+    def handle_data(self, data: str) -> None:
+        if self._cell:
+            self._rows[-1][-1] += data
+
+    def column(self, table: str, heading: str) -> list[str]:
+        """The texts of one column, without the heading that it begins with."""
+        head, *rows = self.tables[table]
+        at = head.index(heading)
+        return [row[at] for row in rows]
 
 
 def faults(page: str, clean: str) -> list[str]:
