@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
+from scipy.stats import rankdata
 
 from hamlearn.arguments import require_whole
 from hamlearn.diagnostics.foreign import VERBATIM, drawable
@@ -103,7 +104,7 @@ def trace(post: xr.DataTree, worst: int = 4, *, axes: Any = None) -> Figure:
     grid, shades = np.reshape(np.array(page.axes, object), (-1, 2)), page.look.shades
     bins = np.linspace(0, chains * draws, min(20, draws) + 1)
     for k, row in enumerate(grid):
-        ranks = theta[..., k].ravel().argsort().argsort().reshape(chains, draws)
+        ranks = rankdata(theta[..., k]).reshape(chains, draws)  # equal values share a rank: zeros of all chains fall into one bin
         for chain in range(chains):
             colour = shades[chain % len(shades)]
             row[0].plot(theta[chain, :: max(1, draws // 500), k], color=colour, linewidth=0.6, alpha=0.8)

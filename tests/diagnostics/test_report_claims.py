@@ -158,7 +158,7 @@ def test_bands_without_a_width_are_not_drawn():
     curve = hl.predict(posterior("one network"), [0.25, 0.3], observables=["energy"], draws=4)
     curve["energy"].loc[{"quantity": ["lower", "upper"]}] = np.nan  # no band is known
     figure = prediction(curve)
-    assert not figure.axes[0].collections or all(one.get_label() != "90% interval" for one in figure.axes[0].collections)
+    assert not figure.axes[0].collections or all(one.get_label() != "90 % interval" for one in figure.axes[0].collections)
 
 
 def test_a_prediction_carries_what_it_says_of_itself_to_the_page(tmp_path):
