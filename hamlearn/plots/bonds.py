@@ -21,7 +21,7 @@ from hamlearn.plots import layout
 from hamlearn.plots.picture import Sheet, sheet
 from hamlearn.plots.style import colourbar, legend, on
 
-_NAMED = 3  # characters of a name that fit into the circle of a site
+_NAMED = 4  # characters of a name that fit into the circle of a site
 
 
 def couplings(post: xr.DataTree, *, names: Sequence[object] | None = None, ax: Any = None) -> Figure:
@@ -110,11 +110,17 @@ def _sites(page: Sheet, places: np.ndarray, size: float, called: list[str], fiel
     points = axes.scatter(places[:, 0], places[:, 1], s=size**2, c=face, edgecolors=look.ink, linewidths=0.8, zorder=3, clip_on=False)
     told = ["" if fields is None else f": h = {fields[:, site].mean():.3g} ± {fields[:, site].std():.2g}" for site in range(len(places))]
     page.mark(points, [f"site {name}{field}" for name, field in zip(called, told, strict=True)])
-    inside = max(map(len, called)) <= _NAMED
+    longest = max(map(len, called))
+    inside = longest <= _NAMED
     if size < 8 and inside:
         return  # too small to be read
     for name, place, colour in zip(called, places, face, strict=True):
-        style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": min(8.0, 0.5 * size), "color": on(colour)}
+        style: dict[str, Any] = {
+            "ha": "center",
+            "va": "center",
+            "fontsize": min(8.0, 0.5 * size, 1.35 * size / longest),
+            "color": on(colour),
+        }
         if not inside:
             style = {"fontsize": 7.5, "color": look.ink, "xytext": (0.4 * size, 0.4 * size), "textcoords": "offset points"}
             style["path_effects"] = [withStroke(linewidth=2.5, foreground=look.ground)]  # readable on a bond

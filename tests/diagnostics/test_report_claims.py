@@ -203,6 +203,8 @@ def test_every_picture_is_drawn_on_given_axes_or_refused_in_one_line(kind):
     expected = {"forest"} | ({"couplings", "matrix", "contacts"} if kind in OF_BONDS else set())
     expected |= {"training"} if "training" in post else set()
     expected |= {"inclusion"} if "included" in post["posterior"] else set()
+    compared = CLAIMS[kind][5] == "yes" and not kind.startswith(("extrapolated", "joined"))
+    assert ("measured" in post) == compared  # the data's own values, beside what is predicted
     assert expected <= drawn <= expected | {"checks", "trace", "forest of fields"}, drawn
 
 
