@@ -163,6 +163,7 @@ def _render(post: xr.DataTree, prediction: xr.Dataset | None, title: str | None)
             panels_caption=caption,
             prediction_lead=prediction_lead,
             prediction_table=None if curves is None else tables.predictions(curves),
+            measured=None if curves is None else tables.measured(post, curves),
             check_lead=words.check_lead(post),
             checks=tables.checks(post),
             convergence_lead=words.convergence_lead(made),

@@ -16,7 +16,7 @@ from hamlearn.infer.pipeline import PARETO_K
 from hamlearn.infer.provenance import Provenance
 from hamlearn.page.numbers import FILED, Column, Table, bars, beside, number, numbers, texts
 from hamlearn.plots import layout
-from hamlearn.plots.curves import drawn
+from hamlearn.plots.curves import drawn, points
 from hamlearn.plots.soundness import widest_apart
 
 _REACH = 8.0  # standard deviations that the bar of a check shows
@@ -115,6 +115,16 @@ def predictions(curves: xr.Dataset) -> Table:
         made = numbers(key, {"mc_error": "simulation error"}.get(key, key), values, 4)
         columns.append(made if there.get(key) else Column(made.key, made.heading, made.values))
     return Table("Predictions", "predictions.csv", tuple(columns), len(names) * len(beta))
+
+
+def measured(post: xr.DataTree, curves: xr.Dataset) -> Table | None:
+    """What the data themselves say of the observables that are drawn: a file without rows on the page; None where they are silent."""
+    if "measured" not in post:
+        return None
+    given = post["measured"].to_dataset()
+    rows = [(_named(name), *point) for name in drawn(curves) for point in zip(*points(given, name), strict=True)]
+    names = ("observable", "beta", "mean", "error")
+    return _file("measured.csv", dict(zip(names, zip(*rows, strict=True), strict=True))) if rows else None
 
 
 def _named(name: str) -> str:

@@ -11,6 +11,7 @@ import re
 import matplotlib as mpl
 import numpy as np
 import pytest
+import xarray as xr
 from families_of_posterior import KINDS, SLOW, posterior, well
 from markup import Tables
 from matplotlib.figure import Figure
@@ -282,6 +283,12 @@ def test_tables_and_files_of_predictions_and_checks_are_alike(kind, pages):
     for row in found.files.get("predictions.csv", []):
         low, middle, high = (float(row[key] or "nan") for key in ("lower", "mean", "upper"))
         assert not (low > middle or middle > high), row
+    measured = post["measured"].to_dataset() if "measured" in post else xr.Dataset()
+    for row in found.files.get("measured.csv", []):
+        there = measured[row["observable"].split(" (")[0].replace(" ", "_")].sel(beta=float(row["beta"]))
+        for key in ("mean", "error"):
+            np.testing.assert_allclose(float(row[key]), there.sel(quantity=key), rtol=1e-6)
+    assert ("what the data themselves say" in claims.get("panels", "")) == ("measured.csv" in found.files)
     assert ("checks.csv" in found.files) == ("checks" in post and post["checks"].sizes.get("statistic", 0) > 0)
     if "checks.csv" in found.files:
         table = post["checks"].to_dataset()
