@@ -194,11 +194,13 @@ def _with_verdict(function: Callable[Asked, xr.Dataset]) -> Callable[Asked, xr.D
     @functools.wraps(function)
     def judged(*args: Asked.args, **options: Asked.kwargs) -> xr.Dataset:
         result = function(*args, **options)
-        found = diagnostics.verdict(args[0] if args else options["post"])  # type: ignore[arg-type]
-        result.attrs["verdict"] = found.level
+        post: Any = args[0] if args else options["post"]
+        found = diagnostics.verdict(post)
+        told = {"about": f"predictions from {post.attrs['about']}"} if "about" in post.attrs else {}
+        result.attrs = {**told, **result.attrs, "verdict": found.level}
         if found.level == "do not believe":
-            told = f"the posterior behind these bands is not to be believed: {found.summary}"
-            result.attrs["warning"] = "; ".join(filter(None, [result.attrs.get("warning"), told]))
+            warning = f"the posterior behind these bands is not to be believed: {found.summary}"
+            result.attrs["warning"] = "; ".join(filter(None, [result.attrs.get("warning"), warning]))
         return result
 
     return judged

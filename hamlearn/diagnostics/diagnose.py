@@ -12,6 +12,7 @@ import xarray as xr
 from hamlearn import data as microstates
 from hamlearn.arguments import require_seed
 from hamlearn.diagnostics import arviz, comparison, cost, densities, invariants, predictive_test, scores, signals, simulated
+from hamlearn.diagnostics.about import introduced
 from hamlearn.diagnostics.verdict import CHECK, Verdict, verdict
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, observations, posteriors
@@ -46,7 +47,7 @@ def diagnose(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None =
     -------
     DataTree
         `post`, with groups ``checks`` and ``measured`` (:func:`hamlearn.infer.measured`), and the entries ``convergence``,
-        ``check``, ``signals`` and ``parameter_names`` in its made.
+        ``check``, ``signals`` and ``parameter_names`` in its made; its first attribute, ``about``, says in one line what it is.
     """
     made, seed = posteriors.provenance_of(post), require_seed(seed)
     additions: dict[str, Any] = {
@@ -64,7 +65,7 @@ def diagnose(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None =
     elif made.check is None:
         why = "it was judged without its data" if data is None else "the comparison was switched off (check=False)"
         additions["check"] = Comparison("not run", why)
-    return posteriors.with_provenance(post, **additions)
+    return introduced(posteriors.with_provenance(post, **additions))
 
 
 def _looked_at(
