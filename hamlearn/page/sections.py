@@ -80,7 +80,8 @@ def _general(post: xr.DataTree) -> Page:
     elif names:
         caption = "Grey: the interval contains zero." if claims.draws(post)[0] > 1 else f"One {claims.draws(post)[1]}: no error bars."
         draw = functools.partial(plots.forest, post, strongest=_LARGEST)
-        pictures.append(Section("The largest of them", "forest", draw, caption, "The largest parameters and their intervals.", 480))
+        heading = claims.quantities(post)[0].removeprefix("All ").capitalize() + (", the largest" if len(names) > 1.5 * _LARGEST else "")
+        pictures.append(Section(heading, "forest", draw, caption, f"{heading}: values and their intervals.", 480))
     extents = " × ".join(map(str, posteriors.site_shape(post)))
     subtitle = f"{extents} sites: {claims.sites(posteriors.space_of(post))}."
     return Page(f"What was learned: {kind}", subtitle, pictures[0] if pictures else None, [*pictures[1:], *_existing(post, "term")])
