@@ -12,8 +12,6 @@ from hamlearn import diagnostics, infer
 from hamlearn.arguments import require_flag
 from hamlearn.diagnostics import cost
 from hamlearn.infer import posteriors
-from hamlearn.infer.asked import EngineAsked, Fixed, LikelihoodName
-from hamlearn.models import Model
 from hamlearn.processes import verb
 
 if TYPE_CHECKING:
@@ -25,9 +23,9 @@ Asked = ParamSpec("Asked")
 @verb
 def learn(
     data: xr.Dataset | Iterable[xr.Dataset] | str | PathLike[str],
-    model: Model,
-    likelihood: LikelihoodName = "auto",
-    engine: EngineAsked = "auto",
+    model: Any,
+    likelihood: str = "auto",
+    engine: Any = "auto",
     calibrate: bool = True,
     seed: int = 0,
     *,
@@ -145,7 +143,7 @@ def from_samples(samples: Any, program: infer.Program | infer.DensityProgram, *,
 
 
 @verb
-def extrapolate(posts: xr.DataTree | Sequence[xr.DataTree], beta: float, *, fixed: Fixed = "sites", seed: int = 0) -> xr.DataTree:
+def extrapolate(posts: xr.DataTree | Sequence[xr.DataTree], beta: float, *, fixed: str = "sites", seed: int = 0) -> xr.DataTree:
     """A posterior over actions at an inverse temperature that was not observed, with a verdict on how far it may be trusted.
 
     Polynomial actions and couplings have coefficients free of β: those of all temperatures are pooled by inverse covariance
@@ -194,13 +192,11 @@ def _with_verdict(function: Callable[Asked, xr.Dataset]) -> Callable[Asked, xr.D
     @functools.wraps(function)
     def judged(*args: Asked.args, **options: Asked.kwargs) -> xr.Dataset:
         result = function(*args, **options)
-        post: Any = args[0] if args else options["post"]
-        found = diagnostics.verdict(post)
-        told = {"about": f"predictions from {post.attrs['about']}"} if "about" in post.attrs else {}
-        result.attrs = {**told, **result.attrs, "verdict": found.level}
+        found = diagnostics.verdict(args[0] if args else options["post"])  # type: ignore[arg-type]
+        result.attrs["verdict"] = found.level
         if found.level == "do not believe":
-            warning = f"the posterior behind these bands is not to be believed: {found.summary}"
-            result.attrs["warning"] = "; ".join(filter(None, [result.attrs.get("warning"), warning]))
+            told = f"the posterior behind these bands is not to be believed: {found.summary}"
+            result.attrs["warning"] = "; ".join(filter(None, [result.attrs.get("warning"), told]))
         return result
 
     return judged

@@ -36,7 +36,7 @@ def data_dir() -> Path:
     """The folder of real data sets, named by HAMLEARN_DATA; without it the test is skipped."""
     folder = os.environ.get("HAMLEARN_DATA")
     if not folder:
-        pytest.skip("HAMLEARN_DATA is unset: tests on real data need the folder that docs/examples.md describes")
+        pytest.skip("HAMLEARN_DATA is unset: tests on real data need the folder that docs/tasks/index.md describes")
     path = Path(folder)
     if not path.is_dir():
         pytest.fail(f"HAMLEARN_DATA={folder!r} is not a folder", pytrace=False)

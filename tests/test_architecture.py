@@ -22,7 +22,6 @@ ROOMS: tuple[tuple[str, ...], ...] = (
         "errors",
         "memory",
         "arguments",
-        "facts",
         "processes",
         "compiled",
         "extras",

@@ -13,7 +13,7 @@ import hamlearn as hl
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted(path for folder in ("benchmarks", "examples") for path in (ROOT / folder).rglob("*.py"))
-PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def missing(name: str) -> str | None:
@@ -38,7 +38,7 @@ def unknown(tree: ast.AST, names: dict[str, object]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_page_names_what_exists(page):
     text = re.sub(r"`hl\.[\w.]+` →", "", page.read_text(encoding="utf-8"))  # what was renamed is told by its old name
     names = sorted(set(re.findall(r"\bhl(?:\.[A-Za-z_]\w*)+", text)))

@@ -22,7 +22,3 @@ __all__ = [
     "protein",
     "protein_distances",
 ]
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)

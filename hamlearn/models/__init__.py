@@ -82,7 +82,3 @@ __all__ = [
     "class_of",
     "from_dict",
 ]
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)

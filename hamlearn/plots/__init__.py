@@ -30,7 +30,3 @@ __all__ = [
     "training",
     "vortices",
 ]
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)

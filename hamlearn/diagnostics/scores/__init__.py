@@ -61,9 +61,7 @@ class Tests:
         return ([self.nothing] if self.nothing else []) + ([LeftOut(slow, "Longer chains allow it.")] if self.slow else [])
 
 
-def pairs(
-    bound: BoundCouplings, parts: Sequence[Observations], taus: Sequence[float], seed: int = 0, start: np.ndarray | None = None
-) -> Tests:
+def pairs(bound: BoundCouplings, parts: Sequence[Observations], taus: Sequence[float], seed: int = 0) -> Tests:
     """Score tests of a family of discrete pair couplings.
 
     Parameters
@@ -76,8 +74,6 @@ def pairs(
         Autocorrelation time of each in draws.
     seed : int
         Of the assignment of independent rows to blocks, and of the resampling.
-    start : array (n_params,), optional
-        Where the climb to the optimum begins.
 
     Returns
     -------
@@ -110,7 +106,7 @@ def pairs(
     if isinstance(likelihood, OneHotLikelihood):
         result.nothing = LeftOut("score tests are not made of so many tables of q states", "Tie parameters, or take fewer bonds.")
         return result
-    best = maximise(likelihood, start=start)
+    best = maximise(likelihood)
     if not best.converged:
         what = "score tests need a finite maximum of the likelihood; here only the prior holds some parameters"
         result.nothing = LeftOut(what, MORE_DATA)

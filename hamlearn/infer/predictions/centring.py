@@ -125,7 +125,9 @@ def _operations(likelihood: ExactLikelihood) -> float:
 
 def _pairs(likelihood: ExactLikelihood, post: xr.DataTree, prior: Prior | None, seed: int) -> _Optima:
     """The optimum, that of its own means, and optima of data whose means are its own plus and minus a part of the data's noise."""
-    centre = maximise(likelihood, prior, start=posteriors.theta_point(post)).theta
+    point = post["point"].to_dataset()
+    start = likelihood.bound.from_values(point["J"].values, point["h"].values if "h" in point else None)
+    centre = maximise(likelihood, prior, start=start).theta
     generator = np.random.default_rng(seed)
     means, roots = [], []
     for beta in likelihood.betas:

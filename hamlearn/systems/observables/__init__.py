@@ -46,7 +46,3 @@ __all__ = [
     "vortex_density",
     "vortices",
 ]
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
