@@ -182,7 +182,7 @@ def approached(evaluate: Evaluation, products: Callable[[np.ndarray], Products],
 
 def conjugate_gradients(multiply: Callable[[np.ndarray], np.ndarray], diagonal: np.ndarray, slope: np.ndarray) -> np.ndarray:
     """The solution of equations with a positive matrix that is known by its products, to a residual that serves a step."""
-    scale = 1 / np.maximum(diagonal, 1e-12 * diagonal.max(initial=1e-300))
+    scale = 1 / np.maximum(diagonal, max(1e-12 * diagonal.max(initial=0.0), 1e-300))
     found, residual = np.zeros(len(slope)), slope.copy()
     ahead = direction = scale * residual
     now = first = float(residual @ ahead)

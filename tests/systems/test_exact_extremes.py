@@ -6,6 +6,7 @@ import pytest
 import hamlearn as hl
 from hamlearn.systems import XY, EdwardsAnderson, Ising, Pairwise, Path, Potts, ScalarField, exact, potentials
 from hamlearn.systems import lattice as lattices
+from hamlearn.systems.exact.discrete import Enumeration, Transfer
 
 TRIANGLE = lattices.Lattice((3,), np.array([[0, 1], [1, 2], [0, 2]]))
 GROUND = {  # system, energy per site in units of J, number of ground states
@@ -37,6 +38,14 @@ def test_a_close_pair_of_levels_is_told_apart_where_it_melts():
     found = exact.thermodynamics(system, 1e9).isel(beta=0)
     assert float(found["heat_capacity"]) == pytest.approx(0.5 / np.cosh(1.0) ** 2, rel=1e-4)
     assert float(found["entropy"]) == pytest.approx(0.5 * (np.log(2 * np.cosh(1.0)) - np.tanh(1.0)), abs=1e-6)
+
+
+def test_heat_capacities_are_finite_up_to_the_end_of_the_linear_arithmetic():
+    """Against enumeration, where weights of a layer are as small as e^-594: their squares, which a second derivative takes, are zero."""
+    system = Ising((4, 4), J=-1.0, h=7.9)
+    betas = np.array([0.45, 0.7, 0.99]) * 600 / exact.energy_range(system)
+    here, there = (exact.thermodynamics(system, betas, oracle=oracle) for oracle in (Transfer(), Enumeration()))
+    np.testing.assert_allclose(here["heat_capacity"], there["heat_capacity"], rtol=0, atol=1e-10)
 
 
 def test_units_do_not_matter():

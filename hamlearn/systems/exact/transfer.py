@@ -9,7 +9,7 @@ Two arithmetics. The linear one multiplies matrices and divides every row by its
 Let R_r be the sum over the Kronecker blocks of boundary r of (largest − smallest log kernel) and W_r the same range
 of the log weights inside layer r. A normalised row after layer r lies in [exp(−R_{r−1} − W_r), 1], and while boundary
 r is applied no entry falls below exp(−R_{r−1} − W_r − R_r); a cotangent is a probability over such an entry, so it
-stays below the inverse. Hence nothing under- or overflows, in values and gradients, while
+stays below the inverse. Hence nothing under- or overflows, in values, gradients and second derivatives, while
 
     :func:`energy_range` = max_r (R_{r−1} + W_r + R_r) < 600   (exp(−708) is the smallest normal double),
 
@@ -124,7 +124,9 @@ def _linear_products(start: jax.Array, kernels: list[jax.Array], inner: jax.Arra
     shifts = top + sum(tops) if tops else top
     carry = (jnp.exp(start - largest[:, None]), largest)
     (product, scale), partial = lax.scan(step, carry, (factors, weights, shifts))
-    return jnp.log(product) + scale[:, None], partial
+    # log x at once would have 1/x² in its second derivative, which overflows where x is below 1e-154.
+    logs = lax.stop_gradient(jnp.log(product))
+    return jnp.log(product * jnp.exp(-logs)) + logs + scale[:, None], partial
 
 
 def _log_products(start: jax.Array, kernels: list[jax.Array], inner: jax.Array, keep: bool) -> tuple[jax.Array, jax.Array]:
