@@ -23,7 +23,7 @@ from packaging.requirements import Requirement
 HERE = Path(__file__).parent
 PIP_AUDIT = "pip-audit==2.10.1"
 SERVICES = ("pypi", "osv")  # the second is asked where the first knows none of the packages, as mirrors of PyPI do not
-USERS_EXTRAS = ("neural", "zarr")  # what users run; the other extras are for building and judging hamlearn
+USERS_EXTRAS = ("neural", "zarr", "sklearn", "arviz-plots")  # what users run; the other extras are for building and judging hamlearn
 SECONDS = 15.0  # for each service, and twice as many for the installation: a minute in all where nothing answers
 
 

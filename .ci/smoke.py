@@ -15,9 +15,9 @@ import hamlearn as hl
 place = Path(hl.__file__).parent
 assert place.is_relative_to(sys.prefix), f"hamlearn was imported from {place}, not from the environment {sys.prefix}"
 assert metadata.version("hamlearn") == hl.__version__
-for name in ("py.typed", "page/templates/report.html", "page/templates/report.css"):
+for name in ("py.typed", "page/templates/report.html", "page/templates/report.css", "page/templates/report.js"):
     assert resources.files("hamlearn").joinpath(name).is_file(), f"the wheel lacks {name}"
-here = [name for name in ("torch", "pyro", "zarr", "pytest", "sphinx") if util.find_spec(name)]
+here = [name for name in ("torch", "pyro", "zarr", "sklearn", "pytest", "sphinx") if util.find_spec(name)]
 assert not here, f"the core pulls in {', '.join(here)}"
 
 glass = hl.systems.EdwardsAnderson((3, 3), seed=1)

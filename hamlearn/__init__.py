@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from hamlearn.infer.densities.verbs import log_prob, sample
     from hamlearn.infer.draw_systems import action, draw_systems, energy
     from hamlearn.infer.posteriors import load, save
-    from hamlearn.page.report import report
+    from hamlearn.page.document import report
     from hamlearn.systems.sampling import simulate
     from hamlearn.verbs import extrapolate, from_samples, learn, predict
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import TypeVar
+
+Word = TypeVar("Word", bound=str)
 
 
 class HamlearnError(ValueError):
@@ -23,11 +26,11 @@ class HamlearnError(ValueError):
     """
 
 
-def choice(value: str, allowed: Iterable[str], what: str) -> str:
+def choice(value: str, allowed: Iterable[Word], what: str) -> Word:
     """Return `value` if it is one of `allowed`, else raise an error that names the nearest allowed word."""
     words = list(allowed)
     if isinstance(value, str) and value in words:
-        return value
+        return next(one for one in words if one == value)
     near = closest(str(value), words)
     hint = f" Did you mean {near!r}?" if near else ""
     raise HamlearnError(f"{what} must be one of {', '.join(map(repr, words))}; got {value!r}.{hint}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import xarray as xr
@@ -17,7 +17,8 @@ from scipy.special import logsumexp
 from hamlearn import data, extras, models, verbs
 from hamlearn.errors import HamlearnError, choice, closest
 from hamlearn.infer import draw_systems, log_likelihood, posteriors, sample
-from hamlearn.spaces import BITS
+from hamlearn.infer.asked import EngineAsked, LikelihoodName
+from hamlearn.spaces import BITS, SpaceName
 from hamlearn.systems.sampling import simulate
 
 extras.require("sklearn")
@@ -81,11 +82,11 @@ class HamiltonianEstimator(DensityMixin, BaseEstimator):
         self,
         model: models.Model | None = None,
         *,
-        space: str = "spins",
+        space: SpaceName = "spins",
         beta: float | None = None,
         q: int | None = None,
-        likelihood: str = "auto",
-        engine: Any = "auto",
+        likelihood: LikelihoodName = "auto",
+        engine: EngineAsked = "auto",
         calibrate: bool = True,
         check: bool = False,
         score_by: str = "auto",
@@ -111,7 +112,7 @@ class HamiltonianEstimator(DensityMixin, BaseEstimator):
             If the rows are none of the space, or what :func:`hamlearn.learn` refuses (:class:`hamlearn.HamlearnError` is one).
         """
         rows = self._microstates(X, reset=True)
-        options = {"likelihood": self.likelihood, "engine": self.engine, "calibrate": self.calibrate, "check": self.check}
+        options: dict[str, Any] = {"likelihood": self.likelihood, "engine": self.engine, "calibrate": self.calibrate, "check": self.check}
         self.posterior_ = verbs.learn(rows, self._model(), seed=self.random_state, **options)
         return self
 
@@ -125,7 +126,7 @@ class HamiltonianEstimator(DensityMixin, BaseEstimator):
         """
         check_is_fitted(self)
         rows = self._microstates(X)
-        kind = choice(self.score_by, ("auto", "exact", "pseudo"), "score_by")
+        kind: Literal["auto", "exact", "pseudo"] = choice(self.score_by, ("auto", "exact", "pseudo"), "score_by")
         if kind == "auto":
             kind = "exact" if self._model().traits.density else "pseudo"
         chains, draws = (int(self.posterior_["posterior"].sizes[name]) for name in ("chain", "draw"))

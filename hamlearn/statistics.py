@@ -484,3 +484,16 @@ def pareto_k(log_weights: np.ndarray) -> float:
     mixed = np.exp(likelihood - likelihood.max())
     k = np.log1p(-(mixed @ theta / mixed.sum()) * tail).mean()
     return float((n * k + 10 * 0.5) / (n + 10))
+
+
+# fmt: off
+__all__ = [
+    "AutocorrelationTime", "Jackknife", "autocorrelation", "batch_means_error", "block_bootstrap", "blocks",
+    "descending", "effective_sample_size", "first_largest", "integrated_autocorrelation", "integrated_autocorrelation_time", "jackknife",
+    "leading", "moved_together", "pareto_k", "power", "standard_error", "summed",
+]
+# fmt: on
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -12,6 +12,8 @@ from hamlearn import diagnostics, infer
 from hamlearn.arguments import require_flag
 from hamlearn.diagnostics import cost
 from hamlearn.infer import posteriors
+from hamlearn.infer.asked import EngineAsked, Fixed, LikelihoodName
+from hamlearn.models import Model
 from hamlearn.processes import verb
 
 if TYPE_CHECKING:
@@ -23,9 +25,9 @@ Asked = ParamSpec("Asked")
 @verb
 def learn(
     data: xr.Dataset | Iterable[xr.Dataset] | str | PathLike[str],
-    model: Any,
-    likelihood: str = "auto",
-    engine: Any = "auto",
+    model: Model,
+    likelihood: LikelihoodName = "auto",
+    engine: EngineAsked = "auto",
     calibrate: bool = True,
     seed: int = 0,
     *,
@@ -143,7 +145,7 @@ def from_samples(samples: Any, program: infer.Program | infer.DensityProgram, *,
 
 
 @verb
-def extrapolate(posts: xr.DataTree | Sequence[xr.DataTree], beta: float, *, fixed: str = "sites", seed: int = 0) -> xr.DataTree:
+def extrapolate(posts: xr.DataTree | Sequence[xr.DataTree], beta: float, *, fixed: Fixed = "sites", seed: int = 0) -> xr.DataTree:
     """A posterior over actions at an inverse temperature that was not observed, with a verdict on how far it may be trusted.
 
     Polynomial actions and couplings have coefficients free of β: those of all temperatures are pooled by inverse covariance
@@ -192,11 +194,13 @@ def _with_verdict(function: Callable[Asked, xr.Dataset]) -> Callable[Asked, xr.D
     @functools.wraps(function)
     def judged(*args: Asked.args, **options: Asked.kwargs) -> xr.Dataset:
         result = function(*args, **options)
-        found = diagnostics.verdict(args[0] if args else options["post"])  # type: ignore[arg-type]
-        result.attrs["verdict"] = found.level
+        post: Any = args[0] if args else options["post"]
+        found = diagnostics.verdict(post)
+        told = {"about": f"predictions from {post.attrs['about']}"} if "about" in post.attrs else {}
+        result.attrs = {**told, **result.attrs, "verdict": found.level}
         if found.level == "do not believe":
-            told = f"the posterior behind these bands is not to be believed: {found.summary}"
-            result.attrs["warning"] = "; ".join(filter(None, [result.attrs.get("warning"), told]))
+            warning = f"the posterior behind these bands is not to be believed: {found.summary}"
+            result.attrs["warning"] = "; ".join(filter(None, [result.attrs.get("warning"), warning]))
         return result
 
     return judged

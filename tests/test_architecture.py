@@ -22,6 +22,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
         "errors",
         "memory",
         "arguments",
+        "facts",
         "processes",
         "compiled",
         "extras",

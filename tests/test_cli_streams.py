@@ -99,9 +99,7 @@ def test_parameters_as_a_table(shell, folder):
     draws = hl.load(folder / "p.nc")["posterior"]["J"]
     code, out, _ = shell("summary", "p.nc", "--csv")
     rows = list(csv.DictReader(io.StringIO(out.decode())))
-    assert code == 0 and [row["parameter"] for row in rows] == [
-        f"J[{i}, {j}]" for i, j in zip(draws.site_i.values, draws.site_j.values, strict=True)
-    ]
+    assert code == 0 and [row["parameter"] for row in rows] == [f"J[{ends}]" for ends in draws["bond"].values]
     np.testing.assert_allclose([float(row["mean"]) for row in rows], draws.mean(("chain", "draw")), rtol=1e-12)
     np.testing.assert_allclose([float(row["eti_95%"]) for row in rows], draws.quantile(0.95, ("chain", "draw")), rtol=1e-12)
     assert rows[0]["r_hat"] == ""  # independent draws have none

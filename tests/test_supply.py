@@ -51,6 +51,17 @@ def test_everything_that_the_project_asks_for_is_locked():
     assert not missing
 
 
+def test_workflows_use_nothing_that_can_change_and_keep_no_secret():
+    workflows = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+    if not workflows:
+        pytest.skip("a source distribution has no .github")
+    for path in workflows:
+        text = path.read_text()
+        used = re.findall(r"uses: (.*)", text)
+        assert used and all(re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", one) for one in used), used
+        assert "\npermissions: {}\n" in text and "secrets." not in text  # each job says what it may do; nothing is trusted but the place
+
+
 def test_the_version_is_written_in_two_places_alike():
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == hl.__version__
 

@@ -5,7 +5,7 @@
 A field is an attribute, a string or a key inside an attribute's JSON, a label of a coordinate, a name of a variable or a dimension, a
 title. One field is replaced by one text, the page is made and parsed, and compared with the clean page: no element, attribute, comment
 or reference may be there that the clean page has not, no script more, nothing computed by a template engine, no NUL, and the policy that
-forbids scripts unchanged.
+forbids all scripts but the page's own unchanged.
 """
 
 from __future__ import annotations

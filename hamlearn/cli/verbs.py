@@ -120,7 +120,7 @@ def simulate(
         draws=draws,
         chains=chains,
         seed=seed,
-        sampler=sampler,
+        sampler=context.params["sampler"],
         out=output if streams else None,
         checkpoint=None if streams else checkpoint_of(output),
     )
@@ -178,11 +178,12 @@ def learn(
     require_different(files)
     require_format(context, files)
     require_target(output, inputs=[*files, Path(graph)])
-    read = lambda value: lambda file: hl.microstates(file, space=space, beta=value, counts=column)
+    read = lambda value: lambda file: hl.microstates(file, space=context.params["space"], beta=value, counts=column)
     data = [read_from(file, read(value), stdin) for file, value in zip(files, betas, strict=True)]
+    said = {**context.params, "fields": None if fields == "none" else fields}  # words, which the verbs know or refuse
     makers: dict[str, Any] = {
         "couplings": lambda: hl.models.Couplings(
-            read_graph(graph, data[0], shape, not open_boundaries), tie=tie, fields=None if fields == "none" else fields, prior=prior
+            read_graph(graph, data[0], shape, not open_boundaries), prior=said["prior"], tie=said["tie"], fields=said["fields"]
         ),
         "cluster-expansion": lambda: hl.models.ClusterExpansion(window=window),
         "local-interaction": lambda: hl.models.LocalInteraction(window=window),
@@ -195,7 +196,9 @@ def learn(
     warn_of_axes(data)
     made = makers[model]()
     saved = checkpoint_of(output) if saves(made) else None
-    post = hl.learn(data, made, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed, check=check, checkpoint=saved)
+    post = hl.learn(
+        data, made, likelihood=said["likelihood"], engine=said["engine"], calibrate=calibrate, check=check, checkpoint=saved, seed=seed
+    )
     keep(work, lambda path: hl.save(post, path), output)
     found = hl.verdict(post)
     say(found, output=output)

@@ -18,12 +18,12 @@ from hamlearn.data.geometry import declared
 from hamlearn.data.validation import SCHEMA, admit_one, refuse_copied_chains
 from hamlearn.data.values import per_row, refuse_repeated_end
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.spaces import SPINS, Space
+from hamlearn.spaces import SPINS, Space, SpaceName
 
 
 def microstates(
     source: Any,
-    space: str | None = None,
+    space: SpaceName | Space | None = None,
     beta: float | Sequence[float] | None = None,
     dims: Sequence[str] | None = None,
     counts: Any = None,

@@ -22,3 +22,7 @@ __all__ = [
     "protein",
     "protein_distances",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -8,6 +8,7 @@ from hamlearn.diagnostics.comparison import check
 from hamlearn.diagnostics.diagnose import diagnose, judge
 from hamlearn.diagnostics.identifiability import identifiability
 from hamlearn.diagnostics.locality import locality
+from hamlearn.diagnostics.predictive import posterior_predictive
 from hamlearn.diagnostics.symmetry import symmetry
 from hamlearn.diagnostics.verdict import Finding, Verdict, verdict
 
@@ -21,8 +22,13 @@ __all__ = [
     "identifiability",
     "judge",
     "locality",
+    "posterior_predictive",
     "sbc",
     "summary",
     "symmetry",
     "verdict",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

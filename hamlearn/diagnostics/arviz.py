@@ -17,6 +17,7 @@ from hamlearn.processes import filtering, verb
 from hamlearn.statistics import first_largest
 
 RARE = 0.01  # a bond in fewer draws than this is constant for all purposes of a mean
+MEASURES = ("ess_bulk", "ess_tail", "r_hat")
 TAILS = (0.05, 0.95)  # the quantiles whose effective sample size is the tail's
 MAX_TREE_DEPTH = 10  # NumPyro's default: trajectories of 2**10 − 1 steps were cut short
 
@@ -118,8 +119,6 @@ def summary(post: xr.DataTree, round_to: int | None = 4) -> pd.DataFrame:
     (18, 7)
     """
     post = admit_posterior(post)
-    from arviz_stats.base import array_stats
-
     group = posteriors.require_posterior(post)["posterior"].to_dataset()
     if not families.traits(post).bonds:
         columns, group = _free_parameters(post)
@@ -136,22 +135,29 @@ def summary(post: xr.DataTree, round_to: int | None = 4) -> pd.DataFrame:
         if extra:
             labels = [f"{label}({', '.join(map(str, index))})" for label in labels for index in np.ndindex(extra)]
         values = values.reshape((*values.shape[:2], -1))
-        moved = ~_constant(values)
-        diagnostics = np.full((3, len(labels)), np.nan)
-        if sampled and moved.any():
-            series = np.moveaxis(values[..., moved], -1, 0)
-            with filtering():
-                ess = array_stats.ess(series, method="bulk"), array_stats.ess(series, method="tail", prob=TAILS)
-                diagnostics[:, moved] = np.array((*ess, array_stats.rhat(series)))
         low, high = np.quantile(values, [0.05, 0.95], axis=(0, 1))
         numbers = {"mean": values.mean((0, 1)), "sd": values.std((0, 1), ddof=1), "eti_5%": low, "eti_95%": high}
-        numbers |= dict(zip(("ess_bulk", "ess_tail", "r_hat"), diagnostics, strict=True))
+        numbers |= mixing(values) if sampled else dict.fromkeys(MEASURES, np.nan)
         table = pd.DataFrame(numbers, index=labels)
         if name == "J" and "included" in group:
             table["inclusion"] = group["included"].values.mean((0, 1)).repeat(int(np.prod(extra)))
         tables.append(table)
     result = pd.concat(tables)
     return result if round_to is None else result.round(round_to)
+
+
+def mixing(values: np.ndarray) -> dict[str, np.ndarray]:
+    """Effective sample sizes and R̂ of chains ``(chain, draw, parameter)``, by :data:`MEASURES`; nan of what never moved."""
+    from arviz_stats.base import array_stats
+
+    moved = ~_constant(values)
+    found = np.full((3, values.shape[-1]), np.nan)
+    if moved.any():
+        series = np.moveaxis(values[..., moved], -1, 0)
+        with filtering():
+            ess = array_stats.ess(series, method="bulk"), array_stats.ess(series, method="tail", prob=TAILS)
+            found[:, moved] = np.array((*ess, array_stats.rhat(series)))
+    return dict(zip(MEASURES, found, strict=True))
 
 
 def _free_parameters(post: xr.DataTree) -> tuple[dict[str, list[str]], xr.Dataset]:

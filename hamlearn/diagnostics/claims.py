@@ -10,6 +10,7 @@ import xarray as xr
 
 from hamlearn.diagnostics import wording
 from hamlearn.infer import families, posteriors
+from hamlearn.spaces import Space
 
 PARAMETERS = "All parameters"
 
@@ -79,6 +80,15 @@ def unit(observable: str) -> str:
     return "nats" if observable == "entropy" else ""
 
 
+def units(post: xr.DataTree) -> str:
+    """In which units couplings and fields are; empty of what is no energy."""
+    if not families.traits(post).bonds:
+        return ""
+    if not int(post.attrs.get("beta_declared", 1)):
+        return "The observation's β was not declared, so these are β times the couplings and fields, without a unit."
+    return "Couplings and fields are energies, in the unit whose inverse is that of β."
+
+
 def zero_of_energy(post: xr.DataTree, names: list[str]) -> str:
     """What fixes the constant in energies and free energies, which no data determine; empty where none is shown."""
     if not {"energy", "free_energy", "action"} & set(names):
@@ -91,6 +101,15 @@ def zero_of_energy(post: xr.DataTree, names: list[str]) -> str:
         here = "the energy is −ln p/β, so the free energy vanishes at the β it was learned at."
         return known + here + " Other temperatures take for granted that S = βH."
     return known + asked.zero
+
+
+def sites(space: Space) -> str:
+    """What the sites of a space can be, in words."""
+    if not space.continuous:
+        return "spins −1, 1" if space.binary else f"{space.q} states, 0 to {space.q - 1}"
+    if space.event_shape:
+        return f"unit vectors of {space.event_shape[0]} components"
+    return "real numbers" if space.unbounded else "angles"
 
 
 def facts(post: xr.DataTree) -> list[tuple[str, str, str]]:
@@ -110,6 +129,7 @@ def facts(post: xr.DataTree) -> list[tuple[str, str, str]]:
             ", ".join(_number(beta) for beta in observed(post)) if declared else "not declared",
         ),
         ("extrapolated", "extrapolated to β", here),
+        ("space", "every site", sites(posteriors.space_of(post))),
         ("sites", "sites", wording.count(float(np.prod(posteriors.site_shape(post))))),
         ("codes", "codes of states 0, 1, …", ", ".join(map(str, json.loads(post.attrs["codes"]))) if "codes" in post.attrs else ""),
         ("bonds", bonds, wording.count(sizes["bond"]) if "bond" in sizes else ""),

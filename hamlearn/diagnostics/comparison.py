@@ -20,6 +20,7 @@ from hamlearn.diagnostics.predictions import Prediction, predicted, refit
 from hamlearn.diagnostics.predictive_test import MORE_DATA, LeftOut
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import observations, posteriors
+from hamlearn.infer.asked import LikelihoodName
 from hamlearn.models import Couplings
 from hamlearn.processes import verb
 from hamlearn.systems.base import Space
@@ -32,10 +33,11 @@ def check(
     data: xr.Dataset | Iterable[xr.Dataset],
     model: Couplings,
     *,
-    likelihood: str = "auto",
+    likelihood: LikelihoodName = "auto",
     draws: int = 400,
     tau: float | None = None,
     seed: int = 0,
+    start: np.ndarray | None = None,
 ) -> xr.Dataset:
     """Test a model for what it may lack, and compare held-out data with the predictions of a fit to the other half.
 
@@ -54,6 +56,8 @@ def check(
         Autocorrelation time of the data in draws if known; it is measured too.
     seed : int
         Of the split, the simulation and the resampling.
+    start : array (n_params,), optional
+        Parameters close to the optimum of all rows, if known: score tests then find it sooner.
 
     Returns
     -------
@@ -95,7 +99,7 @@ def check(
     """
     draws, seed = require_whole(draws, "draws", 2), require_seed(seed)
     sets = microstates.split_by_beta(microstates.admit(data))
-    found = _scores(sets, model, tau, seed)
+    found = _scores(sets, model, tau, seed, start)
     compared = _held_out(sets, model, likelihood, draws, tau, seed)
     if isinstance(compared, LeftOut):
         table = predictive_test.without_held_out(compared, found.rows, found.blocks, found.left_out)
@@ -106,7 +110,7 @@ def check(
     return table
 
 
-def _scores(sets: list[xr.Dataset], model: Couplings, tau: float | None, seed: int) -> scores.Tests:
+def _scores(sets: list[xr.Dataset], model: Couplings, tau: float | None, seed: int, start: np.ndarray | None) -> scores.Tests:
     """Score tests on all rows."""
     rng = np.random.default_rng(seed)
     symmetric = invariants.model_is_symmetric(model, *_space_of(sets[0]), microstates.rows(sets[0]))
@@ -120,11 +124,11 @@ def _scores(sets: list[xr.Dataset], model: Couplings, tau: float | None, seed: i
         used.append(visible)
         taus.append(seen if tau is None else tau)  # what is slower than the fitted parameters' scores is seen test by test
     bound, parts, _ = observations.bind(used, model)
-    return scores.pairs(bound, parts, taus, seed)
+    return scores.pairs(bound, parts, taus, seed, start)
 
 
 def _held_out(
-    sets: list[xr.Dataset], model: Couplings, likelihood: str, draws: int, tau: float | None, seed: int
+    sets: list[xr.Dataset], model: Couplings, likelihood: LikelihoodName, draws: int, tau: float | None, seed: int
 ) -> tuple[list[predictive_test.Row], int, float | None] | LeftOut:
     """Rows of the comparison with held-out data, the blocks behind them and the refit's width ratio; or why there are none."""
     rng = np.random.default_rng(seed)

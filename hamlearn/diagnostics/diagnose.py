@@ -12,10 +12,12 @@ import xarray as xr
 from hamlearn import data as microstates
 from hamlearn.arguments import require_seed
 from hamlearn.diagnostics import arviz, comparison, cost, densities, invariants, predictive_test, scores, signals, simulated
+from hamlearn.diagnostics.about import introduced
 from hamlearn.diagnostics.verdict import CHECK, Verdict, verdict
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, observations, posteriors
 from hamlearn.infer.accepted import admit_posterior
+from hamlearn.infer.asked import EngineName
 from hamlearn.infer.predictions.measured import measured
 from hamlearn.infer.provenance import Comparison, Convergence, Noted, Provenance
 from hamlearn.processes import verb
@@ -45,7 +47,7 @@ def diagnose(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None =
     -------
     DataTree
         `post`, with groups ``checks`` and ``measured`` (:func:`hamlearn.infer.measured`), and the entries ``convergence``,
-        ``check``, ``signals`` and ``parameter_names`` in its made.
+        ``check``, ``signals`` and ``parameter_names`` in its made; its first attribute, ``about``, says in one line what it is.
     """
     made, seed = posteriors.provenance_of(post), require_seed(seed)
     additions: dict[str, Any] = {
@@ -63,7 +65,7 @@ def diagnose(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None =
     elif made.check is None:
         why = "it was judged without its data" if data is None else "the comparison was switched off (check=False)"
         additions["check"] = Comparison("not run", why)
-    return posteriors.with_provenance(post, **additions)
+    return introduced(posteriors.with_provenance(post, **additions))
 
 
 def _looked_at(
@@ -88,14 +90,14 @@ def _compare(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], made: P
     model, tau = posteriors.model_of(post), float(made.calibration.tau)
     asked = families.traits(post)
     if asked.compared == "refit" and posteriors.space_of(post).q:
-        return comparison.check(data, model, tau=tau, seed=seed)
+        return comparison.check(data, model, tau=tau, seed=seed, start=posteriors.theta_point(post))
     if asked.compared == "held out":  # direct draws against what training held out: nothing is refitted
         return densities.check(post, data, seed)
     rows = microstates.rows(microstates.split_by_beta(data)[0])
     symmetric = invariants.symmetric(families.of(post).draw_systems(post, 1, seed, None)[0], rows)
     named = _score_tests(post, data, tau, seed) if asked.tested else None
     # The fit to one half is compared through a few members: what a sampler would add to the normal approximation is not seen there.
-    engine = "laplace" if model.normal_prior else "auto"
+    engine: EngineName = "laplace" if model.normal_prior else "auto"
     return simulated.check(data, model, engine=engine, tau=tau, symmetric=symmetric, named=named, seed=seed)
 
 

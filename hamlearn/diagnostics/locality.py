@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -28,7 +28,7 @@ def locality(
     states: Any = None,
     contexts: Sequence[int] = (0, 1, 2),
     model: Extensive | None = None,
-    engine: str | Training = "auto",
+    engine: Literal["auto", "training"] | Training = "auto",
     *,
     draws: int = _MEMBERS,
     seed: int = 0,

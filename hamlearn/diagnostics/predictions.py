@@ -11,6 +11,7 @@ from hamlearn import data as microstates
 from hamlearn import infer
 from hamlearn.diagnostics.features import Features
 from hamlearn.errors import HamlearnError
+from hamlearn.infer.asked import LikelihoodName
 from hamlearn.infer.likelihoods.exact import statistics
 from hamlearn.models import BoundCouplings, Couplings, SpikeSlab
 from hamlearn.statistics import power
@@ -48,7 +49,7 @@ class Prediction:
     optimism: float
 
 
-def refit(sets: list[xr.Dataset], model: Couplings, *, likelihood: str, draws: int, seed: int) -> xr.DataTree:
+def refit(sets: list[xr.Dataset], model: Couplings, *, likelihood: LikelihoodName, draws: int, seed: int) -> xr.DataTree:
     """The model fitted cheaply to half of the data.
 
     Raises

@@ -21,7 +21,9 @@ from hamlearn.diagnostics.features import bin_edges
 from hamlearn.diagnostics.predictive_test import MORE_DATA, LeftOut, Statistic
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families
+from hamlearn.infer.asked import EngineAsked, LikelihoodName
 from hamlearn.infer.predictions.simulated import of_sweep
+from hamlearn.models import Model
 from hamlearn.progress import logger
 from hamlearn.systems import exact, sampling
 from hamlearn.systems.base import axes_of
@@ -40,10 +42,10 @@ _LINEAR = 0.5  # β times the spread of member energies up to which expectations
 
 def check(
     data: xr.Dataset | Iterable[xr.Dataset],
-    model: Any,
+    model: Model,
     *,
-    likelihood: str = "auto",
-    engine: Any = "auto",
+    likelihood: LikelihoodName = "auto",
+    engine: EngineAsked = "auto",
     tau: float | None = None,
     symmetric: bool | None = None,
     named: scores.Tests | None = None,
@@ -107,7 +109,7 @@ def _compare(systems: list[Any], fit: xr.Dataset, half: holdout.Half, label: str
     observed = sums.sum(0) / total
     deviation = (sums - weight[:, None] * observed) / total
     beta = float(fit["beta"])
-    states = _draws(systems, beta, fitted, rng)
+    states = microstates_of(systems, beta, fitted, rng)
     columns = np.stack([functions(part) for part in states])
     expected = columns.mean((0, 1))
     moved = _moved(systems, states, columns, beta)
@@ -145,40 +147,44 @@ def _prediction_noise(columns: np.ndarray, moved: np.ndarray, rng: np.random.Gen
     return np.asarray(tails * (truth + times @ deviations))
 
 
-def _draws(systems: list[Any], beta: float, fitted: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-    """Microstates of every member; fields, and what is known by its energy alone, share one compiled simulation."""
+def microstates_of(
+    systems: list[Any], beta: float, fitted: np.ndarray, rng: np.random.Generator, count: int = _DRAWS // MEMBERS
+) -> list[np.ndarray]:
+    """Up to `count` microstates of every member; fields, and what is known by its energy alone, share one compiled simulation."""
     first = systems[0]
     if first.space.q and first.pure_jax and first.pairs is None and first.windows is None and exact.oracle(first, "sample") is None:
         if stacked(systems) is not None:
-            return _in_one_run(systems, beta, fitted, rng)
+            return _in_one_run(systems, beta, fitted, rng, count)
     if not systems[0].space.unbounded or exact.method(systems[0]) == "operator" or not stackable(systems):
-        return [_draw(system, beta, fitted, rng) for system in systems]
-    seed, draws = int(rng.integers(2**31)), _DRAWS // MEMBERS // _CHAINS
+        return [_draw(system, beta, fitted, rng, count) for system in systems]
+    seed, draws = int(rng.integers(2**31)), max(1, count // _CHAINS)
     found = simulate_stack(systems, beta, draws=draws, chains=_CHAINS, seed=seed, thin=2)
     return [values.reshape(-1, *fitted.shape[1:]) for values in found]
 
 
-def _in_one_run(systems: list[Any], beta: float, fitted: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+def _in_one_run(systems: list[Any], beta: float, fitted: np.ndarray, rng: np.random.Generator, count: int) -> list[np.ndarray]:
     """All members in one run, from the data, with the burn-in that a pilot of the first one asked for."""
-    draws, seed = _DRAWS // MEMBERS // _CHAINS, int(rng.integers(2**31))
+    draws, seed = max(1, count // _CHAINS), int(rng.integers(2**31))
     start = fitted[rng.integers(len(fitted), size=(len(systems), _CHAINS))]
     sampler = "metropolis" if SAMPLERS["heat_bath"].refusal(systems[0]) else "heat_bath"
     options: dict[str, Any] = {"draws": draws, "chains": _CHAINS, "thin": 5, "sampler": sampler, "progress": False}
     pilot = sampling.simulate(systems[0], beta=beta, seed=seed, start=start[0], **options)
     sweeps = int(pilot.attrs["burn_in"]) + 5 * draws
     seconds = _COMPILING + len(systems) * _CHAINS * sweeps * of_sweep(systems[0]) / OPERATIONS_PER_SECOND
-    logger.info("comparing with held-out data: %d members, %d sweeps each, about %.2g s", len(systems), sweeps, seconds)
+    logger.info("simulating %d members, %d sweeps each, about %.2g s", len(systems), sweeps, seconds)
     found = sampling.simulate_systems(systems, beta, seed=seed + 1, start=start, burn_in=int(pilot.attrs["burn_in"]), **options)
     return list(found.reshape(len(systems), -1, *fitted.shape[1:]))
 
 
-def _draw(system: Any, beta: float, fitted: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _draw(system: Any, beta: float, fitted: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarray:
     """Microstates of one member ``(chain · draw, *sites)``, exact where there is an oracle, else started from data."""
-    count, seed = _DRAWS // MEMBERS, int(rng.integers(2**31))
+    seed = int(rng.integers(2**31))
     if system.space.q and exact.oracle(system, "sample"):
         return np.asarray(exact.sample(system, beta, count, seed)).reshape(count, *fitted.shape[1:])
     start = fitted[rng.integers(len(fitted), size=_CHAINS)]
-    found = sampling.simulate(system, beta=beta, draws=count // _CHAINS, chains=_CHAINS, seed=seed, thin=5, start=start, progress=False)
+    found = sampling.simulate(
+        system, beta=beta, draws=max(1, count // _CHAINS), chains=_CHAINS, seed=seed, thin=5, start=start, progress=False
+    )
     return np.asarray(found["state"].values).reshape(-1, *fitted.shape[1:])
 
 

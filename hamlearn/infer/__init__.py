@@ -19,6 +19,7 @@ from hamlearn.infer.posteriors import provenance_of as provenance
 from hamlearn.infer.predictions.log_probs import log_prob_band
 from hamlearn.infer.predictions.measured import measured
 from hamlearn.infer.predictions.predict import predict
+from hamlearn.infer.prior_draws import prior
 from hamlearn.infer.program import Program, from_samples, program
 from hamlearn.infer.settings import MAP, MLE, NUTS, Gibbs, ImportanceSampling, LaplaceApproximation
 from hamlearn.infer.strengths import interaction_strength
@@ -58,8 +59,13 @@ __all__ = [
     "measured",
     "overlap",
     "predict",
+    "prior",
     "program",
     "provenance",
     "sample",
     "save",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

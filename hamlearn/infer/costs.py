@@ -29,7 +29,7 @@ _EXACT_COMPILING = {  # beside the above, (inside NUTS, from a table of all stat
 }
 _ROW_SUM = 8e-8  # of one statistic of one row, its sum and its scores for the calibration: "4x4 glass, many rows"
 _SITE_OF_ROW = 1.2e-6  # of a site of a row where conditionals are compressed to patterns: "16x16, tied"
-_NORMAL = 2.6e-6  # of the square of how many parameters there are: draws and factorisations: "50 spins, all pairs"
+_NORMAL = 2.5e-7  # of the square of how many parameters there are: draws: "50 spins, all pairs"
 _GIBBS = 3.0  # times what the choice counts of sweeps: "12 spins, spike and slab"
 _SWEPT = 4e-7  # of one parameter in a sweep of Gibbs sampling: "12 spins, spike and slab"
 
@@ -44,7 +44,7 @@ class Cost:
     Examples
     --------
     >>> print(Cost(6.0, 4.5))
-    about 6 s (4.5 s of them compile what no cache holds yet)
+    about 1.5 s, and up to 4.5 s to compile what no cache holds yet
     >>> print(Cost(6.0))
     about 6 s
     """
@@ -53,8 +53,8 @@ class Cost:
     compiling: float = 0.0
 
     def __str__(self) -> str:
-        cached = f" ({self.compiling:.2g} s of them compile what no cache holds yet)" if self.compiling > 0 else ""
-        return f"about {self.seconds:.2g} s{cached}"
+        cached = f", and up to {self.compiling:.2g} s to compile what no cache holds yet" if self.compiling > 0 else ""
+        return f"about {self.seconds - self.compiling:.2g} s{cached}"
 
 
 def rows_of(parts: Sequence[Observations]) -> int:
@@ -139,12 +139,15 @@ def optimum(sites: int, q: int, neighbours: int, parameters: int, rows: int, siz
     >>> round(optimum(256, 2, 4, 1, 4000, 32, listed=False), 3)
     0.003
     """
+    features, factorisations = neighbours + 1.0, parameters**3 / 2e9
     if listed:
-        counted = 5.0 * float(q) ** sites * parameters**2
-    else:
-        features = neighbours + 1.0
+        return 5.0 * float(q) ** sites * parameters**2 / 3e9 + factorisations
+    if size < rows:
         counted = size * sites * (features**2 + 200 * features) + rows * parameters * min(parameters, 100)
-    return counted / 3e9 + parameters**3 / 1e9
+        return counted / 3e9 + factorisations
+    # Of rows: gradients and products with the Hessian, two Hessians, scores, and their covariance.
+    climbed = size * sites * (1e-6 + 1e-8 * features + 8e-11 * features**2)
+    return climbed + rows * parameters * (4e-8 + 2.5e-11 * min(parameters, 5000)) + factorisations
 
 
 def sweeps(parameters: int, engine: Gibbs) -> float:

@@ -21,6 +21,7 @@ from hamlearn.infer import calibrate as calibration_room
 from hamlearn.infer import large
 from hamlearn.infer.calibrate import Calibration
 from hamlearn.infer.choose import Choice
+from hamlearn.infer.costs import announced
 from hamlearn.infer.engines import gibbs
 from hamlearn.infer.enquiry import Enquiry
 from hamlearn.infer.fit import Fit, normal_approximation, precisions
@@ -146,7 +147,7 @@ def _answer(asked: Asked, checkpoint: str | PathLike[str] | None) -> Answer:
     drawn = engine.draw(fit, seed=seed, checkpoint=checkpoint)
     if prepared.otherwise is not None and (why := not_normal(drawn)):
         engine = prepared.otherwise
-        asked.enquiry.say(f"engine {engine.name} instead of importance: {why}")
+        asked.enquiry.say(f"engine {engine.name} instead of importance, {announced(likelihood, engine)}: {why}")
         drawn = engine.draw(fit, seed=seed, checkpoint=checkpoint)
     if not engine.bell:
         return _sampled(fit, drawn, engine, record)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse
@@ -46,7 +46,10 @@ _CALIBRATED = (
 
 @verb
 def log_likelihood(
-    post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], likelihood: str = "auto", draws: int | None = None
+    post: xr.DataTree,
+    data: xr.Dataset | Iterable[xr.Dataset],
+    likelihood: Literal["auto", "exact", "pseudo"] = "auto",
+    draws: int | None = None,
 ) -> xr.DataTree:
     """The posterior with a group ``log_likelihood``: ln p of every observation under every draw.
 

@@ -231,6 +231,12 @@ def theta_draws(post: xr.DataTree) -> np.ndarray:
     return bound.from_values(group["J"].values, group["h"].values if "h" in group else None)
 
 
+def theta_point(post: xr.DataTree) -> np.ndarray:
+    """θ at the optimum, shape ``(n_params,)``."""
+    point = require_posterior(post)["point"].to_dataset()
+    return bound_of(post).from_values(point["J"].values, point["h"].values if "h" in point else None)
+
+
 def observed_betas(post: xr.DataTree) -> np.ndarray:
     """Inverse temperatures the posterior was learned at."""
     return np.array(read_json(require_posterior(post), "beta", list))

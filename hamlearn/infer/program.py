@@ -25,12 +25,14 @@ import xarray as xr
 from hamlearn.arguments import require_seed, shown
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, stein
+from hamlearn.infer.asked import LikelihoodName
 from hamlearn.infer.densities import program as density_program
 from hamlearn.infer.densities.program import DensityProgram
 from hamlearn.infer.families import Open
 from hamlearn.infer.fit import Fit
 from hamlearn.infer.pipeline import Opened
 from hamlearn.infer.settings import Drawn, External
+from hamlearn.models import Model
 from hamlearn.processes import verb
 
 
@@ -105,7 +107,7 @@ class Program:
 
 @verb
 def program(
-    data: xr.Dataset | Iterable[xr.Dataset], model: Any, likelihood: str = "auto", calibrate: bool = True, seed: int = 0
+    data: xr.Dataset | Iterable[xr.Dataset], model: Model, likelihood: LikelihoodName = "auto", calibrate: bool = True, seed: int = 0
 ) -> Program | DensityProgram:
     """The posterior of a model as a program: of NumPyro, or of Pyro where the model is a neural density.
 

@@ -82,3 +82,7 @@ __all__ = [
     "class_of",
     "from_dict",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -38,6 +38,7 @@ class Flat:
     direct: ClassVar[bool] = True
 
     name: ClassVar[str] = "flat"
+    words: ClassVar[str] = "flat"
 
     def sample(self, name: str, size: int) -> Any:
         """A NumPyro sample site of `size` unconstrained numbers, every value alike."""
@@ -49,6 +50,10 @@ class Flat:
     def sites(self, name: str, values: np.ndarray) -> dict[str, Any]:
         """Values of the sample sites at which the numbers are `values`."""
         return {name: values}
+
+    def draw(self, size: int, generator: np.random.Generator) -> np.ndarray:
+        """An error: nothing is drawn from what favours nothing."""
+        raise HamlearnError("the prior is flat, and has no draws: give the model one that has, such as prior=hl.models.Normal(10.0).")
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,17 @@ fields f_i = Σ_l h_il F_l; tied bonds share their J. The family is linear in θ
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from hamlearn.arguments import shown
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.models.base import Block
-from hamlearn.models.priors import DEFAULT, Normal, Prior, as_prior, prior_from_dict, prior_to_dict
+from hamlearn.models.priors import DEFAULT, Normal, Prior, PriorName, as_prior, prior_from_dict, prior_to_dict
 from hamlearn.models.traits import Model, Traits
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import Space, System
@@ -28,8 +27,9 @@ from hamlearn.systems.vectors import VectorSpins
 from hamlearn.systems.xy import XY
 
 EXCLUDED = 1e4  # energy of a state that was never seen at its site, in units of the largest coupling or field (or of one)
-TIES = ("bond", "uniform", "distance")
-INTERACTIONS = ("auto", "ising", "clock", "potts", "general", "xy", "vectors")
+Tie = Literal["bond", "uniform", "distance"]
+FieldTie = Literal["site", "uniform"]
+Interaction = Literal["auto", "ising", "clock", "potts", "general", "xy", "vectors"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +72,11 @@ class Couplings(Model):
     """
 
     graph: Lattice | None
-    tie: str | tuple[int, ...]
-    fields: str | tuple[int, ...] | None
+    tie: Tie | tuple[int, ...]
+    fields: FieldTie | tuple[int, ...] | None
     prior: Prior
     field_prior: Normal
-    interaction: str
+    interaction: Interaction
     kind: ClassVar[str] = "couplings"
     traits: ClassVar[Traits] = Traits(
         "couplings", "couplings", bonds=True, compared="refit", zero="they are those of the pair terms and fields, without one."
@@ -85,19 +85,19 @@ class Couplings(Model):
     def __init__(
         self,
         graph: Any = None,
-        tie: str | ArrayLike = "bond",
-        fields: str | ArrayLike | None = "site",
-        prior: str | Prior | None = None,
+        tie: Tie | Sequence[int] | np.ndarray = "bond",
+        fields: FieldTie | Sequence[int] | np.ndarray | None = "site",
+        prior: PriorName | Prior | None = None,
         *,
         field_prior: Normal | None = None,
-        interaction: str = "auto",
+        interaction: Interaction = "auto",
     ) -> None:
         object.__setattr__(self, "graph", None if graph is None else lattices.as_lattice(graph))
-        object.__setattr__(self, "tie", _tie(tie, TIES, "tie"))
-        object.__setattr__(self, "fields", None if fields is None else _tie(fields, ("site", "uniform"), "fields (or None)"))
+        object.__setattr__(self, "tie", _tie(tie, get_args(Tie), "tie"))
+        object.__setattr__(self, "fields", None if fields is None else _tie(fields, get_args(FieldTie), "fields (or None)"))
         object.__setattr__(self, "prior", as_prior(prior))
         object.__setattr__(self, "field_prior", DEFAULT if field_prior is None else field_prior)
-        object.__setattr__(self, "interaction", choice(interaction, INTERACTIONS, "interaction"))
+        object.__setattr__(self, "interaction", choice(interaction, get_args(Interaction), "interaction"))
         if not isinstance(self.field_prior, Normal):
             raise HamlearnError(f"field_prior must be a Normal prior; got {self.field_prior!r}.")
 
@@ -135,7 +135,7 @@ class Couplings(Model):
                 f"the model's graph has {self.graph.n_sites} sites {self.graph.shape}, the data {n_sites} {tuple(shape)}; "
                 "give both the same sites."
             )
-        interaction = self.interaction
+        interaction: str = self.interaction
         if interaction == "auto":
             interaction = space.interaction
         if not space.interaction:
@@ -190,7 +190,7 @@ class Couplings(Model):
         }
 
 
-def _tie(given: Any, words: tuple[str, ...], what: str) -> str | tuple[int, ...]:
+def _tie(given: Any, words: tuple[str, ...], what: str) -> Any:
     """A word, or the group of every bond or site."""
     if isinstance(given, str):
         return choice(given, words, what)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -63,6 +63,11 @@ class Normal:
         _positive(self)
         choice(self.unit, ("energy", "kT"), "unit of a Normal prior")
 
+    @property
+    def words(self) -> str:
+        """What it says, for readers."""
+        return f"normal with standard deviation {self.scale:.4g}{' kT' if self.unit == 'kT' else ''}"
+
     def at(self, beta: float) -> Normal:
         """The same prior in units of energy at inverse temperature `beta`."""
         return Normal(self.scale / beta, widens=self.widens) if self.unit == "kT" else self
@@ -104,6 +109,11 @@ class Laplace:
     def __post_init__(self) -> None:
         _positive(self)
 
+    @property
+    def words(self) -> str:
+        """What it says, for readers."""
+        return f"Laplace with scale {self.scale:.4g}"
+
     def sample(self, name: str, size: int) -> Any:
         """A NumPyro sample site of `size` couplings."""
         import numpyro
@@ -143,6 +153,11 @@ class Horseshoe:
 
     def __post_init__(self) -> None:
         _positive(self)
+
+    @property
+    def words(self) -> str:
+        """What it says, for readers."""
+        return f"horseshoe (most near zero, global scale {self.global_scale:.4g}, slab {self.slab:.4g})"
 
     def sample(self, name: str, size: int) -> Any:
         """A NumPyro deterministic site of `size` couplings and its auxiliary sample sites."""
@@ -206,6 +221,11 @@ class SpikeSlab:
         if common > 1:
             raise HamlearnError(f"SpikeSlab prior: common is a probability from 0 to 1; got {self.common!r}.")
 
+    @property
+    def words(self) -> str:
+        """What it says, for readers."""
+        return f"spike and slab (exactly zero, or there with strengths of about {self.slab:.4g})"
+
     def draw(self, size: int, generator: np.random.Generator) -> np.ndarray:
         """`size` couplings drawn from the prior."""
         probability = generator.uniform() if self.inclusion is None else self.inclusion
@@ -259,6 +279,11 @@ class Distribution:
             raise HamlearnError(f"a prior is a distribution of NumPyro or a function that returns one; got {found!r}.")
         if not self.text:
             object.__setattr__(self, "text", _written(found))
+
+    @property
+    def words(self) -> str:
+        """What it is called."""
+        return self.text
 
     @property
     def direct(self) -> bool:
@@ -355,6 +380,7 @@ NOT_DIRECT = "has bounds or parameters of its own"  # what every prior is that i
 DEFAULT = Normal(1.0, "kT", widens=True)
 """Of couplings and fields where none is given: 2βJ is a log-odds of a spin; scales about 2 are customary there (Gelman et al. 2008)."""
 
+PriorName = Literal["normal", "laplace", "horseshoe", "spike_slab"]
 Prior = Normal | Laplace | Horseshoe | SpikeSlab | Distribution
 _PRIORS: dict[str, Callable[..., Prior]] = {"normal": Normal, "laplace": Laplace, "horseshoe": Horseshoe, "spike_slab": SpikeSlab}
 

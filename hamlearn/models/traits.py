@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, Self
 
+from hamlearn import facts
 from hamlearn.systems.base import described
 
 
@@ -80,6 +81,9 @@ class Model:
         super().__init_subclass__(**options)
         if "kind" in cls.__dict__ and cls.kind:
             Model.kinds[cls.kind] = cls
+
+    def _repr_html_(self) -> str:
+        return facts.table(type(self).__name__, {"learns": self.traits.title, **facts.of_fields(self)})
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready description: the kind, and the fields of the dataclass that a model is."""

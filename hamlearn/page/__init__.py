@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from hamlearn.page.report import report
+from hamlearn.page.document import report
 
 __all__ = ["report"]

@@ -1,7 +1,8 @@
-"""What the report shows of each kind of posterior: title, subtitle, and the figures beside each other."""
+"""What the report shows of each kind of posterior: title, subtitle, the picture that answers first, and the others."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,12 +13,14 @@ from hamlearn import plots
 from hamlearn.diagnostics import claims, wording
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, posteriors
-from hamlearn.page import tables
+from hamlearn.page import tables, words
+from hamlearn.page.numbers import Table
 from hamlearn.plots import layout
-from hamlearn.plots.parameters import forest_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_LARGEST = 16  # parameters of the first picture; the tables have all
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Section:
         Below it, and for readers who do not see it.
     width : int
         In pixels on a desktop.
+    file : callable, optional
+        Makes the table of the numbers behind it, where no table of the page has them.
     """
 
     heading: str
@@ -44,16 +49,17 @@ class Section:
     caption: str
     alternative: str
     width: int
+    file: Callable[[], Table] | None = None
 
 
 @dataclass(frozen=True)
 class Page:
-    """Title, subtitle and the figures of the left and the right column."""
+    """Title, subtitle, the picture that answers first, and what stands above the tables of parameters."""
 
     title: str
     subtitle: str
-    left: list[Section]
-    right: list[Section]
+    first: Section | None
+    others: list[Section]
 
 
 def page(post: xr.DataTree) -> Page:
@@ -62,32 +68,23 @@ def page(post: xr.DataTree) -> Page:
 
 
 def _general(post: xr.DataTree) -> Page:
-    """Free parameters with their error bars, which terms exist, and how training went, as far as the posterior has them."""
-    names, theta = families.of(post).parameters(post)
-    kind = families.traits(post).title
-    heading, what = claims.quantities(post)
-    extents = " × ".join(map(str, posteriors.site_shape(post)))
-    left: list[Section] = []
-    right: list[Section] = []
-    if names and posteriors.provenance_of(post).training is None:  # the scores of networks are no parameters
-        draw = lambda: forest_of(names, theta.reshape(-1, len(names)), what)
-        single = claims.draws(post)[0] == 1
-        caption = f"One {claims.draws(post)[1]}: points without error bars." if single else "Grey: the interval contains zero."
-        known = families.traits(post).compared == "not"
-        own = heading if heading != claims.PARAMETERS else "Parameters"
-        title = own if single or known else f"{own} with their error bars"
-        alternative = f"{title}: {len(names)} of them."
-        left.append(Section(title, "forest", draw, "Known, not learned." if known else caption, alternative, 520))
-    if "included" in post["posterior"]:
-        caption, alternative = "Posterior probability that a term exists, the surest first.", "Inclusion probabilities in descending order."
-        right.append(Section("Which terms exist", "inclusion", lambda: plots.inclusion(post), caption, alternative, 560))
+    """How training went, the largest parameters, and which terms exist, as far as the posterior has them."""
+    kind, names = families.traits(post).title, families.of(post).parameters(post)[0]
+    pictures = []
     if "training" in post:
         caption = "Loss on the data trained on and on data held out; the dashed line is the epoch whose weights were kept."
         if wording.without_data(posteriors.provenance_of(post)):
             caption = "Loss on the network's own draws, against the action that it was trained on."
-        right.append(Section("Training", "training", lambda: plots.training(post), caption, "Training curves.", 560))
-    subtitle = f"{extents} sites, space {posteriors.space_of(post).name}: {tables.told(posteriors.model_of(post))}."
-    return Page(f"What was learned: {kind}", subtitle, left, right)
+        file = functools.partial(tables.training, post)
+        pictures.append(Section("Training", "training", functools.partial(plots.training, post), caption, "Training curves.", 480, file))
+    elif names:
+        caption = "Grey: the interval contains zero." if claims.draws(post)[0] > 1 else f"One {claims.draws(post)[1]}: no error bars."
+        draw = functools.partial(plots.forest, post, strongest=_LARGEST)
+        heading = claims.quantities(post)[0].removeprefix("All ").capitalize() + (", the largest" if len(names) > 1.5 * _LARGEST else "")
+        pictures.append(Section(heading, "forest", draw, caption, f"{heading}: values and their intervals.", 480))
+    extents = " × ".join(map(str, posteriors.site_shape(post)))
+    subtitle = f"{extents} sites: {claims.sites(posteriors.space_of(post))}."
+    return Page(f"What was learned: {kind}", subtitle, pictures[0] if pictures else None, [*pictures[1:], *_existing(post, "term")])
 
 
 def _couplings(post: xr.DataTree) -> Page:
@@ -102,31 +99,21 @@ def _couplings(post: xr.DataTree) -> Page:
     span = f"{mean.min():.2f} to {mean.max():.2f}" if len(mean) else "none"
     counts = f"{bound.lattice.n_bonds} bonds on {bound.lattice.n_sites} sites, posterior means {span}"
     if layout.crowded(layout.graph_of(post)):
-        picture = "Red couplings align their two sites, blue ones oppose them; every pair appears twice."
+        caption = "Red couplings align their two sites, blue ones oppose them; every pair appears twice."
     else:
-        picture = "Red bonds align their two sites, blue ones oppose them; the wider, the more certain (mean over sd)."
-        picture += " Stubs wrap around." if bound.lattice.periodic else ""
-        picture += " Circles show fields." if "h" in post["posterior"] and bound.interaction == "ising" else ""
-        picture += " Only bonds more likely there than not." if "included" in post["posterior"] else ""
-    zero = "Grey: the interval contains zero."
-    left = [
-        Section("Couplings on the lattice", "lattice", lambda: plots.couplings(post), picture, f"Picture of the couplings: {counts}.", 560)
-    ]
-    right = [
-        Section(
-            "Couplings with their error bars",
-            "forest",
-            lambda: plots.forest(post),
-            zero,
-            f"Couplings with 90 % intervals: {counts}.",
-            520,
-        )
-    ]
-    if "h" in post["posterior"] and layout.rows(post, "h")[0]:
-        draw = lambda: plots.forest(post, "h", strongest=24)
-        left.append(Section("Fields with their error bars", "fields", draw, zero, "Fields with 90 % intervals.", 520))
-    if "included" in post["posterior"]:
-        caption = "Posterior probability that a bond exists, the surest first."
-        alternative = "Inclusion probabilities of all bonds in descending order."
-        right.append(Section("Which bonds exist", "inclusion", lambda: plots.inclusion(post), caption, alternative, 560))
-    return Page(f"What was learned: {tables.graph_name(bound)}", tables.model_name(bound), left, right)
+        caption = "Red bonds align their two sites, blue ones oppose them; the wider, the more certain (mean over sd)."
+        caption += " Stubs wrap around." if bound.lattice.periodic else ""
+        caption += " Circles show fields." if "h" in post["posterior"] and bound.interaction == "ising" else ""
+        caption += " Only bonds more likely there than not." if "included" in post["posterior"] else ""
+    draw = functools.partial(plots.couplings, post)
+    first = Section("Couplings", "lattice", draw, caption, f"Picture of the couplings: {counts}.", 480)
+    return Page(f"What was learned: {words.graph_name(bound)}", words.model_name(bound), first, _existing(post, "bond"))
+
+
+def _existing(post: xr.DataTree, what: str) -> list[Section]:
+    """Which bonds or terms there are, where the posterior knows it."""
+    if "included" not in post["posterior"]:
+        return []
+    caption = f"Posterior probability that a {what} exists, the surest first."
+    draw = functools.partial(plots.inclusion, post)
+    return [Section(f"Which {what}s exist", "inclusion", draw, caption, f"Inclusion probabilities of all {what}s, descending.", 560)]

@@ -14,6 +14,7 @@ import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
 from hamlearn.diagnostics.foreign import readable
+from hamlearn.plots.picture import titles
 from hamlearn.plots.style import LIGHT
 from hamlearn.processes import filtering
 
@@ -37,8 +38,8 @@ PLACE = frozenset(
     }
 )  # fmt: skip
 _SAFE = re.compile(r"[-+\w\s.,()#%]*")  # numbers, transforms, paths, colours; nothing that quotes, escapes or names a place
-# Texts are the user's: no formula and no TeX is made of them, whatever the session's settings say, and they are drawn as shapes. The
-# page's own colours replace those of pictures on white.
+# Texts are the user's: no formula and no TeX is made of them, whatever the session's settings say, and they are drawn as shapes. Every
+# picture is drawn for a white ground: the style sheet inverts them on a dark one.
 SETTINGS = {
     "figure.facecolor": LIGHT.ground,
     "text.usetex": False,
@@ -50,8 +51,8 @@ _IMAGE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=\s]*")
 _REFERENCE = re.compile(r"url\(#([^)]*)\)")
 
 
-def inline(draw: Callable[[], Figure], name: str, alternative: str, width: int, colours: Mapping[str, str]) -> Markup:
-    """A figure as SVG for a page, with a text alternative.
+def inline(draw: Callable[[], Figure], name: str, alternative: str, width: int) -> Markup:
+    """A figure as SVG for a page, on a clear ground, with a text alternative and a title for every mark under the pointer.
 
     Parameters
     ----------
@@ -63,8 +64,6 @@ def inline(draw: Callable[[], Figure], name: str, alternative: str, width: int, 
         For readers who do not see it.
     width : int
         Of the drawing on a wide screen, in pixels.
-    colours : mapping of str to str
-        Colours of the figure and the page's own that replace them.
     """
     import matplotlib as mpl
     from markupsafe import Markup
@@ -73,12 +72,14 @@ def inline(draw: Callable[[], Figure], name: str, alternative: str, width: int, 
     stream = io.StringIO()
     with filtering(), mpl.rc_context(SETTINGS | {"svg.hashsalt": name}):
         # Without savefig, which draws everything once more beforehand to lay it out.
-        FigureCanvasSVG(draw()).print_svg(stream, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        figure = draw()
+        figure.patch.set_visible(False)
+        FigureCanvasSVG(figure).print_svg(stream, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     given = ET.fromstring(stream.getvalue())
     ids: dict[str, str] = {}
     for key in _references(given):
         ids.setdefault(key, f"{name}-{len(ids)}")
-    drawing = _copy(given, ids, colours)
+    drawing = _copy(given, ids, titles(figure))
     for key in ("width", "height"):  # in points; the page's style sheet gives the width
         drawing.attrib.pop(key, None)
     drawing.attrib |= {"role": "img", "aria-label": readable(alternative), "class": f"w{width}"}
@@ -97,17 +98,31 @@ def _references(given: ET.Element) -> Iterator[str]:
                 yield found[1]
 
 
-def _copy(given: ET.Element, ids: Mapping[str, str], colours: Mapping[str, str]) -> ET.Element:
-    made = ET.Element(_local(given.tag), dict(_attributes(given, ids, colours)))
+def _copy(given: ET.Element, ids: Mapping[str, str], told: Mapping[str, tuple[str, ...]]) -> ET.Element:
+    made = ET.Element(_local(given.tag), dict(_attributes(given, ids)))
     for child in given:
         if _local(child.tag) in ELEMENTS:
-            made.append(_copy(child, ids, colours))
+            made.append(_copy(child, ids, told))
         elif _local(child.tag) not in ("metadata", "style", "title", "desc"):
             _left_out(f"element {_local(child.tag)}")
+    texts = told.get(given.get("id", ""), ())
+    marks = list(_marks(made)) if texts else []
+    if len(marks) == len(texts):  # else some were not drawn, and which is which is not known
+        for mark, text in zip(marks, texts, strict=True):
+            ET.SubElement(mark, "title").text = text  # written as text: the tree escapes it
     return made
 
 
-def _attributes(given: ET.Element, ids: Mapping[str, str], colours: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _marks(group: ET.Element) -> Iterator[ET.Element]:
+    """What is drawn in a group, one by one."""
+    for child in group:
+        if child.tag in ("path", "use"):
+            yield child
+        elif child.tag != "defs":
+            yield from _marks(child)
+
+
+def _attributes(given: ET.Element, ids: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for key, value in given.items():
         name = _local(key)
         if name == "id":
@@ -123,17 +138,17 @@ def _attributes(given: ET.Element, ids: Mapping[str, str], colours: Mapping[str,
         elif name == "style":
             for part in filter(str.strip, value.split(";")):
                 paint, _, told = (one.strip() for one in part.partition(":"))
-                yield from _plain(paint, told, PAINT, ids, colours)
+                yield from _plain(paint, told, PAINT, ids)
         elif name not in ("version", "type"):
-            yield from _plain(name, value, PAINT | PLACE | {"clip-path"}, ids, colours)
+            yield from _plain(name, value, PAINT | PLACE | {"clip-path"}, ids)
 
 
-def _plain(name: str, value: str, allowed: frozenset[str], ids: Mapping[str, str], colours: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _plain(name: str, value: str, allowed: frozenset[str], ids: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """The attribute, if it is one that may stay and holds only what such attributes hold."""
     if found := _REFERENCE.fullmatch(value):
         value = f"url(#{ids[found[1]]})"
     if name in allowed and _SAFE.fullmatch(value):
-        yield name, colours.get(value.lower(), value)
+        yield name, value
     else:
         _left_out(f"attribute {name}")
 

@@ -11,6 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from hamlearn.diagnostics.foreign import VERBATIM, drawable
 from hamlearn.errors import HamlearnError
@@ -79,7 +80,9 @@ def couplings(post: xr.DataTree, *, names: Sequence[object] | None = None, ax: A
     owners = owners[order]
     thick = np.clip(0.35 * size, 1.5, 6.0) * (0.25 + 0.75 * np.minimum(certainty / 10, 1.0))
     told = [f"{called[i]} – {called[j]}: {m:.3g} ± {s:.2g}" for (i, j), m, s in zip(graph.bonds, mean, sd, strict=True)]
-    coloured = LineCollection(list(lines[order]), colors=scale.to_rgba(mean[owners]), linewidths=thick[owners], capstyle="round", zorder=1)
+    coloured = LineCollection(
+        list(lines[order]), colors=scale.to_rgba(mean[owners]), linewidths=thick[owners], capstyle="round", zorder=1, clip_on=False
+    )
     page.axes[0].add_collection(coloured)
     page.mark(coloured, [told[bond] for bond in owners])
     _sites(page, places, size, called, fields, scale)
@@ -104,16 +107,23 @@ def _sites(page: Sheet, places: np.ndarray, size: float, called: list[str], fiel
     """Circles, coloured by their fields, with their names inside, or beside where they are long."""
     axes, look = page.axes[0], page.look
     face = [look.ground] * len(places) if fields is None else list(scale.to_rgba(fields.mean(0)))
-    points = axes.scatter(places[:, 0], places[:, 1], s=size**2, c=face, edgecolors=look.ink, linewidths=0.8, zorder=3)
+    points = axes.scatter(places[:, 0], places[:, 1], s=size**2, c=face, edgecolors=look.ink, linewidths=0.8, zorder=3, clip_on=False)
     told = ["" if fields is None else f": h = {fields[:, site].mean():.3g} ± {fields[:, site].std():.2g}" for site in range(len(places))]
     page.mark(points, [f"site {name}{field}" for name, field in zip(called, told, strict=True)])
-    inside = max(map(len, called)) <= _NAMED
+    longest = max(map(len, called))
+    inside = longest <= _NAMED
     if size < 8 and inside:
         return  # too small to be read
     for name, place, colour in zip(called, places, face, strict=True):
-        style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": min(8.0, 0.5 * size), "color": on(colour)}
+        style: dict[str, Any] = {
+            "ha": "center",
+            "va": "center",
+            "fontsize": min(8.0, 0.5 * size, 1.35 * size / longest),
+            "color": on(colour),
+        }
         if not inside:
             style = {"fontsize": 7.5, "color": look.ink, "xytext": (0.4 * size, 0.4 * size), "textcoords": "offset points"}
+            style["path_effects"] = [withStroke(linewidth=2.5, foreground=look.ground)]  # readable on a bond
         axes.annotate(drawable(name, 24), place, zorder=4, **style, **VERBATIM)
 
 
@@ -223,7 +233,9 @@ def contacts(
     low, high = np.nonzero(np.triu(touching, separation))
     size = np.clip((170.0 / graph.n_sites) ** 2, 3.0, 60.0)
     for x, y in ((high, low), (low, high)):
-        axes.scatter(x, y, s=size, marker="s", color=look.line, linewidths=0, zorder=1, label=None if x is low else "known contact")
+        axes.scatter(
+            x, y, s=size, marker="s", color=look.grey, alpha=0.45, linewidths=0, zorder=1, label=None if x is low else "known contact"
+        )
     called = layout.site_names(graph, names)
     for part, colour, told in ((right, look.red, "are contacts"), (~right, look.blue, "are none")):
         rows = np.sort(pairs[part], 1)

@@ -72,7 +72,7 @@ def _panel(page: Sheet, panel: Axes, curves: xr.Dataset, name: str) -> None:
     for index, at in enumerate(observed(curves)):
         panel.axvline(at, color=look.grey, linewidth=1.2, linestyle=(0, (4, 3)), label="observed" if index == 0 else None)
     if np.any(part["upper"] > part["lower"]):  # one member has no spread: a line, not a band without a width
-        label = f"{number(curves, 'level', 0.9):.0%} interval"
+        label = f"{100 * number(curves, 'level', 0.9):.3g} % interval"
         if len(beta) == 1:  # a band of one temperature has no width to be seen
             panel.vlines(beta, part["lower"], part["upper"], color=look.blue, alpha=0.4, linewidth=4, label=label)
         else:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
+from scipy.stats import rankdata
 
 from hamlearn.arguments import require_whole
 from hamlearn.diagnostics.foreign import VERBATIM, drawable
@@ -95,18 +96,15 @@ def trace(post: xr.DataTree, worst: int = 4, *, axes: Any = None) -> Figure:
         If the posterior has no parameters, or no two draws of them.
     """
     post = admit_posterior(post)
-    worst = require_whole(worst, "the number of parameters that are drawn")
-    names, theta = families.of(post).parameters(post)
+    names, theta = widest_apart(post, require_whole(worst, "the number of parameters that are drawn"))
     if not names or theta.shape[1] < 2:
         raise HamlearnError("this posterior has no draws of parameters that a trace could show.")
-    spread = theta.mean(1).std(0) / np.maximum(theta.std((0, 1)), 1e-300)
-    chosen = np.argsort(-spread, kind="stable")[:worst]
     chains, draws = theta.shape[:2]
-    page = sheet(axes, 8.4, 0.4 + 1.25 * len(chosen), len(chosen), 2)
+    page = sheet(axes, 8.4, 0.4 + 1.25 * len(names), len(names), 2)
     grid, shades = np.reshape(np.array(page.axes, object), (-1, 2)), page.look.shades
     bins = np.linspace(0, chains * draws, min(20, draws) + 1)
-    for row, k in zip(grid, chosen, strict=True):
-        ranks = theta[..., k].ravel().argsort().argsort().reshape(chains, draws)
+    for k, row in enumerate(grid):
+        ranks = rankdata(theta[..., k]).reshape(chains, draws)  # equal values share a rank: zeros of all chains fall into one bin
         for chain in range(chains):
             colour = shades[chain % len(shades)]
             row[0].plot(theta[chain, :: max(1, draws // 500), k], color=colour, linewidth=0.6, alpha=0.8)
@@ -116,6 +114,14 @@ def trace(post: xr.DataTree, worst: int = 4, *, axes: Any = None) -> Figure:
     page.axes[-2].set_xlabel("draw (thinned)" if draws > 500 else "draw")
     page.axes[-1].set_xlabel("rank among all draws")
     return page.figure
+
+
+def widest_apart(post: xr.DataTree, worst: int = 4) -> tuple[list[str], np.ndarray]:
+    """Names and draws ``(chain, draw, parameter)`` of the parameters whose chains differ most."""
+    names, theta = families.of(post).parameters(post)
+    spread = theta.mean(1).std(0) / np.maximum(theta.std((0, 1)), 1e-300)
+    chosen = np.argsort(-spread, kind="stable")[:worst]
+    return [names[k] for k in chosen], theta[..., chosen]
 
 
 def training(post: xr.DataTree, *, ax: Any = None) -> Figure:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -50,6 +50,7 @@ SPINS, ANGLES, REALS = Spins(), Angles(), Reals()
 BITS = "bits"  # how spins may be declared: 0 and 1
 
 
+SpaceName = Literal["spins", "bits", "states", "angles", "reals", "vectors"]
 KINDS: dict[str, type[Space]] = {kind.name: kind for kind in (Spins, States, Angles, Reals, UnitVectors)}
 """Every kind of space by its name: what files may name."""
 

@@ -39,8 +39,9 @@ def write(data: xr.Dataset | xr.DataTree, target: Path) -> Path:
 
 
 def _put(path: Path, content: io.BytesIO) -> None:
-    with content.getbuffer() as view:  # released here: a buffer that is lent out cannot be closed, and garbage collection tries
-        path.write_bytes(view)
+    # Lent to no frame that an error would keep: garbage collection closes what is lent, and Python 3.12.1 ends with a segmentation fault.
+    with content.getbuffer() as view, open(path, "wb") as file:
+        file.write(view)
 
 
 def in_memory(data: xr.Dataset | xr.DataTree) -> io.BytesIO:

@@ -143,3 +143,7 @@ __all__ = [
     "states",
     "zero_sum",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

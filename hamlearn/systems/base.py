@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from array_api_compat import array_namespace
 
+from hamlearn import facts
 from hamlearn.arguments import require_beta, shown
 from hamlearn.errors import HamlearnError
 from hamlearn.spaces import ANGLES as ANGLES
@@ -69,6 +70,11 @@ class System:
         if not is_dataclass(self):
             return f"{type(self).__name__}(shape={tuple(self.lattice.shape)})"
         return f"{type(self).__name__}({', '.join(f'{one.name}={_brief(getattr(self, one.name))}' for one in fields(self))})"
+
+    def _repr_html_(self) -> str:
+        known = {"sites": f"{self.lattice.n_sites}, {tuple(self.lattice.shape)}", "bonds": str(self.lattice.n_bonds)}
+        known |= {"values of a site": str(self.space)} | facts.of_fields(self)
+        return facts.table(type(self).__name__, {name: value for name, value in known.items() if name not in ("lattice", "space")})
 
     def energy(self, states: Any) -> Any:
         """Energy of states ``(..., *lattice.shape)`` (or flat ``(..., n_sites)``), shape ``(...)``."""

@@ -112,12 +112,28 @@ class Lattice:
         """Colour of every site, shape ``(n_sites,)``: no bond joins two sites of one colour.
 
         Sites of one colour are independent given the rest, so a sampler may update them together. Two colours
-        where the graph is bipartite, otherwise DSATUR.
+        where the graph is bipartite, otherwise DSATUR (D. Brélaz, Commun. ACM 22, 251, 1979).
         """
         # DSATUR alone would find the two colours as well, in time that grows with the square of the sites.
-        two = nx.is_bipartite(self.graph)
-        colours = nx.bipartite.color(self.graph) if two else nx.greedy_color(self.graph, strategy="DSATUR")
+        if not nx.is_bipartite(self.graph):
+            return self._coloured_by_saturation()
+        colours = nx.bipartite.color(self.graph)
         return np.array([colours[site] for site in range(self.n_sites)])
+
+    def _coloured_by_saturation(self) -> np.ndarray:
+        """Next comes the site that sees most colours, of those the one of highest degree, with the first colour that it does not see."""
+        sites, _ = self.neighbours
+        degree = np.bincount(np.unique(np.sort(self.bonds, 1), axis=0).ravel(), minlength=self.n_sites)
+        seen = np.zeros((self.n_sites, int(degree.max(initial=0)) + 1), bool)
+        rank, colours = degree.copy(), np.empty(self.n_sites, int)
+        for _ in range(self.n_sites):
+            site = int(np.argmax(rank))
+            colours[site] = colour = int(np.argmin(seen[site]))
+            around = np.unique(sites[site][sites[site] >= 0])
+            rank[around] += seen.shape[1] * ~seen[around, colour]
+            seen[around, colour] = True
+            rank[site] = -self.n_sites * seen.shape[1] ** 2  # below all, whatever is added to it
+        return colours
 
     @cached_property
     def graph(self) -> nx.Graph:
@@ -331,3 +347,19 @@ def _shifted_pairs(sites: np.ndarray, step: np.ndarray, periodic: bool) -> np.nd
 
 def _stack(bonds: list[np.ndarray]) -> np.ndarray:
     return np.concatenate(bonds) if bonds else np.zeros((0, 2), int)
+
+
+__all__ = [
+    "Lattice",
+    "as_lattice",
+    "complete",
+    "from_dict",
+    "graph",
+    "honeycomb",
+    "hypercubic",
+    "triangular",
+]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

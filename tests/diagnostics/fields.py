@@ -21,7 +21,7 @@ from markupsafe import Markup
 from hamlearn.diagnostics.foreign import readable
 from hamlearn.errors import HamlearnError
 from hamlearn.page import svg
-from hamlearn.page.report import render
+from hamlearn.page.document import render
 
 
 @dataclass(frozen=True)
@@ -199,9 +199,9 @@ def pictures_once() -> Iterator[None]:
     """Draw each picture of a page once and use it again: what is looked at then is all of the page but the labels inside pictures."""
     draw, drawn = svg.inline, {}
 
-    def again(figure, name, alternative, width, colours):
+    def again(figure, name, alternative, width):
         if name not in drawn:
-            drawn[name] = draw(figure, name, "alternative", width, colours)
+            drawn[name] = draw(figure, name, "alternative", width)
         return drawn[name].replace('aria-label="alternative"', Markup('aria-label="{}"').format(readable(alternative)))
 
     with mock.patch.object(svg, "inline", again):

@@ -1,9 +1,13 @@
-"""What a browser would make of a page, by Python's own parser, and texts that try to become part of it."""
+"""What a browser would make of a page, by Python's own parser: elements, tables, files; and texts that try to become part of it."""
 
 from __future__ import annotations
 
+import csv
+import io
+import re
 from collections import Counter
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
 # Each breaks out of another place: attributes, elements, comments, templates, formulas, sheets, encodings, lines.
 HOSTILE = (
@@ -27,6 +31,10 @@ HOSTILE = (
 )
 
 
+INSIDE = re.compile(r"#[\w-]+|data:image/png;base64,[\w+/=\s]*|data:text/csv;charset=utf-8,[\w,.:+()\[\]/=%-]*", re.ASCII)
+"""What a page may point at: its own parts, and pictures and tables that it holds."""
+
+
 class Parsed(HTMLParser):
     """Elements, attributes by name, and the texts of elements."""
 
@@ -39,26 +47,72 @@ class Parsed(HTMLParser):
         self.text: list[str] = []
         self.comments: list[str] = []
         self.policy = ""
+        self.inside = 0  # of pictures
         self.feed(page)
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements[tag] += 1
+        self.inside += tag == "svg"
+        self.elements["title of a mark" if tag == "title" and self.inside else tag] += 1
         for name, value in attrs:
             told = value or ""
             self.attributes[tag, name] += 1
             self.ids += [told] if name == "id" else []
-            if name in ("href", "src", "srcset", "action", "data", "poster") and not told.startswith(("#", "data:image/png;base64,")):
+            if name in ("href", "src", "srcset", "action", "data", "poster") and not INSIDE.fullmatch(told):
                 self.outside.append(told)
         given = dict(attrs)
         if given.get("http-equiv") == "Content-Security-Policy":
             self.policy = given["content"] or ""
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside -= tag == "svg"
 
     def handle_data(self, data: str) -> None:
         self.text.append(data)
 
     def handle_comment(self, data: str) -> None:
         self.comments.append(data)
+
+
+class Tables(HTMLParser):
+    """The tables of a page by the name of the region they are in, row by row as texts, and its files as rows by name."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tables: dict[str, list[list[str]]] = {}
+        self.files: dict[str, list[dict[str, str]]] = {}
+        self._rows: list[list[str]] = []
+        self._cell = False
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if given.get("role") == "region":
+            self._rows = self.tables.setdefault(given["aria-label"] or "", [])
+        elif tag == "tr":
+            self._rows.append([])
+        elif tag in ("td", "th"):
+            self._rows[-1].append("")
+        elif tag == "a" and "download" in given:
+            text = unquote((given["href"] or "").split(",", 1)[1])
+            self.files[given["download"] or ""] = list(csv.DictReader(io.StringIO(text)))
+        elif tag == "table" and self._rows:
+            self._rows = []  # a table outside of a region
+        self._cell = tag in ("td", "th")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._cell = self._cell and tag not in ("td", "th")
+
+    def handle_data(self, data: str) -> None:
+        if self._cell:
+            self._rows[-1][-1] += data
+
+    def column(self, table: str, heading: str) -> list[str]:
+        """The texts of one column, without the heading that it begins with."""
+        head, *rows = self.tables[table]
+        at = head.index(heading)
+        return [row[at] for row in rows]
 
 
 def faults(page: str, clean: str) -> list[str]:

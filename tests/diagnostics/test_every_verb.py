@@ -18,7 +18,8 @@ from families_of_posterior import KINDS, LABELS, SLOW, posterior
 from packaging.version import Version
 
 import hamlearn as hl
-from hamlearn.infer import families
+from hamlearn.infer import families, posteriors
+from hamlearn.models import Flat
 
 EVERY = [pytest.param(kind, marks=pytest.mark.slow) if kind in SLOW else kind for kind in KINDS]
 NOT_PREDICTED = {"nothing confines": "confine"}
@@ -58,6 +59,7 @@ def test_every_verb(kind, tmp_path):
     assert energies.shape[1:] == (12,) and np.all(np.isfinite(energies))
     curve = hl.predict(loaded, beta=[beta], draws=4, seed=5)
     assert np.all(np.isfinite(curve["energy"].sel(quantity="mean")))
+    arviz_compares(loaded, data)
 
 
 def arviz_reads(kind: str, post: xr.DataTree) -> None:
@@ -74,3 +76,21 @@ def arviz_reads(kind: str, post: xr.DataTree) -> None:
             drawn = picture(post, coords=few, backend="matplotlib")
             assert set(drawn.viz.children) and plt.get_fignums()
             plt.close("all")
+
+
+def arviz_compares(post: xr.DataTree, data: xr.Dataset) -> None:
+    """Groups of draws from the prior and of predicted microstates, in ArviZ's pictures; one line where there is no prior to draw from."""
+    asked = hl.diagnostics.posterior_predictive(post, data, draws=2, rows=8, seed=0)
+    predicted, observed = asked["posterior_predictive"], asked["observed_data"]
+    assert predicted["microstates"].dims[:4] == ("chain", "draw", "row", "site")
+    assert predicted["microstates"].shape[2:] == observed["microstates"].shape and np.all(predicted["beta"] == float(data["beta"]))
+    arviz_plots.plot_ppc_dist(asked, var_names=["order"], num_samples=1, kind="ecdf", backend="matplotlib")
+    plt.close("all")
+    model = posteriors.model_of(post)
+    if model.traits.density or model.traits.closed or isinstance(getattr(model, "prior", None), Flat):
+        with pytest.raises(hl.HamlearnError, match=r"no group 'prior'|flat"):
+            hl.infer.prior(post, draws=3)
+        return
+    drawn, learned = hl.infer.prior(post, draws=3)["prior"], post["posterior"]
+    assert {name: one.shape[2:] for name, one in drawn.data_vars.items()} == {name: learned[name].shape[2:] for name in drawn.data_vars}
+    assert dict(drawn.sizes)["draw"] == 3

@@ -20,7 +20,7 @@ from hamlearn import plots
 from hamlearn.diagnostics.foreign import drawable, readable
 from hamlearn.errors import HamlearnError
 from hamlearn.page import forecast, svg
-from hamlearn.page.report import render
+from hamlearn.page.document import render
 from hamlearn.plots.parameters import forest_of
 from hamlearn.plots.style import LIGHT
 
@@ -83,7 +83,7 @@ def test_the_fuzz_sees_what_it_looks_for():
     """Markup that came through, each kind in turn."""
     for planted, told in (
         ("<img src=x onerror=1>", "attribute onerror of img"),
-        ("<script>1</script>", "1 of script"),
+        ("<script>1</script>", "2 of script"),
         ("<p style='color:red'>", "attribute style of p"),
         ("<a href='//e.invalid'>", "refers to //e.invalid"),
         ("<!-- note -->", "comment"),
@@ -96,26 +96,30 @@ def test_the_fuzz_sees_what_it_looks_for():
     assert "svg" in " ".join(faults(re.sub(r"<figure>.*?</figure>", "", clean(), count=1, flags=re.DOTALL), clean()))
 
 
-def test_the_page_allows_its_own_sheet_and_nothing_else():
+def test_the_page_allows_its_own_sheet_and_script_and_nothing_else():
     page = clean()
     parsed = Parsed(page)
-    inside = re.search(r"<style>(.*?)</style>", page, re.DOTALL)[1]
-    digest = base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
+    sheet, script = (re.search(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)[1] for tag in ("style", "script"))
+    digests = [base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode() for inside in (sheet, script)]
     rules = dict(rule.strip().split(" ", 1) for rule in parsed.policy.split(";"))
     assert rules == {
         "default-src": "'none'",
-        "style-src": f"'sha256-{digest}'",
+        "style-src": f"'sha256-{digests[0]}'",
+        "script-src": f"'sha256-{digests[1]}'",
         "img-src": "data:",
         "base-uri": "'none'",
         "form-action": "'none'",
     }
     assert page.startswith("<!doctype html>") and page.index("Content-Security-Policy") < page.index("<style")
     assert not any(name == "style" or name.startswith("on") for _, name in parsed.attributes)
-    assert parsed.elements["script"] == 0 and parsed.comments == [] and parsed.outside == []
+    assert parsed.elements["script"] == 1 and parsed.comments == [] and parsed.outside == []
+    assert ("script", "src") not in parsed.attributes
+    # The script makes no markup of texts, and asks nobody for anything.
+    assert not re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval|Function|fetch|XMLHttp|import", script)
 
 
 def test_pictures_keep_their_colours_without_inline_styles():
-    drawn = str(svg.inline(lambda: forest_of(["a", "b"], np.array([[1.0, -1.0], [1.2, -0.8]])), "one", 'a "b"', 480, {}))
+    drawn = str(svg.inline(lambda: forest_of(["a", "b"], np.array([[1.0, -1.0], [1.2, -0.8]])), "one", 'a "b"', 480))
     for colour in (LIGHT.red, LIGHT.blue, LIGHT.line):
         assert f'="{colour}"' in drawn
     assert 'aria-label="a &quot;b&quot;"' in drawn and "style" not in drawn and "metadata" not in drawn
@@ -129,7 +133,7 @@ def test_what_is_not_known_to_be_safe_is_left_out_of_a_picture_and_said(caplog):
     figure = matplotlib.figure.Figure()
     axes = figure.subplots()
     axes.plot([0, 1], gid='"><script>', url="javascript:1")
-    drawn = str(svg.inline(lambda: figure, "one", "", 480, {}))
+    drawn = str(svg.inline(lambda: figure, "one", "", 480))
     assert "script" not in drawn and "element a" in caplog.text
 
 

@@ -11,7 +11,9 @@ import re
 import matplotlib as mpl
 import numpy as np
 import pytest
+import xarray as xr
 from families_of_posterior import KINDS, SLOW, posterior, well
+from markup import Tables
 from matplotlib.figure import Figure
 
 import hamlearn as hl
@@ -88,7 +90,10 @@ def test_data_are_not_asked_for_longer_chains_where_the_model_has_no_equilibrium
 @pytest.mark.parametrize("kind", EVERY)
 def test_a_report_says_of_a_posterior_what_is_true(kind, pages):
     page = pages(kind)
-    claims, text = claims_of(page), html.unescape(re.sub(r"<svg.*?</svg>|<style.*?</style>|<[^>]+>", " ", page, flags=re.DOTALL))
+    claims, text = (
+        claims_of(page),
+        html.unescape(re.sub(r"<svg.*?</svg>|<style.*?</style>|<script.*?</script>|<[^>]+>", " ", page, flags=re.DOTALL)),
+    )
     observed, members, parameters, likelihood, engine, compared = CLAIMS[kind]
     names = ("observed", "draws", "parameters", "likelihood", "engine", "checks")
     assert [claims[name] for name in names] == [observed, members, parameters, likelihood, engine, compared]
@@ -108,7 +113,7 @@ def test_a_report_says_of_a_posterior_what_is_true(kind, pages):
     )
     assert ("What the data determine" in text) == (kind not in OF_NETWORKS)
     assert ("All parameters" in text) == (kind not in OF_NETWORKS)  # energies of states and losses are none
-    assert ("eti_95%" in page) == (members != "1 network")
+    assert (">95 %</th>" in page) == (members != "1 network")
     assert ("more bonds" in claims["verdict"]) <= (kind in OF_BONDS)  # advice names what the model has
 
 
@@ -124,7 +129,7 @@ def test_what_is_said_of_predictions_is_what_is_drawn(kind, pages):
     assert f"of {members}" in lead or f"from {members}" in lead
     drawn = re.search(r"from ([\d ]+) of ([\d ]+) draws", lead)
     assert drawn is None or int(drawn[1].replace(" ", "")) < int(drawn[2].replace(" ", ""))
-    banded = "energy, upper" in page  # a table has intervals where there are any
+    banded = ">upper</th>" in page  # a table has intervals where there are any
     assert ("Band:" in caption) == ("the band is" in lead.lower()) == banded
     assert ("without bands" in lead) != banded and (banded or members == "1 network")
     assert (
@@ -136,7 +141,7 @@ def test_what_is_said_of_predictions_is_what_is_drawn(kind, pages):
     assert f"trained at {where}" in caption if kind == "trained on an action" else where in caption.split("Dashed:")[1]
     assert ("observed" in caption) == (observed != "not declared" and kind != "trained on an action")
     assert "up to a constant" in lead
-    assert ("entropy (nats), mean" in page) == ("entropy" in page[page.index("Predictions</h2>") :].split("Is it like the data?")[0])
+    assert ("entropy (nats)" in page) == ("entropy" in page[page.index("Predictions</h2>") :].split("Is it like the data?")[0])
 
 
 @pytest.mark.parametrize("kind", EVERY)
@@ -154,7 +159,7 @@ def test_bands_without_a_width_are_not_drawn():
     curve = hl.predict(posterior("one network"), [0.25, 0.3], observables=["energy"], draws=4)
     curve["energy"].loc[{"quantity": ["lower", "upper"]}] = np.nan  # no band is known
     figure = prediction(curve)
-    assert not figure.axes[0].collections or all(one.get_label() != "90% interval" for one in figure.axes[0].collections)
+    assert not figure.axes[0].collections or all(one.get_label() != "90 % interval" for one in figure.axes[0].collections)
 
 
 def test_a_prediction_carries_what_it_says_of_itself_to_the_page(tmp_path):
@@ -199,4 +204,145 @@ def test_every_picture_is_drawn_on_given_axes_or_refused_in_one_line(kind):
     expected = {"forest"} | ({"couplings", "matrix", "contacts"} if kind in OF_BONDS else set())
     expected |= {"training"} if "training" in post else set()
     expected |= {"inclusion"} if "included" in post["posterior"] else set()
+    compared = CLAIMS[kind][5] == "yes" and not kind.startswith(("extrapolated", "joined"))
+    assert ("measured" in post) == compared  # the data's own values, beside what is predicted
     assert expected <= drawn <= expected | {"checks", "trace", "forest of fields"}, drawn
+
+
+SPACES = {
+    "q states": "3 states, 0 to 2", "rotors": "angles", "vectors": "unit vectors of 3 components", "networks of paths": "real numbers",
+    "flow": "real numbers", "path": "real numbers", "open field": "real numbers", "thermal field": "real numbers",
+    "nothing confines": "real numbers", "a user's own of reals": "real numbers", "extrapolated action": "real numbers",
+    "joined networks": "real numbers",
+}  # fmt: skip
+
+
+def known(kind: str) -> list[tuple[str, list[str], np.ndarray]]:
+    """What the files of a page must hold: their names, what their rows are called, and draws ``(draw, row)``."""
+    post = posterior(kind)
+    if kind not in OF_BONDS:
+        names, theta = hl.infer.families.of(post).parameters(post)
+        return [("parameters.csv", list(names), theta.reshape(-1, len(names)))]
+    group = post["posterior"].to_dataset()
+    draws = {name: group[name].values.reshape(-1, *group[name].shape[2:]) for name in ("J", "h") if name in group}
+    bonds = hl.infer.posteriors.bound_of(post).lattice.bonds
+    pairs = [f"{i} – {j}" for i, j in bonds]
+    if CLAIMS[kind][2] == "1":  # one coupling for all bonds
+        return [("couplings.csv", ["all bonds"], draws["J"][:, :1])]
+    if kind == "q states":
+        potts = np.trace(draws["J"], axis1=-2, axis2=-1) / 2  # of three states: q / (q − 1) times the mean of the diagonal
+        entries = [f"{pair} ({a}, {b})" for pair in pairs for a in range(3) for b in range(3)]
+        states = [f"site {site}, state {a}" for site in range(9) for a in range(3)]
+        flat = {name: values.reshape(len(values), -1) for name, values in draws.items()}
+        return [("couplings.csv", pairs, potts), ("tables.csv", entries, flat["J"]), ("fields.csv", states, flat["h"])]
+    found = [("couplings.csv", pairs, draws["J"])]
+    return found + ([("fields.csv", [f"site {k}" for k in range(draws["h"].shape[1])], draws["h"])] if "h" in draws else [])
+
+
+def as_number(text: str) -> float:
+    return float(text.replace(" ", "").replace("−", "-")) if text not in ("–", "") else np.nan
+
+
+def assert_rounded(shown: list[str], exact: list[str]) -> None:
+    """Each text is the number of the file to the digits that it shows."""
+    for text, number in zip(shown, exact, strict=True):
+        mantissa = text.replace(" ", "").lower().split("e")
+        step = 10.0 ** (int(mantissa[1].replace("−", "-")) if len(mantissa) > 1 else 0) / 10 ** len(mantissa[0].partition(".")[2])
+        assert np.isnan(as_number(text)) == (number == ""), (text, number)
+        assert number == "" or abs(as_number(text) - float(number)) <= 0.5001 * step + 1e-7 * abs(float(number)), (text, number)
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_tables_and_files_of_parameters_are_the_posterior_s(kind, pages):
+    found, single = Tables(pages(kind)), CLAIMS[kind][1] == "1 network"
+    told = {name for name in found.files if name in ("couplings.csv", "tables.csv", "fields.csv", "parameters.csv")}
+    assert told == {name for name, _, draws in known(kind) if draws.shape[1]}
+    regions = [name for name, rows in found.tables.items() if rows and rows[0][1].startswith(("mean and 90 % interval", "value ("))]
+    for region, (name, labels, draws) in zip(regions, known(kind), strict=True):
+        rows = {row["parameter"]: row for row in found.files[name]}
+        assert len(rows) == len(found.files[name]) and set(rows) == {one.lstrip() for one in labels}, name
+        order = [labels.index(one) for one in rows]
+        wanted = {"mean": draws.mean(0)}
+        if not single:
+            wanted |= {"sd": draws.std(0, ddof=1), "eti_5%": np.quantile(draws, 0.05, axis=0), "eti_95%": np.quantile(draws, 0.95, axis=0)}
+        assert set(wanted) <= set(found.files[name][0]) and (single or "sd" in found.files[name][0])
+        for key, values in wanted.items():
+            np.testing.assert_allclose(
+                [float(row[key]) for row in rows.values()], values[order], rtol=1e-6, atol=1e-9, err_msg=f"{name} {key}"
+            )
+            heading = {"mean": "value" if single else "mean", "eti_5%": "5 %", "eti_95%": "95 %"}.get(key, key)
+            at = -1 if single else [one for one in found.tables[region][0]].index(heading)
+            assert_rounded([row[at] for row in found.tables[region][1:]], [row[key] for row in rows.values()])
+        assert [row[0] for row in found.tables[region][1:]] == list(rows)
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_tables_and_files_of_predictions_and_checks_are_alike(kind, pages):
+    found, claims, post = Tables(pages(kind)), claims_of(pages(kind)), posterior(kind)
+    assert ("predictions.csv" in found.files) == ("panels" in claims)
+    for row in found.files.get("predictions.csv", []):
+        low, middle, high = (float(row[key] or "nan") for key in ("lower", "mean", "upper"))
+        assert not (low > middle or middle > high), row
+    measured = post["measured"].to_dataset() if "measured" in post else xr.Dataset()
+    for row in found.files.get("measured.csv", []):
+        there = measured[row["observable"].split(" (")[0].replace(" ", "_")].sel(beta=float(row["beta"]))
+        for key in ("mean", "error"):
+            np.testing.assert_allclose(float(row[key]), there.sel(quantity=key), rtol=1e-6)
+    assert ("what the data themselves say" in claims.get("panels", "")) == ("measured.csv" in found.files)
+    assert ("checks.csv" in found.files) == ("checks" in post and post["checks"].sizes.get("statistic", 0) > 0)
+    if "checks.csv" in found.files:
+        table = post["checks"].to_dataset()
+        for name in ("observed", "predicted", "sd", "z", "p_value", "p_adjusted"):
+            there = [float(row[name] or "nan") for row in found.files["checks.csv"]]
+            np.testing.assert_allclose(there, table[name].values, rtol=1e-6, atol=1e-9, err_msg=name)
+        differ = [words.startswith("differs") for words in found.column("Comparison with data", "verdict")]
+        assert differ == (table["p_adjusted"].values < 0.01).tolist()
+    for region, name, pairs in (
+        (
+            "Predictions",
+            "predictions.csv",
+            {"β": "beta", "mean": "mean", "lower": "lower", "upper": "upper", "simulation error": "mc_error"},
+        ),
+        ("Comparison with data", "checks.csv", {"observed": "observed", "±": "sd", "z": "z", "p": "p_value"}),
+    ):
+        if name in found.files:
+            assert len(found.tables[region]) == len(found.files[name]) + 1
+            for heading, key in pairs.items():
+                if heading in found.tables[region][0]:
+                    assert_rounded([one.replace("+", "") for one in found.column(region, heading)], [row[key] for row in found.files[name]])
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_a_page_says_its_space_its_units_and_its_prior_in_words(kind, pages):
+    page, post = pages(kind), posterior(kind)
+    claims = claims_of(page)
+    assert claims["space"] == SPACES.get(kind, "spins −1, 1")
+    sizes = [size for dim, size in post["posterior"].sizes.items() if dim == "bond"]
+    assert [int(claims["bonds"].replace(" ", ""))] == sizes if sizes else "bonds" not in claims
+    assert "=" not in claims["model"] and "(scale" not in claims["model"]
+    assert (claims["model"].count("prior of couplings") == 1) == (kind in OF_BONDS)
+    assert ("without a unit" in claims["summary"]) == (kind == "undeclared beta")
+    assert ("are energies, in the unit" in claims["summary"]) == (kind in OF_BONDS and kind != "undeclared beta")
+
+
+def test_marks_say_under_the_pointer_what_they_are(pages):
+    page, post = pages("two temperatures"), posterior("two temperatures")
+    told = {html.unescape(one) for one in re.findall(r"<title>([^<]*)</title>", page[page.index("<svg") :])}
+    J, bonds = post["posterior"]["J"].values.reshape(-1, 18), hl.infer.posteriors.bound_of(post).lattice.bonds
+    assert {f"{i} – {j}: {one.mean():.3g} ± {one.std():.2g}" for (i, j), one in zip(bonds, J.T, strict=True)} <= told
+    rows = [row for row in Tables(page).files["predictions.csv"] if row["observable"] == "energy"]
+    assert rows and all(any(f"{float(row['mean']):.4g}" in one for one in told) for row in rows)
+
+
+def test_every_one_of_128_couplings_is_on_a_page_below_two_megabytes(tmp_path):
+    glass = hl.systems.EdwardsAnderson((8, 8), seed=1)
+    data = hl.simulate(glass, beta=0.5, draws=100, chains=8, seed=0, progress=False)
+    post = hl.learn(data, hl.models.Couplings(glass.lattice), engine="laplace", check=False, calibrate=False, seed=0)
+    curves = hl.predict(post, [0.5], observables=["energy"], draws=4)
+    page = hl.report(post, tmp_path / "page.html", prediction=curves)
+    found = Tables(page.read_text(encoding="utf-8"))
+    assert len(set(found.column("Couplings with their error bars", "coupling J"))) == 128
+    assert len(found.tables["Fields with their error bars"]) == 65 and page.stat().st_size < 2e6
+    assert [float(found.files["predictions.csv"][0][key]) for key in ("mean", "sd")] == pytest.approx(
+        [float(curves["energy"].sel(quantity=key)[0]) for key in ("mean", "sd")], rel=1e-7
+    )

@@ -101,8 +101,8 @@ def test_a_finding_changed_by_hand_is_one_error(change):
 def test_the_page_is_red_only_where_the_verdict_weighed_something(entries, red):
     made = doctored(**{f"convergence__{name}": value for name, value in entries.items()})
     found = weigh(made)
-    rows = tables.convergence(made, found)
-    assert {row["name"] for row in rows if row["bad"]} == red
+    rows = list(tables.convergence(made, found).rows())
+    assert {row.cells[0] for row in rows if row.bad} == red
     assert bool(red) == (found.level != "believe")
 
 

@@ -83,7 +83,7 @@ def test_learning_without_a_check_says_nothing_of_one(caplog):
 
 
 def test_compilations_are_told_apart_from_work():
-    assert str(Cost(6.0, 4.5)) == "about 6 s (4.5 s of them compile what no cache holds yet)"
+    assert str(Cost(6.0, 4.5)) == "about 1.5 s, and up to 4.5 s to compile what no cache holds yet"
     bound, parts, _ = bind([learned_from(200)], hl.models.Couplings(GRID))
     nuts, laplace = (choose(bound, parts, "exact", engine).cost for engine in (hl.infer.NUTS(), hl.infer.LaplaceApproximation()))
     assert nuts.seconds > nuts.compiling > 0 == laplace.compiling

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import hamlearn as hl
-from hamlearn.infer import learn
+from hamlearn.diagnostics import scores
+from hamlearn.infer import learn, posteriors
 from hamlearn.infer.likelihoods import RowLikelihood
 from hamlearn.infer.observations import bind
 from hamlearn.infer.settings import MLE
@@ -46,3 +47,18 @@ def test_a_hessian_of_few_parameters_looks_at_neighbours_alone():
     bound, parts, _ = bind(hl.microstates(np.random.default_rng(0).choice([-1, 1], (40, 16, 16))), model)
     for columns, parameters, sums in RowLikelihood(bound, parts, "pseudo")._local:
         assert len(columns) == 20 and len(parameters) == 4 and sums.shape == (20, 4)
+
+
+def test_score_tests_begin_at_the_optimum_that_was_found(counted):
+    data = hl.simulate(hl.systems.Ising((8, 8)), beta=0.3, draws=100, chains=10, seed=0, progress=False)
+    graph = lattice.hypercubic((8, 8)).pairs_within(2.3)
+    post = learn(data, hl.models.Couplings(graph, tie="distance", fields=None), likelihood="pseudo", engine="laplace", seed=0)
+    counts = {}
+    for name, start in {"there": posteriors.theta_point(post), "anywhere": None}.items():
+        bound, parts, _ = bind(data, posteriors.model_of(post))
+        before = dict(counted)
+        found = scores.pairs(bound, parts, [1.0], start=start)
+        assert found.rows and not found.nothing
+        counts[name] = {which: counted[which] - before[which] for which in counted}
+    assert counts["there"]["value_and_gradient"] <= 3 < counts["anywhere"]["value_and_gradient"], counts
+    assert counts["there"]["information"] == counts["anywhere"]["information"] == 1

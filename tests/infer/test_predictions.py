@@ -11,14 +11,15 @@ import scipy.stats
 
 import hamlearn as hl
 from hamlearn.infer import families, posteriors
-from hamlearn.infer.predictions import centring, exactly, kept, members, simulated
+from hamlearn.infer.predictions import centring, exactly, kept, members, shared, simulated
 from hamlearn.infer.predictions.intervals import band, fewest
+from hamlearn.infer.predictions.work import Work
 from hamlearn.infer.provenance import Noted
 from hamlearn.systems import SPINS, Lattice, ParametricSystem, Space
 from hamlearn.systems.base import as_reals
 from hamlearn.systems.exact.work import OPERATIONS_PER_SECOND
 from hamlearn.systems.observables import looked_up
-from statistics_budget import spend, z_limit
+from statistics_budget import assert_within, spend, z_limit
 
 # -- the interval rule ---------------------------------------------------------------------------------------------------
 
@@ -351,6 +352,45 @@ def test_refits_are_made_once_for_all_temperatures_and_again_for_another_posteri
     data_changed["observed_data"]["bond_frequency"].values[0, 0] = np.array([[0.4, 0.1], [0.1, 0.4]])
     other = hl.predict(data_changed, [0.2, 0.4], draws=20)
     assert len(made) > 2 * count and np.any(other["energy"] != first["energy"])
+
+
+THREE = hl.systems.states(3)
+
+
+@dataclass(frozen=True, eq=False)
+class Loop(ParametricSystem, kind="loop with a strength that is squared"):
+    """Seven three-valued sites on a ring, frustrated where the square of its parameter is large: not linear in it."""
+
+    lattice: Lattice
+    a: float
+    space: Space = THREE
+
+    def energy(self, states):
+        xp, s = as_reals(states)
+        return self.a**2 * (xp.cos(2 * np.pi / 3 * (s - xp.roll(s, 1, -1))).sum(-1) + 0.3 * s[..., 0])
+
+
+def test_close_members_share_a_ladder_that_is_reweighted_to_every_one(monkeypatch):
+    """Against all states; the mean parameter has another energy than the mean energy, which must not matter."""
+    ring, betas = hl.systems.lattice.hypercubic((7,)), np.array([0.3, 0.5])
+    systems = [Loop(ring, a) for a in (0.6, 1.0, 1.25)]
+    calls = []
+    plain = simulated.simulate_systems
+    monkeypatch.setattr(simulated, "simulate_systems", lambda some, *args, **more: calls.append(len(some)) or plain(some, *args, **more))
+    monkeypatch.setattr(shared, "UPDATES", 1 << 22)
+    records = looked_up(["energy", "heat_capacity"], systems[0])
+    found = simulated.from_simulation(systems, betas, records, 3, Work())
+    known = exactly.enumerated(systems, betas, records)
+    assert set(calls) == {1} and len(calls) <= 2, "one ladder, and at most one longer one"
+    for name in ("energy", "heat_capacity"):
+        one, truth = found[name], known[name].values
+        assert "tempering of the mean member" in one.method
+        # Errors of eight chains have t tails.
+        assert_within(one.values.mean(0), truth.mean(0), 1.5 * one.shared, f"{name} of all members")
+        assert_within(one.values - one.values.mean(0), truth - truth.mean(0), 1.5 * one.errors + 1e-9, f"{name}: differences")
+    calls.clear()
+    apart = simulated.from_simulation([Loop(ring, a) for a in (0.5, 2.5)], betas, records, 3, Work())
+    assert set(calls) == {2} and "of the mean" not in apart["energy"].method, "nothing is simulated to find that they are apart"
 
 
 def test_log_z_of_a_formula_that_reads_site_axes():

@@ -121,6 +121,17 @@ def test_marks_stand_for_what_is_drawn(post):
     assert titles(Figure()) == {}
 
 
+def test_draws_that_are_equal_share_a_rank(post):
+    """Zeros of a sparse posterior are in no order: told apart by their place, each chain would have its own ranks."""
+    tied = post.copy()
+    draws = tied["posterior"].to_dataset()
+    every_second = np.arange(draws.sizes["draw"])[:, None] % 2
+    tied["posterior"] = draws.assign({name: (draws[name].dims, np.where(every_second, 0.0, draws[name].values)) for name in ("J", "h")})
+    figure = plots.trace(tied, 1)
+    heights = [steps.get_data().values for steps in figure.axes[1].patches]
+    assert len(heights) == draws.sizes["chain"] and all(max(one) > 0.45 * draws.sizes["draw"] for one in heights)
+
+
 def test_names_must_be_one_for_every_site(post):
     for names in (["a"], "abcdefghi"):
         with pytest.raises(hl.HamlearnError, match="one name for every site, 9 of them"):

@@ -7,6 +7,7 @@ import json
 import math
 from collections import Counter
 
+import networkx
 import numpy as np
 import pytest
 
@@ -145,6 +146,13 @@ def test_no_bond_joins_two_sites_of_one_colour(graph):
     assert colours.shape == (graph.n_sites,)
     assert all(colours[i] != colours[j] for i, j in graph.bonds)
     assert set(colours.tolist()) == set(range(colours.max() + 1))
+
+
+@every_lattice
+def test_colours_by_saturation_are_those_of_networkx(graph):
+    graph = graph()
+    expected = networkx.greedy_color(graph.graph, strategy="DSATUR")
+    assert graph._coloured_by_saturation().tolist() == [expected[site] for site in range(graph.n_sites)]
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,9 @@ class Tests:
         return ([self.nothing] if self.nothing else []) + ([LeftOut(slow, "Longer chains allow it.")] if self.slow else [])
 
 
-def pairs(bound: BoundCouplings, parts: Sequence[Observations], taus: Sequence[float], seed: int = 0) -> Tests:
+def pairs(
+    bound: BoundCouplings, parts: Sequence[Observations], taus: Sequence[float], seed: int = 0, start: np.ndarray | None = None
+) -> Tests:
     """Score tests of a family of discrete pair couplings.
 
     Parameters
@@ -74,6 +76,8 @@ def pairs(bound: BoundCouplings, parts: Sequence[Observations], taus: Sequence[f
         Autocorrelation time of each in draws.
     seed : int
         Of the assignment of independent rows to blocks, and of the resampling.
+    start : array (n_params,), optional
+        Where the climb to the optimum begins.
 
     Returns
     -------
@@ -106,7 +110,7 @@ def pairs(bound: BoundCouplings, parts: Sequence[Observations], taus: Sequence[f
     if isinstance(likelihood, OneHotLikelihood):
         result.nothing = LeftOut("score tests are not made of so many tables of q states", "Tie parameters, or take fewer bonds.")
         return result
-    best = maximise(likelihood)
+    best = maximise(likelihood, start=start)
     if not best.converged:
         what = "score tests need a finite maximum of the likelihood; here only the prior holds some parameters"
         result.nothing = LeftOut(what, MORE_DATA)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -29,7 +29,11 @@ _JUDGED_ON = 4096  # draws that say how good the density is
 
 @verb
 def approximate(
-    system: System, beta: float, model: Autoregressive | Flow | None = None, engine: Any = "auto", seed: int = 0
+    system: System,
+    beta: float,
+    model: Autoregressive | Flow | None = None,
+    engine: Literal["auto", "variational"] | Variational = "auto",
+    seed: int = 0,
 ) -> xr.DataTree:
     """A density trained on a known action, as a posterior like any other.
 

@@ -25,6 +25,7 @@ from hamlearn.arguments import require_seed, shown
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import families, posteriors, shares
 from hamlearn.infer.accepted import admit_posterior
+from hamlearn.infer.asked import Fixed
 from hamlearn.infer.extrapolation.support import SHOWN, longest_links
 from hamlearn.infer.families import actions
 from hamlearn.infer.provenance import EngineUsed, Noted, Provenance
@@ -80,7 +81,7 @@ def identity_weights(betas: Sequence[float], beta: float, variances: Sequence[fl
 
 
 @verb
-def extrapolate(posts: xr.DataTree | Sequence[xr.DataTree], beta: float, *, fixed: str = "sites", seed: int = 0) -> xr.DataTree:
+def extrapolate(posts: xr.DataTree | Sequence[xr.DataTree], beta: float, *, fixed: Fixed = "sites", seed: int = 0) -> xr.DataTree:
     """A posterior over actions at another inverse temperature; a bare tree, without a verdict.
 
     See :func:`hamlearn.extrapolate`, which adds the verdict.

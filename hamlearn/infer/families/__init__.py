@@ -22,6 +22,7 @@ from hamlearn.arguments import require_flag, require_path, require_seed, require
 from hamlearn.data import admit, space_of
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import posteriors
+from hamlearn.infer.asked import EngineAsked, LikelihoodName
 from hamlearn.infer.constrained import require_kept
 from hamlearn.models.traits import Model, Traits
 from hamlearn.processes import verb
@@ -57,6 +58,10 @@ class Open(Kind, Protocol):
         """The posterior before its draws."""
         ...
 
+    def variables(self, bound: Any, theta: np.ndarray) -> xr.Dataset:
+        """What a posterior reports of θ ``(chain, draw, n_params)``, by name."""
+        ...
+
 
 def named(traits: Traits) -> Kind:
     """The family of models with these traits."""
@@ -81,9 +86,9 @@ def of(post: xr.DataTree) -> Kind:
 @verb
 def learn(
     data: xr.Dataset | Iterable[xr.Dataset],
-    model: Any,
-    likelihood: str = "auto",
-    engine: Any = "auto",
+    model: Model,
+    likelihood: LikelihoodName = "auto",
+    engine: EngineAsked = "auto",
     calibrate: bool = True,
     seed: int = 0,
     *,

@@ -92,6 +92,11 @@ def _assemble(asked: Asked, answer: Answer) -> xr.DataTree:
     )
 
 
+def variables(bound: BoundCouplings, theta: np.ndarray) -> xr.Dataset:
+    """What a posterior reports of θ ``(chain, draw, n_params)``."""
+    return posteriors.variables(bound, theta, ("chain", "draw"))
+
+
 def draw_systems(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None = None) -> list[System]:
     """Pair systems drawn from the posterior; on another lattice where the parameters are tied."""
     bound = posteriors.bound_of(post)

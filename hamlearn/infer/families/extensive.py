@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import xarray as xr
@@ -24,6 +24,7 @@ from hamlearn.infer.training import Training, as_settings, file_of, recorded, re
 from hamlearn.models.extensive import BoundExtensive, Extensive, Weights
 from hamlearn.processes import verb
 from hamlearn.progress import logger
+from hamlearn.spaces import SpaceName
 from hamlearn.systems.base import System
 
 if TYPE_CHECKING:
@@ -46,10 +47,10 @@ def distill(
     states: Any,
     energies: Any,
     model: Extensive | None = None,
-    engine: str | Training = "auto",
+    engine: Literal["auto", "training"] | Training = "auto",
     seed: int = 0,
     *,
-    space: str | None = None,
+    space: SpaceName | None = None,
     q: int | None = None,
     beta: float | None = None,
 ) -> xr.DataTree:
@@ -105,7 +106,7 @@ def distill(
     settings = Training(epochs=60, batch=256, weight_decay=1e-6) if engine == "auto" else as_settings(engine, Training)
     require_honoured(settings, "energies", "a network fitted to energies")
     if isinstance(energies, System):
-        space, q = space or energies.space.name, (q or energies.space.q) if energies.space.labelled else q
+        space, q = space or cast(SpaceName, energies.space.name), (q or energies.space.q) if energies.space.labelled else q
     data = (
         microstate_data.admit_one(states)
         if isinstance(states, xr.Dataset)
@@ -265,7 +266,7 @@ def locality(
     energies: Any,
     contexts: Sequence[int] = (0, 1, 2),
     model: Extensive | None = None,
-    engine: str | Training = "auto",
+    engine: Literal["auto", "training"] | Training = "auto",
     seed: int = 0,
 ) -> xr.Dataset:
     """Held-out error of extensive networks against their context: how far the interactions of a Hamiltonian reach.

@@ -18,6 +18,7 @@ from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import calibrate as calibration_room
 from hamlearn.infer import families, groups, observations, posteriors
 from hamlearn.infer.calibrate import RowScores
+from hamlearn.infer.costs import Cost
 from hamlearn.infer.engines import jax_training
 from hamlearn.infer.engines.jax_training import Quadratic
 from hamlearn.infer.enquiry import Enquiry
@@ -34,6 +35,9 @@ from hamlearn.progress import logger, track
 from hamlearn.systems.base import System
 from hamlearn.systems.interaction_tables import InteractionTables
 
+# Seconds: "local interaction 6x6" and "4x4" of benchmarks/couplings/estimates.py, whose networks are not worth training.
+_COMPILING = 1.5
+_PAIRS, _NETWORK = 0.08, 0.4  # of a member: fitted as pair strengths, trained as a network
 FEWEST = 50  # microstates that are split into a part trained on and a part held out
 
 
@@ -54,10 +58,13 @@ def learn(
     parts, stride = thinned(parts)
     tiles = bound.system(np.zeros(len(bound.states)))
     whole = TileConditionals(tiles, [TileConditionals.encode(tiles, part) for part in parts])
-    estimate = 1 + 4e-6 * whole.size + 0.4 * model.members
-    logger.info("learning a local energy on %d states of a window, about %.0f s", len(bound.states), estimate)
+    cost = Cost(_COMPILING + 0.5 + 4e-6 * whole.size + _PAIRS * model.members, _COMPILING)
+    logger.info("learning a local energy on %d states of a window, %s", len(bound.states), cost)
     found = local_training.select(bound, whole, model, seed)
     asked.say(found.told)
+    trained = 0.0 if found.decay is None else _NETWORK * model.members
+    if trained:
+        logger.info("  training %d networks, about %.2g s", model.members, trained)
     pairs = local_training.pairs_alone(bound, whole, found.strengths)
     best = pairs if found.decay is None else local_training.network(bound, whole, pairs, found.decay, seed)
     target, root, facts = _expansion(bound, whole, parts, best, calibrate=calibrate)
@@ -74,7 +81,7 @@ def learn(
         composite=True,
         engine={"name": "lbfgs", "decay": found.decay, "members": model.members},
         n_params=bound.terms.shape[1] + weights,
-        estimated_seconds=estimate,
+        estimated_seconds=cost.seconds + trained,
         optimum={"value": best.value},
         **facts,
     )

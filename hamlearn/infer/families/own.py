@@ -76,7 +76,7 @@ def _assemble(asked: Asked, answer: Answer) -> xr.DataTree:
         raise HamlearnError(
             "score matching has no optimum here: the data cannot tell some parameters apart, or values hardly vary. Drop or tie parameters."
         )
-    tree = {"posterior": _variables(bound, answer.theta), "point": _variables(bound, answer.point)}
+    tree = {"posterior": variables(bound, answer.theta), "point": variables(bound, answer.point)}
     observed = groups.by_temperature(asked.parts, {"mean_value": groups.site_means(asked.parts, bound.space)})
     tree |= {"observed_data": observed, **groups.sample_stats(answer.stats)}
     return posteriors.assemble(tree, model=bound.model, space=bound.space, provenance=asked.provenance(answer), sets=asked.enquiry.sets)
@@ -123,8 +123,8 @@ def _cost(likelihood: EnergyLikelihood, engine: Engine) -> Cost:
     return Cost(compiling + gradients * likelihood.operations / OPERATIONS_PER_SECOND, compiling)
 
 
-def _variables(bound: BoundFamily, theta: np.ndarray) -> xr.Dataset:
-    """Every parameter by its name."""
+def variables(bound: BoundFamily, theta: np.ndarray) -> xr.Dataset:
+    """Every parameter by its name, of θ ``(chain, draw, n_params)`` or one ``(n_params,)``."""
     lead, coordinates = groups.drawn(theta)
     axes = {name: tuple(f"{name}_{axis}" for axis in range(len(shape))) for name, shape in bound.shapes.items()}
     return xr.Dataset({name: ((*lead, *axes[name]), value) for name, value in bound.values(theta).items()}, coords=coordinates)

@@ -159,7 +159,6 @@ def _local(row: np.ndarray, n_params: int) -> tuple[np.ndarray, np.ndarray, np.n
 
 @lru_cache(maxsize=8)
 def _log_density_of(name: str) -> Callable[..., Any]:
-    import jax
     import jax.numpy as jnp
 
     def log_density(theta: Any, arrays: Any) -> Any:
@@ -168,11 +167,22 @@ def _log_density_of(name: str) -> Callable[..., Any]:
         field = matrix[diagonal, diagonal]
         z = spins * (spins @ matrix.at[diagonal, diagonal].set(0.0) + field) * beta[:, None]
         if name == "pseudo":
-            return (counts[:, None] * jax.nn.log_sigmoid(2 * z)).sum()
+            return counts @ (jnp.minimum(2 * z, 0.0).sum(1) - _log_products(1 + jnp.exp(-2 * jnp.abs(z))))
         total = counts @ jnp.exp(-z)
         return -total.sum() if name == "rise" else -(counts.sum() * jnp.log(total / counts.sum())).sum()
 
     return log_density
+
+
+def _log_products(factors: Any) -> Any:
+    """Log of the product of every row of factors between 1 and 2, in JAX: of eight at a time, as a logarithm costs what ten products do."""
+    import jax.numpy as jnp
+
+    width = -(-factors.shape[1] // 8)
+    factors = jnp.pad(factors, ((0, 0), (0, 8 * width - factors.shape[1])), constant_values=1.0)
+    for half in (4 * width, 2 * width, width):
+        factors = factors[:, :half] * factors[:, half:]
+    return jnp.log(factors).sum(1)
 
 
 def _sum_groups(values: np.ndarray, group: np.ndarray) -> np.ndarray:

@@ -125,9 +125,7 @@ def _operations(likelihood: ExactLikelihood) -> float:
 
 def _pairs(likelihood: ExactLikelihood, post: xr.DataTree, prior: Prior | None, seed: int) -> _Optima:
     """The optimum, that of its own means, and optima of data whose means are its own plus and minus a part of the data's noise."""
-    point = post["point"].to_dataset()
-    start = likelihood.bound.from_values(point["J"].values, point["h"].values if "h" in point else None)
-    centre = maximise(likelihood, prior, start=start).theta
+    centre = maximise(likelihood, prior, start=posteriors.theta_point(post)).theta
     generator = np.random.default_rng(seed)
     means, roots = [], []
     for beta in likelihood.betas:

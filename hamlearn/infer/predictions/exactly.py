@@ -84,7 +84,7 @@ def _curves(
     oracle: Oracle, systems: Sequence[Any], betas: np.ndarray, records: Sequence[Observable], asked: int, work: Work
 ) -> dict[str, Estimates]:
     """Thermodynamics of every member, and the correlation function of rings."""
-    each = CALL + sum(oracle.cost(systems[0], float(beta)) for beta in betas)
+    each = sum(CALL + oracle.cost(systems[0], float(beta)) for beta in betas)
     work.announce(f"exact thermodynamics of {len(systems)} members", len(systems) * each)
     found: dict[str, list[np.ndarray]] = {record.name: [] for record in records}
     curves = Curves(oracle, betas)

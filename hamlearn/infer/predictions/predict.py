@@ -18,6 +18,7 @@ from hamlearn.arguments import require_beta, require_number, require_seed, requi
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import families, posteriors
 from hamlearn.infer.accepted import admit_posterior
+from hamlearn.infer.asked import Fixed
 from hamlearn.infer.families import actions
 from hamlearn.infer.predictions import densities, kept, members
 from hamlearn.infer.predictions.agreement import agreement
@@ -43,7 +44,7 @@ def predict(
     level: float = 0.9,
     seed: int = 0,
     *,
-    fixed: str = "sites",
+    fixed: Fixed = "sites",
 ) -> xr.Dataset:
     """Per-site thermodynamics at other inverse temperatures, with bands.
 

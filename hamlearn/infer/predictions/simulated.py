@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from hamlearn.errors import HamlearnError
-from hamlearn.infer.predictions.estimator import Estimates, Seen, Sums, collected, columns_of, distances
+from hamlearn.infer.predictions import shared
+from hamlearn.infer.predictions.estimator import Estimates, Seen, Sums, collected, columns_of, distances, energies_of_all
 from hamlearn.infer.predictions.exactly import in_blocks, tracked
 from hamlearn.infer.predictions.intervals import QUIET
 from hamlearn.infer.predictions.shared import reweighted
@@ -28,6 +29,7 @@ MOST_LOOKUPS = 2e9  # of single sites and their interactions in one run, when mo
 _MOST_CLUSTER_UPDATES = 2e8  # of single sites by cluster moves: about ten seconds
 _CLOSE_UPDATES = 1 << 27  # of single sites by cluster moves of the mean member
 _BURN_IN, _THIN = 400, 5
+_HOPELESS = 0.02  # share of random states that reweighting would leave a member
 _RANDOM = 2048  # states that tell how far the energies of infinite temperature scatter
 _CONTINUOUS_DRAWS, _CONTINUOUS_CHAINS = 400, 8
 _FROM_PYTHON = 16  # members that are simulated where JAX cannot step them: each costs seconds
@@ -56,7 +58,10 @@ def from_simulation(
         light = all(record.separations is None for record in records)
         close = reweighted(systems, betas, records, seed, work, _CLOSE_UPDATES) if len(systems) > 1 and light else None
         return from_clusters(systems, betas, records, seed, work) if close is None else close
-    return _tempered(systems, betas, records, seed, work)
+    close = None
+    if not log_z and len(systems) > 1 and not _far_apart(systems, betas):
+        close = reweighted(systems, betas, records, seed, work, source=_on_a_ladder(systems, betas, seed, work))
+    return _tempered(systems, betas, records, seed, work) if close is None else close
 
 
 def _one_by_one_or_stacked(
@@ -121,6 +126,45 @@ def _tempered(systems: Sequence[Any], betas: np.ndarray, records: Sequence[Obser
         if not _noisy(result, systems) or 4 * lookups(systems, len(rungs), draws) > MOST_LOOKUPS:
             return result
         draws, compiling = 4 * draws, 0.0
+
+
+def _far_apart(systems: Sequence[Any], betas: np.ndarray) -> bool:
+    """Whether reweighting from the mean member is hopeless (networks of an ensemble), by random states, before anything is simulated."""
+    centre = shared.mean_of(systems)
+    if centre is None:
+        return True
+    states = _random_states(centre)
+    change = energies_of_all(systems, states) - energies_of_all([centre], states)
+    return bool(np.exp(-((betas.max() * change.std(0)) ** 2)).min() < _HOPELESS)
+
+
+def _random_states(system: Any) -> np.ndarray:
+    return np.asarray(system.space.values[np.random.default_rng(0).integers(system.space.q, size=(_RANDOM, *system.lattice.shape))])
+
+
+def _on_a_ladder(systems: Sequence[Any], betas: np.ndarray, seed: int, work: Work) -> Callable[[Any], shared.Source]:
+    """Tempering of the mean member, at all temperatures at once."""
+
+    def source(centre: Any) -> shared.Source:
+        rungs, runs = ladder([centre], betas), dict[int, np.ndarray]()
+        at = np.searchsorted(rungs, betas)
+        each = shared.CHAINS / 2 * _of_draw([centre], len(rungs)) + len(betas) * shared.of_energies(systems)
+
+        def chains(k: int, draws: int) -> np.ndarray:
+            if draws > max(runs, default=0):
+                what = f"tempering of the mean member at {len(rungs)} temperatures, {draws} draws"
+                work.announce(what, (0.0 if runs else TRACING) + (draws + _BURN_IN / _THIN) * each, compiling=0.0 if runs else SAMPLER)
+                options: dict[str, Any] = {"draws": draws, "chains": shared.CHAINS, "burn_in": _BURN_IN, "thin": _THIN}
+                options["sampler"] = "tempering" if exchanging([centre]) else "metropolis"
+                runs[draws] = simulate_systems([centre], rungs, seed=seed + draws, progress=False, **options)[0][at]
+            return runs[max(runs)][k]
+
+        few = shared.UPDATES // (shared.CHAINS * _THIN * centre.lattice.n_sites * len(rungs))
+        return shared.Source(
+            int(np.clip(few, shared.FEWEST, shared.MOST)), chains, f"tempering of the mean member, {len(rungs)} temperatures"
+        )
+
+    return source
 
 
 def _of_draw(systems: Sequence[Any], rungs: int) -> float:
@@ -224,8 +268,7 @@ def _free_variance(system: Any) -> float:
     """Variance of the energy at infinite temperature: of pairs from their tables, else over random states."""
     pairs = pairs_of(system)
     if pairs is None:
-        states = system.space.values[np.random.default_rng(0).integers(system.space.q, size=(_RANDOM, *system.lattice.shape))]
-        return float(np.var(np.asarray(system.energy(states), float)))
+        return float(np.var(np.asarray(system.energy(_random_states(system)), float)))
     tables = pairs.tables
     tables = tables - tables.mean(-1, keepdims=True) - tables.mean(-2, keepdims=True) + tables.mean((-1, -2), keepdims=True)
     # Excluded states (see BoundCouplings.never) are not there to be excited.

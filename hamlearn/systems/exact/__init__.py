@@ -58,3 +58,7 @@ __all__ = [
     "transfer_operator",
     "unregister",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

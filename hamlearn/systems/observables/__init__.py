@@ -46,3 +46,7 @@ __all__ = [
     "vortex_density",
     "vortices",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -26,3 +26,7 @@ from hamlearn.systems.sampling.samplers import AUTO, SAMPLERS
 from hamlearn.systems.sampling.several import exchanging, simulate_members, simulate_systems
 
 __all__ = ["AUTO", "SAMPLERS", "Sampler", "SamplesSystems", "exchanging", "simulate", "simulate_members", "simulate_systems"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

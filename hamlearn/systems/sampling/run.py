@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -21,7 +21,8 @@ from hamlearn.systems.sampling.checkpoint import request as identity
 from hamlearn.systems.sampling.energies import series
 from hamlearn.systems.sampling.independent import IndependentEngine
 from hamlearn.systems.sampling.request import Request
-from hamlearn.systems.sampling.sampler import declared, settings
+from hamlearn.systems.sampling.sampler import SamplesSystems, declared, settings
+from hamlearn.systems.sampling.samplers import SamplerName
 from hamlearn.systems.sampling.stored import stored
 
 
@@ -32,9 +33,9 @@ def simulate(
     draws: int = 1000,
     chains: int = 4,
     seed: int = 0,
-    sampler: Any = "auto",
+    sampler: SamplerName | SamplesSystems = "auto",
     burn_in: int | None = None,
-    thin: int | str = 1,
+    thin: int | Literal["auto"] = 1,
     *,
     start: Any = "hot",
     ladder: Any = None,

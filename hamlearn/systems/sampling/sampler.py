@@ -14,15 +14,12 @@ from hamlearn.systems.sampling.loop import Engine
 
 @runtime_checkable
 class SamplesSystems(Protocol):
-    """What an object needs to be a sampler; :class:`Sampler`, to derive from, declares more.
+    """What an object needs to be a sampler; :class:`Sampler`, to derive from, declares more."""
 
-    Attributes
-    ----------
-    name : str
-        What data say that they were drawn by.
-    """
-
-    name: str
+    @property
+    def name(self) -> str:
+        """What data say that they were drawn by."""
+        ...
 
     def refusal(self, system: System) -> str | None:
         """Why it cannot sample a system, as the rest of a sentence; None where it can."""

@@ -6,7 +6,7 @@ To add one: a file with its engine and its dataclass (such as :mod:`.kawasaki`),
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -37,6 +37,7 @@ __all__ = [
     "Kinks",
     "Metropolis",
     "Overrelaxation",
+    "SamplerName",
     "SwendsenWang",
     "Tempering",
     "Wolff",
@@ -352,4 +353,7 @@ AUTO: tuple[Sampler, ...] = (
     Metropolis(),
 )
 """In this order sampler="auto" asks for one that applies and suits; every sampler has its name here."""
+SamplerName = Literal[
+    "auto", "exact", "kawasaki", "swendsen_wang", "wolff", "overrelaxation", "heat_bath", "kinks", "hmc", "tempering", "metropolis"
+]
 SAMPLERS: dict[str, Sampler] = {one.name: one for one in AUTO}

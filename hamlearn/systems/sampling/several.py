@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from hamlearn.systems.sampling import loop, vectorised
 from hamlearn.systems.sampling.blackbox import BlackBoxMembers
 from hamlearn.systems.sampling.metropolis import MetropolisEngine
 from hamlearn.systems.sampling.request import check_integers
-from hamlearn.systems.sampling.sampler import settings
+from hamlearn.systems.sampling.sampler import SamplesSystems, settings
 from hamlearn.systems.sampling.samplers import SAMPLERS
 from hamlearn.systems.sampling.table_heat_bath import TableEngine
 
@@ -35,7 +35,7 @@ def simulate_members(
     draws: int,
     chains: int = 1,
     seed: int = 0,
-    sampler: Any = "heat_bath",
+    sampler: Literal["heat_bath", "metropolis", "tempering"] | SamplesSystems = "heat_bath",
     burn_in: int = 200,
     thin: int = 1,
     start: str | np.ndarray = "hot",
@@ -96,14 +96,14 @@ def simulate_members(
     >>> states.shape
     (3, 2, 1, 5, 4, 4)
     """
-    sampler = _name_of(sampler, ("heat_bath", "metropolis", "tempering"))
+    named = _name_of(sampler, ("heat_bath", "metropolis", "tempering"))
     spins = space.binary
     arrays = _parameters(lattice, space, parameters, spins)
 
     def engine_of(rungs: np.ndarray) -> loop.Engine:
-        return vectorised.JaxEngine(lattice, spins, arrays, rungs, sampler)
+        return vectorised.JaxEngine(lattice, spins, arrays, rungs, named)
 
-    return _simulate(engine_of, lattice, space, len(arrays[0]), beta, draws, chains, seed, sampler, burn_in, thin, start, observe, progress)
+    return _simulate(engine_of, lattice, space, len(arrays[0]), beta, draws, chains, seed, named, burn_in, thin, start, observe, progress)
 
 
 @verb
@@ -114,7 +114,7 @@ def simulate_systems(
     draws: int,
     chains: int = 1,
     seed: int = 0,
-    sampler: Any = "auto",
+    sampler: Literal["auto", "heat_bath", "metropolis", "tempering"] | SamplesSystems = "auto",
     burn_in: int = 200,
     thin: int = 1,
     start: str | np.ndarray = "hot",

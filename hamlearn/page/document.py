@@ -21,36 +21,35 @@ from hamlearn.diagnostics.verdict import Verdict, verdict
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import posteriors
 from hamlearn.infer.accepted import admit_posterior
-from hamlearn.infer.provenance import Provenance
 from hamlearn.interrupts import uninterrupted
-from hamlearn.page import forecast, sections, svg, tables
+from hamlearn.page import forecast, sections, svg, tables, words
+from hamlearn.page.numbers import Table
 from hamlearn.plots.curves import drawn, require
-from hamlearn.plots.style import LIGHT
 from hamlearn.processes import alone, filtering, verb
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
 HEADLINES = {"believe": "Believe it", "caution": "Use it with caution", "do not believe": "Do not believe it"}
-COLOURS = {LIGHT.ink: "currentColor", LIGHT.line: "var(--line)", LIGHT.ground: "var(--paper)"}
-# Nothing runs, nothing is fetched, nothing is sent, and no style but the page's own sheet holds; pictures of pixels are in the page.
-POLICY = "default-src 'none'; style-src 'sha256-{}'; img-src data:; base-uri 'none'; form-action 'none'"
+# Nothing is fetched, nothing is sent, and nothing runs or styles but the page's own script and sheet; pictures of pixels are in the page.
+POLICY = "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
 class Drawn(NamedTuple):
-    """A figure of the page: what stands above it, its drawing, and what stands below it."""
+    """A figure of the page: what stands above it, its drawing, what stands below it, and its numbers where no table has them."""
 
     heading: str
     drawing: Markup
     caption: str
+    file: Table | None
 
 
 @verb
 def report(post: xr.DataTree, path: str | os.PathLike[str], prediction: xr.Dataset | None = None, title: str | None = None) -> Path:
     """Write one self-contained HTML page that opens offline.
 
-    The verdict comes first: what to believe, what not, and what to do about it. Then what was learned with its error
-    bars (couplings also as a picture of the lattice), predictions with bands, the comparison with held-out data in plain words,
+    The answer comes first: the verdict, the picture of the couplings, and the prediction. Then what to believe, what not, and what to
+    do about it, every parameter with its error bar, predictions with bands, the comparison with held-out data in plain words,
     convergence, identifiability, and where everything came from.
 
     Parameters
@@ -79,7 +78,8 @@ def report(post: xr.DataTree, path: str | os.PathLike[str], prediction: xr.Datas
     Notes
     -----
     Whatever names and notes hold, they are shown as text: everything is escaped, pictures are copied shape by shape, and the page's
-    content security policy forbids scripts, requests, forms and every style but its own sheet.
+    content security policy forbids requests, forms, and every script and style but its own, which are known by their digests. The
+    script sorts and copies tables; without it the page is whole. The numbers behind figures and tables are CSV files inside the page.
 
     Examples
     --------
@@ -132,105 +132,105 @@ def _render(post: xr.DataTree, prediction: xr.Dataset | None, title: str | None)
 
     made, found, page = posteriors.provenance_of(post), verdict(post), sections.page(post)
     curves, prediction_lead = forecast.curves_of(post, prediction)
-    columns = [[_drawn(one) for one in column] for column in (page.left, page.right)]
-    checks = tables.checks(post)
-    figures = {name: _drawn(one) for name, one in _common(post, made, shown=bool(checks)).items()}
-    panels = [] if curves is None else [_drawn(one) for one in _panels(post, curves)]
     # Weights of networks have no meaning one by one, and energies of states are no parameters: then there is no table of
     # directions that the data leave open.
-    weak = identifiability(post, directions=6) if claims.quantities(post)[0] == claims.PARAMETERS else None
-    summary = arviz.summary(post)
-    summary = summary[["mean"]] if claims.draws(post)[0] == 1 else summary  # one member has no spread
-    shown = summary if len(summary) <= 500 else summary.loc[summary["mean"].abs().sort_values(ascending=False).index[:500]]
-    template, style, policy = _template()
+    heading = claims.quantities(post)[0]
+    weak = identifiability(post, directions=6) if heading == claims.PARAMETERS else None
+    caption = "" if curves is None else forecast.caption(post, curves)
+    template, style, script, policy = _template()
     return str(
         template.render(
             style=style,
+            script=script,
             policy=policy,
             title=title or page.title,
             subtitle=page.subtitle,
-            columns=columns,
+            contents=_contents(heading, determined=weak is not None),
             verdict=found,
             headline=HEADLINES[found.level],
             good=[reason for reason in found.reasons if reason.passed],
             notes=[reason for reason in found.reasons if reason.severity == "note" and not reason.passed and not reason.advice],
             bad=[reason for reason in found.reasons if reason.severity != "note"],
             advice=_advice(found),
+            limits=words.limits(made, found),
+            first=None if page.first is None else _drawn(page.first),
             facts=claims.facts(post),
-            limits=tables.limits(made, found),
-            figures=figures,
-            panels=panels,
-            panels_caption="" if curves is None else forecast.caption(post, curves),
+            figures=[_drawn(one) for one in page.others],
+            summary_heading=heading,
+            summary_lead=_summary_lead(post),
+            parameters=tables.parameters(post),
+            panels=[] if curves is None else [_drawn(one) for one in _panels(post, curves, caption)],
+            panels_caption=caption,
             prediction_lead=prediction_lead,
             prediction_table=None if curves is None else tables.predictions(curves),
-            check_lead=tables.check_lead(post),
-            checks=checks,
-            strengths=any(row["strength"] for row in checks),
-            convergence_lead=tables.convergence_lead(made),
+            measured=None if curves is None else tables.measured(post, curves),
+            check_lead=words.check_lead(post),
+            checks=tables.checks(post),
+            convergence_lead=words.convergence_lead(made),
             convergence=tables.convergence(made, found),
-            identifiability_lead="" if weak is None else tables.identifiability_lead(weak),
-            weak=[] if weak is None else tables.weak(weak),
-            summary_heading=claims.quantities(post)[0],
-            summary_lead=_summary_lead(post, len(summary), len(shown)),
-            summary_table=tables.frame(shown),
-            provenance=tables.provenance(post),
+            trace=_drawn(_trace(post)) if made.convergence is not None and made.convergence.sampled else None,
+            identifiability_lead="" if weak is None else words.identifiability_lead(weak),
+            weak=None if weak is None else tables.weak(weak),
+            provenance=words.provenance(post),
             reasons=[*made.reasons, wording.basis(made.calibration.basis)],
             version=version("hamlearn"),
         )
     )
 
 
+def _contents(heading: str, *, determined: bool) -> list[tuple[str, str]]:
+    """Ids and names of the parts of the page."""
+    found = [("findings", "How far to trust it"), ("learned", heading), ("predictions", "Predictions")]
+    found += [("comparison", "Is it like the data?"), ("convergence", "Convergence")]
+    return found + ([("determined", "What the data determine")] if determined else []) + [("origin", "Where this comes from")]
+
+
 def _advice(found: Verdict) -> list[str]:
     return list(dict.fromkeys(reason.advice for reason in found.reasons if reason.advice))
 
 
-def _summary_lead(post: xr.DataTree, total: int, shown: int) -> str:
-    """What the columns of the table of parameters are."""
-    if claims.draws(post)[0] == 1:
-        columns = f"Of one {claims.draws(post)[1]}, which has no spread: no standard deviation, no interval."
-    elif arviz.sampled(post):
-        columns = f"Mean, standard deviation, equal-tailed 90 % interval, effective sample sizes and R-hat of {claims.told_draws(post)}."
+def _summary_lead(post: xr.DataTree) -> str:
+    """What the columns of the tables of parameters are, and in which units."""
+    count, noun = claims.draws(post)
+    if count == 1:
+        told = f"Of one {noun}, which has no spread: no standard deviation, no interval."
     else:
-        columns = f"Mean, standard deviation and equal-tailed 90 % interval of {claims.told_draws(post)}."
-    less = "" if shown == total else f" Shown are the {shown} of {total} with the largest means."
-    return columns + less
+        measures = ", effective sample sizes and R-hat" if arviz.sampled(post) else ""
+        told = (
+            f"Mean, standard deviation and equal-tailed 90 % interval (grey where it contains zero){measures} of {claims.told_draws(post)}."
+        )
+    return f"{told} {claims.units(post)}".strip()
 
 
-def _panels(post: xr.DataTree, curves: xr.Dataset) -> list[sections.Section]:
-    """One figure for every observable, so that a phone shows them below each other."""
+def _panels(post: xr.DataTree, curves: xr.Dataset, caption: str) -> list[sections.Section]:
+    """One figure for every observable, so that a phone shows them below each other; the first one is part of the answer."""
     panels, measured = [], post["measured"].to_dataset() if "measured" in post else None
     for index, name in enumerate(drawn(curves)):  # numbered: names are the user's
         mean = curves[name].sel(quantity="mean").values
         ends = f"from {mean[0]:.3g} at beta {float(curves['beta'][0]):.3g} to {mean[-1]:.3g} at beta {float(curves['beta'][-1]):.3g}"
         what = readable(curves[name].attrs.get("long_name", name), NAME).split(",")[0]
         draw = functools.partial(plots.prediction, curves[[name]], measured=measured, legend=False)
-        panels.append(sections.Section("", f"prediction-{index}", draw, "", f"Predicted {what}, {ends}.", 480))
+        below = caption if index == 0 else ""
+        panels.append(sections.Section(f"Predicted {what}", f"prediction-{index}", draw, below, f"Predicted {what}, {ends}.", 480))
     return panels
 
 
-def _common(post: xr.DataTree, made: Provenance, *, shown: bool) -> dict[str, sections.Section]:
-    """Figures that every kind of posterior may have."""
-    found = {}
-    if shown:
-        caption = "Statistics and data that were not fitted. Grey: within two standard deviations. Red: differs."
-        count, p = (made.check.statistics, made.check.overall_p) if made.check else (0, None)
-        words = f"Deviations of {count} statistics in sd; overall {wording.chance(1.0 if p is None else p)}."
-        found["checks"] = sections.Section("", "checks", lambda: plots.checks(post), caption, words, 640)
-    if made.convergence is not None and made.convergence.sampled:
-        caption = "The parameters whose chains differ most. Flat ranks: the chains sample the same distribution."
-        words = "Traces and rank histograms of four parameters."
-        found["trace"] = sections.Section("", "trace", lambda: plots.trace(post), caption, words, 860)
-    return found
+def _trace(post: xr.DataTree) -> sections.Section:
+    caption = "The parameters whose chains differ most. Flat ranks: the chains sample the same distribution."
+    alternative = "Traces and rank histograms of four parameters."
+    return sections.Section(
+        "", "trace", functools.partial(plots.trace, post), caption, alternative, 860, functools.partial(tables.traces, post)
+    )
 
 
 def _drawn(section: sections.Section) -> Drawn:
-    drawing = svg.inline(section.draw, section.name, section.alternative, section.width, COLOURS)
-    return Drawn(section.heading, drawing, section.caption)
+    drawing = svg.inline(section.draw, section.name, section.alternative, section.width)
+    return Drawn(section.heading, drawing, section.caption, None if section.file is None else section.file())
 
 
 @functools.cache
-def _template() -> tuple[Any, Markup, Markup]:
-    """The template, its style sheet, and the policy that allows nothing else."""
+def _template() -> tuple[Any, Markup, Markup, Markup]:
+    """The template, its style sheet, its script, and the policy that allows nothing else."""
     from jinja2 import Environment, PackageLoader
     from markupsafe import Markup
 
@@ -238,13 +238,20 @@ def _template() -> tuple[Any, Markup, Markup]:
     environment = Environment(
         loader=PackageLoader("hamlearn.page"), autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_readable
     )
-    environment.filters["short"] = functools.partial(readable, limit=NAME)
-    style = Markup((Path(__file__).parent / "templates" / "report.css").read_text(encoding="utf-8"))
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return environment.get_template("report.html"), style, Markup(POLICY.format(digest))
+    environment.filters["short"] = _short
+    folder = Path(__file__).parent / "templates"
+    script, style = (Markup((folder / name).read_text(encoding="utf-8")) for name in ("report.js", "report.css"))
+    digests = (base64.b64encode(hashlib.sha256(one.encode()).digest()).decode() for one in (script, style))
+    return environment.get_template("report.html"), style, script, Markup(POLICY.format(*digests))
 
 
 def _readable(value: object) -> object:
     from markupsafe import Markup
 
     return value if isinstance(value, Markup) else readable(value)
+
+
+def _short(value: object) -> object:
+    from markupsafe import Markup
+
+    return value if isinstance(value, Markup) else readable(value, limit=NAME)
