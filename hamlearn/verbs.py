@@ -102,7 +102,9 @@ def learn(
 
 
 @verb
-def from_samples(samples: Any, program: infer.Program | infer.DensityProgram, *, check: bool = True, seed: int = 0) -> xr.DataTree:
+def from_samples(
+    samples: Any, program: infer.Program | infer.DensityProgram, *, independent: bool = False, check: bool = True, seed: int = 0
+) -> xr.DataTree:
     """The posterior of a program from draws that were made elsewhere, with the verdict attached: predict and report as ever.
 
     Parameters
@@ -112,6 +114,9 @@ def from_samples(samples: Any, program: infer.Program | infer.DensityProgram, *,
         parameter); or a tree whose group ``posterior`` has them (ArviZ).
     program : Program or DensityProgram
         What was sampled, of :func:`hamlearn.infer.program`.
+    independent : bool
+        Whether draws were made independently, by the guide of variational inference or another fit: they are then no chains, and are not
+        judged by R̂, which has nothing to say of them. Whether they are draws of the posterior is judged either way, by its density.
     check : bool
         Compare the model with held-out data, for the verdict, as :func:`learn` does.
     seed : int
@@ -137,11 +142,11 @@ def from_samples(samples: Any, program: infer.Program | infer.DensityProgram, *,
     >>> model = hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3)), tie="uniform", fields=None)
     >>> program = hl.infer.program(data, model)
     >>> draws = np.random.default_rng(0).multivariate_normal(program.optimum, program.covariance, size=(4, 500))
-    >>> hl.from_samples({"theta": draws}, program, check=False)["posterior"]["J"].shape
+    >>> hl.from_samples({"theta": draws}, program, independent=True, check=False)["posterior"]["J"].shape
     (4, 500, 18)
     """
     require_flag(check, "check")
-    return diagnostics.diagnose(infer.from_samples(samples, program), program.data, check=check, seed=seed)
+    return diagnostics.diagnose(infer.from_samples(samples, program, independent=independent), program.data, check=check, seed=seed)
 
 
 @verb

@@ -22,7 +22,7 @@ import jax
 import numpy as np
 import xarray as xr
 
-from hamlearn.arguments import require_seed, shown
+from hamlearn.arguments import require_flag, require_seed, shown
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, stein
 from hamlearn.infer.asked import LikelihoodName
@@ -92,14 +92,16 @@ class Program:
         """Which one was chosen."""
         return self.fit.likelihood.name
 
-    def posterior(self, samples: Any) -> xr.DataTree:
+    def posterior(self, samples: Any, *, independent: bool = False) -> xr.DataTree:
         """The posterior of draws that were made elsewhere; see :func:`hamlearn.from_samples`."""
         sites, stats, sampler = _sites(samples)
         theta = _theta(sites, self)
         chains, draws, _ = theta.shape
         sampled = hasattr(samples, "get_samples")
+        if require_flag(independent, "independent") and sampled:
+            raise HamlearnError(f"draws of {sampler} are chains, and judged as such; independent=True is for those of a guide.")
         found = stein.compared(self.log_density, self.fit.likelihood.bound.blocks, theta, self.covariance, sampled=sampled)
-        return self.opened.closed(Drawn(theta, stats), External(draws, chains, sampler), found)
+        return self.opened.closed(Drawn(theta, stats), External(draws, chains, sampler, independent), found)
 
     def __repr__(self) -> str:
         return f"Program({len(self.parameter_names)} parameters, {self.likelihood} likelihood)"
@@ -171,7 +173,7 @@ def program(
 
 
 @verb
-def from_samples(samples: Any, program: Program | DensityProgram) -> xr.DataTree:
+def from_samples(samples: Any, program: Program | DensityProgram, *, independent: bool = False) -> xr.DataTree:
     """The posterior of a program from draws that were made elsewhere; a bare tree, without a verdict.
 
     See :func:`hamlearn.from_samples`, which adds the verdict.
@@ -184,6 +186,9 @@ def from_samples(samples: Any, program: Program | DensityProgram) -> xr.DataTree
         after (chain, draw). Of densities a pyro.infer.MCMC that has run, or weights by name with an axis of draws before their own.
     program : Program
         What was sampled.
+    independent : bool
+        Whether draws were made independently, by a guide or a fit: they are then no chains, and R̂ says nothing of them. Weights of
+        densities are members of an ensemble either way.
 
     Returns
     -------
@@ -197,7 +202,7 @@ def from_samples(samples: Any, program: Program | DensityProgram) -> xr.DataTree
     """
     if not isinstance(program, Program | DensityProgram):
         raise HamlearnError(f"program is what hl.infer.program(data, model) returned, as a whole; got {shown(program)}.")
-    return program.posterior(samples)
+    return program.posterior(samples, independent=independent) if isinstance(program, Program) else program.posterior(samples)
 
 
 def _sites(samples: Any) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], str]:

@@ -182,9 +182,13 @@ class External(_Draws):
     """How draws were made that were not made here, for the record."""
 
     sampler: str = ""
+    independent: bool = False
     name: ClassVar[str] = "external"
     bell: ClassVar[bool] = False
-    markov: ClassVar[bool] = True
+
+    def described(self) -> dict[str, Any]:
+        """For the record: its settings, and whether its draws are judged as chains."""
+        return {"draws": self.draws, "chains": self.chains, "sampler": self.sampler, "markov": not self.independent}
 
 
 def require_memory(engine: Any, n_params: int) -> None:

@@ -11,6 +11,7 @@ from numpyro.infer import MCMC, NUTS
 
 import hamlearn as hl
 from hamlearn import statistics
+from hamlearn.infer import posteriors
 from hamlearn.infer.provenance import EngineUsed
 from hamlearn.systems import lattice
 from statistics_budget import assert_within
@@ -111,6 +112,18 @@ def test_draws_by_site_in_any_container(data):
     assert tree["posterior"].to_dataset().equals(first["posterior"].to_dataset())
     one = hl.from_samples({"theta": theta[0]}, program, check=False)
     assert one["posterior"].sizes["chain"] == 1
+
+
+def test_independent_draws_are_no_chains(data):
+    """Those of a guide: R̂ and effective draws of chains that were never run are not asked for."""
+    program = hl.infer.program(data, hl.models.Couplings(SQUARE))
+    theta = np.random.default_rng(0).multivariate_normal(program.optimum, program.covariance, size=(2, 30))
+    chains, guide = (hl.from_samples({"theta": theta}, program, independent=one, check=False) for one in (False, True))
+    judged = [posteriors.provenance_of(one).convergence for one in (chains, guide)]
+    assert judged[0].max_rhat > 1 and judged[0].sampled and not judged[1].sampled
+    assert ["effective sample size" in str(hl.verdict(one)) for one in (chains, guide)] == [True, False]
+    with pytest.raises(hl.HamlearnError, match="independent"):
+        hl.from_samples({"theta": theta}, program, independent="yes")
 
 
 def test_single_precision_is_refused_by_name(data):
