@@ -117,7 +117,7 @@ class HamiltonianEstimator(DensityMixin, BaseEstimator):
         return self
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """Log score of every row, in nats: ln of its probability averaged over the posterior (of each site's, for "pseudo").
+        """Log score of every row, in nats: ln of its probability averaged over 32 draws of the posterior (of each site's, for "pseudo").
 
         Raises
         ------
