@@ -266,9 +266,10 @@ def test_streams_that_are_closed_or_full(files):
         "hamlearn simulate --help > /dev/full; echo $?\n"
         "hamlearn simulate isng -o o.nc 2> /dev/full; echo $?\n"
         "hamlearn simulate isng -o o.nc <&- >&- 2>&-; echo $?\n"
+        "hamlearn verdict - <&- 2>&1 | grep -c 'standard input is empty'\n"
     )
     found = shell(files, script)
-    assert [line for line in found.stdout.splitlines() if line.isdigit()] == ["0", "2", "2", "2"], found
+    assert [line for line in found.stdout.splitlines() if line.isdigit()] == ["0", "2", "2", "2", "1"], found
     assert found.stderr.splitlines() == ["hamlearn: standard output cannot be written (No space left on device); files are complete."]
 
 

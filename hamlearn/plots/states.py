@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from hamlearn import data as microstates
 from hamlearn import statistics
 from hamlearn.arguments import require_whole
+from hamlearn.data.arrays import as_numbers
 from hamlearn.errors import HamlearnError
 from hamlearn.plots.curves import correlations
 from hamlearn.plots.picture import Sheet, sheet
@@ -183,7 +184,7 @@ def vortices(data: Any, row: int = -1, *, lattice: Lattice | None = None, ax: An
         states = data["state"].values
         states = states.reshape(-1, *microstates.site_shape(data))
     else:
-        states = np.asarray(data, float)
+        states = as_numbers(data).astype(float)
         states = states.reshape(-1, *states.shape[-2:])
     if not isinstance(row, int) or not -len(states) <= row < len(states):
         raise HamlearnError(f"row= is one of {len(states)} microstates, counted from 0; got {row!r}.")

@@ -5,6 +5,7 @@ import io
 import matplotlib as mpl
 import numpy as np
 import pytest
+import xarray as xr
 from matplotlib.figure import Figure
 
 import hamlearn as hl
@@ -191,6 +192,9 @@ def test_vortices_are_where_the_angle_winds(data):
         plots.vortices(data)
     with pytest.raises(hl.HamlearnError, match="one of 1 microstates"):
         plots.vortices(np.zeros((3, 3)), 4)
+    for wrong in (None, xr.DataTree(), ["a", "b"]):
+        with pytest.raises(hl.HamlearnError):
+            plots.vortices(wrong)
 
 
 STATES = {
