@@ -157,7 +157,7 @@ def caption(post: xr.DataTree, curves: xr.Dataset) -> str:
     if any(np.nanmax(curves[name].sel(quantity="mc_error").values, initial=0.0) > 0 for name in drawn(curves)):
         parts.append("Bars: simulation error.")
     if "measured" in post and set(post["measured"].data_vars) & set(drawn(curves)):
-        parts.append("Red: what the data themselves say, with standard errors.")
+        parts.append("Red: what the data themselves say, with standard errors (energies by the learned Hamiltonians).")
     there = observed(curves)
     if there and number(curves, "hypothetical", 0):
         parts.append("Dashed: where the data are, at a β that was not declared.")
