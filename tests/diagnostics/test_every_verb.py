@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import xarray as xr
 from families_of_posterior import KINDS, LABELS, SLOW, posterior
-from packaging.version import Version
 
 import hamlearn as hl
 from hamlearn.infer import families, posteriors
@@ -25,9 +24,7 @@ EVERY = [pytest.param(kind, marks=pytest.mark.slow) if kind in SLOW else kind fo
 NOT_PREDICTED = {"nothing confines": "confine"}
 """Kinds whose members (or most of them) are no systems that could be simulated: the words of the refusal."""
 
-# PlotCollection.grid of arviz-plots before 1.1, the last for Python 3.11, fails with xarray from 2026.4 on, on any data at all.
-GRID = Version(arviz_plots.__version__) >= Version("1.1") or Version(xr.__version__) < Version("2026.4")
-PICTURES = (arviz_plots.plot_forest, arviz_plots.plot_trace_dist if GRID else arviz_plots.plot_trace)
+PICTURES = (arviz_plots.plot_forest, arviz_plots.plot_trace_dist)
 
 
 @pytest.mark.parametrize("kind", EVERY)
