@@ -125,13 +125,15 @@ def _digest(table: xr.Dataset) -> Comparison:
         return Comparison(**told)
     adjusted = table["p_adjusted"].values
     order = np.argsort(adjusted, kind="stable")
-    named = [k for k in order if k < int(attrs.get("named", 0)) and adjusted[k] < CHECK]
+    tests = int(attrs.get("named", 0))  # of scores, which come first and have sentences of their own
+    named = [k for k in order if k < tests and adjusted[k] < CHECK]
+    names, places = table["statistic"].values, table["where"].values
     return Comparison(
         **told,
         overall_p=float(attrs["overall_p"]),
         statistics=int(table.sizes["statistic"]),
         held_out=int(attrs["held_out"]),  # of these statistics; the rest are score tests on all rows
-        failed=tuple(str(table["statistic"].values[k]) for k in order if adjusted[k] < CHECK),
+        failed=tuple(predictive_test.called(str(names[k]), str(places[k]) if k >= tests else "") for k in order if adjusted[k] < CHECK),
         named=tuple(_test(table, int(k)) for k in named),
         width_ratio=float(attrs["width_ratio"]) if attrs.get("width_ratio") else None,
     )

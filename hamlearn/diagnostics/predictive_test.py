@@ -27,11 +27,14 @@ class Statistic:
         Which columns belong to it.
     scatter : bool
         True: many components, tested by the sum of their squared deviations. False: one number.
+    where : str
+        Which sites it is about, where these were chosen from data.
     """
 
     name: str
     columns: np.ndarray
     scatter: bool
+    where: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,8 @@ def judge(
             z = difference[0] / sd[column]
             beyond = np.sum(np.abs(noise[:, column]) >= abs(difference[0]))
             p = (1 + beyond) / (1 + REPLICATES) if beyond >= _FEW else 2 * scipy.stats.t.sf(abs(z), blocks - 1)
-            rows.append(Row(statistic.name + label, observed[column], expected[column], sd[column], z, p, False))
+            name, place = statistic.name + label, statistic.where
+            rows.append(Row(name, observed[column], expected[column], sd[column], z, p, False, where=place))
             continue
         square = float(np.sum((difference / sd[columns]) ** 2))
         null = np.sum((noise[:, columns] / sd[columns]) ** 2, 1)
@@ -148,12 +152,17 @@ def table(
     for key in ("unit", "where"):
         found[key] = ("statistic", np.array([getattr(row, key) for row in every], "U"))
     overall = float(holm.min())
-    failed = [every[k].name for k in order if holm[k] < 0.01]
+    failed = [called(every[k].name, every[k].where if k >= len(named) else "") for k in order if holm[k] < 0.01]
     reason = f"data differ in {', '.join(failed)}" if failed else "the data agree with the model's predictions"
     found.attrs = {"decision": "differs" if failed else "agrees", "reason": reason, "overall_p": overall, "blocks": blocks}
     found.attrs |= {"width_ratio": float(width_ratio or 0.0), "named": len(named), "held_out": len(rows)}
     found.attrs |= {"skipped": "; ".join(one.what for one in skipped), "advice": _advice(skipped)}
     return found
+
+
+def called(name: str, where: str) -> str:
+    """A statistic of the comparison by its name, and which sites it is about where these were chosen from data."""
+    return name + (f" ({where})" if where else "")
 
 
 def _advice(skipped: Sequence[LeftOut]) -> str:

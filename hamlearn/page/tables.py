@@ -169,9 +169,9 @@ def _how(name: str, scatter: bool) -> str:
 
 def _strength(row: xr.Dataset) -> str:
     """How strong a test found what it looks for, with its unit and place, where it estimates that."""
-    if "effect" not in row or not np.isfinite(row["effect"]):
-        return ""
     unit, where = (str(row[name].values) if name in row else "" for name in ("unit", "where"))
+    if "effect" not in row or not np.isfinite(row["effect"]):
+        return where
     if row["effect"] < 0 and unit in ("spread of beta", "share"):
         return "none"  # by chance below what a spread or a share can be
     told = f"{beside(float(row['effect']), float(row['effect_sd']))} ± {number(float(row['effect_sd']), 2)} {unit}".strip()

@@ -46,7 +46,7 @@ def sentence(found: Mapping[str, Any], first: bool) -> tuple[str, str]:
         return "some readings show the wrong value: rows are too improbable in single sites", ADVICE["misread"]
     if name.startswith("temperature labels"):
         # One step from the fit: right for small factors, and off by more than its error where the label is far off.
-        factor = f"{1 + effect:.3g} ± {error:.1g}" if abs(effect) < LINEAR else f"roughly {1 + effect:.1g}"
+        factor = f"{1 + effect:.3g} ± {error:.1g}" if abs(effect) < LINEAR else f"roughly {1 + effect:.2g}"
         text = f"data labelled beta = {found.get('where', '?')} behave like {factor} times that beta"
         return text, ADVICE["temperature"]
     if name.startswith("couplings of each temperature"):
