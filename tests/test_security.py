@@ -57,6 +57,9 @@ IMPORTERS = {  # which module is imported is decided by a dictionary in the same
     "__init__.py",
     "infer/families/__init__.py",
 }
+# What fetches a public data set that the user asks for by name, and is compared with a checksum before anything reads it.
+FETCHES = {"datasets/fetching.py": {"http", "urllib"}}
+HARMLESS = {"urllib.parse"}  # text alone: nothing is opened
 
 
 def dangers(tree: ast.AST) -> set[str]:
@@ -66,7 +69,7 @@ def dangers(tree: ast.AST) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name.split(".")[0] for alias in node.names} & (RUN | CONNECT)
         elif isinstance(node, ast.ImportFrom):
-            found |= {(node.module or "").split(".")[0]} & (RUN | CONNECT)
+            found |= ({(node.module or "").split(".")[0]} & (RUN | CONNECT)) - ({"urllib"} if node.module in HARMLESS else set())
         elif isinstance(node, ast.Call):
             name = ast.unparse(node.func)
             found |= {name} & CALLS
@@ -82,7 +85,7 @@ def dangers(tree: ast.AST) -> set[str]:
 def test_no_module_uses_what_runs_or_fetches_something():
     sources = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for path in sorted(PACKAGE.rglob("*.py"))}
     found = {name: dangers(tree) - ({"import_module"} if name in IMPORTERS else set()) for name, tree in sources.items()}
-    assert len(found) > 100 and not {name: one for name, one in found.items() if one}
+    assert len(found) > 100 and {name: one for name, one in found.items() if one} == FETCHES
 
 
 @pytest.mark.parametrize(
