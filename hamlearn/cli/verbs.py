@@ -181,20 +181,8 @@ def learn(
     read = lambda value: lambda file: hl.microstates(file, space=context.params["space"], beta=value, counts=column)
     data = [read_from(file, read(value), stdin) for file, value in zip(files, betas, strict=True)]
     said = {**context.params, "fields": None if fields == "none" else fields}  # words, which the verbs know or refuse
-    makers: dict[str, Any] = {
-        "couplings": lambda: hl.models.Couplings(
-            read_graph(graph, data[0], shape, not open_boundaries), prior=said["prior"], tie=said["tie"], fields=said["fields"]
-        ),
-        "cluster-expansion": lambda: hl.models.ClusterExpansion(window=window),
-        "local-interaction": lambda: hl.models.LocalInteraction(window=window),
-        "autoregressive": lambda: hl.models.Autoregressive(),
-        "dcl": lambda: hl.models.DCL(),
-        "polynomial-action": lambda: hl.models.PolynomialAction(
-            powers=read_powers(powers), periodic=not open_boundaries, neighbour=neighbour
-        ),
-    }
     warn_of_axes(data)
-    made = makers[model]()
+    made = _model(said, data[0])
     saved = checkpoint_of(output) if saves(made) else None
     post = hl.learn(
         data, made, likelihood=said["likelihood"], engine=said["engine"], calibrate=calibrate, check=check, checkpoint=saved, seed=seed
@@ -203,6 +191,26 @@ def learn(
     found = hl.verdict(post)
     say(found, output=output)
     end(found.level, strict=strict)
+
+
+def _model(said: dict[str, Any], data: Any) -> Any:
+    """The model that the options of ``learn`` describe; a graph may be one of the sites of the data."""
+    from hamlearn import models
+
+    wrapped = not said["open_boundaries"]
+    makers: dict[str, Any] = {
+        "couplings": lambda: models.Couplings(
+            read_graph(said["graph"], data, said["shape"], wrapped), prior=said["prior"], tie=said["tie"], fields=said["fields"]
+        ),
+        "cluster-expansion": lambda: models.ClusterExpansion(window=said["window"]),
+        "local-interaction": lambda: models.LocalInteraction(window=said["window"]),
+        "autoregressive": models.Autoregressive,
+        "dcl": models.DCL,
+        "polynomial-action": lambda: models.PolynomialAction(
+            powers=read_powers(said["powers"]), periodic=wrapped, neighbour=said["neighbour"]
+        ),
+    }
+    return makers[said["model"]]()
 
 
 app.command()(answers.verdict)
