@@ -15,6 +15,7 @@ from hamlearn.arguments import require_beta, require_flag, shown
 from hamlearn.data.arrays import LEADING, as_array, name_axes, own_beta, own_dims
 from hamlearn.data.codes import without_gaps
 from hamlearn.data.geometry import declared
+from hamlearn.data.names import own_names, site_axis, with_names
 from hamlearn.data.validation import SCHEMA, admit_one, refuse_copied_chains
 from hamlearn.data.values import per_row, refuse_repeated_end
 from hamlearn.errors import HamlearnError, choice
@@ -33,6 +34,7 @@ def microstates(
     wrap: bool = False,
     periodic: bool | None = None,
     spacing: float | None = None,
+    names: Sequence[str] | None = None,
 ) -> xr.Dataset:
     """Observed microstates from an array or a file, validated.
 
@@ -70,6 +72,10 @@ def microstates(
         Whether the sites close periodically: the last is a neighbour of the first. Undeclared, models take their own word for it.
     spacing : float, optional
         Width of a time slice of paths. Undeclared, it is β/N_τ (or the model's `a`).
+    names : sequence of str, optional
+        What the sites are called, one name for each, of one site axis. The header of a table, the columns of a DataFrame and the
+        string coordinate of a DataArray's site axis are taken unasked. Names are the coordinate of the site axis, so
+        ``data.sel(site=["anna", "ben"])`` selects; posteriors, verdicts, pages and pictures call sites and bonds by them.
 
     Returns
     -------
@@ -81,14 +87,17 @@ def microstates(
     ------
     HamlearnError
         If values lie outside the space, are NaN or infinite, the array is empty or ragged, shapes disagree, β ≤ 0,
-        chains are copies of each other, or a periodic path repeats its first slice at its end.
+        chains are copies of each other, a periodic path repeats its first slice at its end, or names are not one text for every
+        site, empty, or repeated.
 
     Examples
     --------
     >>> import hamlearn as hl
-    >>> data = hl.microstates([[1, -1, 1], [1, 1, 1]], space="spins", beta=0.5)
+    >>> data = hl.microstates([[1, -1, 1], [1, 1, 1]], space="spins", beta=0.5, names=["anna", "ben", "eve"])
     >>> dict(data["state"].sizes)
     {'chain': 1, 'draw': 2, 'site': 3}
+    >>> data["state"].sel(site="ben").values
+    array([[-1,  1]], dtype=int8)
     """
     given = {"space": space, "beta": beta, "dims": dims, "counts": counts, "weights": weights, "q": q}
     given["wrap"], geometry = True if wrap else None, declared(periodic, spacing)
@@ -98,18 +107,21 @@ def microstates(
     if isinstance(source, str | PathLike):
         loaded = storage.read_states(fspath(source), count_column=counts if isinstance(counts, int | str) else None)
         if isinstance(loaded, xr.Dataset):
-            return _already_said(admit_one(loaded), given, geometry)
+            return _already_said(admit_one(loaded), given, geometry, names)
+        header = loaded.get("names")
         source, space, beta, counts, weights, q = _with_what_a_file_says(loaded, fspath(source), space, beta, counts, weights, q)
+    else:
+        header = own_names(source)
     if isinstance(source, xr.Dataset):
-        return _already_said(admit_one(source), given, geometry)
+        return _already_said(admit_one(source), given, geometry, names)
     if isinstance(counts, str):
         raise HamlearnError(
             f"counts={counts!r} names a column of a table file; for an array give the counts themselves, one per microstate."
         )
     if isinstance(source, xr.DataArray):
         dims, beta, source = own_dims(source, dims), own_beta(source, beta), source.values
-    array, names = name_axes(as_array(source), dims)
-    site_dims = [axis for axis in names if axis not in LEADING]
+    array, axes = name_axes(as_array(source), dims)
+    site_dims = [axis for axis in axes if axis not in LEADING]
     given_space, name = (
         (space, space.name) if isinstance(space, Space) else (None, choice(SPINS.name if space is None else space, spaces.names(), "space"))
     )
@@ -124,7 +136,7 @@ def microstates(
     values = values.copy() if np.shares_memory(values, array) else values  # a later change of the array is no change of the data
     site_dims = site_dims[: len(site_dims) - len(found.event_shape)]
     if found.continuous:
-        refuse_repeated_end(values, [axis for axis, label in enumerate(names) if label in site_dims])
+        refuse_repeated_end(values, [axis for axis, label in enumerate(axes) if label in site_dims])
     if dims is None:
         site_dims = ["site"] if len(site_dims) == 1 else [f"x{index}" for index in range(len(site_dims))]
     attrs: dict[str, Any] = {"source_space": name, "beta_declared": int(beta is not None), **geometry}
@@ -135,7 +147,9 @@ def microstates(
         values, beta=1.0 if beta is None else beta, space=found, site_dims=site_dims, attrs=attrs, counts=counts, weights=weights
     )
     refuse_copied_chains([made])
-    return made
+    if names is not None:
+        return with_names(made, names)
+    return with_names(made, header, "the header") if header is not None and site_axis(made) is not None else made
 
 
 def _with_what_a_file_says(loaded: dict[str, Any], path: str, space: Any, beta: Any, counts: Any, weights: Any, q: Any) -> tuple[Any, ...]:
@@ -178,7 +192,7 @@ def build(
     return _assemble(state, beta=beta, space=space, site_dims=site_dims, attrs=given, counts=counts, weights=weights)
 
 
-def _already_said(data: xr.Dataset, given: dict[str, Any], geometry: dict[str, Any]) -> xr.Dataset:
+def _already_said(data: xr.Dataset, given: dict[str, Any], geometry: dict[str, Any], names: Any) -> xr.Dataset:
     """`data`, unless an argument contradicts what it says of itself: it would be ignored otherwise. What it does not say may be added."""
     for name, value in geometry.items():
         if data.attrs.get(name, value) != value:
@@ -191,6 +205,7 @@ def _already_said(data: xr.Dataset, given: dict[str, Any], geometry: dict[str, A
             raise HamlearnError(
                 f"these microstates already say what they are ({said}), so {name}={shown(value)} would be ignored; leave it out."
             )
+    data = data if names is None else with_names(data, names)
     return data.assign_attrs(geometry) if geometry else data
 
 

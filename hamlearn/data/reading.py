@@ -11,6 +11,7 @@ import xarray as xr
 
 from hamlearn import storage
 from hamlearn.data.codes import codes_of, recoded
+from hamlearn.data.names import alike
 from hamlearn.data.validation import flattened, pieces, space_of, validate
 
 
@@ -72,7 +73,7 @@ def split_by_beta(data: xr.Dataset | Iterable[xr.Dataset]) -> list[xr.Dataset]:
         # Files that lack different codes number their states differently: all of them get the codes that occur in any.
         codes = sorted({code for part in parts if space_of(part).labelled for code in codes_of(part)})
         parts = [recoded(part, codes) for part in parts]
-    return parts
+    return alike(parts)
 
 
 def _temperatures(data: xr.Dataset) -> list[xr.Dataset]:

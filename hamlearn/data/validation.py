@@ -20,6 +20,7 @@ from hamlearn import spaces
 from hamlearn.arguments import require_beta, require_whole, shown
 from hamlearn.data.arrays import as_numbers
 from hamlearn.data.geometry import require_geometry, with_geometry
+from hamlearn.data.names import named
 from hamlearn.data.values import per_row, refuse_repeated_end
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.spaces import Space
@@ -203,7 +204,7 @@ def _parsed(attrs: Mapping[Any, Any], name: str) -> Any:
 
 def _checked(data: xr.Dataset) -> xr.Dataset:
     """One Dataset with all its values looked at, in the types that are stored."""
-    validate(data)
+    data = named(validate(data))
     for name in ("count", "weight"):
         if name in data:
             per_row(data[name].values, data[name].shape, name + "s")

@@ -90,7 +90,7 @@ def _numbers(table: Any, target: Path, count_column: int | str | None, *, named:
     if states.dtype.kind == "f" and np.isinf(states).any():
         column = table.columns[int(np.isinf(states).any(0).argmax())]
         raise HamlearnError(f"{target} holds a number in column {column} that is infinite, or too large for a float.")
-    return {"state": states, **result}
+    return {"state": states, **result} | ({"names": list(table.columns)} if named else {})
 
 
 def _called(table: Any, what: str) -> str | None:
