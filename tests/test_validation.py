@@ -351,6 +351,7 @@ POSTERIORS = {
     "no observed data": (with_group("observed_data", None), "lacks its group 'observed_data'"),
     "NaN draws": (with_group("posterior", DRAWS.where(DRAWS.draw > 3)), "'J' in the posterior's group 'posterior' holds .* not finite"),
     "infinite point": (with_group("point", POST["point"].to_dataset() * np.inf), "'J' in the posterior's group 'point' holds"),
+    "NaN prior": (with_group("prior", DRAWS.where(DRAWS.draw > 3)), "'J' in the posterior's group 'prior' holds .* not finite"),
     "words": (with_group("posterior", DRAWS.astype(str)), "'J' .* holds no real numbers"),
     "complex draws": (with_group("posterior", DRAWS.astype(complex)), "'J' .* holds no real numbers"),
     "axes turned": (with_group("posterior", DRAWS.transpose("bond", ...)), r"'J' .* needs dims \(chain, draw, ...\)"),

@@ -21,7 +21,7 @@ SCHEMA = 4
 """Of a posterior. Before it: 1, provenance as free dictionaries, under "record"; 2, tied couplings and fields by bond and site in files,
 too; 3, bonds numbered, with their ends as coordinates."""
 _ATTRIBUTES = ("model", "space", "q", "site_shape", "beta", "beta_declared")
-_READ = ("posterior", "point", "weights")  # groups whose every number is used
+_READ = ("posterior", "point", "weights", "prior", "posterior_predictive")  # groups whose every number is used, here or by ArviZ
 _AGAIN = "Load it from its file again, or learn it again."
 
 
