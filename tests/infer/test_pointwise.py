@@ -9,6 +9,7 @@ import hamlearn as hl
 from hamlearn.infer import pointwise
 from hamlearn.systems import lattice
 from hamlearn.systems.pairs import Pairs
+from statistics_budget import assert_within
 
 OPEN = lattice.hypercubic((2, 3), periodic=False)
 BETA = 0.7
@@ -126,6 +127,26 @@ def test_loo_and_compare_pick_the_model_of_the_data(tmp_path):
     assert loo.n_data_points == 300 and 4 < loo.p < 10  # seven couplings
     again = hl.load(hl.save(posts["bond"], tmp_path / "post.nc"))
     assert arviz_stats.loo(again).elpd == pytest.approx(loo.elpd, rel=1e-6)
+
+
+def test_loo_is_what_fits_without_each_row_say_of_it():
+    """One coupling and 24 rows: every row is left out by hand, its density averaged over the posterior of the other 23 on a grid."""
+    data = hl.simulate(hl.systems.Ising(OPEN), beta=BETA, draws=24, chains=1, seed=0, sampler="exact")
+    model = hl.models.Couplings(OPEN, tie="uniform", fields=None, prior=hl.models.Normal(0.5))
+    post = hl.infer.learn(data, model, likelihood="exact", engine=hl.infer.ImportanceSampling(draws=250, chains=4))
+    group = hl.infer.log_likelihood(post, data)
+    loo = arviz_stats.loo(group, pointwise=True)
+
+    grid, rows = np.linspace(-3, 4, 1401), data["state"].values.reshape(-1, 6).astype(int)
+    ln_p = np.array([by_row(np.full(OPEN.n_bonds, J), np.zeros(6), rows) for J in grid])  # (grid, row)
+    others = -0.5 * (grid[:, None] / 0.5) ** 2 + ln_p.sum(1, keepdims=True) - ln_p  # of the prior and all rows but one
+    exact = scipy.special.logsumexp(ln_p + others, axis=0) - scipy.special.logsumexp(others, axis=0)
+
+    parts = [group.isel(chain=[chain], draw=slice(start, start + 125)) for chain in range(4) for start in (0, 125)]
+    found = np.array([arviz_stats.loo(part, pointwise=True, reff=1.0).elpd_i.values for part in parts])
+    assert_within(loo.elpd_i.values, exact, found.std(0, ddof=1) / 8**0.5, "elpd of every row")
+    assert_within(loo.elpd, exact.sum(), found.sum(1).std(ddof=1) / 8**0.5, "elpd")
+    assert ln_p[np.argmax(ln_p.sum(1))].sum() - exact.sum() > 5 * found.sum(1).std(ddof=1)  # which the density at the optimum is not
 
 
 @pytest.mark.filterwarnings("ignore:The inplace keyword")  # ArviZ's, to pandas
