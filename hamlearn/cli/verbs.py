@@ -41,7 +41,7 @@ OF_SYSTEMS = {
     "m2": ("scalar-field",),
 }
 # The registry's names, in its order, without importing it: --help answers at once. A test compares them.
-SAMPLERS = ("exact", "kawasaki", "swendsen_wang", "wolff", "overrelaxation", "heat_bath", "kinks", "hmc", "tempering", "metropolis")
+SAMPLERS = ("own", "exact", "kawasaki", "swendsen_wang", "wolff", "overrelaxation", "heat_bath", "kinks", "hmc", "tempering", "metropolis")
 DEFAULT_SHAPE = "8x8"
 MODELS = ("couplings", "cluster-expansion", "local-interaction", "autoregressive", "dcl", "polynomial-action")
 OF_MODELS = {

@@ -87,6 +87,10 @@ class System:
         """−ln of the unnormalised probability at inverse temperature `beta`: βH, unless the system says otherwise."""
         return beta * self.energy(states)
 
+    def own_draws(self, beta: float | None = None) -> Callable[[int, int], np.ndarray] | None:
+        """What draws independent microstates of it at `beta` (by default at some temperature), ``draws(count, seed)``; None: nothing."""
+        return None
+
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready description: here the name of the class and the fields of a dataclass."""
         if not is_dataclass(self):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,6 +18,14 @@ class LogProb(Protocol):
 
     def __call__(self, states: Any, beta: float | None = None) -> np.ndarray:
         """Log-densities, shape ``(...)``."""
+        ...
+
+
+class Draw(Protocol):
+    """Independent microstates ``(count, *shape)``, as :class:`LogProb` takes temperatures."""
+
+    def __call__(self, count: int, seed: int, beta: float | None = None) -> np.ndarray:
+        """States, the same for the same seed."""
         ...
 
 
@@ -39,6 +48,8 @@ class LearnedDensity(System):
         ln p; evaluates arrays in NumPy, whatever is behind it.
     conditioned : bool
         Whether `log_prob` takes a temperature.
+    draw : callable, optional
+        Independent microstates of it, ``draw(count, seed, beta)``, shape ``(count, *lattice.shape)``; `beta` as `log_prob` takes it.
     description : dict
         Model and fingerprint of the weights, JSON-ready.
 
@@ -57,6 +68,7 @@ class LearnedDensity(System):
     log_prob: LogProb
     conditioned: bool = False
     description: dict[str, Any] | None = None
+    draw: Draw | None = None
 
     def energy(self, states: Any) -> Any:
         """−ln p(x)/β_o of states ``(..., *lattice.shape)``, shape ``(...)``."""
@@ -65,6 +77,13 @@ class LearnedDensity(System):
     def action(self, states: Any, beta: float) -> Any:
         """β times the energy, or −ln p(x | β) of a density that knows temperatures."""
         return -self.log_prob(np.asarray(states), float(beta)) if self.conditioned else beta * self.energy(states)
+
+    def own_draws(self, beta: float | None = None) -> Callable[[int, int], np.ndarray] | None:
+        """Its own, at the temperature it was learned at; at every one of a density that knows temperatures."""
+        draw = self.draw
+        if draw is None or not (beta is None or self.conditioned or np.isclose(beta, self.beta, rtol=1e-9, atol=0.0)):
+            return None
+        return lambda count, seed: draw(count, seed, beta if self.conditioned else None)
 
     def to_dict(self) -> dict[str, Any]:
         """What it is and the fingerprint of its weights (they stay with the posterior: too many for a description)."""

@@ -80,20 +80,30 @@ def test_draws_are_of_the_density():
     assert data["state"].shape == (2, 20_000, 3, 3) and data.attrs["independent"] == 1
     p = np.exp(hl.log_prob(post, every_state()).values)
     for member in range(2):
-        code = ((data["state"].values[member].reshape(-1, 9) > 0) @ 2 ** np.arange(9)[::-1]).astype(int)
-        order = ((every_state().reshape(-1, 9) > 0) @ 2 ** np.arange(9)[::-1]).astype(int)
-        expected = np.zeros(512)
-        expected[order] = p[member] * 20_000
-        found = np.bincount(code, minlength=512)
-        large = expected > 5
-        sums = (np.append(found[large], found[~large].sum()), np.append(expected[large], expected[~large].sum()))
-        assert scipy.stats.chisquare(*sums, sum_check=False).pvalue > statistics_budget.spend()
+        assert_frequencies(data["state"].values[member], p[member])
 
 
-def test_a_member_is_a_black_box_that_can_be_simulated():
+def assert_frequencies(states, p):
+    """The states of draws have the probabilities of all states (those that are expected less than five times as one)."""
+    code = ((states.reshape(-1, 9) > 0) @ 2 ** np.arange(9)[::-1]).astype(int)
+    order = ((every_state().reshape(-1, 9) > 0) @ 2 ** np.arange(9)[::-1]).astype(int)
+    expected = np.zeros(512)
+    expected[order] = p * len(code)
+    found = np.bincount(code, minlength=512)
+    large = expected > 5
+    sums = (np.append(found[large], found[~large].sum()), np.append(expected[large], expected[~large].sum()))
+    assert scipy.stats.chisquare(*sums, sum_check=False).pvalue > statistics_budget.spend()
+
+
+def test_a_member_is_simulated_by_draws_of_its_own_at_the_temperature_it_knows():
     member = hl.draw_systems(posterior(), 1)[0]
-    data = hl.simulate(member, beta=BETA, draws=30, chains=4, seed=1, burn_in=20)
-    assert data.attrs["sampler"] == "metropolis" and data["state"].shape == (4, 30, 3, 3)
+    data = hl.simulate(member, beta=BETA, draws=5000, chains=4, seed=1)
+    assert (data.attrs["sampler"], data.attrs["independent"]) == ("own", 1) and data["state"].shape == (4, 5000, 3, 3)
+    assert_frequencies(data["state"].values, np.exp(-member.action(every_state(), BETA)))
+    colder = hl.simulate(member, beta=2 * BETA, draws=30, chains=4, seed=1, burn_in=20)
+    assert colder.attrs["sampler"] == "metropolis"
+    with pytest.raises(HamlearnError, match=r"learned at, and not at beta=0\.8: take sampler='metropolis'"):
+        hl.simulate(member, beta=2 * BETA, draws=30, sampler="own")
 
 
 def test_overlap_is_a_probability_mass_and_only_an_identical_set_is_refused():

@@ -9,12 +9,33 @@ import pytest
 
 import hamlearn as hl
 from hamlearn.errors import HamlearnError
-from hamlearn.systems import SAMPLERS, XY, DoubleWell, FixedMagnetization, Ising, Kawasaki, Path, ScalarField, Tempering
+from hamlearn.systems import (
+    SAMPLERS,
+    SPINS,
+    XY,
+    DoubleWell,
+    FixedMagnetization,
+    Ising,
+    Kawasaki,
+    LearnedDensity,
+    Path,
+    ScalarField,
+    Tempering,
+    lattice,
+)
 from own_samplers import FREE, Redraw
 
+COINS = LearnedDensity(  # which draws them itself
+    lattice.hypercubic(3),
+    SPINS,
+    0.4,
+    lambda states, beta=None: np.full(states.shape[:-1], -3 * np.log(2)),
+    draw=lambda count, seed, beta=None: np.random.default_rng(seed).choice([-1, 1], (count, 3)),
+)
 SQUARE, FIELD = Ising((3, 3)), ScalarField((3,), m2=1.0, lam=0.5)
 # Adding a sampler is one line here: a system that it samples.
 SYSTEMS = {
+    "own": COINS,
     "exact": SQUARE,
     "kawasaki": FixedMagnetization(Ising((3, 3)), 1),
     "swendsen_wang": SQUARE,
@@ -27,6 +48,7 @@ SYSTEMS = {
     "metropolis": SQUARE,
     "redraw": FREE,
 }
+INDEPENDENT = ("own", "exact")
 SETTINGS = {"burn_in": 3, "thin": 2, "start": "cold", "ladder": [0.1]}
 BASE = {"beta": 0.4, "draws": 12, "chains": 2, "seed": 1, "burn_in": 1}
 
@@ -39,15 +61,15 @@ def test_every_sampler_has_its_line():
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_a_setting_is_honoured_or_refused(name, setting, tmp_path):
     sampler = Redraw(0.2) if name == "redraw" else SAMPLERS[name]
-    base = BASE | {"system": SYSTEMS[name], "sampler": sampler} | ({"burn_in": None} if name == "exact" else {})
+    base = BASE | {"system": SYSTEMS[name], "sampler": sampler} | ({"burn_in": None} if name in INDEPENDENT else {})
     given = {setting: tmp_path / "run.zarr" if setting == "out" else tmp_path / "run.npz"} if setting not in SETTINGS else {}
     given = given or {setting: SETTINGS[setting]}
     try:
         other = hl.simulate(**base | given)
     except HamlearnError as error:
         assert f"has no use for {setting}=" in str(error) and "would be ignored" in str(error)
-        assert (name == "exact") if setting != "ladder" else (name != "tempering")
-        assert setting != "ladder" or name in ("overrelaxation", "kawasaki", "kinks") or "'tempering'" in str(error)
+        assert (name in INDEPENDENT) if setting != "ladder" else (name != "tempering")
+        assert setting != "ladder" or name in ("own", "overrelaxation", "kawasaki", "kinks") or "'tempering'" in str(error)
         return
     plain = hl.simulate(**base)
     if setting in ("checkpoint", "out"):  # where it is kept changes nothing

@@ -135,7 +135,7 @@ def evaluators(post: xr.DataTree) -> list[Evaluator]:
 def density_of(one: Evaluator) -> LearnedDensity:
     """A density as a Hamiltonian."""
     description = {"model": one.model.to_dict(), "weights": digest(one.weights)}
-    return LearnedDensity(lattices.hypercubic(one.shape), one.space, one.beta, one.log_prob, one.conditioned, description)
+    return LearnedDensity(lattices.hypercubic(one.shape), one.space, one.beta, one.log_prob, one.conditioned, description, one.sample)
 
 
 def require_same_sites(one: Evaluator, system: Any) -> None:

@@ -4,6 +4,7 @@
 sampler             takes                                                           when
 ==================  ==============================================================  =====================================
 ``exact``           an oracle: pair couplings, tiles, any path, free fields         always, where it applies
+``own``             normalised densities, at a temperature that they know           always, where it applies
 ``swendsen_wang``   ±1 spins, Potts states with J ≥ 0 (fields allowed)              ferromagnets near their transition
 ``wolff``           the same, XY                                                    the same; single large clusters
 ``heat_bath``       pair couplings, tiles, formulas of few sites a term, XY         everything else

@@ -22,6 +22,7 @@ from hamlearn.systems.sampling.kawasaki import Kawasaki
 from hamlearn.systems.sampling.ladders import BetaFirst, default_ladder
 from hamlearn.systems.sampling.loop import Engine
 from hamlearn.systems.sampling.metropolis import MetropolisEngine
+from hamlearn.systems.sampling.own import Own
 from hamlearn.systems.sampling.sampler import Sampler
 from hamlearn.systems.sampling.table_heat_bath import TableEngine
 from hamlearn.systems.sampling.vectorised import JaxEngine, parameters_of
@@ -37,6 +38,7 @@ __all__ = [
     "Kinks",
     "Metropolis",
     "Overrelaxation",
+    "Own",
     "SamplerName",
     "SwendsenWang",
     "Tempering",
@@ -341,6 +343,7 @@ class Metropolis(Sampler):
 
 
 AUTO: tuple[Sampler, ...] = (
+    Own(),
     Exact(),
     Kawasaki(),
     SwendsenWang(),
@@ -354,6 +357,6 @@ AUTO: tuple[Sampler, ...] = (
 )
 """In this order sampler="auto" asks for one that applies and suits; every sampler has its name here."""
 SamplerName = Literal[
-    "auto", "exact", "kawasaki", "swendsen_wang", "wolff", "overrelaxation", "heat_bath", "kinks", "hmc", "tempering", "metropolis"
+    "auto", "own", "exact", "kawasaki", "swendsen_wang", "wolff", "overrelaxation", "heat_bath", "kinks", "hmc", "tempering", "metropolis"
 ]
 SAMPLERS: dict[str, Sampler] = {one.name: one for one in AUTO}
