@@ -256,7 +256,6 @@ CONTINUOUS_MISTAKES = {
     "full turn": (lambda: microstates([[0.0, 2 * np.pi], [1.0, 2.0]], "angles"), "wrap=True"),
     "wrapped spins": (lambda: microstates(STATES, "spins", wrap=True), "wrap=True .* nothing for space='spins'"),
     "wrapped dataset": (lambda: microstates(microstates(ANGLE, "angles"), wrap=True), "would be ignored"),
-    "NaN angle": (lambda: microstates(np.where(ANGLE > 6, np.nan, ANGLE), "angles"), "NaN and 0 infinite"),
     "infinite field": (lambda: microstates(np.where(FIELD > 1, np.inf, FIELD), "reals"), "0 NaN and"),
     "q of angles": (lambda: microstates(ANGLE, "angles", q=4), "q=4 counts the states of a discrete space"),
     "repeated end": (lambda: microstates(CLOSED, "reals"), r"end point of a periodic path is repeated.*states\[\.\.\., :5\]"),
@@ -279,8 +278,6 @@ def test_ends_held_fixed_are_no_repeated_end():
 # ------------------------------------------------------------------------------------------------------ bad input
 
 GOOD = STATES[:3]
-NAN = STATES.astype(float)
-NAN[1, 2] = np.nan
 VARIED = np.random.default_rng(9).choice([-1, 1], (20, 6))
 
 MISTAKES = {
@@ -304,13 +301,8 @@ MISTAKES = {
     "too many states": (lambda: microstates([[0, 300], [1, 1]], "states"), "found values from 0 to 300"),
     "q of one": (lambda: microstates([[0, 0], [0, 0]], "states", q=1), "2 <= q <= 127"),
     "q of 1000": (lambda: microstates([[0, 1], [0, 0]], "states", q=1000), "2 <= q <= 127"),
-    "NaN": (lambda: microstates(NAN), r"the states contain 1 NaN \(the first in row \d, column \d, counted from 0"),
-    "a column of NaN": (
-        lambda: microstates(np.where(np.arange(3) == 1, np.nan, np.ones((4, 3)))),
-        r"4 NaN \(the first in row 0, column 1, counted from 0; all of column 1\)",
-    ),
     "ragged": (lambda: microstates([[1, -1], [1]]), "ragged"),
-    "objects": (lambda: microstates(np.array([[1, None], [1, 1]], object)), "ragged or not numbers"),
+    "objects": (lambda: microstates(np.array([[1, [2]], [1, 1]], object)), "ragged or not numbers"),
     "words": (lambda: microstates([["up", "down"], ["up", "up"]]), "states must be numbers"),
     "complex": (lambda: microstates(GOOD.astype(complex)), "states must be numbers"),
     "empty": (lambda: microstates(np.zeros((0, 5))), r"may not be empty; got shape \(0, 5\)"),

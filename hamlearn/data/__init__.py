@@ -11,6 +11,7 @@ Whatever comes in is checked by the same code: arrays, tables and files when mic
 from hamlearn.data.codes import codes_of, recoded
 from hamlearn.data.geometry import periodic, spacing
 from hamlearn.data.making import build, microstates
+from hamlearn.data.missing import complete_rows, missing
 from hamlearn.data.names import names_of, require_same, word
 from hamlearn.data.reading import excerpt, fingerprint, multiplicity, on_disk, open_microstates, rows, site_shape, split_by_beta, worth
 from hamlearn.data.validation import SCHEMA, admit, admit_one, admit_states, flattened, space_of, validate
@@ -22,10 +23,12 @@ __all__ = [
     "admit_states",
     "build",
     "codes_of",
+    "complete_rows",
     "excerpt",
     "fingerprint",
     "flattened",
     "microstates",
+    "missing",
     "multiplicity",
     "names_of",
     "on_disk",

@@ -10,21 +10,21 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.arguments import shown
+from hamlearn.data.missing import as_floats, uncovered
 from hamlearn.errors import HamlearnError
 from hamlearn.processes import filtering
 from hamlearn.spaces import require_numbers
 
 LEADING = ("beta", "chain", "draw")
-_MISSING = "missing values are not supported: drop those microstates, or fill them in and say so"
 
 
 def as_array(source: Any) -> np.ndarray:
-    """Numbers of at least two axes from an array, a tensor, a table, or nested lists.
+    """Numbers of at least two axes from an array, a tensor, a table, or nested lists; NaN where cells are missing.
 
     Raises
     ------
     HamlearnError
-        If values are masked or missing, lists are ragged, elements are no real numbers, or it is something else altogether.
+        If lists are ragged, elements are no real numbers, or it is something else altogether.
     """
     array = as_numbers(source)
     if array.ndim < 2 or array.size == 0:
@@ -35,9 +35,7 @@ def as_array(source: Any) -> np.ndarray:
 def as_numbers(source: Any) -> np.ndarray:
     """Numbers of any shape, and otherwise as :func:`as_array`."""
     _refuse_what_is_none(source)
-    nested = isinstance(source, list | tuple) and any(_is_masked(row) for row in _two_deep(source))
-    if nested or _is_masked(source):
-        raise HamlearnError(f"the states hold masked values; {_MISSING} (states.filled).")
+    source = [uncovered(one) for one in source] if isinstance(source, list | tuple) else uncovered(source)
     if hasattr(source, "detach") and hasattr(source, "cpu"):  # a torch tensor: its numbers, wherever they lie and whatever follows them
         source = _of_tensor(source)
     if type(source).__module__.split(".")[0] == "pandas":
@@ -45,7 +43,9 @@ def as_numbers(source: Any) -> np.ndarray:
     try:
         with filtering(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # NumPy's remarks on what lists of odd things become: they are refused below
-            array = np.asarray(source)
+            array = as_floats(np.asarray(source))
+    except HamlearnError:
+        raise
     except ValueError as error:
         raise HamlearnError("the states are ragged: every microstate must have the same number of sites.") from error
     except Exception as error:
@@ -121,18 +121,6 @@ def _refuse_what_is_none(source: Any) -> None:
         )
 
 
-def _is_masked(source: Any) -> bool:
-    return source is np.ma.masked or (isinstance(source, np.ma.MaskedArray) and bool(np.ma.is_masked(source)))
-
-
-def _two_deep(source: Sequence[Any]) -> Iterator[Any]:
-    """The items of a list, and the items of the lists that it holds."""
-    for item in source:
-        yield item
-        if isinstance(item, list | tuple):
-            yield from item
-
-
 def _of_tensor(source: Any) -> np.ndarray:
     """The numbers of a tensor: states are observations, so a gradient that follows them is no part of them."""
     try:
@@ -146,14 +134,9 @@ def _of_tensor(source: Any) -> np.ndarray:
 
 def _of_table(source: Any) -> np.ndarray:
     """The numbers of a pandas table: rows are microstates, columns sites."""
-    missing = int(np.asarray(source.isna()).sum()) if hasattr(source, "isna") else 0
-    if missing:
-        row, column = np.argwhere(np.asarray(source.isna()).reshape(len(source), -1))[0]
-        first = f"first in row {row}, column {source.columns[column]!r}" if hasattr(source, "columns") else f"first in row {row}"
-        raise HamlearnError(f"the table has {missing} missing values (NaN), {first}; {_MISSING} (table.dropna()).")
     kinds = source.dtypes.items() if hasattr(source, "columns") else ()
     words = [str(name) for name, kind in kinds if getattr(kind, "kind", "O") not in "biuf"]
     if words:
         raise HamlearnError(f"column {words[0]!r} of the table holds no numbers, and states must be: drop it, or convert it.")
     plain = np.asarray(source)
-    return np.array(source.to_numpy().tolist()) if plain.dtype == object else plain  # pandas' own number types
+    return as_floats(np.array(source.to_numpy().tolist())) if plain.dtype == object else plain  # pandas' own number types

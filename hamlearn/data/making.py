@@ -15,6 +15,7 @@ from hamlearn.arguments import require_beta, require_flag, shown
 from hamlearn.data.arrays import LEADING, as_array, name_axes, own_beta, own_dims
 from hamlearn.data.codes import without_gaps
 from hamlearn.data.geometry import declared
+from hamlearn.data.missing import covered, filled, require_gaps, require_observed, say
 from hamlearn.data.names import own_names, site_axis, with_names
 from hamlearn.data.validation import SCHEMA, admit_one, refuse_copied_chains
 from hamlearn.data.values import per_row, refuse_repeated_end
@@ -35,6 +36,7 @@ def microstates(
     periodic: bool | None = None,
     spacing: float | None = None,
     names: Sequence[str] | None = None,
+    mask: Any = None,
 ) -> xr.Dataset:
     """Observed microstates from an array or a file, validated.
 
@@ -42,7 +44,9 @@ def microstates(
     ----------
     source : array-like, path, or Dataset
         The states. Axis 0 is the draw, all other axes are sites, one chain, unless `dims` says otherwise. A path may
-        end in .nc, .zarr, .npz, .npy, .csv (also .csv.gz or zipped), .h5.
+        end in .nc, .zarr, .npz, .npy, .csv (also .csv.gz or zipped), .h5. Cells that were not observed are NaN, None, "?", "NA" or empty,
+        or masked (NumPy's masked arrays): they are kept as missing, ``hl.spaces.MISSING`` (−128) in ``state`` of discrete spaces and NaN
+        in continuous ones, and :func:`hamlearn.data.missing` says where.
     space : {"spins", "bits", "states", "angles", "reals", "vectors"} or Space
         What the numbers mean: ±1 spins (the default), 0/1 bits (stored as spins, 1 is up), states 0 … q−1, angles in
         radians in [0, 2π), real numbers (paths, fields), or unit vectors (components on the last axis); or a space of
@@ -76,6 +80,8 @@ def microstates(
         What the sites are called, one name for each, of one site axis. The header of a table, the columns of a DataFrame and the
         string coordinate of a DataArray's site axis are taken unasked. Names are the coordinate of the site axis, so
         ``data.sel(site=["anna", "ben"])`` selects; posteriors, verdicts, pages and pictures call sites and bonds by them.
+    mask : array of bool, optional
+        In the shape of `source`, True where a cell was not observed, whatever stands there.
 
     Returns
     -------
@@ -86,9 +92,9 @@ def microstates(
     Raises
     ------
     HamlearnError
-        If values lie outside the space, are NaN or infinite, the array is empty or ragged, shapes disagree, β ≤ 0,
-        chains are copies of each other, a periodic path repeats its first slice at its end, or names are not one text for every
-        site, empty, or repeated.
+        If values lie outside the space or are infinite, the array is empty or ragged, shapes disagree, β ≤ 0, nothing is observed in a
+        microstate, more is missing than observed at a site, chains are copies of each other, a periodic path repeats its first
+        slice at its end, or names are not one text for every site, empty, or repeated.
 
     Examples
     --------
@@ -99,7 +105,7 @@ def microstates(
     >>> data["state"].sel(site="ben").values
     array([[-1,  1]], dtype=int8)
     """
-    given = {"space": space, "beta": beta, "dims": dims, "counts": counts, "weights": weights, "q": q}
+    given = {"space": space, "beta": beta, "dims": dims, "counts": counts, "weights": weights, "q": q, "mask": mask}
     given["wrap"], geometry = True if wrap else None, declared(periodic, spacing)
     if isinstance(source, xr.DataTree):
         raise HamlearnError("this is a posterior or another tree of results, not microstates: give the data that it was learned from.")
@@ -107,20 +113,21 @@ def microstates(
     if isinstance(source, str | PathLike):
         loaded = storage.read_states(fspath(source), count_column=counts if isinstance(counts, int | str) else None)
         if isinstance(loaded, xr.Dataset):
-            return _already_said(admit_one(loaded), given, geometry, names)
+            return _already_said(admit_one(loaded, missing=True), given, geometry, names)
         header = loaded.get("names")
         source, space, beta, counts, weights, q = _with_what_a_file_says(loaded, fspath(source), space, beta, counts, weights, q)
     else:
         header = own_names(source)
     if isinstance(source, xr.Dataset):
-        return _already_said(admit_one(source), given, geometry, names)
+        return _already_said(admit_one(source, missing=True), given, geometry, names)
     if isinstance(counts, str):
         raise HamlearnError(
             f"counts={counts!r} names a column of a table file; for an array give the counts themselves, one per microstate."
         )
     if isinstance(source, xr.DataArray):
         dims, beta, source = own_dims(source, dims), own_beta(source, beta), source.values
-    array, axes = name_axes(as_array(source), dims)
+    array = as_array(source)
+    array, axes = name_axes(array if mask is None else covered(array, mask), dims)
     site_dims = [axis for axis in axes if axis not in LEADING]
     given_space, name = (
         (space, space.name) if isinstance(space, Space) else (None, choice(SPINS.name if space is None else space, spaces.names(), "space"))
@@ -129,10 +136,14 @@ def microstates(
         raise HamlearnError(f"wrap=True reduces angles to [0, 2π); it means nothing for space={name!r}, so leave it out.")
     if given_space is not None and q is not None:
         raise HamlearnError(f"the space {given_space} says what q is, so q={q} would be ignored; leave it out.")
+    kind = spaces.KINDS.get(name, type(SPINS)) if given_space is None else given_space
+    gone = np.isnan(array) if array.dtype.kind == "f" and kind.gaps else np.zeros(array.shape, bool)
+    seen = filled(array, gone) if gone.any() else array
     if given_space is None:
-        values, found = spaces.received(array, name, q, wrap=wrap)
+        values, found = spaces.received(seen, name, q, wrap=wrap)
     else:
-        values, found = given_space.validate(array, wrap=wrap, site_axes=len(site_dims)), given_space
+        require_gaps(given_space, gone)
+        values, found = given_space.validate(seen, wrap=wrap, site_axes=len(site_dims)), given_space
     values = values.copy() if np.shares_memory(values, array) else values  # a later change of the array is no change of the data
     site_dims = site_dims[: len(site_dims) - len(found.event_shape)]
     if found.continuous:
@@ -143,6 +154,10 @@ def microstates(
     if q is None and given_space is None and found.labelled:
         values, codes = without_gaps(values)
         attrs |= {} if codes is None else {"codes": json.dumps(codes)}
+    if gone.any():
+        require_observed(gone, axes)
+        say(gone)
+        values[gone] = found.missing
     made = _assemble(
         values, beta=1.0 if beta is None else beta, space=found, site_dims=site_dims, attrs=attrs, counts=counts, weights=weights
     )

@@ -20,17 +20,18 @@ from hamlearn import spaces
 from hamlearn.arguments import require_beta, require_whole, shown
 from hamlearn.data.arrays import as_numbers
 from hamlearn.data.geometry import require_geometry, with_geometry
+from hamlearn.data.missing import filled, refuse, require_gaps, require_observed, space_missing
 from hamlearn.data.names import named
 from hamlearn.data.values import per_row, refuse_repeated_end
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.spaces import Space
+from hamlearn.spaces import Space, require_numbers
 
 SCHEMA = 1
 PIECE = 1 << 24  # bytes looked at together
 _MAKE = "make them with hl.microstates(array, space=..., beta=...)"
 
 
-def admit(data: xr.Dataset | Iterable[xr.Dataset]) -> list[xr.Dataset]:
+def admit(data: xr.Dataset | Iterable[xr.Dataset], *, missing: bool = False) -> list[xr.Dataset]:
     """Microstates of one Dataset or of many, with all values checked as those of arrays are.
 
     What lies on disk is read once for it, piece by piece.
@@ -39,6 +40,8 @@ def admit(data: xr.Dataset | Iterable[xr.Dataset]) -> list[xr.Dataset]:
     ----------
     data : Dataset, or an iterable of Datasets
         Made by this library, read from a file, or put together or changed by hand.
+    missing : bool
+        Whether cells may be missing (:mod:`hamlearn.data.missing`): whoever asks knows of them.
 
     Returns
     -------
@@ -48,8 +51,8 @@ def admit(data: xr.Dataset | Iterable[xr.Dataset]) -> list[xr.Dataset]:
     Raises
     ------
     HamlearnError
-        If anything is no microstates, a value lies outside the space that is named, a temperature, count, weight or attribute makes no
-        sense, or chains or whole sets are copies of each other.
+        If anything is no microstates, a value is missing or lies outside the space that is named, a temperature, count, weight or
+        attribute makes no sense, or chains or whole sets are copies of each other.
 
     Examples
     --------
@@ -62,14 +65,14 @@ def admit(data: xr.Dataset | Iterable[xr.Dataset]) -> list[xr.Dataset]:
         ...
     hamlearn.errors.HamlearnError: space='spins' allows the values -1 and 1; found 0. ...
     """
-    sets = [with_geometry(_checked(one)) for one in flattened(data)]
+    sets = [with_geometry(_checked(one, missing)) for one in flattened(data)]
     refuse_copied_chains(sets)
     return sets
 
 
-def admit_one(data: xr.Dataset) -> xr.Dataset:
+def admit_one(data: xr.Dataset, *, missing: bool = False) -> xr.Dataset:
     """:func:`admit` of a single Dataset."""
-    return admit(data)[0]
+    return admit(data, missing=missing)[0]
 
 
 def admit_states(states: Any, space: Any) -> Any:
@@ -202,7 +205,7 @@ def _parsed(attrs: Mapping[Any, Any], name: str) -> Any:
         raise HamlearnError(f"the attribute {name!r} is not JSON: {shown(attrs[name])}.") from None
 
 
-def _checked(data: xr.Dataset) -> xr.Dataset:
+def _checked(data: xr.Dataset, missing: bool) -> xr.Dataset:
     """One Dataset with all its values looked at, in the types that are stored."""
     data = named(validate(data))
     for name in ("count", "weight"):
@@ -213,7 +216,7 @@ def _checked(data: xr.Dataset) -> xr.Dataset:
     site_axes = state.ndim - lead - len(space.event_shape)
     if not state.variable._in_memory:
         for piece in pieces(state):
-            if space.validate(piece, site_axes=site_axes).dtype != piece.dtype:
+            if _checked_values(space, piece, site_axes, missing).dtype != piece.dtype:
                 told = (
                     f"{space.name} on disk are stored as int8, floats of continuous spaces as float32 or float64; these are {piece.dtype}."
                 )
@@ -221,11 +224,31 @@ def _checked(data: xr.Dataset) -> xr.Dataset:
         return data
     array = state.values
     if np.ma.is_masked(state.variable._data):
-        raise HamlearnError("the states hold masked values; missing values are not supported: drop those microstates.")
-    values = space.validate(array, site_axes=site_axes)
+        raise HamlearnError(
+            "the states hold masked values: make the microstates anew, hl.microstates(array, ...), which keeps them as missing."
+        )
+    values = _checked_values(space, array, site_axes, missing)
+    if missing:
+        require_observed(space_missing(space, values), [str(name) for name in state.dims])
     if space.continuous:
         refuse_repeated_end(values, list(range(lead, lead + site_axes)))
     return data if values is array else data.assign(state=(state.dims, values, state.attrs))
+
+
+def _checked_values(space: Space, array: np.ndarray, site_axes: int, missing: bool) -> np.ndarray:
+    """States in the type that is stored; missing cells among them only where they may be."""
+    require_numbers(array)
+    gone = space_missing(space, array)
+    if not gone.any():
+        return space.validate(array, site_axes=site_axes)
+    require_gaps(space, gone)
+    if not missing:
+        refuse(gone)
+    checked = space.validate(filled(array, gone), site_axes=site_axes)
+    if checked.dtype == array.dtype:
+        return array
+    checked[gone] = space.missing
+    return checked
 
 
 def pieces(array: xr.DataArray) -> Iterator[np.ndarray]:

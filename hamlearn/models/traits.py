@@ -26,6 +26,8 @@ class Traits:
         Its parameters are strengths of bonds and fields of sites; pages show them as such, and their posterior mean is a system.
     spacing : bool
         Its data have a lattice spacing, which another temperature may leave as it is.
+    missing : bool
+        It is learned from microstates of which cells are missing.
     streams : bool
         It is learned piece by piece from data that exceed memory.
     compared : {"refit", "simulated", "held out", "not"}
@@ -53,6 +55,7 @@ class Traits:
     density: bool = False
     bonds: bool = False
     spacing: bool = False
+    missing: bool = False
     streams: bool = False
     compared: Literal["refit", "simulated", "held out", "not"] = "simulated"
     tested: bool = False

@@ -14,7 +14,7 @@ import numpy as np
 
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.spaces.angles import TURN, Angles
-from hamlearn.spaces.base import Space, Symmetry
+from hamlearn.spaces.base import MISSING, Space, Symmetry
 from hamlearn.spaces.numbers import distinct, require_numbers, two_values
 from hamlearn.spaces.reals import Reals
 from hamlearn.spaces.spins import Spins
@@ -25,6 +25,7 @@ __all__ = [
     "ANGLES",
     "BITS",
     "KINDS",
+    "MISSING",
     "REALS",
     "SPINS",
     "TURN",

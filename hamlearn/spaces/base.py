@@ -11,6 +11,8 @@ import numpy as np
 from hamlearn.errors import HamlearnError
 from hamlearn.spaces.numbers import require_numbers
 
+MISSING = -128
+"""What stands for a cell that was not observed in microstates of discrete spaces; in continuous ones it is NaN."""
 Symmetry = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
@@ -34,6 +36,8 @@ class Space:
         After how much values come back to themselves.
     interaction : str
         The natural pair interaction of its sites (:class:`hamlearn.models.Couplings`); "" where pairs are not learned as couplings.
+    gaps : bool
+        Whether a cell of microstates may be missing (:attr:`missing`).
 
     Examples
     --------
@@ -52,6 +56,7 @@ class Space:
     unbounded: ClassVar[bool] = False
     period: ClassVar[float | None] = None
     interaction: ClassVar[str] = ""
+    gaps: ClassVar[bool] = True
     q: ClassVar[int] = 0
 
     def __init_subclass__(cls, name: str = "", **options: Any) -> None:
@@ -75,6 +80,11 @@ class Space:
     def labelled(self) -> bool:
         """Whether values are labels 0 … q−1, which stand for something else and may be renumbered."""
         return not self.signed and not self.continuous
+
+    @property
+    def missing(self) -> float:
+        """What stands for a cell that was not observed: no value of any space, of the type that states are stored in."""
+        return float("nan") if self.continuous else MISSING
 
     @property
     def features(self) -> int:

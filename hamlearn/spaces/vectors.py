@@ -33,6 +33,7 @@ class UnitVectors(Space, name="vectors"):
 
     n: int = 3
     interaction: ClassVar[str] = "vectors"
+    gaps: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n", require_whole(self.n, "n, the number of components of a vector,", 2))

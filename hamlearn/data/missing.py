@@ -1,0 +1,216 @@
+"""Cells that were not observed: how they come in, what stands for them in microstates, and which data have too many.
+
+In the variable ``state`` a missing cell is ``Space.missing`` (−128 in discrete spaces, NaN in continuous ones). It is no value of any
+space, so what does not know of missing cells refuses them; nothing else says where they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from hamlearn import spaces
+from hamlearn.errors import HamlearnError
+from hamlearn.progress import logger
+from hamlearn.spaces import Space
+
+WORDS = frozenset({"", "?", ".", "na", "n/a", "nan", "none", "null", "<na>"})
+"""Texts that say that a cell was not observed, in lower case."""
+WAY_OUT = (
+    "Only couplings of spins and states are learned from data with gaps (hl.models.Couplings); hl.data.complete_rows(data) keeps the "
+    "microstates without."
+)
+
+
+def marks(array: np.ndarray) -> np.ndarray:
+    """Which elements of text or objects say that they were not observed: None, NaN, pandas' NA, or one of `WORDS`.
+
+    Examples
+    --------
+    >>> marks(np.array([["1", "?"], ["NA", "-1"]])).tolist()
+    [[False, True], [True, False]]
+    """
+    if array.dtype.kind == "U":
+        return np.isin(np.char.lower(np.char.strip(array)), list(WORDS))
+    if array.dtype.kind != "O":
+        return np.zeros(array.shape, bool)
+    return np.reshape([_says_nothing(one) for one in array.ravel()], array.shape).astype(bool)
+
+
+def _says_nothing(value: Any) -> bool:
+    if value is None or value is np.ma.masked or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return value.strip().lower() in WORDS if isinstance(value, str) else isinstance(value, float | np.floating) and bool(np.isnan(value))
+
+
+def as_floats(array: np.ndarray) -> np.ndarray:
+    """Text or objects with missing elements as floats, NaN where they are missing; others as they are."""
+    gone = marks(array)
+    if not gone.any():
+        return array
+    try:
+        return np.where(gone, "nan", array.astype(str)).astype(float)
+    except ValueError:
+        words = sorted({str(one) for one in array[~gone].ravel().tolist() if not _is_number(one)})
+        raise HamlearnError(f"states must be numbers (beside cells that are missing); found {', '.join(map(repr, words[:5]))}.") from None
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def uncovered(source: Any) -> Any:
+    """Masked arrays (and those in lists) as floats that are NaN where they are masked; as they are, without a mask, where nothing is."""
+    if isinstance(source, list | tuple):
+        return [uncovered(one) for one in source]
+    if not isinstance(source, np.ma.MaskedArray) or source is np.ma.masked:
+        return np.nan if source is np.ma.masked else source
+    return np.ma.filled(source.astype(float), np.nan) if np.ma.is_masked(source) else source.data
+
+
+def covered(array: np.ndarray, mask: Any) -> np.ndarray:
+    """Numbers with NaN where a mask is true.
+
+    Raises
+    ------
+    HamlearnError
+        If the mask is none of Booleans, or of another shape.
+    """
+    hidden = np.asarray(mask)
+    if hidden.dtype != bool:
+        raise HamlearnError(f"mask= holds True where a cell was not observed, and False elsewhere; got dtype {hidden.dtype}.")
+    if hidden.shape != array.shape:
+        raise HamlearnError(f"mask= has the shape {hidden.shape}, and the states {array.shape}: give one value for every cell.")
+    return np.where(hidden, np.nan, array)
+
+
+def filled(states: np.ndarray, gone: np.ndarray) -> np.ndarray:
+    """States with one that was observed in place of those that were not: what checks of values look at.
+
+    Raises
+    ------
+    HamlearnError
+        If none was observed.
+    """
+    if gone.all():
+        raise HamlearnError("all cells of the states are missing (NaN): nothing was observed.")
+    result = states.copy()
+    result[gone] = states[~gone][0]
+    return result
+
+
+def require_observed(gone: np.ndarray, names: Sequence[str]) -> None:
+    """An error if a microstate or a site has nothing that was observed, or a site more missing cells than observed ones.
+
+    `gone` has the axes `names`: those before and with "draw" count microstates, the others sites.
+    """
+    lead = list(names).index("draw") + 1
+    flat = gone.reshape(int(np.prod(gone.shape[:lead])), -1)
+    if len(empty := np.flatnonzero(flat.all(1))):
+        raise HamlearnError(
+            f"nothing is observed in row {empty[0]} (counted from 0){_and_more(len(empty), 'rows')}: a microstate without any cell says "
+            "nothing. Leave out what is empty."
+        )
+    share = flat.mean(0)
+    if len(poor := np.flatnonzero(share > 0.5)):
+        raise HamlearnError(
+            f"site {poor[0]} (counted from 0) has more missing cells than observed ones ({share[poor[0]]:.0%} are missing)"
+            f"{_and_more(len(poor), 'sites')}: its couplings would be guesses. Leave such sites out."
+        )
+
+
+def _and_more(count: int, what: str) -> str:
+    return f", and in {count - 1} more {what}" if count > 1 else ""
+
+
+def refuse(gone: np.ndarray, what: str = "this") -> None:
+    """An error if there are missing cells where complete microstates are needed."""
+    if gone.any():
+        raise HamlearnError(f"{told(gone)}, and {what} needs complete microstates. {WAY_OUT}")
+
+
+def require_gaps(space: Space, gone: np.ndarray) -> None:
+    """An error if there are missing cells in a space where the others would say what they are, or that keeps vectors together."""
+    if gone.any() and (space.constraint or not space.gaps):
+        why = f"{', '.join(space.constraint)} is fixed, so that they follow from the others" if space.constraint else "vectors have no gaps"
+        raise HamlearnError(f"{told(gone)}, and microstates of {space} have none: {why}. Leave those rows out.")
+
+
+def told(gone: np.ndarray) -> str:
+    """How many cells are missing, as the beginning of a sentence.
+
+    Examples
+    --------
+    >>> told(np.array([[True, False], [False, False]]))
+    '1 of 4 cells (25 %) are missing'
+    """
+    return f"{int(gone.sum())} of {gone.size} cells ({100 * gone.mean():.2g} %) are missing"
+
+
+def say(gone: np.ndarray) -> None:
+    """Log how many cells are missing, if any are."""
+    if gone.any():
+        logger.info("%s; they are kept as missing", told(gone))
+
+
+def missing(data: xr.Dataset) -> np.ndarray:
+    """Which cells of microstates were not observed.
+
+    Parameters
+    ----------
+    data : Dataset
+        Microstates of :func:`hamlearn.microstates`.
+
+    Returns
+    -------
+    array of bool
+        In the shape of ``data["state"]``.
+
+    Examples
+    --------
+    >>> import hamlearn as hl
+    >>> data = hl.microstates([[1, -1, np.nan], [1, 1, 1]], space="spins")
+    >>> missing(data).sum(), data["state"].dtype
+    (np.int64(1), dtype('int8'))
+    """
+    return space_missing(spaces.from_attrs(data.attrs), data["state"].values)
+
+
+def complete_rows(data: xr.Dataset) -> xr.Dataset:
+    """The microstates of which every cell was observed (at all temperatures), as one chain.
+
+    Where cells are missing at random these are fewer data and no other ones; else they are a choice among the data.
+
+    Raises
+    ------
+    HamlearnError
+        If there are none.
+
+    Examples
+    --------
+    >>> import hamlearn as hl
+    >>> data = hl.microstates([[1, -1, np.nan], [1, 1, 1]], space="spins")
+    >>> complete_rows(data)["state"].values.tolist()
+    [[[1, 1, 1]]]
+    """
+    gone, names = missing(data), data["state"].dims
+    lead = [axis for axis, name in enumerate(names) if name in ("chain", "draw")]
+    kept: np.ndarray = np.all(~np.moveaxis(gone, lead, (0, 1)).reshape(*(gone.shape[axis] for axis in lead), -1), axis=-1)
+    if not kept.any():
+        raise HamlearnError(f"{told(gone)}: every microstate misses one.")
+    chains = [data.isel(chain=[chain], draw=np.flatnonzero(kept[chain])) for chain in range(len(kept)) if kept[chain].any()]
+    chains = [one.drop_vars(["chain", "draw"], errors="ignore") for one in chains]
+    whole = xr.concat(chains, "draw", data_vars="minimal", coords="minimal", compat="override")
+    return whole.assign_coords(chain=[0], draw=np.arange(whole.sizes["draw"])).assign_attrs(data.attrs)
+
+
+def space_missing(space: Space, states: np.ndarray) -> np.ndarray:
+    """Which cells of an array of states are missing: marked as such, or NaN (whole floats of a discrete space)."""
+    return np.isnan(states) if states.dtype.kind == "f" else np.asarray(states == space.missing)

@@ -1,0 +1,160 @@
+"""Missing cells of microstates: how they come in, that they stay what they are, and who refuses them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import hamlearn as hl
+from hamlearn import diagnostics
+from hamlearn.data import admit, complete_rows, missing
+from hamlearn.errors import HamlearnError
+from hamlearn.spaces import MISSING
+
+RNG = np.random.default_rng(0)
+SPINS = RNG.choice([-1.0, 1.0], (40, 4))
+GONE = RNG.random(SPINS.shape) < 0.1
+GONE[:, 3] = False
+HOLED = np.where(GONE, np.nan, SPINS)
+DATA = hl.microstates(HOLED)
+ANGLES = hl.microstates(np.where(GONE, np.nan, SPINS + 1), "angles")
+MODEL = hl.models.Couplings(fields=None)
+
+
+def _table(kind):
+    pandas = pytest.importorskip("pandas")
+    return pandas.DataFrame(HOLED).astype(kind)
+
+
+def _words(word):
+    return np.where(GONE, word, SPINS.astype(int).astype(str))
+
+
+# A new way to say that a cell is missing is one line.
+SAID = {
+    "NaN": lambda: HOLED,
+    "None": lambda: np.where(GONE, None, SPINS.astype(object)),
+    "lists with None": lambda: np.where(GONE, None, SPINS.astype(object)).tolist(),
+    **{f"text {word!r}": lambda word=word: _words(word) for word in ("?", "NA", "", ".", "n/a", " nan ")},
+    "masked": lambda: np.ma.array(SPINS.astype(int), mask=GONE),
+    "masked rows": lambda: list(np.ma.array(SPINS.astype(int), mask=GONE)),
+    "masked rows in chains": lambda: [[row for row in np.ma.array(SPINS.astype(int), mask=GONE)]],
+    "a table": lambda: _table(float),
+    "a table of nullable integers": lambda: _table("Int8"),
+    "single precision": lambda: HOLED.astype(np.float32),
+}
+
+
+@pytest.mark.parametrize("source", SAID.values(), ids=SAID)
+def test_every_way_to_say_that_a_cell_is_missing_is_the_same(source):
+    made = source()
+    found = hl.microstates(made, dims=("chain", "draw", "site") if np.ndim(made) == 3 else None)
+    assert found.identical(DATA)
+    assert found["state"].dtype == np.int8
+    np.testing.assert_array_equal(missing(found)[0], GONE)
+    np.testing.assert_array_equal(found["state"].values[0], np.where(GONE, MISSING, SPINS))
+
+
+def test_a_mask_says_so_whatever_stands_there():
+    assert hl.microstates(np.where(GONE, 7, SPINS), mask=GONE).identical(DATA)
+    assert hl.microstates(SPINS, mask=np.zeros_like(GONE)).identical(hl.microstates(SPINS))
+
+
+def test_codes_bits_and_continuous_spaces_keep_their_gaps():
+    codes = np.where(GONE, np.nan, np.where(SPINS > 0, 5, 2))
+    states = hl.microstates(codes, "states")
+    assert states.attrs["codes"] == "[2, 5]" and set(np.unique(states["state"])) == {MISSING, 0, 1}
+    np.testing.assert_array_equal(hl.microstates((HOLED + 1) / 2, "bits")["state"], DATA["state"])
+    assert np.isnan(ANGLES["state"].values[0]).sum() == GONE.sum() == missing(ANGLES).sum()
+    several = hl.microstates(np.stack([HOLED, HOLED[::-1]]), beta=[0.5, 1.0], dims=("beta", "draw", "site"))
+    np.testing.assert_array_equal(missing(several)[1, 0], GONE[::-1])
+
+
+@pytest.mark.parametrize("ending", [".nc", ".zarr"])
+@pytest.mark.parametrize("data", [DATA, ANGLES], ids=["spins", "angles"])
+def test_files_keep_them(tmp_path, ending, data):
+    path = hl.save(data, tmp_path / f"data{ending}")
+    found = hl.microstates(path)
+    assert found["state"].dtype == data["state"].dtype
+    np.testing.assert_array_equal(found["state"], data["state"])
+
+
+def test_their_share_is_told_in_one_line(caplog):
+    with caplog.at_level("INFO", logger="hamlearn"):
+        hl.microstates(HOLED)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{GONE.sum()} of {GONE.size} cells ({100 * GONE.mean():.2g} %) are missing; they are kept as missing"
+    ]
+
+
+def test_floats_of_a_changed_dataset_are_stored_as_they_were():
+    changed = DATA.assign(state=DATA["state"].where(DATA["state"] != MISSING))
+    assert changed["state"].dtype.kind == "f"
+    assert admit(changed, missing=True)[0].identical(DATA)
+
+
+def test_complete_rows_are_those_without():
+    np.testing.assert_array_equal(complete_rows(DATA)["state"].values[0], SPINS[~GONE.any(1)])
+    chains = hl.microstates(np.stack([HOLED, HOLED[::-1]]), dims=("chain", "draw", "site"))
+    found = complete_rows(chains)
+    assert found["state"].shape == (1, 2 * (~GONE.any(1)).sum(), 4) and not missing(found).any()
+    counted = hl.microstates(HOLED, counts=np.arange(1, 41))
+    np.testing.assert_array_equal(complete_rows(counted)["count"].values[0], np.arange(1, 41)[~GONE.any(1)])
+    assert admit(found)[0] is found
+
+
+EMPTY_ROW, EMPTY_SITE, POOR = HOLED.copy(), HOLED.copy(), HOLED.copy()
+EMPTY_ROW[5] = EMPTY_SITE[:, 2] = POOR[:21, 1] = np.nan
+REFUSED = {
+    "an empty row": (lambda: hl.microstates(EMPTY_ROW), r"nothing is observed in row 5 \(counted from 0\)"),
+    "an empty site": (lambda: hl.microstates(EMPTY_SITE), r"site 2 .* more missing cells than observed ones \(100% are"),
+    "more missing than observed": (lambda: hl.microstates(POOR), r"site 1 .* more missing cells than observed"),
+    "nothing at all": (lambda: hl.microstates(np.full((3, 2), np.nan)), "nothing was observed"),
+    "a mask of another shape": (lambda: hl.microstates(SPINS, mask=GONE[:3]), r"mask= has the shape \(3, 4\), and the states \(40, 4\)"),
+    "a mask of numbers": (lambda: hl.microstates(SPINS, mask=GONE.astype(int)), "mask= holds True where"),
+    "a mask of a dataset": (lambda: hl.microstates(DATA, mask=GONE), "mask=.* would be ignored"),
+    "words beside": (lambda: hl.microstates([["1", "?"], ["a", "1"]]), "must be numbers .*found 'a'"),
+    "infinite beside": (lambda: hl.microstates(np.where(GONE, np.nan, np.inf)), "found inf"),
+    "vectors": (lambda: hl.microstates(np.where(GONE[:, None], np.nan, np.ones((40, 1, 4)) / 2), "vectors"), "NaN"),
+    "a fixed sum": (lambda: hl.microstates(HOLED, hl.spaces.Spins(magnetization=0)), "magnetization is fixed"),
+    "the mark itself": (lambda: hl.microstates(np.where(GONE, MISSING, SPINS).astype(np.int8)), "found -128"),
+    "a hand-made empty row": (lambda: hl.microstates(DATA.assign(state=DATA.state.where(DATA.draw != 3, MISSING))), "row 3"),
+}
+
+
+@pytest.mark.parametrize(("mistake", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_is_refused(mistake, message):
+    with pytest.raises(HamlearnError, match=message):
+        mistake()
+
+
+WHOLE = hl.microstates(SPINS)
+POST = hl.learn(WHOLE, MODEL, engine="laplace", check=False)
+
+# Who does not know of missing cells refuses them in one line.
+DOORS = {
+    "an action": lambda: hl.learn(ANGLES, hl.models.PolynomialAction(), check=False),
+    "angles": lambda: hl.learn(ANGLES, MODEL, check=False),
+    "a density": lambda: hl.learn(DATA, hl.models.Autoregressive(hidden=2), check=False),
+    "energy": lambda: hl.energy(POST, DATA),
+    "action": lambda: hl.action(POST, DATA),
+    "overlap": lambda: hl.infer.overlap(DATA, DATA),
+    "symmetry": lambda: diagnostics.symmetry(POST, DATA),
+    "posterior predictive": lambda: diagnostics.posterior_predictive(POST, DATA),
+    "snapshots": lambda: hl.plots.snapshots(DATA),
+    "log likelihood": lambda: hl.infer.log_likelihood(POST, DATA),
+}
+
+
+@pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
+def test_whoever_needs_complete_microstates_says_so(door):
+    with pytest.raises(HamlearnError, match=r"\d+ of 160 cells \(.* %\) are missing") as caught:
+        door()
+    assert "\n" not in str(caught.value) and "complete_rows" in str(caught.value)
+
+
+def test_a_data_array_and_a_list_of_sets_keep_them():
+    named = xr.DataArray(HOLED, dims=("draw", "site"))
+    assert hl.microstates(named).identical(DATA)
+    assert [one.identical(DATA) for one in admit([DATA, ANGLES], missing=True)] == [True, False]
