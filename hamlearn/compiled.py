@@ -7,17 +7,15 @@ file) costs a compilation, never a run.
 
 from __future__ import annotations
 
-import functools
 import logging
-import os
-import stat
-import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numba
+
+from hamlearn.folders import private_folder, trusted
 
 logger = logging.getLogger("hamlearn")
 _CONFIG: Any = numba.config  # its settings are attributes that are set when it is loaded
@@ -98,51 +96,6 @@ class _Lenient:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cache, name)
-
-
-def trusted(folder: Path, source: Path) -> bool:
-    """Whether what lies in a cache folder can come from nobody but this user, the system's administrator and the owner of the source code.
-
-    Parameters
-    ----------
-    folder : Path
-        Where compiled code would be read from.
-    source : Path
-        The file of the function: who owns it decides what is executed anyway.
-    """
-    if not hasattr(os, "geteuid"):  # Windows: folders of a user are private unless shared by hand
-        return True
-    owners = {os.geteuid(), 0}
-    try:
-        owners.add(source.stat().st_uid)
-        own = folder.resolve(strict=True)
-        found, above = own.stat(), [parent.stat().st_mode for parent in own.parents]
-    except OSError:
-        return False
-    closed = not found.st_mode & stat.S_IWOTH
-    above_closed = all(not mode & stat.S_IWOTH or mode & stat.S_ISVTX for mode in above)  # else it, or one above it, can be exchanged
-    return found.st_uid in owners and closed and above_closed
-
-
-@functools.cache
-def private_folder() -> Path | None:
-    """A folder for temporary files that only this user can read or write, or None where there is none."""
-    if not hasattr(os, "geteuid"):
-        return None
-    try:
-        folder = Path(tempfile.gettempdir(), f"hamlearn-compiled-{os.geteuid()}")
-        above = folder.parent.stat()
-        if above.st_mode & stat.S_IWOTH and not above.st_mode & stat.S_ISVTX:
-            return None  # anyone could put another folder in its place
-        try:
-            folder.mkdir(mode=0o700)
-        except FileExistsError:
-            pass
-        found = folder.lstat()  # a link is not followed
-    except OSError:
-        return None
-    mine = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
-    return folder if mine and os.access(folder, os.W_OK) else None
 
 
 __all__ = ["compiled"]

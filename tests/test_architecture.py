@@ -25,6 +25,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
         "facts",
         "processes",
         "compiled",
+        "folders",
         "extras",
         "progress",
         "interrupts",

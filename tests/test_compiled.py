@@ -13,7 +13,8 @@ import numba
 import pytest
 
 from hamlearn import compiled as room
-from hamlearn.compiled import compiled, private_folder, trusted
+from hamlearn.compiled import compiled
+from hamlearn.folders import private_folder, trusted
 
 posix = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="users and modes of POSIX")
 

@@ -4,6 +4,7 @@ A user's mistake is one line on standard error and exit code 2, never a tracebac
 closed terminal) says in one sentence what is kept and where, and exits with 128 and the signal's number. Everything heavy is imported
 inside the verbs, so that ``--help`` answers at once, and signals are listened to before anything is imported.
 
+* `compiling`: compiled code that is kept from one command to the next;
 * `signals`: what is heard, and how a command ends because of it;
 * `keeping`: targets that are tried before the work, results that are kept wherever they can be;
 * `streams`: ``-``, standard input and output in the place of files;
@@ -22,6 +23,7 @@ import sys
 import threading
 from typing import Any
 
+from hamlearn.cli import compiling
 from hamlearn.cli.signals import Listening, tell, to_nowhere
 
 _OF_STREAMS = (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF)
@@ -32,6 +34,9 @@ FAULT = 70  # EX_SOFTWARE of sysexits.h: a fault of the program, not of its user
 
 def main() -> None:
     """Entry point of the ``hamlearn`` command."""
+    _standard_streams()
+    if fault := compiling.keep():
+        tell(fault)
     code = run()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left that an interrupt could end sooner

@@ -54,7 +54,8 @@ OF_MODELS = {
 
 app = typer.Typer(
     name="hamlearn",
-    help="The interactions behind observed states, with error bars that cover.",
+    help="The interactions behind observed states, with error bars that cover.\n\n"
+    "Compiled code is kept in hamlearn/jax of the user's folder for caches (at most 256 MB), or where JAX_COMPILATION_CACHE_DIR says.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
-import sys
 import urllib.request
 from pathlib import Path
 
 from hamlearn import storage
 from hamlearn.datasets.sources import SOURCES, File, Source
 from hamlearn.errors import HamlearnError, choice
+from hamlearn.folders import cache
 from hamlearn.progress import logger
 
 _TIMEOUT_S = 30.0  # without a byte
@@ -82,23 +82,6 @@ def available(name: str) -> bool:
         return all(path(name, file.name, download=False) for file in source.files)
     except HamlearnError:
         return False
-
-
-def cache() -> Path:
-    """The folder for files that were fetched, as the operating system has it; it need not exist.
-
-    Examples
-    --------
-    >>> cache().name
-    'hamlearn'
-    """
-    if sys.platform == "win32":
-        place = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        place = Path.home() / "Library" / "Caches"
-    else:
-        place = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(place) / "hamlearn"
 
 
 def _own_folder() -> Path | None:
