@@ -100,3 +100,68 @@ def test_sets_of_other_names_are_refused_with_the_way_out():
     other = second.assign_coords(site=["anna", "ben", "c", "d", "e"])
     with pytest.raises(HamlearnError, match=r"different sites: only data set 0 has .* and only data set 1 has 'c'"):
         split_by_beta([first, other])
+
+
+@pytest.fixture(scope="module")
+def votes():
+    """Five voters, all pairs; the last one always votes yes."""
+    system = hl.systems.EdwardsAnderson(5, seed=1)
+    drawn = hl.simulate(system, beta=0.6, draws=400, chains=2, seed=0)["state"].values
+    drawn[..., 4] = 1
+    return hl.microstates(drawn, dims=("chain", "draw", "site"), beta=0.6, names=NAMES)
+
+
+@pytest.fixture(scope="module")
+def post(votes):
+    return hl.learn(votes, hl.models.Couplings(), engine="laplace", seed=0)
+
+
+def test_posteriors_call_sites_and_bonds_by_name(votes, post, tmp_path):
+    J = post["posterior"]["J"]
+    assert J["bond"].values.tolist()[:2] == ["anna, ben", f"anna, {HOSTILE}"]
+    assert post["posterior"]["h"]["site"].values.tolist() == NAMES
+    assert post["constant_data"]["site"].values.tolist() == NAMES
+    assert hl.diagnostics.summary(post).index[0] == "J[anna, ben]"
+    back = hl.load(hl.save(post, tmp_path / "post.nc"))
+    assert back["posterior"].equals(post["posterior"])
+    drawn = hl.draw_systems(back, 1)[0]
+    assert names_of(hl.simulate(drawn, beta=0.6, draws=2, seed=0)) == tuple(NAMES)  # and so through every further arrow
+    assert hl.infer.interaction_strength(post)["bond"].values[0] == "anna, ben"
+
+
+def test_verdicts_name_sites(post):
+    told = str(hl.verdict(post))
+    assert "prior-dominated: site Ева, J. ](" in told  # whose column never changes
+    assert "site 4" not in told
+    assert "bond anna – Ева, J. ](" in told
+
+
+def test_pages_and_pictures_name_sites_and_run_nothing(post, tmp_path):
+    page = hl.report(post, tmp_path / "page.html").read_text()
+    assert "anna – ben" in page
+    assert HOSTILE not in page and "&lt;script&gt;alert(1)" in page  # text stays text
+    labels, _ = hl.plots.layout.rows(post, "J")
+    assert labels[0] == "anna – ben"
+    assert "ben" in [one.get_text() for one in hl.plots.matrix(post).axes[0].get_xticklabels()]
+    assert "ben" in [one.get_text() for one in hl.plots.couplings(post).axes[0].texts]
+    assert "eve" in [one.get_text() for one in hl.plots.couplings(post, names=["a", "b", "eve", "d", "e"]).axes[0].texts]
+
+
+def test_graphs_may_name_their_sites(votes):
+    by_name = hl.models.Couplings([("ben", "anna"), ("anna", "=1+1")])
+    by_number = hl.models.Couplings([(1, 0), (0, 3)])
+    named, numbered = (hl.learn(votes, model, engine="map", check=False)["posterior"] for model in (by_name, by_number))
+    assert named.equals(numbered)
+    assert named["bond"].values.tolist() == ["ben, anna", "anna, =1+1"]
+    with pytest.raises(HamlearnError, match="the site 'bea', which the data do not have"):
+        hl.learn(votes, hl.models.Couplings([("anna", "bea")]))
+    with pytest.raises(HamlearnError, match="the data number theirs: name them"):
+        hl.learn(votes.drop_vars("site"), by_name)
+
+
+def test_a_posterior_refuses_microstates_of_other_names(votes, post):
+    turned = votes.isel(site=[1, 0, 2, 3, 4])
+    for verb in hl.energy, hl.diagnostics.diagnose, hl.infer.log_likelihood:
+        with pytest.raises(HamlearnError, match="the posterior and the microstates have the same sites in another order"):
+            verb(post.copy(), turned)
+    assert hl.energy(post, votes.isel(draw=[0]).drop_vars("site")).sizes["draw"] == 1

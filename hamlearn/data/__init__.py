@@ -12,7 +12,7 @@ from hamlearn.data.codes import codes_of, recoded
 from hamlearn.data.geometry import periodic, spacing
 from hamlearn.data.making import build, microstates
 from hamlearn.data.missing import complete_rows, missing
-from hamlearn.data.names import names_of, require_same, word
+from hamlearn.data.names import as_names, names_of, require_same, word
 from hamlearn.data.reading import excerpt, fingerprint, multiplicity, on_disk, open_microstates, rows, site_shape, split_by_beta, worth
 from hamlearn.data.validation import SCHEMA, admit, admit_one, admit_states, flattened, space_of, validate
 
@@ -21,6 +21,7 @@ __all__ = [
     "admit",
     "admit_one",
     "admit_states",
+    "as_names",
     "build",
     "codes_of",
     "complete_rows",

@@ -204,7 +204,8 @@ def build(
     site_dims = list(lattice.site_dims) if lattice is not None else (["site"] if axes == 1 else [f"x{i}" for i in range(axes)])
     closed = {} if lattice is None else declared(lattice.periodic)
     given = {"source_space": space.name, "beta_declared": 1, **closed, **(attrs or {})}
-    return _assemble(state, beta=beta, space=space, site_dims=site_dims, attrs=given, counts=counts, weights=weights)
+    made = _assemble(state, beta=beta, space=space, site_dims=site_dims, attrs=given, counts=counts, weights=weights)
+    return with_names(made, lattice.names) if lattice is not None and lattice.names and axes == 1 else made
 
 
 def _already_said(data: xr.Dataset, given: dict[str, Any], geometry: dict[str, Any], names: Any) -> xr.Dataset:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from hamlearn.infer import families, posteriors
+from hamlearn.infer import families, labels, posteriors
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.processes import filtering, verb
 from hamlearn.statistics import first_largest
@@ -124,21 +124,21 @@ def summary(post: xr.DataTree, round_to: int | None = 4) -> pd.DataFrame:
         columns, group = _free_parameters(post)
     else:
         bound = posteriors.bound_of(post)
-        columns = {"J": [f"J[{i}, {j}]" for i, j in bound.lattice.bonds]}
+        columns = {"J": [f"J[{bond}]" for bond in labels.bonds(bound.lattice)]}
         if "h" in group:
-            columns["h"] = [f"h[{i}]" for i in range(bound.lattice.n_sites)]
+            columns["h"] = [f"h[{site}]" for site in labels.sites(bound.lattice.names, bound.lattice.n_sites)]
     sampled = posteriors.provenance_of(post).engine.markov
     tables = []
-    for name, labels in columns.items():
+    for name, called in columns.items():
         values = np.asarray(group[name].values)
         extra = values.shape[3:]
         if extra:
-            labels = [f"{label}({', '.join(map(str, index))})" for label in labels for index in np.ndindex(extra)]
+            called = [f"{label}({', '.join(map(str, index))})" for label in called for index in np.ndindex(extra)]
         values = values.reshape((*values.shape[:2], -1))
         low, high = np.quantile(values, [0.05, 0.95], axis=(0, 1))
         numbers = {"mean": values.mean((0, 1)), "sd": values.std((0, 1), ddof=1), "eti_5%": low, "eti_95%": high}
         numbers |= mixing(values) if sampled else dict.fromkeys(MEASURES, np.nan)
-        table = pd.DataFrame(numbers, index=labels)
+        table = pd.DataFrame(numbers, index=called)
         if name == "J" and "included" in group:
             table["inclusion"] = group["included"].values.mean((0, 1)).repeat(int(np.prod(extra)))
         tables.append(table)

@@ -54,6 +54,8 @@ def diagnose(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None =
         "convergence": Convergence(**arviz.convergence(post)),
         "parameter_names": tuple(families.of(post).parameters(post)[0]),
     }
+    for part in () if data is None else microstates.flattened(data):
+        posteriors.require_same_sites(post, part)
     if data is not None and check:
         cost.announce(data, posteriors.model_of(post), "comparing with held-out data")
         with aside():  # its refit and simulations are steps of it

@@ -113,7 +113,7 @@ class Features:
         blocks.append(("histogram of the energy", True, _binned(energy, self.energy_edges)))
         if not self.statistics:
             stops = np.cumsum([block.shape[1] for *_, block in blocks])
-            places = {STRONGEST[len(sites)]: f"sites {', '.join(map(str, sites))}" for sites in self.strongest}
+            places = {STRONGEST[len(sites)]: f"sites {', '.join(map(self.bound.lattice.word, sites))}" for sites in self.strongest}
             self.statistics = [
                 Statistic(name, np.arange(stop - block.shape[1], stop), scatter, places.get(name, ""))
                 for (name, scatter, block), stop in zip(blocks, stops, strict=True)

@@ -13,7 +13,7 @@ from hamlearn import infer, memory
 from hamlearn.arguments import require_seed, require_whole
 from hamlearn.diagnostics.simulated import microstates_of
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import families, posteriors
+from hamlearn.infer import families, labels, posteriors
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.draw_systems import distinct
 from hamlearn.processes import verb
@@ -83,14 +83,14 @@ def posterior_predictive(
         observed.append(seen[np.linspace(0, len(seen) - 1, found.shape[1]).round().astype(int)])
         simulated.append(found)
         beta.append(np.full(found.shape[1], at))
-    where = np.concatenate(beta)
+    where, names = np.concatenate(beta), posteriors.site_names(post)
     drawn = {"chain": [0], "draw": np.arange(len(simulated[0])), "beta": ("row", where)}
     result = post.copy()
-    predicted = _group(space, np.concatenate(simulated, 1)[None], ("chain", "draw"), len(shape)).assign_coords(drawn)
+    predicted = _group(space, np.concatenate(simulated, 1)[None], ("chain", "draw"), len(shape), names).assign_coords(drawn)
     result["posterior_predictive"] = xr.DataTree(predicted)
     kept = result["observed_data"].to_dataset() if "observed_data" in result.children else xr.Dataset()
     kept = kept.drop_dims("row", errors="ignore")
-    result["observed_data"] = xr.DataTree(kept.merge(_group(space, np.concatenate(observed), (), len(shape)), join="outer"))
+    result["observed_data"] = xr.DataTree(kept.merge(_group(space, np.concatenate(observed), (), len(shape), names), join="outer"))
     return result
 
 
@@ -102,13 +102,14 @@ def _rows(data: xr.Dataset) -> np.ndarray:
     return np.repeat(data["state"].values.reshape(-1, *data["state"].shape[2:]), np.rint(times).astype(int).ravel(), 0)
 
 
-def _group(space: Space, states: np.ndarray, lead: tuple[str, ...], axes: int) -> xr.Dataset:
+def _group(space: Space, states: np.ndarray, lead: tuple[str, ...], axes: int, names: tuple[str, ...]) -> xr.Dataset:
     """Microstates ``(*lead, row, *sites)`` and how ordered they are."""
     flat = states.reshape(*states.shape[: len(lead) + 1], -1, *states.shape[len(lead) + 1 + axes :])
     inner = ("site", "component")[: flat.ndim - len(lead) - 1]
     order = space.magnitude(flat.reshape(*flat.shape[: len(lead) + 1], -1))
     found = {"microstates": ((*lead, "row", *inner), flat), "order": ((*lead, "row"), np.asarray(order, float))}
-    return xr.Dataset(found, coords={"row": np.arange(flat.shape[len(lead)]), "site": np.arange(flat.shape[len(lead) + 1])})
+    rows, sites = flat.shape[len(lead) : len(lead) + 2]
+    return xr.Dataset(found, coords={"row": np.arange(rows), "site": labels.sites(names, sites)})
 
 
 __all__ = ["posterior_predictive"]

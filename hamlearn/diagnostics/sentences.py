@@ -150,7 +150,7 @@ SENTENCES |= {
 @sentence("prior decides")
 def _prior_decides(n: Numbers, made: Provenance) -> Words:
     names = [made.parameter_names[k] if k < len(made.parameter_names) else f"parameter {k}" for k in n["dominated"]]
-    frozen = [f"site {site}" for site in made.frozen_fields]
+    frozen = [made.site(site) for site in made.frozen_fields]
     still = f" ({wording.listed(frozen, 3)} never {'changes' if len(frozen) == 1 else 'change'} in the data)" if frozen else ""
     advice = "What is said about them is the prior's: collect data in which they vary, tie parameters, or give a prior that you mean."
     return f"prior-dominated: {wording.listed([*frozen, *(wording.place(name) for name in names)])}{still}", advice
@@ -203,7 +203,7 @@ SENTENCES |= {
     ),
     "states never seen": lambda n, made: (
         "never observed and so excluded, their entries of J and h set to 0: "
-        + ", ".join(f"state {state} at site {site}" for site, state in n["first"])
+        + ", ".join(f"state {state} at {made.site(site)}" for site, state in n["first"])
         + (f" and {n['count'] - len(n['first'])} more" if n["count"] > len(n["first"]) else ""),
         "If they can occur, more data or a model with fewer states would tell how rarely.",
     ),
@@ -283,8 +283,8 @@ SENTENCES |= {
     ),
     "left out": lambda n, made: (f"left out: {_check(made).skipped}", _way_out(made)),
     "isolated sites": lambda n, made: (
-        f"{wording.listed([f'site {site}' for site in _check(made).isolated])}: all couplings are zero within error although the graph has "
-        "bonds there (a column of noise, or in the wrong place)",
+        f"{wording.listed([made.site(site) for site in _check(made).isolated])}: all couplings are zero within error although the graph "
+        "has bonds there (a column of noise, or in the wrong place)",
         "Check what was recorded in these columns and their order; leave them out if they are noise.",
     ),
     "undeclared temperature": lambda n, made: (

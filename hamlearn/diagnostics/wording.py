@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from hamlearn.infer.provenance import Basis, Provenance
+
+_ENDS = re.compile(r"(\d+),(\d+)")  # of a bond between numbered sites; names have a dash already
 
 
 def count(number: float) -> str:
@@ -21,11 +25,12 @@ def between(low: float, high: float) -> str:
 
 
 def place(name: str) -> str:
-    """``h[3]`` → site 3, ``J[0,1](2)`` → bond 0–1, a tied one by what it is."""
-    kind, inside = name[:1], name.split("]")[0][2:]
+    """``h[3]`` → site 3, ``J[0,1](2)`` → bond 0–1, ``J[anna – ben]`` → bond anna – ben, a tied one by what it is."""
+    kind, inside = name[:1], name[2 : name.rfind("]")]
     if inside == "tied":
         return "the tied coupling" if kind == "J" else "the uniform field"
-    return f"site {inside}" if kind == "h" else f"bond {inside.replace(',', '–')}" if kind == "J" else name
+    ends = _ENDS.fullmatch(inside)
+    return f"site {inside}" if kind == "h" else f"bond {'–'.join(ends.groups()) if ends else inside}" if kind == "J" else name
 
 
 def listed(words: list[str], limit: int = 6) -> str:

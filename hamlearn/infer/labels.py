@@ -6,6 +6,8 @@ coordinates beside ``bond`` they would be of some variables and not of others, w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 
@@ -23,7 +25,12 @@ def bonds(lattice: Lattice) -> np.ndarray:
     >>> bonds(lattice.graph([[0, 1], [1, 2]])).tolist()
     ['0, 1', '1, 2']
     """
-    return np.array([f"{i}, {j}" for i, j in lattice.bonds.tolist()], dtype=str)
+    return np.array([f"{lattice.word(i)}, {lattice.word(j)}" for i, j in lattice.bonds.tolist()], dtype=str)
+
+
+def sites(names: Sequence[str], n_sites: int) -> np.ndarray:
+    """What the sites are called, as a coordinate: their names, or their numbers where `names` is empty."""
+    return np.array(names, dtype=str) if len(names) == n_sites else np.arange(n_sites)
 
 
 def constant(lattice: Lattice) -> xr.Dataset:
@@ -36,7 +43,7 @@ def constant(lattice: Lattice) -> xr.Dataset:
     [1, 2]
     """
     ends = {name: ("bond", end) for name, end in zip(ENDS, lattice.bonds.T.copy(), strict=True)}
-    return xr.Dataset(ends, coords={"bond": bonds(lattice)})
+    return xr.Dataset(ends, coords={"bond": bonds(lattice)} | ({"site": sites(lattice.names, lattice.n_sites)} if lattice.names else {}))
 
 
 def relabelled(group: xr.Dataset, lattice: Lattice) -> xr.Dataset:
@@ -46,4 +53,4 @@ def relabelled(group: xr.Dataset, lattice: Lattice) -> xr.Dataset:
     return group.drop_vars([name for name in ENDS if name in group.coords]).assign_coords(bond=bonds(lattice))
 
 
-__all__ = ["ENDS", "bonds", "constant", "relabelled"]
+__all__ = ["ENDS", "bonds", "constant", "relabelled", "sites"]

@@ -66,7 +66,7 @@ def bind(data: xr.Dataset | Iterable[xr.Dataset], model: Any) -> tuple[Any, list
             f"a clock's states are angles, and the codes {microstate_data.codes_of(sets[0])} have gaps: declare how many states there are, "
             "hl.microstates(..., q=...), so that they keep their places."
         )
-    model = model.at(mean_beta([float(part["beta"]) for part in sets]))  # priors in units of kT
+    model = model.on(microstate_data.names_of(sets[0])).at(mean_beta([float(part["beta"]) for part in sets]))  # priors in units of kT
     bound = model.bind(space, microstate_data.site_shape(sets[0]))
     parts = []
     for part in sets:

@@ -19,7 +19,7 @@ from hamlearn import data as microstate_data
 from hamlearn.arguments import require_whole
 from hamlearn.data import admit
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.infer import families, posteriors
+from hamlearn.infer import families, labels, posteriors
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.provenance import Provenance
 from hamlearn.memory import words
@@ -272,7 +272,9 @@ def _attributes(record: Provenance, whole: bool, post: xr.DataTree, sets: list[x
 def _attached(post: xr.DataTree, values: np.ndarray, beta: np.ndarray, attrs: dict[str, Any]) -> xr.DataTree:
     dims = ("chain", "draw", "row", "site")[: values.ndim]
     coords: dict[str, Any] = {name: post["posterior"][name].values for name in ("chain", "draw")}
-    coords |= {"row": np.arange(len(beta)), "beta": ("row", beta)} | ({"site": np.arange(values.shape[3])} if values.ndim == 4 else {})
+    coords |= {"row": np.arange(len(beta)), "beta": ("row", beta)} | (
+        {"site": labels.sites(posteriors.site_names(post), values.shape[3])} if values.ndim == 4 else {}
+    )
     group = xr.Dataset({"microstates": (dims, values, {"long_name": "ln p, nats"})}, coords=coords, attrs=attrs)
     post["log_likelihood"] = xr.DataTree(group)
     return post

@@ -19,7 +19,7 @@ import xarray as xr
 
 from hamlearn import models, spaces, storage
 from hamlearn.arguments import require_path, require_whole
-from hamlearn.data import codes_of, fingerprint, recoded
+from hamlearn.data import codes_of, fingerprint, names_of, recoded, require_same
 from hamlearn.data import site_shape as site_shape_of
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import labels, stored
@@ -27,7 +27,7 @@ from hamlearn.infer.accepted import SCHEMA, read_json, require_posterior
 from hamlearn.infer.groups import by_temperature, sample_stats
 from hamlearn.infer.observations import Observations, flat
 from hamlearn.infer.provenance import Noted, Provenance
-from hamlearn.infer.upgrades import read
+from hamlearn.infer.upgrades import names_in, read
 from hamlearn.models import BoundCouplings
 from hamlearn.systems.base import Space
 
@@ -87,9 +87,11 @@ def assemble(groups: dict[str, xr.Dataset], *, model: Any, space: Space, provena
     (see :func:`hamlearn.infer.provenance.new_provenance`).
     """
     tree = xr.DataTree.from_dict(dict(groups))
-    codes = {"codes": sets[0].attrs["codes"]} if "codes" in sets[0].attrs else {}
+    known = {"codes": sets[0].attrs["codes"]} if "codes" in sets[0].attrs else {}
+    if names := names_of(sets[0]):
+        known["site_names"] = json.dumps(names)
     tree.attrs = {
-        **codes,
+        **known,
         "schema_version": SCHEMA,
         "hamlearn_version": metadata.version("hamlearn"),
         "model": json.dumps(model.to_dict()),
@@ -112,7 +114,8 @@ def variables(bound: BoundCouplings, theta: np.ndarray, lead: tuple[str, ...]) -
     if bound.model.fields is not None:
         own = () if bound.interaction == "ising" else ("component",) if bound.space.event_shape else ("state",)
         dataset["h"] = ((*lead, "site", *own), h)
-        dataset = dataset.assign_coords({"site": np.arange(bound.lattice.n_sites), **{one: np.arange(h.shape[-1]) for one in own}})
+        sites = labels.sites(bound.lattice.names, bound.lattice.n_sites)
+        dataset = dataset.assign_coords({"site": sites, **{one: np.arange(h.shape[-1]) for one in own}})
     return dataset
 
 
@@ -191,7 +194,17 @@ def recorded(post: xr.DataTree, provenance: Provenance) -> xr.DataTree:
 
 def model_of(post: xr.DataTree) -> Any:
     """The model a posterior belongs to."""
-    return models.from_dict(read_json(require_posterior(post), "model", dict))
+    return models.from_dict(read_json(require_posterior(post), "model", dict)).on(site_names(post))
+
+
+def site_names(post: xr.DataTree) -> tuple[str, ...]:
+    """What the sites are called; () where they are numbered."""
+    return names_in(require_posterior(post).attrs)
+
+
+def require_same_sites(post: xr.DataTree, data: xr.Dataset) -> None:
+    """An error where microstates call their sites otherwise than those that a posterior was learned from."""
+    require_same(site_names(post), names_of(data), "the posterior", "the microstates")
 
 
 def space_of(post: xr.DataTree) -> Space:
@@ -202,6 +215,8 @@ def space_of(post: xr.DataTree) -> Space:
 
 def numbered(post: xr.DataTree, states: Any) -> Any:
     """Microstates with their states numbered as the posterior's are (see the attribute ``codes``); arrays as they are."""
+    if isinstance(states, xr.Dataset):
+        require_same_sites(post, states)
     if not isinstance(states, xr.Dataset) or not space_of(post).labelled:
         return states
     return recoded(states, codes_of(post))

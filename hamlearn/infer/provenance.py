@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.arguments import shown
-from hamlearn.data import multiplicity, site_shape
+from hamlearn.data import multiplicity, names_of, site_shape, word
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.typed import AGAIN, typed
 
@@ -283,6 +283,8 @@ class Provenance:
         Shape of the largest importance weights, where the draws are corrected ones of a normal approximation.
     more : mapping
         Entries of one family, which nothing outside it reads.
+    sites : tuple of str
+        What the sites are called; empty where they are numbered. Kept beside the record, in the attribute ``site_names`` of the posterior.
 
     Examples
     --------
@@ -321,10 +323,11 @@ class Provenance:
     nonconfining: float | None = None
     pareto_k: float | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
+    sites: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """One line of JSON, for the attribute of a posterior."""
-        return json.dumps(asdict(self))
+        return json.dumps({name: value for name, value in asdict(self).items() if name != "sites"})
 
     @classmethod
     def from_json(cls, text: str) -> Provenance:
@@ -346,6 +349,10 @@ class Provenance:
         """The same from a dictionary."""
         made: Provenance = typed(cls, found)
         return made
+
+    def site(self, number: int) -> str:
+        """Such as "site 3", or "site anna" where sites have names."""
+        return f"site {word(self.sites, number)}"
 
     @property
     def worth(self) -> float:
@@ -413,6 +420,7 @@ def new_provenance(
         calibration=ErrorBars(**{"adjusted": adjusted, "basis": basis, "tau": float(tau), "ess": worth, **calibration}),
         identifiability=Identifiability(**{"data_per_parameter": worth * sites / max(n_params, 1), **identifiability}),
         source=tuple(origin(item) for item in sets),
+        sites=names_of(sets[0]),
         reasons=tuple(reasons),
         seed=seed,
         seconds=float(seconds),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from hamlearn.arguments import shown
@@ -57,10 +57,18 @@ def _told(found: Any, where: str) -> dict[str, Any]:
     return {"code": "told", **kept, "numbers": numbers}
 
 
+def names_in(attrs: Mapping[Any, Any]) -> tuple[str, ...]:
+    """What the attributes of a posterior call its sites; () where they are numbered."""
+    try:
+        return tuple(map(str, json.loads(attrs.get("site_names", "[]"))))
+    except (TypeError, ValueError, RecursionError):
+        raise HamlearnError(f"the attribute 'site_names' is not the JSON of a list of names: {shown(attrs['site_names'])}.") from None
+
+
 def read(attrs: Mapping[Any, Any]) -> Provenance:
     """From the attributes of a posterior, whichever version wrote them."""
     if "provenance" in attrs:
-        return Provenance.from_json(attrs["provenance"])
+        return replace(Provenance.from_json(attrs["provenance"]), sites=names_in(attrs))
     try:
         record = json.loads(attrs["record"])
     except KeyError:

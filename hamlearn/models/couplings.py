@@ -6,6 +6,7 @@ fields f_i = Σ_l h_il F_l; tied bonds share their J. The family is linear in θ
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -39,7 +40,8 @@ class Couplings(Model):
     Parameters
     ----------
     graph : Lattice, array of int (n_bonds, 2), or None
-        Which pairs may interact; None is all pairs, in the order of ``np.triu_indices(n_sites, 1)``.
+        Which pairs may interact; None is all pairs, in the order of ``np.triu_indices(n_sites, 1)``. Where the data name their sites,
+        bonds may be pairs of names.
     tie : {"bond", "uniform", "distance"} or array of int (n_bonds,)
         One strength per bond, one for all, one per distance between the ends, or one per group: which group every bond is of, in the
         order of ``graph.bonds``, numbered from 0 without gaps.
@@ -77,6 +79,7 @@ class Couplings(Model):
     prior: Prior
     field_prior: Normal
     interaction: Interaction
+    sites: tuple[str, ...] = ()  # what the data call them (:meth:`on`)
     kind: ClassVar[str] = "couplings"
     traits: ClassVar[Traits] = Traits(
         "couplings", "couplings", bonds=True, compared="refit", zero="they are those of the pair terms and fields, without one."
@@ -118,7 +121,27 @@ class Couplings(Model):
     def at(self, beta: float) -> Couplings:
         """The same model with its priors in units of energy at inverse temperature `beta`, as data are learned with."""
         prior = self.prior.at(beta) if isinstance(self.prior, Normal) else self.prior
-        return Couplings(self.graph, self.tie, self.fields, prior, field_prior=self.field_prior.at(beta), interaction=self.interaction)
+        return _changed(self, prior=prior, field_prior=self.field_prior.at(beta))
+
+    def on(self, names: Sequence[str]) -> Couplings:
+        """The same model on sites that are called so: bonds between names are those of these sites."""
+        graph, names = self.graph, tuple(names)
+        if graph is None or not graph.names or graph.names == names:
+            return _changed(self, sites=names)
+        if not names:
+            raise HamlearnError(
+                f"the graph calls its sites by names ({', '.join(graph.names[:4])}, ...), the data number theirs: name them, "
+                "hl.microstates(..., names=[...]), or give bonds as pairs of numbers."
+            )
+        place = {name: site for site, name in enumerate(names)}
+        if strange := [name for name in graph.names if name not in place]:
+            raise HamlearnError(
+                f"the graph has the site {shown(strange[0])}, which the data do not have; theirs are {', '.join(names[:8])}."
+            )
+        if graph.kind != "graph":
+            raise HamlearnError("the sites of this lattice have other names, or another order, than those of the data: select theirs.")
+        bonds = np.array([place[name] for name in graph.names])[graph.bonds]
+        return _changed(self, sites=names, graph=Lattice((len(names),), bonds, names=names))
 
     def bind(self, space: Space, shape: tuple[int, ...]) -> BoundCouplings:
         """The family on sites of `shape` with values in `space`: what the likelihoods work with."""
@@ -160,7 +183,7 @@ class Couplings(Model):
                     f"{what} says of which group {len(given)} {'bonds' if what == 'tie' else 'sites'} are; there are {count}, "
                     f"in the order of {'the bonds of the graph' if what == 'tie' else 'sites (C order)'}."
                 )
-        return BoundCouplings(self, lattice, space, interaction)
+        return BoundCouplings(self, lattice.called(self.sites) if self.sites else lattice, space, interaction)
 
     @classmethod
     def from_dict(cls, description: Mapping[str, Any]) -> Self:
@@ -188,6 +211,13 @@ class Couplings(Model):
             "field_prior": prior_to_dict(self.field_prior),
             "interaction": self.interaction,
         }
+
+
+def _changed(model: Couplings, **settings: Any) -> Couplings:
+    made = copy.copy(model)
+    for name, value in settings.items():
+        object.__setattr__(made, name, value)
+    return made
 
 
 def _tie(given: Any, words: tuple[str, ...], what: str) -> Any:
@@ -421,14 +451,14 @@ class BoundCouplings:
     @cached_property
     def parameter_names(self) -> list[str]:
         """A name for every element of θ."""
-        names = []
+        names, word, between = [], self.lattice.word, " – " if self.lattice.names else ","
         for label, given, group, ends, size in (
             ("J", self.model.tie, self.bond_group, self.lattice.bonds, len(self.pair_basis)),
             ("h", self.model.fields, self.field_group, None, len(self.field_basis)),
         ):
             shared = np.bincount(group) > 1
             for index in np.unique(group, return_index=True)[1]:
-                place = f"{ends[index, 0]},{ends[index, 1]}" if ends is not None else str(index)
+                place = word(index) if ends is None else f"{word(ends[index, 0])}{between}{word(ends[index, 1])}"
                 if ends is not None and self.model.tie == "distance":
                     place = f"distance {self.lattice.distances[ends[index, 0], ends[index, 1]]:.4g}"
                 elif isinstance(given, tuple):

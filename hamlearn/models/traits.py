@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, Self
 
@@ -104,6 +104,10 @@ class Model:
 
     def at(self, beta: float) -> Self:
         """The same model with priors that are in units of kT in units of energy at inverse temperature `beta`: itself, where none is."""
+        return self
+
+    def on(self, names: Sequence[str]) -> Self:
+        """The same model on sites that are called so (numbered, where `names` is empty): itself, where it has no use for that."""
         return self
 
     @classmethod

@@ -54,7 +54,8 @@ def _entries(post: xr.DataTree, values: np.ndarray) -> tuple[list[str], np.ndarr
     kept = np.argsort(-np.abs(flat.mean((0, 1))), kind="stable")[:FILED]
     where = np.stack(np.unravel_index(kept, (len(first), *values.shape[3:])), 1)
     bonds = bound.lattice.bonds[first]
-    return [f"{bonds[k][0]} – {bonds[k][1]} ({a}, {b})" for k, a, b in where], flat[..., kept], None
+    word = bound.lattice.word
+    return [f"{word(bonds[k][0])} – {word(bonds[k][1])} ({a}, {b})" for k, a, b in where], flat[..., kept], None
 
 
 def _general(post: xr.DataTree) -> list[Table]:

@@ -37,7 +37,7 @@ def couplings(post: xr.DataTree, *, names: Sequence[object] | None = None, ax: A
     post : DataTree
         A posterior with couplings of pairs.
     names : sequence, optional
-        What the sites are called, one name for each; their numbers by default.
+        What the sites are called, one name for each; by default what the data call them, or their numbers.
     ax : matplotlib Axes, optional
         Where to draw; a figure of its own by default.
 
@@ -135,7 +135,7 @@ def matrix(post: xr.DataTree, *, names: Sequence[object] | None = None, ax: Any 
     post : DataTree
         A posterior with couplings of pairs.
     names : sequence, optional
-        What the sites are called, one name for each; their numbers by default.
+        What the sites are called, one name for each; by default what the data call them, or their numbers.
     ax : matplotlib Axes, optional
         Where to draw; a figure of its own by default.
 
@@ -157,15 +157,20 @@ def matrix(post: xr.DataTree, *, names: Sequence[object] | None = None, ax: Any 
     mean = values.mean((0, 1))
     _image(page, _square(graph, mean, np.nan), float(np.abs(mean).max(initial=0.0)) or 1.0, f"{what}, posterior mean")
     axes = page.axes[0]
-    if names is None:
+    if names is None and not graph.names:
         axes.set_xlabel("site")
         axes.set_ylabel("site")
         return page.figure
+    _ticks(axes, called)
+    return page.figure
+
+
+def _ticks(axes: Any, called: Sequence[str]) -> None:
+    """The names of sites along both axes."""
     at = range(0, len(called), -(-len(called) // 40))  # more would overlap
     told = [drawable(called[site], 16) for site in at]
     axes.set_xticks(at, told, rotation=90, fontsize=7, **VERBATIM)
     axes.set_yticks(at, told, fontsize=7, **VERBATIM)
-    return page.figure
 
 
 def _square(graph: Any, values: np.ndarray, empty: float) -> np.ndarray:
@@ -200,7 +205,7 @@ def contacts(
     known : array ``(n_sites, n_sites)`` of bool, or of int ``(contacts, 2)``
         Which sites touch, as a matrix or as pairs.
     names : sequence, optional
-        What the sites are called, one name for each; their numbers by default.
+        What the sites are called, one name for each; by default what the data call them, or their numbers.
     separation : int
         Pairs closer than this along the chain are left out: neighbours touch anyway. 1 for sites without order.
     strongest : int, optional
@@ -243,6 +248,8 @@ def contacts(
         page.mark(points, [f"{called[i]} – {called[j]}: {score[k]:.3g}" for (i, j), k in zip(rows, chosen[part], strict=True)])
     axes.plot([-0.5, graph.n_sites - 0.5], [-0.5, graph.n_sites - 0.5], color=look.grey, linewidth=0.8, zorder=0)
     axes.set(xlim=(-0.5, graph.n_sites - 0.5), ylim=(graph.n_sites - 0.5, -0.5), xlabel="site", ylabel="site", aspect="equal")
+    if names is not None or graph.names:
+        _ticks(axes, called)
     legend(axes, look, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return page.figure
 

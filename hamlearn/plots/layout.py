@@ -45,7 +45,7 @@ def strengths(post: xr.DataTree) -> tuple[np.ndarray, str]:
 
 
 def site_names(lattice: Lattice, names: Sequence[object] | None) -> list[str]:
-    """What the sites are called: `names`, or their numbers.
+    """What the sites are called: `names`, or what the data call them: by names, or by numbers.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def site_names(lattice: Lattice, names: Sequence[object] | None) -> list[str]:
         If there is not one name for every site.
     """
     if names is None:
-        return [str(site) for site in range(lattice.n_sites)]
+        return [lattice.word(site) for site in range(lattice.n_sites)]
     given = [] if isinstance(names, str | bytes) else [str(one) for one in names]
     if len(given) != lattice.n_sites:
         raise HamlearnError(f"names= takes one name for every site, {lattice.n_sites} of them; got {len(given) or repr(names)}.")
@@ -83,7 +83,7 @@ def rows(post: xr.DataTree, parameter: str = "J", names: Sequence[object] | None
     values = posterior_values(post, "h")
     _, first, counts = np.unique(bound.field_group, return_index=True, return_counts=True)
     places = enumerate(zip(first, counts, strict=True))
-    single = "site {}" if names is None else "{}"
+    single = "site {}" if names is None and not bound.lattice.names else "{}"
     labels = [single.format(called[site]) if one == 1 else f"{one} sites of group {group}" for group, (site, one) in places]
     labels = labels if len(first) > 1 else ["all sites"]
     if values.ndim == 4:

@@ -39,7 +39,7 @@ def forest(
         "J" or "h" of couplings (tied ones appear once), the name of any parameter, or the beginning of several; "J" of what has
         couplings, all parameters of what has none, by default.
     names : sequence, optional
-        What the sites are called, one name for each; their numbers by default.
+        What the sites are called, one name for each; by default what the data call them, or their numbers.
     strongest : int, optional
         How many to show where there are more than half as many again; None: all.
     ax : matplotlib Axes, optional

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 
 from hamlearn import memory
 from hamlearn.arguments import require_whole, shown
+from hamlearn.data import as_names, word
 from hamlearn.errors import HamlearnError
 
 
@@ -40,6 +41,8 @@ class Lattice:
         Where each site is, in units of the nearest-neighbour distance.
     periods : array, shape (dimension, dimension), optional
         The vectors (rows) under which a periodic lattice repeats.
+    names : tuple of str
+        What the sites are called; empty where they are numbered. Labels, and no part of what makes two lattices one.
 
     Examples
     --------
@@ -57,6 +60,7 @@ class Lattice:
     periodic: bool = False
     positions: np.ndarray | None = None
     periods: np.ndarray | None = None
+    names: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Lattice({self.kind} {self.shape}, {self.n_bonds} bonds{', periodic' if self.periodic else ''})"
@@ -88,6 +92,14 @@ class Lattice:
     def site_dims(self) -> tuple[str, ...]:
         """Names of the site axes in data sets: ``("site",)``, or ``("x0", "x1", ...)``."""
         return ("site",) if len(self.shape) == 1 else tuple(f"x{axis}" for axis in range(len(self.shape)))
+
+    def called(self, names: Sequence[str]) -> Lattice:
+        """The same sites and bonds with other names; none where there is not one for every site."""
+        return replace(self, names=tuple(names) if len(names) == self.n_sites else ())
+
+    def word(self, site: int) -> str:
+        """What a site is called: its name, or its number."""
+        return word(self.names, site)
 
     @cached_property
     def degree(self) -> np.ndarray:
@@ -179,7 +191,7 @@ class Lattice:
         """
         i, j = np.triu_indices(self.n_sites, 1)
         near = self.distances[i, j] <= radius * (1 + 1e-9)
-        return Lattice(self.shape, np.stack([i[near], j[near]], 1), self.kind, self.periodic, self.positions, self.periods)
+        return replace(self, bonds=np.stack([i[near], j[near]], 1))
 
     def resized(self, shape: Sequence[int]) -> Lattice:
         """The same geometry with other extents; only for lattices built by a constructor of this module."""
@@ -190,6 +202,7 @@ class Lattice:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready description."""
+        own = {"names": list(self.names)} if self.names else {}
         return {
             "shape": list(self.shape),
             "bonds": self.bonds.tolist(),
@@ -197,6 +210,7 @@ class Lattice:
             "periodic": self.periodic,
             "positions": None if self.positions is None else self.positions.tolist(),
             "periods": None if self.periods is None else self.periods.tolist(),
+            **own,
         }
 
 
@@ -204,7 +218,8 @@ def from_dict(description: dict[str, Any]) -> Lattice:
     """The lattice that :meth:`Lattice.to_dict` described."""
     arrays = {key: None if description[key] is None else np.asarray(description[key], float) for key in ("positions", "periods")}
     bonds = np.asarray(description["bonds"], int).reshape(-1, 2)
-    return Lattice(tuple(description["shape"]), bonds, description["kind"], description["periodic"], **arrays)
+    names = tuple(map(str, description.get("names", ())))
+    return Lattice(tuple(description["shape"]), bonds, description["kind"], description["periodic"], **arrays, names=names)
 
 
 def hypercubic(shape: int | Sequence[int], *, periodic: bool = True) -> Lattice:
@@ -276,7 +291,7 @@ def graph(bonds: Any, n_sites: int | None = None) -> Lattice:
     Parameters
     ----------
     bonds : array of int, shape (n_bonds, 2)
-        Site indices of both ends, counted from 0.
+        Site indices of both ends, counted from 0; or pairs of names, which call the sites in the order in which they come up.
     n_sites : int, optional
         Number of sites; one more than the largest index by default.
 
@@ -284,6 +299,12 @@ def graph(bonds: Any, n_sites: int | None = None) -> Lattice:
     ------
     HamlearnError
         If a bond is out of range, joins a site to itself, or appears twice.
+
+    Examples
+    --------
+    >>> from hamlearn.systems import lattice
+    >>> lattice.graph([("anna", "ben"), ("ben", "eve")]).names
+    ('anna', 'ben', 'eve')
     """
     try:
         array = np.asarray(bonds)
@@ -293,6 +314,10 @@ def graph(bonds: Any, n_sites: int | None = None) -> Lattice:
         raise HamlearnError(f"bonds are pairs of sites, or a lattice such as hl.systems.lattice.hypercubic((8, 8)); got {shown(bonds)}.")
     if array.ndim != 2 or array.shape[1:] != (2,) or array.size == 0:
         raise HamlearnError(f"bonds must be a non-empty integer array of shape (n_bonds, 2); got shape {array.shape}.")
+    if array.dtype.kind == "U" and n_sites is None:
+        place = {name: site for site, name in enumerate(dict.fromkeys(array.ravel().tolist()))}
+        names = as_names(list(place), len(place), "the sites of bonds")
+        return graph([[place[i], place[j]] for i, j in array.tolist()]).called(names)
     if not np.issubdtype(array.dtype, np.integer):
         if array.dtype.kind != "f" or not np.all(array == np.floor(array)) or np.any(np.abs(array) >= 2**53):
             raise HamlearnError("bonds must hold integers (site indices from 0).")

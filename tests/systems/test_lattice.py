@@ -245,7 +245,7 @@ MISTAKES = {
     "empty": (lambda: lattice.graph(np.zeros((0, 2), int)), "non-empty"),
     "fractions": (lambda: lattice.graph([[0.5, 1.0]]), "must hold integers"),
     "NaN": (lambda: lattice.graph([[np.nan, 1.0]]), "must hold integers"),
-    "words": (lambda: lattice.graph([["a", "b"]]), "integer"),
+    "words": (lambda: lattice.graph([["a", "b"]], n_sites=4), "integer"),
     "zero extent": (lambda: lattice.hypercubic((3, 0)), "positive integers"),
     "negative extent": (lambda: lattice.hypercubic(-3), "positive integers"),
     "fractional extent": (lambda: lattice.hypercubic((2.5, 3)), "positive integers"),

@@ -72,7 +72,7 @@ def directions(bound: BoundCouplings) -> tuple[list[Terms], np.ndarray, list[Nam
     totals, tests, where = _common(found, lattice.n_sites)
     tests += [Named(f"{one.name}, one by one", where[one.name], "all") for one in found]
     if len(free):
-        names = tuple(f"{i}–{j}" for i, j in free.tolist())
+        names = tuple(f"{lattice.word(i)}–{lattice.word(j)}" for i, j in free.tolist())
         tests.append(Named("pairs without a bond, the strongest", where["pairs without a bond"], "strongest", "J", names))
         tests.append(Named("pairs without a bond, common factor", where["pairs without a bond"], "common factor", pairs=free))
     if len(pairs) > 2:

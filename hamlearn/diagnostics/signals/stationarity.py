@@ -139,11 +139,11 @@ def watched(view: View) -> Named:
     if not view.symmetric and order is not None:
         names.append(MEAN)
         columns.append(order)
-    names += [f"pair {i}–{j}" for i, j in pairs]
+    names += [f"pair {view.word(i)}–{view.word(j)}" for i, j in pairs]
     columns += [_product(view, int(i), int(j)) for i, j in pairs]
     if not view.symmetric and view.space.period is None:
         sites = np.linspace(0, n - 1, min(n, MAX_SERIES, limit)).round().astype(int)
-        names += [f"site {site}" for site in sites]
+        names += [f"site {view.word(site)}" for site in sites]
         columns += [view.rows[..., site].astype(float) for site in sites]
     return names, np.stack(columns, -1)
 

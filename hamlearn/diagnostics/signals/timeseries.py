@@ -37,11 +37,12 @@ def find(view: View) -> list[Signal]:
     p_value, ratio, matrix = compare(features, site)
     i, j = np.unravel_index(int(np.argmax(np.abs(matrix))), matrix.shape)
     if p_value > ALARM or abs(matrix[i, j]) < LEAST:
-        return _turning(features, site, view.label)
+        return _turning(features, site, view)
     if view.space.continuous and not _one_way(matrix):
         return []  # trajectories of Hamiltonian Monte Carlo turn modes at different speeds, both ways alike
+    before, after = view.word(site[i]), view.word(site[j])
     what = (
-        f"a time series: rows are driven by the rows before{view.label} (site {site[i]} of the row before and site {site[j]}: correlation "
+        f"a time series: rows are driven by the rows before{view.label} (site {before} of the row before and site {after}: correlation "
         f"{matrix[i, j]:.2g}; correlations in time are {ratio:.3g} × as strong as those in one row); equilibrium couplings are not its law"
     )
     advice = "Use a kinetic model (one row given the row before), or rows so far apart that this is forgotten."
@@ -49,15 +50,16 @@ def find(view: View) -> list[Signal]:
     return [Signal(severity, "time series", what, advice, float(ratio), float(p_value), float(matrix[i, j]))]
 
 
-def _turning(features: np.ndarray, site: np.ndarray, label: str) -> list[Signal]:
+def _turning(features: np.ndarray, site: np.ndarray, view: View) -> list[Signal]:
     """A note where a site tends to do the opposite of what it did one row earlier: no harm to couplings, but no plain sampling either."""
     own = (features[:, 1:] * features[:, :-1]).mean((0, 1))
     worst = int(np.argmin(own))
     z = -float(own[worst]) * np.sqrt(features.shape[0] * features.shape[1])
     if own[worst] > TURNING or z < 8:
         return []
+    called = f"site {view.word(site[worst])}"
     what = (
-        f"a time series{label}: site {site[worst]} tends to change from one row to the next (correlation {own[worst]:.2g} with itself); "
+        f"a time series{view.label}: {called} tends to change from one row to the next (correlation {own[worst]:.2g} with itself); "
         "couplings describe rows one by one, not how they follow each other"
     )
     return [Signal("note", "time series", what, "", z, float(scipy.stats.norm.sf(z)), float(own[worst]))]

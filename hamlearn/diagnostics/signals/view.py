@@ -82,6 +82,10 @@ class View:
     post: xr.DataTree
     label: str
 
+    def word(self, site: int) -> str:
+        """What a site is called."""
+        return microstates.word(microstates.names_of(self.data), site)
+
     @cached_property
     def symmetric(self) -> bool:
         """Whether the Hamiltonian is unchanged when all values are flipped or turned alike."""

@@ -126,7 +126,7 @@ def _refuse_hopeless(bound: BoundCouplings, parts: list[Observations], frozen: n
     if not engine.flat:
         return
     if (lone := bound.without_field(frozen)).size:
-        sites = ", ".join(map(str, lone[:5])) + (", …" if lone.size > 5 else "")
+        sites = ", ".join(map(bound.lattice.word, lone[:5])) + (", …" if lone.size > 5 else "")
         who, whose = (
             (f"site {sites} never changes", "its field has") if lone.size == 1 else (f"sites {sites} never change", "their fields have")
         )
