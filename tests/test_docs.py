@@ -1,4 +1,8 @@
-"""Pages of the documentation that run as they stand."""
+"""Code of the documentation runs as it stands: that of pages with ``{code-cell}`` in the build, all other here.
+
+A comment before a block says what is smaller here, ``<!-- run with draws=100 for draws=100_000 -->``, or why it is not run at all,
+``<!-- not run: it needs two machines -->``.
+"""
 
 import doctest
 import re
@@ -12,11 +16,51 @@ import hamlearn as hl
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-@pytest.mark.parametrize("page", ["extending.md", "sklearn.md"])
-def test_a_page_runs(page):
-    """Its examples give what it says."""
-    failed, tried = doctest.testfile(str(DOCS / page), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
-    assert tried > 4 and not failed
+BLOCK = re.compile(r"^(?:<!-- (not run:|run with) ([^\n]+) -->\n)?```(python|pycon|\{literalinclude\} \S+\.py)\n(.*?)^```$", re.M | re.S)
+PAGES = [DOCS.parent / "README.md", DOCS.parent / "SECURITY.md", DOCS.parent / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+BLOCKS = {page: found for page in PAGES if (found := BLOCK.findall(page.read_text(encoding="utf-8")))}
+
+
+def smaller(code: str, changes: str) -> str:
+    """Code with changes such as ``draws=9 for draws=900; (3, 3) for (8, 8)``, each of which must find its place."""
+    for change in changes.split("; ") if changes else []:
+        new, old = change.split(" for ")
+        assert old in code, f"nothing to make smaller: {old!r}"
+        code = code.replace(old, new)
+    return code
+
+
+@pytest.mark.parametrize("page", BLOCKS, ids=lambda page: page.relative_to(DOCS.parent).as_posix())
+def test_a_page_runs(page, tmp_path, monkeypatch):
+    """Block after block, in one namespace; what it says that they give is what they give."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "votes.csv").write_text("1,-1,1\n-1,-1,1\n", encoding="utf-8")  # a reader's own
+    names = {"__name__": "page"}
+    for mark, said, kind, text in BLOCKS[page]:
+        if mark == "not run:":
+            continue
+        code = (page.parent / kind.split()[1]).read_text(encoding="utf-8") if kind.startswith("{") else text
+        if kind == "pycon":
+            test = doctest.DocTestParser().get_doctest(code, names, page.name, str(page), 0)
+            assert (
+                not doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS).run(test, clear_globs=False).failed
+            )
+            names = test.globs
+        else:
+            exec(compile(smaller(code, said), page.name, "exec"), names)
+
+
+def test_blocks_that_are_not_run_are_few_and_no_other_is_missed():
+    text = {page: page.read_text(encoding="utf-8") for page in PAGES}
+    assert {page: len(re.findall(r"^ *```(?:python|py|pycon|\{literalinclude\} \S+\.py)$", text[page], re.M)) for page in BLOCKS} == {
+        page: len(found) for page, found in BLOCKS.items()
+    }
+    assert not [page.name for page in set(PAGES) - set(BLOCKS) if re.search(r"```(?:py|\{literalinclude\})", text[page])]
+    assert sum(len(re.findall("<!-- (?:not run|run with)", one)) for one in text.values()) == sum(
+        bool(mark) for found in BLOCKS.values() for mark, *_ in found
+    )
+    not_run = [(page.name, why) for page, found in BLOCKS.items() for mark, why, *_ in found if mark == "not run:"]
+    assert not_run == [("robustness.md", "the workers of a spawned pool import a file")]
 
 
 def test_every_room_has_its_page_of_the_reference():
@@ -30,8 +74,7 @@ def test_every_room_has_its_page_of_the_reference():
 def readme() -> tuple[str, str]:
     """The example of README.md, and what it is said to print."""
     text = (DOCS.parent / "README.md").read_text(encoding="utf-8")
-    code = text.partition("## Example\n\n```python\n")[2].partition("```")[0]
-    return code, text.partition("written by .ci/readme -->\n\n```text\n")[2].partition("```")[0]
+    return BLOCK.search(text)[4], text.partition("written by .ci/readme -->\n\n```text\n")[2].partition("```")[0]
 
 
 def test_the_example_of_the_readme_is_the_script():
