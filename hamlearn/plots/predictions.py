@@ -97,7 +97,7 @@ def _measured(page: Sheet, panel: Axes, measured: xr.Dataset, name: str) -> None
     if not len(beta):
         return
     panel.errorbar(beta, mean, error, fmt="none", ecolor=page.look.red, elinewidth=1.8, capsize=4, capthick=1.8, zorder=4)
-    data = panel.scatter(beta, mean, s=24, color=page.look.red, zorder=5, label="the data")
+    data = panel.scatter(beta, mean, s=24, color=page.look.red, zorder=5, label="the data ± 1 standard error")
     page.mark(data, [f"data at β = {at:.4g}: {m:.4g} ± {e:.2g}" for at, m, e in zip(beta, mean, error, strict=True)])
 
 

@@ -146,6 +146,8 @@ def test_unknown_parameters_are_named_with_those_that_exist(post):
 
 def test_data_lie_on_the_curve_of_their_own_posterior(post, data, curves):
     figure = plots.prediction(curves, measured=hl.infer.measured(post, data))
+    told = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert "90 % interval" in told and "the data ± 1 standard error" in told
     energy = next(one for one in titles(figure).values() if one[0].startswith("data at"))[0]
     mean, error = map(float, energy.split(": ")[1].split(" ± "))
     band = curves["energy"].sel(beta=0.3)
