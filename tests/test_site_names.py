@@ -73,7 +73,7 @@ def test_names_that_are_none_are_refused(names, message):
 
 
 def test_a_header_that_repeats_a_name_is_refused():
-    with pytest.raises(HamlearnError, match=r"the header: .*'a' is the name of two"):
+    with pytest.raises(HamlearnError, match="two columns called 'a'"):
         hl.microstates(pd.DataFrame(STATES, columns=list("abcda")))
 
 

@@ -57,7 +57,7 @@ def unsized(content):
 def test_every_codec_is_looked_at(tmp_path, codec):
     config = codec.get_config()
     honest = zarr_folder(tmp_path / "honest.zarr", codec.encode(STATES), compressor=config)
-    assert np.array_equal(storage.read_states(str(honest))["state"], STATES)
+    assert np.array_equal(storage.read_states(str(honest)).values, STATES)
     refused(zarr_folder(tmp_path / "bomb.zarr", codec.encode(BOMB), compressor=config), "holds far more than the 64 bytes")
 
 
@@ -67,7 +67,7 @@ def test_zstandard_without_a_size_is_bounded_by_its_blocks(tmp_path):
         honest = zarr_folder(tmp_path / f"honest{number}.zarr", content, compressor=config)
         assert bombs._of_zstd(lambda most, content=content: content if most < 0 else content[:most]) == 64
         if number == 0:
-            assert not storage.read_states(str(honest))["state"].any()
+            assert not storage.read_states(str(honest)).values.any()
     refused(zarr_folder(tmp_path / "bomb.zarr", unsized(BOMB), compressor=config), "holds far more than the 64 bytes")
 
 
@@ -110,7 +110,7 @@ def test_chunks_inside_of_chunks_are_looked_at(tmp_path, where):
         "state", shape=(8, 8), chunks=(8, 8), dtype="i1", serializer=sharding, compressors=None, dimension_names=["draw", "site"]
     )
     array[:] = STATES
-    assert np.array_equal(storage.read_states(str(path))["state"], STATES)
+    assert np.array_equal(storage.read_states(str(path)).values, STATES)
     chunk = next(file for file in (path / "state").rglob("*") if file.is_file() and file.name != "zarr.json")
     packed = numcodecs.Zstd().encode(BOMB)
     size = 2 * 16 + 4
@@ -125,7 +125,7 @@ def test_what_xarray_writes_by_default_is_read(tmp_path):
     for version in (2, 3):
         path = tmp_path / f"data{version}.zarr"
         xr.Dataset({"state": (("draw", "site"), STATES)}).to_zarr(path, zarr_format=version, consolidated=False)
-        assert np.array_equal(storage.read_states(str(path))["state"], STATES)
+        assert np.array_equal(storage.read_states(str(path)).values, STATES)
 
 
 @pytest.mark.parametrize("ending", [".h5", ".nc"])

@@ -360,7 +360,7 @@ ODD = {
     "names.csv": (lambda path: path.write_text("a,b,a\n1,-1,1\n1,1,1\n"), "two columns called 'a'"),
     "counts.csv": (lambda path: path.write_text("a,count,count\n1,1,1\n1,1,1\n"), "two columns called 'count'"),
     "complex.csv": (lambda path: path.write_text("1+2j,1\n1,1\n"), "complex"),
-    "later.csv": (lambda path: path.write_text("1,1\n1,1\n1+2j,1\n"), "holds text in column 0, '1+2j'"),
+    "later.csv": (lambda path: path.write_text("1,1\n1,1\n1+2j,1\n"), "holds complex numbers in column 0"),
     "large.csv": (lambda path: path.write_text("1e400,1\n1,1\n"), "too large for a float"),
     "long.csv": (lambda path: path.write_text("1" * 400 + ",1\n1,1\n"), ""),
     "unnamed.csv": (lambda path: path.write_text("a,b\n1,1,-1\n1,-1,-1\n"), "more columns than its header has names"),

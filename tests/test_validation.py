@@ -215,7 +215,7 @@ def test_tensors_tables_and_device_arrays_are_taken():
     ):
         np.testing.assert_array_equal(microstates(source)["state"].values, FLAT[None])
     for source, message in (
-        (pandas.DataFrame(FLAT).assign(name="a"), "column 'name' .* no numbers"),
+        (pandas.DataFrame(FLAT).assign(name="a"), "the table holds text in column 'name', 'a'; states must be numbers"),
         (pandas.DataFrame(FLAT)[0], "at least two axes"),
         (torch.ones(3, 3, device="meta"), "cannot be read as an array of states"),
     ):
@@ -277,7 +277,7 @@ REFUSED = {
         r"one value per microstate, shape \(2, 30\)",
     ),
     "counts words": (lambda: microstates(FLAT, counts=["a"] * 60), "counts must be numbers"),
-    "counts a number": (lambda: microstates(FLAT, counts=3), "one value per microstate"),
+    "counts a number": (lambda: microstates(FLAT, counts=3), "one per microstate"),
 }
 
 
@@ -290,7 +290,7 @@ def test_what_would_lose_its_meaning_is_refused(make, message):
 def test_a_column_of_counts_is_not_ignored_where_there_are_no_columns(tmp_path):
     np.save(tmp_path / "a.npy", FLAT)
     for column in (1, "n"):
-        with pytest.raises(HamlearnError, match=r"names a column of a table \(.csv\)"):
+        with pytest.raises(HamlearnError, match=r"names a column of a table"):
             microstates(tmp_path / "a.npy", counts=column)
     np.savez(tmp_path / "b.npz", state=FLAT, counts=np.ones(60))
     with pytest.raises(HamlearnError, match="names a column of a table"):

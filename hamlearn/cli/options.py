@@ -161,8 +161,8 @@ def read_graph(name: str, data: Any, shape: str | None, periodic: bool) -> Any:
         return makers[name](read_shape(shape) if shape else extents, periodic=periodic)
     if not Path(name).exists():
         raise HamlearnError(f"--graph is all, {', '.join(makers)}, or a file of bonds; there is no file {name!r}.")
-    loaded = storage.read_states(name)
-    return loaded["state"] if isinstance(loaded, dict) else loaded["state"].values
+    loaded = storage.read_states(name, plain=True)
+    return loaded.values if isinstance(loaded, storage.Table) else loaded["state"].values
 
 
 def _no_extents(graph: str, sites: int) -> str:

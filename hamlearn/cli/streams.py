@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import re
 import shutil
 import sys
 import tempfile
@@ -49,7 +48,7 @@ def read_from(path: Path, read: Callable[[Path], Read], kind: str = "nc") -> Rea
     read : callable
         Takes a path and loads all that it wants of it.
     kind : str
-        What standard input holds: one of `KINDS`. Text may have blanks between its columns.
+        What standard input holds: one of `KINDS`. Text is a table, whatever separates its columns.
 
     Raises
     ------
@@ -60,9 +59,9 @@ def read_from(path: Path, read: Callable[[Path], Read], kind: str = "nc") -> Rea
         return read(path)
     choice(kind, KINDS, "--format")
     with tempfile.TemporaryDirectory(prefix="hamlearn-") as folder:
-        file = Path(folder) / f"input.{kind}"
+        file = Path(folder) / f"{_NAME}.{kind}"
         content = _everything()
-        file.write_bytes(_with_commas(content) if kind == "csv" else content)
+        file.write_bytes(_text(content) if kind == "csv" else content)
         del content
         try:
             return read(file)
@@ -81,14 +80,12 @@ def _everything() -> bytes:
     return b"".join(pieces)
 
 
-def _with_commas(text: bytes) -> bytes:
-    """A table as text with commas, also where blanks separated its columns."""
+def _text(content: bytes) -> bytes:
+    """What was read, unless it begins as other kinds of files do."""
     for beginning, kind in _BEGINNINGS.items():
-        if text.startswith(beginning):
+        if content.startswith(beginning):
             raise HamlearnError(f"{_NAME} is no text; say what it is: --format {kind}.")
-    if any(b"," in line for line in text.splitlines() if not line.lstrip().startswith(b"#")):
-        return text
-    return b"\n".join(re.sub(rb"[ \t]+", b",", line.strip()) for line in text.splitlines()) + b"\n"
+    return content
 
 
 def require_no_terminal() -> None:

@@ -138,7 +138,7 @@ def simulate(
 def learn(
     context: typer.Context,
     files: Annotated[
-        list[Path], typer.Argument(help="Microstates: .nc .zarr .npz .npy .csv .h5, - for standard input; several enter jointly.")
+        list[Path], typer.Argument(help="Microstates: .nc .zarr .npz .npy .csv .tsv .txt .h5, - for standard input; several enter jointly.")
     ],
     output: Output,
     space: Annotated[str | None, typer.Option(help="spins (±1), bits (0/1), states (0 … q−1), angles or reals.")] = None,
@@ -156,7 +156,7 @@ def learn(
     calibrate: Annotated[bool, typer.Option(help="Correct error bars so that they cover.")] = True,
     check: Annotated[bool, typer.Option(help="Compare with held-out data for the verdict.")] = True,
     stdin: Annotated[
-        str, typer.Option("--format", help="What standard input holds: csv (or blanks), npy, npz, nc, h5, csv.gz or zip.")
+        str, typer.Option("--format", help="What standard input holds: csv (any text), npy, npz, nc, h5, csv.gz or zip.")
     ] = "csv",
     counts: Annotated[str | None, typer.Option(help="Column of a table that holds counts: its name, or its number from 0.")] = None,
     model: Annotated[str, typer.Option(**one_of(*MODELS))] = "couplings",

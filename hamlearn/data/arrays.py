@@ -10,36 +10,50 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.arguments import shown
-from hamlearn.data.missing import as_floats, uncovered
+from hamlearn.data.missing import as_floats, covered, uncovered
 from hamlearn.errors import HamlearnError
 from hamlearn.processes import filtering
 from hamlearn.spaces import require_numbers
+from hamlearn.storage import Table
+from hamlearn.storage.frames import of_frame
 
 LEADING = ("beta", "chain", "draw")
 
 
-def as_array(source: Any) -> np.ndarray:
-    """Numbers of at least two axes from an array, a tensor, a table, or nested lists; NaN where cells are missing.
+def as_table(source: Any, count_column: int | str | None = None) -> Table:
+    """What an array, a tensor, a table with columns, or nested lists hold.
 
     Raises
     ------
     HamlearnError
-        If lists are ragged, elements are no real numbers, or it is something else altogether.
+        If lists are ragged, there are fewer than two axes or no values, or it is something else altogether.
     """
-    array = as_numbers(source)
-    if array.ndim < 2 or array.size == 0:
-        raise HamlearnError(f"states need at least two axes, (draw, site), and may not be empty; got shape {array.shape}.")
-    return array
+    if hasattr(source, "columns") and hasattr(source, "to_numpy"):  # a DataFrame, of pandas or polars
+        return _of_frame(source, count_column)
+    return Table(as_numbers(source))
+
+
+def plain(table: Table) -> np.ndarray:
+    """The numbers of a table of at least two axes, NaN where cells are missing; an error where there are words."""
+    values = table.values if table.missing is None else covered(table.values, table.missing)
+    if values.ndim < 2 or values.size == 0:
+        raise HamlearnError(f"states need at least two axes, (draw, site), and may not be empty; got shape {values.shape}.")
+    if table.labels is not None:
+        place = next(place for place, words in enumerate(table.labels) if words is not None)
+        word = (table.labels[place] or ("",))[0][:40]
+        raise HamlearnError(f"{table.where} holds text in column {table.column(place)}, {word!r}; states must be numbers.")
+    require_numbers(values)
+    return values
 
 
 def as_numbers(source: Any) -> np.ndarray:
-    """Numbers of any shape, and otherwise as :func:`as_array`."""
+    """Numbers of any shape from an array, a tensor, a table, or nested lists; NaN where cells are missing."""
     _refuse_what_is_none(source)
     source = [uncovered(one) for one in source] if isinstance(source, list | tuple) else uncovered(source)
     if hasattr(source, "detach") and hasattr(source, "cpu"):  # a torch tensor: its numbers, wherever they lie and whatever follows them
         source = _of_tensor(source)
-    if type(source).__module__.split(".")[0] == "pandas":
-        source = _of_table(source)
+    if hasattr(source, "columns") and hasattr(source, "to_numpy"):
+        source = plain(_of_frame(source, None))
     try:
         with filtering(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # NumPy's remarks on what lists of odd things become: they are refused below
@@ -132,11 +146,11 @@ def _of_tensor(source: Any) -> np.ndarray:
         ) from error
 
 
-def _of_table(source: Any) -> np.ndarray:
-    """The numbers of a pandas table: rows are microstates, columns sites."""
-    kinds = source.dtypes.items() if hasattr(source, "columns") else ()
-    words = [str(name) for name, kind in kinds if getattr(kind, "kind", "O") not in "biuf"]
-    if words:
-        raise HamlearnError(f"column {words[0]!r} of the table holds no numbers, and states must be: drop it, or convert it.")
-    plain = np.asarray(source)
-    return as_floats(np.array(source.to_numpy().tolist())) if plain.dtype == object else plain  # pandas' own number types
+def _of_frame(source: Any, count_column: int | str | None) -> Table:
+    """The states in a DataFrame of pandas, or of a library whose columns become arrays as its columns do (polars)."""
+    import pandas as pd
+
+    if not isinstance(source, pd.DataFrame):
+        source = pd.DataFrame({name: source[name].to_numpy() for name in source.columns})
+    named = not hasattr(source.columns, "step")  # a RangeIndex has a step: it counts
+    return of_frame(source, "the table", count_column, named=named)

@@ -12,15 +12,16 @@ import xarray as xr
 
 from hamlearn import spaces, storage
 from hamlearn.arguments import require_beta, require_flag, shown
-from hamlearn.data.arrays import LEADING, as_array, name_axes, own_beta, own_dims
+from hamlearn.data.arrays import LEADING, as_table, name_axes, own_beta, own_dims, plain
 from hamlearn.data.codes import without_gaps
 from hamlearn.data.geometry import declared
 from hamlearn.data.missing import covered, filled, require_gaps, require_observed, say
-from hamlearn.data.names import own_names, site_axis, with_names
+from hamlearn.data.names import header, own_names, site_axis, with_names
 from hamlearn.data.validation import SCHEMA, admit_one, refuse_copied_chains
 from hamlearn.data.values import per_row, refuse_repeated_end
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.spaces import SPINS, Space, SpaceName
+from hamlearn.storage import Table
 
 
 def microstates(
@@ -42,11 +43,13 @@ def microstates(
 
     Parameters
     ----------
-    source : array-like, path, or Dataset
+    source : array-like, table, path, or Dataset
         The states. Axis 0 is the draw, all other axes are sites, one chain, unless `dims` says otherwise. A path may
-        end in .nc, .zarr, .npz, .npy, .csv (also .csv.gz or zipped), .h5. Cells that were not observed are NaN, None, "?", "NA" or empty,
-        or masked (NumPy's masked arrays): they are kept as missing, ``hl.spaces.MISSING`` (−128) in ``state`` of discrete spaces and NaN
-        in continuous ones, and :func:`hamlearn.data.missing` says where.
+        end in .nc, .zarr, .npz, .npy, .h5, or in .csv, .tsv and .txt (also .gz or zipped): separators are guessed and told. Of tables
+        (these, and DataFrames of pandas and polars) a first column that numbers the rows is left out, and one called ``time``, ``t``,
+        ``frame`` or ``timestamp`` that rises is kept as the coordinate ``time`` of the draws; both are told. Cells that
+        were not observed are NaN, None, "?", "NA" or empty, or masked (NumPy's masked arrays): they are kept as missing,
+        ``hl.spaces.MISSING`` (−128) in ``state`` of discrete spaces and NaN in continuous ones; :func:`hamlearn.data.missing` says where.
     space : {"spins", "bits", "states", "angles", "reals", "vectors"} or Space
         What the numbers mean: ±1 spins (the default), 0/1 bits (stored as spins, 1 is up), states 0 … q−1, angles in
         radians in [0, 2π), real numbers (paths, fields), or unit vectors (components on the last axis); or a space of
@@ -110,23 +113,17 @@ def microstates(
     if isinstance(source, xr.DataTree):
         raise HamlearnError("this is a posterior or another tree of results, not microstates: give the data that it was learned from.")
     require_flag(wrap, "wrap")
-    if isinstance(source, str | PathLike):
-        loaded = storage.read_states(fspath(source), count_column=counts if isinstance(counts, int | str) else None)
-        if isinstance(loaded, xr.Dataset):
-            return _already_said(admit_one(loaded, missing=True), given, geometry, names)
-        header = loaded.get("names")
-        source, space, beta, counts, weights, q = _with_what_a_file_says(loaded, fspath(source), space, beta, counts, weights, q)
-    else:
-        header = own_names(source)
-    if isinstance(source, xr.Dataset):
-        return _already_said(admit_one(source, missing=True), given, geometry, names)
-    if isinstance(counts, str):
-        raise HamlearnError(
-            f"counts={counts!r} names a column of a table file; for an array give the counts themselves, one per microstate."
-        )
-    if isinstance(source, xr.DataArray):
-        dims, beta, source = own_dims(source, dims), own_beta(source, beta), source.values
-    array = as_array(source)
+    column = counts if isinstance(counts, int | str) else None
+    loaded = storage.read_states(fspath(source), count_column=column) if isinstance(source, str | PathLike) else source
+    if isinstance(loaded, xr.Dataset):
+        return _already_said(admit_one(loaded, missing=True), given, geometry, names)
+    found_names = own_names(loaded)
+    if isinstance(loaded, xr.DataArray):
+        dims, beta, loaded = own_dims(loaded, dims), own_beta(loaded, beta), loaded.values
+    table = loaded if isinstance(loaded, Table) else as_table(loaded, column)
+    found_names = header(table.names) if table.names is not None else found_names
+    space, beta, counts, weights, q = _with_what_a_table_says(table, space, beta, counts, weights, q)
+    array = plain(table)
     array, axes = name_axes(array if mask is None else covered(array, mask), dims)
     site_dims = [axis for axis in axes if axis not in LEADING]
     given_space, name = (
@@ -161,25 +158,28 @@ def microstates(
     made = _assemble(
         values, beta=1.0 if beta is None else beta, space=found, site_dims=site_dims, attrs=attrs, counts=counts, weights=weights
     )
+    if table.time is not None:
+        made = made.assign_coords(time=("draw", table.time))
     refuse_copied_chains([made])
     if names is not None:
         return with_names(made, names)
-    return with_names(made, header, "the header") if header is not None and site_axis(made) is not None else made
+    return with_names(made, found_names, "the header") if found_names is not None and site_axis(made) is not None else made
 
 
-def _with_what_a_file_says(loaded: dict[str, Any], path: str, space: Any, beta: Any, counts: Any, weights: Any, q: Any) -> tuple[Any, ...]:
-    """States of a file that a stranger wrote, with what it says of them; what is said by hand counts for more."""
-    column = isinstance(counts, int | str) and counts is not None
-    if column and ("counts" not in loaded or path.lower().endswith((".npz", ".npy", ".h5", ".hdf5", ".nc"))):
-        raise HamlearnError(f"counts={counts!r} names a column of a table (.csv); {path} has no such column.")
-    said = lambda value, name: loaded.get(name) if value is None else value
-    space, q = said(space, "space"), said(q, "q")
+def _with_what_a_table_says(table: Table, space: Any, beta: Any, counts: Any, weights: Any, q: Any) -> tuple[Any, ...]:
+    """Space, β, counts, weights and q, of which a file or a table may say some; what is said by hand counts for more."""
+    column = isinstance(counts, int | str)
+    if column and table.counts is None:
+        raise HamlearnError(
+            f"counts={counts!r} names a column of a table, and {table.where} has none; give the counts themselves, one per microstate."
+        )
+    said = lambda value, own: own if value is None else value
+    space, q = said(space, table.space), said(q, table.q)
     return (
-        loaded["state"],
-        space if space is None or isinstance(space, str) else str(space),
-        said(beta, "beta"),
-        said(None if column else counts, "counts"),
-        said(weights, "weights"),
+        space if space is None or isinstance(space, str | Space) else str(space),
+        said(beta, table.beta),
+        said(None if column else counts, table.counts),
+        said(weights, table.weights),
         int(q) if isinstance(q, np.generic | np.ndarray) and np.ndim(q) == 0 and np.asarray(q).dtype.kind in "iu" else q,
     )
 

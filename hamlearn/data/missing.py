@@ -16,9 +16,8 @@ from hamlearn import spaces
 from hamlearn.errors import HamlearnError
 from hamlearn.progress import logger
 from hamlearn.spaces import Space
+from hamlearn.storage.table import WORDS, says_nothing
 
-WORDS = frozenset({"", "?", ".", "na", "n/a", "nan", "none", "null", "<na>"})
-"""Texts that say that a cell was not observed, in lower case."""
 WAY_OUT = (
     "Only couplings of spins and states are learned from data with gaps (hl.models.Couplings); hl.data.complete_rows(data) keeps the "
     "microstates without."
@@ -43,7 +42,7 @@ def marks(array: np.ndarray) -> np.ndarray:
 def _says_nothing(value: Any) -> bool:
     if value is None or value is np.ma.masked or type(value).__name__ in ("NAType", "NaTType"):
         return True
-    return value.strip().lower() in WORDS if isinstance(value, str) else isinstance(value, float | np.floating) and bool(np.isnan(value))
+    return says_nothing(value) if isinstance(value, str) else isinstance(value, float | np.floating) and bool(np.isnan(value))
 
 
 def as_floats(array: np.ndarray) -> np.ndarray:

@@ -62,14 +62,12 @@ def as_names(given: Any, n_sites: int, what: str = "names=") -> tuple[str, ...]:
 
 
 def own_names(source: Any) -> list[str] | None:
-    """The names that the columns of a table, or the last axis of a DataArray, have; None where they are only counted."""
-    if isinstance(source, xr.DataArray):
-        axes = [axis for axis in source.dims if axis not in _LEADING]
-        known = source.coords[axes[-1]].values if len(axes) == 1 and axes[-1] in source.coords else np.arange(0)
-        return list(map(str, known.tolist())) if known.dtype.kind in "UOT" else None
-    if not hasattr(source, "columns") or not hasattr(source, "dtypes"):  # what pandas and polars call a table
+    """The names that the one site axis of a DataArray has; None where they are only counted, and of anything else."""
+    if not isinstance(source, xr.DataArray):
         return None
-    return header(None if hasattr(source.columns, "step") else list(source.columns))  # a RangeIndex has a step: it counts
+    axes = [axis for axis in source.dims if axis not in _LEADING]
+    known = source.coords[axes[-1]].values if len(axes) == 1 and axes[-1] in source.coords else np.arange(0)
+    return list(map(str, known.tolist())) if known.dtype.kind in "UOT" else None
 
 
 def header(columns: Sequence[Any] | None) -> list[str] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +14,9 @@ from numpy.lib import format as npy
 from hamlearn.errors import HamlearnError
 from hamlearn.storage import hdf5
 from hamlearn.storage.guard import require_array
+from hamlearn.storage.table import Table
 
+_COMPANIONS = {"beta": ("beta",), "counts": ("counts", "count"), "weights": ("weights", "weight"), "space": ("space",), "q": ("q",)}
 _LONGEST_HEADER = 10_000  # bytes: what NumPy takes, which looks at it only once it is unpacked
 
 
@@ -33,7 +34,7 @@ def read_npy(target: Path) -> np.ndarray:
         return _array(file, target.stat().st_size, str(target))
 
 
-def read_npz(target: Path) -> dict[str, Any]:
+def read_npz(target: Path) -> Table:
     """States and their companions from a .npz file."""
     with zipfile.ZipFile(target) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist() if info.filename.endswith(".npy")}
@@ -54,7 +55,7 @@ def read_npz(target: Path) -> dict[str, Any]:
         return pick_state({name: entry(name, info) for name, info in members.items()}, target)
 
 
-def read_hdf5(target: Path) -> dict[str, Any]:
+def read_hdf5(target: Path) -> Table:
     """States and their companions from the top of an HDF5 file (what lies in its groups is named where the top has no array)."""
     import h5py
 
@@ -96,7 +97,7 @@ def _array(file: IO[bytes], available: int, where: str) -> np.ndarray:
     return npy.read_array(file, allow_pickle=False)
 
 
-def pick_state(arrays: dict[str, Entry], target: Path) -> dict[str, Any]:
+def pick_state(arrays: dict[str, Entry], target: Path) -> Table:
     """The array called state (or the only one with two axes or more) and its companions."""
     names: list[str] = [key for key in ("state", "states", "spins", "samples", "data") if key in arrays]
     names = names or [key for key, entry in arrays.items() if len(entry.shape) >= 2]
@@ -104,17 +105,10 @@ def pick_state(arrays: dict[str, Entry], target: Path) -> dict[str, Any]:
         found = ", ".join(f"{key} {entry.shape}" for key, entry in arrays.items()) or "nothing"
         advice = "Load it yourself and pass the array to hl.microstates(array, ...)."
         raise HamlearnError(f"{target} needs one array called 'state'; found {found[:300]}. {advice}")
-    result: dict[str, Any] = {"state": arrays[names[0]].load()}
-    for key, aliases in {
-        "beta": ("beta",),
-        "counts": ("counts", "count"),
-        "weights": ("weights", "weight"),
-        "space": ("space",),
-        "q": ("q",),
-    }.items():
+    companions: dict[str, Any] = {}
+    for key, aliases in _COMPANIONS.items():
         for alias in aliases:
             if alias in arrays:
                 value = arrays[alias].load()
-                single = math.prod(value.shape) == 1 and value.ndim == 0
-                result[key] = value.item() if single else value
-    return result
+                companions[key] = value.item() if value.ndim == 0 else value
+    return Table(arrays[names[0]].load(), where=str(target), **companions)

@@ -11,11 +11,13 @@ import xarray as xr
 
 from hamlearn import extras
 from hamlearn.errors import HamlearnError
-from hamlearn.storage import arrays, chunked, netcdf, tables
+from hamlearn.storage import arrays, chunked, netcdf, text
 from hamlearn.storage.guard import existing, readable
 from hamlearn.storage.manifest import Replaced
+from hamlearn.storage.table import Table
 
-READABLE = (".nc", ".zarr", ".npz", ".npy", ".csv", ".csv.gz", ".zip", ".h5", ".hdf5")
+_TEXT = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", ".zip")
+READABLE = (".nc", ".zarr", ".npz", ".npy", ".h5", ".hdf5", *_TEXT)
 
 Read = TypeVar("Read")
 
@@ -121,8 +123,11 @@ def _require(target: Path, *, folder: bool) -> None:
         raise HamlearnError(f"cannot read {target}: it is a {is_one}, and {target.suffix} data are a {needed}.")
 
 
-def read_states(path: str, count_column: int | str | None = None) -> xr.Dataset | dict[str, Any]:
-    """States from any readable file: a Dataset that hamlearn wrote, or a dictionary with the array ``state``."""
+def read_states(path: str, count_column: int | str | None = None, *, plain: bool = False) -> xr.Dataset | Table:
+    """States from any readable file: a Dataset that hamlearn wrote, or what a stranger's file holds.
+
+    `plain` tables are all columns that there are, whatever they are called.
+    """
     target = existing(path)
     name = target.name.lower()
     if not name.endswith(READABLE):
@@ -134,23 +139,30 @@ def read_states(path: str, count_column: int | str | None = None) -> xr.Dataset 
         )
     if target.is_file() and target.stat().st_size == 0:
         raise HamlearnError(f"{target} is empty.")
-    if name.endswith((".nc", ".zarr")):
-        return _read_xarray(target)
+    if name.endswith(_TEXT):
+        _require(target, folder=False)
+        with readable(target):
+            return text.read_text(target, count_column, plain=plain)
+    found = _read_xarray(target) if name.endswith((".nc", ".zarr")) else _read_arrays(target)
+    if count_column is not None and isinstance(found, Table):
+        raise HamlearnError(
+            f"counts={count_column!r} names a column of a table (as .csv), and {target} is none; give the counts themselves."
+        )
+    return found
+
+
+def _read_arrays(target: Path) -> Table:
     _require(target, folder=False)
     with readable(target):
-        if name.endswith(".npy"):
-            return {"state": arrays.read_npy(target)}
-        if name.endswith(".npz"):
-            return arrays.read_npz(target)
-        if name.endswith((".h5", ".hdf5")):
-            return arrays.read_hdf5(target)
-        return tables.read_table(target, count_column)
+        if target.name.lower().endswith(".npy"):
+            return Table(arrays.read_npy(target), where=str(target))
+        return arrays.read_npz(target) if target.name.lower().endswith(".npz") else arrays.read_hdf5(target)
 
 
 _READERS = {"a posterior": "hl.load(path)", "a prediction": "hamlearn.storage.read_dataset(path)"}
 
 
-def _read_xarray(target: Path) -> xr.Dataset | dict[str, Any]:
+def _read_xarray(target: Path) -> xr.Dataset | Table:
     dataset = read_dataset(target)
     if "state" in dataset and "space" in dataset.attrs:
         return dataset
