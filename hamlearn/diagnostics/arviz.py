@@ -53,12 +53,12 @@ def convergence(post: xr.DataTree) -> dict[str, Any]:
     >>> convergence(hl.infer.learn(data, hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3))), engine="laplace"))
     {'sampled': False, 'chains': 4, 'draws': 1000}
     """
-    from arviz_stats.base import array_stats
-
     made, (labels, theta) = posteriors.provenance_of(post), families.of(post).parameters(post)
     chains, draws, _ = theta.shape
     if not made.engine.markov:
         return {"sampled": False, "chains": chains, "draws": draws}
+    from arviz_stats.base import array_stats  # here: it takes a second to import, and independent draws do without
+
     names = np.array(labels)
     moved = ~_constant(theta)
     result: dict[str, Any] = {"sampled": True, "chains": chains, "draws": draws}

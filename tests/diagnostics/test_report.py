@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from html.parser import HTMLParser
 
 import numpy as np
@@ -163,6 +164,11 @@ def test_convergence_agrees_with_its_definition():
     values = theta[..., k]
     plain = max(split_rhat(values), split_rhat(np.abs(values - np.median(values))))
     assert abs(plain - found["max_rhat"]) < 1e-6
+
+
+def test_independent_draws_do_not_wait_for_arviz(monkeypatch):
+    monkeypatch.setitem(sys.modules, "arviz_stats.base", None)  # an import of it fails
+    assert convergence(posterior("maximum likelihood"))["sampled"] is False
 
 
 def test_convergence_sees_chains_that_differ():

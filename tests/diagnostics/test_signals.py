@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.fft
+import scipy.signal
 
 import hamlearn as hl
 from hamlearn.diagnostics import signals
@@ -384,6 +386,20 @@ def test_stationary_chains_rarely_drift():
         series[:, t] = 0.9 * series[:, t - 1] + np.sqrt(1 - 0.81) * noise[:, t]
     p_values = stationarity.drift(np.sqrt(0.2) * series[:, 200:] + np.sqrt(0.8) * rng.normal(size=(4, 1000, 300)))[0]
     assert p_values.min() > 1e-5 and np.mean(p_values < 0.01) < 0.04
+
+
+def test_a_drift_is_weighed_as_by_a_transform_of_all_frequencies():
+    series = (
+        50
+        + np.cumsum(np.random.default_rng(3).normal(size=(2, 402, 3)), 1) * [0.0, 0.01, 0.1]
+        + np.random.default_rng(4).normal(size=(2, 402, 3))
+    )
+    low = (scipy.fft.dct(series, norm="ortho", axis=1)[:, 1:4] ** 2).mean((0, 1))
+    pieces = scipy.signal.detrend(series[:, :400].reshape(2, 4, 100, 3), axis=2)
+    power = scipy.fft.dct(pieces, norm="ortho", axis=2) ** 2
+    middle, fast = (np.sort(power[:, :, band].mean(2), axis=1)[:, :3].mean((0, 1)) for band in (slice(2, 8), slice(8, 31)))
+    middle, fast = middle / 0.79, fast / 0.8947
+    np.testing.assert_allclose(stationarity.drift(series)[1], low / (middle * np.maximum(middle / fast, 1) ** 1.43), rtol=1e-9)
 
 
 def test_independent_rows_are_clean():
