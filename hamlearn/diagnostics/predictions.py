@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -14,14 +15,15 @@ from hamlearn.errors import HamlearnError
 from hamlearn.infer.asked import LikelihoodName
 from hamlearn.infer.likelihoods.exact import statistics
 from hamlearn.models import BoundCouplings, Couplings, SpikeSlab
-from hamlearn.statistics import power
-from hamlearn.systems import exact, sampling
+from hamlearn.statistics import integrated_autocorrelation_time, power
+from hamlearn.systems import System, exact, sampling
 
 LISTED = 2e7  # numbers that tables over all states may hold
 _DRAWS = (4_000, 24_000)  # exact or simulated microstates, at least and at most
 _CHAINS = 64
 _UNCERTAIN = 0.5  # β times a parameter's sd beyond which expectations are not linear in it
 _MEMBERS = 64
+_BURN_IN, _TIMES = 200, 5.0  # sweeps before the first draw of chains from data, and how many of the slowest τ these must be
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,11 +142,24 @@ def _draw(
     if oracle:
         values, label = exact.sample(system, beta, draws, seed), np.arange(draws) % _CHAINS
     else:
-        # Started from data: a right model is in equilibrium at once, and a wrong one does not look worse than it is.
         start = bound.space.from_index(fitted[rng.integers(len(fitted), size=_CHAINS)]).reshape(_CHAINS, *bound.lattice.shape)
-        found = sampling.simulate(system, beta=beta, draws=-(-draws // _CHAINS), chains=_CHAINS, seed=seed, start=start, progress=False)
+        found = _from_data(system, beta, draws, start, seed)
         values, label = found["state"].values, np.repeat(np.arange(_CHAINS), found.sizes["draw"])
     return bound.space.index(values).reshape(-1, bound.lattice.n_sites).astype(np.int8), label
+
+
+def _from_data(system: System, beta: float, draws: int, start: np.ndarray, seed: int) -> xr.Dataset:
+    """Microstates of chains that start from rows of the data.
+
+    All that such a chain has to forget is what the model gets wrong (a right one is in equilibrium but for the error of its fit), not a
+    random state: five τ leave e^-10 of it. So a few sweeps do, and the draws themselves say whether they were enough; where they
+    were not, burn-in is found as for any start.
+    """
+    run = partial(sampling.simulate, system, beta, -(-draws // _CHAINS), _CHAINS, seed, start=start, progress=False)
+    found = run(burn_in=_BURN_IN)
+    order = np.abs(system.space.order_parameters(found["state"].values.reshape(*found["state"].shape[:2], -1)))
+    slowest = max(found.attrs["tau_int"], float(np.nan_to_num(integrated_autocorrelation_time(order), nan=1.0).max()))
+    return found if _TIMES * slowest <= _BURN_IN else run()
 
 
 def _by_members(features: Features, theta: np.ndarray, beta: float, rng: np.random.Generator) -> Prediction:

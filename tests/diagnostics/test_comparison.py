@@ -48,6 +48,24 @@ def test_a_fit_of_more_parameters_than_rows_is_not_held_against_its_energies():
     assert scipy.stats.combine_pvalues(p_values).pvalue > spend(), p_values
 
 
+@pytest.mark.parametrize(("beta", "runs"), [(0.3, [200]), (2.0, [200, None])], ids=["fast", "slow"])
+def test_chains_from_data_burn_in_for_as_long_as_their_draws_ask(monkeypatch, beta, runs):
+    """They begin in rows of another temperature, as those of a model that misfits do, and forget them."""
+    asked, plain = [], predictions.sampling.simulate
+
+    def simulate(*args, **more):
+        asked.append(more.get("burn_in"))
+        return plain(*args, sampler="heat_bath", **more)
+
+    monkeypatch.setattr(predictions.sampling, "simulate", simulate)
+    world, other = hl.systems.EdwardsAnderson((4, 4), seed=1), 0.6
+    start = exact.sample(world, other, 64, 0).reshape(64, 4, 4)
+    states = predictions._from_data(world, beta, 6400, start, 0)["state"].values
+    assert asked == runs
+    energy = world.energy(states).mean(1)  # of every chain, which are independent
+    assert_within(energy.mean(), 16 * float(exact.thermodynamics(world, beta)["energy"][0]), energy.std(ddof=1) / 8, "energy")
+
+
 def next_nearest():
     wide = lattice.hypercubic((4, 4)).pairs_within(1.5)
     far = wide.distances[tuple(wide.bonds.T)] > 1.2
