@@ -21,6 +21,7 @@ _PATIENCE_S = 2.0  # shorter work needs no bar
 _BAR = "{desc} {percentage:3.0f}% |{bar}| {elapsed}<{remaining}"
 _LOGGER = logging.getLogger("hamlearn")
 _ASIDE: ContextVar[bool] = ContextVar("aside", default=False)
+_NEXT: ContextVar[tuple[str, ...]] = ContextVar("next", default=())
 
 
 @contextmanager
@@ -37,6 +38,22 @@ def aside() -> Iterator[None]:
         yield
     finally:
         _ASIDE.reset(token)
+
+
+@contextmanager
+def followed_by(line: str) -> Iterator[None]:
+    """Inside, `line` is told after the first one: what follows the work that this one announces. Of what is refused nothing is told.
+
+    Examples
+    --------
+    >>> with followed_by("  then a comparison"):
+    ...     logger.info("learning")
+    """
+    token = _NEXT.set((line,) if line else ())
+    try:
+        yield
+    finally:
+        _NEXT.reset(token)
 
 
 def in_notebook() -> bool:
@@ -78,6 +95,11 @@ class _Voice(logging.LoggerAdapter[logging.Logger]):
         if logging.INFO <= level < logging.WARNING and sys.stderr is not None and _unheard():
             with suppress(Exception):  # a line that cannot be written (closed, a broken pipe, a full disk) stops no work
                 print(str(msg) % args if args else str(msg), file=sys.stderr, flush=True)
+        if level == logging.INFO:
+            following = _NEXT.get()
+            _NEXT.set(())
+            for line in following:
+                self.info(line)
 
     def isEnabledFor(self, level: int) -> bool:
         return super().isEnabledFor(level) or (level >= logging.INFO and _unheard())

@@ -15,6 +15,7 @@ from hamlearn.infer import posteriors
 from hamlearn.infer.asked import EngineAsked, Fixed, LikelihoodName
 from hamlearn.models import Model
 from hamlearn.processes import verb
+from hamlearn.progress import followed_by
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -93,9 +94,8 @@ def learn(
     else:
         sets = list(microstates.flattened(data))
     require_flag(check, "check")
-    if check:
-        cost.announce(sets, model, "a comparison with held-out data will follow")
-    post = infer.learn(sets, model, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed, checkpoint=checkpoint)
+    with followed_by(f"  then a comparison with held-out data{cost.told(sets, model)}" if check else ""):
+        post = infer.learn(sets, model, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed, checkpoint=checkpoint)
     if "streamed" in (posteriors.provenance_of(post).training or {}):  # held-out data that a check can hold, of what may lie on disk
         sets = microstates.excerpt(sets, getattr(engine, "memory", infer.Training().memory))
     return diagnostics.diagnose(post, sets, check=check, seed=seed)

@@ -13,23 +13,25 @@ import numpy as np
 from hamlearn import data as microstates
 from hamlearn.diagnostics.comparison import MAX_PARAMETERS
 from hamlearn.diagnostics.predictions import LISTED
-from hamlearn.diagnostics.scores import MOST_PARAMETERS, MOST_WORK
+from hamlearn.diagnostics.scores import MOST_CROWDED, MOST_PARAMETERS, MOST_WORK, crowding
 from hamlearn.diagnostics.scores.listed import MOST_NUMBERS
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import costs
 from hamlearn.models.traits import Model
-from hamlearn.progress import logger
+from hamlearn.spaces import Space
 from hamlearn.statistics import power
 from hamlearn.systems.exact.enumeration import MOST_EVALUATED
+from hamlearn.systems.sampling.samplers import SAMPLERS
 
 _VALUE = 2e-8  # of a value of a test function of score tests: "8x8 glass"
 _OBSERVED = 6e-7  # of one site of one row in searches for repetition and drift: "4x4 glass, many rows"
-_SPECTRUM = 7e-8  # of an element of a spectrum's matrices, cubed: "16x16, tied"
+_SPECTRUM = 1.3e-7  # of the cube of a side of the matrices of a spectrum: "8x8 glass"
+_ENDS = 0.3  # most of it: of large matrices only the ends are looked for, and their terms are some hundred: "16x16, tied"
 _SITE = 4e-3  # of one site in the simulation of the refitted model: "16x16, tied"
 _FIXED = 0.7  # of everything else
 _REFIT = 0.8  # of learning half of the data, and all that is compiled of small functions: "own family 4x4"
 _STATISTIC = 8e-7  # of the statistics of one site of one of the microstates of all members: "own family 4x4"
-_SWEPT, _SWEPT_COMPILING = 0.12, 2.5  # of one site in all sweeps of all members, known by their energies alone: "own family 8x8"
+_SWEPT, _SWEPT_COMPILING = 0.12, 2.5  # of one site in all sweeps of all members, known by their energies alone: "hidden 6x6"
 _DRAWN, _DRAWN_COMPILING = 0.02, 1.0  # of one site of all members that tables of neighbours know: "local interaction 6x6"
 _MOVED, _FIELD_COMPILING = 0.05, 2.5  # of one site in all trajectories of all members: "scalar field 6x6"
 _DRAWS = 24_576  # microstates of all members
@@ -50,16 +52,16 @@ def refitted(sites: int, q: int, bonds: int, neighbours: int, parameters: int, r
     Examples
     --------
     >>> round(refitted(sites=64, q=2, bonds=128, neighbours=4, parameters=192, rows=10_000), 1)
-    3.7
+    4.0
     """
     n, p = sites, parameters
     counted = _OBSERVED * rows * n + _SITE * n + _FIXED
-    if p <= MOST_PARAMETERS:
+    if p <= MOST_PARAMETERS and crowding(p, rows, n) <= MOST_CROWDED:
         values = q * (32.0 * n + 2500.0)  # of a row: at most some hundred terms of every kind, and those of every site
-        spectra = float(n) ** 3 + min(0.8 * bonds, 480.0) ** 3
+        spectra = sum(min(_SPECTRUM * float(side) ** 3, _ENDS) for side in (n, bonds))
         if power(q, n) * p <= MOST_NUMBERS:  # the exact likelihood is maximised for them as well
             counted += costs.optimum(n, q, neighbours, p, rows, rows, listed=True)
-        counted += _VALUE * min(rows * values, MOST_WORK) + min(rows / 2000, 0.5) + _SPECTRUM * spectra
+        counted += _VALUE * min(rows * values, MOST_WORK) + min(rows / 2000, 0.5) + spectra
     if p <= MAX_PARAMETERS:
         listed = power(q, n) * (p + 500) <= LISTED
         patterns = int(min(rows, power(q, neighbours + 1)))
@@ -77,7 +79,7 @@ def simulated(sites: int, q: int, rows: int, *, opaque: bool) -> float:
     rows : int
         Microstates.
     opaque : bool
-        Whether members are known by their energies alone, so that every proposal of a sampler is one.
+        Whether members are known by their energies alone and hide the terms of these, so that every proposal of a sampler is one.
 
     Examples
     --------
@@ -121,15 +123,22 @@ def check_seconds(data: Any, model: Model) -> float:
     space, shape = microstates.space_of(sets), microstates.site_shape(sets[0])
     rows = sum(one["state"].size for one in sets) // int(np.prod((*shape, *space.event_shape)))
     if compared == "simulated" or not space.q:
-        return simulated(int(np.prod(shape)), space.q, rows, opaque=model.traits.opaque)
+        return simulated(int(np.prod(shape)), space.q, rows, opaque=bool(space.q) and model.traits.opaque and _hidden(model, space, shape))
     bound = cast(Any, model).bind(space, shape)
     lattice = bound.lattice
     return refitted(lattice.n_sites, space.q, lattice.n_bonds, int(lattice.degree.max(initial=0)), bound.n_params, rows)
 
 
-def announce(data: Any, model: Any, what: str) -> None:
-    """Say what the check will cost; what is wrong with data or model, learning will say better."""
+def _hidden(model: Any, space: Space, shape: tuple[int, ...]) -> bool:
+    """Whether an energy of a user's own hides its terms: of one that shows them tables are swept."""
+    bound = model.bind(space, shape)
+    return SAMPLERS["heat_bath"].refusal(bound.system(bound.start)) is not None
+
+
+def told(data: Any, model: Any) -> str:
+    """What the check will cost, in words; what is wrong with data or model, learning will say better."""
     with suppress(HamlearnError):
         seconds = check_seconds(data, model) if isinstance(model, Model) else np.nan
         if np.isfinite(seconds):
-            logger.info("%s, about %.2g s", what, seconds)
+            return f", about {seconds:.2g} s"
+    return ""

@@ -21,7 +21,7 @@ from hamlearn.infer.asked import EngineName
 from hamlearn.infer.predictions.measured import measured
 from hamlearn.infer.provenance import Comparison, Convergence, Noted, Provenance
 from hamlearn.processes import verb
-from hamlearn.progress import aside
+from hamlearn.progress import aside, logger
 
 _NO_EQUILIBRIUM = "Collect more data, or give the model fewer terms or a lower largest power."
 MEMBERS = 8  # of a posterior, whose mean energy score tests look at: its error is a third of a member's
@@ -57,7 +57,7 @@ def diagnose(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None =
     for part in () if data is None else microstates.flattened(data):
         posteriors.require_same_sites(post, part)
     if data is not None and check:
-        cost.announce(data, posteriors.model_of(post), "comparing with held-out data")
+        logger.info("comparing with held-out data%s", cost.told(data, posteriors.model_of(post)))
         with aside():  # its refit and simulations are steps of it
             table, found = _looked_at(post, data, made, seed)
         post["checks"] = xr.DataTree(table)

@@ -27,6 +27,7 @@ _EXACT_COMPILING = {  # beside the above, (inside NUTS, from a table of all stat
     (False, True): 0.0,
     (False, False): 8.0,
 }
+_TRACED = 0.25  # of a compilation: what comes before it, which no cache spares: "4x4 glass, few rows"
 _ROW_SUM = 8e-8  # of one statistic of one row, its sum and its scores for the calibration: "4x4 glass, many rows"
 _SITE_OF_ROW = 1.2e-6  # of a site of a row where conditionals are compressed to patterns: "16x16, tied"
 _NORMAL = 2.5e-7  # of the square of how many parameters there are: draws: "50 spins, all pairs"
@@ -39,7 +40,7 @@ _EAGER = 6.0  # times the cost of a gradient inside NUTS, where one compiled loo
 
 @dataclass(frozen=True)
 class Cost:
-    """CPU seconds, and how many of them compile what a cache may hold.
+    """CPU seconds, and how many of them a cache of compiled code may spare.
 
     Examples
     --------
@@ -55,6 +56,17 @@ class Cost:
     def __str__(self) -> str:
         cached = f", and up to {self.compiling:.2g} s to compile what no cache holds yet" if self.compiling > 0 else ""
         return f"about {self.seconds - self.compiling:.2g} s{cached}"
+
+
+def compiled(counted: float, compiling: float) -> Cost:
+    """Of work and what is compiled for it: a part of this comes before any cache is asked.
+
+    Examples
+    --------
+    >>> print(compiled(1.0, 8.0))
+    about 3 s, and up to 6 s to compile what no cache holds yet
+    """
+    return Cost(counted + compiling, (1 - _TRACED) * compiling)
 
 
 def rows_of(parts: Sequence[Observations]) -> int:
@@ -76,7 +88,7 @@ def announced(likelihood: Likelihood | OneHotLikelihood, engine: Engine, *, diag
         compiling += _EXACT_COMPILING[sampled, likelihood.tabulated]
     else:
         counted += _SITE_OF_ROW * rows_of(likelihood.parts) * likelihood.bound.lattice.n_sites
-    return Cost(counted + compiling, compiling)
+    return compiled(counted, compiling)
 
 
 def work(likelihood: Likelihood | OneHotLikelihood, engine: Engine) -> float:

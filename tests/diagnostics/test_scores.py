@@ -292,6 +292,6 @@ def test_many_parameters_and_few_rows_are_not_asked(rows, crowded):
     """All pairs of 36 spins: fitted to 400 rows every conditional follows its own data, and energies scatter too little."""
     data = hl.simulate(hl.systems.Ising((6, 6)), beta=0.4, draws=rows // 2, chains=2, seed=2)
     bound, parts, _ = observations.bind([data], hl.models.Couplings(None))
-    assert (scores.crowding(bound, parts, [1.0]) > scores.MOST_CROWDED) == crowded
+    assert (scores.crowding(bound.n_params, rows, bound.lattice.n_sites) > scores.MOST_CROWDED) == crowded
     if crowded:
         assert "666 fitted parameters" in scores.pairs(bound, parts, [1.0]).nothing.what

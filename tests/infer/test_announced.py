@@ -15,7 +15,7 @@ from hamlearn.infer.observations import bind
 
 GRID = hl.systems.lattice.hypercubic((3, 3))
 COUNTS = {
-    "check of couplings": (refitted, {"sites": 36, "q": 2, "bonds": 72, "neighbours": 4, "parameters": 108, "rows": 2000}),
+    "check of couplings": (refitted, {"sites": 36, "q": 2, "bonds": 72, "neighbours": 4, "parameters": 108, "rows": 40_000}),
     "check of spins by simulation": (partial(simulated, opaque=False), {"sites": 36, "q": 2, "rows": 2000}),
     "check of spins by energies alone": (partial(simulated, opaque=True), {"sites": 36, "q": 2, "rows": 2000}),
     "check of fields by simulation": (partial(simulated, opaque=False), {"sites": 36, "q": 0, "rows": 2000}),
@@ -37,8 +37,12 @@ def test_more_costs_no_less_and_the_same_as_much(kind, name):
 
 def test_score_tests_are_counted_where_they_are_made():
     sizes = COUNTS["check of couplings"][1]
-    made, not_made = (refitted(**{**sizes, "parameters": p, "rows": 10}) for p in (MOST_PARAMETERS, MOST_PARAMETERS + 1))
+    made, not_made = (
+        refitted(**{**sizes, "parameters": p, "rows": rows}) for p, rows in ((MOST_PARAMETERS, 10**6), (MOST_PARAMETERS + 1, 10**6))
+    )
     assert made > not_made > 0
+    few, more = (refitted(**{**sizes, "rows": rows}) for rows in (500, 600))  # so few rows that fitted parameters crowd them
+    assert more - few > 0.4
 
 
 def learned_from(rows):
@@ -70,7 +74,7 @@ def test_both_are_said_before_they_start_and_the_record_holds_that_of_learning(m
     told = [record.getMessage() for record in caplog.records]
     check = f"about {check_seconds(data, model):.2g} s"
     first = [line for line in told if line.startswith("learning")]
-    assert told[0] == f"a comparison with held-out data will follow, {check}"
+    assert told[0] == first[0] and told[1] == f"  then a comparison with held-out data, {check}"
     assert f"comparing with held-out data, {check}" in told
     assert 0 < float(first[0].split("about ")[1].split()[0]) < 1.1 * hl.infer.provenance(post).estimated_seconds
     assert not any("check" in line for line in first)  # the check's own refit is not checked
@@ -87,3 +91,9 @@ def test_compilations_are_told_apart_from_work():
     bound, parts, _ = bind([learned_from(200)], hl.models.Couplings(GRID))
     nuts, laplace = (choose(bound, parts, "exact", engine).cost for engine in (hl.infer.NUTS(), hl.infer.LaplaceApproximation()))
     assert nuts.seconds > nuts.compiling > 0 == laplace.compiling
+
+
+def test_of_what_is_refused_no_comparison_is_told(caplog):
+    with caplog.at_level(logging.INFO, logger="hamlearn"), pytest.raises(hl.HamlearnError):
+        hl.learn(learned_from(200), hl.models.Couplings(GRID), engine="gibbs", seed=0)
+    assert not caplog.records

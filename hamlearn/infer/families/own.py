@@ -12,7 +12,7 @@ import xarray as xr
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import families, groups, observations, posteriors
 from hamlearn.infer.choose import Choice, check_priors
-from hamlearn.infer.costs import Cost
+from hamlearn.infer.costs import Cost, compiled
 from hamlearn.infer.enquiry import Enquiry
 from hamlearn.infer.likelihoods.energy import NAMES, EnergyLikelihood, affordable
 from hamlearn.infer.pipeline import Answer, Asked, Opened
@@ -120,7 +120,7 @@ def _cost(likelihood: EnergyLikelihood, engine: Engine) -> Cost:
     if isinstance(engine, NUTS):
         gradients += _STEPS * (engine.draws + engine.warmup) * engine.chains
         compiling += _NUTS_COMPILING
-    return Cost(compiling + gradients * likelihood.operations / OPERATIONS_PER_SECOND, compiling)
+    return compiled(gradients * likelihood.operations / OPERATIONS_PER_SECOND, compiling)
 
 
 def variables(bound: BoundFamily, theta: np.ndarray) -> xr.Dataset:
