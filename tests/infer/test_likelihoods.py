@@ -232,8 +232,21 @@ def test_the_cheaper_layout_is_taken():
     assert isinstance(composite(*bind(wide, Couplings(None))[:2], "pseudo"), RowLikelihood)
     dense_states = [microstates(np.random.default_rng(0).integers(0, 4, (50, 30)), "states", 1.0)]
     assert isinstance(composite(*bind(dense_states, Couplings(None))[:2], "pseudo"), OneHotLikelihood)
-    with pytest.raises(HamlearnError, match="rise with q=4 states and 29 neighbours a site needs tables"):
-        composite(*bind(dense_states, Couplings(None))[:2], "rise")
+    wider = [microstates(np.random.default_rng(0).integers(0, 4, (50, 33)), "states", 1.0)]
+    with pytest.raises(HamlearnError, match="rise with q=4 states and 32 neighbours a site needs tables"):
+        composite(*bind(wider, Couplings(None))[:2], "rise")
+
+
+def test_more_patterns_than_a_table_holds_are_counted_all_the_same():
+    """3¹⁶ patterns of 22 rows: Potts couplings of all pairs of 16 sites were refused as too large."""
+    bound, parts, _ = bind(data_sets((16,), 3), Couplings(None, interaction="potts"))
+    theta = 0.4 * np.random.default_rng(1).normal(size=bound.n_params)
+    likelihood = composite(bound, parts, "pseudo")
+    value, gradient = likelihood.value_and_gradient(theta)
+    assert value == pytest.approx(oracles.objective("pseudo", bound, plainly(parts), theta), rel=1e-10)
+    scores = likelihood.row_scores(theta)
+    total = sum(part.weight.ravel() @ scores(part, part.states.reshape(-1, 16)) for part in parts)
+    np.testing.assert_allclose(total, gradient, atol=1e-9)
 
 
 @pytest.mark.parametrize("family", ["general", "general, two states", "general, one field", "general, no field"])

@@ -19,6 +19,7 @@ from hamlearn.models import BoundCouplings
 from hamlearn.models.couplings import pair_counts
 from hamlearn.statistics import power
 
+MOST_PATTERNS = 2**62  # coded as one integer
 NAMES = ("auto", "exact", "pseudo", "screening", "rise", "logrise", "score")
 
 
@@ -41,10 +42,11 @@ def composite(bound: BoundCouplings, parts: Sequence[Observations], name: str) -
     size = bound.lattice.n_sites * min(patterns, n_rows) * n_features * (q if name == "pseudo" and q > 2 else 1)
     if name == "pseudo" and bound.interaction == "general" and bound.model.tie == "bond" and max(patterns / 1e7, size / 2.5e8) > 1:
         return OneHotLikelihood(bound, parts)
-    if patterns > 1e7 or size > 2.5e8:
+    if patterns > MOST_PATTERNS or size > 2.5e8:
         raise HamlearnError(
-            f"{name} with q={q} states and {degree} neighbours a site needs tables of {size:.1e} numbers; "
-            "use a sparser graph, tie the couplings to fewer kinds (interaction='potts' or 'clock'), or thin the data."
+            f"{name} with q={q} states and {degree} neighbours a site needs tables of {size:.1e} numbers (at most 2.5e8) or codes of "
+            f"{patterns:.1e} patterns (at most {MOST_PATTERNS:.1e}); use a sparser graph, or thin the data; with interaction='general' "
+            "and a table for every bond the pseudo-likelihood needs neither."
         )
     return PatternLikelihood(bound, parts, name)
 

@@ -1,7 +1,7 @@
 """Composite likelihoods on sparse graphs, from counts of local patterns.
 
 The data enter only through how often every site was seen with every pattern of its neighbours: at most q^(d+1) counts
-a site. They are counted once; afterwards a gradient costs the same for 10³ and 10⁸ microstates.
+a site, and no more than microstates. They are counted once; afterwards a gradient costs the same for 10³ and 10⁸ microstates.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from hamlearn.infer.observations import Observations, flat
 from hamlearn.models import BoundCouplings
 
 _CHUNK = 1 << 20  # rows coded at a time: bounds memory, not results
+_TABLE = 1e7  # patterns that a table holds; more are sorted
 
 
 class PatternLikelihood(Searched):
@@ -59,15 +60,10 @@ class PatternLikelihood(Searched):
         place = q ** np.arange(len(columns), dtype=np.int64)
         designs, counts = [], []
         for part in self.parts:
-            states, weight = flat(part)
-            total = np.zeros(q ** len(columns))
-            for start in range(0, len(states), _CHUNK):
-                code = states[start : start + _CHUNK][:, columns] @ place
-                total += np.bincount(code, weights=weight[start : start + _CHUNK], minlength=len(total))
-            seen = np.flatnonzero(total)
+            seen, total = _counted(*flat(part), columns, place, q ** len(columns))
             pattern = (seen[:, None] // place) % q
             designs.append(part.beta * self._design(pattern[:, 0], pattern[:, 1:], first))
-            counts.append(total[seen])
+            counts.append(total)
         return np.concatenate(designs), np.concatenate(counts), conditionals.parameter_index(self.bound, site, bonds)
 
     def _design(self, observed: np.ndarray, neighbours: np.ndarray, first: np.ndarray) -> np.ndarray:
@@ -171,6 +167,22 @@ class PatternLikelihood(Searched):
     def jax_log_density(self) -> tuple[Callable[..., Any], Any]:
         """The same objective for JAX."""
         return _log_density_of(self.name, self.multiclass), (padded(self.design, 1), padded(self.counts, 1), self.index)
+
+
+def _counted(
+    states: np.ndarray, weight: np.ndarray, columns: np.ndarray, place: np.ndarray, patterns: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Codes of the patterns that occur in `columns`, and how often."""
+    if patterns > _TABLE:
+        seen, where = np.unique(states[:, columns] @ place, return_inverse=True)
+        often = np.bincount(where, weights=weight)
+        return seen[often > 0], often[often > 0]
+    total = np.zeros(patterns)
+    for start in range(0, len(states), _CHUNK):
+        code = states[start : start + _CHUNK][:, columns] @ place
+        total += np.bincount(code, weights=weight[start : start + _CHUNK], minlength=patterns)
+    seen = np.flatnonzero(total)
+    return seen, total[seen]
 
 
 @lru_cache(maxsize=8)
