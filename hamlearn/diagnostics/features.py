@@ -21,7 +21,7 @@ from hamlearn.systems.sampling.energies import energies
 MAX_COLUMNS = 128  # of one statistic with many components
 MAX_SHELLS = 4
 BINS = 12
-STRONGEST = {3: "strongest product of three spins", 4: "strongest product of four spins"}  # those of the fitted half
+STRONGEST = {3: "strongest product of three", 4: "strongest product of four"}  # sites, those of the fitted half
 _RARE = 0.02  # smallest share of a bin
 _COLDEST = 50.0  # λ, in units of one over the spread of energies
 
@@ -60,7 +60,7 @@ class Features:
         self.bonds = _some(lattice.bonds) if self.tied else np.zeros((0, 2), int)
         self.sites = _some(np.arange(lattice.n_sites)) if model.fields != "site" else np.zeros(0, int)
         self.means = self._single(self.fitted).mean(0)
-        self.strongest = [sites for order in STRONGEST if self.spins and len(sites := strongest(self._single(self.fitted), order))]
+        self.strongest = [found for order in STRONGEST if (found := strongest(self.fitted, self.bound.space.q, order)) is not None]
         self.agreement = self._agree(self.fitted, self.triples[:, :2]).mean(0), self._agree(self.fitted, self.triples[:, 1:]).mean(0)
         self.order_edges = bin_edges(self._order(self.fitted))
         energy = self.energy(self.fitted)
@@ -96,9 +96,8 @@ class Features:
             third = self._third(index)
             blocks.append(("third moments, sum", False, third.sum(1, keepdims=True)))
             blocks.append(("third moments, one by one", True, _relative(third)))
-        for sites in self.strongest:
-            product = (self._single(index[:, sites]) - self.means[sites]).prod(1, keepdims=True)
-            blocks.append((STRONGEST[len(sites)], False, product))
+        called = {f"{STRONGEST[len(one.sites)]} {'spins' if self.spins else 'sites'}": one for one in self.strongest}
+        blocks += [(name, False, one(index)[:, None]) for name, one in called.items()]
         if len(self.bonds):
             blocks.append(("bond correlations, one by one", True, _relative(self._agree(index, self.bonds))))
         if len(self.sites):
@@ -113,7 +112,7 @@ class Features:
         blocks.append(("histogram of the energy", True, _binned(energy, self.energy_edges)))
         if not self.statistics:
             stops = np.cumsum([block.shape[1] for *_, block in blocks])
-            places = {STRONGEST[len(sites)]: f"sites {', '.join(map(self.bound.lattice.word, sites))}" for sites in self.strongest}
+            places = {name: f"sites {', '.join(map(self.bound.lattice.word, one.sites))}" for name, one in called.items()}
             self.statistics = [
                 Statistic(name, np.arange(stop - block.shape[1], stop), scatter, places.get(name, ""))
                 for (name, scatter, block), stop in zip(blocks, stops, strict=True)

@@ -1,69 +1,126 @@
-"""Which three and which four spins one half of the data binds most, beyond pairs: tested on the other half.
+"""Which three and which four sites one half of the data binds most, beyond pairs: tested on the other half.
 
 A sum over many triples drowns the one that interacts. The strongest of one half is one number in the other, which had no part in the
-choice: its test needs no correction for the number of triples.
+choice: its test needs no correction for the number of triples. What counts is a product of functions of one site each, its spin or a
+combination of indicators of its states; which combination is chosen with the sites.
 """
 
 from __future__ import annotations
+
+import string
+from dataclasses import dataclass
 
 import numpy as np
 
 MOST_WORK = 5e9  # multiplications: about a quarter of a second
 _ROWS = 100, 8192  # at least, for a choice to mean something; at most
-_MOVING = 0.3  # standard deviation of a spin that hardly ever moves: its products are rare events
+_MOVING = 0.15  # standard deviation of an indicator that hardly ever changes: its products are rare events
 
 
-def strongest(spins: np.ndarray, order: int) -> np.ndarray:
-    """The three or four sites with the largest connected moment, in units of their standard deviations.
+@dataclass(frozen=True, eq=False)
+class Strongest:
+    """A function of a few sites.
+
+    Attributes
+    ----------
+    sites : int array (order,)
+        In ascending order.
+    table : array (q,) * order
+        Its value for every combination of their states.
+    """
+
+    sites: np.ndarray
+    table: np.ndarray
+
+    def __call__(self, index: np.ndarray) -> np.ndarray:
+        """Its values ``(row,)`` for rows of value indices ``(row, n_sites)``."""
+        return np.asarray(self.table[tuple(index[:, self.sites].T)])
+
+
+def strongest(index: np.ndarray, q: int, order: int) -> Strongest | None:
+    """The three or four sites with the largest connected moment, of functions with unit variance and no mean.
 
     Parameters
     ----------
-    spins : array (row, n_sites)
-        ±1.
+    index : array (row, n_sites)
+        Value indices, 0 … q − 1.
+    q : int
+        How many states a site has.
     order : {3, 4}
         How many sites.
 
     Returns
     -------
-    int array
-        In ascending order; empty where there are too few rows or moving sites, or too many sites for :data:`MOST_WORK`.
+    Strongest or None
+        None where there are too few rows or moving sites, or too many sites for :data:`MOST_WORK`.
+
+    Notes
+    -----
+    Every site has q − 1 functions, uncorrelated in these rows. Moments of three sites are then (q − 1)³ numbers, whose squares add up
+    to what is compared between triples; as weights of the products they give the function that is one number elsewhere.
 
     Examples
     --------
     >>> import numpy as np
     >>> from hamlearn.diagnostics.strongest import strongest
-    >>> spins = np.random.default_rng(0).choice([-1.0, 1.0], (2000, 6))
-    >>> spins[:, 5] = spins[:, 0] * spins[:, 2]
-    >>> strongest(spins, 3)
+    >>> index = np.random.default_rng(0).integers(3, size=(2000, 6))
+    >>> index[:, 5] = (index[:, 0] + index[:, 2]) % 3
+    >>> strongest(index, 3, 3).sites
     array([0, 2, 5])
     """
-    moving = np.flatnonzero(spins.std(0) > _MOVING)
+    functions = np.stack([_functions(np.bincount(one, minlength=q) / len(index)) for one in index.T])  # (site, state, component)
+    moving = np.flatnonzero(functions.any((1, 2)))
     first, second = np.triu_indices(len(moving), 1)
-    others = len(moving) if order == 3 else len(first)
-    rows = min(len(spins), _ROWS[1], int(MOST_WORK / max(len(first) * others, 1)))
+    parts = functions.shape[2]
+    columns = len(first) * parts**2
+    rows = min(len(index), _ROWS[1], int(MOST_WORK / max(columns * (len(moving) * parts if order == 3 else columns), 1)))
     if rows < _ROWS[0] or len(moving) < order:
-        return np.zeros(0, int)
-    kept = spins[np.linspace(0, len(spins) - 1, rows).round().astype(int)][:, moving]
-    centred = ((kept - kept.mean(0)) / kept.std(0)).astype(np.float32)
-    pairs = centred[:, first] * centred[:, second]
+        return None
+    kept = index[np.linspace(0, len(index) - 1, rows).round().astype(int)][:, moving]
+    values = functions[moving][np.arange(len(moving)), kept].astype(np.float32)  # (row, site, component)
+    pairs = (values[:, first, :, None] * values[:, second, None, :]).reshape(rows, -1)
     if order == 3:
-        size = np.abs(pairs.T @ centred) / rows
-        size[np.arange(len(first)), first] = size[np.arange(len(first)), second] = 0.0
-        pair, site = np.unravel_index(int(size.argmax()), size.shape)
-        chosen = [first[pair], second[pair], site]
+        moments = (pairs.T @ values.reshape(rows, -1) / rows).reshape(len(first), parts**2, len(moving), parts)
+        size = np.einsum("pasb,pasb->ps", moments, moments)
+        for end in (first, second):
+            size[np.arange(len(first)), end] = 0.0
+        pair, other = np.unravel_index(int(size.argmax()), size.shape)
+        chosen = [first[pair], second[pair], other]
     else:
-        chosen = _four(pairs, centred.T @ centred / rows, first, second)
-    return np.sort(moving[chosen])
+        moments = _fourth(pairs, values, first, second)
+        size = np.einsum("pasb,pasb->ps", moments, moments)
+        for left in (first, second):
+            for right in (first, second):
+                size[left[:, None] == right] = 0.0  # a site twice
+        pair, other = np.unravel_index(int(size.argmax()), size.shape)
+        chosen = [first[pair], second[pair], first[other], second[other]]
+    return _function(moving[chosen], moments[pair, :, other].reshape((parts,) * order), functions)
 
 
-def _four(pairs: np.ndarray, correlation: np.ndarray, first: np.ndarray, second: np.ndarray) -> list[int]:
-    """The largest fourth cumulant of standardised spins, from the products of all pairs with all pairs."""
-    one = correlation[first, second]
-    size = pairs.T @ pairs / len(pairs) - np.outer(one, one)
-    size -= correlation[np.ix_(first, first)] * correlation[np.ix_(second, second)]
-    size -= correlation[np.ix_(first, second)] * correlation[np.ix_(second, first)]
-    for left in (first, second):
-        for right in (first, second):
-            size[left[:, None] == right] = 0.0  # a site twice
-    a, b = np.unravel_index(int(np.abs(size).argmax()), size.shape)
-    return [first[a], second[a], first[b], second[b]]
+def _functions(share: np.ndarray) -> np.ndarray:
+    """Functions of a site's state, ``(state, component)``: no mean, unit variance, uncorrelated; zero of what hardly changes."""
+    size, vectors = np.linalg.eigh(np.diag(share) - np.outer(share, share))
+    size, vectors = size[1:], vectors[:, 1:]  # the first is that of all states together, which never changes
+    moves = size > 2 * _MOVING**2
+    return np.where(moves, (vectors - share @ vectors) / np.sqrt(np.where(moves, size, 1.0)), 0.0)
+
+
+def _fourth(pairs: np.ndarray, values: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Fourth cumulants of the functions of all pairs of sites with all pairs, ``(pair, component², pair, component²)``."""
+    (rows, sites, parts), n = values.shape, len(first)
+    two = (values.reshape(rows, -1).T @ values.reshape(rows, -1) / rows).reshape(sites, parts, sites, parts)
+    one = two[first, :, second].reshape(n * parts**2)
+    found = (pairs.T @ pairs / rows - np.outer(one, one)).reshape(n, parts, parts, n, parts, parts)
+    here, there = (end[:, None] for end in (first, second))
+    found -= np.einsum("pqac,pqbd->pabqcd", two[here, :, first], two[there, :, second])
+    found -= np.einsum("pqad,pqbc->pabqcd", two[here, :, second], two[there, :, first])
+    return found.reshape(n, parts**2, n, parts**2)
+
+
+def _function(sites: np.ndarray, weights: np.ndarray, functions: np.ndarray) -> Strongest:
+    """The products of functions of `sites` with these weights, as a table over their states."""
+    states, parts = string.ascii_uppercase[: len(sites)], string.ascii_lowercase[: len(sites)]
+    terms = ",".join([parts, *(big + small for big, small in zip(states, parts, strict=True))])
+    table = np.einsum(f"{terms}->{states}", weights / np.linalg.norm(weights), *functions[sites], optimize=True)
+    order = np.argsort(sites)
+    return Strongest(sites[order], table.transpose(order))

@@ -201,22 +201,36 @@ def test_third_moments_match_a_plain_loop():
     np.testing.assert_allclose(columns[:, 5], plain)
 
 
+@pytest.mark.parametrize("q", [2, 3])
 @pytest.mark.parametrize("order", [3, 4])
-def test_the_strongest_moment_is_a_plain_loop_s(order):
-    """Connected moments of standardised spins, with fields and couplings, one by one."""
+def test_the_strongest_moment_is_a_plain_loop_s(order, q):
+    """Connected moments of indicators, one by one; in units of their covariances, whose inverse's indicators of all states but one have."""
     rng = np.random.default_rng(order)
-    spins = np.sign(rng.normal(size=(400, 6)) + rng.normal(size=(400, 1)) + 0.3)
-    standard = (spins - spins.mean(0)) / spins.std(0)
-    pair = standard.T @ standard / 400
+    index = np.digitize(rng.normal(size=(400, 6)) + rng.normal(size=(400, 1)) + 0.3, np.linspace(-0.5, 0.5, q + 1)[1:-1])
+    single = (index[:, :, None] == np.arange(q - 1)).astype(float)  # all states but one say the same as all
+    single -= single.mean(0)
+    inverse = [np.linalg.inv(one.T @ one / 400) for one in single.transpose(1, 0, 2)]
+    letters = "abcd"[:order]
+
+    def moment(sites):
+        columns = [single[:, site] for site in sites]
+        found = np.einsum(",".join("r" + letter for letter in letters) + "->" + letters, *columns) / 400
+        if order == 4:
+            pair = lambda i, j: columns[i].T @ columns[j] / 400
+            for i, j, k, l in ((0, 1, 2, 3), (0, 2, 1, 3), (0, 3, 1, 2)):
+                found -= np.einsum(f"{letters[i]}{letters[j]},{letters[k]}{letters[l]}->{letters}", pair(i, j), pair(k, l))
+        return found
 
     def size(sites):
-        a, b, c, *d = sites
-        moment = standard[:, sites].prod(1).mean()
-        return abs(moment - sum(pair[a, i] * pair[j, k] for i, j, k in ((b, c, *d), (c, b, *d), (*d, b, c))) if d else moment)
+        found, terms = moment(sites), ",".join(letter + letter.upper() for letter in letters)
+        return np.einsum(f"{letters},{terms},{letters.upper()}->", found, *(inverse[site] for site in sites), found)
 
     wanted = max(itertools.combinations(range(6), order), key=lambda sites: size(list(sites)))
-    np.testing.assert_array_equal(strongest(spins, order), wanted)
-    assert not len(strongest(spins[:90], order)) and not len(strongest(np.ones((400, 6)), order))
+    found = strongest(index, q, order)
+    np.testing.assert_array_equal(found.sites, wanted)
+    if order == 3:  # of the weights of its products with themselves
+        np.testing.assert_allclose(found(index).mean(), np.sqrt(size(wanted)), rtol=1e-4)
+    assert strongest(index[:90], q, order) is None and strongest(np.ones((400, 6), int), q, order) is None
 
 
 @pytest.mark.parametrize("sites", [(3, 7, 11), (2, 5, 9, 14)])
@@ -230,6 +244,19 @@ def test_one_interaction_of_several_spins_among_all_pairs_is_seen(sites):
     table = check(hl.microstates(rows, beta=1.0), hl.models.Couplings(None), seed=0)
     assert table.attrs["named"] == 0 and table.attrs["decision"] == "differs"
     assert f"(sites {', '.join(map(str, sites))})" in table.attrs["reason"]
+
+
+def test_one_interaction_of_three_sites_of_three_states_is_seen():
+    """Their sum modulo three decides, which no pair and no field makes. Microstates from a plain enumeration."""
+    states = (np.arange(3**9)[:, None] // 3 ** np.arange(9)) % 3
+    rng, sites = np.random.default_rng(0), [1, 4, 8]
+    energy = sum(rng.normal(0, 0.2) * (states[:, i] == states[:, j]) for i, j in itertools.combinations(range(9), 2))
+    weight = np.cumsum(np.exp(energy + 1.2 * (states[:, sites].sum(1) % 3 == 0)))
+    rows = states[np.searchsorted(weight / weight[-1], rng.random(600))]
+    table = check(hl.microstates(rows, space="states", q=3, beta=1.0), hl.models.Couplings(None, interaction="potts"), seed=0)
+    found = table.sel(statistic="strongest product of three sites")
+    assert str(found["where"].values) == "sites 1, 4, 8" and found["p_adjusted"] < 1e-6 and found["z"] > 5
+    assert abs(float(table.sel(statistic="strongest product of four sites")["z"])) < 4
 
 
 def test_bad_requests_are_refused():
