@@ -14,6 +14,7 @@ from hamlearn.data.making import build, microstates
 from hamlearn.data.missing import complete_rows, missing
 from hamlearn.data.names import as_names, names_of, require_same, word
 from hamlearn.data.reading import excerpt, fingerprint, multiplicity, on_disk, open_microstates, rows, site_shape, split_by_beta, worth
+from hamlearn.data.sequences import sequence_weights
 from hamlearn.data.validation import SCHEMA, admit, admit_one, admit_states, flattened, space_of, validate
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "recoded",
     "require_same",
     "rows",
+    "sequence_weights",
     "site_shape",
     "space_of",
     "spacing",

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from os import PathLike, fspath
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
 from hamlearn import spaces, storage
-from hamlearn.arguments import require_beta, require_flag, shown
+from hamlearn.arguments import require_beta, require_flag, require_number, shown
 from hamlearn.data.arrays import LEADING, as_table, name_axes, own_beta, own_dims, plain
 from hamlearn.data.codes import without_gaps
 from hamlearn.data.geometry import declared
 from hamlearn.data.missing import covered, filled, require_gaps, require_observed, say
 from hamlearn.data.names import header, own_names, site_axis, with_names
+from hamlearn.data.sequences import sequence_weights
 from hamlearn.data.validation import SCHEMA, admit_one, refuse_copied_chains
 from hamlearn.data.values import per_row, refuse_repeated_end
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.spaces import SPINS, Space, SpaceName
+from hamlearn.progress import logger
+from hamlearn.spaces import MISSING, SPINS, Space, SpaceName
 from hamlearn.storage import Table
 
 
@@ -38,6 +41,8 @@ def microstates(
     spacing: float | None = None,
     names: Sequence[str] | None = None,
     mask: Any = None,
+    gaps: Literal["state", "missing"] | None = None,
+    max_gaps: float | None = None,
 ) -> xr.Dataset:
     """Observed microstates from an array or a file, validated.
 
@@ -62,12 +67,14 @@ def microstates(
     counts : array, int or str, optional
         How often every row was observed; for a table file the number or name of the column that holds it (one called ``count`` or
         ``counts`` is taken unasked).
-    weights : array, optional
+    weights : array or "identity", optional
         Statistical weight of every row, which is one draw: of importance sampling, or of sequence reweighting, where k near copies have
         1/k each. The sum of weights says how many independent microstates the rows are worth, at most Kish's (Σw)²/Σw²: importance
         weights may have any scale above that. Error bars are those of independent rows with these weights (the sandwich Σw²gg', g the
         score of a row), and wider by what the sum says less. A histogram is no set of weights but `counts`: as weights, a pattern that
         was seen a thousand times is one draw. A column of a table called ``weight`` or ``weights`` is taken unasked.
+        "identity" computes those of aligned sequences, which share a weight with all that agree in 80 % of their positions
+        (:func:`hamlearn.data.sequence_weights`); sequences of an alignment count alike without it.
     q : int, optional
         Number of states for ``space="states"``. By default the states are the codes that occur: a code that is never observed is
         no state, so 1 … 5 or 0, 2, 5 become 0 … 4 or 0 … 2, in their order, and the attribute ``codes`` keeps what they were.
@@ -85,6 +92,11 @@ def microstates(
         ``data.sel(site=["anna", "ben"])`` selects; posteriors, verdicts, pages and pictures call sites and bonds by them.
     mask : array of bool, optional
         In the shape of `source`, True where a cell was not observed, whatever stands there.
+    gaps : {"state", "missing"}, optional
+        Of an alignment (.fasta, .fa, .a2m, .sto, ...): whether a gap is the state 0 of 21 (``-ACDEFGHIKLMNPQRSTVWY``) or 5 (``-ACGU``,
+        ``-ACGT``), which is the default, or a cell that was not observed, with the letters from 0.
+    max_gaps : float, optional
+        Columns of an alignment with a larger share of gaps are left out; columns keep their numbers (from 1) as names.
 
     Returns
     -------
@@ -114,7 +126,11 @@ def microstates(
         raise HamlearnError("this is a posterior or another tree of results, not microstates: give the data that it was learned from.")
     require_flag(wrap, "wrap")
     column = counts if isinstance(counts, int | str) else None
-    loaded = storage.read_states(fspath(source), count_column=column) if isinstance(source, str | PathLike) else source
+    loaded = source
+    if isinstance(source, str | PathLike):
+        loaded = storage.read_states(fspath(source), column, **_rules_of_gaps(gaps, max_gaps))
+    elif gaps is not None or max_gaps is not None:
+        raise HamlearnError("gaps= and max_gaps= say how the file of an alignment is read; leave them out with an array.")
     if isinstance(loaded, xr.Dataset):
         return _already_said(admit_one(loaded, missing=True), given, geometry, names)
     found_names = own_names(loaded)
@@ -151,6 +167,10 @@ def microstates(
     if q is None and given_space is None and found.labelled:
         values, codes = without_gaps(values)
         attrs |= {} if codes is None else {"codes": json.dumps(codes)}
+    if isinstance(weights, str):
+        choice(weights, ("identity",), "weights, where it is a word,")
+        weights = sequence_weights(np.where(gone, MISSING, values).reshape(-1, math.prod(values.shape[len(axes) - len(site_dims) :])))
+        logger.info("%d sequences are worth %.1f that are not near copies (80 %% identity)", weights.size, weights.sum())
     if gone.any():
         require_observed(gone, axes)
         say(gone)
@@ -164,6 +184,15 @@ def microstates(
     if names is not None:
         return with_names(made, names)
     return with_names(made, found_names, "the header") if found_names is not None and site_axis(made) is not None else made
+
+
+def _rules_of_gaps(gaps: Any, max_gaps: Any) -> dict[str, Any]:
+    """How the gaps of an alignment are read, looked at."""
+    if gaps is not None:
+        choice(gaps, ("state", "missing"), "gaps")
+    if max_gaps is not None and require_number(max_gaps, "max_gaps (a share of gaps)", least=0) >= 1:
+        raise HamlearnError(f"max_gaps is a share, at least 0 and below 1; got {max_gaps!r}.")
+    return {"gaps": gaps, "max_gaps": max_gaps}
 
 
 def _with_what_a_table_says(table: Table, space: Any, beta: Any, counts: Any, weights: Any, q: Any) -> tuple[Any, ...]:

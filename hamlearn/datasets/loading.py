@@ -12,7 +12,6 @@ from hamlearn.datasets.fetching import path
 from hamlearn.datasets.sources import SOURCES
 from hamlearn.errors import HamlearnError
 
-_LETTERS = "-ACDEFGHIKLMNPQRSTVWY"  # a gap and the twenty amino acids
 _DEAD_QUBITS = (10, 11, 20, 25, 30, 32, 34, 35, 39, 60)  # of the 72 of nine unit cells
 
 
@@ -150,12 +149,9 @@ def protein() -> xr.Dataset:
     >>> protein()["state"].shape  # doctest: +SKIP
     (1, 13600, 53)
     """
-    with gzip.open(path("protein", "PF00014_mgap6.fasta.gz"), "rt") as file:
-        sequences = ["".join(entry.splitlines()[1:]) for entry in file.read().split(">")[1:]]
-    states = np.array([[max(_LETTERS.find(letter), 0) for letter in sequence] for sequence in sequences])
     with gzip.open(path("protein", "weights_14.gz"), "rt") as file:
         weights = np.loadtxt(file)
-    return _told(microstates(states, space="states", q=21, weights=weights), "protein")
+    return _told(microstates(path("protein", "PF00014_mgap6.fasta.gz"), weights=weights), "protein")
 
 
 def protein_distances() -> np.ndarray:

@@ -11,13 +11,15 @@ import xarray as xr
 
 from hamlearn import extras
 from hamlearn.errors import HamlearnError
-from hamlearn.storage import arrays, chunked, netcdf, text
+from hamlearn.storage import alignments, arrays, chunked, netcdf, text
 from hamlearn.storage.guard import existing, readable
 from hamlearn.storage.manifest import Replaced
 from hamlearn.storage.table import Table
 
-_TEXT = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", ".zip")
-READABLE = (".nc", ".zarr", ".npz", ".npy", ".h5", ".hdf5", *_TEXT)
+_TEXT = (".csv", ".tsv", ".txt", ".zip")
+_ALIGNED = alignments.FASTA + alignments.STOCKHOLM
+READABLE = (".nc", ".zarr", ".npz", ".npy", ".h5", ".hdf5", *_TEXT, *_ALIGNED)
+"""Endings; those of text may be packed (.gz)."""
 
 Read = TypeVar("Read")
 
@@ -123,14 +125,22 @@ def _require(target: Path, *, folder: bool) -> None:
         raise HamlearnError(f"cannot read {target}: it is a {is_one}, and {target.suffix} data are a {needed}.")
 
 
-def read_states(path: str, count_column: int | str | None = None, *, plain: bool = False) -> xr.Dataset | Table:
+def read_states(
+    path: str,
+    count_column: int | str | None = None,
+    *,
+    plain: bool = False,
+    gaps: str | None = None,
+    max_gaps: float | None = None,
+) -> xr.Dataset | Table:
     """States from any readable file: a Dataset that hamlearn wrote, or what a stranger's file holds.
 
-    `plain` tables are all columns that there are, whatever they are called.
+    `plain` tables are all columns that there are, whatever they are called; `gaps` and `max_gaps` are those of alignments
+    (:func:`hamlearn.storage.alignments.read_alignment`).
     """
     target = existing(path)
-    name = target.name.lower()
-    if not name.endswith(READABLE):
+    name = target.name.lower().removesuffix(".gz")
+    if not name.endswith(READABLE) or (name != target.name.lower() and not name.endswith((*_TEXT[:3], *_ALIGNED))):
         if target.is_dir():
             raise HamlearnError(f"cannot read {str(target)!r}: it is a folder; name a file in it, or a folder that ends in .zarr.")
         raise HamlearnError(
@@ -139,6 +149,14 @@ def read_states(path: str, count_column: int | str | None = None, *, plain: bool
         )
     if target.is_file() and target.stat().st_size == 0:
         raise HamlearnError(f"{target} is empty.")
+    if name.endswith(_ALIGNED):
+        _require(target, folder=False)
+        with readable(target):
+            return alignments.read_alignment(text.unpacked(target), target, gaps, max_gaps)
+    if gaps is not None or max_gaps is not None:
+        raise HamlearnError(
+            f"gaps= and max_gaps= are of alignments ({', '.join(_ALIGNED[:3])}, …), and {target.name} is none; leave them out."
+        )
     if name.endswith(_TEXT):
         _require(target, folder=False)
         with readable(target):

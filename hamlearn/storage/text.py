@@ -35,7 +35,7 @@ def read_text(target: Path, count_column: int | str | None, *, plain: bool = Fal
     """
     import pandas as pd
 
-    text, where = _text(target), str(target)
+    text, where = unpacked(target), str(target)
     try:
         separator, rows = _cut(_first_lines(text), where)
         decimal = _decimal(rows, separator)
@@ -176,8 +176,8 @@ def _without_row_names(frame: Any, where: str) -> Any:
     return frame.reset_index(drop=True)
 
 
-def _text(target: Path) -> bytes:
-    """The bytes of a table, unpacked; an error if they are no text or more than memory holds."""
+def unpacked(target: Path) -> bytes:
+    """The bytes of a text, unpacked; an error if they are no text or more than memory holds."""
     name = target.name.lower()
     if name.endswith(".gz"):
         with gzip.open(target) as file:
