@@ -181,6 +181,9 @@ def _by_rows(scores: RowScores, part: Observations, p: int) -> np.ndarray:
 
     ḡ is the mean by weight or count, which an optimum makes zero; that by w² it does not, where weights go with scores.
     """
+    if not part.weighted:  # counts of equal rows add up
+        states, weight = part.gathered
+        part = replace(part, states=states[None], weight=weight[None])
     states, weight = part.states.reshape(-1, part.states.shape[2]), part.weight.reshape(-1)
     second, total, first = np.zeros((p, p)), np.zeros(p), np.zeros(p)
     factor = weight**2 if part.weighted else weight

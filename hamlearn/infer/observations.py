@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,20 @@ class Observations:
     def worth(self) -> float:
         """How many independent microstates they are worth, their autocorrelation apart (:func:`hamlearn.data.reading.worth`)."""
         return microstate_data.worth(self.weight, self.weighted)
+
+    @cached_property
+    def gathered(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows ``(row, n_sites)`` that count and their weights, for sums over rows: each state once where there are more rows than states.
+
+        A million rows of 16 spins are 65 536 states at most.
+        """
+        states, weight = flat(self)
+        q, n = 1 + int(states.max(initial=1)), states.shape[1]
+        if states.dtype.kind == "f" or n * np.log2(q) >= np.log2(max(len(states), 1)):
+            return states, weight
+        total = np.bincount(codes(states), weights=weight, minlength=q**n)
+        seen = np.flatnonzero(total)
+        return (seen[:, None] // q ** np.arange(n) % q).astype(states.dtype), total[seen]
 
 
 def bind(data: xr.Dataset | Iterable[xr.Dataset], model: Any) -> tuple[Any, list[Observations], list[xr.Dataset]]:
@@ -97,21 +112,31 @@ def flat(part: Observations) -> tuple[np.ndarray, np.ndarray]:
 def unique_rows(part: Observations) -> tuple[np.ndarray, np.ndarray]:
     """Distinct states ``(row, n_sites)`` and their total weights."""
     states, weight = flat(part)
-    packed = _codes(states)
-    _, first, inverse = np.unique(packed, return_index=True, return_inverse=True)
+    _, first, inverse = np.unique(codes(states), return_index=True, return_inverse=True)
     return states[first], np.bincount(inverse, weights=weight)
 
 
-def _codes(states: np.ndarray) -> np.ndarray:
-    """One integer per row where the states fit into 63 bits, else a void view of the bytes."""
-    q = int(states.max(initial=1)) + 1
-    if states.shape[1] * np.log2(max(q, 2)) < 63:
-        return states @ (q ** np.arange(states.shape[1], dtype=np.int64))
-    return np.ascontiguousarray(states).view(np.dtype((np.void, states.shape[1]))).ravel()
+def codes(rows: np.ndarray) -> np.ndarray:
+    """What is the same for equal rows ``(row, n_sites)`` alone: an integer where the rows fit into 63 bits, else a view of their bytes.
+
+    Examples
+    --------
+    >>> codes(np.array([[1, 1], [0, 1], [1, 1]])).tolist()
+    [3, 2, 3]
+    """
+    low, high = (int(rows.min(initial=0)), int(rows.max(initial=1))) if rows.dtype.kind != "f" else (0, 0)
+    if rows.dtype.kind != "f" and rows.shape[1] * np.log2(high - low + 1) < 63:
+        found = np.zeros(len(rows), np.int64)
+        for column in rows.T[::-1]:  # no copy of all rows as wide integers
+            found *= high - low + 1
+            found += column
+            found -= low
+        return found
+    return np.ascontiguousarray(rows).view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
 
 
 def frozen_sites(parts: Sequence[Observations]) -> np.ndarray:
     """Sites that hold one value in all the data."""
-    low = np.min([flat(part)[0].min(0) for part in parts], axis=0)
-    high = np.max([flat(part)[0].max(0) for part in parts], axis=0)
+    low = np.min([part.gathered[0].min(0) for part in parts], axis=0)
+    high = np.max([part.gathered[0].max(0) for part in parts], axis=0)
     return np.flatnonzero(low == high)

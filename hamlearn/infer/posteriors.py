@@ -133,7 +133,7 @@ def _observed(bound: BoundCouplings, parts: list[Observations]) -> xr.Dataset:
     single = np.zeros((len(parts), bound.lattice.n_sites, q))
     pair = np.zeros((len(parts), len(bonds), q, q))
     for index, part in enumerate(parts):
-        states, weight = flat(part)
+        states, weight = part.gathered
         columns = states.T.astype(np.intp)  # what belongs to one site lies together
         single[index] = [np.bincount(column, weights=weight, minlength=q) for column in columns]
         if len(bonds) <= 4 * bound.lattice.n_sites:

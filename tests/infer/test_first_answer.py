@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
 import hamlearn as hl
 from hamlearn.diagnostics import scores
+from hamlearn.diagnostics.signals import images
+from hamlearn.diagnostics.signals.view import views
 from hamlearn.infer import learn, posteriors
-from hamlearn.infer.likelihoods import RowLikelihood
-from hamlearn.infer.observations import bind
+from hamlearn.infer.likelihoods import RowLikelihood, exact
+from hamlearn.infer.observations import Observations, bind
 from hamlearn.infer.settings import MLE
 from hamlearn.systems import lattice
 
@@ -62,3 +66,36 @@ def test_score_tests_begin_at_the_optimum_that_was_found(counted):
         counts[name] = {which: counted[which] - before[which] for which in counted}
     assert counts["there"]["value_and_gradient"] <= 3 < counts["anywhere"]["value_and_gradient"], counts
     assert counts["there"]["information"] == counts["anywhere"]["information"] == 1
+
+
+def test_sums_over_rows_visit_every_state_once(monkeypatch):
+    """Twenty thousand rows of nine spins are 512 states at most, for the likelihood, the score tests and the search for images."""
+    data = hl.simulate(hl.systems.EdwardsAnderson((3, 3), seed=1), beta=0.5, draws=2000, chains=10, seed=0, progress=False)
+    bound, parts, _ = bind(data, hl.models.Couplings(lattice.hypercubic((3, 3))))
+    view = next(views(learn(data, bound.model, engine="laplace", seed=0), [data]))
+    visited = []
+
+    def counting(module, name, place):
+        plain = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *args: (visited.append((name, len(args[place]))), plain(*args))[1])
+
+    counting(exact, "statistics", 1)
+    counting(scores.sums, "_chunk", 1)
+    counting(images, "_overlaps", 2)
+    exact.ExactLikelihood(bound, parts)._total(parts[0])
+    exact_rows = [rows for _, rows in visited]
+    scores.pairs(bound, parts, [1.0])
+    images.find(view)
+    each = {name: sum(rows for one, rows in visited if one == name) for name in ("_chunk", "_overlaps")}
+    assert max(exact_rows) <= 512 and 0 < each["_chunk"] <= 512 and 0 < each["_overlaps"] <= 512, visited
+
+
+@pytest.mark.parametrize("q", [2, 3])
+def test_gathered_rows_are_the_rows_counted_by_hand(q):
+    states = np.random.default_rng(q).integers(q, size=(2, 500, 4)).astype(np.int8)
+    weight = np.random.default_rng(0).integers(3, size=(2, 500)).astype(float)
+    rows, total = Observations(states, weight, False, 1.0, True).gathered
+    by_hand = Counter()
+    for row, times in zip(states.reshape(-1, 4).tolist(), weight.ravel(), strict=True):
+        by_hand[tuple(row)] += times
+    assert {tuple(row): times for row, times in zip(rows.tolist(), total, strict=True)} == +by_hand and len(rows) == len(+by_hand)

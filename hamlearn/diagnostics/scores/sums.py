@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -18,6 +19,7 @@ import scipy.sparse
 
 from hamlearn.diagnostics.scores.conditionals import Conditionals
 from hamlearn.diagnostics.scores.terms import Terms, product
+from hamlearn.infer.observations import codes
 
 _CHUNK_VALUES = 1 << 21
 _BOUNDED = 30.0  # odds of a misread value beyond which they count no more
@@ -155,19 +157,22 @@ def collect(model: Conditionals, rows: Rows, terms: Sequence[Terms], totals: np.
         np.zeros((model.n_params,) * 2), np.zeros(width),
     )  # fmt: skip
     size = max(64, _CHUNK_VALUES // (width + model.n_params))
-    energy = np.concatenate([model.energies(rows.index[some]) for some in _chunks(len(rows.index), 1 << 14)])
-    mean = float(rows.weight @ energy / rows.weight.sum())
+    _, first, place = np.unique(codes(rows.index), return_index=True, return_inverse=True)  # equal rows have equal scores
+    blocks = scipy.sparse.csc_matrix((rows.weight, (rows.label, place)), shape=(rows.blocks, len(first)))
+    index, weight = rows.index[first], np.bincount(place, rows.weight)
+    energy = np.concatenate([model.energies(index[some]) for some in _chunks(len(index), 1 << 14)])
+    energy -= float(weight @ energy / weight.sum())
     touching = [[np.flatnonzero((one.sites == site).any(1)) for one in terms] for site in range(n_sites)]
-    for some in _chunks(len(rows.index), size):
-        _chunk(model, rows, some, energy[some] - mean, terms, touching, totals, q, found)
+    for some in _chunks(len(index), size):
+        _chunk(model, index[some], blocks[:, some], weight[some], rows.beta, energy[some], terms, touching, totals, q, found)
     return found
 
 
 def _chunk(
-    model: Conditionals, rows: Rows, some: slice, energy: np.ndarray, terms: Sequence[Terms], touching: list[list[np.ndarray]],
-    totals: np.ndarray, q: int, found: Collected,
+    model: Conditionals, index: np.ndarray, blocks: Any, weight: np.ndarray, beta: float, energy: np.ndarray, terms: Sequence[Terms],
+    touching: list[list[np.ndarray]], totals: np.ndarray, q: int, found: Collected,
 ) -> None:  # fmt: skip
-    index, weight, beta = rows.index[some], rows.weight[some], rows.beta
+    """Add what some distinct rows contribute; `blocks` ``(block, row)`` holds how much each weighs in every block."""
     count, n_sites = index.shape
     n_terms = totals.shape[1]
     sums, scores = np.zeros((len(found.variance), count)), np.zeros((model.n_params, count))
@@ -210,9 +215,8 @@ def _chunk(
         found.G[np.ix_(both, one.index)] += (steep[:, 0] * weighted) @ deep
         found.variance[both] += weight @ variance
         sums[both] += score.T
-    table = scipy.sparse.csr_matrix((weight, (rows.label[some], here)), shape=(rows.blocks, count))
-    found.sums += table @ sums.T
-    found.scores += table @ scores.T
+    found.sums += blocks @ sums.T
+    found.scores += blocks @ scores.T
 
 
 def _apart(values: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ import scipy.stats
 
 from hamlearn.diagnostics import holdout, wording
 from hamlearn.diagnostics.signals.view import Signal, View
+from hamlearn.infer.observations import codes
 
 ALARM, SERIOUS = 5e-4, 1e-5  # by an error that is an upper bound (sites taken as fully correlated): z scatters by 0.2–0.7
 EXCESS = 0.02  # of the expected pairs: less may come from the noise of the fitted couplings
@@ -62,8 +63,7 @@ def groups_of_equal(rows: np.ndarray) -> np.ndarray:
     >>> groups_of_equal(np.array([[1, 1], [0, 1], [1, 1]])).tolist()
     [1, 0, 1]
     """
-    packed = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
-    return np.asarray(np.unique(packed, return_inverse=True)[1])
+    return np.asarray(np.unique(codes(rows), return_inverse=True)[1])
 
 
 def find(view: View) -> list[Signal]:

@@ -23,6 +23,7 @@ from hamlearn.diagnostics.signals.view import Signal, View
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families
 from hamlearn.infer.families import autoregressive
+from hamlearn.infer.observations import codes
 from hamlearn.systems import sampling
 
 CHANCE = 1e-9  # expected stretches that repeat by chance
@@ -130,14 +131,17 @@ def orbits(view: View, moves: Moves) -> np.ndarray:
     chains, draws, _ = view.rows.shape
     per_row = math.prod(moves.shape) * len(moves.turns) * view.space.encode(view.rows[:1, :1]).shape[-1]
     kept = int(np.clip(_VALUES // (per_row * chains), 1, draws))
-    rows = view.rows[:, :kept].reshape(chains * kept, -1)
+    rows, place = view.rows[:, :kept].reshape(chains * kept, -1), np.arange(chains * kept)
+    if not view.space.continuous:  # equal rows are moved once
+        _, first, place = np.unique(codes(rows), return_index=True, return_inverse=True)
+        rows = rows[first]
     size = max(1, int(1e6 // per_row))
     key = np.concatenate([_overlaps(view, moves, rows[start : start + size]) for start in range(0, len(rows), size)])
     order = np.argsort(key, kind="stable")
     apart = np.diff(key[order], prepend=key[order[:1]]) > _SAME * max(float(np.abs(key).max()), 1e-300)
     label = np.empty(len(key), np.int64)
     label[order] = np.cumsum(apart)
-    return label.reshape(chains, kept)
+    return label[place].reshape(chains, kept)
 
 
 def _overlaps(view: View, moves: Moves, rows: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from hamlearn.infer.likelihoods.base import Searched, batch_of
-from hamlearn.infer.observations import Observations, flat
+from hamlearn.infer.observations import Observations
 from hamlearn.models import BoundCouplings
 from hamlearn.systems import exact
 from hamlearn.systems.exact.transfer import LINEAR_RANGE
@@ -62,7 +62,7 @@ class ExactLikelihood(Searched):
         self.tabulated = enumerable and bound.space.q**bound.lattice.n_sites * bound.n_params <= _TABLE_LIMIT
 
     def _total(self, part: Observations) -> np.ndarray:
-        states, weight = flat(part)
+        states, weight = part.gathered
         result = np.zeros(self.bound.n_params)
         for start in range(0, len(states), 1 << 16):
             result += weight[start : start + (1 << 16)] @ statistics(self.bound, states[start : start + (1 << 16)])

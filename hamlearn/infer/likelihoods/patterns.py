@@ -14,7 +14,7 @@ import numpy as np
 
 from hamlearn.infer.likelihoods import conditionals
 from hamlearn.infer.likelihoods.base import TRANSCENDENTAL, Searched, padded
-from hamlearn.infer.observations import Observations, flat
+from hamlearn.infer.observations import Observations
 from hamlearn.models import BoundCouplings
 
 _CHUNK = 1 << 20  # rows coded at a time: bounds memory, not results
@@ -60,7 +60,7 @@ class PatternLikelihood(Searched):
         place = q ** np.arange(len(columns), dtype=np.int64)
         designs, counts = [], []
         for part in self.parts:
-            seen, total = _counted(*flat(part), columns, place, q ** len(columns))
+            seen, total = _counted(*part.gathered, columns, place, q ** len(columns))
             pattern = (seen[:, None] // place) % q
             designs.append(part.beta * self._design(pattern[:, 0], pattern[:, 1:], first))
             counts.append(total)
