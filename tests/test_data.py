@@ -417,7 +417,11 @@ BROKEN = {
     "not.zarr": (lambda path: path.mkdir(), {}, "cannot read"),
     "empty.npy": (_write(""), {}, "is empty"),
     "pickle.npy": (lambda path: np.save(path, np.array([[{}]], object), allow_pickle=True), {}, "cannot read"),
-    "two.npz": (lambda path: np.savez(path, a=STATES, b=STATES), {}, r"needs one array called 'state'; found a \(12, 6\), b \(12, 6\)"),
+    "two.npz": (
+        lambda path: np.savez(path, a=STATES, b=STATES),
+        {},
+        r"needs one array called 'state'; found a \(12, 6\), b \(12, 6\)\. Choose one: variable='a' ",
+    ),
     "groups.h5": (_in_a_group, {}, r"no arrays at its top, only groups \('run'\)"),
     "a_folder": (lambda path: path.mkdir(), {}, "it is a folder; name a file in it"),
     "none.npz": (lambda path: np.savez(path, a=np.arange(3)), {}, "needs one array called 'state'"),

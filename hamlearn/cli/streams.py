@@ -14,12 +14,15 @@ from hamlearn import memory
 from hamlearn.cli.signals import to_nowhere
 from hamlearn.errors import HamlearnError, choice
 
-KINDS = ("csv", "npy", "npz", "nc", "h5", "csv.gz", "zip")
+KINDS = ("csv", "npy", "npz", "nc", "h5", "mat", "fasta", "sto", "csv.gz", "zip")
 _NAME = "standard input"
 _PIECE = 1 << 20
 _BEGINNINGS = {
     b"\x89HDF": "nc (what hamlearn writes) or --format h5",
     b"\x93NUMPY": "npy",
+    b">": "fasta",
+    b"# STOCKHOLM": "sto",
+    b"MATLAB": "mat",
     b"PK": "npz or --format zip",
     b"\x1f\x8b": "csv.gz",
 }
@@ -84,7 +87,7 @@ def _text(content: bytes) -> bytes:
     """What was read, unless it begins as other kinds of files do."""
     for beginning, kind in _BEGINNINGS.items():
         if content.startswith(beginning):
-            raise HamlearnError(f"{_NAME} is no text; say what it is: --format {kind}.")
+            raise HamlearnError(f"{_NAME} is no table; say what it is: --format {kind}.")
     return content
 
 

@@ -138,7 +138,10 @@ def simulate(
 def learn(
     context: typer.Context,
     files: Annotated[
-        list[Path], typer.Argument(help="Microstates: .nc .zarr .npz .npy .csv .tsv .txt .h5, - for standard input; several enter jointly.")
+        list[Path],
+        typer.Argument(
+            help="Microstates: .nc .zarr .npz .npy .csv .tsv .txt .h5 .mat .fasta .sto, - for standard input; several enter jointly."
+        ),
     ],
     output: Output,
     space: Annotated[str | None, typer.Option(help="spins (±1), bits (0/1), states (0 … q−1), angles or reals.")] = None,
@@ -156,9 +159,13 @@ def learn(
     calibrate: Annotated[bool, typer.Option(help="Correct error bars so that they cover.")] = True,
     check: Annotated[bool, typer.Option(help="Compare with held-out data for the verdict.")] = True,
     stdin: Annotated[
-        str, typer.Option("--format", help="What standard input holds: csv (any text), npy, npz, nc, h5, csv.gz or zip.")
+        str, typer.Option("--format", help="What standard input holds: csv (any text), npy, npz, nc, h5, mat, fasta, sto, csv.gz or zip.")
     ] = "csv",
     counts: Annotated[str | None, typer.Option(help="Column of a table that holds counts: its name, or its number from 0.")] = None,
+    variable: Annotated[str | None, typer.Option(help="Which array of a file of several (.npz .h5 .mat .nc) the states are.")] = None,
+    weights: Annotated[str | None, typer.Option(help="identity: near copies among sequences share a weight.")] = None,
+    gaps: Annotated[str | None, typer.Option(help="Of an alignment: state (the default) or missing.")] = None,
+    max_gaps: Annotated[float | None, typer.Option(help="Columns of an alignment with a larger share of gaps are left out.")] = None,
     model: Annotated[str, typer.Option(**one_of(*MODELS))] = "couplings",
     window: Annotated[int, typer.Option(help="Extent of the window of a cluster expansion or local interaction.", min=1)] = 3,
     powers: Annotated[str, typer.Option(help="Powers of the field in a polynomial action, comma-separated.")] = "2,4",
@@ -179,7 +186,8 @@ def learn(
     require_different(files)
     require_format(context, files)
     require_target(output, inputs=[*files, Path(graph)])
-    read = lambda value: lambda file: hl.microstates(file, space=context.params["space"], beta=value, counts=column)
+    rules = {name: context.params[name] for name in ("space", "weights", "gaps", "max_gaps", "variable")}
+    read = lambda value: lambda file: hl.microstates(file, beta=value, counts=column, **rules)
     data = [read_from(file, read(value), stdin) for file, value in zip(files, betas, strict=True)]
     said = {**context.params, "fields": None if fields == "none" else fields}  # words, which the verbs know or refuse
     warn_of_axes(data)

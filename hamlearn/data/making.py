@@ -24,7 +24,7 @@ from hamlearn.data.values import per_row, refuse_repeated_end
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.progress import logger
 from hamlearn.spaces import MISSING, SPINS, Space, SpaceName
-from hamlearn.storage import Table
+from hamlearn.storage.table import Table, tell
 
 
 def microstates(
@@ -43,6 +43,7 @@ def microstates(
     mask: Any = None,
     gaps: Literal["state", "missing"] | None = None,
     max_gaps: float | None = None,
+    variable: str | None = None,
 ) -> xr.Dataset:
     """Observed microstates from an array or a file, validated.
 
@@ -50,7 +51,7 @@ def microstates(
     ----------
     source : array-like, table, path, or Dataset
         The states. Axis 0 is the draw, all other axes are sites, one chain, unless `dims` says otherwise. A path may
-        end in .nc, .zarr, .npz, .npy, .h5, or in .csv, .tsv and .txt (also .gz or zipped): separators are guessed and told. Of tables
+        end in .nc, .zarr, .npz, .npy, .h5, .mat, or in .csv, .tsv and .txt (also .gz or zipped): separators are guessed and told. Of tables
         (these, and DataFrames of pandas and polars) a first column that numbers the rows is left out, and one called ``time``, ``t``,
         ``frame`` or ``timestamp`` that rises is kept as the coordinate ``time`` of the draws; both are told. Cells that
         were not observed are NaN, None, "?", "NA" or empty, or masked (NumPy's masked arrays): they are kept as missing,
@@ -97,6 +98,9 @@ def microstates(
         ``-ACGT``), which is the default, or a cell that was not observed, with the letters from 0.
     max_gaps : float, optional
         Columns of an alignment with a larger share of gaps are left out; columns keep their numbers (from 1) as names.
+    variable : str, optional
+        Which array of a file of several (.npz, .h5, .mat, .nc) the states are; unasked one called ``state``, or the only one of two
+        axes or more. Arrays of groups of .h5 files have paths, ``"group/name"``.
 
     Returns
     -------
@@ -128,9 +132,9 @@ def microstates(
     column = counts if isinstance(counts, int | str) else None
     loaded = source
     if isinstance(source, str | PathLike):
-        loaded = storage.read_states(fspath(source), column, **_rules_of_gaps(gaps, max_gaps))
-    elif gaps is not None or max_gaps is not None:
-        raise HamlearnError("gaps= and max_gaps= say how the file of an alignment is read; leave them out with an array.")
+        loaded = storage.read_states(fspath(source), column, variable=variable, **_rules_of_gaps(gaps, max_gaps))
+    elif any(rule is not None for rule in (gaps, max_gaps, variable)):
+        raise HamlearnError("gaps=, max_gaps= and variable= say how a file is read; leave them out with an array.")
     if isinstance(loaded, xr.Dataset):
         return _already_said(admit_one(loaded, missing=True), given, geometry, names)
     found_names = own_names(loaded)
@@ -138,6 +142,9 @@ def microstates(
         dims, beta, loaded = own_dims(loaded, dims), own_beta(loaded, beta), loaded.values
     table = loaded if isinstance(loaded, Table) else as_table(loaded, column)
     found_names = header(table.names) if table.names is not None else found_names
+    if dims is None and table.dims is not None:
+        dims = table.dims
+        tell(table.where, "of shape %s, the longer axis counts microstates (dims=('draw', 'site') if it does not)", table.values.shape)
     space, beta, counts, weights, q = _with_what_a_table_says(table, space, beta, counts, weights, q)
     array = plain(table)
     array, axes = name_axes(array if mask is None else covered(array, mask), dims)

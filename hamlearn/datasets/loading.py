@@ -121,11 +121,7 @@ def neurons() -> xr.Dataset:
     >>> neurons()["state"].shape  # doctest: +SKIP
     (1, 40000, 15)
     """
-    import h5py
-
-    with h5py.File(path("neurons", "example15.mat")) as file:
-        spikes = file["spikes15"][()]
-    return _told(microstates(spikes, space="bits"), "neurons")
+    return _told(microstates(path("neurons", "example15.mat"), space="bits"), "neurons")
 
 
 def protein() -> xr.Dataset:

@@ -34,7 +34,7 @@ def read_npy(target: Path) -> np.ndarray:
         return _array(file, target.stat().st_size, str(target))
 
 
-def read_npz(target: Path) -> Table:
+def read_npz(target: Path, variable: str | None = None) -> Table:
     """States and their companions from a .npz file."""
     with zipfile.ZipFile(target) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist() if info.filename.endswith(".npy")}
@@ -52,24 +52,27 @@ def read_npz(target: Path) -> Table:
 
             return Entry(shape, load)
 
-        return pick_state({name: entry(name, info) for name, info in members.items()}, target)
+        return pick_state({name: entry(name, info) for name, info in members.items()}, target, variable)
 
 
-def read_hdf5(target: Path) -> Table:
+def read_hdf5(target: Path, variable: str | None = None) -> Table:
     """States and their companions from the top of an HDF5 file (what lies in its groups is named where the top has no array)."""
     import h5py
 
     hdf5.require_finite(target)
     with h5py.File(target, "r") as file:
         found = hdf5.entries(file, target)
+        if variable is not None and isinstance(inner := file.get(variable), h5py.Dataset):  # of a group
+            hdf5.require_own(inner, variable, target)
+            found[variable] = inner
         if not found and len(file):
             groups = ", ".join(map(repr, list(file)[:5]))
             raise HamlearnError(
-                f"{target} has no arrays at its top, only groups ({groups[:300]}). Read the array from its group and pass it on: "
-                "hl.microstates(h5py.File(path)['group/name'][()], ...)."
+                f"{target} has no arrays at its top, only groups ({groups[:300]}). Name the array in its group: "
+                "hl.microstates(path, variable='group/name')."
             )
         load = lambda key: lambda: hdf5.load(found[key], key, target)
-        return pick_state({key: Entry(dataset.shape or (), load(key)) for key, dataset in found.items()}, target)
+        return pick_state({key: Entry(dataset.shape or (), load(key)) for key, dataset in found.items()}, target, variable)
 
 
 def _header(file: IO[bytes], available: int, where: str) -> tuple[tuple[int, ...], np.dtype]:
@@ -97,18 +100,22 @@ def _array(file: IO[bytes], available: int, where: str) -> np.ndarray:
     return npy.read_array(file, allow_pickle=False)
 
 
-def pick_state(arrays: dict[str, Entry], target: Path) -> Table:
-    """The array called state (or the only one with two axes or more) and its companions."""
+def pick_state(arrays: dict[str, Entry], target: Path, variable: str | None = None) -> Table:
+    """The array that is asked for, else the one called state (or the only one with two axes or more), and its companions."""
     names: list[str] = [key for key in ("state", "states", "spins", "samples", "data") if key in arrays]
     names = names or [key for key, entry in arrays.items() if len(entry.shape) >= 2]
+    if variable is not None:
+        names = [key for key in (variable,) if key in arrays]
     if len(names) != 1 and not (names and names[0] == "state"):
         found = ", ".join(f"{key} {entry.shape}" for key, entry in arrays.items()) or "nothing"
-        advice = "Load it yourself and pass the array to hl.microstates(array, ...)."
-        raise HamlearnError(f"{target} needs one array called 'state'; found {found[:300]}. {advice}")
+        if variable is not None:
+            raise HamlearnError(f"{target} has no array {variable!r}; found {found[:300]}.")
+        way = f"Choose one: variable={names[0]!r} (--variable at the shell)." if names else "Pass an array to hl.microstates(array, ...)."
+        raise HamlearnError(f"{target} needs one array called 'state'; found {found[:300]}. {way}")
     companions: dict[str, Any] = {}
     for key, aliases in _COMPANIONS.items():
         for alias in aliases:
             if alias in arrays:
                 value = arrays[alias].load()
-                companions[key] = value.item() if value.ndim == 0 else value
+                companions[key] = value.item() if value.size == 1 else value
     return Table(arrays[names[0]].load(), where=str(target), **companions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -160,8 +160,8 @@ def _texts(dataset: Any, where: str, file_size: int) -> None:
         memory.require(4 * total, f"{where}, texts, would")
 
 
-def entries(file: Any, target: Path) -> dict[str, Any]:
-    """The arrays at the top of an open HDF5 file that could be states or what belongs to them, not yet read."""
+def entries(file: Any, target: Path, wanted: Callable[[Any], bool] = lambda dataset: True) -> dict[str, Any]:
+    """The `wanted` arrays at the top of an open HDF5 file that could be states or what belongs to them, not yet read."""
     import h5py
 
     for _ in _datasets(file, target):  # a link at the top may lead to one further down
@@ -169,7 +169,7 @@ def entries(file: Any, target: Path) -> dict[str, Any]:
     found = {}
     for key in file:
         entry = file[key]
-        if isinstance(entry, h5py.Dataset):
+        if isinstance(entry, h5py.Dataset) and wanted(entry):
             require_own(entry, key, target)
             found[key] = entry
     return found

@@ -11,14 +11,15 @@ import xarray as xr
 
 from hamlearn import extras
 from hamlearn.errors import HamlearnError
-from hamlearn.storage import alignments, arrays, chunked, netcdf, text
+from hamlearn.storage import alignments, arrays, chunked, matlab, netcdf, text
 from hamlearn.storage.guard import existing, readable
 from hamlearn.storage.manifest import Replaced
 from hamlearn.storage.table import Table
 
 _TEXT = (".csv", ".tsv", ".txt", ".zip")
 _ALIGNED = alignments.FASTA + alignments.STOCKHOLM
-READABLE = (".nc", ".zarr", ".npz", ".npy", ".h5", ".hdf5", *_TEXT, *_ALIGNED)
+_SEVERAL = (".npz", ".h5", ".hdf5", ".mat", ".nc", ".zarr")
+READABLE = (".nc", ".zarr", ".npz", ".npy", ".h5", ".hdf5", ".mat", *_TEXT, *_ALIGNED)
 """Endings; those of text may be packed (.gz)."""
 
 Read = TypeVar("Read")
@@ -132,11 +133,12 @@ def read_states(
     plain: bool = False,
     gaps: str | None = None,
     max_gaps: float | None = None,
+    variable: str | None = None,
 ) -> xr.Dataset | Table:
     """States from any readable file: a Dataset that hamlearn wrote, or what a stranger's file holds.
 
     `plain` tables are all columns that there are, whatever they are called; `gaps` and `max_gaps` are those of alignments
-    (:func:`hamlearn.storage.alignments.read_alignment`).
+    (:func:`hamlearn.storage.alignments.read_alignment`), `variable` the name of an array in a file of several.
     """
     target = existing(path)
     name = target.name.lower().removesuffix(".gz")
@@ -149,6 +151,8 @@ def read_states(
         )
     if target.is_file() and target.stat().st_size == 0:
         raise HamlearnError(f"{target} is empty.")
+    if variable is not None and not name.endswith(_SEVERAL):
+        raise HamlearnError(f"variable={variable!r} names an array of a file of several ({', '.join(_SEVERAL)}); {target.name} is none.")
     if name.endswith(_ALIGNED):
         _require(target, folder=False)
         with readable(target):
@@ -161,7 +165,7 @@ def read_states(
         _require(target, folder=False)
         with readable(target):
             return text.read_text(target, count_column, plain=plain)
-    found = _read_xarray(target) if name.endswith((".nc", ".zarr")) else _read_arrays(target)
+    found = _read_xarray(target, variable) if name.endswith((".nc", ".zarr")) else _read_arrays(target, variable)
     if count_column is not None and isinstance(found, Table):
         raise HamlearnError(
             f"counts={count_column!r} names a column of a table (as .csv), and {target} is none; give the counts themselves."
@@ -169,20 +173,21 @@ def read_states(
     return found
 
 
-def _read_arrays(target: Path) -> Table:
+def _read_arrays(target: Path, variable: str | None) -> Table:
     _require(target, folder=False)
+    kind = target.suffix.lower()
     with readable(target):
-        if target.name.lower().endswith(".npy"):
+        if kind == ".npy":
             return Table(arrays.read_npy(target), where=str(target))
-        return arrays.read_npz(target) if target.name.lower().endswith(".npz") else arrays.read_hdf5(target)
+        return {".npz": arrays.read_npz, ".mat": matlab.read_mat}.get(kind, arrays.read_hdf5)(target, variable)
 
 
 _READERS = {"a posterior": "hl.load(path)", "a prediction": "hamlearn.storage.read_dataset(path)"}
 
 
-def _read_xarray(target: Path) -> xr.Dataset | Table:
+def _read_xarray(target: Path, variable: str | None) -> xr.Dataset | Table:
     dataset = read_dataset(target)
-    if "state" in dataset and "space" in dataset.attrs:
+    if "state" in dataset and "space" in dataset.attrs and variable in (None, "state"):
         return dataset
     kind = "a posterior" if {"model", "schema_version"} <= set(dataset.attrs) else "a prediction" if "quantity" in dataset.dims else ""
     if kind:
@@ -191,4 +196,4 @@ def _read_xarray(target: Path) -> xr.Dataset | Table:
         )
     found = {str(key): value for key, value in dataset.variables.items()}
     entry = lambda value: arrays.Entry(value.shape, lambda: value.values)
-    return arrays.pick_state({key: entry(value) for key, value in found.items()}, target)
+    return arrays.pick_state({key: entry(value) for key, value in found.items()}, target, variable)

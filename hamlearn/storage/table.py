@@ -35,6 +35,8 @@ class Table:
         One value a row: how often it was seen, what it weighs, when.
     beta, space, q : object
         What a file says of its states, None where it says nothing.
+    dims : tuple of str or None
+        What the axes are, where their order is another one.
     where : str
         What messages call it.
     """
@@ -49,6 +51,7 @@ class Table:
     beta: Any = None
     space: Any = None
     q: Any = None
+    dims: tuple[str, ...] | None = None
     where: str = "the states"
 
     def column(self, number: int) -> str:
