@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -16,7 +17,7 @@ from scipy.special import logsumexp
 
 from hamlearn import data, extras, models, verbs
 from hamlearn.errors import HamlearnError, choice, closest
-from hamlearn.infer import draw_systems, log_likelihood, posteriors, sample
+from hamlearn.infer import draw_systems, log_likelihood, posteriors
 from hamlearn.infer.asked import EngineAsked, LikelihoodName
 from hamlearn.spaces import BITS, SpaceName
 from hamlearn.systems.sampling import simulate
@@ -43,7 +44,7 @@ class HamiltonianEstimator(DensityMixin, BaseEstimator):
         What the numbers mean, the inverse temperature and the number of states, as for :func:`hamlearn.microstates`. For
         ``space="states"`` give `q`: a fold may lack a state.
     likelihood, engine, calibrate, check
-        As for :func:`hamlearn.learn`; `check` compares the model with held-out rows for the verdict, which takes longer than fitting.
+        As for :func:`hamlearn.learn`; "auto" is the engine of searches over kinds of priors, since no other takes all. `check` compares the model with held-out rows for the verdict, which takes longer than fitting.
     score_by : {"auto", "exact", "pseudo"}
         What a row's score is: "exact" ln p(row), "pseudo" Σ_i ln p(x_i | all other sites). "auto" is "exact" for normalised densities and
         "pseudo" for all other models, whatever they were fitted by, so that the candidates of a search are compared by one measure; a
@@ -124,32 +125,26 @@ class HamiltonianEstimator(DensityMixin, BaseEstimator):
         HamlearnError
             If the sites are continuous and the model is no normalised density, or "exact" is asked of a system that no oracle treats.
         """
-        check_is_fitted(self)
-        rows = self._microstates(X)
-        kind: Literal["auto", "exact", "pseudo"] = choice(self.score_by, ("auto", "exact", "pseudo"), "score_by")
-        if kind == "auto":
-            kind = "exact" if self._model().traits.density else "pseudo"
-        chains, draws = (int(self.posterior_["posterior"].sizes[name]) for name in ("chain", "draw"))
-        kept = min(draws, max(1, _MEMBERS // chains))
-        step = max(1, _AT_ONCE // (kept * chains * self.n_features_in_))
-        found = []
-        for start in range(0, rows.sizes["draw"], step):
-            part = rows.isel(draw=slice(start, start + step))
-            values = log_likelihood(self.posterior_, part, kind, kept)["log_likelihood"]["microstates"].values
-            score = logsumexp(values, axis=(0, 1)) - math.log(kept * chains)
-            found.append(score if score.ndim == 1 else score.sum(-1))
-        return np.concatenate(found)
+        return np.concatenate([_averaged(part).sum(-1) for part in self._log_probabilities(X)])
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Mean log score of rows, which should not be those of `fit`; the larger the better."""
+        """Mean log score of rows, which should not be those of `fit`; the larger the better. Same fit and `random_state`, same score."""
         return float(self.score_samples(X).mean())
+
+    def score_error(self, X: Any) -> float:
+        """What another seed moves :meth:`score` by, one standard deviation: the error of an average over 32 draws of the posterior.
+
+        Scores of different seeds or engines that differ by less than a few of these are equal; which rows were scored moves a score
+        besides. nan of a posterior with one draw.
+        """
+        found, rows = 0.0, 0
+        for part in self._log_probabilities(X):  # to first order, ln of a mean moves by how far a draw is from it
+            found, rows = found + (np.exp(part - _averaged(part)) - 1).sum((1, 2)), rows + part.shape[1]
+        return float(np.std(found / rows, ddof=1) / math.sqrt(len(found))) if len(found) > 1 else math.nan
 
     def sample(self, n_samples: int = 1) -> np.ndarray:
         """Rows ``(n_samples, site)`` drawn from Hamiltonians of the posterior at the temperature of the data, written as the data were."""
         check_is_fitted(self)
-        if self._model().traits.density:  # it draws for itself, and its rows are independent
-            rows = sample(self.posterior_, n_samples, self.random_state)["state"].values
-            return self._as_given(np.moveaxis(rows, 1, 0).reshape(-1, self.n_features_in_)[:n_samples])
         systems = draw_systems(self.posterior_, min(n_samples, _SAMPLED), self.random_state)
         shares = [len(part) for part in np.array_split(np.arange(n_samples), len(systems))]
         beta = float(posteriors.observed_betas(self.posterior_)[0])
@@ -184,6 +179,21 @@ class HamiltonianEstimator(DensityMixin, BaseEstimator):
             self.model = dataclasses.replace(self._model(), **pieces)
         return self
 
+    def _log_probabilities(self, X: Any) -> Iterator[np.ndarray]:
+        """Ln p under draws of the posterior ``(draw, row, site)`` of some rows after others; one "site" where p is that of whole rows."""
+        check_is_fitted(self)
+        rows = self._microstates(X)
+        kind: Literal["auto", "exact", "pseudo"] = choice(self.score_by, ("auto", "exact", "pseudo"), "score_by")
+        if kind == "auto":
+            kind = "exact" if self._model().traits.density else "pseudo"
+        chains, draws = (int(self.posterior_["posterior"].sizes[name]) for name in ("chain", "draw"))
+        kept = min(draws, max(1, _MEMBERS // chains))
+        step = max(1, _AT_ONCE // (kept * chains * self.n_features_in_))
+        for start in range(0, rows.sizes["draw"], step):
+            part = rows.isel(draw=slice(start, start + step))
+            values = log_likelihood(self.posterior_, part, kind, kept)["log_likelihood"]["microstates"].values
+            yield values.reshape(kept * chains, part.sizes["draw"], -1)
+
     def _model(self) -> Any:
         return models.Couplings() if self.model is None else self.model
 
@@ -205,3 +215,8 @@ class HamiltonianEstimator(DensityMixin, BaseEstimator):
         if posteriors.space_of(self.posterior_).labelled:
             return np.array(data.codes_of(self.posterior_))[rows]
         return rows
+
+
+def _averaged(values: np.ndarray) -> np.ndarray:
+    """Ln of the mean over draws of what `values` ``(draw, ...)`` are the logarithms of."""
+    return np.asarray(logsumexp(values, axis=0) - math.log(len(values)))

@@ -83,6 +83,17 @@ def test_scores_against_enumeration(fitted):
     assert np.isclose(np.exp(exact).sum(), 1.0)
 
 
+def test_the_error_of_a_score_is_its_scatter_with_the_seed(monkeypatch):
+    """Over 16 seeds, whose draws are independent."""
+    rows, engine = planted(0.5, 4, 300), hl.infer.LaplaceApproximation(draws=8, chains=4)
+    fits = [HamiltonianEstimator(engine=engine, random_state=seed).fit(rows[:200]) for seed in range(16)]
+    scores, errors = np.array([(fit.score(rows[200:]), fit.score_error(rows[200:])) for fit in fits]).T
+    assert_within(np.log(scores.std(ddof=1)), np.log(errors.mean()), 1 / np.sqrt(2 * 15))
+    assert fits[0].score(rows[200:]) == HamiltonianEstimator(engine=engine).fit(rows[:200]).score(rows[200:])
+    monkeypatch.setattr("hamlearn.estimator._AT_ONCE", 32 * 4 * 9)
+    assert np.isclose(fits[0].score_error(rows[200:]), errors[0])
+
+
 def test_a_score_in_pieces_is_the_score(fitted, monkeypatch):
     whole = fitted.score_samples(STATES)
     monkeypatch.setattr("hamlearn.estimator._AT_ONCE", 32 * 4 * 9)

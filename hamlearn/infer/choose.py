@@ -53,7 +53,8 @@ def check_priors(prior: Prior, engine: Engine | None) -> None:
         return
     if isinstance(prior, SpikeSlab) != engine.sparse:
         raise HamlearnError(
-            f"engine {engine.name!r} does not go with prior {prior.name!r}: 'gibbs' samples spike-and-slab priors, and only those."
+            f"engine {engine.name!r} does not go with prior {prior.name!r}: 'gibbs' samples spike-and-slab priors, and only those. Use "
+            f"engine={'nuts' if engine.sparse else 'gibbs'!r}, or 'auto'."
         )
     if engine.bell and not isinstance(prior, Normal):
         reasons = {
@@ -61,7 +62,7 @@ def check_priors(prior: Prior, engine: Engine | None) -> None:
             Laplace: "its mode sits on kinks where a normal approximation means nothing",
         }
         reason = reasons.get(type(prior), "only NUTS asks nothing of a prior but its density")
-        raise HamlearnError(f"engine {engine.name!r} does not go with prior {prior.name!r}: {reason}. Use engine='nuts'.")
+        raise HamlearnError(f"engine {engine.name!r} does not go with prior {prior.name!r}: {reason}. Use engine='nuts', or 'auto'.")
 
 
 def choose(bound: BoundCouplings, parts: Sequence[Observations], likelihood: str, engine: Engine | None) -> Choice:
