@@ -44,7 +44,8 @@ class HamiltonianEstimator(DensityMixin, BaseEstimator):
         What the numbers mean, the inverse temperature and the number of states, as for :func:`hamlearn.microstates`. For
         ``space="states"`` give `q`: a fold may lack a state.
     likelihood, engine, calibrate, check
-        As for :func:`hamlearn.learn`; "auto" is the engine of searches over kinds of priors, since no other takes all. `check` compares the model with held-out rows for the verdict, which takes longer than fitting.
+        As for :func:`hamlearn.learn`. A search over kinds of priors needs the engine "auto", since no other takes all of them. `check`
+        compares the model with held-out rows for the verdict, which takes longer than fitting.
     score_by : {"auto", "exact", "pseudo"}
         What a row's score is: "exact" ln p(row), "pseudo" Σ_i ln p(x_i | all other sites). "auto" is "exact" for normalised densities and
         "pseudo" for all other models, whatever they were fitted by, so that the candidates of a search are compared by one measure; a

@@ -32,6 +32,7 @@ from hamlearn.systems.pairs import Pairs, pairs_of
 LIMIT = 1_000_000_000  # bytes; more is a file that nobody reads
 _AT_ONCE = 1 << 22  # site values of states whose energies are asked for together
 _STILL = 1e-12  # spread of what no draw changes, such as a site between opposite neighbours: ArviZ's loo refuses equal values
+_TAIL = 25  # draws, a fifth of which are the tail of importance weights, which ArviZ asks five of
 _DENSE = 0.1  # share of a matrix that is filled, from which on a dense product is the quicker one
 _COMPOSITE = (
     "ln p(x_i | all other sites), for every row and site. Their sum is a pseudo-likelihood, not the likelihood of microstates: elpd "
@@ -96,8 +97,6 @@ def log_likelihood(
     60
     """
     post = _thinned(admit_posterior(post), draws)
-    sets = microstate_data.split_by_beta(admit(data))
-    rows, beta = _rows(post, sets)
     family, record = families.of(post), posteriors.provenance_of(post)
     density: Any = getattr(family, "evaluators", None)
     chains, kept = (int(post["posterior"].sizes[name]) for name in ("chain", "draw"))
@@ -110,6 +109,8 @@ def log_likelihood(
             f"pointwise likelihoods of {posteriors.space_of(post).name} need a normalised density (hl.models.Flow, Autoregressive): the "
             "conditionals of continuous sites under an energy are not offered."
         )
+    sets = microstate_data.split_by_beta(admit(data))
+    rows, beta = _rows(post, sets)
     sites = math.prod(posteriors.site_shape(post))
     size = 8 * chains * kept * len(rows) * (1 if whole else sites)
     if size > LIMIT:
@@ -264,6 +265,8 @@ def _attributes(record: Provenance, whole: bool, post: xr.DataTree, sets: list[x
         caveats.append(
             f"Draws are autocorrelated (tau {tau:.3g}): rows are not independent, and standard errors are too small by about √tau."
         )
+    if (count := math.prod(post["posterior"].sizes[name] for name in ("chain", "draw"))) < _TAIL:
+        caveats.append(f"{count} draws have no tail of importance weights to smooth: loo needs {_TAIL} at least, and fails with an error.")
     if not same:
         caveats.append("Not the data that the posterior was learned from: these are predictive densities, and loo would leave out nothing.")
     return told | ({"caveat": " ".join(caveats)} if caveats else {})

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import warnings
+from functools import partial
+from typing import Any
 
 import arviz_plots
 import arviz_stats
@@ -24,7 +26,10 @@ EVERY = [pytest.param(kind, marks=pytest.mark.slow) if kind in SLOW else kind fo
 NOT_PREDICTED = {"nothing confines": "confine"}
 """Kinds whose members (or most of them) are no systems that could be simulated: the words of the refusal."""
 
-PICTURES = (arviz_plots.plot_forest, arviz_plots.plot_trace_dist)
+PICTURES = (arviz_plots.plot_forest, arviz_plots.plot_trace_dist, arviz_plots.plot_ess)
+PREDICTIVE = (partial(arviz_plots.plot_ppc_dist, kind="ecdf", num_samples=1), arviz_plots.plot_ppc_pit, arviz_plots.plot_ppc_tstat)
+DRAWS = ("chain", "draw")
+RANKED = 100  # draws of a chain: ArviZ simulates the ranks of all, which takes seconds for thousands
 
 
 @pytest.mark.parametrize("kind", EVERY)
@@ -73,6 +78,42 @@ def arviz_reads(kind: str, post: xr.DataTree) -> None:
             drawn = picture(post, coords=few, backend="matplotlib")
             assert set(drawn.viz.children) and plt.get_fignums()
             plt.close("all")
+        arviz_ranks(group.isel(draw=slice(RANKED)).sel(few))
+
+
+def arviz_ranks(group: xr.Dataset) -> None:
+    """Ranks of draws, but for what ArviZ cannot rank whatever made it: a single draw, and whole numbers that never change."""
+    rank = partial(arviz_plots.plot_rank, backend="matplotlib")
+    if group.sizes["chain"] * group.sizes["draw"] == 1:
+        with pytest.raises(ValueError, match="zero-size array"):
+            rank(xr.DataTree.from_dict({"posterior": group}))
+        return
+    still = [name for name, one in group.data_vars.items() if one.dtype.kind == "i" and np.any(one.max(DRAWS) == one.min(DRAWS))]
+    if still:
+        with pytest.raises(ValueError, match="strictly increasing"):
+            rank(xr.DataTree.from_dict({"posterior": group[still]}))
+    assert rank(xr.DataTree.from_dict({"posterior": group.drop_vars(still)})).viz.children
+    plt.close("all")
+
+
+def arviz_leaves_out(post: xr.DataTree, data: xr.Dataset, model: Any) -> None:
+    """ArviZ's loo of rows, or of rows and sites; one line where ln p of neither is known."""
+    if posteriors.space_of(post).continuous and not model.traits.density:
+        with pytest.raises(hl.HamlearnError, match="need a normalised density"):
+            hl.infer.log_likelihood(post, data, draws=1)
+        return
+    group = hl.infer.log_likelihood(post, data, draws=min(20, post["posterior"].sizes["draw"]))
+    values = group["log_likelihood"]["microstates"]
+    assert np.all(np.isfinite(values)) and group["log_likelihood"].attrs["likelihood"] == ("exact", "pseudo")[values.ndim - 3]
+    with warnings.catch_warnings():  # too few draws for its tails, or one network
+        warnings.simplefilter("ignore")
+        if values.shape[0] * values.shape[1] < 25:  # an ensemble of networks
+            assert "loo needs 25" in group["log_likelihood"].attrs["caveat"]
+            with pytest.raises(IndexError, match="out of bounds"):  # ArviZ's, of the tail of weights
+                arviz_stats.loo(group, reff=1.0)
+            return
+        loo = arviz_stats.loo(group, reff=1.0)
+    assert loo.n_data_points == values[0, 0].size and np.isfinite(loo.elpd)
 
 
 def arviz_compares(post: xr.DataTree, data: xr.Dataset) -> None:
@@ -81,9 +122,13 @@ def arviz_compares(post: xr.DataTree, data: xr.Dataset) -> None:
     predicted, observed = asked["posterior_predictive"], asked["observed_data"]
     assert predicted["microstates"].dims[:4] == ("chain", "draw", "row", "site")
     assert predicted["microstates"].shape[2:] == observed["microstates"].shape and np.all(predicted["beta"] == float(data["beta"]))
-    arviz_plots.plot_ppc_dist(asked, var_names=["order"], num_samples=1, kind="ecdf", backend="matplotlib")
-    plt.close("all")
     model = posteriors.model_of(post)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Your data appears to have a single value")
+        for picture in PREDICTIVE:
+            picture(asked, var_names=["order"], backend="matplotlib")
+            plt.close("all")
+    arviz_leaves_out(post, data, model)
     if model.traits.density or model.traits.closed or isinstance(getattr(model, "prior", None), Flat):
         with pytest.raises(hl.HamlearnError, match=r"no group 'prior'|flat"):
             hl.infer.prior(post, draws=3)
