@@ -138,10 +138,12 @@ class HamiltonianEstimator(DensityMixin, BaseEstimator):
         Scores of different seeds or engines that differ by less than a few of these are equal; which rows were scored moves a score
         besides. nan of a posterior with one draw.
         """
-        found, rows = 0.0, 0
+        parts, rows = [], 0
         for part in self._log_probabilities(X):  # to first order, ln of a mean moves by how far a draw is from it
-            found, rows = found + (np.exp(part - _averaged(part)) - 1).sum((1, 2)), rows + part.shape[1]
-        return float(np.std(found / rows, ddof=1) / math.sqrt(len(found))) if len(found) > 1 else math.nan
+            parts.append((np.exp(part - _averaged(part)) - 1).sum((1, 2)))
+            rows += part.shape[1]
+        found = np.sum(parts, axis=0) / rows
+        return float(np.std(found, ddof=1) / math.sqrt(len(found))) if len(found) > 1 else math.nan
 
     def sample(self, n_samples: int = 1) -> np.ndarray:
         """Rows ``(n_samples, site)`` drawn from Hamiltonians of the posterior at the temperature of the data, written as the data were."""
@@ -192,7 +194,7 @@ class HamiltonianEstimator(DensityMixin, BaseEstimator):
         step = max(1, _AT_ONCE // (kept * chains * self.n_features_in_))
         for start in range(0, rows.sizes["draw"], step):
             part = rows.isel(draw=slice(start, start + step))
-            values = log_likelihood(self.posterior_, part, kind, kept)["log_likelihood"]["microstates"].values
+            values = np.asarray(log_likelihood(self.posterior_, part, kind, kept)["log_likelihood"]["microstates"])
             yield values.reshape(kept * chains, part.sizes["draw"], -1)
 
     def _model(self) -> Any:
