@@ -63,24 +63,14 @@ def test_atoms_order_antiferromagnetically_along_the_sweep(data_dir):
 
 
 @pytest.mark.slow
-def test_contacts_of_a_protein_family_reach_the_published_precision(data_dir):
+def test_contacts_of_a_protein_family_reach_the_published_precision(data_dir, monkeypatch):
     """Trinquier et al. 2021: precision of the top 10/20/53 pairs 1, 0.912 at 80, 0.830 at 106, 0.625 at 200; chance 0.395."""
-    import gzip
-
-    folder = data_dir / "potts_pf00014"
-    with gzip.open(folder / "PF00014_mgap6.fasta.gz", "rt") as file:
-        sequences = ["".join(entry.splitlines()[1:]) for entry in file.read().split(">")[1:]]
-    states = np.array([[max("-ACDEFGHIKLMNPQRSTVWY".find(letter), 0) for letter in one] for one in sequences])
-    data = hl.microstates(states, space="states", q=21, weights=np.loadtxt(gzip.open(folder / "weights_14.gz", "rt")))
+    monkeypatch.setenv("HAMLEARN_DATA", str(data_dir))
+    data = hl.datasets.protein()
     post = learn(data, hl.models.Couplings(None, prior=hl.models.Normal(0.1)))
     assert posteriors.provenance_of(post).optimum.converged
-    strength = hl.infer.interaction_strength(post, ignore_state=0, average_product_correction=True)
-    i, j = strength["site_i"].values, strength["site_j"].values
-    table = np.loadtxt(folder / "tab_cont")
-    distance = np.full((53, 53), np.inf)
-    ends = table[:, :2].astype(int) - 1
-    distance[ends[:, 0], ends[:, 1]] = distance[ends[:, 1], ends[:, 0]] = table[:, 3]
-    far = np.abs(i - j) > 4
-    touching = (distance[i, j] < 8)[far][np.argsort(-strength.values[far])]
+    found = hl.infer.contacts(post, min_separation=5, ignore_state=0)
+    distance = np.nan_to_num(hl.datasets.protein_distances(), nan=np.inf)
+    touching = distance[found["site_i"].astype(int) - 1, found["site_j"].astype(int) - 1] < 8
     precision = [touching[:top].mean() for top in (10, 20, 53, 80, 106, 200)]
     assert np.all(np.array(precision) >= [1.0, 1.0, 1.0, 0.88, 0.83, 0.625]), precision

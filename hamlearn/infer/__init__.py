@@ -22,7 +22,7 @@ from hamlearn.infer.predictions.predict import predict
 from hamlearn.infer.prior_draws import prior
 from hamlearn.infer.program import Program, from_samples, program
 from hamlearn.infer.settings import MAP, MLE, NUTS, Gibbs, ImportanceSampling, LaplaceApproximation
-from hamlearn.infer.strengths import interaction_strength
+from hamlearn.infer.strengths import contacts, interaction_strength
 from hamlearn.infer.training import Bayesian, Training, Variational
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "approximate",
     "compare_actions",
     "compare_powers",
+    "contacts",
     "correct",
     "distill",
     "draw_systems",

@@ -13,7 +13,7 @@ from hamlearn.infer.likelihoods import OneHotLikelihood, PatternLikelihood
 from hamlearn.infer.observations import bind
 from hamlearn.infer.optimum import maximise
 from hamlearn.infer.settings import MAP, LaplaceApproximation
-from hamlearn.infer.strengths import interaction_strength
+from hamlearn.infer.strengths import contacts, interaction_strength
 from hamlearn.models import Couplings, Normal
 
 STATES = np.random.default_rng(5).integers(0, 3, (400, 4))
@@ -108,3 +108,51 @@ def test_average_product_correction():
     for b, (i, j) in enumerate(zip(*np.triu_indices(4, 1), strict=True)):
         means = [sum(matrix[k]) / 3 for k in (i, j)]
         assert corrected[b] == pytest.approx(raw[b] - means[0] * means[1] / (matrix.sum() / 12))
+
+
+def _by_hand(tables, ignore):
+    """Frobenius norms in the zero-sum gauge with the average product correction, written out: ``(site, site)``."""
+    n, norm = 4, np.zeros((4, 4))
+    for J, (i, j) in zip(tables, zip(*np.triu_indices(n, 1), strict=True), strict=True):
+        free = J - J.mean(0)[None] - J.mean(1)[:, None] + J.mean()
+        norm[i, j] = norm[j, i] = np.sqrt(sum(free[a, b] ** 2 for a in range(3) for b in range(3) if ignore not in (a, b)))
+    mean = norm.sum(0) / (n - 1)
+    return norm - np.outer(mean, mean) / (norm.sum() / (n * (n - 1)))
+
+
+def test_contacts_are_ranked_and_say_how_sure_they_are():
+    post = learn(SMALL.assign_coords(site=["3", "4", "7", "9"]), Couplings(None), "pseudo", LaplaceApproximation(draws=60))
+    found = contacts(post, min_separation=2, ignore_state=0, among=2)
+    place = {"3": 0, "4": 1, "7": 2, "9": 3}
+    pairs = [(place[i], place[j]) for i, j in zip(found["site_i"], found["site_j"], strict=True)]
+    assert len(found) == 5 and (0, 1) not in pairs and found.index.tolist() == [1, 2, 3, 4, 5]
+    expected = _by_hand(post["point"]["J"].values, 0)
+    np.testing.assert_allclose(found["strength"], [expected[pair] for pair in pairs])
+    assert np.all(np.diff(found["strength"]) <= 0)
+    draws = post["posterior"].to_dataset()["J"].values
+    draws = draws.reshape(-1, *draws.shape[2:])
+    draws = draws[np.linspace(0, len(draws) - 1, min(len(draws), 200)).astype(int)]
+    ranks = []
+    for J in draws:
+        scores = _by_hand(J, 0)
+        ranks.append([1 + sum(scores[other] > scores[pair] for other in pairs) for pair in pairs])
+    np.testing.assert_allclose(found["probability"], (np.array(ranks) <= 2).mean(0))
+    assert found["probability"].sum() == pytest.approx(2)
+    np.testing.assert_array_equal(found["rank_lower"], np.quantile(ranks, 0.05, axis=0, method="nearest"))
+    np.testing.assert_array_equal(found["rank_upper"], np.quantile(ranks, 0.95, axis=0, method="nearest"))
+    assert contacts(post).iloc[0][["site_i", "site_j"]].tolist() == ["3", "4"], "they were made alike"
+
+
+def test_contacts_that_cannot_be_are_refused():
+    post = learn(SMALL, Couplings(None), "pseudo", LaplaceApproximation(draws=5))
+    for options, message in (
+        ({"min_separation": 4}, "no two sites are 4 apart"),
+        ({"min_separation": -1}, "min_separation"),
+        ({"level": 1.0}, "level"),
+        ({"among": 0}, "among"),
+    ):
+        with pytest.raises(HamlearnError, match=message):
+            contacts(post, **options)
+    chain = learn(SMALL, Couplings([(0, 1), (1, 2)]), "pseudo", LaplaceApproximation(draws=5))
+    with pytest.raises(HamlearnError, match="all pairs of sites"):
+        contacts(chain)
