@@ -28,7 +28,7 @@ from hamlearn.diagnostics.cost import check_seconds
 from hamlearn.systems import lattice
 
 sys.path.insert(0, str(Path(__file__).parent))
-from predicted_work import Own
+from predicted_work import Own, OwnHidden
 
 RESULTS = Path(__file__).parent / "results" / "estimates.json"
 
@@ -106,6 +106,7 @@ HELD_OUT: dict[str, Problem] = {
     "Potts glass 5x5": (lambda: _potts_glass(5, 2000), lambda: _square(5), {}),
     "scalar field 8x8": (lambda: _field(8, 1000), lambda: hl.models.PolynomialAction(powers=(2, 4)), {}),
     "own family 6x6": (lambda: _own(6, 3000), Own, {}),
+    "hidden 6x6": (lambda: _own(6, 2000), OwnHidden, {}),
     "local interaction 4x4": (lambda: _glass(4, 4000), lambda: hl.models.LocalInteraction(2, (8,), members=8), {}),
     "cluster expansion, chain of 200": (lambda: _chain(200, 1000), lambda: hl.models.ClusterExpansion(window=4), {}),
 }

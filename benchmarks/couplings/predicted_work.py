@@ -76,6 +76,27 @@ class OwnQuick(hl.models.Family, kind="own quick"):
 
 
 @dataclass(frozen=True, eq=False)
+class Hidden(Products, kind="products of neighbours, by a matrix"):
+    """The same by a matrix of all sites, which hides that a term sees two of them."""
+
+    def energy(self, states: Any) -> Any:
+        xp, s = as_reals(states)
+        n = self.lattice.n_sites
+        flat = xp.reshape(s, (*s.shape[: s.ndim - len(self.lattice.shape)], n)) if s.ndim > 1 and s.shape[-1] != n else s
+        near = np.zeros((n, n))
+        near[tuple(self.lattice.bonds.T)] = 1.0
+        return -self.J * xp.sum(flat * (flat @ xp.asarray(near)), axis=-1) - self.h * xp.sum(flat, axis=-1)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class OwnHidden(hl.models.Family, kind="own hidden"):
+    """Learned by its energy, whose terms are not seen."""
+
+    def system(self, lattice: Lattice, J: Any, h: Any) -> Any:
+        return Hidden(lattice, J, h)
+
+
+@dataclass(frozen=True, eq=False)
 class Plaquettes(Products, kind="products around squares"):
     """H = −J Σ σσσσ around squares − h Σ σ: no pairs to be found in it."""
 

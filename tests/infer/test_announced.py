@@ -97,3 +97,28 @@ def test_of_what_is_refused_no_comparison_is_told(caplog):
     with caplog.at_level(logging.INFO, logger="hamlearn"), pytest.raises(hl.HamlearnError):
         hl.learn(learned_from(200), hl.models.Couplings(GRID), engine="gibbs", seed=0)
     assert not caplog.records
+
+
+@pytest.mark.parametrize(("hidden", "rows"), [(16, 300), (64, 300), (16, 3000)])
+def test_an_epoch_is_counted_by_products_with_its_weights(hidden, rows, monkeypatch):
+    """Two operations of every weight of a dense network and row; a step is worth three evaluations; and it is told before it starts."""
+    torch = pytest.importorskip("torch")
+    from hamlearn.infer.engines.neural import torch_batches, torch_cost
+    from hamlearn.models.densities.build import build
+
+    for name in ("_NUMBER", "_CALL", "_UPDATED"):
+        monkeypatch.setattr(torch_cost, name, 0.0)
+    space = hl.microstates(np.ones((1, 3, 3)), space="spins", beta=1.0)
+    density = build(hl.models.Autoregressive(hidden=hidden), hl.data.space_of([space]), (3, 3), 0)
+    states = torch.zeros((rows, 9), dtype=torch.int8)
+    told = torch_cost.epoch_seconds(density, torch_batches.Sample(states), torch_batches.Sample(states[:100]), hl.infer.Training())
+    weights = sum(one.numel() for one in density.parameters() if one.ndim > 1)
+    np.testing.assert_allclose(told, torch_cost._OPERATION * 2 * weights * (3 * rows + 100), rtol=0.3)
+
+
+def test_what_training_costs_is_told_before_it_starts(caplog):
+    pytest.importorskip("torch")
+    with caplog.at_level(logging.INFO, logger="hamlearn"):
+        hl.infer.learn(learned_from(200), hl.models.Autoregressive(hidden=8), engine=hl.infer.Training(epochs=2, device="cpu"), seed=0)
+    (line,) = [record.getMessage() for record in caplog.records if record.getMessage().startswith("training")]
+    assert float(line.split("at most 2 epochs of about ")[1].split()[0]) > 0
