@@ -28,6 +28,7 @@ _OBSERVED = 6e-7  # of one site of one row in searches for repetition and drift:
 _SPECTRUM = 1.3e-7  # of the cube of a side of the matrices of a spectrum: "8x8 glass"
 _ENDS = 0.3  # most of it: of large matrices only the ends are looked for, and their terms are some hundred: "16x16, tied"
 _SITE = 4e-3  # of one site in the simulation of the refitted model: "16x16, tied"
+_SIMULATED = 1.3  # to trace and compile that simulation, unless all states are listed: "50 spins, all pairs"
 _FIXED = 0.7  # of everything else
 _REFIT = 0.8  # of learning half of the data, and all that is compiled of small functions: "own family 4x4"
 _STATISTIC = 8e-7  # of the statistics of one site of one of the microstates of all members: "own family 4x4"
@@ -52,7 +53,7 @@ def refitted(sites: int, q: int, bonds: int, neighbours: int, parameters: int, r
     Examples
     --------
     >>> round(refitted(sites=64, q=2, bonds=128, neighbours=4, parameters=192, rows=10_000), 1)
-    4.0
+    5.3
     """
     n, p = sites, parameters
     counted = _OBSERVED * rows * n + _SITE * n + _FIXED
@@ -65,7 +66,7 @@ def refitted(sites: int, q: int, bonds: int, neighbours: int, parameters: int, r
     if p <= MAX_PARAMETERS:
         listed = power(q, n) * (p + 500) <= LISTED
         patterns = int(min(rows, power(q, neighbours + 1)))
-        counted += costs.optimum(n, q, neighbours, p, rows, patterns, listed=listed)
+        counted += costs.optimum(n, q, neighbours, p, rows, patterns, listed=listed) + (0.0 if listed else _SIMULATED)
     return counted
 
 
