@@ -97,9 +97,9 @@ def train(run: Run, index: int, start: int) -> Trained:
         where = "" if data.streamed is None else ", read from disk"
         # Of a GPU nothing is said: how much of it a network fills no count of operations knows.
         seconds = torch_cost.epoch_seconds(density, data.train, data.heldout, settings) if run.device.type == "cpu" else float("nan")
-        told = "" if seconds != seconds else f", at most {settings.epochs} epochs of about {seconds:.2g} s"
+        cost = "" if seconds != seconds else f", at most {settings.epochs} epochs of about {seconds:.2g} s"
         what = "training %d parameters on %d microstates (worth %.3g%s) on %s in %s%s"
-        logger.info(what, n_params, len(data.train), data.ess, where, run.device, settings.precision, told)
+        logger.info(what, n_params, len(data.train), data.ess, where, run.device, settings.precision, cost)
     path, asked = run.file(index), request(model, run.space, run.shape, settings, start, data=run.identity)
     file = None if path is None else Checkpoint(path, asked, of="training")
     rows = resampled(data.train, data.tau, data.worth, start) if run.resamples else data.train
