@@ -135,7 +135,6 @@ POST = hl.learn(WHOLE, MODEL, engine="laplace", check=False)
 # Who does not know of missing cells refuses them in one line.
 DOORS = {
     "an action": lambda: hl.learn(ANGLES, hl.models.PolynomialAction(), check=False),
-    "angles": lambda: hl.learn(ANGLES, MODEL, check=False),
     "a density": lambda: hl.learn(DATA, hl.models.Autoregressive(hidden=2), check=False),
     "energy": lambda: hl.energy(POST, DATA),
     "action": lambda: hl.action(POST, DATA),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hamlearn.errors import HamlearnError
+from hamlearn.infer import incomplete
 from hamlearn.infer.costs import Cost, announced, gradients_alone, rows_of, work
 from hamlearn.infer.large import LIMIT
 from hamlearn.infer.likelihoods import ExactLikelihood, Likelihood, OneHotLikelihood, RowLikelihood, composite
@@ -65,16 +66,18 @@ def check_priors(prior: Prior, engine: Engine | None) -> None:
         raise HamlearnError(f"engine {engine.name!r} does not go with prior {prior.name!r}: {reason}. Use engine='nuts', or 'auto'.")
 
 
-def choose(bound: BoundCouplings, parts: Sequence[Observations], likelihood: str, engine: Engine | None) -> Choice:
-    """Resolve "auto" for the likelihood and the engine."""
+def choose(bound: BoundCouplings, parts: Sequence[Observations], likelihood: str, engine: Engine | None, seed: int = 0) -> Choice:
+    """Resolve "auto" for the likelihood and the engine; `seed` is that of what fills in missing cells."""
     reasons: list[str] = []
     check_priors(bound.model.prior, engine)
     automatic = engine is None
     engine = engine or _engine(bound, reasons)
     if likelihood == "screening":
         likelihood = "rise"
-    if likelihood == "exact":
-        chosen: Likelihood | OneHotLikelihood = ExactLikelihood(bound, parts)
+    if any(part.gaps for part in parts):
+        chosen: Likelihood | OneHotLikelihood = _incomplete(bound, parts, likelihood, engine, seed, reasons)
+    elif likelihood == "exact":
+        chosen = ExactLikelihood(bound, parts)
     elif likelihood == "auto":
         chosen = _auto_likelihood(bound, parts, engine, reasons)
     else:
@@ -137,6 +140,23 @@ def _engine(bound: BoundCouplings, reasons: list[str]) -> Engine:
         return LaplaceApproximation()
     reasons.append(f"engine importance: {p} parameters with normal priors, whose posterior is almost normal where data are many")
     return ImportanceSampling()
+
+
+def _incomplete(
+    bound: BoundCouplings, parts: Sequence[Observations], likelihood: str, engine: Engine, seed: int, reasons: list[str]
+) -> Likelihood:
+    """The likelihood of data with missing cells."""
+    found = incomplete.marginal(bound, parts) if likelihood in ("auto", "exact") else None
+    if likelihood == "exact" and found is None:
+        raise HamlearnError(
+            "the exact likelihood of data with missing cells sums over all states and over what is missing of every row, and they are too "
+            "many here: leave likelihood='auto'."
+        )
+    if found is not None and (likelihood == "exact" or (seconds := work(found, LaplaceApproximation())) <= AFFORDABLE):
+        told = f": about {seconds:.0f} s of work, affordable" if likelihood == "auto" else ""
+        reasons.append(f"likelihood exact, summed over what is missing{told}")
+        return found
+    return incomplete.stand_in(bound, parts, "pseudo" if likelihood == "auto" else likelihood, seed, reasons)
 
 
 def _auto_likelihood(

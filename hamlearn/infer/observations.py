@@ -15,6 +15,8 @@ from hamlearn.errors import HamlearnError
 from hamlearn.infer.constrained import require_kept
 from hamlearn.systems.base import Space
 
+ABSENT = -1  # index of the value of a cell that was not observed
+
 
 @dataclass(frozen=True, eq=False)
 class Observations:
@@ -23,7 +25,8 @@ class Observations:
     Attributes
     ----------
     states : array, shape (chain, draw, n_sites)
-        Index of every site's value in ``space.values`` (int8), or the value itself where it is continuous (float).
+        Index of every site's value in ``space.values`` (int8), below zero where it was not observed, or the value itself where it is
+        continuous (float).
     weight : array, shape (chain, draw)
         How much every row counts.
     weighted : bool
@@ -39,6 +42,11 @@ class Observations:
     weighted: bool
     beta: float
     independent: bool
+
+    @cached_property
+    def gaps(self) -> bool:
+        """Whether cells are missing."""
+        return bool(np.isnan(self.states).any() if self.states.dtype.kind == "f" else self.states.min(initial=0) < 0)
 
     @property
     def size(self) -> float:
@@ -57,12 +65,13 @@ class Observations:
         A million rows of 16 spins are 65 536 states at most.
         """
         states, weight = flat(self)
-        q, n = 1 + int(states.max(initial=1)), states.shape[1]
+        low = int(states.min(initial=0)) if states.dtype.kind != "f" else 0  # below zero where cells are missing
+        q, n = 1 + int(states.max(initial=1)) - low, states.shape[1]
         if states.dtype.kind == "f" or n * np.log2(q) >= np.log2(max(len(states), 1)):
             return states, weight
         total = np.bincount(codes(states), weights=weight, minlength=q**n)
         seen = np.flatnonzero(total)
-        return (seen[:, None] // q ** np.arange(n) % q).astype(states.dtype), total[seen]
+        return (seen[:, None] // q ** np.arange(n) % q + low).astype(states.dtype), total[seen]
 
 
 def bind(data: xr.Dataset | Iterable[xr.Dataset], model: Any) -> tuple[Any, list[Observations], list[xr.Dataset]]:
@@ -99,7 +108,10 @@ def as_observations(data: xr.Dataset, space: Space) -> Observations:
     """Microstates at one temperature as the likelihoods read them."""
     weight, weighted = microstate_data.multiplicity(data)
     values = microstate_data.rows(data)
-    states = values.astype(float) if space.continuous else space.index(values).astype(np.int8)
+    if space.continuous:
+        states = values.astype(float)
+    else:
+        states = np.where(values == space.missing, ABSENT, space.index(values)).astype(np.int8)
     return Observations(states, weight, weighted, float(data["beta"]), bool(int(data.attrs.get("independent", 0))))
 
 
@@ -135,8 +147,14 @@ def codes(rows: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(rows).view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
 
 
+def _lowest(part: Observations) -> np.ndarray:
+    """The lowest value of every site among those that were observed."""
+    rows = part.gathered[0]
+    return np.asarray((np.where(rows < 0, rows.max(0), rows) if part.gaps else rows).min(0))
+
+
 def frozen_sites(parts: Sequence[Observations]) -> np.ndarray:
     """Sites that hold one value in all the data."""
-    low = np.min([part.gathered[0].min(0) for part in parts], axis=0)
+    low = np.min([_lowest(part) for part in parts], axis=0)
     high = np.max([part.gathered[0].max(0) for part in parts], axis=0)
     return np.flatnonzero(low == high)

@@ -187,7 +187,9 @@ def _fitted(asked: Asked) -> tuple[Fit, dict[str, Any]]:
     # Multiplying a calibrated likelihood by a prior inverts J, which takes two batches a parameter.
     minimum = 0 if engine.flat else 2 * likelihood.bound.n_params
     wanted = asked.calibrate
-    calibration = calibration_room.calibrate(likelihood, centre.theta, centre.information, wanted=wanted, usable=usable, minimum=minimum)
+    calibration = likelihood.calibration or calibration_room.calibrate(
+        likelihood, centre.theta, centre.information, wanted=wanted, usable=usable, minimum=minimum
+    )
     record = _record(likelihood, centre, calibration, usable, spectrum)
     mean, root = normal_approximation(likelihood, centre, calibration, None if engine.flat else normal, usable)
     return Fit(likelihood, centre.theta, calibration, mean, root), record
@@ -220,7 +222,8 @@ def _sparse(asked: Asked, likelihood: Likelihood, engine: Gibbs, checkpoint: str
     best, spectrum, usable = _maximum(asked)
     best = best if usable else maximise(likelihood, Normal())
     prior = cast(SpikeSlab, likelihood.bound.model.prior)
-    wanted = asked.calibrate and not (not likelihood.composite and all(part.independent for part in likelihood.parts))
+    known, still = likelihood.calibration, not likelihood.composite and all(part.independent for part in likelihood.parts)
+    wanted = asked.calibrate and not still and known is None
     # Where data are nearly frozen the maximum of the likelihood is far out, and its curvature means nothing elsewhere.
     start = maximise(likelihood, Normal(prior.slab)).theta
     draws = gibbs.spike_slab(
@@ -236,7 +239,9 @@ def _sparse(asked: Asked, likelihood: Likelihood, engine: Gibbs, checkpoint: str
         checkpoint=checkpoint,
     )
     basis = Basis("independent", {"tested": False}) if asked.calibrate and not wanted else draws.basis
-    calibration = Calibration(best.information, calibration_room.inverse_root(best.information), np.inf, wanted, basis, draws.score)
+    calibration = known or Calibration(
+        best.information, calibration_room.inverse_root(best.information), np.inf, wanted, basis, draws.score
+    )
     record = _record(likelihood, best, calibration, True, spectrum)
     record["search"] = {"rounds": draws.rounds, "graphs": draws.graphs, "evidence_of_starts": draws.evidence.tolist()}
     there = draws.included.mean((0, 1))

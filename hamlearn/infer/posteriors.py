@@ -135,18 +135,19 @@ def _observed(bound: BoundCouplings, parts: list[Observations]) -> xr.Dataset:
     for index, part in enumerate(parts):
         states, weight = part.gathered
         columns = states.T.astype(np.intp)  # what belongs to one site lies together
-        single[index] = [np.bincount(column, weights=weight, minlength=q) for column in columns]
+        single[index] = [np.bincount(column[column >= 0], weights=weight[column >= 0], minlength=q) for column in columns]
         if len(bonds) <= 4 * bound.lattice.n_sites:
             for bond, (i, j) in enumerate(bonds):
-                pair[index, bond] = np.bincount(q * columns[i] + columns[j], weights=weight, minlength=q * q).reshape(q, q)
+                both = slice(None) if not part.gaps else (columns[i] >= 0) & (columns[j] >= 0)
+                code = q * columns[i][both] + columns[j][both]
+                pair[index, bond] = np.bincount(code, weights=weight[both], minlength=q * q).reshape(q, q)
             continue
         for a in range(q):
             weighted = (states == a) * weight[:, None]
             for b in range(q):
                 pair[index, :, a, b] = (weighted.T @ (states == b))[bonds[:, 0], bonds[:, 1]]
-    size = np.array([part.size for part in parts])
-    by_site = ("temperature", "site", "state"), single / size[:, None, None]
-    by_bond = ("temperature", "bond", "state_a", "state_b"), pair / size[:, None, None, None]
+    by_site = ("temperature", "site", "state"), single / np.maximum(single.sum(-1, keepdims=True), 1e-300)  # of those that were observed
+    by_bond = ("temperature", "bond", "state_a", "state_b"), pair / np.maximum(pair.sum((-2, -1), keepdims=True), 1e-300)
     return by_temperature(parts, {"site_frequency": by_site, "bond_frequency": by_bond})
 
 

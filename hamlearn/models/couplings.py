@@ -82,7 +82,12 @@ class Couplings(Model):
     sites: tuple[str, ...] = ()  # what the data call them (:meth:`on`)
     kind: ClassVar[str] = "couplings"
     traits: ClassVar[Traits] = Traits(
-        "couplings", "couplings", bonds=True, compared="refit", zero="they are those of the pair terms and fields, without one."
+        "couplings",
+        "couplings",
+        bonds=True,
+        missing=True,
+        compared="refit",
+        zero="they are those of the pair terms and fields, without one.",
     )
 
     def __init__(

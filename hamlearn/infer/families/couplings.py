@@ -58,11 +58,13 @@ def _ask(
             "a graph without bonds, and no fields: there is nothing to learn. Give bonds, or leave fields at fields='site'."
         )
     frozen, enquiry = frozen_sites(parts), Enquiry(model, bound.space, sets, seed)
-    prepared = choose(bound, parts, likelihood, settings)
+    prepared = choose(bound, parts, likelihood, settings, seed)
     if prepared.likelihood.name == "score" and not calibrate:
         raise HamlearnError(
             "the loss of score matching has no natural scale: its error bars come from calibration alone; leave calibrate=True."
         )
+    if prepared.likelihood.calibration is not None and not calibrate:
+        raise HamlearnError("error bars of data with gaps that were filled in come from calibration alone; leave calibrate=True.")
     prepared.announce()
     enquiry.say(*prepared.reasons)
     whole = bound.n_params <= large.LIMIT and not prepared.diagonal  # else fewer draws are kept, and priors stay as they are

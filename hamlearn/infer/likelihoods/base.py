@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from hamlearn.infer.newton import Products
 from hamlearn.infer.observations import Observations
 from hamlearn.models import BoundCouplings
 from hamlearn.models.base import Block
+
+if TYPE_CHECKING:
+    from hamlearn.infer.calibrate import Calibration
 
 RUNAWAY = 30.0  # |β·J| beyond which e^(−2|βJ|) is zero in double precision: the data are separable
 _SOME = 1e5
@@ -24,9 +27,12 @@ class Searched:
     ----------
     runaway : float
         The size of β·θ beyond which parameters have run off to infinity.
+    calibration : Calibration or None
+        Of one whose error bars are known with it; None where :func:`hamlearn.infer.calibrate.calibrate` has to find them.
     """
 
     runaway: float = RUNAWAY
+    calibration: Calibration | None = None
 
     @property
     def origin(self) -> np.ndarray:
@@ -144,12 +150,15 @@ class Likelihood(Objective, Scored, Protocol):
         ``"exact"``, ``"pseudo"``, ``"rise"`` or ``"logrise"``.
     composite : bool
         True if it is not a likelihood of whole microstates: its curvature alone gives wrong error bars.
+    calibration : Calibration or None
+        As of :class:`Searched`.
     """
 
     bound: BoundCouplings
     parts: Sequence[Observations]
     name: str
     composite: bool
+    calibration: Calibration | None
 
     @property
     def operations(self) -> float:

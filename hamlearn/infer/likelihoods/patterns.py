@@ -2,6 +2,9 @@
 
 The data enter only through how often every site was seen with every pattern of its neighbours: at most q^(d+1) counts
 a site, and no more than microstates. They are counted once; afterwards a gradient costs the same for 10³ and 10⁸ microstates.
+
+Of microstates with missing cells every site has the rows where it and all its neighbours were observed. Where cells are missing whatever
+their values are, these are conditionals as good as any: the objective stays consistent, and rows' scores are zero where nothing was seen.
 """
 
 from __future__ import annotations
@@ -60,7 +63,11 @@ class PatternLikelihood(Searched):
         place = q ** np.arange(len(columns), dtype=np.int64)
         designs, counts = [], []
         for part in self.parts:
-            seen, total = _counted(*part.gathered, columns, place, q ** len(columns))
+            states, weight = part.gathered
+            if part.gaps:
+                known = (states[:, columns] >= 0).all(1)
+                states, weight = states[known], weight[known]
+            seen, total = _counted(states, weight, columns, place, q ** len(columns))
             pattern = (seen[:, None] // place) % q
             designs.append(part.beta * self._design(pattern[:, 0], pattern[:, 1:], first))
             counts.append(total)
@@ -151,11 +158,17 @@ class PatternLikelihood(Searched):
     def _score_table(
         self, beta: float, site: int, neighbours: np.ndarray, first: np.ndarray, local: np.ndarray, states: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Row of a table of scores for every state row, and the table ``(pattern, feature)`` of one site."""
+        """Row of a table of scores for every state row, and the table ``(pattern, feature)`` of one site; the last is of missing cells."""
         q = self.bound.space.q
         columns = np.concatenate([[site], neighbours])
         place = q ** np.arange(len(columns), dtype=np.int64)
-        seen, code = np.unique(states[:, columns] @ place, return_inverse=True)
+        found, known = states[:, columns], (states[:, columns] >= 0).all(1)
+        if not known.all():
+            inner, table = self._score_table(beta, site, neighbours, first, local, states[known])
+            code = np.full(len(states), len(table))
+            code[known] = inner
+            return code, np.concatenate([table, np.zeros((1, table.shape[1]))])
+        seen, code = np.unique(found @ place, return_inverse=True)
         pattern = (seen[:, None] // place) % q
         design = beta * self._design(pattern[:, 0], pattern[:, 1:], first)
         if self.multiclass:

@@ -1,0 +1,194 @@
+"""Missing cells on dense graphs: the pseudo-likelihood's equations, averaged over what was not observed.
+
+The score s(x; θ) of the pseudo-likelihood has mean zero at the truth; so has its mean over the missing cells, given the observed ones,
+E[s(x; θ) | x_obs; θ], where cells are missing at random. Its zero is found by data augmentation: K Gibbs completions of every row stand for
+that mean, and Newton steps alternate with sweeps. The derivative of the equation is the curvature of completed data less what is missing,
+
+    A = H − Cov(s, βT | x_obs),   T the statistics that θ multiplies,
+
+and the solution scatters by A⁻¹JA⁻ᵀ, J from the scores of rows, each averaged over its completions: rows, not completions, are
+independent, and J holds the noise of K completions as well. Sources: Louis, J. R. Stat. Soc. B 44, 226 (1982); Elashoff and Ryan,
+J. Comput. Graph. Stat. 13, 48 (2004).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+
+from hamlearn import memory
+from hamlearn.errors import HamlearnError
+from hamlearn.infer.calibrate import Calibration, ScoreCovariance, score_covariance, steady_sandwich
+from hamlearn.infer.completions import Completions
+from hamlearn.infer.likelihoods import Likelihood, OneHotLikelihood, composite
+from hamlearn.infer.likelihoods.exact import statistics
+from hamlearn.infer.likelihoods.normal import NormalLikelihood
+from hamlearn.infer.observations import Observations
+from hamlearn.infer.optimum import maximise
+from hamlearn.infer.provenance import Basis
+from hamlearn.models import BoundCouplings
+from hamlearn.progress import track
+
+FEWEST, MOST = 4, 16  # completions of a row: 16 of them widen error bars by less than 2 % where 40 % of the cells are missing
+_WORK = 4e10  # multiplications of one matrix of what is missing, which decide how many
+_ROUGH, _ROUNDS, _SWEEPS = (
+    2,
+    12,
+    4,
+)  # completions, rounds and sweeps of the way to the equation's zero, whose steps are those of complete data
+_STEPS = 8  # at most, by the equation's own derivative
+_SETTLED, _NOISE = 0.1, 0.04  # squared length of a step for every parameter, and how much of that the noise of completions may be
+_PASSES = 16  # at most, over which the equation is averaged
+_CHUNK = 1 << 22  # values of scores that are held at once
+
+
+@dataclass(frozen=True, eq=False)
+class _Equation:
+    """The equation at one θ: its value, its derivative, scores of rows by temperature, and what share of J is the noise of completions."""
+
+    value: np.ndarray
+    derivative: np.ndarray
+    curvature: np.ndarray
+    scores: list[np.ndarray]
+    noise: float
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """What is summed over rows."""
+        return self.value, self.derivative, self.curvature
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Scores of rows that are known by number, as :func:`~hamlearn.infer.calibrate.score_covariance` asks for them."""
+
+    bound: BoundCouplings
+    parts: Sequence[Observations]
+    scores: Sequence[np.ndarray]
+
+    def row_scores(self, theta: np.ndarray) -> Callable[[Observations, np.ndarray], np.ndarray]:
+        place = {id(part): scores for part, scores in zip(self.parts, self.scores, strict=True)}
+        return lambda part, states: place[id(part)][states[:, 0]]
+
+
+def likelihood(bound: BoundCouplings, parts: Sequence[Observations], seed: int) -> NormalLikelihood:
+    """The solution of the averaged equations as a normal likelihood, whose error bars are calibrated.
+
+    Raises
+    ------
+    HamlearnError
+        If completed data have no finite maximum, or no Hessian of theirs can be made.
+    """
+    rows, p = sum(part.weight.size for part in parts), bound.n_params
+    memory.require(8 * rows * p, f"scores of {rows} rows for {p} parameters", "Tie parameters, take fewer bonds or rows.")
+    each = int(np.clip(_WORK / max(rows * p * p, 1), FEWEST, MOST))
+    drawn = [Completions(bound, part, _ROUGH, seed + number) for number, part in enumerate(parts)]
+    theta = np.zeros(p)
+    with track(_ROUNDS + _STEPS, "completing") as bar:
+        for _ in range(_ROUNDS):
+            theta = _solved(bound, drawn, theta)
+            bar.advance()
+            for one in drawn:
+                one.sweep(theta, _SWEEPS)
+        drawn, passes = [one.only(each) for one in drawn], 1
+        for number in range(_STEPS):
+            equation = _averaged(bound, drawn, theta, passes)
+            step = np.linalg.solve(equation.derivative, equation.value)
+            theta = theta + step
+            bar.advance()
+            root, score = _error(bound, parts, equation)
+            precision = np.linalg.inv(root @ root.T)
+            if number and equation.noise < 2 * _NOISE and float(step @ precision @ step) < (_SETTLED + 3 * equation.noise) * p:
+                break
+            passes = int(np.clip(np.ceil(passes * equation.noise / _NOISE), 1, _PASSES))
+        else:
+            raise HamlearnError(
+                "data augmentation of the missing cells does not settle: too much is missing for so many couplings. Leave out sites or "
+                "bonds, tie couplings, or keep the rows without gaps (hl.data.complete_rows)."
+            )
+    basis = Basis("sandwich", {"batches": score.batches, "kind": score.kind, "composite": True, "tau": score.tau})
+    known = Calibration((precision + precision.T) / 2, root, float(score.batches - 1), True, basis, score)
+    return NormalLikelihood(bound, parts, "pseudo", theta, known)
+
+
+def _complete(bound: BoundCouplings, drawn: Sequence[Completions]) -> Likelihood:
+    found = composite(bound, [one.observations() for one in drawn], "pseudo")
+    if isinstance(found, OneHotLikelihood):
+        raise HamlearnError(
+            f"missing cells of {bound.space.q} states on a graph this dense need a Hessian of too many parameters: take fewer bonds, tie "
+            "the couplings (interaction='potts'), or keep the rows without gaps (hl.data.complete_rows)."
+        )
+    return found
+
+
+def _solved(bound: BoundCouplings, drawn: Sequence[Completions], theta: np.ndarray) -> np.ndarray:
+    """The maximum of completed data."""
+    best = maximise(_complete(bound, drawn), start=theta, shown=False)
+    if best.runaway or not best.converged:
+        worst = bound.parameter_names[int(np.argmax(np.abs(best.theta)))]
+        raise HamlearnError(
+            f"the pseudo-likelihood of completed data has no finite maximum ({worst} leads): the data are separable, too few or too "
+            "ordered to be learned with gaps. Leave out sites that hardly vary, tie couplings, take fewer bonds, or keep the rows without "
+            "gaps (hl.data.complete_rows)."
+        )
+    return best.theta
+
+
+def _averaged(bound: BoundCouplings, drawn: Sequence[Completions], theta: np.ndarray, passes: int) -> _Equation:
+    """The equation of all completions, of several made one after the other."""
+    mean = _equation(bound, drawn, theta)
+    for number in range(1, passes):
+        other = _equation(bound, drawn, theta)
+        for old, new in zip((*mean.arrays, *mean.scores), (*other.arrays, *other.scores), strict=True):
+            old += (new - old) / (number + 1)
+    return replace(mean, noise=mean.noise / passes)
+
+
+def _equation(bound: BoundCouplings, drawn: Sequence[Completions], theta: np.ndarray) -> _Equation:
+    """The equation at θ, with other completions than those there were."""
+    for one in drawn:
+        one.sweep(theta, 3 * _SWEEPS)
+    complete = _complete(bound, drawn)
+    score_of, curvature = complete.row_scores(theta), complete.information(theta)
+    value, lost, scores = np.zeros(len(theta)), np.zeros_like(curvature), []
+    scatter, total_scatter = 0.0, 1e-300
+    for one in drawn:
+        part, flat = one.part, one.part.states.reshape(-1, one.part.states.shape[-1])
+        weight, each, found = part.weight.reshape(-1), one.states.shape[1], np.empty((len(flat), len(theta)))
+        whole = np.setdiff1d(np.arange(len(flat)), one.rows)
+        for rows in _pieces(whole, len(theta)):
+            found[rows] = score_of(part, flat[rows])
+        for place in _pieces(np.arange(len(one.rows)), each * len(theta)):
+            rows, states = one.rows[place], one.states[place].reshape(-1, flat.shape[1])
+            score = score_of(part, states).reshape(len(rows), each, -1)
+            found[rows] = score.mean(1)
+            total = statistics(bound, states).reshape(score.shape)
+            score -= found[rows][:, None]
+            scatter += float(np.einsum("r,rkp,rkp->", weight[rows], score, score) / (each * (each - 1)))
+            total = (total - total.mean(1, keepdims=True)) * (part.beta * weight[rows] / (each - 1))[:, None, None]
+            lost += score.reshape(-1, len(theta)).T @ total.reshape(-1, len(theta))
+        value += weight @ found
+        total_scatter += float(np.einsum("r,rp,rp->", weight, found, found))
+        scores.append(found)
+    return _Equation(value, curvature - lost, curvature, scores, scatter / total_scatter)
+
+
+def _pieces(rows: np.ndarray, width: int) -> list[np.ndarray]:
+    return [rows[start : start + max(1, _CHUNK // width)] for start in range(0, len(rows), max(1, _CHUNK // width))]
+
+
+def _error(bound: BoundCouplings, parts: Sequence[Observations], equation: _Equation) -> tuple[np.ndarray, ScoreCovariance]:
+    """A root of A⁻¹JA⁻ᵀ, and J."""
+    numbered = [replace(part, states=np.arange(part.weight.size).reshape(*part.weight.shape, 1)) for part in parts]
+    score = score_covariance(cast(Any, _Rows(bound, numbered, equation.scores)), np.zeros(bound.n_params))
+    if score.batches < 3:
+        raise HamlearnError(
+            f"the draws hold only {score.batches} independent batches (autocorrelation time {score.tau:.3g} draws): no error bar can be "
+            "estimated. Run longer or more chains."
+        )
+    leverage = bound.n_params / (bound.lattice.n_sites * score.ess)
+    naive = steady_sandwich(equation.curvature, score, leverage)  # as if nothing were missing: a root of H⁻¹JH⁻¹
+    return np.linalg.solve(equation.derivative, equation.curvature @ naive), score
