@@ -67,11 +67,18 @@ class _Rows:
 
     bound: BoundCouplings
     parts: Sequence[Observations]
-    scores: Sequence[np.ndarray]
+    scores: np.ndarray
+
+    @classmethod
+    def of(cls, bound: BoundCouplings, parts: Sequence[Observations], scores: Sequence[np.ndarray]) -> _Rows:
+        """Rows of all temperatures, numbered one after the other."""
+        first = np.cumsum([0, *(part.weight.size for part in parts)])
+        numbers = [start + np.arange(part.weight.size).reshape(*part.weight.shape, 1) for start, part in zip(first, parts, strict=False)]
+        numbered = [replace(part, states=states) for part, states in zip(parts, numbers, strict=True)]
+        return cls(bound, numbered, scores[0] if len(scores) == 1 else np.concatenate(scores))
 
     def row_scores(self, theta: np.ndarray) -> Callable[[Observations, np.ndarray], np.ndarray]:
-        place = {id(part): scores for part, scores in zip(self.parts, self.scores, strict=True)}
-        return lambda part, states: place[id(part)][states[:, 0]]
+        return lambda part, states: self.scores[states[:, 0]]
 
 
 def likelihood(bound: BoundCouplings, parts: Sequence[Observations], seed: int) -> NormalLikelihood:
@@ -182,8 +189,7 @@ def _pieces(rows: np.ndarray, width: int) -> list[np.ndarray]:
 
 def _error(bound: BoundCouplings, parts: Sequence[Observations], equation: _Equation) -> tuple[np.ndarray, ScoreCovariance]:
     """A root of A⁻¹JA⁻ᵀ, and J."""
-    numbered = [replace(part, states=np.arange(part.weight.size).reshape(*part.weight.shape, 1)) for part in parts]
-    score = score_covariance(cast(Any, _Rows(bound, numbered, equation.scores)), np.zeros(bound.n_params))
+    score = score_covariance(cast(Any, _Rows.of(bound, parts, equation.scores)), np.zeros(bound.n_params))
     if score.batches < 3:
         raise HamlearnError(
             f"the draws hold only {score.batches} independent batches (autocorrelation time {score.tau:.3g} draws): no error bar can be "
