@@ -10,7 +10,7 @@ import xarray as xr
 
 from hamlearn.errors import HamlearnError
 from hamlearn.progress import logger
-from hamlearn.spaces import from_attrs
+from hamlearn.spaces import MISSING, from_attrs
 
 
 def without_gaps(values: np.ndarray) -> tuple[np.ndarray, list[int] | None]:
@@ -40,6 +40,8 @@ def recoded(data: xr.Dataset, codes: Sequence[int]) -> xr.Dataset:
     if missing:
         raise HamlearnError(f"the microstates hold the codes {missing}, which are none of the states {list(codes)}.")
     place = np.searchsorted(codes, own).astype(np.int8)
-    result = data.assign(state=(data["state"].dims, place[data["state"].values], data["state"].attrs))
+    states = data["state"].values
+    found = np.where(states == MISSING, MISSING, place[np.maximum(states, 0)]).astype(np.int8)
+    result = data.assign(state=(data["state"].dims, found, data["state"].attrs))
     result.attrs = {**data.attrs, "q": max(2, len(codes)), "codes": json.dumps(list(codes))}
     return result

@@ -10,6 +10,7 @@ import xarray as xr
 
 from hamlearn.diagnostics import wording
 from hamlearn.infer import families, posteriors
+from hamlearn.models.actions import percent
 from hamlearn.spaces import Space
 
 PARAMETERS = "All parameters"
@@ -133,6 +134,7 @@ def facts(post: xr.DataTree) -> list[tuple[str, str, str]]:
         ("sites", "sites", wording.count(float(np.prod(posteriors.site_shape(post))))),
         ("codes", "codes of states 0, 1, …", ", ".join(map(str, json.loads(post.attrs["codes"]))) if "codes" in post.attrs else ""),
         ("bonds", bonds, wording.count(sizes["bond"]) if "bond" in sizes else ""),
+        ("missing", "cells missing", percent(made.missing) if made.missing else ""),
         ("parameters", *parameters(post)),
         ("draws", "posterior", told_draws(post)),
         ("likelihood", "likelihood", likelihood),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import xarray as xr
@@ -59,7 +59,7 @@ def diagnose(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None =
     if data is not None and check:
         logger.info("comparing with held-out data%s", cost.told(data, posteriors.model_of(post)))
         with aside():  # its refit and simulations are steps of it
-            table, found = _looked_at(post, data, made, seed)
+            table, found = _looked_at(post, _whole(post, data, seed), made, seed)
         post["checks"] = xr.DataTree(table)
         _measure(post, data, seed)
         additions["check"] = _digest(table)
@@ -80,6 +80,14 @@ def _looked_at(
         why = predictive_test.LeftOut(f"what was learned could not be compared ({str(error).split(': ')[0]})", _NO_EQUILIBRIUM)
         return predictive_test.undecided(why), []
     return _compare(post, data, made, seed), signals.find(post, data)
+
+
+def _whole(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], seed: int) -> xr.Dataset | Iterable[xr.Dataset]:
+    """The data; one completion of them by what was learned stands for those of which cells are missing."""
+    sets = microstates.split_by_beta(data)
+    if not families.traits(post).missing or not any(microstates.missing(one).any() for one in sets):
+        return data
+    return cast(families.Completing, families.of(post)).completed(post, sets, seed)
 
 
 def _measure(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], seed: int) -> None:

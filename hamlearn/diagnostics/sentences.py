@@ -201,6 +201,19 @@ SENTENCES |= {
         "single strengths can be relied on, totals such as energies and free energies are shifted by all parameters together",
         "Do not rely on predicted totals: tie parameters, or collect more data.",
     ),
+    "missing cells": lambda n, made: (
+        f"{percent(n['share'])} of the cells are missing, at {n['sites']} sites (most at {made.site(n['where'])}, {percent(n['most'])}): "
+        "intervals hold where whether a cell is missing does not depend on its value, given what was observed. The comparison looks at one "
+        "completion by what was learned, and sees less than one of complete data",
+        "Find out why cells are missing; a rate that depends on the value itself shifts fields and couplings." if n["share"] > 0.3 else "",
+    ),
+    "missing depends": lambda n, made: (
+        "cells are not missing completely at random: whether they are goes with what was observed elsewhere, "
+        + ", ".join(f"at {made.site(gone)} with the value of {made.site(seen)}" for gone, seen in n["first"])
+        + (f", and {n['count'] - len(n['first'])} more pairs" if n["count"] > len(n["first"]) else ""),
+        "That alone is no harm to likelihoods that sum over what is missing, but is to rows or conditionals that were chosen by it; and "
+        "where a rate depends on other values it may depend on its own, which biases everything.",
+    ),
     "states never seen": lambda n, made: (
         "never observed and so excluded, their entries of J and h set to 0: "
         + ", ".join(f"state {state} at {made.site(site)}" for site, state in n["first"])

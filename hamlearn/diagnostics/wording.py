@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from hamlearn.infer.provenance import Basis, Provenance
+from hamlearn.models.actions import percent
 
 _ENDS = re.compile(r"(\d+),(\d+)")  # of a bond between numbered sites; names have a dash already
 
@@ -12,6 +13,11 @@ _ENDS = re.compile(r"(\d+),(\d+)")  # of a bond between numbered sites; names ha
 def count(number: float) -> str:
     """A number of things: thin spaces between thousands, three digits of small ones."""
     return f"{number:,.0f}".replace(",", " ") if number >= 100 else f"{number:.3g}"
+
+
+def gaps(made: Provenance) -> str:
+    """Such as ", 12 % of cells missing"; nothing of complete data."""
+    return f", {percent(made.missing)} of cells missing" if made.missing else ""
 
 
 def several(number: float, noun: str) -> str:
@@ -58,7 +64,7 @@ def nothing_wrong(made: Provenance) -> str:
     sampled = ", the chains converged" if made.convergence is not None and made.convergence.sampled else ""
     agree = f"held-out data{where_compared(made)} agree with the model"
     tested = agree if made.check is None or made.check.held_out else "score tests on all data find nothing"
-    return f"{size(made)} from {count(made.microstates)} microstates by {by_what(made)}{sampled}, and {tested}."
+    return f"{size(made)} from {count(made.microstates)} microstates{gaps(made)} by {by_what(made)}{sampled}, and {tested}."
 
 
 def _trained(made: Provenance) -> str:

@@ -6,13 +6,12 @@ Sequential loops in numba.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import xarray as xr
 
-from hamlearn.infer.observations import Observations, bind
+from hamlearn.infer.observations import Observations, as_observations
 from hamlearn.models import BoundCouplings
 from hamlearn.systems.sampling.kernels import generators, kernel, neighbour_lists, uniform
 
@@ -80,7 +79,7 @@ def completed(data: xr.Dataset, bound: BoundCouplings, theta: np.ndarray, seed: 
     One completion stands for the data in checks of a fit (Gelman et al. 2005): since the cells that were filled follow the model, such
     checks see less than those of complete data, and never more.
     """
-    bound, (part,), _ = _bound_to(data, bound)
+    part = as_observations(data, bound.space)
     if not part.gaps:
         return data
     found = Completions(bound, part, 1, seed)
@@ -89,11 +88,6 @@ def completed(data: xr.Dataset, bound: BoundCouplings, theta: np.ndarray, seed: 
     flat[found.rows] = found.states[:, 0]
     values = bound.space.from_index(flat).reshape(data["state"].shape).astype(data["state"].dtype)
     return data.assign(state=(data["state"].dims, values, data["state"].attrs))
-
-
-def _bound_to(data: xr.Dataset, bound: BoundCouplings) -> tuple[BoundCouplings, Sequence[Observations], list[xr.Dataset]]:
-    _, parts, sets = bind(data, bound.model)
-    return bound, parts, sets
 
 
 @kernel

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import augmented
+from hamlearn.infer import absences, augmented
 from hamlearn.infer.likelihoods import Likelihood, PatternLikelihood
 from hamlearn.infer.likelihoods.conditionals import neighbour_lists
 from hamlearn.infer.likelihoods.marginal import MOST_COMPLETIONS, MarginalLikelihood, n_completions
@@ -44,7 +44,8 @@ def stand_in(bound: BoundCouplings, parts: Sequence[Observations], name: str, se
     cells = sum(int((part.states < 0).sum()) for part in parts)
     local = power(bound.space.q, int(bound.lattice.degree.max(initial=0)) + 1) <= MOST_PATTERNS
     seen = kept(bound, parts) if local else 0.0
-    if seen >= ENOUGH or (seen > 0 and (cells > MOST_CELLS or name != "pseudo")):
+    random = all(one.code != "missing depends" for one in absences.noted(parts, bound.space.q, 1.0))
+    if (seen >= ENOUGH and random) or (seen > 0 and (cells > MOST_CELLS or name != "pseudo")):
         reasons.append(
             f"missing cells: conditionals of sites that were observed with all their neighbours, in {seen:.0%} of the rows or more"
         )

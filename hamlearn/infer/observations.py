@@ -65,9 +65,11 @@ class Observations:
         A million rows of 16 spins are 65 536 states at most.
         """
         states, weight = flat(self)
-        low = int(states.min(initial=0)) if states.dtype.kind != "f" else 0  # below zero where cells are missing
+        if states.dtype.kind == "f":
+            return states, weight
+        low = int(states.min(initial=0))  # below zero where cells are missing
         q, n = 1 + int(states.max(initial=1)) - low, states.shape[1]
-        if states.dtype.kind == "f" or n * np.log2(q) >= np.log2(max(len(states), 1)):
+        if n * np.log2(q) >= np.log2(max(len(states), 1)):
             return states, weight
         total = np.bincount(codes(states), weights=weight, minlength=q**n)
         seen = np.flatnonzero(total)

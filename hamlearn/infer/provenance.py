@@ -253,6 +253,8 @@ class Provenance:
     n_params : int
         Free parameters.
     microstates : float
+    missing : float
+        Share of their cells that were not observed.
     seed, seconds, estimated_seconds
     optimum, calibration, identifiability
         See their classes.
@@ -306,6 +308,7 @@ class Provenance:
     identifiability: Identifiability
     source: tuple[Mapping[str, Any], ...]
     reasons: tuple[str, ...]
+    missing: float = 0.0
     seed: int = 0
     seconds: float = float("nan")
     estimated_seconds: float = float("nan")

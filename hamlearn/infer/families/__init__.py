@@ -63,6 +63,14 @@ class Open(Kind, Protocol):
         ...
 
 
+class Completing(Kind, Protocol):
+    """One whose traits say that cells of its data may be missing."""
+
+    def completed(self, post: xr.DataTree, sets: list[xr.Dataset], seed: int) -> list[xr.Dataset]:
+        """Microstates with their missing cells drawn given the others, by what was learned."""
+        ...
+
+
 def named(traits: Traits) -> Kind:
     """The family of models with these traits."""
     return cast("Kind", importlib.import_module(f"hamlearn.infer.families.{traits.family}"))

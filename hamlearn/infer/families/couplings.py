@@ -10,18 +10,19 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.infer import families, large, posteriors
+from hamlearn.infer import absences, completions, families, large, posteriors
 from hamlearn.infer.choose import choose
 from hamlearn.infer.enquiry import Enquiry
 from hamlearn.infer.likelihoods import NAMES, OneHotLikelihood
 from hamlearn.infer.observations import Observations, bind, frozen_sites, mean_beta
 from hamlearn.infer.pipeline import Answer, Asked, Opened
+from hamlearn.infer.provenance import Provenance
 from hamlearn.infer.scales import widened
 from hamlearn.infer.settings import SAMPLED, Engine, as_engine, require_memory
 from hamlearn.models import BoundCouplings, Couplings, Normal
 from hamlearn.systems.base import System
 
-__all__ = ["draw_systems", "learn", "opened", "parameters"]
+__all__ = ["completed", "draw_systems", "learn", "opened", "parameters"]
 
 
 def learn(
@@ -88,10 +89,24 @@ def _assemble(asked: Asked, answer: Answer) -> xr.DataTree:
         answer.point,
         stats=answer.stats,
         **answer.sparse,
-        provenance=asked.provenance(answer),
+        provenance=_with_gaps(asked, asked.provenance(answer)),
         parts=asked.parts,
         sets=asked.enquiry.sets,
     )
+
+
+def _with_gaps(asked: Asked, made: Provenance) -> Provenance:
+    """The record, with what missing cells say of themselves."""
+    if not any(part.gaps for part in asked.parts):
+        return made
+    found = absences.noted(asked.parts, asked.prepared.likelihood.bound.space.q, made.calibration.tau)
+    return replace(made, missing=absences.share(asked.parts), findings=(*made.findings, *found))
+
+
+def completed(post: xr.DataTree, sets: list[xr.Dataset], seed: int) -> list[xr.Dataset]:
+    """Microstates with their missing cells drawn given the others, by the mean of the posterior."""
+    bound, theta = posteriors.bound_of(post), posteriors.theta_draws(post).mean((0, 1))
+    return [completions.completed(posteriors.numbered(post, one), bound, theta, seed + number) for number, one in enumerate(sets)]
 
 
 def variables(bound: BoundCouplings, theta: np.ndarray) -> xr.Dataset:
