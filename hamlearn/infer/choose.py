@@ -31,7 +31,8 @@ IMPORTANCE_PARAMETERS = 1000  # beyond this so is it in place of its correction
 class Choice:
     """What will run, why, how long it should take, whether the engine was left to us, and which is taken where that one fails.
 
-    `diagonal`: no Hessian is made; error bars neglect the correlations of parameters (:mod:`hamlearn.infer.large`).
+    `diagonal`: no Hessian is made; error bars neglect the correlations of parameters (:mod:`hamlearn.infer.large`). `start`: parameters
+    close to the maximum, where they are known.
     """
 
     likelihood: Likelihood | OneHotLikelihood
@@ -41,6 +42,7 @@ class Choice:
     automatic: bool
     otherwise: Engine | None = None
     diagonal: bool = False
+    start: np.ndarray | None = None
 
     def announce(self) -> None:
         """Say so, before it starts."""

@@ -159,7 +159,7 @@ def _maximum(asked: Asked) -> tuple[Optimum, _Spectrum, bool]:
     """The maximum of the likelihood alone, what the data identify there, and whether it is finite and unique."""
     likelihood, engine = asked.prepared.likelihood, asked.prepared.engine
     assert not isinstance(likelihood, OneHotLikelihood)
-    best = maximise(likelihood)
+    best = maximise(likelihood, start=asked.prepared.start)
     spectrum = _spectrum(likelihood.bound, best.information)
     loose = spectrum.unidentified
     usable = best.converged and not loose and not likelihood.bound.without_field(asked.frozen).size

@@ -18,8 +18,10 @@ _STRENGTH = 4.0  # strengths that the scale asked for counts as: a frozen bond o
 _SETTLED = 0.02
 
 
-def widened(likelihood: Likelihood) -> Likelihood:
-    """The likelihood with priors that widen as wide as its data demand; the scales found are then fixed.
+def widened(likelihood: Likelihood) -> tuple[Likelihood, np.ndarray | None]:
+    """The likelihood with priors that widen as wide as its data demand, and the maximum with them where it was sought.
+
+    The scales found are then fixed; that of the likelihood alone is close to this maximum.
 
     A fixed N(0, s²) on each of p strengths is weak for every one of them and strong for all together, Σ θ² = p s² (1 ± √(2/p)): at low
     temperature, where βJ is 2, it would pull a whole lattice towards a higher one. So s, of couplings and of fields apart, goes to
@@ -28,10 +30,10 @@ def widened(likelihood: Likelihood) -> Likelihood:
     """
     given, n, p = likelihood.bound.model, likelihood.bound.n_coupling_params, likelihood.bound.n_params
     if not isinstance(given.prior, Normal):
-        return _with(likelihood, given.prior, given.field_prior.scale)
+        return _with(likelihood, given.prior, given.field_prior.scale), None
     groups = [(given.prior, slice(0, n)), (given.field_prior, slice(n, p))]
     if not any(prior.widens and where.stop > where.start for prior, where in groups):
-        return _with(likelihood, given.prior, given.field_prior.scale)
+        return _with(likelihood, given.prior, given.field_prior.scale), None
     asked = np.array([given.prior.scale, given.field_prior.scale])
     scales, start = asked.copy(), None
     for _ in range(_ROUNDS):
@@ -46,7 +48,7 @@ def widened(likelihood: Likelihood) -> Likelihood:
         if np.allclose(new, scales, rtol=_SETTLED):
             break
         start, scales = best.theta, new
-    return _with(likelihood, Normal(scales[0]), scales[1])
+    return _with(likelihood, Normal(scales[0]), scales[1]), best.theta
 
 
 def _with(likelihood: Likelihood, prior: Prior, field_scale: float) -> Likelihood:

@@ -61,7 +61,7 @@ def test_the_default_prior_is_in_units_of_temperature_and_said():
     assert any("prior βJ ~ N(0, 1²): J ~ N(0, 0.5²)" in reason for reason in reasons), reasons
     assert any("prior βh ~ N(0, 1²)" in reason for reason in reasons)
     explicit = learn(data, Couplings(lattice, prior=Normal(0.5), field_prior=Normal(0.5)), engine=LAPLACE)
-    np.testing.assert_array_equal(post["posterior"]["J"], explicit["posterior"]["J"])
+    np.testing.assert_allclose(post["posterior"]["J"], explicit["posterior"]["J"], atol=1e-6)  # their climbs begin elsewhere
     assert not any("prior β" in reason for reason in posteriors.provenance_of(explicit).reasons)
     # Energy units of twice the size, half the β: the same posterior of βJ.
     halved = learn(data.assign_coords(beta=1.0), Couplings(lattice), engine=LAPLACE)

@@ -74,7 +74,8 @@ def _ask(
     _refuse_hopeless(bound, parts, frozen, prepared.engine)
     if not prepared.engine.flat and whole:
         assert not isinstance(prepared.likelihood, OneHotLikelihood)
-        prepared = replace(prepared, likelihood=widened(prepared.likelihood))
+        found, close = widened(prepared.likelihood)
+        prepared = replace(prepared, likelihood=found, start=close)
         bound = prepared.likelihood.bound
     if not prepared.engine.flat:
         enquiry.say(*_priors(model, bound, parts))
