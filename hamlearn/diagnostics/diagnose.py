@@ -144,14 +144,15 @@ def _digest(table: xr.Dataset) -> Comparison:
         statistics=int(table.sizes["statistic"]),
         held_out=int(attrs["held_out"]),  # of these statistics; the rest are score tests on all rows
         failed=tuple(predictive_test.called(str(names[k]), str(places[k]) if k >= tests else "") for k in order if adjusted[k] < CHECK),
+        largest_z=float(np.abs(table["z"].values[table["scatter"].values == 0]).max(initial=0.0)),
         named=tuple(_test(table, int(k)) for k in named),
         width_ratio=float(attrs["width_ratio"]) if attrs.get("width_ratio") else None,
     )
 
 
 def _noted(signal: dict[str, Any]) -> Noted:
-    numbers = {name: signal[name] for name in ("statistic", "p_value", "effect")}
-    return Noted("told", signal["severity"], signal["topic"], numbers, signal["what"], signal["advice"])
+    numbers = {name: signal[name] for name in ("statistic", "p_value", "effect")} | signal["numbers"]
+    return Noted(signal["code"], signal["severity"], signal["topic"], numbers, signal["what"], signal["advice"])
 
 
 def _test(table: xr.Dataset, k: int) -> dict[str, object]:

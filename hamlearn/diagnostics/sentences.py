@@ -257,6 +257,32 @@ def _weak_terms(n: Numbers, made: Provenance) -> Words:
     return what, "More data, or a smaller window, see weaker terms."
 
 
+# Rows themselves
+
+
+def _equal(n: Numbers) -> str:
+    up_to = " up to a global flip" if n["flips"] else ""
+    return (
+        f"{wording.count(n['pairs'])} pairs of rows are equal{up_to} where those that agree on all sites but one, and the model, let "
+        f"expect {wording.count(n['expected'])}"
+    )
+
+
+SENTENCES |= {
+    "equal rows": lambda n, made: (
+        f"rows were copied, or the model spreads its weight too widely{n['label']}: {_equal(n)}; copies would explain it if every "
+        f"row had been taken {n['copies']:.3g} times (error bars are then too small by {n['copies'] ** 0.5:.3g})",
+        "Leave out copies (resampled, augmented or joined data); if no row was copied, few states can occur, or the model misfits.",
+    ),
+    "equal rows of a misfit": lambda n, made: (
+        f"rows repeat more often than the learned model lets expect{n['label']}, as they do where it misfits: {_equal(n)}; copies "
+        f"of every row, {n['copies']:.3g} times, would not explain the misfit, or leave {n['rows'] / n['copies']:.0f} rows where "
+        f"{n['distinct']} differ",
+        "Mend the misfit first; if this stays, look for rows that were copied unevenly (resampled by weights).",
+    ),
+}
+
+
 # Fit
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import scipy.stats
 import xarray as xr
@@ -34,6 +35,8 @@ SEARCH_DATA = 50.0  # independent microstates a candidate term: 2 and 12 are too
 SITE_DATA, HOPELESS_SITE_DATA = 15.0, 3.0  # independent rows per parameter that one site bears (benchmarks/calibration/few_rows.py)
 GUESSED_RATIO = 1.4  # by how much error bars of a stand-in are too small where nothing measured it
 CHECK, CHECK_SERIOUS = 0.01, 0.001  # overall p-value of the predictive comparison
+DEFLATED = 4.0  # standard deviations of a statistic that copies do not explain: one in 16 000 by chance
+UNEVEN = 1.5  # times as many distinct rows as even copies leave: resampling with replacement leaves 1.26 times
 _SEVERITY = {"note": 0, "caution": 1, "serious": 2}
 
 
@@ -286,5 +289,23 @@ def _noted(made: Provenance) -> Iterator[Finding]:
 
 
 def _signals(made: Provenance) -> Iterator[Finding]:
-    """What was found in the data themselves; weighed before the fit, of whose failure it may be the cause."""
-    yield from (told(noted, made) for noted in made.signals)
+    """What was found in the data themselves; weighed before the fit, of whose failure it may be the cause.
+
+    Equal rows may be its consequence: what a misfit makes too improbable repeats too often.
+    """
+    for noted in made.signals:
+        if noted.code == "equal rows" and _misfits_without_copies(made, **noted.numbers):
+            yield found("equal rows of a misfit", "caution", noted.topic, made, **noted.numbers)
+        else:
+            yield told(noted, made)
+
+
+def _misfits_without_copies(made: Provenance, *, rows: float, distinct: int, copies: float, **_: Any) -> bool:
+    """Whether copies of rows, as many as would explain the equal ones, do not explain the misfit, or cannot be.
+
+    They inflate variances by their number. Every row copied so often leaves room for no more than `rows` / `copies` distinct ones.
+    """
+    check = made.check
+    if check is None or check.overall_p is None or check.overall_p >= CHECK_SERIOUS:
+        return False
+    return check.largest_z > DEFLATED * copies**0.5 or distinct > UNEVEN * rows / copies

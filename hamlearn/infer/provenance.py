@@ -181,6 +181,8 @@ class Comparison:
         How many there were, and how many of them were compared on held-out data (the others are score tests on all rows).
     failed : tuple of str
         Names of statistics that differ.
+    largest_z : float
+        The largest deviation of statistics that are one number, in standard deviations.
     named : tuple of mapping
         Score tests that failed: ``name``, ``z``, ``p_adjusted``, and where estimated ``effect``, ``effect_sd``, ``unit``, ``where``.
     skipped : str
@@ -200,6 +202,7 @@ class Comparison:
     statistics: int = 0
     held_out: int = 1
     failed: tuple[str, ...] = ()
+    largest_z: float = 0.0
     named: tuple[Mapping[str, Any], ...] = ()
     skipped: str = ""
     advice: str = ""

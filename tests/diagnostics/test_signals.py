@@ -1,5 +1,6 @@
 """Rows that drift, drive each other, were copied or stay in one phase are named; chains of honest samplers are not."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -122,6 +123,21 @@ def test_copies_of_rows_are_found(how):
         result = found(copies[index])
     assert [one["topic"] for one in result] == ["repeated rows"] and result[0]["severity"] == "serious"
     assert 3 < result[0]["effect"] < 9  # copies of every row: 5, or what the excess of pairs says
+
+
+@pytest.mark.parametrize("strength", [0.4, 0.8])
+def test_equal_rows_of_a_misfit_do_not_come_before_it(strength):
+    """Products of three spins under pairs, 256 states: the headline was that rows were copied. States from a plain enumeration."""
+    rng, states = np.random.default_rng(1), np.array(list(itertools.product((-1, 1), repeat=8)))
+    triples = [rng.choice(8, 3, replace=False) for _ in range(4)]
+    weight = np.cumsum(np.exp(strength * sum(states[:, one].prod(1) for one in triples)))
+    rows = states[np.searchsorted(weight / weight[-1], rng.random(4000))]
+    post = hl.learn(hl.microstates(rows, beta=1.0), hl.models.Couplings(None), engine="laplace", seed=0)
+    told = hl.verdict(post)
+    assert [one.code for one in told.reasons[:2]] == ["misfit", "equal rows of a misfit"] and told.reasons[1].severity == "caution", told
+    copied = glass(1, 600)[np.random.default_rng(0).integers(600, size=3000)]
+    post = hl.learn(hl.microstates(copied, beta=0.5), hl.models.Couplings(GRID), engine="laplace", seed=0)
+    assert hl.verdict(post).reasons[0].code == "equal rows" and "rows were copied" in hl.verdict(post).summary.lower()
 
 
 def test_rows_copied_with_a_flip_are_copies_to_a_model_without_fields():

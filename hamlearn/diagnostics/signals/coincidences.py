@@ -9,11 +9,12 @@ rows coincide often, and then their neighbours say so. Copies of rows agree at e
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.stats
 
-from hamlearn.diagnostics import holdout, wording
+from hamlearn.diagnostics import holdout
 from hamlearn.diagnostics.signals.view import Signal, View
 from hamlearn.infer.observations import codes
 
@@ -30,7 +31,7 @@ _NEAR_VALUES = 4e8
 class Coincidences:
     """Pairs of equal rows: how many, how many a model expects of the pairs that agree at all other sites, and the error.
 
-    `certain` is the expected agreement of copies at the last site: they add to the expectation too.
+    `certain` is the expected agreement of copies at the last site: they add to the expectation too. `distinct` rows differ.
     """
 
     pairs: float
@@ -38,6 +39,7 @@ class Coincidences:
     sd: float
     rows: float
     certain: float
+    distinct: int
 
     @property
     def z(self) -> float:
@@ -111,15 +113,10 @@ def _excess(view: View, tau: float, flips: bool) -> Signal | None:
     p_value = float(scipy.stats.norm.sf(found.z))
     if p_value > ALARM:
         return None
-    up_to = " up to a global flip" if flips else ""
-    what = (
-        f"rows were copied, or the model spreads its weight too widely{view.label}: {wording.count(found.pairs)} pairs of rows are "
-        f"equal{up_to} where those that agree on all sites but one, and the model, let expect "
-        f"{wording.count(max(found.pairs - found.copied, 0.0))}; copies would explain it if every "
-        f"row had been taken {found.copies:.3g} times (error bars are then too small by {np.sqrt(found.copies):.3g})"
-    )
-    advice = "Leave out copies (resampled, augmented or joined data); if no row was copied, few states can occur, or the model misfits."
-    return Signal("serious" if p_value < SERIOUS else "caution", "repeated rows", what, advice, found.z, p_value, found.copies)
+    numbers: dict[str, Any] = {"pairs": found.pairs, "expected": max(found.pairs - found.copied, 0.0), "copies": found.copies}
+    numbers |= {"rows": found.rows, "distinct": found.distinct, "flips": flips, "label": view.label}
+    severity = "serious" if p_value < SERIOUS else "caution"
+    return Signal(severity, "repeated rows", "", "", found.z, p_value, found.copies, "equal rows", numbers)
 
 
 def count(view: View, rows: np.ndarray, counts: np.ndarray, tau: float, first: int = 0) -> Coincidences | None:
@@ -187,7 +184,7 @@ def _over_sites(
     sd = float(np.sqrt(variance).mean() * np.sqrt(max(tau, 1.0)))
     couples = total * (total - 1) / 2
     certain = float(np.nanmean(couples @ np.nan_to_num(agree) / couples.sum()))
-    return Coincidences(pairs - close, float(expected.mean()), max(sd, 1.0), float(total.sum()), certain)
+    return Coincidences(pairs - close, float(expected.mean()), max(sd, 1.0), float(total.sum()), certain, len(distinct))
 
 
 def _moments(view: View, rows: np.ndarray, value: np.ndarray, base: np.ndarray, site: int) -> tuple[np.ndarray, np.ndarray]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -31,6 +31,8 @@ class Signal:
         What was found and what to do, in sentences.
     statistic, p_value, effect : float
         The test statistic, the probability of one as large by chance, and the size of the effect in the units that `what` names.
+    code, numbers : str, mapping
+        Where the verdict words it: the code of the sentence and what that needs; `what` is then empty. "told" elsewhere.
     """
 
     severity: str
@@ -40,6 +42,8 @@ class Signal:
     statistic: float
     p_value: float
     effect: float
+    code: str = "told"
+    numbers: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """For the record of a posterior."""
