@@ -13,6 +13,7 @@ import xarray as xr
 
 from hamlearn.infer import families, labels, posteriors
 from hamlearn.infer.accepted import admit_posterior
+from hamlearn.infer.groups import own_parameters
 from hamlearn.processes import filtering, verb
 from hamlearn.statistics import first_largest
 
@@ -53,7 +54,9 @@ def convergence(post: xr.DataTree) -> dict[str, Any]:
     >>> convergence(hl.infer.learn(data, hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3))), engine="laplace"))
     {'sampled': False, 'chains': 4, 'draws': 1000}
     """
-    made, (labels, theta) = posteriors.provenance_of(post), families.of(post).parameters(post)
+    made, (labels, theta), (more, own) = posteriors.provenance_of(post), families.of(post).parameters(post), own_parameters(post)
+    if more:
+        labels, theta = [*labels, *more], np.concatenate([theta, own], -1)
     chains, draws, _ = theta.shape
     if not made.engine.markov:
         return {"sampled": False, "chains": chains, "draws": draws}
@@ -93,7 +96,7 @@ def sampled(post: xr.DataTree) -> bool:
 
 @verb
 def summary(post: xr.DataTree, round_to: int | None = 4) -> pd.DataFrame:
-    """One row per coupling and field: mean, sd, equal-tailed 90 % interval, ESS, R̂.
+    """One row per coupling, field and parameter of a prior's own: mean, sd, equal-tailed 90 % interval, ESS, R̂.
 
     Parameters
     ----------
@@ -127,6 +130,9 @@ def summary(post: xr.DataTree, round_to: int | None = 4) -> pd.DataFrame:
         columns = {"J": [f"J[{bond}]" for bond in labels.bonds(bound.lattice)]}
         if "h" in group:
             columns["h"] = [f"h[{site}]" for site in labels.sites(bound.lattice.names, bound.lattice.n_sites)]
+    more, own = own_parameters(post)
+    if more:
+        columns, group = {**columns, "prior": more}, group.assign(prior=(("chain", "draw", "own"), own))
     sampled = posteriors.provenance_of(post).engine.markov
     tables = []
     for name, called in columns.items():

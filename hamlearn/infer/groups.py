@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from hamlearn.errors import HamlearnError
 from hamlearn.infer.observations import Observations, flat
 from hamlearn.systems.base import Space
 
@@ -55,3 +57,44 @@ def curves(histories: Mapping[str, Sequence[Sequence[float]]], long_name: str = 
     longest, attrs = max(len(one) for rows in histories.values() for one in rows), {"long_name": long_name} if long_name else {}
     filled = lambda one: np.pad(np.asarray(one, float), (0, longest - len(one)), constant_values=np.nan)
     return xr.Dataset({name: (("member", "epoch"), np.array([filled(one) for one in rows]), attrs) for name, rows in histories.items()})
+
+
+TAKEN = ("J", "h", "theta", "included", "chain", "draw", "bond", "site", "state", "state_i", "state_j", "component")  # by a posterior's own
+
+
+def require_own(names: Iterable[str]) -> None:
+    """Raise where a prior's own parameter has a name that posteriors have a meaning for."""
+    if clash := sorted(set(names) & set(TAKEN)):
+        raise HamlearnError(f"a parameter of a prior is called {clash[0]!r}, which posteriors have another meaning for; call it otherwise.")
+
+
+def own_variables(own: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Parameters that priors have of their own ``(chain, draw, ...)``, as variables of xarray.
+
+    Examples
+    --------
+    >>> own_variables({"width": np.zeros((4, 10)), "mixture": np.zeros((4, 10, 2))})["mixture"][0]
+    ('chain', 'draw', 'mixture_dim_0')
+    """
+    dims = {name: tuple(f"{name}_dim_{axis}" for axis in range(value.ndim - 2)) for name, value in own.items()}
+    return {name: (("chain", "draw", *dims[name]), value) for name, value in own.items()}
+
+
+def with_own(post: xr.DataTree, own: Mapping[str, np.ndarray]) -> xr.DataTree:
+    """`post`, changed in place, with parameters that its priors have of their own among its variables, and their names on record."""
+    if own:
+        post["posterior"].dataset = post["posterior"].to_dataset().assign(own_variables(own))
+        post.attrs["prior_parameters"] = json.dumps(list(own))
+    return post
+
+
+def own_parameters(post: xr.DataTree) -> tuple[list[str], np.ndarray]:
+    """What :func:`with_own` put there: what each number is called, and draws ``(chain, draw, number)``."""
+    group, labels = post["posterior"].to_dataset(), list[str]()
+    lead = tuple(group.sizes[name] for name in ("chain", "draw"))
+    columns = [np.zeros((*lead, 0))]
+    for name in json.loads(post.attrs.get("prior_parameters", "[]")):
+        values = group[name].values
+        labels += [f"{name}[{', '.join(map(str, at))}]" if at else name for at in np.ndindex(values.shape[2:])]
+        columns.append(values.reshape(*lead, -1))
+    return labels, np.concatenate(columns, -1)

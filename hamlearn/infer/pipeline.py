@@ -18,7 +18,7 @@ import xarray as xr
 
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import calibrate as calibration_room
-from hamlearn.infer import large
+from hamlearn.infer import groups, large
 from hamlearn.infer.calibrate import Calibration
 from hamlearn.infer.choose import Choice
 from hamlearn.infer.costs import announced
@@ -70,6 +70,8 @@ class Answer:
         What is known of each draw.
     sparse : dict
         Of a sparse posterior: which couplings are ``included``, and the prior's ``hyper`` parameters.
+    own : dict of array (chain, draw, ...)
+        Parameters that priors have of their own.
     """
 
     theta: np.ndarray
@@ -78,6 +80,7 @@ class Answer:
     record: dict[str, Any]
     stats: dict[str, np.ndarray] = field(default_factory=dict)
     sparse: dict[str, np.ndarray] = field(default_factory=dict)
+    own: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,13 +108,16 @@ class Asked:
 
     def answered(self, checkpoint: str | PathLike[str] | None) -> xr.DataTree:
         """The posterior by the engine that was chosen."""
-        return self.assemble(self, _answer(self, checkpoint))
+        return self._assembled(_answer(self, checkpoint))
 
     def opened(self) -> Opened:
         """The posterior before its draws."""
         fit, record = _fitted(self)
-        closed = lambda drawn, engine, found: self.assemble(self, _sampled(fit, drawn, engine, {**record, "findings": found}))
+        closed = lambda drawn, engine, found: self._assembled(_sampled(fit, drawn, engine, {**record, "findings": found}))
         return Opened(fit, closed)
+
+    def _assembled(self, answer: Answer) -> xr.DataTree:
+        return groups.with_own(self.assemble(self, answer), answer.own)
 
     def provenance(self, answer: Answer) -> Provenance:
         """How an answer was made, and how it was asked for."""
@@ -214,7 +220,7 @@ def _sampled(fit: Fit, drawn: Drawn, engine: Engine | External, record: dict[str
     p, scales = bound.n_params, np.concatenate([np.full(block.size, block.scale) for block in bound.blocks])
     shares = (drawn.theta.reshape(-1, p).std(0) / scales) ** 2
     record = {**record, "prior_share": tuple(shares.tolist()), "pareto_k": drawn.pareto_k}
-    return Answer(drawn.theta, fit.centre, engine, record, drawn.stats)
+    return Answer(drawn.theta, fit.centre, engine, record, drawn.stats, own=drawn.own)
 
 
 def _sparse(asked: Asked, likelihood: Likelihood, engine: Gibbs, checkpoint: str | PathLike[str] | None) -> Answer:

@@ -94,6 +94,8 @@ class Program:
 
     def posterior(self, samples: Any, *, independent: bool = False) -> xr.DataTree:
         """The posterior of draws that were made elsewhere; see :func:`hamlearn.from_samples`."""
+        from hamlearn.infer.engines import numpyro_model
+
         sites, stats, sampler = _sites(samples)
         theta = _theta(sites, self)
         chains, draws, _ = theta.shape
@@ -101,7 +103,12 @@ class Program:
         if require_flag(independent, "independent") and sampled:
             raise HamlearnError(f"draws of {sampler} are chains, and judged as such; independent=True is for those of a guide.")
         found = stein.compared(self.log_density, self.fit.likelihood.bound.blocks, theta, self.covariance, sampled=sampled)
-        return self.opened.closed(Drawn(theta, stats), External(draws, chains, sampler, independent), found)
+        own = {
+            name: _per_draw(sites[name], name, (chains, draws))
+            for name in numpyro_model.own_names(self.fit.likelihood.bound)
+            if name in sites
+        }
+        return self.opened.closed(Drawn(theta, stats, own=own), External(draws, chains, sampler, independent), found)
 
     def __repr__(self) -> str:
         return f"Program({len(self.parameter_names)} parameters, {self.likelihood} likelihood)"
@@ -261,3 +268,11 @@ def _flat(part: np.ndarray, size: int) -> np.ndarray:
     if part.ndim == 2 and size == 1 and part.shape[1] != 1:
         return part[..., None]
     return part.reshape(*part.shape[:2], -1) if part.ndim > 3 else part
+
+
+def _per_draw(values: np.ndarray, name: str, lead: tuple[int, int]) -> np.ndarray:
+    """Draws of a prior's own parameter ``(chain, draw, ...)``."""
+    found = values[None] if lead[0] == 1 and values.shape[:1] == lead[1:] and values.shape[:2] != lead else values
+    if found.shape[:2] != lead:
+        raise HamlearnError(f"site {name!r} needs a value of each of {lead[0]} × {lead[1]} draws; got {values.shape}.")
+    return found

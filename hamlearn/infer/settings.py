@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """Draws of θ ``(chain, draw, n_params)``, what is known of each, ``(chain, draw)`` by name, and the Pareto k̂ of their weights."""
+    """Draws of θ ``(chain, draw, n_params)``, what is known of each, ``(chain, draw)`` by name, and the Pareto k̂ of their weights.
+
+    `own` are parameters that a prior has of its own, ``(chain, draw, ...)`` by name.
+    """
 
     theta: np.ndarray
     stats: dict[str, np.ndarray] = field(default_factory=dict)
     pareto_k: float | None = None
+    own: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

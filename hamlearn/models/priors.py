@@ -239,8 +239,9 @@ class SpikeSlab:
 class Distribution:
     """Any distribution of NumPyro over every coupling independently, or a function that makes one inside the program.
 
-    ``prior=numpyro.distributions.StudentT(3, 0, 1)`` is this. A function may sample parameters of its own, which are then learned
-    with the couplings: ``Distribution(lambda: dist.Normal(0, numpyro.sample("width", dist.HalfNormal(1))))``.
+    ``prior=numpyro.distributions.StudentT(3, 0, 1)`` is this. A function may sample parameters of its own, which are then learned with
+    the couplings and stand beside them in the posterior:
+    ``Distribution(lambda: dist.Normal(0, numpyro.sample("width", dist.HalfNormal(1))))``.
 
     Parameters
     ----------

@@ -1,5 +1,6 @@
 """The posterior as a NumPyro program: against quadrature, with a user's kernel, priors of any kind, and the way back."""
 
+import arviz_stats
 import blackjax
 import jax
 import numpy as np
@@ -99,6 +100,35 @@ def test_a_prior_with_a_parameter_of_its_own(data):
     mean, sd, *_ = by_quadrature(data, lambda grid: np.concatenate([weight(part) for part in np.array_split(grid, 40)]))
     ess = len(J) / max(1.0, float(statistics.integrated_autocorrelation_time(J[None])))
     assert_within(J.mean(), mean, sd / np.sqrt(ess), "posterior mean under a prior whose width is learned")
+
+
+def test_learn_keeps_what_a_prior_learns_besides(data, tmp_path):
+    """The width is in the posterior as NumPyro has it, in tables and files, and in the judgement of chains."""
+    prior = hl.models.Distribution(lambda: dist.Normal(0.0, numpyro.sample("width", dist.HalfNormal(2.0))))
+    engine = hl.infer.NUTS(draws=400, chains=2, warmup=200)
+    post = hl.learn(data, tied(prior), engine=engine, check=False, seed=1)
+    width = post["posterior"]["width"]
+    assert width.dims == ("chain", "draw") and float(width.min()) > 0
+    # p(w | J) alone, for every drawn J, by quadrature: w is drawn from it where J is.
+    grid, J = np.linspace(1e-3, 12, 4000), post["posterior"]["J"].values[..., 0]
+    given = scipy.stats.norm.pdf(J[..., None], 0, grid) * scipy.stats.halfnorm.pdf(grid, scale=2)
+    expected = (given * grid).sum(-1) / given.sum(-1)
+    ess = width.size / max(1.0, float(statistics.integrated_autocorrelation_time(width.values)))
+    assert_within(float((width - expected).mean()), 0.0, float((width - expected).std()) / np.sqrt(ess), "width given the coupling")
+
+    again = hl.load(hl.save(post, tmp_path / "post.nc"))
+    assert "width" in hl.diagnostics.summary(again).index and "width" in arviz_stats.summary(again).index
+    assert hl.diagnostics.convergence(again)["judged"] == 2
+
+    program = hl.infer.program(data, tied(prior))
+    outside = {"J": post["posterior"]["J"].values[..., :1], "width": width.values, "else": width.values}
+    back = hl.infer.from_samples(outside, program)["posterior"]
+    assert np.array_equal(back["width"], width) and "else" not in back
+    with pytest.raises(hl.HamlearnError, match="2 × 400 draws"):
+        hl.infer.from_samples({**outside, "width": width.values[:, :3]}, program)
+    taken = hl.models.Distribution(lambda: dist.Normal(0.0, numpyro.sample("h", dist.HalfNormal(2.0))))
+    with pytest.raises(hl.HamlearnError, match="called 'h', which posteriors have another meaning for"):
+        hl.learn(data, tied(taken), engine=engine, check=False)
 
 
 def test_draws_by_site_in_any_container(data):

@@ -27,6 +27,7 @@ from numpyro.infer import NUTS as Kernel
 from numpyro.infer import init_to_value
 
 from hamlearn.checkpoint import Checkpoint
+from hamlearn.infer import groups
 from hamlearn.infer.engines.numpyro_model import Structure, as_jax, model
 from hamlearn.infer.likelihoods import Likelihood
 from hamlearn.infer.settings import NUTS, Drawn
@@ -35,6 +36,7 @@ from hamlearn.progress import track
 
 _CHUNK = 50  # transitions of a chunk at most
 _WORK = 5e8  # operations of all chains in a chunk, about a second
+_OWN = "own:"  # before names of priors' own parameters, which may be called as a statistic is
 _SAVE_EVERY_S = 5.0
 # What is kept of every transition: names in the posterior, and where NumPyro's state has it.
 STATISTICS = {
@@ -89,7 +91,8 @@ def run(
             file = Checkpoint(checkpoint, asked, of="sampling of a posterior by NUTS")
         kept = _sample(advance, _Run(state), settings, _gradients(likelihood, settings), file).kept
     joined = {name: np.ascontiguousarray(np.concatenate(chunks).swapaxes(0, 1)) for name, chunks in kept.items()}
-    return Drawn(joined.pop("theta"), joined)
+    own = {name.removeprefix(_OWN): joined.pop(name) for name in list(joined) if name.startswith(_OWN)}
+    return Drawn(joined.pop("theta"), joined, own=own)
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,8 @@ def _compiled(
     def advance(state: Any, most: int, gradients: int) -> Any:
         return program(state, initial, arrays, jnp.asarray(most), jnp.asarray(gradients))
 
-    advance(state, 0, 0)  # compiles where that is not done
+    _, _, kept = advance(state, 0, 0)  # compiles where that is not done
+    groups.require_own(name.removeprefix(_OWN) for name in kept if name.startswith(_OWN))
     return advance, state
 
 
@@ -157,7 +161,9 @@ def _kernel(structure: Structure, plain: bool, warmup: int, target_accept: float
 
         def observed(state: Any) -> dict[str, jax.Array]:
             found = {name: _attribute(state, where) for name, where in STATISTICS.items()}
-            return {"theta": constrain(state.z)["theta"], **found}
+            values = constrain(state.z)
+            own = {f"{_OWN}{name}": value for name, value in values.items() if name not in {"theta", *sites, *initial}}
+            return {"theta": values["theta"], **own, **found}
 
         def one(carry: Any) -> Any:
             index, spent, state, kept = carry

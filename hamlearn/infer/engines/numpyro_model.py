@@ -17,8 +17,10 @@ import numpy as np
 import numpyro
 
 from hamlearn.errors import HamlearnError
+from hamlearn.infer.groups import require_own
 from hamlearn.infer.likelihoods import Likelihood
 from hamlearn.models.priors import NOT_DIRECT, Distribution
+from hamlearn.processes import alone
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,19 @@ def model(likelihood: Likelihood, centre: np.ndarray, transform: np.ndarray | No
     return Structure(tuple(sites)), {"likelihood": LogLikelihood(function, data, calibration), "priors": numbers}
 
 
+def own_names(bound: Any) -> list[str]:
+    """Sites of a family's priors that are parameters of theirs: neither couplings nor what these are made of."""
+    found = list[str]()
+    for block in bound.blocks:
+        if not block.prior.direct:
+            theirs = {block.name, *block.prior.sites(block.name, np.zeros(block.size))}
+            with alone(), numpyro.handlers.seed(rng_seed=0):
+                traced = numpyro.handlers.trace(block.prior.sample).get_trace(block.name, block.size)
+            found += [name for name in traced if name not in theirs]
+    require_own(found)
+    return found
+
+
 def log_density(structure: Structure, arrays: Mapping[str, Any]) -> Callable[[Any], Any]:
     """The calibrated log-likelihood plus the log prior as a function of θ ``(n_params,)``."""
 
@@ -204,4 +219,4 @@ def as_jax(arrays: Any) -> Any:
     return cast(Any, jax.tree.map(jnp.asarray, arrays))
 
 
-__all__ = ["LogLikelihood", "Structure", "as_jax", "log_density", "model", "parted", "require_double"]
+__all__ = ["LogLikelihood", "Structure", "as_jax", "log_density", "model", "own_names", "parted", "require_double"]
