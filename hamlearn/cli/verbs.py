@@ -166,6 +166,7 @@ def learn(
     weights: Annotated[str | None, typer.Option(help="identity: near copies among sequences share a weight.")] = None,
     gaps: Annotated[str | None, typer.Option(help="Of an alignment: state (the default) or missing.")] = None,
     max_gaps: Annotated[float | None, typer.Option(help="Columns of an alignment with a larger share of gaps are left out.")] = None,
+    independent: Annotated[bool, typer.Option("--independent", help="Rows are no chain: their order means nothing.")] = False,
     model: Annotated[str, typer.Option(**one_of(*MODELS))] = "couplings",
     window: Annotated[int, typer.Option(help="Extent of the window of a cluster expansion or local interaction.", min=1)] = 3,
     powers: Annotated[str, typer.Option(help="Powers of the field in a polynomial action, comma-separated.")] = "2,4",
@@ -186,7 +187,7 @@ def learn(
     require_different(files)
     require_format(context, files)
     require_target(output, inputs=[*files, Path(graph)])
-    rules = {name: context.params[name] for name in ("space", "weights", "gaps", "max_gaps", "variable")}
+    rules = {name: context.params[name] for name in ("space", "weights", "gaps", "max_gaps", "variable", "independent")}
     read = lambda value: lambda file: hl.microstates(file, beta=value, counts=column, **rules)
     data = [read_from(file, read(value), stdin) for file, value in zip(files, betas, strict=True)]
     said = {**context.params, "fields": None if fields == "none" else fields}  # words, which the verbs know or refuse

@@ -44,6 +44,7 @@ def microstates(
     gaps: Literal["state", "missing"] | None = None,
     max_gaps: float | None = None,
     variable: str | None = None,
+    independent: bool = False,
 ) -> xr.Dataset:
     """Observed microstates from an array or a file, validated.
 
@@ -101,6 +102,9 @@ def microstates(
     variable : str, optional
         Which array of a file of several (.npz, .h5, .mat, .nc) the states are; unasked one called ``state``, or the only one of two
         axes or more. Arrays of groups of .h5 files have paths, ``"group/name"``.
+    independent : bool
+        Whether rows were observed independently of each other and their order means nothing: people who were asked, sequences of a family,
+        repetitions of an experiment. Without it rows are draws of a chain, whose autocorrelation is measured and counted.
 
     Returns
     -------
@@ -126,6 +130,8 @@ def microstates(
     """
     given = {"space": space, "beta": beta, "dims": dims, "counts": counts, "weights": weights, "q": q, "mask": mask}
     given["wrap"], geometry = True if wrap else None, declared(periodic, spacing)
+    require_flag(independent, "independent")
+    geometry |= {"independent": 1} if independent else {}
     if isinstance(source, xr.DataTree):
         raise HamlearnError("this is a posterior or another tree of results, not microstates: give the data that it was learned from.")
     require_flag(wrap, "wrap")

@@ -106,11 +106,11 @@ SENTENCES |= {
     ),
     "separable, no error bars": lambda n, made: (
         f"the data are nearly separable, so the {made.likelihood} likelihood cannot be calibrated and its error bars mean little",
-        "Use likelihood='exact' if the lattice allows, or more data at a higher temperature.",
+        f"Use likelihood='exact' if there are few enough sites, or more data{wording.where_it_varies(made)}.",
     ),
     "separable": lambda n, made: (
         "the data are nearly separable: without the prior some parameters would be infinite",
-        "Rely on nothing in the directions that the prior decides; collect data at a higher temperature.",
+        f"Rely on nothing in the directions that the prior decides; collect more data{wording.where_it_varies(made)}.",
     ),
     "uncalibrated": lambda n, made: wording.uncalibrated(made, n["ratio"]),
     "independence untested": lambda n, made: (

@@ -57,7 +57,8 @@ SENTENCES |= {
     ),
     "fewer rows than sites": lambda n, made: (
         f"{_rows(made)}, fewer than its {n['sites']:.0f} sites",
-        "Run the chains longer, or use a family with few parameters (Couplings, ClusterExpansion): this density is mostly its start.",
+        f"{'Give more rows' if made.independent else 'Run the chains longer'}, or use a family with few parameters (Couplings, "
+        "ClusterExpansion): this density is mostly its start.",
     ),
     "fewer rows than weights": lambda n, made: (
         _rows(made),

@@ -206,7 +206,7 @@ def _likelihood(made: Provenance) -> Iterator[Finding]:
             yield found("uncalibrated", "serious" if ratio > 2 else "caution", topic, made, ratio=ratio)
     elif basis == "separable":
         yield found("separable", "caution", topic, made)
-    elif basis == "off" and any(float(source.get("tau_int", 2.0)) > 1 for source in made.source):
+    elif basis == "off" and not made.independent and any(float(source.get("tau_int", 2.0)) > 1 for source in made.source):
         yield found("independence untested", "caution", topic, made)
     else:
         yield found("true likelihood", "note", "likelihood", made, passed=True)

@@ -125,15 +125,15 @@ def basis(found: Basis) -> str:
     if found.words:
         return found.words
     if found.code == "sandwich":
-        kind = "batches (too few)" if n["kind"] == "too few batches" else n["kind"]
+        kind = _KINDS.get(n["kind"], n["kind"])
         slow = f", autocorrelated draws (tau {n['tau']:.3g})" if n["tau"] > 1 else ""
         pooled = f"; {n['temperatures']} temperatures pooled by inverse covariance" if "temperatures" in n else ""
         return f"sandwich from {n['batches']} {kind}: {'composite' if n['composite'] else 'exact'} likelihood{slow}{pooled}"
     if found.code == "surrogate":
-        return f"sandwich surrogate from {n['batches']} {n['kind']}, shrinkage {n['shrinkage']:.2f}"
+        return f"sandwich surrogate from {n['batches']} {_KINDS.get(n['kind'], n['kind'])}, shrinkage {n['shrinkage']:.2f}"
     if found.code == "factor":
         some = f"and {n['count']} of {n['n_params']}" if n["count"] < n["n_params"] else f"for {n['n_params']}"
-        return f"sandwich, one factor {n['factor']:.3g} from {n['batches']} {n['kind']} {some} terms"
+        return f"sandwich, one factor {n['factor']:.3g} from {n['batches']} {_KINDS.get(n['kind'], n['kind'])} {some} terms"
     if found.code == "independent":
         why = "exact likelihood, no autocorrelation found" if n.get("tested") else "exact likelihood of independent draws"
         return f"{why}: no correction needed"
@@ -142,13 +142,14 @@ def basis(found: Basis) -> str:
     if found.code == "diagonal":
         return f"not calibrated: {n['n_params']} parameters, error bars from the diagonal curvature only"
     if found.code == "perturbed":
-        return f"members trained on scores perturbed by their covariance over {n['batches']} batches of draws"
+        return f"members trained on scores perturbed by their covariance over {n['batches']} parts of the data"
     if found.code == "density":
         weights = ", tempered to what the draws are worth; a variational posterior over weights" if n.get("weights") else ""
         return f"a normalised density: −ln p of whole microstates{weights}"
     return _BASES[found.code]
 
 
+_KINDS = {"random batches": "groups of rows", "too few batches": "batches (too few)"}
 _BASES = {
     "separable": "not calibrated: the data are (nearly) separable or leave directions unidentified, so the sandwich means nothing",
     "repeated": "members scatter as fields and pairs of repeated experiments would",
@@ -197,6 +198,11 @@ def undeclared(made: Provenance) -> str:
     """What an undeclared temperature leaves open."""
     energies = "energies are βE" if made.unknowns == "weights" or made.engine.name == "lbfgs" else "parameters are β times their values"
     return f"the observation's β was not declared: {energies}, predictions at another β are hypothetical"
+
+
+def where_it_varies(made: Provenance) -> str:
+    """What data are of use where those there are hardly vary."""
+    return "" if made.independent else " at a higher temperature"
 
 
 def where_compared(made: Provenance) -> str:

@@ -75,6 +75,11 @@ class ScoreCovariance:
     chains_disagree: bool
 
     @property
+    def unit(self) -> str:
+        """What its contributions are of."""
+        return "microstates" if self.tau == 1.0 else "batches of draws"
+
+    @property
     def told(self) -> dict[str, Any]:
         """For the record: how independent contributions were made (entries of :class:`hamlearn.infer.provenance.ErrorBars`)."""
         return {"kind": self.kind, "batches": int(self.batches), "chains_disagree": self.chains_disagree}
@@ -114,6 +119,13 @@ def score_rows(likelihood: Scored, theta: np.ndarray, *, minimum: int) -> tuple[
         pieces.append(_by_batch(scores, part, p, plan))
     rows = np.concatenate(pieces)
     return rows, _summary(plans, rows.T @ rows)
+
+
+def contributions(likelihood: Scored, theta: np.ndarray, *, minimum: int) -> tuple[int, float]:
+    """How many independent contributions to the score there are, and their autocorrelation time in draws: known before any fit."""
+    scores, p = likelihood.row_scores(theta), likelihood.bound.n_params
+    found = _summary([_plan(scores, part, p, -(-minimum // len(likelihood.parts))) for part in likelihood.parts], np.zeros((0, 0)))
+    return found.batches, found.tau
 
 
 @dataclass(frozen=True)
@@ -451,7 +463,8 @@ def calibrate(
         raise HamlearnError(
             f"the draws are so strongly autocorrelated (autocorrelation time {score.tau:.3g} draws) that they hold only {score.batches} "
             "independent batch(es), or their distribution changes along the rows (compare the first half with the second): no error bar "
-            "can be estimated. Run longer or more chains, split what changed, or insist with calibrate=False."
+            "can be estimated. Run longer or more chains, split what changed, or insist with calibrate=False; rows that are no chain are "
+            "declared by hl.microstates(..., independent=True)."
         )
     weighted = any(part.weighted for part in likelihood.parts)
     if not likelihood.composite and score.tau == 1.0 and not score.chains_disagree and not weighted:

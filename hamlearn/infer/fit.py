@@ -58,10 +58,7 @@ class Fit:
         """An error unless there are enough of them."""
         score, p = self.calibration.score, len(self.mean)
         if score is not None and not self.enough_batches:
-            raise HamlearnError(
-                f"calibrated {what} needs at least {2 * p} independent batches for {p} parameters; the data give {score.batches} "
-                f"(autocorrelation time {score.tau:.3g} draws). Use engine='laplace', tie parameters, or more data."
-            )
+            raise too_few(what, p, score.batches, score.tau)
 
     def normal(self, chains: int, draws: int, seed: int) -> Drawn:
         """Draws of the normal approximation, with the t tails of a covariance that is known from few batches."""
@@ -129,6 +126,15 @@ def _normal_draws(mean: np.ndarray, root: np.ndarray, degrees: float, chains: in
 def precisions(blocks: Sequence[Block]) -> np.ndarray:
     """Prior precision of every parameter."""
     return np.concatenate([np.full(block.size, block.scale**-2.0) for block in blocks])
+
+
+def too_few(what: str, n_params: int, count: int, tau: float) -> HamlearnError:
+    """That there are fewer independent contributions than multiplying a calibrated likelihood by a prior takes, and what works."""
+    slow = f" (autocorrelation time {tau:.3g} draws)" if tau > 1 else ""
+    return HamlearnError(
+        f"calibrated {what} needs at least {2 * n_params} independent {'batches' if tau > 1 else 'microstates'} for {n_params} parameters; "
+        f"the data give {count}{slow}. Use engine='laplace', tie parameters, or more data."
+    )
 
 
 def enough_batches(calibration: Calibration, n_params: int) -> bool:

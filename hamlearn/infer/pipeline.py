@@ -19,7 +19,7 @@ import xarray as xr
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import calibrate as calibration_room
 from hamlearn.infer import groups, large
-from hamlearn.infer.calibrate import Calibration
+from hamlearn.infer.calibrate import Calibration, ScoreCovariance
 from hamlearn.infer.choose import Choice
 from hamlearn.infer.costs import announced
 from hamlearn.infer.engines import gibbs
@@ -146,10 +146,11 @@ def _answer(asked: Asked, checkpoint: str | PathLike[str] | None) -> Answer:
     if engine.sparse:
         return _sparse(asked, likelihood, cast(Gibbs, engine), checkpoint)
     fit, record = _fitted(asked)
-    bell = all(isinstance(block.prior, Normal) for block in likelihood.bound.blocks)  # what a normal posterior needs
-    if not engine.bell and prepared.automatic and not fit.enough_batches and bell:
+    if not engine.bell and prepared.automatic and not fit.enough_batches and normal_throughout(likelihood):
         engine = LaplaceApproximation(engine.draws, engine.chains)
-        asked.enquiry.say("engine laplace: too few independent batches of autocorrelated draws for a calibrated density")
+        score = cast(ScoreCovariance, fit.calibration.score)
+        of = "batches of autocorrelated draws" if score.tau > 1 else "microstates"
+        asked.enquiry.say(f"engine laplace: too few independent {of} for a calibrated density")
     drawn = engine.draw(fit, seed=seed, checkpoint=checkpoint)
     if prepared.otherwise is not None and (why := not_normal(drawn)):
         engine = prepared.otherwise
@@ -159,6 +160,11 @@ def _answer(asked: Asked, checkpoint: str | PathLike[str] | None) -> Answer:
         return _sampled(fit, drawn, engine, record)
     shares = () if engine.flat else tuple(((fit.root**2).sum(1) * precisions(normal_blocks(likelihood.bound))).tolist())
     return Answer(drawn.theta, fit.mean, engine, {**record, "prior_share": shares})
+
+
+def normal_throughout(likelihood: Likelihood) -> bool:
+    """Whether all its priors are normal, which a normal posterior needs."""
+    return all(isinstance(block.prior, Normal) for block in likelihood.bound.blocks)
 
 
 def _maximum(asked: Asked) -> tuple[Optimum, _Spectrum, bool]:
@@ -225,11 +231,14 @@ def _sampled(fit: Fit, drawn: Drawn, engine: Engine | External, record: dict[str
 
 def _sparse(asked: Asked, likelihood: Likelihood, engine: Gibbs, checkpoint: str | PathLike[str] | None) -> Answer:
     """Which couplings exist and how strong they are, by Gibbs sampling."""
+    known, declared = likelihood.calibration, not likelihood.composite and all(part.independent for part in likelihood.parts)
+    wanted = asked.calibrate and not declared and known is None
+    if wanted:  # before any work: seen by the scores where there are no couplings
+        p = likelihood.bound.n_params
+        gibbs.require_contributions(likelihood, *calibration_room.contributions(likelihood, np.zeros(p), minimum=2 * p))
     best, spectrum, usable = _maximum(asked)
     best = best if usable else maximise(likelihood, Normal())
     prior = cast(SpikeSlab, likelihood.bound.model.prior)
-    known, still = likelihood.calibration, not likelihood.composite and all(part.independent for part in likelihood.parts)
-    wanted = asked.calibrate and not still and known is None
     # Where data are nearly frozen the maximum of the likelihood is far out, and its curvature means nothing elsewhere.
     start = maximise(likelihood, Normal(prior.slab)).theta
     draws = gibbs.spike_slab(
@@ -244,10 +253,9 @@ def _sparse(asked: Asked, likelihood: Likelihood, engine: Gibbs, checkpoint: str
         seed=asked.enquiry.seed,
         checkpoint=checkpoint,
     )
-    basis = Basis("independent", {"tested": False}) if asked.calibrate and not wanted else draws.basis
-    calibration = known or Calibration(
-        best.information, calibration_room.inverse_root(best.information), np.inf, wanted, basis, draws.score
-    )
+    basis = Basis("independent", {"tested": False}) if asked.calibrate and declared else draws.basis
+    adjusted, root = basis.code == "surrogate", calibration_room.inverse_root(best.information)
+    calibration = known or Calibration(best.information, root, np.inf, adjusted, basis, draws.score)
     record = _record(likelihood, best, calibration, True, spectrum)
     record["search"] = {"rounds": draws.rounds, "graphs": draws.graphs, "evidence_of_starts": draws.evidence.tolist()}
     there = draws.included.mean((0, 1))

@@ -286,6 +286,8 @@ class Provenance:
         Share of an action's posterior that is not bounded below.
     pareto_k : float or None
         Shape of the largest importance weights, where the draws are corrected ones of a normal approximation.
+    independent : bool
+        Whether the data were declared to be independent rows: nothing is then said of chains, temperatures and autocorrelation.
     more : mapping
         Entries of one family, which nothing outside it reads.
     sites : tuple of str
@@ -328,6 +330,7 @@ class Provenance:
     candidates: int | None = None
     nonconfining: float | None = None
     pareto_k: float | None = None
+    independent: bool = False
     more: Mapping[str, Any] = field(default_factory=dict)
     sites: tuple[str, ...] = ()
 
@@ -427,6 +430,7 @@ def new_provenance(
         identifiability=Identifiability(**{"data_per_parameter": worth * sites / max(n_params, 1), **identifiability}),
         source=tuple(origin(item) for item in sets),
         sites=names_of(sets[0]),
+        independent=all(int(part.attrs.get("independent", 0)) for part in sets),
         reasons=tuple(reasons),
         seed=seed,
         seconds=float(seconds),

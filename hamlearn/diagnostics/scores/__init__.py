@@ -173,9 +173,10 @@ def _begun(taken: list[tuple[blocks.Rows, int]]) -> Tests:
     """No test yet: how many blocks there are, and a reason where these are too few."""
     result = Tests(blocks=min(rows.blocks for rows, _ in taken), every=max(every for _, every in taken))
     if result.blocks < blocks.MIN_BLOCKS:
-        times = f"{blocks.BLOCK_TIMES:g} autocorrelation times"
-        what = f"the data hold {result.blocks} blocks of {times}; {blocks.MIN_BLOCKS} are needed"
-        result.nothing = LeftOut(what, "Give longer chains, or more of them.")
+        single = all(rows.blocks == len(rows.index) for rows, _ in taken)
+        of = "microstates" if single else f"blocks of {blocks.BLOCK_TIMES:g} autocorrelation times"
+        what = f"the data hold {result.blocks} {of}; {blocks.MIN_BLOCKS} are needed"
+        result.nothing = LeftOut(what, "Give more microstates." if single else "Give longer chains, or more of them.")
     return result
 
 

@@ -48,8 +48,9 @@ def find(view: View) -> list[Signal]:
         f"although the posterior gives the other sign a share of {share:.2g}, at least {least:.2g}: the rows hold one phase, in which a "
         "field and a spontaneous magnetization look alike"
     )
+    other = "give chains started in both phases" if view.ordered else "observe both phases"
     advice = (
-        "Learn without a field if there is none (fields=None), or give chains started in both phases; predictions that change sign "
-        "with the field are those of this phase only."
+        f"Learn without a field if there is none (fields=None), or {other}; predictions that change sign with the field are those of this "
+        "phase only."
     )
     return [Signal("caution", "phase", what, advice, float(worth * share), p_value, share)]

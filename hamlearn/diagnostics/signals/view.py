@@ -63,7 +63,7 @@ class View:
     counts : array of int (chain, draw) or None
         Repeat counts of a histogram, whose order means nothing.
     ordered : bool
-        Whether rows stand in the order in which they were drawn: neither a histogram nor weighted.
+        Whether rows stand in the order in which they were drawn: neither a histogram nor weighted, nor declared independent.
     space : Space
         What a site holds.
     beta : float
@@ -116,7 +116,7 @@ def views(post: xr.DataTree, sets: list[xr.Dataset]) -> Iterator[View]:
         system = usual if shape is None else families.of(post).draw_systems(post, 1, 0, shape)[0]
         counts = data["count"].values.astype(np.int64) if "count" in data else None
         label = f" at beta = {float(data['beta']):.4g}" if len(sets) > 1 else ""
-        ordered = "count" not in data and "weight" not in data
+        ordered = not {"count", "weight"} & set(data) and not int(data.attrs.get("independent", 0))
         yield View(data, microstates.rows(data), counts, ordered, space, float(data["beta"]), system, post, label)
 
 

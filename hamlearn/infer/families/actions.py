@@ -242,8 +242,8 @@ def _match(bound: BoundAction, part: Observations, scale: Scales, *, wanted: boo
     calibration = calibration_room.calibrate(likelihood, theta, information, minimum=minimum)
     if calibration.score is not None and min(calibration.degrees, calibration.score.batches) < 2 * bound.n_params and minimum:
         raise HamlearnError(
-            f"only {calibration.score.batches} independent batches of draws for {bound.n_params} coefficients: their covariance cannot be "
-            "inverted, which pooling temperatures and priors need. Run longer, or use fewer powers."
+            f"only {calibration.score.batches} independent {calibration.score.unit} for {bound.n_params} coefficients: their covariance "
+            "cannot be inverted, which pooling temperatures and priors need. Give more data, or use fewer powers."
         )
     if not wanted:
         calibration = replace(calibration, adjusted=False, basis=Basis("off", {"composite": True}))

@@ -113,8 +113,11 @@ def _add(sums: Sums, part: xr.Dataset, systems: Sequence[Any], records: Sequence
         for share in rng.multinomial(weight.ravel().astype(int), np.full(BLOCKS, 1 / BLOCKS)).T:
             sums.add(columns, share[:, None].astype(float))
         return
-    pieces = np.array_split(np.arange(weight.shape[1]), min(max(1, BLOCKS // chains), weight.shape[1]))
+    pieces, flat_weight = np.array_split(np.arange(weight.shape[1]), min(max(1, BLOCKS // chains), weight.shape[1])), weight.ravel()
+    order = np.arange(len(flat_weight))
+    if int(part.attrs.get("independent", 0)):  # sorted, perhaps: their order means nothing
+        order = rng.permutation(order)
     for chain in range(chains):
         for piece in pieces:
-            at = chain * weight.shape[1] + piece
-            sums.add({name: values[at] for name, values in columns.items()}, weight[chain, piece][:, None])
+            at = order[chain * weight.shape[1] + piece]
+            sums.add({name: values[at] for name, values in columns.items()}, flat_weight[at][:, None])

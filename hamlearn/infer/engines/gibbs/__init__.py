@@ -21,14 +21,14 @@ import numpy as np
 from hamlearn.infer.calibrate import ScoreCovariance
 from hamlearn.infer.engines.gibbs.runs import Plan, opened, sample
 from hamlearn.infer.engines.gibbs.search import search, spacing
-from hamlearn.infer.engines.gibbs.surrogate import Surrogate, surrogate
+from hamlearn.infer.engines.gibbs.surrogate import Surrogate, require_contributions, surrogate
 from hamlearn.infer.engines.gibbs.threshold import detectable
 from hamlearn.infer.likelihoods import Likelihood
 from hamlearn.infer.provenance import Basis
 from hamlearn.models import SpikeSlab
 from hamlearn.progress import track
 
-__all__ = ["SpikeSlabDraws", "Surrogate", "spike_slab", "surrogate"]
+__all__ = ["SpikeSlabDraws", "Surrogate", "require_contributions", "spike_slab", "surrogate"]
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,29 @@ def adjusted(back: np.ndarray, covariance: np.ndarray, theta: np.ndarray, slope:
     return precision, precision @ theta + half.T @ scipy.linalg.solve_triangular(inner, slope, lower=True)
 
 
+def require_contributions(likelihood: Likelihood, count: int, tau: float) -> None:
+    """An error where too few independent contributions of the data say how wide a likelihood is.
+
+    Autocorrelated draws need two batches a parameter, for their correlations differ from direction to direction. Independent rows of a
+    stand-in need one each: what their covariance does not tell is shrunk to one factor
+    (benchmarks/calibration/few_rows_sparse.py). An exact likelihood of independent rows has its width from its curvature.
+    """
+    p = likelihood.bound.n_params
+    wanted = 2 * p if tau > 1.0 else p if likelihood.composite else 0
+    if count >= wanted:
+        return
+    of = "batches of data" if tau > 1.0 else "microstates"
+    other = (
+        "the default prior; rows that are no chain are declared by hl.microstates(..., independent=True)"
+        if tau > 1.0
+        else "the default prior; likelihood='exact' needs none where there are few enough sites (some twenty)"
+    )
+    raise HamlearnError(
+        f"a calibrated sparse posterior of {p} parameters needs at least {wanted} independent {of}; these give {count}. Use more data, "
+        f"fewer candidate bonds, or {other}."
+    )
+
+
 def surrogate(likelihood: Likelihood, theta: np.ndarray, *, calibrated: bool = True) -> Surrogate:
     """One Newton step from `theta` and the adjusted precision Q = HJ⁻¹H there.
 
@@ -78,11 +101,9 @@ def surrogate(likelihood: Likelihood, theta: np.ndarray, *, calibrated: bool = T
     if not calibrated:
         return Surrogate(information, information @ theta + slope, 1.0, None, Basis("off", {"composite": likelihood.composite}))
     rows, score = score_rows(likelihood, theta, minimum=2 * len(theta))
-    if len(rows) < 2 * len(theta):
-        raise HamlearnError(
-            f"a calibrated sparse posterior of {len(theta)} parameters needs at least {2 * len(theta)} independent batches of data; "
-            f"these give {len(rows)}. Use more data, fewer candidate bonds, or the default prior."
-        )
+    require_contributions(likelihood, len(rows), score.tau)
+    if not likelihood.composite and score.tau == 1.0 and not score.chains_disagree and not any(part.weighted for part in likelihood.parts):
+        return Surrogate(information, information @ theta + slope, 1.0, score, Basis("independent", {"tested": True}))
     lower = np.tril(cholesky(information)[0])
     white = scipy.linalg.solve_triangular(lower, rows.T, lower=True).T
     covariance = white.T @ white
