@@ -6,6 +6,7 @@ A comment before a block says what is smaller here, ``<!-- run with draws=100 fo
 
 import doctest
 import re
+import runpy
 from pathlib import Path
 from types import ModuleType
 
@@ -75,6 +76,11 @@ def readme() -> tuple[str, str]:
     """The example of README.md, and what it is said to print."""
     text = (DOCS.parent / "README.md").read_text(encoding="utf-8")
     return BLOCK.search(text)[4], text.partition("written by .ci/readme -->\n\n```text\n")[2].partition("```")[0]
+
+
+def test_the_costs_that_the_documentation_gives_are_those_of_the_record():
+    page = (DOCS / "how_to_choose.md").read_text(encoding="utf-8")
+    assert runpy.run_path(str(DOCS.parent / ".ci" / "costs"))["written"](page) == page, "run .ci/costs"
 
 
 def test_the_example_of_the_readme_is_the_script():

@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -199,6 +200,8 @@ def main() -> None:
         "the cold one on disk."
     )
     write("first_answer", "The first answer", [note], tables, {"seed": 0}, save=not given.quick)
+    if not given.quick:
+        subprocess.run([sys.executable, Path(__file__).parents[2] / ".ci" / "costs"], check=True)  # the table of How to choose
 
 
 if __name__ == "__main__":
