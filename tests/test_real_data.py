@@ -48,7 +48,7 @@ def test_annealer_wiring_from_ten_thousand_readouts(data_dir):
 
 
 def test_atoms_order_antiferromagnetically_along_the_sweep(data_dir):
-    """Effective classical couplings of Rydberg snapshots: negative, growing along the sweep, smaller after a fast one."""
+    """Effective classical couplings of Rydberg snapshots: negative, growing along the sweep."""
     couplings = {}
     for rate in (21, 120):
         archive = np.load(data_dir / "rydberg_kz_16x16" / f"KZ_data_16x16_{rate}_MHz_per_us.npz")
