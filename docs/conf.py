@@ -68,7 +68,9 @@ def say_what_lacks(app, page, source):
         head, title, rest = source[0].partition("\n# ")
         heading, _, body = rest.partition("\n")
         names = " and ".join(f"`hl.datasets.{name}`" for name in _lacking[page])
-        note = f"\n:::{{warning}}\nNot run in this build, which had no network and no {names}: code without its outputs.\n:::\n"
+        told = f"Not run in this build, which had no data of {names} and fetches none: code without outputs."
+        told += " With a network a call fetches them; without one it says where they come from and where to put them."
+        note = f"\n:::{{warning}}\n{told}\n:::\n"
         source[0] = head + title + heading + "\n" + note + body
 
 
