@@ -174,7 +174,10 @@ def learn(
     strict: Strict = False,
     seed: Seed = 0,
 ) -> None:
-    """Learn interactions from observed microstates; by default couplings between all pairs, with fields."""
+    """Learn interactions from observed microstates; by default couplings between all pairs, with fields.
+
+    Cells of tables that are empty, NA, N/A, ?, . or nan are missing: couplings are learned from what was observed.
+    """
     import hamlearn as hl
     from hamlearn.infer.families import saves
 

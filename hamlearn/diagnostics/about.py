@@ -27,7 +27,7 @@ def about(post: xr.DataTree) -> str:
     declared = int(post.attrs["beta_declared"])
     beta = ", ".join(f"{one:.4g}" for one in json.loads(post.attrs["beta"])) if declared else "not declared"
     sites = f"{math.prod(posteriors.site_shape(post))} sites of {posteriors.space_of(post).name}"
-    seen = f"{wording.count(made.microstates)} microstates at β = {beta}{wording.gaps(made)}"
+    seen = f"{wording.count(made.microstates)} microstates{wording.gaps(made)} at β = {beta}"
     way = f"{made.likelihood} likelihood, {made.engine.name}"
     return f"{verdict(post).level}: {families.traits(post).title}, {sites}, {seen}, {way}"
 

@@ -16,8 +16,8 @@ def count(number: float) -> str:
 
 
 def gaps(made: Provenance) -> str:
-    """Such as ", 12 % of cells missing"; nothing of complete data."""
-    return f", {percent(made.missing)} of cells missing" if made.missing else ""
+    """Such as " (12 % of cells missing)"; nothing of complete data."""
+    return f" ({percent(made.missing)} of cells missing)" if made.missing else ""
 
 
 def several(number: float, noun: str) -> str:

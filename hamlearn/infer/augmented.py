@@ -81,6 +81,20 @@ class _Rows:
         return lambda part, states: self.scores[states[:, 0]]
 
 
+def work(bound: BoundCouplings, parts: Sequence[Observations]) -> float:
+    """CPU seconds of one ordinary core that :func:`likelihood` takes, about, counted from sizes (benchmarks/couplings/missing.py)."""
+    rows, p = sum(part.weight.size for part in parts), bound.n_params
+    holed = sum(int((part.states < 0).any(2).sum()) for part in parts)
+    share = sum(int((part.states < 0).sum()) for part in parts) / sum(part.states.size for part in parts)
+    completions = rows - holed + holed * _each(rows, p)
+    return 0.3 + (2 + 30 * share) * completions * p * (3e-8 + 1.2e-10 * p)
+
+
+def _each(rows: int, n_params: int) -> int:
+    """How many completions of a row."""
+    return int(np.clip(_WORK / max(rows * n_params**2, 1), FEWEST, MOST))
+
+
 def likelihood(bound: BoundCouplings, parts: Sequence[Observations], seed: int) -> NormalLikelihood:
     """The solution of the averaged equations as a normal likelihood, whose error bars are calibrated.
 
@@ -91,7 +105,7 @@ def likelihood(bound: BoundCouplings, parts: Sequence[Observations], seed: int) 
     """
     rows, p = sum(part.weight.size for part in parts), bound.n_params
     memory.require(8 * rows * p, f"scores of {rows} rows for {p} parameters", "Tie parameters, take fewer bonds or rows.")
-    each = int(np.clip(_WORK / max(rows * p * p, 1), FEWEST, MOST))
+    each = _each(rows, p)
     drawn = [Completions(bound, part, _ROUGH, seed + number) for number, part in enumerate(parts)]
     theta = np.zeros(p)
     with track(_ROUNDS + _STEPS, "completing") as bar:

@@ -1,0 +1,143 @@
+"""Couplings from microstates with missing cells: whether 90 % intervals hold the truth, and their width beside that of complete data.
+
+Every data set is a new glass and new rows at β = 0.5, of which every cell is missing with the same probability ("at random"), or with a
+probability that is larger where the spin is up ("up"): 1.5 times that of spins that are down. Intervals are central ones of 4000 draws of
+the normal approximation (engine "laplace"). Coverage is of couplings (of fields in brackets; true fields are zero), its error the scatter
+of the shares of data sets. "Width" is the mean standard deviation of couplings over that of the same rows without gaps. Seconds are of CPU.
+
+    python missing.py [--quick] [name ...]
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import numpy as np
+from common import parser, write
+
+import hamlearn as hl
+from hamlearn.infer import posteriors
+from hamlearn.spaces import MISSING
+
+SHARES = (0.05, 0.1, 0.2, 0.4)
+BETA = 0.5
+
+
+def pairs(n: int, rows: int) -> Any:
+    """Normal couplings between all pairs of spins, independent rows."""
+
+    def made(seed: int) -> tuple[Any, Any, np.ndarray]:
+        system = hl.systems.SherringtonKirkpatrick(n, seed=seed)
+        data = hl.simulate(system, beta=BETA, draws=rows, chains=1, seed=seed, sampler="exact" if n <= 20 else "auto", progress=False)
+        return data, hl.models.Couplings(), np.asarray(system.J)
+
+    return made
+
+
+def square(rows: int) -> Any:
+    """±1 couplings on 6×6 sites, independent rows."""
+
+    def made(seed: int) -> tuple[Any, Any, np.ndarray]:
+        system = hl.systems.EdwardsAnderson((6, 6), seed=seed)
+        data = hl.simulate(system, beta=BETA, draws=rows, chains=1, seed=seed, sampler="exact", progress=False)
+        return data, hl.models.Couplings(system.lattice), np.asarray(system.J)
+
+    return made
+
+
+def potts(rows: int) -> Any:
+    """Potts couplings of three states between all pairs of 6 sites, independent rows."""
+
+    def made(seed: int) -> tuple[Any, Any, np.ndarray]:
+        rng, graph = np.random.default_rng(seed), hl.systems.lattice.complete(6)
+        strengths = rng.normal(0, 0.7, graph.n_bonds)
+        system = hl.systems.Potts(graph, 3, strengths)
+        data = hl.simulate(system, beta=BETA, draws=rows, chains=1, seed=seed, sampler="exact", progress=False)
+        return data, hl.models.Couplings(interaction="potts"), strengths
+
+    return made
+
+
+PROBLEMS = {
+    "12 spins, all pairs, 1000 rows": (pairs(12, 1000), SHARES, "random", 60),
+    "6×6 glass, 1000 rows": (square(1000), SHARES, "random", 60),
+    "6 sites of 3 states, 1000 rows": (potts(1000), (0.2,), "random", 60),
+    "24 spins, all pairs, 1500 rows": (pairs(24, 1500), SHARES, "random", 60),
+    "12 spins, up more often missing": (pairs(12, 1000), (0.1, 0.2), "up", 60),
+}
+
+
+def holed(data: Any, share: float, how: str, rng: np.random.Generator) -> Any:
+    """The same microstates with cells missing."""
+    state = data["state"].values.copy()
+    rate = share if how == "random" else share * np.where(state > 0, 1.2, 0.8)
+    gone = rng.random(state.shape) < rate
+    flat = gone.reshape(-1, int(np.prod(state.shape[2:])))
+    flat[flat.all(1), 0] = False
+    state[gone] = MISSING
+    return data.assign(state=(data["state"].dims, state))
+
+
+def fitted(data: Any, model: Any, truth: np.ndarray, seed: int) -> tuple[float, float, float, float, str]:
+    """Shares of couplings and of fields in their intervals, mean width of couplings, seconds, and how it was learned."""
+    started = time.process_time()
+    post = hl.learn(data, model, engine="laplace", seed=seed, check=False)
+    seconds = time.process_time() - started
+    J = post["posterior"]["J"].values.reshape(-1, len(truth))
+    h = post["posterior"]["h"].values.reshape(len(J), -1)
+    inside = lambda draws, at: float(np.mean((np.quantile(draws, 0.05, 0) <= at) & (at <= np.quantile(draws, 0.95, 0))))
+    made = posteriors.provenance_of(post)
+    way = (
+        "augmentation"
+        if any("augmentation" in one for one in made.reasons)
+        else {"pseudo": "conditionals seen"}.get(made.likelihood, "exact")
+    )
+    return inside(J, truth), inside(h, 0.0), float(J.std(0).mean()), seconds, way
+
+
+def rows(name: str, sets: int) -> list[dict[str, Any]]:
+    """Figures of one kind of problem at every share."""
+    make, shares, how, _ = PROBLEMS[name]
+    found: dict[float, list[Any]] = {share: [] for share in (0.0, *shares)}
+    for seed in range(sets):
+        data, model, truth = make(seed)
+        for share in found:
+            part = holed(data, share, how, np.random.default_rng([seed, round(100 * share)])) if share else data
+            found[share].append(fitted(part, model, truth, seed))
+    whole = np.mean([one[2] for one in found[0.0]])
+    table = []
+    for share, results in found.items():
+        J, h, width, seconds = np.array([one[:4] for one in results], float).T
+        error = J.std(ddof=1) / np.sqrt(len(J))
+        ways = sorted({one[4] for one in results})
+        table.append(
+            {
+                "missing": f"{share:.0%}",
+                "learned by": ", ".join(ways),
+                "data sets": len(results),
+                "coverage": f"{J.mean():.3f} ± {error:.3f} ({h.mean():.3f})",
+                "width": round(float(width.mean() / whole), 3),
+                "seconds": round(float(np.median(seconds)), 2),
+            }
+        )
+        print(table[-1], flush=True)
+    return table
+
+
+def main() -> None:
+    """Every problem, or those that are named; what is written holds the problems that were asked for."""
+    options = parser(__doc__)
+    options.add_argument("names", nargs="*", help="beginnings of names of problems")
+    asked = options.parse_args()
+    logging.getLogger("hamlearn").setLevel("WARNING")
+    tables: dict[str, list[dict[str, Any]]] = {}
+    for name in PROBLEMS:
+        if not asked.names or any(name.startswith(one) for one in asked.names):
+            tables[name] = rows(name, 3 if asked.quick else PROBLEMS[name][3])
+            write("missing", "Missing cells", [str(__doc__)], tables, {"quick": asked.quick, "beta": BETA}, save=not asked.quick)
+
+
+if __name__ == "__main__":
+    main()
