@@ -79,7 +79,12 @@ def test_time_is_kept_and_is_no_site(tmp_path):
 
 
 def test_the_first_row_of_a_table_without_header_is_a_microstate(tmp_path):
-    for name, text in {"words": "no,yes\nyes,no\nyes,yes\n", "counting": "0,1,2\n2,1,0\n1,1,2\n", "bits": "0,1\n1,1\n0,0\n"}.items():
+    for name, text in {
+        "words": "no,yes\nyes,no\nyes,yes\n",
+        "counting": "0,1,2\n2,1,0\n1,1,2\n",
+        "bits": "0,1\n1,1\n0,0\n",
+        "mixed": "1,up\n1,down\n0,up\n",
+    }.items():
         (tmp_path / f"{name}.csv").write_text(text)
         found = storage.read_states(str(tmp_path / f"{name}.csv"))
         assert len(found.values) == 3 and found.names is None, name

@@ -26,6 +26,8 @@ from hamlearn.progress import logger
 from hamlearn.spaces import MISSING, SPINS, Space, SpaceName
 from hamlearn.storage.table import Table, tell
 
+_LONG = 4  # so much longer than others, the axis after the first counts microstates rather than sites
+
 
 def microstates(
     source: Any,
@@ -151,6 +153,11 @@ def microstates(
     if dims is None and table.dims is not None:
         dims = table.dims
         tell(table.where, "of shape %s, the longer axis counts microstates (dims=('draw', 'site') if it does not)", table.values.shape)
+    if isinstance(source, str | PathLike) and dims is None and table.values.ndim == 2 and len(table.values) == 1:
+        raise HamlearnError(
+            f"{table.where} holds one row of {table.values.size} columns, which is one microstate; more are needed. If its columns are "
+            "microstates of one site, or it is a lattice written in a row, pass the array: hl.microstates(array, ...)."
+        )
     space, beta, counts, weights, q = _with_what_a_table_says(table, space, beta, counts, weights, q)
     array = plain(table)
     array, axes = name_axes(array if mask is None else covered(array, mask), dims)
@@ -175,6 +182,7 @@ def microstates(
     if found.continuous:
         refuse_repeated_end(values, [axis for axis, label in enumerate(axes) if label in site_dims])
     if dims is None:
+        _refuse_unclear_axes(values.shape[1:2] + values.shape[2 : 2 + len(site_dims)])
         site_dims = ["site"] if len(site_dims) == 1 else [f"x{index}" for index in range(len(site_dims))]
     attrs: dict[str, Any] = {"source_space": name, "beta_declared": int(beta is not None), **geometry}
     if q is None and given_space is None and found.labelled:
@@ -197,6 +205,19 @@ def microstates(
     if names is not None:
         return with_names(made, names)
     return with_names(made, found_names, "the header") if found_names is not None and site_axis(made) is not None else made
+
+
+def _refuse_unclear_axes(shape: tuple[int, ...]) -> None:
+    """An error where ``(draw, *sites)`` looks like ``(chain, draw, *sites)``: few of the first, and the second unlike the others."""
+    if len(shape) < 3 or shape[0] >= shape[1]:
+        return
+    rest = shape[2:]
+    if shape[1] >= _LONG * max(rest) or (len(set(rest)) < len(rest) and shape[1] not in rest):
+        axes = ", ".join(f"'{axis}'" for axis in "xyzuvw"[: len(rest)]) if len(rest) <= 6 else "..."
+        raise HamlearnError(
+            f"the axes {shape} are {shape[0]} chains of {shape[1]} microstates of shape {rest}, or {shape[0]} microstates of shape "
+            f"{shape[1:]}: say which, dims=('chain', 'draw', {axes}) or dims=('draw', 't', {axes})."
+        )
 
 
 def _rules_of_gaps(gaps: Any, max_gaps: Any) -> dict[str, Any]:

@@ -93,11 +93,38 @@ def bind(data: xr.Dataset | Iterable[xr.Dataset], model: Any) -> tuple[Any, list
             "hl.microstates(..., q=...), so that they keep their places."
         )
     model = model.on(microstate_data.names_of(sets[0])).at(mean_beta([float(part["beta"]) for part in sets]))  # priors in units of kT
-    bound = model.bind(space, microstate_data.site_shape(sets[0]))
+    bound = _bound(model, space, sets[0])
     parts = []
     for part in sets:
         parts.append(as_observations(part, space))
     return bound, parts, sets
+
+
+def _bound(model: Any, space: Space, data: xr.Dataset) -> Any:
+    """The model on the sites of the data; where only another order of their axes fits it, that is said."""
+    shape = microstate_data.site_shape(data)
+    try:
+        return model.bind(space, shape)
+    except HamlearnError as error:
+        axes = (data.sizes["draw"], *shape) if data.sizes["chain"] == 1 else ()
+        first = "states.T" if len(axes) == 2 else "np.moveaxis(states, -1, 0)"
+        for fits, call in ((axes[:-1], first), (axes[2:], "states, dims=('chain', 'draw', ...)")):
+            if not fits or fits == shape or not _binds(model, space, fits):
+                continue
+            if not _binds(model, space, (int(np.prod(fits)) + 1,)):  # it has sites of its own, and does not take any
+                raise HamlearnError(
+                    f"the model fits sites of shape {fits}, and the data were read as {axes[0]} microstates of shape {shape}: their axes "
+                    f"have another order. Make them anew with hl.microstates({call}, ...)."
+                ) from error
+        raise
+
+
+def _binds(model: Any, space: Space, shape: tuple[int, ...]) -> bool:
+    try:
+        model.bind(space, shape)
+    except HamlearnError:
+        return False
+    return True
 
 
 def mean_beta(betas: Sequence[float]) -> float:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 
+from hamlearn import memory
 from hamlearn.arguments import shown
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.models.base import Block
@@ -152,6 +153,12 @@ class Couplings(Model):
         """The family on sites of `shape` with values in `space`: what the likelihoods work with."""
         n_sites = int(np.prod(shape))
         if self.graph is None:
+            if self.tie == "bond":  # each pair has its own: searches hold some sixty numbers of every parameter
+                memory.require(
+                    256 * n_sites**2,
+                    f"couplings between all pairs of {n_sites} sites",
+                    "Give the pairs that may interact, hl.models.Couplings(bonds), or choose sites, data.isel(site=...).",
+                )
             full = lattices.complete(n_sites)
             lattice = Lattice(shape, full.bonds, "complete")
         elif self.graph.n_sites == n_sites:

@@ -137,6 +137,10 @@ def _is_header(rows: Sequence[Sequence[str]], decimal: str, where: str) -> bool:
     if words := _words([first], decimal):
         if any(map(is_complex, words)):
             raise HamlearnError(f"{where} holds complex numbers; states must be real.")
+        if any(_number(cell, decimal) is not None for cell in first):  # names beside numbers: a microstate, where such words follow
+            return not any(
+                _words([[row[place]]], decimal) for row in below for place, cell in enumerate(first[: len(row)]) if cell in words
+            )
         return not words <= _words(below, decimal)
     unnamed = says_nothing(first[0])  # as pandas writes them, with numbers of rows
     numbers = [_number(cell, decimal) for cell in first[unnamed:]]
