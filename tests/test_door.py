@@ -305,6 +305,7 @@ BONDS = {
     "dictionary": {},
     "huge": [[0, 10**18]],
 }
+NO_GRAPHS = {"out of range": [[0, -9]], "a system": ISING, "huge": [[0, 10**18]]}
 POSITIVE = {**NO_NUMBERS, "zero": 0, "negative": -1}
 COUNT = {**NOT_WHOLE, "zero": 0, "negative": -1}
 IF_GIVEN = {name: value for name, value in COUNT.items() if name != "none"}
@@ -390,7 +391,11 @@ FAMILIES |= {
         lambda p: MODELS.SpikeSlab(common=p),
         {"text": "x", "none": None, "NaN": NAN, "two": 2, "negative": -1},
     ),
-    "graph of Couplings": ("bond|graph", MODELS.Couplings, {**BONDS, "out of range": [[0, -9]], "a system": ISING, "huge": [[0, 10**18]]}),
+    "graph of Couplings": (
+        "bond|graph",
+        MODELS.Couplings,
+        {**BONDS, "words": [["a", "a"]], "out of range": [[0, -9]], "a system": ISING, "huge": [[0, 10**18]]},
+    ),
     "tie of Couplings": ("tie", lambda tie: MODELS.Couplings(SQUARE, tie), WORDS),
     "fields of Couplings": ("fields", lambda found: MODELS.Couplings(SQUARE, fields=found), {"unknown": "x", "true": True, "number": 3}),
     "prior of Couplings": (

@@ -81,7 +81,7 @@ SPOILED = {
     "codes no JSON": (STATES.assign_attrs(codes="0, 1, 2"), "'codes' is not JSON"),
     "codes of others": (STATES.assign_attrs(codes="[0, 1]"), "'codes' is the JSON of q = 3"),
     "codes twice": (STATES.assign_attrs(codes="[0, 1, 1]"), "'codes' is the JSON"),
-    "codes of words": (STATES.assign_attrs(codes='["a", "b", "c"]'), "'codes' is the JSON"),
+    "codes of words": (STATES.assign_attrs(codes='["a", "b", "b"]'), "'codes' is the JSON"),
     "newer": (GOOD.assign_attrs(schema_version=99), "newer hamlearn"),
     "schema in words": (GOOD.assign_attrs(schema_version="new"), "schema_version"),
     "count negative": (COUNTED.assign(count=COUNTED["count"] - 5), "counts must be finite, not negative"),
@@ -215,7 +215,7 @@ def test_tensors_tables_and_device_arrays_are_taken():
     ):
         np.testing.assert_array_equal(microstates(source)["state"].values, FLAT[None])
     for source, message in (
-        (pandas.DataFrame(FLAT).assign(name="a"), "the table holds text in column 'name', 'a'; states must be numbers"),
+        (pandas.DataFrame(FLAT).assign(name="a"), "the table holds text in column 'name', 'a', and numbers in column '0'"),
         (pandas.DataFrame(FLAT)[0], "at least two axes"),
         (torch.ones(3, 3, device="meta"), "cannot be read as an array of states"),
     ):

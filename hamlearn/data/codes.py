@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -26,20 +27,45 @@ def without_gaps(values: np.ndarray) -> tuple[np.ndarray, list[int] | None]:
     return np.searchsorted(found, values).astype(np.int8), [int(code) for code in found]
 
 
-def codes_of(data: xr.Dataset | xr.DataTree) -> list[int]:
-    """The code that every state of q-state microstates (or of their posterior) had where they came from, in the order of the states."""
+def codes_of(data: xr.Dataset | xr.DataTree) -> list[int] | list[str]:
+    """The code, or the word, that every state of microstates (or of their posterior) had where they came from, in their order."""
     return list(json.loads(data.attrs["codes"])) if "codes" in data.attrs else list(range(int(data.attrs["q"])))
 
 
-def recoded(data: xr.Dataset, codes: Sequence[int]) -> xr.Dataset:
+def words_in(attrs: Mapping[Any, Any]) -> tuple[str, ...]:
+    """The words that states were read from, in their order; () where they were numbers."""
+    codes = json.loads(attrs["codes"]) if "codes" in attrs else []
+    return tuple(codes) if codes and isinstance(codes[0], str) else ()
+
+
+def joined(parts: Sequence[xr.Dataset]) -> list[xr.Dataset]:
+    """Microstates whose states are numbered alike: by all codes (or words) that occur in any of them.
+
+    Raises
+    ------
+    HamlearnError
+        If some were read from words and others from numbers, or two words of spins are others elsewhere.
+    """
+    labelled = [part for part in parts if from_attrs(part.attrs).labelled]
+    worded = {words for part in parts if (words := words_in(part.attrs)) or from_attrs(part.attrs).labelled}
+    if len(worded) > 1 and (() in worded or len(labelled) < len(parts)):
+        told = " and ".join(", ".join(map(repr, words[:4])) or "numbers" for words in sorted(worded))
+        raise HamlearnError(f"the data sets hold different words: {told}. Write the same ones, or order them alike by labels=[...].")
+    if not labelled or not any("codes" in part.attrs for part in parts):
+        return list(parts)
+    codes: Any = sorted({code for part in labelled for code in codes_of(part)}) if len(worded) > 1 or () in worded else list(*worded)
+    return [recoded(part, codes) for part in parts]
+
+
+def recoded(data: xr.Dataset, codes: Sequence[Any]) -> xr.Dataset:
     """The same microstates with their states numbered by `codes`, which must hold every code of theirs."""
-    own = codes_of(data)
+    own: list[Any] = list(codes_of(data))
     if not from_attrs(data.attrs).labelled or own == list(codes):
         return data
-    missing = sorted(set(own) - set(codes))
+    missing = [code for code in own if code not in codes]
     if missing:
         raise HamlearnError(f"the microstates hold the codes {missing}, which are none of the states {list(codes)}.")
-    place = np.searchsorted(codes, own).astype(np.int8)
+    place = np.array([list(codes).index(code) for code in own], np.int8)
     states = data["state"].values
     found = np.where(states == MISSING, MISSING, place[np.maximum(states, 0)]).astype(np.int8)
     result = data.assign(state=(data["state"].dims, found, data["state"].attrs))

@@ -21,6 +21,7 @@ from hamlearn.data.names import header, own_names, site_axis, with_names
 from hamlearn.data.sequences import sequence_weights
 from hamlearn.data.validation import SCHEMA, admit_one, refuse_copied_chains
 from hamlearn.data.values import per_row, refuse_repeated_end
+from hamlearn.data.words import numbered, worded
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.progress import logger
 from hamlearn.spaces import MISSING, SPINS, Space, SpaceName
@@ -47,6 +48,7 @@ def microstates(
     max_gaps: float | None = None,
     variable: str | None = None,
     independent: bool = False,
+    labels: Sequence[str] | None = None,
 ) -> xr.Dataset:
     """Observed microstates from an array or a file, validated.
 
@@ -107,6 +109,10 @@ def microstates(
     independent : bool
         Whether rows were observed independently of each other and their order means nothing: people who were asked, sequences of a family,
         repetitions of an experiment. Without it rows are draws of a chain, whose autocorrelation is measured and counted.
+    labels : sequence of str, optional
+        Of a table of words (yes/no, up/down, letters): the words in the order of the states, of spins the one for −1 first. Unasked,
+        words that mean down and up are known, others are taken in alphabetical order, and a line says how they were read. The
+        attribute ``codes`` keeps them.
 
     Returns
     -------
@@ -130,7 +136,7 @@ def microstates(
     >>> data["state"].sel(site="ben").values
     array([[-1,  1]], dtype=int8)
     """
-    given = {"space": space, "beta": beta, "dims": dims, "counts": counts, "weights": weights, "q": q, "mask": mask}
+    given = {"space": space, "beta": beta, "dims": dims, "counts": counts, "weights": weights, "q": q, "mask": mask, "labels": labels}
     given["wrap"], geometry = True if wrap else None, declared(periodic, spacing)
     require_flag(independent, "independent")
     geometry |= {"independent": 1} if independent else {}
@@ -159,6 +165,7 @@ def microstates(
             "microstates of one site, or it is a lattice written in a row, pass the array: hl.microstates(array, ...)."
         )
     space, beta, counts, weights, q = _with_what_a_table_says(table, space, beta, counts, weights, q)
+    table, words = numbered(table, space, labels)
     array = plain(table)
     array, axes = name_axes(array if mask is None else covered(array, mask), dims)
     site_dims = [axis for axis in axes if axis not in LEADING]
@@ -185,7 +192,9 @@ def microstates(
         _refuse_unclear_axes(values.shape[1:2] + values.shape[2 : 2 + len(site_dims)])
         site_dims = ["site"] if len(site_dims) == 1 else [f"x{index}" for index in range(len(site_dims))]
     attrs: dict[str, Any] = {"source_space": name, "beta_declared": int(beta is not None), **geometry}
-    if q is None and given_space is None and found.labelled:
+    if words is not None:
+        found, attrs = worded(found, words, q), {**attrs, "codes": json.dumps(words)}
+    elif q is None and given_space is None and found.labelled:
         values, codes = without_gaps(values)
         attrs |= {} if codes is None else {"codes": json.dumps(codes)}
     if isinstance(weights, str):

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from hamlearn import storage
-from hamlearn.data.codes import codes_of, recoded
+from hamlearn.data.codes import joined
 from hamlearn.data.names import alike
 from hamlearn.data.validation import flattened, pieces, space_of, validate
 
@@ -69,11 +69,7 @@ def excerpt(data: xr.Dataset | Iterable[xr.Dataset], memory: int) -> list[xr.Dat
 def split_by_beta(data: xr.Dataset | Iterable[xr.Dataset]) -> list[xr.Dataset]:
     """A list of microstates at one temperature each, from one Dataset or many."""
     parts = [part for one in flattened(data) for part in _temperatures(one)]
-    if any("codes" in part.attrs for part in parts):
-        # Files that lack different codes number their states differently: all of them get the codes that occur in any.
-        codes = sorted({code for part in parts if space_of(part).labelled for code in codes_of(part)})
-        parts = [recoded(part, codes) for part in parts]
-    return alike(parts)
+    return alike(joined(parts))  # files that lack different codes number their states differently
 
 
 def _temperatures(data: xr.Dataset) -> list[xr.Dataset]:

@@ -185,9 +185,12 @@ def _require_attributes(attrs: Mapping[Any, Any]) -> None:
         raise HamlearnError("the attribute 'system' is the JSON of a description, {...}; remove it or write it anew.")
     if "codes" in attrs:
         codes = _parsed(attrs, "codes")
-        whole = isinstance(codes, list) and all(type(code) is int for code in codes)
-        if not whole or codes != sorted(set(codes)) or max(2, len(codes)) != q:
-            raise HamlearnError(f"the attribute 'codes' is the JSON of q = {q} ascending whole numbers; got {shown(attrs['codes'])}.")
+        kinds = {type(code) for code in codes} if isinstance(codes, list) else {None}
+        plain = kinds == {int} and codes == sorted(set(codes))
+        worded = kinds == {str} and len(set(codes)) == len(codes)
+        if not (plain or worded) or max(2, len(codes)) != q:
+            told = f"the JSON of q = {q} ascending whole numbers, or of as many words"
+            raise HamlearnError(f"the attribute 'codes' is {told}; got {shown(attrs['codes'])}.")
 
 
 def _positive_or_nan(value: Any) -> bool:

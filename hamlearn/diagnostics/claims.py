@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -104,8 +105,11 @@ def zero_of_energy(post: xr.DataTree, names: list[str]) -> str:
     return known + asked.zero
 
 
-def sites(space: Space) -> str:
+def sites(space: Space, words: Sequence[str] = ()) -> str:
     """What the sites of a space can be, in words."""
+    if words and not space.continuous:
+        shown = [f"{value} ({word})".replace("-1", "−1") for value, word in zip(space.values.tolist()[:6], words, strict=False)]
+        return f"{'spins' if space.binary else f'{space.q} states'}, {', '.join(shown)}{', …' if len(words) > 6 else ''}"
     if not space.continuous:
         return "spins −1, 1" if space.binary else f"{space.q} states, 0 to {space.q - 1}"
     if space.event_shape:
@@ -130,7 +134,7 @@ def facts(post: xr.DataTree) -> list[tuple[str, str, str]]:
             ", ".join(_number(beta) for beta in observed(post)) if declared else "not declared",
         ),
         ("extrapolated", "extrapolated to β", here),
-        ("space", "every site", sites(posteriors.space_of(post))),
+        ("space", "every site", sites(posteriors.space_of(post), made.words)),
         ("sites", "sites", wording.count(float(np.prod(posteriors.site_shape(post))))),
         ("codes", "codes of states 0, 1, …", ", ".join(map(str, json.loads(post.attrs["codes"]))) if "codes" in post.attrs else ""),
         ("bonds", bonds, wording.count(sizes["bond"]) if "bond" in sizes else ""),

@@ -292,6 +292,8 @@ class Provenance:
         Entries of one family, which nothing outside it reads.
     sites : tuple of str
         What the sites are called; empty where they are numbered. Kept beside the record, in the attribute ``site_names`` of the posterior.
+    words : tuple of str
+        What the states are called, in their order; empty where they are numbers. Kept in the attribute ``codes``.
 
     Examples
     --------
@@ -333,10 +335,11 @@ class Provenance:
     independent: bool = False
     more: Mapping[str, Any] = field(default_factory=dict)
     sites: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """One line of JSON, for the attribute of a posterior."""
-        return json.dumps({name: value for name, value in asdict(self).items() if name != "sites"})
+        return json.dumps({name: value for name, value in asdict(self).items() if name not in ("sites", "words")})
 
     @classmethod
     def from_json(cls, text: str) -> Provenance:
@@ -362,6 +365,10 @@ class Provenance:
     def site(self, number: int) -> str:
         """Such as "site 3", or "site anna" where sites have names."""
         return f"site {word(self.sites, number)}"
+
+    def state(self, number: int) -> str:
+        """Such as "state 2", or "'yes'" where states have words."""
+        return repr(self.words[number]) if self.words else f"state {number}"
 
     @property
     def worth(self) -> float:

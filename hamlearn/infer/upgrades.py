@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from hamlearn.arguments import shown
+from hamlearn.data.codes import words_in
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.provenance import Provenance
 from hamlearn.infer.typed import AGAIN
@@ -68,7 +69,7 @@ def names_in(attrs: Mapping[Any, Any]) -> tuple[str, ...]:
 def read(attrs: Mapping[Any, Any]) -> Provenance:
     """From the attributes of a posterior, whichever version wrote them."""
     if "provenance" in attrs:
-        return replace(Provenance.from_json(attrs["provenance"]), sites=names_in(attrs))
+        return replace(Provenance.from_json(attrs["provenance"]), sites=names_in(attrs), words=words_in(attrs))
     try:
         record = json.loads(attrs["record"])
     except KeyError:

@@ -54,8 +54,8 @@ def _entries(post: xr.DataTree, values: np.ndarray) -> tuple[list[str], np.ndarr
     kept = np.argsort(-np.abs(flat.mean((0, 1))), kind="stable")[:FILED]
     where = np.stack(np.unravel_index(kept, (len(first), *values.shape[3:])), 1)
     bonds = bound.lattice.bonds[first]
-    word = bound.lattice.word
-    return [f"{word(bonds[k][0])} – {word(bonds[k][1])} ({a}, {b})" for k, a, b in where], flat[..., kept], None
+    word, states = bound.lattice.word, posteriors.provenance_of(post).words or tuple(map(str, range(values.shape[-1])))
+    return [f"{word(bonds[k][0])} – {word(bonds[k][1])} ({states[a]}, {states[b]})" for k, a, b in where], flat[..., kept], None
 
 
 def _general(post: xr.DataTree) -> list[Table]:
