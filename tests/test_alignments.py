@@ -42,6 +42,7 @@ def test_letters_of_proteins_become_states_in_a_fixed_order(tmp_path, caplog):
     (tmp_path / "a.fa.gz").write_bytes(gzip.compress(PROTEIN.encode()))
     data = hl.microstates(tmp_path / "a.fa.gz")
     assert np.array_equal(data["state"].values[0], found.values) and data.attrs["q"] == 21 and "codes" not in data.attrs
+    assert data.attrs["independent"] == 1, "sequences have no order"
 
 
 def test_gaps_are_a_state_or_missing_and_columns_of_many_are_left_out(tmp_path):

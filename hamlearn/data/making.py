@@ -156,6 +156,7 @@ def microstates(
         dims, beta, loaded = own_dims(loaded, dims), own_beta(loaded, beta), loaded.values
     table = loaded if isinstance(loaded, Table) else as_table(loaded, column)
     found_names = header(table.names) if table.names is not None else found_names
+    geometry |= {"independent": 1} if table.independent else {}
     if dims is None and table.dims is not None:
         dims = table.dims
         tell(table.where, "of shape %s, the longer axis counts microstates (dims=('draw', 'site') if it does not)", table.values.shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -55,11 +56,10 @@ def read_alignment(text: bytes, target: Path, gaps: str | None = None, max_gaps:
     tell(str(target), "%d sequences of %s, %d columns, states %s, %.2g %% gaps (%s)", *states.shape[:1], kind, states.shape[1], alphabet,
          100 * float((states == 0).mean()), told)  # fmt: skip
     columns = tuple(str(place + 1) for place in kept)
+    said: dict[str, Any] = {"space": "states", "independent": True, "where": str(target)}
     if gaps == "missing":
-        missing = states == 0
-        return Table(np.maximum(states - 1, 0).astype(np.int8), columns, missing=missing, space="states", q=len(alphabet) - 1,
-                     where=str(target))  # fmt: skip
-    return Table(states, columns, space="states", q=len(alphabet), where=str(target))
+        return Table(np.maximum(states - 1, 0).astype(np.int8), columns, missing=states == 0, q=len(alphabet) - 1, **said)
+    return Table(states, columns, q=len(alphabet), **said)
 
 
 def _fasta(text: bytes, target: Path) -> tuple[list[str], list[bytes]]:

@@ -37,6 +37,8 @@ class Table:
         What a file says of its states, None where it says nothing.
     dims : tuple of str or None
         What the axes are, where their order is another one.
+    independent : bool
+        Whether rows have no order, as sequences of an alignment have none.
     where : str
         What messages call it.
     """
@@ -52,6 +54,7 @@ class Table:
     space: Any = None
     q: Any = None
     dims: tuple[str, ...] | None = None
+    independent: bool = False
     where: str = "the states"
 
     def column(self, number: int) -> str:
