@@ -76,7 +76,7 @@ def quiet() -> bool:
 
 def _unheard() -> bool:
     """Whether a line at level INFO would reach nobody, though nobody has said that it should not."""
-    if _LOGGER.level != logging.NOTSET or _LOGGER.handlers:
+    if quiet() or _LOGGER.handlers:
         return False
     # Some notebooks come with a handler for warnings; nobody who works there has put it there.
     return not logging.getLogger().handlers or (in_notebook() and not _LOGGER.isEnabledFor(logging.INFO))

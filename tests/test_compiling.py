@@ -6,8 +6,10 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 
+import filelock
 import pytest
 
 import hamlearn
@@ -36,6 +38,27 @@ def test_code_is_kept_in_the_users_cache_and_its_size_is_bounded(home):
     folder = home / "cache" / "hamlearn" / "jax"
     assert os.environ[compiling.NAMED] == str(folder) and folder.is_dir()
     assert 0 < int(os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"]) < 2**30
+
+
+@pytest.mark.parametrize("written", ["being written", "left by a kill"])
+def test_half_an_entry_goes_unless_somebody_is_writing_it(home, written):
+    """JAX never replaces an entry: half a one would warn and be compiled anew at every command."""
+    folder = home / "cache" / "hamlearn" / "jax"
+    folder.mkdir(mode=0o700, parents=True)
+    for name in ("whole-cache", "whole-atime", "half-cache"):
+        (folder / name).write_bytes(b"code")
+    with filelock.FileLock(folder / ".lockfile") if written == "being written" else nullcontext():
+        assert compiling.keep() == ""
+    kept = {path.name for path in folder.iterdir()} - {".lockfile"}
+    assert kept == {"whole-cache", "whole-atime"} | ({"half-cache"} if written == "being written" else set())
+
+
+def test_entries_are_kept_where_nobody_notes_their_time(home, monkeypatch):
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_MAX_SIZE", "-1")  # without a bound JAX writes no times
+    folder = home / "cache" / "hamlearn" / "jax"
+    folder.mkdir(mode=0o700, parents=True)
+    (folder / "whole-cache").write_bytes(b"code")
+    assert compiling.keep() == "" and (folder / "whole-cache").exists()
 
 
 @pytest.mark.parametrize("named", ["", "/elsewhere"])

@@ -7,6 +7,7 @@ else can write; and it is a convenience, so a place that cannot be had costs com
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from hamlearn.folders import cache, private_folder, trusted
@@ -45,4 +46,26 @@ def keep() -> str:
     os.environ[NAMED] = str(folder)
     for name, value in _BOUND.items():
         os.environ.setdefault(name, value)
+    if all(os.environ[name] == value for name, value in _BOUND.items()):
+        _drop_unfinished(folder)
     return told
+
+
+def _drop_unfinished(folder: Path) -> None:
+    """Delete what a killed command, or a full disk, left half-written: JAX would warn and compile at every command, and never replaces it.
+
+    JAX writes the time of an entry after the entry, both under its lock: where the lock is free, one without time will not be finished.
+    """
+
+    def whole(entry: Path) -> bool:
+        return entry.with_name(entry.name.removesuffix("cache") + "atime").exists()
+
+    unfinished = [entry for entry in folder.glob("*-cache") if not whole(entry)]
+    if not unfinished:
+        return
+    from filelock import FileLock, Timeout  # only now: it would double the time of ``hamlearn --help``
+
+    with suppress(OSError, Timeout), FileLock(folder / ".lockfile", timeout=0):
+        for entry in unfinished:
+            if not whole(entry):
+                entry.unlink(missing_ok=True)
