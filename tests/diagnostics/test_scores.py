@@ -265,6 +265,7 @@ def test_every_failed_test_has_a_sentence():
         found = {"name": name, "effect": 0.1, "effect_sd": 0.01, "unit": "K", "where": "0–5"}
         text, advice = words.sentence(found, True)
         assert len(text) > 10 and advice.endswith(".")
+        assert ("three spins" in advice) == ("three-spin" in text) and ("four sites" in advice) == ("two bonds" in name)
 
 
 @pytest.mark.parametrize("halves", [False, True])

@@ -8,12 +8,13 @@ from typing import Any
 ADVICE = {
     "plaquettes": "Learn with hl.models.ClusterExpansion, or add the terms; couplings and predictions inherit what is missing.",
     "energy dispersion": "Separate the rows by what differs between them (temperature, sample, time) and learn each part by itself.",
-    "misread": "Correct the readout, or expect couplings that are too weak.",
+    "misread": "Correct the readout, or expect couplings that are too weak; where readings are sure, look for what else is missing.",
     "temperature": "Check the label; learn each temperature by itself to see which is off.",
     "pairs": "Add these bonds (graph=None takes all pairs), check the order of the columns, or expect a site that was not recorded.",
     "sites": "Give the model fields: fields='site'.",
     "bonds": "Give every bond its own coupling: tie='bond'.",
-    "products": "Bonds that change together, a mixture of systems, or terms of four spins: hl.models.ClusterExpansion, or separate them.",
+    "products": "Separate mixed systems (bonds that change together), or add terms of four sites: hl.models.ClusterExpansion, of spins.",
+    "triples": "Terms of three spins (hl.models.ClusterExpansion), or fields: fields='site'.",
     "whole": "The model lacks something that has no name here: try hl.models.ClusterExpansion, or more bonds.",
 }
 
@@ -43,7 +44,7 @@ def sentence(found: Mapping[str, Any], first: bool) -> tuple[str, str]:
         text = f"energies scatter as if beta varied by {effect:.0%} ± {error:.0%} from row to row (a mixture of temperatures or systems)"
         return text, ADVICE["energy dispersion"]
     if name.startswith("misread"):
-        return "some readings show the wrong value: rows are too improbable in single sites", ADVICE["misread"]
+        return "rows are too improbable in single sites, as where some readings show the wrong value", ADVICE["misread"]
     if name.startswith("temperature labels"):
         # One step from the fit: right for small factors, and off by more than its error where the label is far off.
         factor = f"{1 + effect:.3g} ± {error:.1g}" if abs(effect) < LINEAR else f"roughly {1 + effect:.2g}"
@@ -63,4 +64,6 @@ def sentence(found: Mapping[str, Any], first: bool) -> tuple[str, str]:
         return f"the frequencies of {name} differ from the model's", ADVICE["whole"]
     if name.endswith("bonds, common factor"):
         return "many bonds vary together from row to row", ADVICE["products"]
+    if name.startswith("three-spin products"):
+        return "three-spin products deviate", ADVICE["triples"]
     return f"{name.split(',')[0]} deviate", ADVICE["products"]
