@@ -165,3 +165,15 @@ def test_a_posterior_refuses_microstates_of_other_names(votes, post):
         with pytest.raises(HamlearnError, match="the posterior and the microstates have the same sites in another order"):
             verb(post.copy(), turned)
     assert hl.energy(post, votes.isel(draw=[0]).drop_vars("site")).sizes["draw"] == 1
+
+
+def test_files_of_bonds_may_name_sites_and_lose_none(votes, tmp_path):
+    from hamlearn.cli.options import read_graph
+
+    bonds = tmp_path / "bonds.csv"
+    for lines in ("ben,anna\nanna,=1+1\n", "from,to\nben,anna\nanna,=1+1\n"):
+        bonds.write_text(lines)
+        assert hl.models.Couplings(read_graph(str(bonds), votes, None, True)).on(NAMES).graph.bonds.tolist() == [[1, 0], [0, 3]]
+    bonds.write_text("ben,bea\nanna,=1+1\n")  # a first line that is no header, with a slip
+    with pytest.raises(HamlearnError, match="the site 'bea', which the data do not have"):
+        hl.models.Couplings(read_graph(str(bonds), votes, None, True)).on(NAMES)

@@ -162,7 +162,24 @@ def read_graph(name: str, data: Any, shape: str | None, periodic: bool) -> Any:
     if not Path(name).exists():
         raise HamlearnError(f"--graph is all, {', '.join(makers)}, or a file of bonds; there is no file {name!r}.")
     loaded = storage.read_states(name, plain=True)
-    return loaded.values if isinstance(loaded, storage.Table) else loaded["state"].values
+    if not isinstance(loaded, storage.Table):
+        return loaded["state"].values
+    return loaded.values if loaded.labels is None else _named_bonds(loaded, data)
+
+
+def _named_bonds(table: Any, data: Any) -> list[tuple[str, ...]]:
+    """Bonds between sites that are called by name; a first line with the name of a site is a bond, and no header."""
+    from hamlearn.data import names_of
+    from hamlearn.storage.table import tell
+
+    words = [labels or tuple(map(str, range(int(table.values.max()) + 1))) for labels in table.labels]
+    pairs = [tuple(words[k][value] for k, value in enumerate(row)) for row in table.values.astype(int).tolist()]
+    first = tuple(table.names or ())
+    if set(first) & set(names_of(data)):
+        return [first, *pairs]
+    if first:
+        tell(table.where, "the first line, %s, is a header: no site is called so", ", ".join(first))
+    return pairs
 
 
 def _no_extents(graph: str, sites: int) -> str:

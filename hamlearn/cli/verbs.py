@@ -148,7 +148,9 @@ def learn(
     beta: Annotated[
         str | None, typer.Option(help="Inverse temperature of each file; undeclared, couplings come out as beta times J.")
     ] = None,
-    graph: Annotated[str, typer.Option(help="all (every pair), square, triangular, honeycomb, or a file of bonds (.csv, .npy).")] = "all",
+    graph: Annotated[
+        str, typer.Option(help="all (every pair), square, triangular, honeycomb, or a file of bonds (.csv, .npy), numbers or names.")
+    ] = "all",
     shape: Annotated[str | None, typer.Option(help="Lattice extents where the data are flat and --graph names a lattice: 8x8.")] = None,
     open_boundaries: Annotated[bool, typer.Option("--open", help="No periodic boundaries.")] = False,
     tie: Annotated[str, typer.Option(**one_of("bond", "uniform", "distance"))] = "bond",
