@@ -44,7 +44,8 @@ def convergence(post: xr.DataTree) -> dict[str, Any]:
 
     Notes
     -----
-    Rank-normalised split R̂ and ESS of Vehtari et al., Bayesian Analysis 16, 667 (2021).
+    Rank-normalised split R̂ and ESS of Vehtari et al., Bayesian Analysis 16, 667 (2021). The two halves of a single chain are
+    taken for chains: their R̂ sees that it drifts or jumps, but not what no chain has reached.
 
     Examples
     --------
@@ -77,13 +78,14 @@ def convergence(post: xr.DataTree) -> dict[str, Any]:
     values = np.moveaxis(theta[..., moved], -1, 0)
     with filtering():
         measures = {
-            "max_rhat": array_stats.rhat(values) if chains * draws >= 8 else np.full(len(values), np.nan),
+            "max_rhat": _rhat(values),
             "min_ess_bulk": array_stats.ess(values, method="bulk"),
             "min_ess_tail": array_stats.ess(values, method="tail", prob=TAILS),
             "max_mcse_over_sd": array_stats.mcse(values, method="mean") / values.std((1, 2), ddof=1),
         }
     for key, found in measures.items():
-        worst = first_largest(-found if key.startswith("min") else found)
+        unknown = np.flatnonzero(np.isnan(found))  # worse than any number
+        worst = int(unknown[0]) if len(unknown) else first_largest(-found if key.startswith("min") else found)
         result[key] = float(found[worst])
         result[f"{key}_where"] = str(names[moved][worst])
     return result
@@ -162,8 +164,19 @@ def mixing(values: np.ndarray) -> dict[str, np.ndarray]:
         series = np.moveaxis(values[..., moved], -1, 0)
         with filtering():
             ess = array_stats.ess(series, method="bulk"), array_stats.ess(series, method="tail", prob=TAILS)
-            found[:, moved] = np.array((*ess, array_stats.rhat(series)))
+            found[:, moved] = np.array((*ess, _rhat(series)))
     return dict(zip(MEASURES, found, strict=True))
+
+
+def _rhat(series: np.ndarray) -> np.ndarray:
+    """Rank-normalised split R̂ of ``(parameter, chain, draw)``; of a single chain, that of its halves. nan of fewer than eight draws."""
+    from arviz_stats.base import array_stats
+
+    parameters, chains, draws = series.shape
+    if chains == 1:
+        series, draws = series[..., draws % 2 :].reshape(parameters, 2, draws // 2), draws // 2
+    found: np.ndarray = array_stats.rhat(series) if draws >= 4 else np.full(parameters, np.nan)
+    return found
 
 
 def _free_parameters(post: xr.DataTree) -> tuple[dict[str, list[str]], xr.Dataset]:

@@ -82,7 +82,7 @@ def judge(
 ) -> list[Row]:
     """A row for every statistic, from `noise` ``(replicate, column)``: what observed minus expected is if the model is right."""
     sd = noise.std(0)
-    live = sd > 1e-12 * np.maximum(np.abs(expected), 1e-3)
+    live = ~(sd <= 1e-12 * np.maximum(np.abs(expected), 1e-3))  # nan stays, and is said
     rows = []
     for statistic in statistics:
         columns = statistic.columns[live[statistic.columns]]
@@ -151,8 +151,8 @@ def table(
         found[key] = ("statistic", np.array([getattr(row, key) for row in every], float))
     for key in ("unit", "where"):
         found[key] = ("statistic", np.array([getattr(row, key) for row in every], "U"))
-    overall = float(holm.min())
     failed = [called(every[k].name, every[k].where if k >= len(named) else "") for k in order if holm[k] < 0.01]
+    overall = float(np.nanmin(holm) if failed else holm.min())  # nan is a reason not to agree, and no excuse for what differs
     reason = f"data differ in {', '.join(failed)}" if failed else "the data agree with the model's predictions"
     found.attrs = {"decision": "differs" if failed else "agrees", "reason": reason, "overall_p": overall, "blocks": blocks}
     found.attrs |= {"width_ratio": float(width_ratio or 0.0), "named": len(named), "held_out": len(rows)}

@@ -56,8 +56,16 @@ SENTENCES |= {
     "no optimum": lambda n, made: ("the optimiser did not converge", "Use a proper prior with engine='nuts', or more data."),
     "not sampled": lambda n, made: (wording.not_sampled(made), ""),
     "rhat": lambda n, made: (
-        f"the chains have not mixed: R-hat is {n['rhat']:.3f} for {n['where']}, above {n['limit']:.3g}",
+        f"{wording.not_mixed(made)}: R-hat is {n['rhat']:.3f} for {n['where']}, above {n['limit']:.3g}",
         wording.sample_longer(made),
+    ),
+    "one chain": lambda n, made: (
+        f"there is one chain{wording.halves(made)}; one chain cannot show that another would find the same",
+        wording.more_chains(made),
+    ),
+    "no number": lambda n, made: (
+        f"{wording.listed(n['names'], 3)} could not be measured (nan): nothing follows from it",
+        "Give more draws and more data, and look for values that are constant, infinite or not numbers.",
     ),
     "few effective draws": lambda n, made: (
         f"the effective sample size is {n['ess']:.0f} for {n['where']}, below {n['least']:.0f}",

@@ -15,7 +15,7 @@ from typing import Any
 import scipy.stats
 import xarray as xr
 
-from hamlearn.diagnostics import trainings, wording
+from hamlearn.diagnostics import trainings, unmeasured, wording
 from hamlearn.diagnostics.findings import Finding, found, told
 from hamlearn.infer import posteriors
 from hamlearn.infer.accepted import admit_posterior
@@ -124,7 +124,9 @@ def weigh(made: Provenance, *, beta_declared: bool = True) -> Verdict:
     if made.training is not None:  # a neural density: its weights have no error bars, it has a training instead
         compared = made.check is not None and not wording.without_data(made)
         judges = (trainings.judge, _autocorrelation, _signals, *((_fit,) if compared else ()), _noted)
-    reasons = [one for judge in judges for one in judge(made)]
+    unknown = unmeasured.by_topic(made)
+    reasons = [one for judge in judges for one in judge(made) if not (one.passed and one.topic in unknown)]
+    reasons += [found("no number", "caution", topic, made, names=names) for topic, names in unknown.items()]
     if not beta_declared:
         reasons.append(found("undeclared temperature", "note", "temperature", made))
     reasons.sort(key=lambda one: -_SEVERITY[one.severity])
@@ -171,6 +173,9 @@ def _convergence(made: Provenance) -> Iterator[Finding]:
     if made.pareto_k is not None and made.pareto_k > PARETO_K:
         clean, severity = False, "serious" if made.pareto_k > PARETO_K_SERIOUS else "caution"
         yield found("importance weights", severity, topic, made, k=made.pareto_k, most=PARETO_K)
+    if seen.chains == 1:
+        clean = False
+        yield found("one chain", "caution", topic, made)
     if clean:
         yield found("converged", "note", topic, made, passed=True, rhat=seen.max_rhat, ess=ess)
 
@@ -179,11 +184,12 @@ def rhat_limit(seen: Convergence) -> float:
     """1.01, or what independent draws reach by chance where the chains are short.
 
     Of m half chains of n independent draws each, 2n(m − 1)(R̂ − 1) is about χ² with m − 1 degrees of freedom; the
-    largest of all parameters exceeds the limit in one run out of a thousand.
+    largest of all parameters exceeds the limit in one run out of a thousand. One chain is judged as its two halves.
     """
-    degrees = 2 * seen.chains - 1
+    chains, draws = (2, seen.draws // 2) if seen.chains == 1 else (seen.chains, seen.draws)
+    degrees = 2 * chains - 1
     chance = scipy.stats.chi2.isf(1e-3 / max(seen.judged, 1), degrees) / degrees
-    return max(RHAT, 1 + float(chance) / max(seen.draws, 1))
+    return max(RHAT, 1 + float(chance) / max(draws, 1))
 
 
 def ess_of(seen: Convergence) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from hamlearn.infer.provenance import Basis, Provenance
@@ -109,6 +110,27 @@ def sample_longer(made: Provenance) -> str:
         return f"Sample longer: engine=hl.infer.Gibbs(draws={max(draws, 4000)})."
     by = made.engine.settings.get("sampler") or made.engine.name  # made elsewhere, perhaps by no Markov chain
     return f"Make {count(max(draws, 4000))} draws with what made these ({by})."
+
+
+def not_mixed(made: Provenance) -> str:
+    """What a large R̂ means, of several chains or of the halves of one."""
+    alone = made.convergence is not None and made.convergence.chains == 1
+    return "the parts of the one chain differ" if alone else "the chains have not mixed"
+
+
+def halves(made: Provenance) -> str:
+    """What the halves of a single chain have shown."""
+    rhat = made.convergence.max_rhat if made.convergence else None
+    return "" if rhat is None or math.isnan(rhat) else f" (R-hat of its halves {rhat:.3f})"
+
+
+def more_chains(made: Provenance) -> str:
+    """How to get chains that can disagree."""
+    if made.engine.name in ("nuts", "gibbs"):
+        return f"Sample four: engine=hl.infer.{'NUTS' if made.engine.name == 'nuts' else 'Gibbs'}(chains=4)."
+    if made.pareto_k is not None:
+        return "Sample four: engine=hl.infer.ImportanceSampling(chains=4)."
+    return "Run the sampler from several starts (in NumPyro num_chains=4), and give draws of shape (chain, draw, ...)."
 
 
 def smaller_steps(made: Provenance) -> str:

@@ -4,7 +4,7 @@
 
     program = hl.infer.program(data, hl.models.Couplings(lattice))
     with jax.enable_x64(True):
-        mcmc = numpyro.infer.MCMC(numpyro.infer.NUTS(program.model), num_warmup=500, num_samples=1000)
+        mcmc = numpyro.infer.MCMC(numpyro.infer.NUTS(program.model), num_warmup=500, num_samples=1000, num_chains=4)
         mcmc.run(jax.random.key(0))
     post = hl.from_samples(mcmc, program)
 

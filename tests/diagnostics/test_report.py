@@ -166,6 +166,19 @@ def test_convergence_agrees_with_its_definition():
     assert abs(plain - found["max_rhat"]) < 1e-6
 
 
+def test_one_chain_is_judged_by_its_halves_and_never_believed():
+    """An R̂ of nan said that all was well."""
+    post = posterior("exact, NUTS").isel(chain=[0])
+    found = convergence(post)
+    theta = posteriors.theta_draws(post)
+    k = posteriors.bound_of(post).parameter_names.index(found["max_rhat_where"])
+    values = theta[0, theta.shape[1] % 2 :, k].reshape(2, -1)
+    assert abs(max(split_rhat(values), split_rhat(np.abs(values - np.median(values)))) - found["max_rhat"]) < 1e-6
+    assert np.isfinite(summary(post)["r_hat"]).all()
+    told = hl.verdict(hl.diagnostics.diagnose(post))
+    assert told.level != "believe" and "one chain" in str(told) and "nan" not in str(told)
+
+
 def test_independent_draws_do_not_wait_for_arviz(monkeypatch):
     monkeypatch.setitem(sys.modules, "arviz_stats.base", None)  # an import of it fails
     assert convergence(posterior("maximum likelihood"))["sampled"] is False

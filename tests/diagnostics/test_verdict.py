@@ -17,6 +17,7 @@ OFF = {"code": "off", "numbers": {"composite": True}}
 FINDINGS = {
     "R-hat": ({"convergence__max_rhat": 1.02}, "caution", ("R-hat is 1.020", "J[0,1]")),
     "R-hat, badly": ({"convergence__max_rhat": 1.2}, "do not believe", ("R-hat is 1.200",)),
+    "one chain": ({"convergence__chains": 1}, "caution", ("one chain (R-hat of its halves 1.002)", "another would find the same")),
     "bulk ESS": ({"convergence__min_ess_bulk": 300.0}, "caution", ("300", "J[0,1]")),
     "tail ESS": ({"convergence__min_ess_tail": 50.0}, "do not believe", ("50", "h[3]")),
     "a divergence": ({"convergence__divergences": 3}, "caution", ("3 of 4000",)),
@@ -107,6 +108,27 @@ def test_a_finding_appears_alone_with_its_advice(name):
     for word in words:
         assert word in bad[0].what, bad[0]
     assert found.summary.lower().startswith(bad[0].what[:20].lower())
+
+
+def test_the_halves_of_one_chain_are_judged_and_called_what_they_are():
+    found = weigh(doctored(convergence__chains=1, convergence__max_rhat=1.2))
+    assert found.level == "do not believe" and found.reasons[0].what.startswith("the parts of the one chain differ: R-hat is 1.200")
+
+
+NUMBERS = (  # every recorded one that a judge compares with a limit
+    "convergence__max_rhat", "convergence__min_ess_bulk", "convergence__min_ess_tail", "pareto_k", "check__overall_p",
+    "check__largest_z", "check__width_ratio", "calibration__tau", "calibration__ess", "calibration__width_ratio",
+    "identifiability__data_per_parameter", "identifiability__data_at_worst_site", "identifiability__n_effective",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", (*NUMBERS, "prior_share"))
+@pytest.mark.parametrize("composite", [True, False])
+def test_nan_is_no_number_that_passes(name, composite):
+    found = weigh(doctored(composite=composite, **{name: shares(p3=float("nan")) if name == "prior_share" else float("nan")}))
+    said = [reason for reason in found.reasons if reason.code == "no number"]
+    assert found.level != "believe" and len(said) == 1 and "nan" in said[0].what, found
+    assert not any(reason.passed and (reason.topic == said[0].topic or "nan" in reason.what) for reason in found.reasons), found
 
 
 NOT_ADVISED = {  # what is never said to someone who did it, or could not
