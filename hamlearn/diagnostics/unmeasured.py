@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
 
 from hamlearn.infer.provenance import Provenance
 
@@ -47,4 +46,5 @@ def _weighed(made: Provenance) -> dict[str, dict[str, Any]]:
 
 def _nan(value: Any) -> bool:
     """Whether a number, or one of several, is nan; what was not measured at all (None) is said by its judge."""
-    return bool(np.isnan(np.array(value, float)[np.not_equal(np.array(value, object), None)]).any())
+    numbers = value if isinstance(value, tuple) else (value,)
+    return any(math.isnan(one) for one in numbers if one is not None)
