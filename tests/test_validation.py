@@ -229,6 +229,9 @@ def test_a_data_array_brings_its_temperature_and_its_axes():
     assert microstates(NAMED.assign_coords(beta=0.7))["beta"].item() == 0.7
     assert microstates(xr.DataArray(FLAT), dims=("draw", "spin"))["state"].dims == ("chain", "draw", "spin")
     assert microstates(NAMED, dims=("draw_site", "draw"))["state"].sizes["draw"] == 60
+    np.testing.assert_array_equal(microstates(xr.Dataset({"spins": NAMED, "energy": ("draw", FLAT.sum(1))}))["state"].values, FLAT[None])
+    with pytest.raises(HamlearnError, match=r"variable 'state'; this Dataset holds \['a', 'b'\]"):
+        microstates(xr.Dataset({"a": NAMED, "b": NAMED}))
 
 
 def _sparse():

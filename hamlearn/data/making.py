@@ -55,7 +55,8 @@ def microstates(
     Parameters
     ----------
     source : array-like, table, path, or Dataset
-        The states. Axis 0 is the draw, all other axes are sites, one chain, unless `dims` says otherwise. A path may
+        The states (of a Dataset of xarray that is none of hamlearn's, its one array of two axes or more). Axis 0 is the draw, all
+        other axes are sites, one chain, unless `dims` says otherwise. A path may
         end in .nc, .zarr, .npz, .npy, .h5, .mat, or in .csv, .tsv and .txt (also .gz or zipped): separators are guessed and told. Of tables
         (these, and DataFrames of pandas and polars) a first column that numbers the rows is left out, and one called ``time``, ``t``,
         ``frame`` or ``timestamp`` that rises is kept as the coordinate ``time`` of the draws; both are told. Cells that
@@ -149,6 +150,8 @@ def microstates(
         loaded = storage.read_states(fspath(source), column, variable=variable, **_rules_of_gaps(gaps, max_gaps))
     elif any(rule is not None for rule in (gaps, max_gaps, variable)):
         raise HamlearnError("gaps=, max_gaps= and variable= say how a file is read; leave them out with an array.")
+    if isinstance(loaded, xr.Dataset) and len(only := _candidates(loaded)) == 1:
+        loaded = loaded[only[0]]
     if isinstance(loaded, xr.Dataset):
         return _already_said(admit_one(loaded, missing=True), given, geometry, names)
     found_names = own_names(loaded)
@@ -215,6 +218,13 @@ def microstates(
     if names is not None:
         return with_names(made, names)
     return with_names(made, found_names, "the header") if found_names is not None and site_axis(made) is not None else made
+
+
+def _candidates(data: xr.Dataset) -> list[Any]:
+    """The arrays that can be states in a Dataset that does not say so: of numbers, with two axes or more."""
+    if "state" in data or "space" in data.attrs:
+        return []
+    return [name for name, array in data.data_vars.items() if array.ndim >= 2 and array.dtype.kind in "biuf"]
 
 
 def _refuse_unclear_axes(shape: tuple[int, ...]) -> None:
