@@ -84,8 +84,10 @@ def _looked_at(
 
 def _whole(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], seed: int) -> xr.Dataset | Iterable[xr.Dataset]:
     """The data; one completion of them by what was learned stands for those of which cells are missing."""
-    sets = microstates.split_by_beta(data)
-    if not families.traits(post).missing or not any(microstates.missing(one).any() for one in sets):
+    if not families.traits(post).missing:
+        return data
+    sets = microstates.split_by_beta(microstates.admit(data, missing=True))
+    if not any(microstates.missing(one).any() for one in sets):
         return data
     return cast(families.Completing, families.of(post)).completed(post, sets, seed)
 

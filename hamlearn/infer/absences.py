@@ -24,7 +24,7 @@ _LEAST = 5.0  # expected cells of a table, for chi-square
 
 def share(parts: Sequence[Observations]) -> float:
     """Of all cells that are missing."""
-    return float(sum((part.states < 0).sum() for part in parts) / sum(part.states.size for part in parts))
+    return float(sum((part.states < 0).sum() for part in parts if part.gaps) / sum(part.states.size for part in parts))
 
 
 def noted(parts: Sequence[Observations], q: int, tau: float) -> tuple[Noted, ...]:

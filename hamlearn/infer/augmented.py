@@ -27,9 +27,10 @@ from hamlearn.infer.likelihoods import Likelihood, OneHotLikelihood, composite
 from hamlearn.infer.likelihoods.exact import statistics
 from hamlearn.infer.likelihoods.normal import NormalLikelihood
 from hamlearn.infer.observations import Observations
-from hamlearn.infer.optimum import maximise
+from hamlearn.infer.optimum import maximise, normal_blocks, prior_terms
 from hamlearn.infer.provenance import Basis
 from hamlearn.models import BoundCouplings
+from hamlearn.models.base import Block
 from hamlearn.progress import track
 
 FEWEST, MOST = 4, 16  # completions of a row: 16 of them widen error bars by less than 2 % where 40 % of the cells are missing
@@ -95,8 +96,11 @@ def _each(rows: int, n_params: int) -> int:
     return int(np.clip(_WORK / max(rows * n_params**2, 1), FEWEST, MOST))
 
 
-def likelihood(bound: BoundCouplings, parts: Sequence[Observations], seed: int) -> NormalLikelihood:
+def likelihood(bound: BoundCouplings, parts: Sequence[Observations], seed: int, *, flat: bool = False) -> NormalLikelihood:
     """The solution of the averaged equations as a normal likelihood, whose error bars are calibrated.
+
+    The equations are expanded where they, with normal priors, are zero (without priors where these are `flat`): where a strong bond is
+    hardly ever seen broken, so that no finite coupling is best, the derivative there still says how much is known of it.
 
     Raises
     ------
@@ -107,18 +111,19 @@ def likelihood(bound: BoundCouplings, parts: Sequence[Observations], seed: int) 
     memory.require(8 * rows * p, f"scores of {rows} rows for {p} parameters", "Tie parameters, take fewer bonds or rows.")
     each = _each(rows, p)
     drawn = [Completions(bound, part, _ROUGH, seed + number) for number, part in enumerate(parts)]
-    theta = np.zeros(p)
+    theta, prior = np.zeros(p), None if flat else normal_blocks(bound)
     with track(_ROUNDS + _STEPS, "completing") as bar:
         for _ in range(_ROUNDS):
-            theta = _solved(bound, drawn, theta)
+            theta = _solved(bound, drawn, theta, prior)
             bar.advance()
             for one in drawn:
                 one.sweep(theta, _SWEEPS)
         drawn, passes = [one.only(each) for one in drawn], 1
         for number in range(_STEPS):
             equation = _averaged(bound, drawn, theta, passes)
-            step = np.linalg.solve(equation.derivative, equation.value)
-            theta = theta + step
+            _, pull, stiff = prior_terms(bound, theta, prior)
+            step = np.linalg.solve(equation.derivative + np.diag(stiff), equation.value + pull)
+            here, theta = theta, theta + step
             bar.advance()
             root, score = _error(bound, parts, equation)
             precision = np.linalg.inv(root @ root.T)
@@ -132,7 +137,8 @@ def likelihood(bound: BoundCouplings, parts: Sequence[Observations], seed: int) 
             )
     basis = Basis("sandwich", {"batches": score.batches, "kind": score.kind, "composite": True, "tau": score.tau})
     known = Calibration((precision + precision.T) / 2, root, float(score.batches - 1), True, basis, score)
-    return NormalLikelihood(bound, parts, "pseudo", theta, known)
+    centre = here + np.linalg.solve(equation.derivative, equation.value)
+    return NormalLikelihood(bound, parts, "pseudo", centre, known)
 
 
 def _complete(bound: BoundCouplings, drawn: Sequence[Completions]) -> Likelihood:
@@ -145,9 +151,9 @@ def _complete(bound: BoundCouplings, drawn: Sequence[Completions]) -> Likelihood
     return found
 
 
-def _solved(bound: BoundCouplings, drawn: Sequence[Completions], theta: np.ndarray) -> np.ndarray:
+def _solved(bound: BoundCouplings, drawn: Sequence[Completions], theta: np.ndarray, prior: Sequence[Block] | None) -> np.ndarray:
     """The maximum of completed data."""
-    best = maximise(_complete(bound, drawn), start=theta, shown=False)
+    best = maximise(_complete(bound, drawn), prior, start=theta, shown=False)
     if best.runaway or not best.converged:
         worst = bound.parameter_names[int(np.argmax(np.abs(best.theta)))]
         raise HamlearnError(

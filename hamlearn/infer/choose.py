@@ -158,7 +158,7 @@ def _incomplete(
         told = f": about {seconds:.0f} s of work, affordable" if likelihood == "auto" else ""
         reasons.append(f"likelihood exact, summed over what is missing{told}")
         return found
-    return incomplete.stand_in(bound, parts, "pseudo" if likelihood == "auto" else likelihood, seed, reasons, AFFORDABLE)
+    return incomplete.stand_in(bound, parts, "pseudo" if likelihood == "auto" else likelihood, seed, reasons, AFFORDABLE, flat=engine.flat)
 
 
 def _auto_likelihood(

@@ -31,13 +31,20 @@ def marginal(bound: BoundCouplings, parts: Sequence[Observations]) -> MarginalLi
 
 
 def stand_in(
-    bound: BoundCouplings, parts: Sequence[Observations], name: str, seed: int, reasons: list[str], affordable: float = 10.0
+    bound: BoundCouplings,
+    parts: Sequence[Observations],
+    name: str,
+    seed: int,
+    reasons: list[str],
+    affordable: float = 10.0,
+    *,
+    flat: bool = False,
 ) -> Likelihood:
     """A composite likelihood of data with missing cells, and why it is this one.
 
     Augmentation uses every cell that was observed, so its intervals are narrower (6×6 spins, a tenth missing: 1.13 times those of complete
     data, where conditionals of what was seen give 1.35). Where it takes more than `affordable` seconds of counted work and at least half of
-    the rows are left to every site, conditionals of these will do.
+    the rows are left to every site, conditionals of these will do. `flat` as of :func:`hamlearn.infer.augmented.likelihood`.
 
     Raises
     ------
@@ -67,7 +74,7 @@ def stand_in(
         )
     logger.info("filling in %d missing cells by data augmentation: about %.2g s", cells, seconds)
     reasons.append(f"missing cells: data augmentation of {cells}; the likelihood enters as a normal one, error bars for what is missing")
-    return augmented.likelihood(bound, parts, seed)
+    return augmented.likelihood(bound, parts, seed, flat=flat)
 
 
 def kept(bound: BoundCouplings, parts: Sequence[Observations]) -> float:

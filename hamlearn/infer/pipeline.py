@@ -17,8 +17,8 @@ import scipy.sparse.linalg
 import xarray as xr
 
 from hamlearn.errors import HamlearnError
+from hamlearn.infer import absences, groups, large
 from hamlearn.infer import calibrate as calibration_room
-from hamlearn.infer import groups, large
 from hamlearn.infer.calibrate import Calibration, ScoreCovariance
 from hamlearn.infer.choose import Choice
 from hamlearn.infer.costs import announced
@@ -318,6 +318,7 @@ def _record(likelihood: Likelihood, centre: Optimum, calibration: Calibration, u
     score, bound = calibration.score, likelihood.bound
     independent = sum(part.worth for part in likelihood.parts)
     worth, ratio = independent if score is None else score.ess, None
+    seen = worth * (1 - absences.share(likelihood.parts))  # as many rows without gaps
     if calibration.adjusted:
         naive = (calibration_room.inverse_root(calibration.information) ** 2).sum(1)
         ratio = float(np.median(np.sqrt((calibration.root**2).sum(1) / naive)))
@@ -335,7 +336,7 @@ def _record(likelihood: Likelihood, centre: Optimum, calibration: Calibration, u
             "condition": spectrum.condition,
             "unidentified": tuple(spectrum.unidentified),
             "redundant": spectrum.redundant,
-            "data_per_parameter": worth * bound.lattice.n_sites / bound.n_params,
-            "data_at_worst_site": worth / max(bound.heaviest_site(), 1e-12),
+            "data_per_parameter": seen * bound.lattice.n_sites / bound.n_params,
+            "data_at_worst_site": seen / max(bound.heaviest_site(), 1e-12),
         },
     }

@@ -211,6 +211,18 @@ def test_what_is_filled_in_and_what_is_left_out_is_counted_beforehand():
     assert isinstance(incomplete.stand_in(bound, parts, "rise", 0, reasons), PatternLikelihood)
 
 
+def test_a_bond_that_is_hardly_ever_broken_is_learned_with_its_prior():
+    chain = lattice.hypercubic((6,), periodic=False)
+    world = hl.systems.Ising(chain, J=np.array([2.6, 0.3, -0.4, 0.5, -0.3]))
+    data = holed(hl.simulate(world, beta=1.0, draws=150, chains=1, seed=2, sampler="exact"), 0.3)
+    model = Couplings(chain, fields=None)
+    with pytest.raises(HamlearnError, match="no finite maximum"):
+        hl.learn(data, model, likelihood="pseudo", engine="mle", check=False)
+    post = hl.learn(data, model, likelihood="pseudo", engine="laplace", check=False)
+    low, high = post["posterior"]["J"].quantile([0.001, 0.999], ("chain", "draw")).values
+    assert np.all(low < world.J) and np.all(world.J < high) and high[0] < 10
+
+
 def test_completed_data_keep_what_was_observed():
     data = holed(hl.simulate(hl.systems.Ising((3, 3)), beta=0.4, draws=50, chains=2, seed=0), 0.3)
     bound, _, _ = bind(data, Couplings(lattice.hypercubic((3, 3))))
