@@ -80,7 +80,7 @@ class Couplings(Model):
     prior: Prior
     field_prior: Normal
     interaction: Interaction
-    sites: tuple[str, ...] = ()  # what the data call them (:meth:`on`)
+    sites: tuple[str, ...] = field(default=(), init=False)  # what the data call them (:meth:`on`), no setting of a user
     kind: ClassVar[str] = "couplings"
     traits: ClassVar[Traits] = Traits(
         "couplings",
