@@ -39,7 +39,8 @@ class Normal:
         no data can speak.
     widens : bool
         Whether the scale gives way, upwards only, to data whose strengths are altogether larger (those of low temperatures):
-        each of them is then still within its prior, but their common size would not be.
+        each of them is then still within its prior, but their common size would not be; and to strengths of one sign that would together
+        move what the data determine (:mod:`hamlearn.infer.scales`).
 
     Raises
     ------
