@@ -52,12 +52,14 @@ def strongest(index: np.ndarray, q: int, order: int) -> Strongest | None:
     Returns
     -------
     Strongest or None
-        None where there are too few rows or moving sites, or too many sites for :data:`MOST_WORK`.
+        None where there are too few rows or moving sites, too many sites for :data:`MOST_WORK`, or where every moment is zero, as in
+        a list of all states.
 
     Notes
     -----
     Every site has q − 1 functions, uncorrelated in these rows. Moments of three sites are then (q − 1)³ numbers, whose squares add up
-    to what is compared between triples; as weights of the products they give the function that is one number elsewhere.
+    to what is compared between triples; as weights of the products they give the function that is one number elsewhere. Of two states
+    there is one product, which keeps its own sign.
 
     Examples
     --------
@@ -94,6 +96,8 @@ def strongest(index: np.ndarray, q: int, order: int) -> Strongest | None:
                 size[left[:, None] == right] = 0.0  # a site twice
         pair, other = np.unravel_index(int(size.argmax()), size.shape)
         chosen = [first[pair], second[pair], first[other], second[other]]
+    if not size[pair, other]:
+        return None
     return _function(moving[chosen], moments[pair, :, other].reshape((parts,) * order), functions)
 
 
@@ -101,6 +105,7 @@ def _functions(share: np.ndarray) -> np.ndarray:
     """Functions of a site's state, ``(state, component)``: no mean, unit variance, uncorrelated; zero of what hardly changes."""
     size, vectors = np.linalg.eigh(np.diag(share) - np.outer(share, share))
     size, vectors = size[1:], vectors[:, 1:]  # the first is that of all states together, which never changes
+    vectors = np.where(vectors[-1] < 0, -vectors, vectors)  # growing with the last state: of spins, the spin itself
     moves = size > 2 * _MOVING**2
     return np.where(moves, (vectors - share @ vectors) / np.sqrt(np.where(moves, size, 1.0)), 0.0)
 
@@ -121,6 +126,7 @@ def _function(sites: np.ndarray, weights: np.ndarray, functions: np.ndarray) -> 
     """The products of functions of `sites` with these weights, as a table over their states."""
     states, parts = string.ascii_uppercase[: len(sites)], string.ascii_lowercase[: len(sites)]
     terms = ",".join([parts, *(big + small for big, small in zip(states, parts, strict=True))])
-    table = np.einsum(f"{terms}->{states}", weights / np.linalg.norm(weights), *functions[sites], optimize=True)
+    direction = weights / np.linalg.norm(weights) if weights.size > 1 else np.ones_like(weights)
+    table = np.einsum(f"{terms}->{states}", direction, *functions[sites], optimize=True)
     order = np.argsort(sites)
     return Strongest(sites[order], table.transpose(order))

@@ -24,6 +24,9 @@ from hamlearn.infer.observations import codes
 _CHUNK_VALUES = 1 << 21
 _BOUNDED = 30.0  # odds of a misread value beyond which they count no more
 _TAKEN_UP = 1e-4  # share of a direction's information that must be left by the fitted ones
+_ROUNDING = (
+    1e-10  # share of its sums of squares, which says the same of a direction whose information is that of another, of misread values
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +85,9 @@ def residuals(collected: Sequence[Collected]) -> Sums:
     information = np.asarray(sum(one.variance for one in collected))
     left = information - (gain * G).sum(1)
     blocks = np.concatenate([one.sums - one.scores @ gain.T for one in collected])
-    return Sums(blocks, left, left > _TAKEN_UP * np.maximum(information, 1e-300))
+    whole = sum((one.sums**2).sum(0) for one in collected)
+    alive = (left > _TAKEN_UP * np.maximum(information, 1e-300)) & ((blocks**2).sum(0) > _ROUNDING * whole)
+    return Sums(blocks, left, alive)
 
 
 def apart(collected: Sequence[Collected], theta: np.ndarray) -> Sums:
