@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from os import PathLike, fspath
 from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
-from hamlearn import spaces, storage
-from hamlearn.arguments import require_beta, require_flag, require_number, shown
-from hamlearn.data.arrays import LEADING, as_table, name_axes, own_beta, own_dims, plain
+from hamlearn import spaces
+from hamlearn.arguments import require_beta, require_flag, shown
+from hamlearn.data.arrays import LEADING, name_axes, plain
 from hamlearn.data.codes import without_gaps
 from hamlearn.data.geometry import declared
 from hamlearn.data.missing import covered, filled, require_gaps, require_observed, say
-from hamlearn.data.names import header, own_names, site_axis, with_names
+from hamlearn.data.names import header, site_axis, with_names
+from hamlearn.data.opening import open_table, refuse_unclear_axes, what_it_says
 from hamlearn.data.sequences import sequence_weights
 from hamlearn.data.validation import SCHEMA, admit_one, refuse_copied_chains
 from hamlearn.data.values import per_row, refuse_repeated_end
@@ -25,9 +25,6 @@ from hamlearn.data.words import numbered, worded
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.progress import logger
 from hamlearn.spaces import MISSING, SPINS, Space, SpaceName
-from hamlearn.storage.table import Table, tell
-
-_LONG = 4  # so much longer than others, the axis after the first counts microstates rather than sites
 
 
 def microstates(
@@ -144,32 +141,13 @@ def microstates(
     if isinstance(source, xr.DataTree):
         raise HamlearnError("this is a posterior or another tree of results, not microstates: give the data that it was learned from.")
     require_flag(wrap, "wrap")
-    column = counts if isinstance(counts, int | str) else None
-    loaded = source
-    if isinstance(source, str | PathLike):
-        loaded = storage.read_states(fspath(source), column, variable=variable, **_rules_of_gaps(gaps, max_gaps))
-    elif any(rule is not None for rule in (gaps, max_gaps, variable)):
-        raise HamlearnError("gaps=, max_gaps= and variable= say how a file is read; leave them out with an array.")
-    if isinstance(loaded, xr.Dataset) and len(only := _candidates(loaded)) == 1:
-        loaded = loaded[only[0]]
-    if isinstance(loaded, xr.Dataset):
-        return _already_said(admit_one(loaded, missing=True), given, geometry, names)
-    found_names = own_names(loaded)
-    if isinstance(loaded, xr.DataArray):
-        dims, beta, loaded = own_dims(loaded, dims), own_beta(loaded, beta), loaded.values
-    table = loaded if isinstance(loaded, Table) else as_table(loaded, column)
-    found_names = header(table.names) if table.names is not None else found_names
-    geometry |= {"independent": 1} if table.independent else {}
-    if dims is None and table.dims is not None:
-        dims = table.dims
-        tell(table.where, "of shape %s, the longer axis counts microstates (dims=('draw', 'site') if it does not)", table.values.shape)
-    if isinstance(source, str | PathLike) and dims is None and table.values.ndim == 2 and len(table.values) == 1:
-        raise HamlearnError(
-            f"{table.where} holds one row of {table.values.size} columns, which is one microstate; more are needed. If its columns are "
-            "microstates of one site, or it is a lattice written in a row, pass the array: hl.microstates(array, ...)."
-        )
-    space, beta, counts, weights, q = _with_what_a_table_says(table, space, beta, counts, weights, q)
-    table, words = numbered(table, space, labels)
+    rules = {"gaps": gaps, "max_gaps": max_gaps, "variable": variable}
+    opened = open_table(source, dims, beta, counts if isinstance(counts, int | str) else None, rules)
+    if isinstance(opened, xr.Dataset):
+        return _already_said(admit_one(opened, missing=True), given, geometry, names)
+    dims, geometry = opened.dims, geometry | ({"independent": 1} if opened.independent else {})
+    space, beta, counts, weights, q = what_it_says(opened, space, beta, counts, weights, q)
+    table, words = numbered(opened, space, labels)
     array = plain(table)
     array, axes = name_axes(array if mask is None else covered(array, mask), dims)
     site_dims = [axis for axis in axes if axis not in LEADING]
@@ -193,7 +171,7 @@ def microstates(
     if found.continuous:
         refuse_repeated_end(values, [axis for axis, label in enumerate(axes) if label in site_dims])
     if dims is None:
-        _refuse_unclear_axes(values.shape[1:2] + values.shape[2 : 2 + len(site_dims)])
+        refuse_unclear_axes(values.shape[1:2] + values.shape[2 : 2 + len(site_dims)])
         site_dims = ["site"] if len(site_dims) == 1 else [f"x{index}" for index in range(len(site_dims))]
     attrs: dict[str, Any] = {"source_space": name, "beta_declared": int(beta is not None), **geometry}
     if words is not None:
@@ -202,9 +180,7 @@ def microstates(
         values, codes = without_gaps(values)
         attrs |= {} if codes is None else {"codes": json.dumps(codes)}
     if isinstance(weights, str):
-        choice(weights, ("identity",), "weights, where it is a word,")
-        weights = sequence_weights(np.where(gone, MISSING, values).reshape(-1, math.prod(values.shape[len(axes) - len(site_dims) :])))
-        logger.info("%d sequences are worth %.1f that are not near copies (80 %% identity)", weights.size, weights.sum())
+        weights = _weights(weights, np.where(gone, MISSING, values), len(axes) - len(site_dims))
     if gone.any():
         require_observed(gone, axes)
         say(gone)
@@ -217,54 +193,16 @@ def microstates(
     refuse_copied_chains([made])
     if names is not None:
         return with_names(made, names)
-    return with_names(made, found_names, "the header") if found_names is not None and site_axis(made) is not None else made
+    own = header(table.names)
+    return with_names(made, own, "the header") if own is not None and site_axis(made) is not None else made
 
 
-def _candidates(data: xr.Dataset) -> list[Any]:
-    """The arrays that can be states in a Dataset that does not say so: of numbers, with two axes or more."""
-    if "state" in data or "space" in data.attrs:
-        return []
-    return [name for name, array in data.data_vars.items() if array.ndim >= 2 and array.dtype.kind in "biuf"]
-
-
-def _refuse_unclear_axes(shape: tuple[int, ...]) -> None:
-    """An error where ``(draw, *sites)`` looks like ``(chain, draw, *sites)``: few of the first, and the second unlike the others."""
-    if len(shape) < 3 or shape[0] >= shape[1]:
-        return
-    rest = shape[2:]
-    if shape[1] >= _LONG * max(rest) or (len(set(rest)) < len(rest) and shape[1] not in rest):
-        axes = ", ".join(f"'{axis}'" for axis in "xyzuvw"[: len(rest)]) if len(rest) <= 6 else "..."
-        raise HamlearnError(
-            f"the axes {shape} are {shape[0]} chains of {shape[1]} microstates of shape {rest}, or {shape[0]} microstates of shape "
-            f"{shape[1:]}: say which, dims=('chain', 'draw', {axes}) or dims=('draw', 't', {axes})."
-        )
-
-
-def _rules_of_gaps(gaps: Any, max_gaps: Any) -> dict[str, Any]:
-    """How the gaps of an alignment are read, looked at."""
-    if gaps is not None:
-        choice(gaps, ("state", "missing"), "gaps")
-    if max_gaps is not None and require_number(max_gaps, "max_gaps (a share of gaps)", least=0) >= 1:
-        raise HamlearnError(f"max_gaps is a share, at least 0 and below 1; got {max_gaps!r}.")
-    return {"gaps": gaps, "max_gaps": max_gaps}
-
-
-def _with_what_a_table_says(table: Table, space: Any, beta: Any, counts: Any, weights: Any, q: Any) -> tuple[Any, ...]:
-    """Space, β, counts, weights and q, of which a file or a table may say some; what is said by hand counts for more."""
-    column = isinstance(counts, int | str)
-    if column and table.counts is None:
-        raise HamlearnError(
-            f"counts={counts!r} names a column of a table, and {table.where} has none; give the counts themselves, one per microstate."
-        )
-    said = lambda value, own: own if value is None else value
-    space, q = said(space, table.space), said(q, table.q)
-    return (
-        space if space is None or isinstance(space, str | Space) else str(space),
-        said(beta, table.beta),
-        said(None if column else counts, table.counts),
-        said(weights, table.weights),
-        int(q) if isinstance(q, np.generic | np.ndarray) and np.ndim(q) == 0 and np.asarray(q).dtype.kind in "iu" else q,
-    )
+def _weights(rule: str, values: np.ndarray, lead: int) -> np.ndarray:
+    """Weights that are asked for by a word, of states with `lead` axes before those of sites."""
+    choice(rule, ("identity",), "weights, where it is a word,")
+    weights = sequence_weights(values.reshape(-1, math.prod(values.shape[lead:])))
+    logger.info("%d sequences are worth %.1f that are not near copies (80 %% identity)", weights.size, weights.sum())
+    return weights
 
 
 def build(

@@ -35,8 +35,8 @@ class Table:
         One value a row: how often it was seen, what it weighs, when.
     beta, space, q : object
         What a file says of its states, None where it says nothing.
-    dims : tuple of str or None
-        What the axes are, where their order is another one.
+    dims : sequence of str or None
+        What the axes are, where that is said or their order is another one.
     independent : bool
         Whether rows have no order, as sequences of an alignment have none.
     where : str
@@ -53,7 +53,7 @@ class Table:
     beta: Any = None
     space: Any = None
     q: Any = None
-    dims: tuple[str, ...] | None = None
+    dims: Sequence[str] | None = None
     independent: bool = False
     where: str = "the states"
 

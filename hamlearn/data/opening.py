@@ -1,0 +1,108 @@
+"""What a user hands over, opened: a file, a table or an array as one :class:`hamlearn.storage.Table`, or microstates already made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from os import PathLike, fspath
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from hamlearn import storage
+from hamlearn.arguments import require_number
+from hamlearn.data.arrays import as_table, own_beta, own_dims
+from hamlearn.data.names import own_names
+from hamlearn.errors import HamlearnError, choice
+from hamlearn.spaces import Space
+from hamlearn.storage.table import Table, tell
+
+_LONG = 4  # so much longer than others, the axis after the first counts microstates rather than sites
+
+
+def open_table(
+    source: Any, dims: Sequence[str] | None, beta: Any, column: int | str | None, rules: Mapping[str, Any]
+) -> xr.Dataset | Table:
+    """A Dataset that says what it is, or what is in anything else; `dims` and `beta` are what is said by hand.
+
+    Parameters
+    ----------
+    source : path, Dataset, DataArray, table or array
+        As :func:`hamlearn.microstates` takes it.
+    dims, beta : sequence of str, float
+        Of the axes, and the temperatures; None where nothing is said.
+    column : int or str, optional
+        Which column of a table counts.
+    rules : mapping
+        ``gaps``, ``max_gaps`` and ``variable``: how a file is read.
+    """
+    loaded, file = source, isinstance(source, str | PathLike)
+    if file:
+        _require_rules(rules["gaps"], rules["max_gaps"])
+        loaded = storage.read_states(fspath(source), column, **rules)
+    elif any(rule is not None for rule in rules.values()):
+        raise HamlearnError("gaps=, max_gaps= and variable= say how a file is read; leave them out with an array.")
+    if isinstance(loaded, xr.Dataset) and len(only := _candidates(loaded)) == 1:
+        loaded = loaded[only[0]]
+    if isinstance(loaded, xr.Dataset):
+        return loaded
+    if isinstance(loaded, xr.DataArray):
+        known = own_names(loaded)
+        found = as_table(loaded.values)
+        return replace(found, names=None if known is None else tuple(known), dims=own_dims(loaded, dims), beta=own_beta(loaded, beta))
+    table = loaded if isinstance(loaded, Table) else as_table(loaded, column)
+    if dims is None and table.dims is not None:
+        tell(table.where, "of shape %s, the longer axis counts microstates (dims=('draw', 'site') if it does not)", table.values.shape)
+    if file and dims is None and table.dims is None and table.values.ndim == 2 and len(table.values) == 1:
+        raise HamlearnError(
+            f"{table.where} holds one row of {table.values.size} columns, which is one microstate; more are needed. If its columns are "
+            "microstates of one site, or it is a lattice written in a row, pass the array: hl.microstates(array, ...)."
+        )
+    return table if dims is None else replace(table, dims=dims)
+
+
+def what_it_says(table: Table, space: Any, beta: Any, counts: Any, weights: Any, q: Any) -> tuple[Any, ...]:
+    """Space, β, counts, weights and q, of which a file or a table may say some; what is said by hand counts for more."""
+    column = isinstance(counts, int | str)
+    if column and table.counts is None:
+        raise HamlearnError(
+            f"counts={counts!r} names a column of a table, and {table.where} has none; give the counts themselves, one per microstate."
+        )
+    said = lambda value, own: own if value is None else value
+    space, q = said(space, table.space), said(q, table.q)
+    return (
+        space if space is None or isinstance(space, str | Space) else str(space),
+        said(beta, table.beta),
+        said(None if column else counts, table.counts),
+        said(weights, table.weights),
+        int(q) if isinstance(q, np.generic | np.ndarray) and np.ndim(q) == 0 and np.asarray(q).dtype.kind in "iu" else q,
+    )
+
+
+def refuse_unclear_axes(shape: tuple[int, ...]) -> None:
+    """An error where ``(draw, *sites)`` looks like ``(chain, draw, *sites)``: few of the first, and the second unlike the others."""
+    if len(shape) < 3 or shape[0] >= shape[1]:
+        return
+    rest = shape[2:]
+    if shape[1] >= _LONG * max(rest) or (len(set(rest)) < len(rest) and shape[1] not in rest):
+        axes = ", ".join(f"'{axis}'" for axis in "xyzuvw"[: len(rest)]) if len(rest) <= 6 else "..."
+        raise HamlearnError(
+            f"the axes {shape} are {shape[0]} chains of {shape[1]} microstates of shape {rest}, or {shape[0]} microstates of shape "
+            f"{shape[1:]}: say which, dims=('chain', 'draw', {axes}) or dims=('draw', 't', {axes})."
+        )
+
+
+def _require_rules(gaps: Any, max_gaps: Any) -> None:
+    """An error if what is said of the gaps of an alignment is no rule."""
+    if gaps is not None:
+        choice(gaps, ("state", "missing"), "gaps")
+    if max_gaps is not None and require_number(max_gaps, "max_gaps (a share of gaps)", least=0) >= 1:
+        raise HamlearnError(f"max_gaps is a share, at least 0 and below 1; got {max_gaps!r}.")
+
+
+def _candidates(data: xr.Dataset) -> list[Any]:
+    """The arrays that can be states in a Dataset that does not say so: of numbers, with two axes or more."""
+    if "state" in data or "space" in data.attrs:
+        return []
+    return [name for name, array in data.data_vars.items() if array.ndim >= 2 and array.dtype.kind in "biuf"]
