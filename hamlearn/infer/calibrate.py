@@ -193,6 +193,7 @@ def _by_rows(scores: RowScores, part: Observations, p: int) -> np.ndarray:
 
     ḡ is the mean by weight or count, which an optimum makes zero; that by w² it does not, where weights go with scores.
     """
+    given = part  # which a likelihood knows as its own
     if not part.weighted:  # counts of equal rows add up
         states, weight = part.gathered
         part = replace(part, states=states[None], weight=weight[None])
@@ -202,7 +203,7 @@ def _by_rows(scores: RowScores, part: Observations, p: int) -> np.ndarray:
     chunks = _row_chunks(part, p)
     with track(len(chunks), "scores") as bar:
         for chunk in chunks:
-            rows = scores(part, states[chunk])
+            rows = scores(given, states[chunk])
             first += factor[chunk] @ rows
             total += weight[chunk] @ rows
             if not np.all(factor[chunk] == 1):
