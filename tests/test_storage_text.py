@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 import hamlearn as hl
-from hamlearn import storage
+from hamlearn import memory, storage
 from hamlearn.errors import HamlearnError
+from hamlearn.storage import text as tables
 from hamlearn.storage.frames import of_frame
 
 STATES = np.random.default_rng(0).choice([-1, 1], (12, 4)).astype(np.int8)
@@ -160,3 +161,20 @@ def test_what_cannot_be_read_is_a_sentence(tmp_path, name):
     (tmp_path / name).write_text(text)
     with pytest.raises(HamlearnError, match=message):
         hl.microstates(tmp_path / name, "reals")
+
+
+def test_lines_of_very_many_columns_are_refused_or_told_before_they_are_cut(tmp_path, monkeypatch, caplog):
+    """Twenty million columns in one line took a minute to be called one microstate."""
+    monkeypatch.setattr(pd, "read_csv", None)
+    monkeypatch.setattr(tables, "_cut", None)
+    for name, separator in {"commas.csv": ",", "blanks.txt": "  "}.items():
+        (tmp_path / name).write_text(separator.join("1" * 200_000) + "\n")
+        with pytest.raises(HamlearnError, match=rf"{name} holds one line of 200000 columns, which is one microstate"):
+            hl.microstates(tmp_path / name)
+    (tmp_path / "two.csv").write_text((",".join("1" * 200_000) + "\n") * 2)
+    with caplog.at_level(logging.INFO, "hamlearn"), pytest.raises(HamlearnError):  # where lines would be cut
+        hl.microstates(tmp_path / "two.csv")
+    assert "200000 columns as text, about 8 s to read" in caplog.text
+    monkeypatch.setattr(memory, "available", lambda: 1 << 30)
+    with pytest.raises(HamlearnError, match=r"200000 columns of .*two.csv, as text, would need 572 MiB .* Write them as .npy"):
+        hl.microstates(tmp_path / "two.csv")

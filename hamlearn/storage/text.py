@@ -22,6 +22,8 @@ from hamlearn.storage.table import WORDS, Table, says_nothing, tell
 _PIECE = 1 << 20
 _GROWTH = 8  # bytes in memory for one of text: "1," becomes a number of 8 bytes, beside the text itself
 _LINES = 64  # are looked at to guess what separates columns
+_WIDE = 100_000  # columns beyond which the reader of tables is slow: about 40 µs and 3 kB for each
+_COLUMN_SECONDS, _COLUMN_BYTES = 4e-5, 3_000
 _SEPARATORS = {";": "semicolons", "\t": "tabs", ",": "commas", " ": "blanks"}  # the first that cuts all lines alike
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 _SURE = 5  # so many names 0, 1, 2, ... are no microstate
@@ -37,7 +39,9 @@ def read_text(target: Path, count_column: int | str | None, *, plain: bool = Fal
 
     text, where = unpacked(target), str(target)
     try:
-        separator, rows = _cut(_first_lines(text), where)
+        lines = _first_lines(text)
+        _require_narrow(lines, where)
+        separator, rows = _cut(lines, where)
         decimal = _decimal(rows, separator)
         told = [] if separator == "," else [f"columns separated by {_SEPARATORS[separator]}"]
         told += ["decimal commas"] if decimal == "," else []
@@ -79,6 +83,24 @@ def _first_lines(text: bytes) -> list[str]:
         if len(found) == _LINES or (size > _PIECE and len(found) > 1):
             break
     return found
+
+
+def _require_narrow(lines: Sequence[str], where: str) -> None:
+    """Refuse or tell what takes the reader of tables minutes: counted before anything is cut into cells."""
+    longest = max(lines[:2], key=len, default="")
+    if len(longest) <= 2 * _WIDE:
+        return
+    longest = re.sub(" +", " ", longest)
+    columns = 1 + max(longest.count(separator) for separator in _SEPARATORS)
+    if columns <= _WIDE:
+        return
+    if len(lines) == 1:
+        raise HamlearnError(
+            f"{where} holds one line of {columns} columns, which is one microstate; more are needed, one a line. "
+            "If it is a series of one site, write one value a line; a large array is read at once from .npy."
+        )
+    memory.require(_COLUMN_BYTES * columns, f"{columns} columns of {where}, as text, would", "Write them as .npy.")
+    tell(where, "%d columns as text, about %.0f s to read; .npy is read at once", columns, _COLUMN_SECONDS * columns)
 
 
 def _require_whole_lines(text: bytes, separator: str, width: int, where: str) -> None:
