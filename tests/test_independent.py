@@ -33,6 +33,7 @@ def test_nobody_speaks_of_chains_in_time(rows, fit, tmp_path):
     post = hl.learn(hl.microstates(rows, independent=True), model, likelihood=likelihood, engine=engine, seed=0)
     made = hl.infer.provenance(post)
     assert made.independent and made.calibration.tau == 1.0 and made.worth == 600
+    assert not made.signals  # no drift in what has no order
     page = hl.report(post, tmp_path / "page.html").read_text()
     page = re.sub(r"<script.*?</script>|<style.*?</style>|data:[^\"]*", "", page, flags=re.DOTALL)
     for told in (str(hl.verdict(post)), page):
