@@ -63,10 +63,10 @@ def potts(rows: int) -> Any:
 
 PROBLEMS = {
     "12 spins, all pairs, 1000 rows": (pairs(12, 1000), SHARES, "random", 60),
-    "6×6 glass, 1000 rows": (square(1000), SHARES, "random", 40),
+    "6×6 glass, 1000 rows": (square(1000), SHARES, "random", 16),
     "6 sites of 3 states, 1000 rows": (potts(1000), (0.2,), "random", 60),
     "24 spins, all pairs, 1500 rows": (pairs(24, 1500), SHARES, "random", 20),
-    "12 spins, up more often missing": (pairs(12, 1000), (0.1, 0.2), "up", 60),
+    "12 spins, up more often missing": (pairs(12, 1000), (0.1, 0.2), "up", 20),
 }
 
 

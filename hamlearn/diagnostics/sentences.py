@@ -45,6 +45,9 @@ def sentence(code: str) -> Callable[[Callable[[Numbers, Provenance], Words]], Ca
     return kept
 
 
+_ONE_COMPLETION = ". The comparison looks at one completion by what was learned, and sees less than one of complete data"
+
+
 # Convergence
 
 
@@ -211,8 +214,8 @@ SENTENCES |= {
     ),
     "missing cells": lambda n, made: (
         f"{percent(n['share'])} of the cells are missing, at {n['sites']} sites (most at {made.site(n['where'])}, {percent(n['most'])}): "
-        "intervals hold where whether a cell is missing does not depend on its value, given what was observed. The comparison looks at one "
-        "completion by what was learned, and sees less than one of complete data",
+        "intervals hold where whether a cell is missing does not depend on its value, given what was observed"
+        + (_ONE_COMPLETION if made.check is not None and made.check.decision != "not run" else ""),
         "Find out why cells are missing; a rate that depends on the value itself shifts fields and couplings." if n["share"] > 0.3 else "",
     ),
     "missing depends": lambda n, made: (
