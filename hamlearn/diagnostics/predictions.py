@@ -23,7 +23,7 @@ _DRAWS = (4_000, 24_000)  # exact or simulated microstates, at least and at most
 _CHAINS = 64
 _UNCERTAIN = 0.5  # β times a parameter's sd beyond which expectations are not linear in it
 _MEMBERS = 64
-_BURN_IN, _TIMES = 200, 5.0  # sweeps before the first draw of chains from data, and how many of the slowest τ these must be
+_BURN_IN, _TIMES = 200, 10.0  # sweeps before the first draw of chains from data, and how many of the slowest τ these must be
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +153,7 @@ def _from_data(system: System, beta: float, draws: int, start: np.ndarray, seed:
 
     All that such a chain has to forget is what the model gets wrong (a right one is in equilibrium but for the error of its fit), not a
     random state: five τ leave e^-10 of it. So a few sweeps do, and the draws themselves say whether they were enough; where they
-    were not, burn-in is found as for any start.
+    were not, burn-in is found as for any start. Ten of the measured τ are asked for: a hundred draws a chain show half of a τ of fifty.
     """
     run = partial(sampling.simulate, system, beta, -(-draws // _CHAINS), _CHAINS, seed, start=start, progress=False)
     found = run(burn_in=_BURN_IN)

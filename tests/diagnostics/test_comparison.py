@@ -48,7 +48,7 @@ def test_a_fit_of_more_parameters_than_rows_is_not_held_against_its_energies():
     assert scipy.stats.combine_pvalues(p_values).pvalue > spend(), p_values
 
 
-@pytest.mark.parametrize(("beta", "runs"), [(0.3, [200]), (2.0, [200, None])], ids=["fast", "slow"])
+@pytest.mark.parametrize(("beta", "runs"), [(0.3, [200]), (1.6, [200, None]), (2.0, [200, None])], ids=["fast", "half seen", "slow"])
 def test_chains_from_data_burn_in_for_as_long_as_their_draws_ask(monkeypatch, beta, runs):
     """They begin in rows of another temperature, as those of a model that misfits do, and forget them."""
     asked, plain = [], predictions.sampling.simulate
