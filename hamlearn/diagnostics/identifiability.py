@@ -12,6 +12,8 @@ from hamlearn.infer.accepted import admit_posterior
 from hamlearn.processes import verb
 from hamlearn.statistics import descending, first_largest
 
+MOST_DIRECTIONS = 1000  # parameters; the axes of more cost their cube (7500: minutes), and four draws for each do not show them
+
 
 @verb
 def identifiability(post: xr.DataTree, directions: int = 10) -> xr.Dataset:
@@ -28,8 +30,9 @@ def identifiability(post: xr.DataTree, directions: int = 10) -> xr.Dataset:
     -------
     Dataset
         ``information`` over ``direction``: the spectrum of the inverse posterior covariance of θ, ascending (the Fisher
-        information of the data where the prior is flat); where error bars hold no correlations, of the parameters
-        themselves. For the `directions` weakest, over ``weak``: ``sd``, the posterior standard deviation along it,
+        information of the data where the prior is flat); where error bars hold no correlations, and of more than a
+        thousand parameters, whose axes thousands of draws do not show, of the parameters themselves. For the `directions` weakest,
+        over ``weak``: ``sd``, the posterior standard deviation along it,
         ``parameter``, the parameter with the largest share, and ``share``.
         Attributes: ``condition`` (largest over smallest of the likelihood's own scaled spectrum, from the made),
         ``data_per_parameter``, ``unidentified`` (JSON list of parameters that lead directions without information)
@@ -49,7 +52,8 @@ def identifiability(post: xr.DataTree, directions: int = 10) -> xr.Dataset:
     n_params = len(labels)
     flat = theta.reshape(-1, n_params)
     # Error bars without correlations: those that many draws of many parameters seem to have are noise.
-    spectrum = _of_each_parameter if made.calibration.basis.code == "diagonal" else _of_draws
+    single = made.calibration.basis.code == "diagonal" or n_params > MOST_DIRECTIONS
+    spectrum = _of_each_parameter if single else _of_draws
     variance, leaders, share = spectrum(flat, directions)
     with np.errstate(divide="ignore"):
         information = np.where(variance > 0, 1 / np.maximum(variance, 1e-300), np.inf)

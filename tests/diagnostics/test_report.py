@@ -184,6 +184,17 @@ def test_independent_draws_do_not_wait_for_arviz(monkeypatch):
     assert convergence(posterior("maximum likelihood"))["sampled"] is False
 
 
+def test_directions_of_very_many_parameters_are_the_parameters(monkeypatch):
+    """Principal axes of 7500 parameters held a page up for minutes, and were the noise of its draws."""
+    post = posterior("exact, NUTS")
+    module = sys.modules["hamlearn.diagnostics.identifiability"]
+    monkeypatch.setattr(module, "MOST_DIRECTIONS", 3)
+    monkeypatch.setattr(np.linalg, "eigh", None)
+    found, theta = identifiability(post), posteriors.theta_draws(post)
+    sd = np.sort(theta.reshape(-1, theta.shape[-1]).std(0, ddof=1))[::-1]
+    np.testing.assert_allclose(found["sd"], sd[: found.sizes["weak"]])
+
+
 def test_convergence_sees_chains_that_differ():
     post = posterior("exact, NUTS").copy(deep=True)
     draws = post["posterior"].to_dataset()
