@@ -208,7 +208,7 @@ class HamiltonianEstimator(DensityMixin, BaseEstimator):
         )
 
     def _microstates(self, X: Any, *, reset: bool = False) -> xr.Dataset:
-        rows = validate_data(self, X, reset=reset, ensure_min_samples=2 if reset else 1)  # of one row nothing is learned
+        rows = validate_data(self, X, reset=reset)
         return data.microstates(rows, space=self.space, beta=self.beta, q=self.q)
 
     def _as_given(self, rows: np.ndarray) -> np.ndarray:

@@ -67,7 +67,9 @@ def test_a_file_of_one_row_is_refused_at_once(tmp_path, name):
 
 
 def test_one_microstate_bears_only_what_all_bonds_share():
-    with pytest.raises(HamlearnError, match=r"one microstate of 16 sites says nothing about 136 parameters\. If rows are sites, transpose"):
+    with pytest.raises(
+        HamlearnError, match=r"one sample, a microstate of 16 sites, says nothing about 136 parameters\. If rows are sites, transpose"
+    ):
         hl.learn(hl.microstates(spins(1, 16)), hl.models.Couplings(None))
     one = hl.microstates(spins(1, 16, 16))
     shared = hl.models.Couplings(lattice.hypercubic((16, 16)), tie="uniform", fields=None)

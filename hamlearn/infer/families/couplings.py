@@ -60,9 +60,9 @@ def _ask(
         )
     if sum(part.weight.size for part in parts) == 1 and bound.heaviest_site() >= 1:
         raise HamlearnError(
-            f"one microstate of {bound.lattice.n_sites} sites says nothing about {bound.n_params} parameters. If rows are sites, transpose "
-            "the data (states.T). Of one large lattice a coupling that all bonds share is learned, without error bars that were tested: "
-            "tie='uniform', calibrate=False."
+            f"one sample, a microstate of {bound.lattice.n_sites} sites, says nothing about {bound.n_params} parameters. If rows "
+            "are sites, transpose the data (states.T). Of one large lattice a coupling that all bonds share is learned, without error bars "
+            "that were tested: tie='uniform', calibrate=False."
         )
     frozen, enquiry = frozen_sites(parts), Enquiry(model, bound.space, sets, seed)
     prepared = choose(bound, parts, likelihood, settings, seed)
