@@ -402,6 +402,7 @@ BROKEN = {
     "only_header.csv": (_write("a,b,c\n"), {}, "empty"),
     "long.csv": (_write("1,1\n1,1\n1,1,-1\n"), {}, "is ragged"),
     "short.csv": (_write("1,1,-1\n1,1\n1,1,-1\n"), {}, "ragged|missing"),
+    "short at the end.csv": (_write("1,1,-1\n1,1\n"), {}, "ragged"),
     "words.csv": (_write("1,up\n1,down\n"), {}, "text in column"),
     "late_word.csv": (_write("1,1\n1,up\n"), {}, r"text in column 1, 'up', among numbers; "),
     "no_count.csv": (_write("1,1\n1,-1\n"), {"counts": 5}, "has no column 5 to take counts from; it has 2 columns"),

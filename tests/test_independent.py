@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import hamlearn as hl
+from hamlearn.diagnostics.signals import coincidences, images
+from hamlearn.diagnostics.signals.view import views
 from hamlearn.errors import HamlearnError
 
 FOREIGN = re.compile(r"\btau\b|τ|autocorrel|batch|longer chains|[Rr]un (the chains )?longer|higher temperature|chains of the data")
@@ -83,3 +85,18 @@ def test_few_rows_are_told_as_rows(rows):
     told = str(hl.verdict(hl.learn(hl.microstates(rows[::40], independent=True), FITS["exact"][0], likelihood="exact", engine="laplace")))
     assert "15 microstates; 20 are needed" in told or "15 independent microstates are too few" in told
     assert not FOREIGN.findall(told)
+
+
+@pytest.mark.parametrize("search", [coincidences, images])
+def test_rows_that_are_no_chain_are_searched_for_copies(search):
+    """Independent draws were taken for weighted rows, whose equal ones are no repeats, and rows written twice were not seen."""
+    lattice = hl.systems.lattice.hypercubic((6, 6))
+    data = hl.simulate(hl.systems.Ising(lattice, J=0.2), beta=1.0, draws=300, seed=0, sampler="exact")
+    once = data["state"].values.reshape(-1, 36)
+    twice = np.concatenate([once, once if search is coincidences else -once])
+    made = hl.microstates(np.random.default_rng(0).permutation(twice), independent=True)
+    post = hl.infer.learn(made, hl.models.Couplings(lattice, tie="uniform", fields=None), engine="laplace", calibrate=False)
+    found = search.find(next(views(post, [made])))
+    assert [one.topic for one in found] == ["repeated rows"] and found[0].severity == "serious"
+    sound = hl.microstates(once, independent=True)
+    assert not search.find(next(views(post, [sound])))

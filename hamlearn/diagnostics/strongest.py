@@ -128,5 +128,5 @@ def _function(sites: np.ndarray, weights: np.ndarray, functions: np.ndarray) -> 
     terms = ",".join([parts, *(big + small for big, small in zip(states, parts, strict=True))])
     direction = weights / np.linalg.norm(weights) if weights.size > 1 else np.ones_like(weights)
     table = np.einsum(f"{terms}->{states}", direction, *functions[sites], optimize=True)
-    order = np.argsort(sites)
+    order = np.argsort(sites, kind="stable")
     return Strongest(sites[order], table.transpose(order))

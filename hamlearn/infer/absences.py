@@ -39,7 +39,7 @@ def noted(parts: Sequence[Observations], q: int, tau: float) -> tuple[Noted, ...
     numbers = {"share": missing, "sites": int((per_site > 0).sum()), "most": float(per_site.max()), "where": int(per_site.argmax())}
     found = [Noted("missing cells", "caution" if missing > MUCH else "note", "missing cells", numbers)]
     p_values, pairs = dependence(parts, q, tau)
-    order = np.argsort(p_values)
+    order = np.argsort(p_values, kind="stable")
     below = np.flatnonzero(p_values[order] <= FALSE_DISCOVERIES * np.arange(1, len(order) + 1) / max(len(order), 1))
     if len(below):
         first = [[int(one) for one in pairs[k]] for k in order[: min(len(below) and below[-1] + 1, 3)]]

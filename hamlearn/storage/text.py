@@ -57,7 +57,7 @@ def read_text(target: Path, count_column: int | str | None, *, plain: bool = Fal
             raise HamlearnError(f"{target} opens a quotation mark that is never closed; remove it.") from error
         raise HamlearnError(f"{target} is ragged: {str(error).strip()}. Every line needs the same number of columns.") from error
     if len(frame) and frame.iloc[:, -1].isna().any():  # the reader fills short lines up
-        _require_whole_lines(text, separator, len(rows[-1]), where)
+        _require_whole_lines(text, separator, max(map(len, rows)), where)
     if frame.shape[1] < len(rows[-1]):
         frame = _without_row_names(frame, where)
     if named:

@@ -70,7 +70,7 @@ def groups_of_equal(rows: np.ndarray) -> np.ndarray:
 
 def find(view: View) -> list[Signal]:
     """A finding if rows (or, for a symmetric model of spins, rows up to a global flip) repeat more often than the model explains."""
-    if view.space.continuous or (not view.ordered and view.counts is None):
+    if view.space.continuous or view.weighted:
         return []
     tau = holdout.slowest_tau(view.data) if view.ordered else 1.0
     for flips in (False, True) if view.symmetric and view.space.binary else (False,):

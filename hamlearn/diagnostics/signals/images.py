@@ -76,8 +76,8 @@ class Moves:
 def find(view: View) -> list[Signal]:
     """A finding if rows repeat others up to a symmetry of the learned model."""
     moves = symmetries(view)
-    if not view.ordered and view.counts is None:
-        return []  # weighted rows
+    if view.weighted:
+        return []
     labels = orbits(view, moves)
     tau = holdout.slowest_tau(view.data, symmetric=view.symmetric) if view.ordered else 1.0
     copied = repeated_stretches(labels, tau) if view.ordered else 0

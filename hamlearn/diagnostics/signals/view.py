@@ -64,6 +64,8 @@ class View:
         Repeat counts of a histogram, whose order means nothing.
     ordered : bool
         Whether rows stand in the order in which they were drawn: neither a histogram nor weighted, nor declared independent.
+    weighted : bool
+        Whether rows have statistical weights, so that equal ones are no repeats.
     space : Space
         What a site holds.
     beta : float
@@ -80,6 +82,7 @@ class View:
     rows: np.ndarray
     counts: np.ndarray | None
     ordered: bool
+    weighted: bool
     space: Space
     beta: float
     system: System
@@ -117,7 +120,7 @@ def views(post: xr.DataTree, sets: list[xr.Dataset]) -> Iterator[View]:
         counts = data["count"].values.astype(np.int64) if "count" in data else None
         label = f" at beta = {float(data['beta']):.4g}" if len(sets) > 1 else ""
         ordered = not {"count", "weight"} & set(data) and not int(data.attrs.get("independent", 0))
-        yield View(data, microstates.rows(data), counts, ordered, space, float(data["beta"]), system, post, label)
+        yield View(data, microstates.rows(data), counts, ordered, "weight" in data, space, float(data["beta"]), system, post, label)
 
 
 def _other_shape(system: System, data: xr.Dataset) -> tuple[int, ...] | None:
