@@ -154,19 +154,7 @@ def microstates(
     given_space, name = (
         (space, space.name) if isinstance(space, Space) else (None, choice(SPINS.name if space is None else space, spaces.names(), "space"))
     )
-    if wrap and not (name in spaces.KINDS and spaces.KINDS[name].period):
-        raise HamlearnError(f"wrap=True reduces angles to [0, 2π); it means nothing for space={name!r}, so leave it out.")
-    if given_space is not None and q is not None:
-        raise HamlearnError(f"the space {given_space} says what q is, so q={q} would be ignored; leave it out.")
-    kind = spaces.KINDS.get(name, type(SPINS)) if given_space is None else given_space
-    gone = np.isnan(array) if array.dtype.kind == "f" and kind.gaps else np.zeros(array.shape, bool)
-    seen = filled(array, gone) if gone.any() else array
-    if given_space is None:
-        values, found = spaces.received(seen, name, q, wrap=wrap)
-    else:
-        require_gaps(given_space, gone)
-        values, found = given_space.validate(seen, wrap=wrap, site_axes=len(site_dims)), given_space
-    values = values.copy() if np.shares_memory(values, array) else values  # a later change of the array is no change of the data
+    values, found, gone = _in_space(array, name if given_space is None else given_space, q, wrap=wrap, site_axes=len(site_dims))
     site_dims = site_dims[: len(site_dims) - len(found.event_shape)]
     if found.continuous:
         refuse_repeated_end(values, [axis for axis, label in enumerate(axes) if label in site_dims])
@@ -195,6 +183,25 @@ def microstates(
         return with_names(made, names)
     own = header(table.names)
     return with_names(made, own, "the header") if own is not None and site_axis(made) is not None else made
+
+
+def _in_space(array: np.ndarray, space: str | Space, q: int | None, *, wrap: bool, site_axes: int) -> tuple[np.ndarray, Space, np.ndarray]:
+    """Values that are checked, the space that they lie in, and which cells are missing: one that was observed stands there."""
+    name = space.name if isinstance(space, Space) else space
+    if wrap and not (name in spaces.KINDS and spaces.KINDS[name].period):
+        raise HamlearnError(f"wrap=True reduces angles to [0, 2π); it means nothing for space={name!r}, so leave it out.")
+    if isinstance(space, Space) and q is not None:
+        raise HamlearnError(f"the space {space} says what q is, so q={q} would be ignored; leave it out.")
+    kind = space if isinstance(space, Space) else spaces.KINDS.get(name, type(SPINS))
+    gone = np.isnan(array) if array.dtype.kind == "f" and kind.gaps else np.zeros(array.shape, bool)
+    seen = filled(array, gone) if gone.any() else array
+    if isinstance(space, Space):
+        require_gaps(space, gone)
+        values, found = space.validate(seen, wrap=wrap, site_axes=site_axes), space
+    else:
+        values, found = spaces.received(seen, name, q, wrap=wrap)
+    # a later change of the array is no change of the data
+    return (values.copy() if np.shares_memory(values, array) else values), found, gone
 
 
 def _weights(rule: str, values: np.ndarray, lead: int) -> np.ndarray:
