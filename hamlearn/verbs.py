@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, ParamSpec
 
@@ -25,7 +25,7 @@ Asked = ParamSpec("Asked")
 
 @verb
 def learn(
-    data: xr.Dataset | Iterable[xr.Dataset] | str | PathLike[str],
+    data: xr.Dataset | Iterable[xr.Dataset] | Mapping[str, xr.Dataset] | str | PathLike[str],
     model: Model,
     likelihood: LikelihoodName = "auto",
     engine: EngineAsked = "auto",
@@ -40,7 +40,8 @@ def learn(
     Parameters
     ----------
     data : Dataset, list of Datasets, or path
-        Microstates at one or several temperatures (they enter jointly); see :func:`hamlearn.microstates`. A path to a .zarr or
+        Microstates at one or several temperatures (they enter jointly); see :func:`hamlearn.microstates`. Groups of
+        :class:`hamlearn.models.Hierarchical` also as a mapping from their names. A path to a .zarr or
         .nc file that hamlearn wrote; neural densities read from it piece by piece what exceeds
         :class:`hamlearn.infer.Training`'s ``memory``, other models load it.
     model : Couplings, PolynomialAction, or another model of :mod:`hamlearn.models`
@@ -92,7 +93,7 @@ def learn(
         streams = not isinstance(model, type) and hasattr(model, "traits") and model.traits.streams
         sets = microstates.open_microstates(data) if streams else microstates.microstates(data)
     else:
-        sets = list(microstates.flattened(data))
+        sets = list(microstates.flattened(model.sets(data) if isinstance(model, Model) else data))
     require_flag(check, "check")
     with followed_by(f"  then a comparison with held-out data{cost.told(sets, model)}" if check else ""):
         post = infer.learn(sets, model, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed, checkpoint=checkpoint)

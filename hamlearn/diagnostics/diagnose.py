@@ -13,13 +13,14 @@ from hamlearn import data as microstates
 from hamlearn.arguments import require_seed
 from hamlearn.diagnostics import arviz, comparison, cost, densities, invariants, predictive_test, scores, signals, simulated
 from hamlearn.diagnostics.about import introduced
-from hamlearn.diagnostics.verdict import CHECK, Verdict, verdict
+from hamlearn.diagnostics.verdict import CHECK, LEVELS, Verdict, verdict
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import families, observations, posteriors
+from hamlearn.infer import families, group, observations, posteriors
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.asked import EngineName
+from hamlearn.infer.families import hierarchical
 from hamlearn.infer.predictions.measured import measured
-from hamlearn.infer.provenance import Comparison, Convergence, Noted, Provenance
+from hamlearn.infer.provenance import SEVERITIES, Comparison, Convergence, Noted, Provenance
 from hamlearn.processes import verb
 from hamlearn.progress import aside, logger
 
@@ -54,9 +55,12 @@ def diagnose(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None =
         "convergence": Convergence(**arviz.convergence(post)),
         "parameter_names": tuple(families.of(post).parameters(post)[0]),
     }
-    for part in () if data is None else microstates.flattened(data):
+    data = None if data is None else list(microstates.flattened(posteriors.model_of(post).sets(data)))
+    for part in data or ():
         posteriors.require_same_sites(post, part)
-    if data is not None and check:
+    if families.traits(post).compared == "by group":
+        additions |= _by_group(post, data, made, check, seed)
+    elif data is not None and check:
         logger.info("comparing with held-out data%s", cost.told(data, posteriors.model_of(post)))
         with aside():  # its refit and simulations are steps of it
             table, found = _looked_at(post, _whole(post, data, seed), made, seed)
@@ -68,6 +72,41 @@ def diagnose(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None =
         why = "it was judged without its data" if data is None else "the comparison was switched off (check=False)"
         additions["check"] = Comparison("not run", why)
     return introduced(posteriors.with_provenance(post, **additions))
+
+
+def _by_group(post: xr.DataTree, data: list[xr.Dataset] | None, made: Provenance, check: bool, seed: int) -> dict[str, Any]:
+    """Every group judged as its own posterior, in place, with a sentence of each; and their comparisons as one."""
+    model, names = posteriors.model_of(post), hierarchical.names(post)
+    own = {} if data is None else model.grouped(microstates.split_by_beta(data))
+    found, compared = [one for one in made.findings if one.topic != "groups"], dict[str, Comparison]()
+    for number, name in enumerate(names):
+        member = diagnose(group(post, name), own.get(name), check=check, seed=seed + number)
+        said = verdict(member)
+        severity = dict(zip(LEVELS, SEVERITIES, strict=True))[said.level]
+        found.append(Noted("told", severity, "groups", {}, f"{model.by} {name}: {said.summary[0].lower()}{said.summary[1:].rstrip('.')}"))
+        kept = {child: one.to_dataset() for child, one in member.children.items() if child != "posterior"}
+        post[f"group_{number}"] = xr.DataTree.from_dict(kept)
+        post[f"group_{number}"].attrs = dict(member.attrs)
+        compared[name] = cast(Comparison, posteriors.provenance_of(member).check)
+    return {"findings": tuple(found), "check": _of_groups(compared)}
+
+
+def _of_groups(compared: dict[str, Comparison]) -> Comparison:
+    """Comparisons of groups as one, by the smallest p-value times their number."""
+    known = [one for one in compared.values() if one.overall_p is not None]
+    if not known:
+        return next(iter(compared.values()))
+    p = min(1.0, len(known) * min(cast(float, one.overall_p) for one in known))
+    return Comparison(
+        "differs" if p < CHECK else "agrees",
+        overall_p=p,
+        statistics=sum(one.statistics for one in known),
+        held_out=sum(one.held_out for one in known),
+        failed=tuple(f"{what} of {name}" for name, one in compared.items() for what in one.failed),
+        largest_z=max(one.largest_z for one in known),
+        skipped=next((one.skipped for one in known if one.skipped), ""),
+        advice=next((one.advice for one in known if one.skipped), ""),
+    )
 
 
 def _looked_at(

@@ -13,6 +13,7 @@ from hamlearn.infer.extrapolation.comparisons import compare_actions, compare_po
 from hamlearn.infer.extrapolation.extrapolate import extrapolate, identity_weights
 from hamlearn.infer.families import actions, couplings, learn  # noqa: F401  (before the function `learn`, whose name a module also has)
 from hamlearn.infer.families.extensive import distill, locality
+from hamlearn.infer.families.hierarchical import group
 from hamlearn.infer.pointwise import log_likelihood
 from hamlearn.infer.posteriors import load, save
 from hamlearn.infer.posteriors import provenance_of as provenance
@@ -21,7 +22,7 @@ from hamlearn.infer.predictions.measured import measured
 from hamlearn.infer.predictions.predict import predict
 from hamlearn.infer.prior_draws import prior
 from hamlearn.infer.program import Program, from_samples, program
-from hamlearn.infer.settings import MAP, MLE, NUTS, Gibbs, ImportanceSampling, LaplaceApproximation
+from hamlearn.infer.settings import MAP, MLE, NUTS, Gibbs, ImportanceSampling, LaplaceApproximation, Pooled
 from hamlearn.infer.strengths import contacts, interaction_strength
 from hamlearn.infer.training import Bayesian, Training, Variational
 
@@ -34,6 +35,7 @@ __all__ = [
     "Gibbs",
     "ImportanceSampling",
     "LaplaceApproximation",
+    "Pooled",
     "Program",
     "Training",
     "Variational",
@@ -49,6 +51,7 @@ __all__ = [
     "estimate",
     "extrapolate",
     "from_samples",
+    "group",
     "identity_weights",
     "interaction_strength",
     "learn",

@@ -155,6 +155,44 @@ class Gibbs(_Draws):
 
 
 @dataclass(frozen=True)
+class Pooled(_Draws):
+    """Gibbs sampling of groups that share a mean and a spread (:class:`hamlearn.models.Hierarchical`).
+
+    Parameters
+    ----------
+    draws, chains : int
+        Kept draws per chain, chains (run together).
+    warmup : int
+        Discarded sweeps; after half of them the parabolas of likelihoods are laid anew, where the groups are then.
+    thin : int
+        Sweeps per kept draw.
+    exact : bool, optional
+        Whether draws are corrected by Metropolis's rule from these parabolas to the likelihoods themselves; None where that takes less
+        than ten seconds of counted work.
+    """
+
+    warmup: int = 400
+    thin: int = 2
+    exact: bool | None = None
+    name: ClassVar[str] = "pooled"
+    bell: ClassVar[bool] = False
+    markov: ClassVar[bool] = True
+
+    @property
+    def sweeps(self) -> int:
+        """Of a chain."""
+        return self.warmup + self.draws * self.thin
+
+    def described(self) -> dict[str, Any]:
+        """For the record: its settings, and what makes more of such draws."""
+        return {**asdict(self), "sampler": "engine=hl.infer.Pooled(draws=...)"}
+
+    def draw(self, fit: Fit, *, seed: int, checkpoint: str | PathLike[str] | None = None) -> Drawn:
+        """Refused: it takes several groups."""
+        raise HamlearnError("hl.infer.Pooled draws the groups of hl.models.Hierarchical, and nothing else; use engine='auto'.")
+
+
+@dataclass(frozen=True)
 class OwnEngine(_Draws):
     """An engine of a user's own: an object with a method ``draw(fit, seed)`` that gives draws of θ ``(chain, draw, n_params)``.
 

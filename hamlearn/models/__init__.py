@@ -15,6 +15,7 @@ from hamlearn.models.dcl import DCL
 from hamlearn.models.extensive import BoundExtensive, Extensive
 from hamlearn.models.extrapolated import ExtrapolatedAction
 from hamlearn.models.flow import Flow
+from hamlearn.models.hierarchical import Hierarchical
 from hamlearn.models.local_interaction import BoundLocalInteraction, LocalInteraction
 from hamlearn.models.priors import Distribution, Horseshoe, Laplace, Normal, Prior, SpikeSlab
 from hamlearn.models.traits import Model, Traits
@@ -70,6 +71,7 @@ __all__ = [
     "Family",
     "Flat",
     "Flow",
+    "Hierarchical",
     "Horseshoe",
     "Laplace",
     "LocalInteraction",

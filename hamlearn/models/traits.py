@@ -30,9 +30,9 @@ class Traits:
         It is learned from microstates of which cells are missing.
     streams : bool
         It is learned piece by piece from data that exceed memory.
-    compared : {"refit", "simulated", "held out", "not"}
+    compared : {"refit", "simulated", "held out", "by group", "not"}
         How it is compared with data: refitted to half of them and compared by its own conditionals or by simulation; by its draws
-        with rows that training held out.
+        with rows that training held out; each of its groups as its own kind is.
     tested : bool
         Score tests are asked of its mean energy.
     opaque : bool
@@ -57,7 +57,7 @@ class Traits:
     spacing: bool = False
     missing: bool = False
     streams: bool = False
-    compared: Literal["refit", "simulated", "held out", "not"] = "simulated"
+    compared: Literal["refit", "simulated", "held out", "by group", "not"] = "simulated"
     tested: bool = False
     opaque: bool = False
     draw: str = "draw"
@@ -91,6 +91,10 @@ class Model:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready description: the kind, and the fields of the dataclass that a model is."""
         return {"kind": self.kind, **{one.name: described(getattr(self, one.name)) for one in fields(self)}}  # type: ignore[arg-type]
+
+    def sets(self, data: Any) -> Any:
+        """Data as they were given, as those that :func:`hamlearn.data.flattened` knows: here as they are."""
+        return data
 
     @property
     def normal_prior(self) -> bool:

@@ -110,6 +110,13 @@ def _own_reals() -> xr.DataTree:
     return LEARN(data, WashboardFamily())
 
 
+def _groups() -> xr.DataTree:
+    small = hl.systems.lattice.hypercubic((3, 3))
+    data = {name: drawn(hl.systems.Ising(small), 0.3, rows, seed) for seed, (name, rows) in enumerate({"anna": 200, "ben": 600}.items())}
+    model = hl.models.Hierarchical(hl.models.Couplings(small, tie="uniform", fields=None), by="subject")
+    return LEARN(data, model, engine=hl.infer.Pooled(draws=500, warmup=200))
+
+
 def _action(hidden: int) -> Callable[[], xr.DataTree]:
     model = hl.models.Autoregressive(hidden=(hidden,))
     return lambda: hl.infer.approximate(TORUS, 0.3, model, engine=hl.infer.Variational(steps=5), seed=0)
@@ -141,6 +148,7 @@ KINDS: dict[str, Callable[[], xr.DataTree]] = {
     "a user's own of reals": _own_reals,
     "extrapolated action": lambda: hl.extrapolate([well(10.0), well(20.0)], beta=40.0),
     "extrapolated couplings": lambda: hl.extrapolate(cached("tied"), beta=0.6),
+    "groups": _groups,
     "joined networks": lambda: hl.extrapolate([networks(5.0, 2), networks(10.0, 2)], beta=6.0),
 }
 
@@ -174,6 +182,7 @@ LABELS: dict[str, tuple[str, ...]] = {
     "a user's own": ("J", "h", "K"),
     "extrapolated action": ("c[2]", "kinetic"),
     "extrapolated couplings": BONDS,
+    "groups": ("J[anna, 0, 3]", "J[ben, 1, 4]", "J_mean[0, 3]", "J_spread[1, 4]"),
     "joined networks": ("weight[0]", "weight[1]"),
 }
 """What ArviZ calls some variables of a kind, where they are not the one number of a network."""

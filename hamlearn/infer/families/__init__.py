@@ -131,7 +131,7 @@ def admitted(data: Any, model: Any, calibrate: bool) -> tuple[list[xr.Dataset], 
     if not isinstance(model, Model):
         raise HamlearnError(f"model must be one of hamlearn.models, such as hl.models.Couplings(...); got {shown(model)}.")
     require_flag(calibrate, "calibrate")
-    sets = admit(data, missing=model.traits.missing)
+    sets = admit(model.sets(data), missing=model.traits.missing)
     require_kept(map(space_of, sets), model)
     return sets, named(model.traits)
 

@@ -85,6 +85,8 @@ def refits(post: xr.DataTree, seed: int, shape: tuple[int, ...] | None = None, w
         reason = "the shift under a sparse or heavy-tailed prior is not known"
     elif made.engine.name == "external":
         reason = "the draws were made elsewhere, and their mean is theirs"
+    elif made.engine.name == "pooled":
+        reason = "its group learns from others, whose shift is not known"
     elif not made.optimum.finite:
         reason = "the likelihood has no single finite optimum"
     if reason:

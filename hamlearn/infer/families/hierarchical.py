@@ -1,0 +1,326 @@
+"""The kind of :class:`hamlearn.models.Hierarchical`: groups that share a mean and a spread of every parameter.
+
+Every group is opened as its own kind opens a program: likelihood, optimum, calibration. What the groups share is drawn with them by
+:mod:`hamlearn.infer.engines.pooled`. A posterior keeps what each group's would (its data in short, its record) as ``group_0``, …, without
+draws, which are in ``posterior`` with an axis for groups; :func:`group` puts the two together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+import xarray as xr
+
+from hamlearn import data as microstates
+from hamlearn.arguments import shown
+from hamlearn.errors import HamlearnError, choice
+from hamlearn.infer import calibrate as calibration_room
+from hamlearn.infer import families, posteriors
+from hamlearn.infer.accepted import require_posterior
+from hamlearn.infer.choose import AFFORDABLE
+from hamlearn.infer.engines import pooled
+from hamlearn.infer.enquiry import Enquiry
+from hamlearn.infer.families import Open
+from hamlearn.infer.fit import Fit
+from hamlearn.infer.groups import sample_stats
+from hamlearn.infer.observations import mean_beta
+from hamlearn.infer.pipeline import Opened
+from hamlearn.infer.provenance import Identifiability, OptimumFound, Provenance
+from hamlearn.infer.settings import Drawn, External, Pooled, require_memory
+from hamlearn.models import Hierarchical, Normal
+from hamlearn.progress import aside, track
+from hamlearn.systems.base import System
+from hamlearn.systems.exact.work import OPERATIONS_PER_SECOND
+
+_BASES = ("separable", "off", "sandwich", "independent")  # what error bars may rest on, the weakest first
+_SWEEP = 2e-9, 2e-3  # seconds of a sweep of one chain: of the cube of the parameters of a group, and of everything else
+
+
+def learn(data: list[xr.Dataset], model: Hierarchical, likelihood: str, engine: Any, calibrate: bool, seed: int) -> xr.DataTree:
+    """The posterior of all groups with their means and spreads; a bare tree, without a verdict."""
+    settings = _settings(engine)
+    sets = microstates.split_by_beta(data)
+    _require_alike(model, sets)
+    here = model.on(microstates.names_of(sets[0])).at(mean_beta([float(one["beta"]) for one in sets]))
+    _require_normal(here, sets)
+    grouped = model.grouped(sets)
+    enquiry = Enquiry(here, microstates.space_of(sets), sets, seed)
+    kind = cast(Open, families.named(model.model.traits))
+    opened = dict[str, Opened]()
+    with aside():
+        for name, own in grouped.items():
+            families.admitted(own, here.model, calibrate)  # what this kind of model cannot learn from is refused as it does
+            opened[name] = kind.opened(own, here.model, likelihood=likelihood, calibrate=calibrate, seed=seed)
+            _require_batches(model.by, name, opened[name].fit)
+    fits = [one.fit for one in opened.values()]
+    require_memory(settings, (len(fits) + 2) * len(fits[0].mean))
+    settings = _corrected(settings, fits, enquiry)
+    drawn = _draws(fits, here.spread, settings, seed)
+    return _assembled(enquiry, kind, opened, drawn, settings)
+
+
+def _settings(engine: Any) -> Pooled:
+    if isinstance(engine, Pooled):
+        return engine
+    if isinstance(engine, str) and engine in ("auto", "pooled"):
+        return Pooled()
+    raise HamlearnError(f"groups are drawn together: engine is 'auto', or settings, hl.infer.Pooled(draws=500); got {shown(engine)}.")
+
+
+def _require_alike(model: Hierarchical, sets: list[xr.Dataset]) -> None:
+    """An error unless all groups have the same sites and states; names are compared where sets are joined."""
+    kinds = {(microstates.space_of([one]).name, int(one.attrs["q"]), microstates.site_shape(one)) for one in sets}
+    if len(kinds) > 1:
+        told = " and ".join(f"{name} (q = {q}) on sites {shape}" for name, q, shape in sorted(kinds)[:2])
+        raise HamlearnError(f"groups share parameters, so their data must have the same states and sites; these have {told}.")
+
+
+def _require_normal(model: Hierarchical, sets: list[xr.Dataset]) -> None:
+    """An error, before any work, unless all priors are normal."""
+    bound = model.bind(microstates.space_of(sets), microstates.site_shape(sets[0]))
+    if other := [block for block in bound.blocks if not isinstance(block.prior, Normal)]:
+        raise HamlearnError(
+            f"means of groups need normal priors; that of {other[0].name} is {other[0].prior!r}. Give hl.models.Normal(...), or write the "
+            "hierarchy around hl.infer.program(...).log_likelihood yourself."
+        )
+
+
+def _require_batches(by: str, name: str, fit: Fit) -> None:
+    try:
+        fit.require_batches("pooling")
+    except HamlearnError as error:
+        raise HamlearnError(
+            f"{by} {name!r}: {str(error).replace('Use engine=' + chr(39) + 'laplace' + chr(39) + ', tie', 'Tie')}"
+        ) from None
+
+
+def _corrected(settings: Pooled, fits: Sequence[Fit], enquiry: Enquiry) -> Pooled:
+    """The settings with it decided whether draws are corrected to the likelihoods, and said."""
+    p, values = len(fits[0].mean), 2 * settings.chains * settings.sweeps
+    counted = values * sum(fit.likelihood.operations for fit in fits) / OPERATIONS_PER_SECOND
+    exact = counted <= AFFORDABLE if settings.exact is None else settings.exact
+    sweeps = settings.sweeps * (_SWEEP[1] + _SWEEP[0] * settings.chains * (len(fits) + 8) * p**3)
+    how = "to the likelihoods themselves" if exact else f"no further than to parabolas: the likelihoods would take {counted:.2g} s"
+    enquiry.say(
+        f"{len(fits)} groups of {p} parameter{'s' if p > 1 else ''}, with means and spreads, by Gibbs sampling corrected {how}; about "
+        f"{sweeps + exact * counted:.2g} s"
+    )
+    return replace(settings, exact=exact)
+
+
+@dataclass(frozen=True, eq=False)
+class _All:
+    """Draws of θ of every group ``(chain, draw, group, n_params)``, of means and spreads ``(chain, draw, n_params)``, and of each draw."""
+
+    theta: np.ndarray
+    mean: np.ndarray
+    spread: np.ndarray
+    stats: dict[str, np.ndarray]
+    prior: np.ndarray
+
+
+def _draws(fits: Sequence[Fit], spread: float, settings: Pooled, seed: int) -> _All:
+    """Warm up around the modes, lay the parabolas anew, and draw."""
+    generator, p = np.random.default_rng(seed), len(fits[0].mean)
+    blocks = zip(*(fit.likelihood.bound.blocks for fit in fits), strict=True)
+    prior = np.concatenate([np.full(same[0].size, max(block.scale for block in same)) for same in blocks])  # widened by any is by all
+    widths, centres = np.full(p, spread), np.stack([fit.mean for fit in fits])
+    pooling = pooled.Pooling(parabolas := _parabolas(fits, centres), _excess(fits, parabolas, settings.exact), prior, widths)
+    at = pooled.started(prior, widths, centres, settings.chains, generator)
+    kept, rates, near, pilot = list[tuple[np.ndarray, ...]](), list[np.ndarray](), np.zeros_like(centres), settings.warmup // 2
+    with track(settings.sweeps, "sampling groups") as bar:
+        for sweep in range(settings.sweeps):
+            moved = pooling.sweep(at, generator)
+            if pilot // 2 <= sweep < pilot:
+                near += at.theta.mean(0) / (pilot - pilot // 2)
+            if sweep + 1 == pilot:
+                parabolas = _parabolas(fits, near)
+                pooling = replace(pooling, parabolas=parabolas, excess=_excess(fits, parabolas, settings.exact))
+            if sweep >= settings.warmup and (sweep - settings.warmup + 1) % settings.thin == 0:
+                kept.append((at.theta, at.mean, at.spread))
+                rates.append(moved)
+            bar.advance(1)
+    theta, mean, spreads = (np.stack(one, 1) for one in zip(*kept, strict=True))
+    stats = {"acceptance_rate": np.stack(rates, 1)} if settings.exact else {}
+    return _All(theta, mean, spreads, stats, prior)
+
+
+def _parabolas(fits: Sequence[Fit], centres: np.ndarray) -> pooled.Parabolas:
+    """Those that touch the calibrated log-likelihoods at these parameters ``(group, n_params)``."""
+    slopes, curvatures = [], []
+    for fit, theta in zip(fits, centres, strict=True):
+        target: Any = fit.likelihood
+        if fit.calibration.adjusted:
+            target = calibration_room.Adjusted(fit.likelihood, fit.centre, fit.calibration.linear_map())
+        gradient, information = target.value_and_gradient(theta)[1], target.information(theta)
+        values, vectors = np.linalg.eigh((information + information.T) / 2)
+        curvatures.append((vectors * np.maximum(values, 0.0)) @ vectors.T)
+        slopes.append(gradient + curvatures[-1] @ theta)
+    return pooled.Parabolas(np.stack(slopes), np.stack(curvatures))
+
+
+def _excess(fits: Sequence[Fit], parabolas: pooled.Parabolas, exact: bool | None) -> Callable[[np.ndarray], np.ndarray] | None:
+    """How much more the log-likelihoods are than their parabolas; None where these stand for them."""
+    if not exact:
+        return None
+    import jax
+
+    from hamlearn.infer.engines import numpyro_model
+
+    held = [numpyro_model.model(fit.likelihood, fit.centre, fit.transform)[1]["likelihood"] for fit in fits]
+    with jax.enable_x64(True):
+        held = [numpyro_model.as_jax(one) for one in held]
+    value = jax.jit(lambda one, theta: one(theta))  # one compilation for all groups of one structure
+
+    def excess(theta: np.ndarray) -> np.ndarray:
+        with jax.enable_x64(True):
+            found = [value(one, theta[:, number]) for number, one in enumerate(held)]
+            return np.stack([np.asarray(one) for one in found], -1) - parabolas(theta)
+
+    return excess
+
+
+def _assembled(enquiry: Enquiry, kind: Open, opened: dict[str, Opened], drawn: _All, settings: Pooled) -> xr.DataTree:
+    """The tree: draws of all groups, means and spreads, and what every group's own posterior has besides draws."""
+    model, names = cast(Hierarchical, enquiry.model), list(opened)
+    engine = cast(External, settings)  # the record asks for name, settings and whether these are chains
+    members = [one.closed(Drawn(drawn.theta[:, :, k], drawn.stats), engine, ()) for k, one in enumerate(opened.values())]
+    by_group = xr.concat([one["posterior"].to_dataset() for one in members], model.by, coords="minimal", compat="override")
+    by_group = by_group.transpose("chain", "draw", model.by, ...).assign_coords({model.by: np.array(names, dtype=str)})
+    bound = model.bind(enquiry.space, microstates.site_shape(enquiry.sets[0]))
+    mean, spread = kind.variables(bound, drawn.mean), _spreads(kind, bound, drawn.spread)
+    own = {f"{name}_{what}": found[name] for what, found in (("mean", mean), ("spread", spread)) for name in found.data_vars}
+    parameter = {"parameter": np.array(bound.parameter_names, dtype=str), "chain": by_group["chain"], "draw": by_group["draw"]}
+    theta = {name: (("chain", "draw", "parameter"), one) for name, one in (("mean", drawn.mean), ("spread", drawn.spread))}
+    groups = {"posterior": by_group.assign(own), "theta": xr.Dataset(theta, coords=parameter), **sample_stats(drawn.stats)}
+    provenance = _merged(enquiry, [posteriors.provenance_of(one) for one in members], drawn, settings, bound.n_params)
+    tree = posteriors.assemble(groups, model=model, space=enquiry.space, provenance=provenance, sets=enquiry.sets)
+    tree.attrs["beta"] = json.dumps(list(dict.fromkeys(json.loads(tree.attrs["beta"]))))  # each temperature once, of however many groups
+    for number, member in enumerate(members):
+        place = f"group_{number}"
+        tree[place] = xr.DataTree.from_dict({name: one.to_dataset() for name, one in member.children.items() if name != "posterior"})
+        tree[place].attrs = dict(member.attrs)
+    return tree
+
+
+def _spreads(kind: Open, bound: Any, spread: np.ndarray) -> xr.Dataset:
+    """Spreads of what a posterior reports, sums of parameters with coefficients: those of tables add in squares."""
+    p, zero = bound.n_params, kind.variables(bound, np.zeros((1, 1, bound.n_params)))
+    columns = kind.variables(bound, np.eye(p)[None])  # one "draw" a parameter
+    found = {}
+    for name, values in columns.data_vars.items():
+        weights = (values.values[0] - zero[name].values[0]) ** 2
+        squares = np.tensordot(spread**2, weights, 1)
+        found[name] = (values.dims, np.sqrt(squares))
+    return xr.Dataset(found, coords={name: one for name, one in columns.coords.items() if name not in ("chain", "draw")})
+
+
+def _merged(enquiry: Enquiry, made: Sequence[Provenance], drawn: _All, settings: Pooled, p: int) -> Provenance:
+    """The record of all groups: sums of what they are worth, and the weakest of what their error bars rest on."""
+    bars = [one.calibration for one in made]
+    weakest = min(bars, key=lambda one: _BASES.index(one.basis.code) if one.basis.code in _BASES else -1)
+    known = [one.identifiability for one in made]
+    shares = (drawn.mean.std((0, 1)) / drawn.prior) ** 2
+    found = enquiry.provenance(
+        likelihood=" and ".join(dict.fromkeys(one.likelihood for one in made)),
+        composite=any(one.composite for one in made),
+        engine=settings,
+        n_params=(len(made) + 2) * p,
+        prior_share=tuple(shares.tolist()),
+    )
+    worth = sum(one.worth for one in made)
+    return replace(
+        found,
+        optimum=OptimumFound(all(one.optimum.converged for one in made), finite=all(one.optimum.finite for one in made)),
+        calibration=replace(weakest, tau=max(one.tau for one in bars), ess=worth),
+        identifiability=Identifiability(
+            max(one.condition for one in known),
+            data_per_parameter=float(np.mean([one.data_per_parameter for one in known])),
+            data_at_worst_site=sum(one.data_at_worst_site or 0.0 for one in known),
+        ),
+        missing=float(np.mean([one.missing for one in made])),
+    )
+
+
+def names(post: xr.DataTree) -> list[str]:
+    """What the groups are called."""
+    model = cast(Hierarchical, posteriors.model_of(post))
+    return [str(name) for name in post["posterior"].to_dataset()[model.by].values]
+
+
+def group(post: xr.DataTree, name: str | None = None) -> xr.DataTree:
+    """The posterior of one group, as if it had been learned by itself from what all groups say: every verb takes it.
+
+    Parameters
+    ----------
+    post : DataTree
+        A posterior of :class:`hamlearn.models.Hierarchical`.
+    name : str, optional
+        Of the group; of a group that was not observed, θ ~ N(μ, τ²), where none is given.
+
+    Returns
+    -------
+    DataTree
+        A posterior of the model of one group.
+
+    Raises
+    ------
+    HamlearnError
+        If the posterior has no groups, or none of this name.
+
+    Examples
+    --------
+    >>> import hamlearn as hl
+    >>> lattice = hl.systems.lattice.hypercubic(4)
+    >>> data = {name: hl.simulate(hl.systems.Ising(lattice), beta=0.3, draws=200, seed=k) for k, name in enumerate(("anna", "ben"))}
+    >>> post = hl.learn(data, hl.models.Hierarchical(hl.models.Couplings(lattice, tie="uniform", fields=None)), check=False)
+    >>> hl.predict(hl.infer.group(post, "anna"), beta=0.3)["energy"].dims
+    ('beta', 'quantity')
+    """
+    model = posteriors.model_of(post)
+    if model.traits.compared != "by group":
+        raise HamlearnError(f"this is a posterior of {type(model).__name__}, which has no groups: hl.models.Hierarchical has.")
+    known = names(post)
+    number = 0 if name is None else known.index(choice(str(name), known, model.by))
+    if (place := f"group_{number}") not in post.children:
+        raise HamlearnError(f"this posterior lacks its group {place!r}. Load it from its file again, or learn it again.")
+    held = post[place]
+    found = {child: one.to_dataset() for child, one in held.children.items()}
+    tree = xr.DataTree.from_dict({"posterior": _new(post) if name is None else _drawn(post, number), **found})
+    tree.attrs = dict(held.attrs)
+    return tree
+
+
+def _drawn(post: xr.DataTree, number: int) -> xr.Dataset:
+    """Draws of a group that was observed."""
+    by, every = posteriors.model_of(post).by, post["posterior"].to_dataset()
+    return every[[name for name, one in every.data_vars.items() if by in one.dims]].isel({by: number}, drop=True)
+
+
+def _new(post: xr.DataTree) -> xr.Dataset:
+    """Draws of one that was not."""
+    model, theta = posteriors.model_of(post), post["theta"].to_dataset()
+    generator = np.random.default_rng(0)
+    drawn = theta["mean"].values + theta["spread"].values * generator.normal(size=theta["mean"].shape)
+    bound = model.bind(posteriors.space_of(post), posteriors.site_shape(post))
+    found = cast(Open, families.named(model.model.traits)).variables(bound, drawn)
+    return found.assign_coords(chain=theta["chain"], draw=theta["draw"])
+
+
+def draw_systems(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None = None) -> list[System]:
+    """Systems of groups that were not observed."""
+    new = group(post)
+    return families.of(new).draw_systems(new, n, seed, shape)
+
+
+def parameters(post: xr.DataTree) -> tuple[list[str], np.ndarray]:
+    """Means and spreads, then θ of every group."""
+    theta, known = require_posterior(post)["theta"].to_dataset(), names(post)
+    labels = [str(one) for one in theta["parameter"].values]
+    own = [families.of(one).parameters(one)[1] for one in (group(post, name) for name in known)]
+    told = [f"{what} of {one}" for what in ("mean", "spread") for one in labels] + [f"{one} of {name}" for name in known for one in labels]
+    return told, np.concatenate([theta["mean"].values, theta["spread"].values, *own], -1)

@@ -1,0 +1,142 @@
+"""Groups that share a mean and a spread: their draws against integrals, the doors of their data, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import hamlearn as hl
+from hamlearn.infer.families import hierarchical
+from hamlearn.spaces import States
+from hamlearn.statistics import effective_sample_size
+from statistics_budget import assert_within
+
+PAIR = hl.systems.lattice.graph([[0, 1]])
+SAME, ROWS = (5, 2, 17), (5, 6, 20)  # of how many rows of every group both spins agree
+MODEL = hl.models.Hierarchical(hl.models.Couplings(PAIR, fields=None, prior=hl.models.Normal(1.5)), by="subject", spread=1.0)
+NAMES = ("anna", "ben", "eve")
+
+
+def rows(same: int, count: int) -> xr.Dataset:
+    """Pairs of spins of which so many agree, in no order."""
+    states = np.ones((count, 2), int)
+    states[same:, 1] = -1
+    states[::2] *= -1
+    return hl.microstates(states, beta=1.0, independent=True)
+
+
+DATA = {name: rows(same, count) for name, same, count in zip(NAMES, SAME, ROWS, strict=True)}
+
+
+@pytest.fixture(scope="module")
+def post() -> xr.DataTree:
+    return hl.infer.learn(DATA, MODEL, seed=0)
+
+
+def integrals() -> dict[str, np.ndarray]:
+    """Means and standard deviations of all unknowns, from sums over grids: the log-odds that two spins agree are 2J."""
+    J, mu, tau = np.linspace(-6, 9, 1001), np.linspace(-5, 6, 121), np.linspace(0.01, 5, 126)
+    like = np.array([np.exp(s * 2 * J - n * np.logaddexp(2 * J, 0)) for s, n in zip(SAME, ROWS, strict=True)])
+    z = (J[:, None, None] - mu[:, None]) / tau
+    given = np.exp(-0.5 * z**2)
+    given /= given.sum(0)  # a spread below the grid's step is a point of it
+    moments = np.einsum("kgj,jmt->kgmt", np.array([like, like * J, like * J**2]), given, optimize=True)
+    weight = np.exp(-0.5 * (mu[:, None] / 1.5) ** 2 - 0.5 * tau**2) * moments[0].prod(0)
+    weight /= weight.sum()
+    mean = lambda values: float((weight * values).sum())
+    found = {"mean": (mean(mu[:, None]), mean(mu[:, None] ** 2)), "spread": (mean(tau), mean(tau**2))}
+    found |= {name: (mean(moments[1, g] / moments[0, g]), mean(moments[2, g] / moments[0, g])) for g, name in enumerate(NAMES)}
+    return {name: np.array([first, np.sqrt(second - first**2)]) for name, (first, second) in found.items()}
+
+
+def test_draws_are_those_of_integrals(post):
+    """Of five rows the likelihood is far from a parabola: without the correction the sampler would miss."""
+    known, drawn = integrals(), post["posterior"].to_dataset()
+    columns = {"mean": drawn["J_mean"][..., 0], "spread": drawn["J_spread"][..., 0]}
+    columns |= {name: drawn["J"].sel(subject=name)[..., 0] for name in NAMES}
+    values = {name: np.stack([one.values, (one.values - known[name][0]) ** 2], -1) for name, one in columns.items()}
+    estimates = np.array([one.mean((0, 1)) for one in values.values()])
+    truths = np.array([[known[name][0], known[name][1] ** 2] for name in values])
+    errors = np.array([one.std((0, 1)) / np.sqrt(effective_sample_size(one)) for one in values.values()])
+    assert_within(estimates, truths, errors, "means and variances")
+
+
+def test_every_door_of_groups_is_the_same():
+    """A mapping, one Dataset whose draws say of which group they are, several with an attribute."""
+    small = hl.infer.Pooled(draws=20, warmup=20, chains=2)
+    known = hl.infer.learn(DATA, MODEL, engine=small, seed=1)["posterior"]["J"]
+    who = np.repeat(NAMES, ROWS)
+    states = np.concatenate([one["state"].values[0] for one in DATA.values()])
+    together = hl.microstates(states, beta=1.0, independent=True).assign_coords(subject=("draw", who))
+    several = [one.assign_attrs(subject=name) for name, one in DATA.items()]
+    for data in (together, several):
+        xr.testing.assert_identical(hl.infer.learn(data, MODEL, engine=small, seed=1)["posterior"]["J"], known)
+
+
+def test_temperatures_are_groups():
+    data = [one.assign_coords(beta=beta) for one, beta in zip(DATA.values(), (0.5, 1.0, 2.0), strict=True)]
+    model = hl.models.Hierarchical(MODEL.model, by="beta", unit="energy")
+    found = hl.infer.learn(data, model, engine=hl.infer.Pooled(draws=20, warmup=20, chains=2), seed=1)
+    assert found["posterior"]["beta"].values.tolist() == ["0.5", "1", "2"]
+    together = xr.concat([one.isel(draw=slice(5)) for one in data], "beta").transpose("beta", "chain", "draw", ...)
+    assert [float(one["beta"]) for one in model.sets(together)] == [0.5, 1.0, 2.0]
+
+
+def test_a_group_is_a_posterior_of_its_own(post, tmp_path):
+    """Saved and loaded, judged, and asked as any other; without a name it is a group that was not observed."""
+    judged = hl.diagnostics.diagnose(post.copy(), DATA, check=False)
+    sentences = [one.what for one in hl.verdict(judged).reasons if one.topic == "groups"]
+    assert [one.split(":")[0] for one in sentences] == [f"subject {name}" for name in NAMES]
+    again = [one.what for one in hl.verdict(hl.diagnostics.diagnose(judged, check=False)).reasons if one.topic == "groups"]
+    assert again == sentences  # said anew, not once more
+    loaded = hl.load(hl.save(judged, tmp_path / "post.nc"))
+    assert str(hl.verdict(loaded)) == str(hl.verdict(judged))
+    anna, new = hl.infer.group(loaded, "anna"), hl.infer.group(loaded)
+    np.testing.assert_array_equal(anna["posterior"]["J"].values, post["posterior"]["J"].sel(subject="anna").values)
+    assert hl.predict(anna, beta=1.0, draws=4)["energy"].dims == ("beta", "quantity")
+    drawn = new["posterior"]["J"].values[..., 0]
+    between = post["posterior"]["J_mean"].values[..., 0].var() + (post["posterior"]["J_spread"].values[..., 0] ** 2).mean()
+    assert abs(drawn.var() / between - 1) < 0.2
+    assert len(hl.draw_systems(loaded, 3)) == 3
+    with pytest.raises(hl.HamlearnError, match="anna"):
+        hl.infer.group(loaded, "nobody")
+    with pytest.raises(hl.HamlearnError, match="no groups"):
+        hl.infer.group(anna, "anna")
+
+
+def test_spreads_of_tables_add_in_squares():
+    """A table of states is a sum of parameters; its entries' spreads are those of such sums."""
+    bound = hl.models.Couplings(PAIR).bind(States(3), (2,))
+    tau = np.linspace(0.2, 1.0, bound.n_params)
+    drawn = np.random.default_rng(0).normal(size=(1, 20_000, bound.n_params)) * tau
+    family = hierarchical.families.named(MODEL.model.traits)
+    told = hierarchical._spreads(family, bound, tau[None, None])["J"].values[0, 0]
+    np.testing.assert_allclose(family.variables(bound, drawn)["J"].values[0].std(0), told, rtol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"anna": DATA["anna"]}, "one subject only, 'anna'"),
+        ({**DATA, "lou": rows(1, 1)}, "'lou' has one microstate"),
+        (list(DATA.values()), "of which subject they are"),
+        ({**DATA, "lou": hl.microstates(np.ones((5, 3), int), beta=1.0)}, "same states and sites"),
+        ({"anna": DATA["anna"].assign_coords(site=["a", "b"]), "ben": DATA["ben"].assign_coords(site=["a", "c"])}, "different sites"),
+    ],
+)
+def test_what_is_no_data_of_groups_is_refused(data, said):
+    with pytest.raises(hl.HamlearnError, match=said) as caught:
+        hl.learn(data, MODEL)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_model_of_groups_is_refused():
+    with pytest.raises(hl.HamlearnError, match="weights of trained networks"):
+        hl.models.Hierarchical(hl.models.Autoregressive())
+    with pytest.raises(hl.HamlearnError, match="need normal priors"):
+        hl.learn(DATA, hl.models.Hierarchical(hl.models.Couplings(PAIR, fields=None, prior="laplace"), by="subject"))
+    with pytest.raises(hl.HamlearnError, match="by="):
+        hl.models.Hierarchical(MODEL.model, by="bond")
+    with pytest.raises(hl.HamlearnError, match=r"hl\.infer\.Pooled"):
+        hl.learn(DATA, MODEL, engine="nuts")
