@@ -101,7 +101,7 @@ def test_a_report_says_of_a_posterior_what_is_true(kind, pages):
     assert not [words for words in NEVER if words in text]
     assert ("the likelihood is exact" in text) <= (likelihood == "exact")
     assert ("Student t" in text) == (engine in ("laplace", "mle"))
-    assert ("bonds" in claims) == (kind in OF_BONDS)
+    assert ("bonds" in claims) == (kind in (*OF_BONDS, "groups"))
     assert ("not compared" in claims["comparison"]) == (compared == "no") == ("not compared with held-out data" in claims["verdict"])
     if compared == "yes":  # as many statistics as the table has, of either sort
         table, counts = (
