@@ -23,6 +23,7 @@ _WHERE = {
     "draw_systems": "hamlearn.infer",
     "energy": "hamlearn.infer",
     "action": "hamlearn.infer",
+    "compare": "hamlearn.infer",
     "approximate": "hamlearn.infer",
     "estimate": "hamlearn.infer",
     "log_prob": "hamlearn.infer",
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from hamlearn.infer.densities.approximate import approximate
     from hamlearn.infer.densities.estimate import estimate
     from hamlearn.infer.densities.verbs import log_prob, sample
+    from hamlearn.infer.differences import compare
     from hamlearn.infer.draw_systems import action, draw_systems, energy
     from hamlearn.infer.posteriors import load, save
     from hamlearn.page.document import report

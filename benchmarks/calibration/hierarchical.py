@@ -4,12 +4,12 @@
 
 Six subjects of 100 to 2000 independent microstates a repetition. Every coupling and field has a mean μ ~ N(0, 0.5²) and a spread
 τ ~ HalfNormal(0.25) of its own, and that of a subject is drawn from N(μ, τ²), all anew for every repetition; the model of
-:class:`hamlearn.models.Hierarchical` says the same. Truths drawn from the prior are in 90 % of equal-tailed 90 % intervals of a right posterior on
-average. ``smallest`` and ``largest`` are the subjects of 100 and 2000 rows; ``alone`` fits them by themselves under N(0, 0.5² + 0.25²), as
-wide as the prior of one parameter of a subject is there. Widths are means over intervals of parameters.
+:class:`hamlearn.models.Hierarchical` says the same. Truths drawn from the prior are in 90 % of equal-tailed 90 % intervals of a right
+posterior on average. ``smallest`` and ``largest`` are the subjects of 100 and 2000 rows; ``alone`` fits them by themselves under
+N(0, 0.5² + 0.25²), as wide as the prior of one parameter of a subject is there. Widths are means over intervals of parameters.
 
-``3x3 exact``: nine spins with open ends, 12 couplings and 9 fields, the exact likelihood, corrected. ``3x3 parabolas``: the same without the
-correction. ``4x4 pseudo``: 16 spins, 24 couplings and 16 fields, the calibrated pseudo-likelihood.
+``3x3 exact``: nine spins with open ends, 12 couplings and 9 fields, the exact likelihood, corrected. ``3x3 parabolas``: the same without
+the correction. ``4x4 pseudo``: 16 spins, 24 couplings and 16 fields, the calibrated pseudo-likelihood.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from hamlearn.infer.densities.estimate import estimate
 from hamlearn.infer.densities.overlap import overlap
 from hamlearn.infer.densities.program import DensityProgram
 from hamlearn.infer.densities.verbs import log_prob, sample
+from hamlearn.infer.differences import Differences, compare
 from hamlearn.infer.draw_systems import action, draw_systems, energy
 from hamlearn.infer.extrapolation.comparisons import compare_actions, compare_powers
 from hamlearn.infer.extrapolation.extrapolate import extrapolate, identity_weights
@@ -32,6 +33,7 @@ __all__ = [
     "NUTS",
     "Bayesian",
     "DensityProgram",
+    "Differences",
     "Gibbs",
     "ImportanceSampling",
     "LaplaceApproximation",
@@ -41,6 +43,7 @@ __all__ = [
     "Variational",
     "action",
     "approximate",
+    "compare",
     "compare_actions",
     "compare_powers",
     "contacts",

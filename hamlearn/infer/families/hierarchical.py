@@ -32,6 +32,7 @@ from hamlearn.infer.pipeline import Opened
 from hamlearn.infer.provenance import Identifiability, OptimumFound, Provenance
 from hamlearn.infer.settings import Drawn, External, Pooled, require_memory
 from hamlearn.models import Hierarchical, Normal
+from hamlearn.processes import verb
 from hamlearn.progress import aside, track
 from hamlearn.systems.base import System
 from hamlearn.systems.exact.work import OPERATIONS_PER_SECOND
@@ -200,11 +201,18 @@ def _assembled(enquiry: Enquiry, kind: Open, opened: dict[str, Opened], drawn: _
     provenance = _merged(enquiry, [posteriors.provenance_of(one) for one in members], drawn, settings, bound.n_params)
     tree = posteriors.assemble(groups, model=model, space=enquiry.space, provenance=provenance, sets=enquiry.sets)
     tree.attrs["beta"] = json.dumps(list(dict.fromkeys(json.loads(tree.attrs["beta"]))))  # each temperature once, of however many groups
-    for number, member in enumerate(members):
-        place = f"group_{number}"
-        tree[place] = xr.DataTree.from_dict({name: one.to_dataset() for name, one in member.children.items() if name != "posterior"})
-        tree[place].attrs = dict(member.attrs)
+    for number, (member, one) in enumerate(zip(members, opened.values(), strict=True)):
+        own = {name: found.to_dataset() for name, found in member.children.items() if name != "posterior"}
+        tree[place := f"group_{number}"] = xr.DataTree.from_dict({**own, "alone": _alone(one.fit)})
+        tree[place].attrs = {**member.attrs, "group_of": f"{tree.attrs['fingerprint']} {enquiry.seed}"}
     return tree
+
+
+def _alone(fit: Fit) -> xr.Dataset:
+    """What the data of one group say without a prior and without the others: for tests of differences."""
+    names = np.array(fit.likelihood.bound.parameter_names, dtype=str)
+    found = {"estimate": ("parameter", fit.centre), "covariance": (("parameter", "other"), fit.calibration.covariance)}
+    return xr.Dataset(found, coords={"parameter": names, "other": names})
 
 
 def _spreads(kind: Open, bound: Any, spread: np.ndarray) -> xr.Dataset:
@@ -252,6 +260,7 @@ def names(post: xr.DataTree) -> list[str]:
     return [str(name) for name in post["posterior"].to_dataset()[model.by].values]
 
 
+@verb
 def group(post: xr.DataTree, name: str | None = None) -> xr.DataTree:
     """The posterior of one group, as if it had been learned by itself from what all groups say: every verb takes it.
 
@@ -289,9 +298,9 @@ def group(post: xr.DataTree, name: str | None = None) -> xr.DataTree:
     if (place := f"group_{number}") not in post.children:
         raise HamlearnError(f"this posterior lacks its group {place!r}. Load it from its file again, or learn it again.")
     held = post[place]
-    found = {child: one.to_dataset() for child, one in held.children.items()}
+    found = {child: one.to_dataset() for child, one in held.children.items() if name is not None or child != "alone"}
     tree = xr.DataTree.from_dict({"posterior": _new(post) if name is None else _drawn(post, number), **found})
-    tree.attrs = dict(held.attrs)
+    tree.attrs = dict(held.attrs) | ({"fingerprint": post.attrs["fingerprint"]} if name is None else {})
     return tree
 
 
