@@ -202,8 +202,8 @@ def _assembled(enquiry: Enquiry, kind: Open, opened: dict[str, Opened], drawn: _
     tree = posteriors.assemble(groups, model=model, space=enquiry.space, provenance=provenance, sets=enquiry.sets)
     tree.attrs["beta"] = json.dumps(list(dict.fromkeys(json.loads(tree.attrs["beta"]))))  # each temperature once, of however many groups
     for number, (member, one) in enumerate(zip(members, opened.values(), strict=True)):
-        own = {name: found.to_dataset() for name, found in member.children.items() if name != "posterior"}
-        tree[place := f"group_{number}"] = xr.DataTree.from_dict({**own, "alone": _alone(one.fit)})
+        kept = {name: found.to_dataset() for name, found in member.children.items() if name != "posterior"}
+        tree[place := f"group_{number}"] = xr.DataTree.from_dict({**kept, "alone": _alone(one.fit)})
         tree[place].attrs = {**member.attrs, "group_of": f"{tree.attrs['fingerprint']} {enquiry.seed}"}
     return tree
 
