@@ -91,12 +91,11 @@ def main() -> None:
             error = share.std(ddof=1) / np.sqrt(asked.n)
             rows.append([case, name, f"{share.mean():.3f} ± {error:.3f}", f"{width.mean():.3f}"])
         rows.append([case, "R-hat, largest", f"{max(one['R-hat'][0] for one in results):.3f}", ""])
-        print(table(["", "of", "in 90 %", "width"], rows[-8:]), flush=True)
-    text = table(["", "of", "in 90 %", "width"], rows) + "\n"
-    text += "".join(f"{case}: {each:.1f} s of CPU a repetition, with the fits alone.\n" for case, each in seconds.items())
-    settings = {"n": asked.n, "rows": SIZES, "beta": BETA, "mean": MEAN, "spread": SPREAD}
-    record = {"settings": settings, "versions": versions(), "rows": rows, "seconds": seconds}
-    write(Path(__file__), __doc__, text, record)
+        text = table(["", "of", "in 90 %", "width"], rows) + "\n"
+        text += "".join(f"{name}: {each:.1f} s of CPU a repetition, with the fits alone.\n" for name, each in seconds.items())
+        settings = {"n": asked.n, "rows": SIZES, "beta": BETA, "mean": MEAN, "spread": SPREAD}
+        write(Path(__file__), __doc__, text, {"settings": settings, "versions": versions(), "rows": rows, "seconds": seconds})
+        print(text, flush=True)
 
 
 if __name__ == "__main__":
