@@ -20,6 +20,7 @@ _WHERE = {
     "predict": "hamlearn.verbs",
     "extrapolate": "hamlearn.verbs",
     "from_samples": "hamlearn.verbs",
+    "critical_point": "hamlearn.infer",
     "draw_systems": "hamlearn.infer",
     "energy": "hamlearn.infer",
     "action": "hamlearn.infer",
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from hamlearn.data import microstates
     from hamlearn.diagnostics.verdict import verdict
     from hamlearn.errors import HamlearnError
+    from hamlearn.infer.critical.critical_point import critical_point
     from hamlearn.infer.densities.approximate import approximate
     from hamlearn.infer.densities.estimate import estimate
     from hamlearn.infer.densities.verbs import log_prob, sample

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hamlearn.infer.critical.critical_point import CriticalPoint, critical_point
 from hamlearn.infer.densities.approximate import approximate
 from hamlearn.infer.densities.correct import correct
 from hamlearn.infer.densities.estimate import estimate
@@ -32,6 +33,7 @@ __all__ = [
     "MLE",
     "NUTS",
     "Bayesian",
+    "CriticalPoint",
     "DensityProgram",
     "Differences",
     "Gibbs",
@@ -48,6 +50,7 @@ __all__ = [
     "compare_powers",
     "contacts",
     "correct",
+    "critical_point",
     "distill",
     "draw_systems",
     "energy",

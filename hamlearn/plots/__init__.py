@@ -9,6 +9,7 @@ give pictures for dark pages; what is saved keeps its ground.
 from __future__ import annotations
 
 from hamlearn.plots.bonds import contacts, couplings, matrix
+from hamlearn.plots.criticality import critical_point
 from hamlearn.plots.parameters import forest, inclusion
 from hamlearn.plots.paths import compare_paths
 from hamlearn.plots.predictions import prediction
@@ -21,6 +22,7 @@ __all__ = [
     "contacts",
     "correlation",
     "couplings",
+    "critical_point",
     "forest",
     "inclusion",
     "matrix",

@@ -1,0 +1,152 @@
+"""Where a transition is: reweighting against exact curves, the refusals, and the two-dimensional Ising model's βc."""
+
+from __future__ import annotations
+
+import matplotlib.figure
+import numpy as np
+import pytest
+
+import hamlearn as hl
+from hamlearn.infer.critical.columns import COLUMNS, series_of
+from hamlearn.infer.critical.crossings import pairs, rising
+from hamlearn.infer.critical.histograms import Histograms
+from hamlearn.systems import exact
+from statistics_budget import assert_within
+
+BETAS = np.array([0.34, 0.40, 0.46, 0.52])
+TRUTH = np.log(1 + np.sqrt(2)) / 2
+
+
+def drawn(size: int, betas=BETAS, draws: int = 500, **options):
+    return hl.simulate(hl.systems.Ising((size, size)), betas, draws=draws, chains=4, seed=size, progress=False, **options)
+
+
+@pytest.fixture(scope="module")
+def sets():
+    return [drawn(size, sampler="swendsen_wang") for size in (4, 8, 16)]
+
+
+@pytest.fixture(scope="module")
+def found(sets):
+    return hl.critical_point(sets, system=hl.systems.Ising)
+
+
+def histograms(size: int = 4) -> Histograms:
+    data, system = drawn(size, draws=1500, sampler="exact"), hl.systems.Ising((size, size))
+    return Histograms.of([series_of(data["state"].values[k], system, beta) for k, beta in enumerate(BETAS)], size, size**2)
+
+
+def test_temperatures_are_joined_to_the_exact_curves_between_them():
+    one, between = histograms(), np.array([0.37, 0.43, 0.49])
+    rng, blocks = np.random.default_rng(0), len(one.sums)
+    taken = np.concatenate([np.ones((1, blocks)), rng.multinomial(blocks, np.full(blocks, 1 / blocks), 200)])
+    got, system = one.averages(between, *one.replicates(taken)), hl.systems.Ising((4, 4))
+    thermal, moments = exact.thermodynamics(system, between), exact.moments(system, between)
+    energies = (got.first[..., 0] + one.centre) / 16
+    # Three neighbouring temperatures of one data set: the middle one says what the others do.
+    for values, truth in (
+        (energies, thermal["energy"].values),
+        (got.heat_capacity, thermal["heat_capacity"].values),
+        (got.mean("m2"), moments["squared_magnetization"].values),
+    ):
+        assert_within(values[0, 1], truth[1], values[1:, 1].std(ddof=1), "a reweighted average")
+
+
+def test_slopes_are_the_differences_of_values():
+    one = histograms()
+    step = 1e-5
+    got = one.averages(np.array([0.44 - step, 0.44, 0.44 + step]), *one.replicates(np.ones((1, len(one.sums)))))
+    for value, slope in (got.binder, got.length, got.log_order):
+        np.testing.assert_allclose((value[0, 2] - value[0, 0]) / (2 * step), slope[0, 1], rtol=1e-5)
+
+
+def test_free_energies_give_every_temperature_its_own_number():
+    """Written out state by state, as the definition has it; the class adds up by energy."""
+    one = histograms()
+    f, counts = one.free_energies, one.sums[..., 0].sum(0)
+    for k, beta in enumerate(one.betas):
+        total = sum(
+            count * np.exp(f[k] - beta * energy) / sum(w * np.exp(g - b * energy) for w, g, b in zip(one.worth, f, one.betas, strict=True))
+            for count, energy in zip(counts, one.energies, strict=True)
+        )
+        np.testing.assert_allclose(total, 1.0, rtol=1e-8)
+
+
+def test_the_smallest_wave_is_that_of_the_definition():
+    rng = np.random.default_rng(1)
+    states = rng.choice([-1, 1], (1, 7, 4, 4)).astype(np.int8)
+    got = series_of(states, hl.systems.Ising((4, 4)), 0.4).columns[0, :, COLUMNS.index("wave")]
+    x = np.arange(4)
+    for state, value in zip(states[0], got, strict=True):
+        parts = [abs((state * np.exp(2j * np.pi * k / 4)).mean()) ** 2 for k in (x[:, None], x[None, :])]
+        np.testing.assert_allclose(value, np.mean(parts))
+
+
+def test_raw_data_find_onsagers_temperature(found):
+    assert_within(found.beta_c.mean, TRUTH, found.beta_c.sd, "βc of three sizes")
+    assert found.transition == "second_order"
+    assert found.beta_c.lower < found.beta_c.mean < found.beta_c.upper
+    assert found.nu.sd < 0.4 and found.gamma_over_nu.sd < 0.4
+
+
+def test_what_was_found_is_shown_and_kept(found, tmp_path):
+    kept = found.to_dataset()
+    kept.to_netcdf(tmp_path / "found.nc", engine="h5netcdf")
+    assert {"beta_c_draws", "binder", "crossing_beta", "peak_beta"} <= set(kept.data_vars)
+    assert "Tc" in repr(found) and "<table>" in found._repr_html_()
+    assert isinstance(hl.plots.critical_point(found), matplotlib.figure.Figure)
+    assert list(found.crossings["small"]) == [4, 8, 4, 8]
+
+
+def test_a_posterior_of_one_coupling_tells_its_temperature():
+    data = hl.simulate(hl.systems.Ising((6, 6)), beta=0.38, draws=500, chains=4, seed=0, progress=False)
+    model = hl.models.Couplings(hl.systems.lattice.hypercubic((6, 6)), tie="uniform", fields=None)
+    post = hl.infer.learn(data, model, engine="laplace", seed=0)
+    found = hl.critical_point(post, sizes=(4, 8, 16), draws=300)
+    assert_within(found.beta_c.mean, TRUTH, found.beta_c.sd, "βc of a posterior")
+    J = post["posterior"]["J"].values[..., 0]
+    assert found.beta_c.sd / found.beta_c.mean > 0.8 * J.std() / J.mean()  # never surer than the coupling is
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (lambda sets: {"source": sets[:1], "system": hl.systems.Ising}, "one size"),
+        (lambda sets: {"source": sets}, "give system="),
+        (lambda sets: {"source": sets, "system": hl.systems.Ising, "sizes": (8, 16)}, "of their own"),
+        (lambda sets: {"source": sets, "system": hl.systems.XY}, "sites of angles"),
+        (lambda sets: {"source": sets, "system": lambda shape: hl.systems.Ising((3, 3))}, "must return a system on sites"),
+        (lambda sets: {"source": [one.isel(beta=slice(0, 2)) for one in sets], "system": hl.systems.Ising}, "to larger beta"),
+        (lambda sets: {"source": [one.isel(beta=0) for one in sets], "system": hl.systems.Ising}, "one temperature"),
+        (lambda sets: {"source": sets, "system": hl.systems.Ising, "omega": (2, 1)}, "rises"),
+        (lambda sets: {"source": sets, "system": hl.systems.Ising, "transition": "kosterlitz_thouless"}, "stiffness of planar rotors"),
+    ],
+)
+def test_what_cannot_be_answered_is_refused(sets, arguments, words):
+    with pytest.raises(hl.HamlearnError, match=words):
+        hl.critical_point(**arguments(sets))
+
+
+def test_temperatures_without_common_energies_are_named():
+    data = [drawn(size, np.array([0.05, 0.7]), draws=200, sampler="swendsen_wang") for size in (8, 16)]
+    with pytest.raises(hl.HamlearnError, match=r"size 8.*beta=0\.05 and beta=0\.7.*Add microstates between"):
+        hl.critical_point(data, system=hl.systems.Ising)
+
+
+def test_slow_chains_are_told_how_long_they_must_be():
+    data = [drawn(8, draws=500).isel(chain=slice(0, 1), draw=slice(0, 100)), drawn(16, draws=500)]
+    with pytest.raises(hl.HamlearnError, match="Give chains of"):
+        hl.critical_point([data[0].isel(beta=[0, 2]), data[1].isel(beta=[0, 2])], system=hl.systems.Ising)
+
+
+def test_a_posterior_that_knows_its_size_is_refused():
+    data = hl.simulate(hl.systems.Ising((3, 3)), beta=0.3, draws=200, chains=2, seed=0, progress=False)
+    post = hl.infer.learn(data, hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3))), engine="laplace")
+    with pytest.raises(hl.HamlearnError, match="knows the size"):
+        hl.critical_point(post)
+
+
+def test_crossings_are_upward_and_pairs_are_twice_as_large():
+    assert pairs([8, 16, 32]) == [(0, 1), (1, 2)] and pairs([10, 12]) == [(0, 1)]
+    betas = np.linspace(0, 1, 11)
+    np.testing.assert_allclose(rising(betas, np.stack([betas - 0.33, 0.33 - betas])), [0.33, np.nan])
