@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -81,8 +81,8 @@ def of_posterior(
     return found, strength
 
 
-def _simulated(system: System, betas: np.ndarray, draws: int, chains: int, seed: int) -> list[Series]:
-    data = simulate(system, betas, draws=draws, chains=chains, seed=seed, progress=False)
+def _simulated(system: System, betas: np.ndarray, draws: int, chains: int, seed: int, thin: int | Literal["auto"] = 1) -> list[Series]:
+    data = simulate(system, betas, draws=draws, chains=chains, seed=seed, thin=thin, progress=False)
     return [series_of(data["state"].values[k], system, float(one)) for k, one in enumerate(data["beta"].values)]
 
 
@@ -106,7 +106,7 @@ def _searched(systems: list[System], around: float, chains: int, seed: int) -> l
     end = 1 + 5 / small.lattice.shape[0]
     count = max(8, int((end - 0.93) * np.sqrt(2 * other.lattice.n_sites) / 1.5) + 1)
     near = half * np.linspace(0.93, end, count)
-    found = crossings.curves([_of_series(_simulated(one, near, _FIRST, chains, seed), one) for one in (small, other)], seed)
+    found = crossings.curves([_of_series(_simulated(one, near, _FIRST, chains, seed, "auto"), one) for one in (small, other)], seed)
     name = "stiffness" if is_planar(small) else "length"
     # The first crossing is only where to look: planar rotors' curves meet the line and need not cross each other.
     values = found.of(name)[1][:1] - 1 - 1 / (2 * np.log(other.lattice.shape[0])) if is_planar(small) else None
