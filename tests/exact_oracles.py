@@ -58,6 +58,8 @@ def loop_energy(system, state):
             energy -= system.J[bond, a, b]
         elif system.interaction == "potts":
             energy -= system.J[bond] * (a == b)
+        elif system.interaction == "ordinal":
+            energy -= system.J[bond] * system.scores[a] * system.scores[b]
         else:
             energy -= system.J[bond] * math.cos(2 * math.pi * (a - b) / system.q)
     for i, a in enumerate(state):

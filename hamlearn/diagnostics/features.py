@@ -56,7 +56,7 @@ class Features:
         bonded = np.zeros((lattice.n_sites,) * 2, bool)
         bonded[tuple(lattice.bonds.T)] = bonded[tuple(lattice.bonds.T[::-1])] = True
         self.shells, self.pairs = _unfitted_pairs(lattice.distances, bonded)
-        self.tied = model.tie != "bond" or self.bound.interaction in ("clock", "potts")
+        self.tied = model.tie != "bond" or self.bound.interaction in ("clock", "potts", "ordinal")
         self.bonds = _some(lattice.bonds) if self.tied else np.zeros((0, 2), int)
         self.sites = _some(np.arange(lattice.n_sites)) if model.fields != "site" else np.zeros(0, int)
         self.means = self._single(self.fitted).mean(0)

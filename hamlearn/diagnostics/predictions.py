@@ -66,7 +66,7 @@ def refit(sets: list[xr.Dataset], model: Couplings, *, likelihood: LikelihoodNam
         likelihood = "exact" if oracle == "enumeration" and _listable(bound) else "pseudo"
     if model.prior.sparse:
         prior = model.prior if isinstance(model.prior, SpikeSlab) else SpikeSlab()
-        sparse = Couplings(model.graph, model.tie, model.fields, prior, field_prior=model.field_prior, interaction=model.interaction)
+        sparse = model.changed(prior=prior)
         try:
             return infer.learn(sets, sparse, likelihood, infer.Gibbs(draws=draws, chains=1, warmup=200), seed=seed)
         except HamlearnError:  # too few independent batches for a sparse posterior

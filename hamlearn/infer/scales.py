@@ -10,7 +10,7 @@ import numpy as np
 from hamlearn.infer.calibrate import inverse_root
 from hamlearn.infer.likelihoods.base import Likelihood
 from hamlearn.infer.optimum import Optimum, maximise
-from hamlearn.models import Couplings, Normal
+from hamlearn.models import Normal
 from hamlearn.models.priors import Prior
 
 _ROUNDS = 12
@@ -74,6 +74,6 @@ def _with(likelihood: Likelihood, prior: Prior, field_scale: float) -> Likelihoo
     model, other = likelihood.bound.model, copy.copy(likelihood)
     field_prior = Normal(float(field_scale))
     prior = Normal(float(prior.scale)) if isinstance(prior, Normal) else prior
-    changed = Couplings(model.graph, model.tie, model.fields, prior, field_prior=field_prior, interaction=model.interaction)
+    changed = model.changed(prior=prior, field_prior=field_prior)
     other.bound = replace(likelihood.bound, model=changed, _cache={})
     return other

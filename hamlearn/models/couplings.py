@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, Self, get_args
 import numpy as np
 
 from hamlearn import memory
-from hamlearn.arguments import shown
+from hamlearn.arguments import require_number, sequence_of, shown
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.models.base import Block
 from hamlearn.models.priors import DEFAULT, Normal, Prior, PriorName, as_prior, prior_from_dict, prior_to_dict
@@ -24,14 +24,14 @@ from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import Space, System
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.pairwise import Pairwise
-from hamlearn.systems.potts import QState, clock_table
+from hamlearn.systems.potts import QState, clock_table, ordinal_scores
 from hamlearn.systems.vectors import VectorSpins
 from hamlearn.systems.xy import XY
 
 EXCLUDED = 1e4  # energy of a state that was never seen at its site, in units of the largest coupling or field (or of one)
 Tie = Literal["bond", "uniform", "distance"]
 FieldTie = Literal["site", "uniform"]
-Interaction = Literal["auto", "ising", "clock", "potts", "general", "xy", "vectors"]
+Interaction = Literal["auto", "ising", "clock", "potts", "ordinal", "general", "xy", "vectors"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,10 +55,13 @@ class Couplings(Model):
         settings (``Normal(10)`` is almost flat).
     field_prior : Normal
         Prior of the fields; by default βh ~ N(0, 1), in the same way.
-    interaction : {"auto", "ising", "clock", "potts", "general", "xy", "vectors"}
-        What a strength multiplies: σσ' for spins, cos of the angle between states, δ, each element of a table in
-        the zero-sum gauge, or cos(φ − φ') of continuous angles (no fields), or the product s·s' of unit vectors (fields are
-        vectors). ``"auto"`` is "ising" for spins, "general" for q-state data, "xy" for angles and "vectors" for unit vectors.
+    interaction : {"auto", "ising", "clock", "potts", "ordinal", "general", "xy", "vectors"}
+        What a strength multiplies: σσ' for spins, cos of the angle between states, δ, the product of the scores of ordered states,
+        each element of a table in the zero-sum gauge, or cos(φ − φ') of continuous angles (no fields), or the product s·s' of unit
+        vectors (fields are vectors). ``"auto"`` is "ising" for spins, "general" for q-state data, "xy" for angles and "vectors" for
+        unit vectors.
+    scores : sequence of float (q,), optional
+        Of ordered states, in their order; their mean is taken off. −1 to 1 in equal steps by default.
 
     Raises
     ------
@@ -80,6 +83,7 @@ class Couplings(Model):
     prior: Prior
     field_prior: Normal
     interaction: Interaction
+    scores: tuple[float, ...]
     sites: tuple[str, ...] = field(default=(), init=False)  # what the data call them (:meth:`on`), no setting of a user
     kind: ClassVar[str] = "couplings"
     traits: ClassVar[Traits] = Traits(
@@ -100,6 +104,7 @@ class Couplings(Model):
         *,
         field_prior: Normal | None = None,
         interaction: Interaction = "auto",
+        scores: Sequence[float] = (),
     ) -> None:
         object.__setattr__(self, "graph", None if graph is None else lattices.as_lattice(graph))
         object.__setattr__(self, "tie", _tie(tie, get_args(Tie), "tie"))
@@ -107,6 +112,9 @@ class Couplings(Model):
         object.__setattr__(self, "prior", as_prior(prior))
         object.__setattr__(self, "field_prior", DEFAULT if field_prior is None else field_prior)
         object.__setattr__(self, "interaction", choice(interaction, get_args(Interaction), "interaction"))
+        object.__setattr__(self, "scores", tuple(require_number(one, "a score") for one in sequence_of(scores, "scores")))
+        if self.scores and interaction != "ordinal":
+            raise HamlearnError(f"scores= are of ordered states, interaction='ordinal'; interaction={interaction!r} has none.")
         if not isinstance(self.field_prior, Normal):
             raise HamlearnError(f"field_prior must be a Normal prior; got {self.field_prior!r}.")
 
@@ -124,16 +132,23 @@ class Couplings(Model):
         """Of a clock."""
         return self.interaction == "clock"
 
+    def changed(self, **settings: Any) -> Couplings:
+        """The same model with other settings, which are taken as they are."""
+        made = copy.copy(self)
+        for name, value in settings.items():
+            object.__setattr__(made, name, value)
+        return made
+
     def at(self, beta: float) -> Couplings:
         """The same model with its priors in units of energy at inverse temperature `beta`, as data are learned with."""
         prior = self.prior.at(beta) if isinstance(self.prior, Normal) else self.prior
-        return _changed(self, prior=prior, field_prior=self.field_prior.at(beta))
+        return self.changed(prior=prior, field_prior=self.field_prior.at(beta))
 
     def on(self, names: Sequence[str]) -> Couplings:
         """The same model on sites that are called so: bonds between names are those of these sites."""
         graph, names = self.graph, tuple(names)
         if graph is None or not graph.names or graph.names == names:
-            return _changed(self, sites=names)
+            return self.changed(sites=names)
         if not names:
             raise HamlearnError(
                 f"the graph calls its sites by names ({', '.join(graph.names[:4])}, ...), the data number theirs: name them, "
@@ -147,7 +162,7 @@ class Couplings(Model):
         if graph.kind != "graph":
             raise HamlearnError("the sites of this lattice have other names, or another order, than those of the data: select theirs.")
         bonds = np.array([place[name] for name in graph.names])[graph.bonds]
-        return _changed(self, sites=names, graph=Lattice((len(names),), bonds, names=names))
+        return self.changed(sites=names, graph=Lattice((len(names),), bonds, names=names))
 
     def bind(self, space: Space, shape: tuple[int, ...]) -> BoundCouplings:
         """The family on sites of `shape` with values in `space`: what the likelihoods work with."""
@@ -185,8 +200,10 @@ class Couplings(Model):
         if (interaction == "ising") != (space.interaction == "ising"):
             raise HamlearnError(
                 f"interaction={interaction!r} does not fit data in space {space.name!r}: "
-                "'ising' is for spins; 'clock', 'potts' and 'general' are for states."
+                "'ising' is for spins; 'clock', 'potts', 'ordinal' and 'general' are for states."
             )
+        if interaction == "ordinal":
+            ordinal_scores(space.q, self.scores)  # as many as there are states
         if interaction == "general" and self.tie == "bond" and np.any(pair_counts(lattice) > 1):
             raise HamlearnError("parallel bonds (a periodic axis of extent 2) are not identified one by one: use tie='uniform'.")
         for given, count, what in (self.tie, lattice.n_bonds, "tie"), (self.fields, lattice.n_sites, "fields"):
@@ -210,6 +227,7 @@ class Couplings(Model):
             prior_from_dict(description["prior"]),
             field_prior=field_prior,
             interaction=description["interaction"],
+            scores=description.get("scores", ()),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -222,14 +240,8 @@ class Couplings(Model):
             "prior": prior_to_dict(self.prior),
             "field_prior": prior_to_dict(self.field_prior),
             "interaction": self.interaction,
+            **({"scores": list(self.scores)} if self.scores else {}),
         }
-
-
-def _changed(model: Couplings, **settings: Any) -> Couplings:
-    made = copy.copy(model)
-    for name, value in settings.items():
-        object.__setattr__(made, name, value)
-    return made
 
 
 def _tie(given: Any, words: tuple[str, ...], what: str) -> Any:
@@ -295,8 +307,15 @@ class BoundCouplings:
             return clock_table(q)[None]
         if self.interaction == "potts":
             return np.eye(q)[None]
+        if self.interaction == "ordinal":
+            return np.multiply.outer(self.scores, self.scores)[None]
         vectors = zero_sum_basis(q)
         return np.einsum("ma,nb->mnab", vectors, vectors).reshape(-1, q, q)
+
+    @property
+    def scores(self) -> np.ndarray:
+        """Of ordered states, shape ``(q,)``."""
+        return ordinal_scores(self.space.q, self.model.scores)
 
     @cached_property
     def field_basis(self) -> np.ndarray:
@@ -441,7 +460,7 @@ class BoundCouplings:
         if self.never:
             h = np.array(h, float)
             h[(..., *np.array(self.never).T)] = -EXCLUDED * max(1.0, np.abs(J).max(initial=0.0), np.abs(h).max(initial=0.0))
-        return QState(target, self.space.q, J, h, interaction=self.interaction, name="Learned")
+        return QState(target, self.space.q, J, h, interaction=self.interaction, scores=self.model.scores, name="Learned")
 
     def _retied(self, theta: np.ndarray, lattice: Lattice) -> tuple[np.ndarray, np.ndarray]:
         if self.model.tie != "uniform" or self.model.fields == "site":

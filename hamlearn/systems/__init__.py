@@ -22,7 +22,7 @@ from hamlearn.systems.pairwise import EdwardsAnderson, Ising, Pairwise, Sherring
 from hamlearn.systems.parametric import ParametricSystem
 from hamlearn.systems.path import Path
 from hamlearn.systems.potentials import DoubleWell, Polynomial
-from hamlearn.systems.potts import Clock, Potts, QState, zero_sum
+from hamlearn.systems.potts import Clock, Ordinal, Potts, QState, ordinal_scores, zero_sum
 from hamlearn.systems.sampling.sampler import Sampler
 from hamlearn.systems.sampling.samplers import (
     HMC,
@@ -115,6 +115,7 @@ __all__ = [
     "Lattice",
     "LearnedDensity",
     "Metropolis",
+    "Ordinal",
     "Overrelaxation",
     "Own",
     "Pairwise",
@@ -140,6 +141,7 @@ __all__ = [
     "from_dict",
     "lattice",
     "observables",
+    "ordinal_scores",
     "sampling",
     "space_from_name",
     "states",

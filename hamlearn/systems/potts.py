@@ -1,7 +1,8 @@
-"""q-state models with pair couplings: clock, Potts, and general coupling tables.
+"""q-state models with pair couplings: clock, Potts, ordered states, and general coupling tables.
 
-H(s) = −Σ_b T_b(s_i, s_j) − Σ_i f_i(s_i). For the clock model T = J cos(2π(a − b)/q), for Potts T = J δ_ab, and for
-general couplings T is any table, identified by data only up to gauge; the zero-sum gauge is the convention.
+H(s) = −Σ_b T_b(s_i, s_j) − Σ_i f_i(s_i). For the clock model T = J cos(2π(a − b)/q), for Potts T = J δ_ab, for ordered states
+T = J u_a u_b with a score u for every state, and for general couplings T is any table, identified by data only up to gauge; the
+zero-sum gauge is the convention.
 """
 
 from __future__ import annotations
@@ -29,9 +30,34 @@ def clock_table(q: int) -> np.ndarray:
     return np.cos(angle[:, None] - angle[None])
 
 
+def ordinal_scores(q: int, scores: Sequence[float] = ()) -> np.ndarray:
+    """Scores of ordered states, shape ``(q,)``: −1 to 1 in equal steps, or those given less their mean.
+
+    A mean would be a field, which is there on its own; two states have the scores of spins.
+
+    Raises
+    ------
+    HamlearnError
+        If the scores are no q finite numbers, or are all the same.
+
+    Examples
+    --------
+    >>> ordinal_scores(5).tolist(), ordinal_scores(3, [0, 1, 5]).tolist()
+    ([-1.0, -0.5, 0.0, 0.5, 1.0], [-2.0, -1.0, 3.0])
+    """
+    if not len(scores):
+        return np.linspace(-1.0, 1.0, q)
+    if len(scores) != q:
+        raise HamlearnError(f"scores= has one number for every state in their order: {q}; got {len(scores)}, {shown(list(scores))}.")
+    given = np.asarray(scores, float)
+    if not np.all(np.isfinite(given)) or np.ptp(given) == 0:
+        raise HamlearnError(f"scores= are finite numbers that differ; got {shown(list(scores))}.")
+    return given - given.mean()
+
+
 @dataclass(frozen=True, eq=False, init=False)
-class QState(ParametricSystem, kind="qstate", structure=("q", "interaction")):
-    """Pairwise interactions of q-state sites; built by :func:`Clock` and :func:`Potts`.
+class QState(ParametricSystem, kind="qstate", structure=("q", "interaction", "scores")):
+    """Pairwise interactions of q-state sites; built by :func:`Clock`, :func:`Potts` and :func:`Ordinal`.
 
     Parameters
     ----------
@@ -44,8 +70,10 @@ class QState(ParametricSystem, kind="qstate", structure=("q", "interaction")):
         positive favours.
     h : float, array (q,) or (n_sites, q)
         Fields on every state.
-    interaction : {"clock", "potts", "general"}
-        The table that a scalar coupling multiplies: cos of the angle difference, δ, or none.
+    interaction : {"clock", "potts", "ordinal", "general"}
+        The table that a scalar coupling multiplies: cos of the angle difference, δ, the product of scores, or none.
+    scores : sequence of float (q,)
+        Of ordered states (:func:`ordinal_scores`).
     n_sites : int, optional
         Number of sites, when the bonds do not reach the last one.
     """
@@ -55,6 +83,7 @@ class QState(ParametricSystem, kind="qstate", structure=("q", "interaction")):
     J: np.ndarray
     h: np.ndarray
     interaction: str
+    scores: tuple[float, ...]
     name: str
 
     def __init__(
@@ -65,17 +94,23 @@ class QState(ParametricSystem, kind="qstate", structure=("q", "interaction")):
         h: Any = 0.0,
         *,
         interaction: str = "potts",
+        scores: Sequence[float] = (),
         n_sites: int | None = None,
         name: str = "QState",
     ) -> None:
         lattice, q = lattices.as_lattice(bonds, n_sites), states_space(q).q
-        general = choice(interaction, ("clock", "potts", "general"), "interaction") == "general"
+        general = choice(interaction, ("clock", "potts", "ordinal", "general"), "interaction") == "general"
+        if interaction == "ordinal":
+            scores = ordinal_scores(q, scores).tolist()
+        elif len(scores):
+            raise HamlearnError(f"scores= are of ordered states, interaction='ordinal'; interaction={interaction!r} has none.")
         shape = (lattice.n_bonds, q, q) if general else (lattice.n_bonds,)
         object.__setattr__(self, "lattice", lattice)
         object.__setattr__(self, "q", q)
         object.__setattr__(self, "J", broadcast_parameter(J, shape, "J"))
         object.__setattr__(self, "h", broadcast_parameter(h, (lattice.n_sites, q), "h"))
         object.__setattr__(self, "interaction", interaction)
+        object.__setattr__(self, "scores", tuple(scores))
         object.__setattr__(self, "name", name)
 
     @property
@@ -88,7 +123,9 @@ class QState(ParametricSystem, kind="qstate", structure=("q", "interaction")):
         """Tables over the bonds and sites of its lattice."""
         if self.interaction == "general":
             return Pairs(self.lattice, self.q, self.J, self.h)
-        table = clock_table(self.q) if self.interaction == "clock" else np.eye(self.q)
+        table = {"clock": clock_table(self.q), "potts": np.eye(self.q)}.get(self.interaction)
+        if table is None:
+            table = np.outer(self.scores, self.scores)
         return Pairs(self.lattice, self.q, self.J[:, None, None] * table, self.h)
 
     def energy(self, states: Any) -> Any:
@@ -108,7 +145,7 @@ class QState(ParametricSystem, kind="qstate", structure=("q", "interaction")):
     def from_dict(cls, description: Mapping[str, Any]) -> QState:
         """The system that :meth:`to_dict` described."""
         given = {key: description[key] for key in ("q", "J", "h", "interaction", "name")}
-        return cls(lattices.from_dict(description["lattice"]), **given)
+        return cls(lattices.from_dict(description["lattice"]), **given, scores=description.get("scores", ()))
 
     def __repr__(self) -> str:
         return f"{self.name}(shape={self.lattice.shape}, q={self.q}, {self.lattice.n_bonds} bonds)"
@@ -160,6 +197,39 @@ def Potts(shape: int | Sequence[int] | Lattice, q: int, J: Any = 1.0, h: Any = 0
         raise HamlearnError(f"the couplings J of Potts are a number, (n_bonds,), (q, q) or (n_bonds, q, q); got {shown(J)}.")
     interaction = "general" if axes >= 2 else "potts"
     return QState(lattice, q, J, h, interaction=interaction, name="Potts")
+
+
+def Ordinal(
+    shape: int | Sequence[int] | Lattice, q: int, J: Any = 1.0, h: Any = 0.0, *, scores: Sequence[float] = (), periodic: bool = True
+) -> QState:
+    """Ordered states: H = −Σ⟨ij⟩ J u(s_i) u(s_j) − Σ h_i(s_i), such as answers from "not at all" to "very much".
+
+    One coupling a pair, like spins: high goes with high where J > 0. What is common and what is rare is said by the fields, one
+    for every state of every site (thresholds of psychometrics). q = 2 is the Ising model, q = 3 the Blume–Capel model.
+
+    Parameters
+    ----------
+    shape : int, sequence of int, or Lattice
+        Extents of the hypercubic lattice, or the lattice itself.
+    q : int
+        Number of states.
+    J : float or array (n_bonds,)
+        Couplings.
+    h : float, array (q,) or (n_sites, q)
+        Fields on every state.
+    scores : sequence of float (q,), optional
+        The numbers u that stand for the states; their mean is taken off. −1 to 1 in equal steps by default.
+    periodic : bool
+        Wrap the boundaries around.
+
+    Examples
+    --------
+    >>> from hamlearn.systems import Ordinal
+    >>> float(Ordinal(4, q=5).energy(np.array([0, 0, 1, 2])))
+    -1.5
+    """
+    lattice = shape if isinstance(shape, Lattice) else lattices.hypercubic(shape, periodic=periodic)
+    return QState(lattice, q, J, h, interaction="ordinal", scores=scores, name="Ordinal")
 
 
 def zero_sum(tables: np.ndarray) -> np.ndarray:

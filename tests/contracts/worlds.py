@@ -58,6 +58,7 @@ SYSTEMS: dict[str, Callable[[], Any]] = {
     "honeycomb": lambda: hl.systems.Ising(lattice.honeycomb((2, 3))),
     "clock": lambda: hl.systems.Clock((2, 3), q=4, J=0.7),
     "Potts with fields": lambda: hl.systems.Potts((2, 3), q=3, h=[0.2, 0.0, -0.2]),
+    "ordered states": lambda: hl.systems.Ordinal(4, q=4, J=0.7, h=[0.2, 0.0, -0.2, 0.1], scores=[0, 1, 2, 4]),
     "general tables": lambda: hl.systems.QState(lattice.hypercubic(4), 3, TABLES, interaction="general"),
     "rotors": lambda: hl.systems.XY((3, 3), J=0.9, h=0.2),
     "rotors on an open chain": lambda: hl.systems.XY(4, periodic=False),

@@ -12,6 +12,12 @@ import math
 import numpy as np
 
 
+def score(bound, a):
+    """The number that stands for one of ordered states: those given less their mean, else −1 to 1 in equal steps."""
+    q, given = bound.space.q, bound.model.scores
+    return given[a] - sum(given) / q if given else 2 * a / (q - 1) - 1
+
+
 def pair_term(bound, J, bond, a, b):
     """−energy of one bond whose ends hold the values of index a and b."""
     q = bound.space.q
@@ -21,6 +27,8 @@ def pair_term(bound, J, bond, a, b):
         return J[bond] * math.cos(2 * math.pi * (a - b) / q)
     if bound.interaction == "potts":
         return J[bond] * (1.0 if a == b else 0.0)
+    if bound.interaction == "ordinal":
+        return J[bond] * score(bound, a) * score(bound, b)
     return J[bond][a][b]
 
 

@@ -97,6 +97,7 @@ FAMILIES = {
     "all pairs": (SPINS33, lambda: Couplings(None, fields="uniform"), (36,), (9,)),
     "clock": (STATES33, lambda: Couplings(TORUS, interaction="clock"), (18,), (9, 3)),
     "potts, tied": (STATES33, lambda: Couplings(TORUS, "uniform", None, interaction="potts"), (18,), None),
+    "ordinal": (STATES33, lambda: Couplings(TORUS, interaction="ordinal"), (18,), (9, 3)),
     "general, tied": (STATES33, lambda: Couplings(TORUS, "uniform", "uniform"), (18, 3, 3), (9, 3)),
 }
 

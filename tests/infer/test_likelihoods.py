@@ -30,6 +30,7 @@ FAMILIES = {
     "clock": (lambda: Couplings(CYCLE, interaction="clock"), (4,), 3),
     "clock, tied": (lambda: Couplings(CYCLE, "uniform", None, interaction="clock"), (4,), 4),
     "potts": (lambda: Couplings(CYCLE, interaction="potts"), (4,), 3),
+    "ordinal": (lambda: Couplings(CYCLE, interaction="ordinal", scores=[0, 1, 4]), (4,), 3),
     "general": (lambda: Couplings(CYCLE), (4,), 3),
     "general, tied": (lambda: Couplings(CYCLE, "uniform", "uniform"), (4,), 3),
     "general, two states": (lambda: Couplings(None), (3,), "states"),

@@ -38,6 +38,8 @@ FAMILIES = {
     "clock, tied": (lambda: Couplings(TORUS, "uniform", None, interaction="clock"), states(5), (3, 3), 1, 0),
     "potts": (lambda: Couplings(TORUS, interaction="potts"), states(3), (3, 3), 18, 18),
     "potts, one field": (lambda: Couplings(TORUS, "uniform", "uniform", interaction="potts"), states(4), (3, 3), 1, 3),
+    "ordinal": (lambda: Couplings(BONDS, interaction="ordinal"), states(5), (4,), 3, 4 * 4),
+    "ordinal, tied": (lambda: Couplings(TORUS, "uniform", "uniform", interaction="ordinal", scores=[1, 2, 5]), states(3), (3, 3), 1, 2),
     "general": (lambda: Couplings(BONDS), states(3), (4,), 3 * 4, 4 * 2),
     "general, all pairs": (lambda: Couplings(), states(2), (4,), 6, 4),
     "general, tied": (lambda: Couplings(TORUS, "uniform", "uniform"), states(3), (3, 3), 4, 2),
@@ -105,6 +107,9 @@ def plain_energy(bound, J, h, state):
             total -= J[b] * math.cos(2 * math.pi * (a - c) / bound.space.q)
         elif bound.interaction == "potts":
             total -= J[b] * (a == c)
+        elif bound.interaction == "ordinal":
+            u = np.array(bound.model.scores or np.linspace(-1, 1, bound.space.q))
+            total -= J[b] * (u[a] - u.mean()) * (u[c] - u.mean())
         else:
             total -= J[b, a, c]
     for i in range(bound.lattice.n_sites):
@@ -240,6 +245,13 @@ MISTAKES = {
         lambda: Couplings(lattice.hypercubic((2, 2))).bind(states(3), (2, 2)),
         "parallel bonds .* are not identified one by one",
     ),
+    "scores of other states": (
+        lambda: Couplings(interaction="ordinal", scores=[0, 1]).bind(states(3), (4,)),
+        r"one number for every state in their order: 3; got 2",
+    ),
+    "equal scores": (lambda: Couplings(interaction="ordinal", scores=[1, 1]).bind(states(2), (4,)), "finite numbers that differ"),
+    "scores that are words": (lambda: Couplings(interaction="ordinal", scores=["a", "b"]), "a score"),
+    "scores of a table": (lambda: Couplings(scores=[0, 1, 2]), "scores= are of ordered states"),
     "unknown kind": (lambda: models.from_dict({"kind": "coupling"}), "Did you mean 'couplings'"),
 }
 

@@ -12,7 +12,7 @@ import torch
 
 from hamlearn import systems
 from hamlearn.errors import HamlearnError
-from hamlearn.systems import Clock, Ising, Potts, QState, System, lattice, space_from_name, zero_sum
+from hamlearn.systems import Clock, Ising, Ordinal, Potts, QState, System, lattice, space_from_name, zero_sum
 
 
 def random(*shape):
@@ -27,6 +27,8 @@ SYSTEMS = {
     "Potts": lambda: Potts((3, 3), 4, J=-0.5),
     "Potts, one field for all": lambda: Potts(6, 3, J=np.arange(6.0), h=[0.5, 0.0, -0.5]),
     "Potts, open": lambda: Potts((3, 2), 2, periodic=False, h=random(6, 2)),
+    "ordered states": lambda: Ordinal((3, 3), 5, J=0.8, h=random(5)),
+    "ordered states, scores": lambda: Ordinal((2, 3), 3, J=np.arange(6.0 + 6), h=random(6, 3), scores=[0, 1, 5]),
     "one general table": lambda: Potts((3, 2), 3, J=random(3, 3)),
     "general tables": lambda: Potts(5, 3, J=random(5, 3, 3), h=random(5, 3)),
     "any graph": lambda: QState([[0, 3], [3, 1]], 3, J=random(2, 3, 3), interaction="general", n_sites=5),
@@ -44,6 +46,9 @@ def plain_energy(system, states):
             total -= system.J[b] * math.cos(2 * math.pi * a / system.q - 2 * math.pi * c / system.q)
         elif system.interaction == "potts":
             total -= system.J[b] if a == c else 0.0
+        elif system.interaction == "ordinal":
+            u = [2 * k / (system.q - 1) - 1 for k in range(system.q)] if system.q == 5 else [-2, -1, 3]
+            total -= system.J[b] * u[a] * u[c]
         else:
             total -= system.J[b][a][c]
     for i, a in enumerate(states):
@@ -125,6 +130,13 @@ def test_two_state_clock_is_ising(J):
     clock, ising = Clock((4, 3), 2, J=J), Ising((4, 3), J=J)
     states = some_states(clock, 50)
     np.testing.assert_allclose(clock.energy(states), ising.energy(2 * states - 1), atol=1e-12)
+
+
+def test_two_ordered_states_are_spins():
+    fields = random(12)
+    ordered = Ordinal((4, 3), 2, J=0.3, h=np.stack([-fields, fields], 1))
+    states = some_states(ordered, 50)
+    np.testing.assert_allclose(ordered.energy(states), Ising((4, 3), J=0.3, h=fields).energy(2 * states - 1))
 
 
 def test_two_state_potts_is_ising_with_half_the_coupling():

@@ -64,7 +64,7 @@ def directions(bound: BoundCouplings) -> tuple[list[Terms], np.ndarray, list[Nam
     ]
     if spins:
         found.append(Terms("three-spin products", lists.triples(lattice)))
-    if bound.model.tie != "bond" or bound.interaction == "clock":
+    if bound.model.tie != "bond" or bound.interaction in ("clock", "ordinal"):
         found.append(Terms("single bonds", lists.some(lattice.bonds)))
     if spins and bound.model.fields != "site":
         found.append(Terms("single sites", lists.some(np.arange(lattice.n_sites)[:, None])))
