@@ -9,8 +9,9 @@ from hamlearn.errors import HamlearnError, choice
 from hamlearn.models.actions import BoundAction, Flat, PolynomialAction
 from hamlearn.models.autoregressive import Autoregressive
 from hamlearn.models.base import Block, BoundFamily, Family
+from hamlearn.models.bound_couplings import BoundCouplings
 from hamlearn.models.cluster_expansion import BoundClusterExpansion, ClusterExpansion
-from hamlearn.models.couplings import BoundCouplings, Couplings
+from hamlearn.models.couplings import Couplings
 from hamlearn.models.dcl import DCL
 from hamlearn.models.extensive import BoundExtensive, Extensive
 from hamlearn.models.extrapolated import ExtrapolatedAction

@@ -1,7 +1,6 @@
 """Couplings: pair interactions with unknown strengths, the parametric family of the house.
 
-θ collects the free strengths. Every bond b has tables T_b = Σ_m J_bm B_m over a fixed basis of tables, every site
-fields f_i = Σ_l h_il F_l; tied bonds share their J. The family is linear in θ, which is all the likelihoods need.
+On sites it is a :class:`~hamlearn.models.bound_couplings.BoundCouplings`, where θ, the free strengths, has its meaning.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
@@ -17,18 +15,14 @@ import numpy as np
 from hamlearn import memory
 from hamlearn.arguments import require_number, sequence_of, shown
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.models.base import Block
+from hamlearn.models.bound_couplings import BoundCouplings, told_tie
 from hamlearn.models.priors import DEFAULT, Normal, Prior, PriorName, as_prior, prior_from_dict, prior_to_dict
 from hamlearn.models.traits import Model, Traits
 from hamlearn.systems import lattice as lattices
-from hamlearn.systems.base import Space, System
+from hamlearn.systems.base import Space
 from hamlearn.systems.lattice import Lattice
-from hamlearn.systems.pairwise import Pairwise
-from hamlearn.systems.potts import QState, clock_table, ordinal_scores
-from hamlearn.systems.vectors import VectorSpins
-from hamlearn.systems.xy import XY
+from hamlearn.systems.potts import ordinal_scores
 
-EXCLUDED = 1e4  # energy of a state that was never seen at its site, in units of the largest coupling or field (or of one)
 Tie = Literal["bond", "uniform", "distance"]
 FieldTie = Literal["site", "uniform"]
 Interaction = Literal["auto", "ising", "clock", "potts", "ordinal", "general", "xy", "vectors"]
@@ -120,7 +114,7 @@ class Couplings(Model):
 
     def __repr__(self) -> str:
         graph = "all pairs" if self.graph is None else f"{self.graph.kind} {self.graph.shape}"
-        return f"Couplings({graph}, tie={_told(self.tie)}, fields={_told(self.fields)}, prior={self.prior!r})"
+        return f"Couplings({graph}, tie={told_tie(self.tie)}, fields={told_tie(self.fields)}, prior={self.prior!r})"
 
     @property
     def normal_prior(self) -> bool:
@@ -261,243 +255,6 @@ def _tie(given: Any, words: tuple[str, ...], what: str) -> Any:
             f"groups of {what} are numbered from 0 without gaps; {told}. np.unique(groups, return_inverse=True)[1] renumbers."
         )
     return tuple(groups.tolist())
-
-
-def _told(tie: str | tuple[int, ...] | None) -> str:
-    return f"<{max(tie) + 1} groups>" if isinstance(tie, tuple) else repr(tie)
-
-
-def zero_sum_basis(q: int) -> np.ndarray:
-    """Orthonormal vectors that sum to zero, shape ``(q − 1, q)`` (Helmert)."""
-    basis = np.zeros((q - 1, q))
-    for row in range(1, q):
-        basis[row - 1, :row], basis[row - 1, row] = 1.0, -row
-        basis[row - 1] /= np.sqrt(row * (row + 1))
-    return basis
-
-
-@dataclass(frozen=True, eq=False)
-class BoundCouplings:
-    """:class:`Couplings` on given sites: θ ↔ couplings and fields, and the basis tables θ multiplies.
-
-    θ = (J by group and basis table, h by group and basis vector), shape ``(n_params,)``. States that were `never` seen at a site, as
-    (site, state), have no energy that data could tell: systems made of θ exclude them.
-    """
-
-    model: Couplings
-    lattice: Lattice
-    space: Space
-    interaction: str
-    never: tuple[tuple[int, int], ...] = ()
-    _cache: dict[str, Any] = field(default_factory=dict, repr=False)
-
-    @cached_property
-    def pair_basis(self) -> np.ndarray:
-        """Tables that coupling strengths multiply, shape ``(m, q, q)``.
-
-        Every table sums to zero along both axes (a field could absorb the rest), except Potts' δ, which keeps its
-        usual form.
-        """
-        q = self.space.q
-        if self.space.continuous:
-            return np.ones((1, 1, 1))  # directions have no tables; one strength per bond
-        if self.interaction == "ising":
-            return np.array([[[1.0, -1.0], [-1.0, 1.0]]])
-        if self.interaction == "clock":
-            return clock_table(q)[None]
-        if self.interaction == "potts":
-            return np.eye(q)[None]
-        if self.interaction == "ordinal":
-            return np.multiply.outer(self.scores, self.scores)[None]
-        vectors = zero_sum_basis(q)
-        return np.einsum("ma,nb->mnab", vectors, vectors).reshape(-1, q, q)
-
-    @property
-    def scores(self) -> np.ndarray:
-        """Of ordered states, shape ``(q,)``."""
-        return ordinal_scores(self.space.q, self.model.scores)
-
-    @cached_property
-    def field_basis(self) -> np.ndarray:
-        """Vectors that fields multiply, shape ``(l, q)``; of unit vectors the axes, ``(n, n)``."""
-        if self.space.continuous:
-            return np.eye(self.space.event_shape[0]) if self.space.event_shape else np.ones((1, 1))
-        return np.array([[-1.0, 1.0]]) if self.interaction == "ising" else zero_sum_basis(self.space.q)
-
-    @cached_property
-    def bond_group(self) -> np.ndarray:
-        """Index of the strength that each bond uses, shape ``(n_bonds,)``."""
-        n_bonds, tie = self.lattice.n_bonds, self.model.tie
-        if tie != "distance":
-            return np.array({"bond": range(n_bonds), "uniform": (0,) * n_bonds}[tie] if isinstance(tie, str) else tie, int)
-        if self.lattice.positions is None:
-            raise HamlearnError(
-                "tie='distance' needs sites with positions: give a lattice, for example lattice.hypercubic(shape).pairs_within(2)."
-            )
-        i, j = self.lattice.bonds.T
-        return np.unique(np.round(self.lattice.distances[i, j], 6), return_inverse=True)[1]
-
-    @cached_property
-    def field_group(self) -> np.ndarray:
-        """Index of the field that each site uses, shape ``(n_sites,)``; empty without fields."""
-        n_sites, fields = self.lattice.n_sites, self.model.fields
-        return np.array(fields if isinstance(fields, tuple) else {"site": range(n_sites), "uniform": (0,) * n_sites, None: ()}[fields], int)
-
-    def without_field(self, frozen: np.ndarray) -> np.ndarray:
-        """Those of the `frozen` sites (whose values never change) whose field has no finite optimum: it acts on no other site."""
-        if not len(self.field_group):
-            return frozen[:0]
-        return frozen[~np.isin(self.field_group[frozen], np.delete(self.field_group, frozen))]
-
-    @property
-    def blocks(self) -> tuple[Block, ...]:
-        """The couplings and the fields, as far as there are any, with their priors."""
-        n, p = self.n_coupling_params, self.n_params
-        found = Block("J", 0, n, self.model.prior), Block("h", n, p, self.model.field_prior, strengths=False)
-        return tuple(block for block in found if block.size)
-
-    @property
-    def n_coupling_params(self) -> int:
-        """Number of free coupling strengths."""
-        return (int(self.bond_group.max()) + 1 if len(self.bond_group) else 0) * len(self.pair_basis)
-
-    @property
-    def n_field_params(self) -> int:
-        """Number of free fields."""
-        return (int(self.field_group.max()) + 1 if len(self.field_group) else 0) * len(self.field_basis)
-
-    @property
-    def n_params(self) -> int:
-        """Length of θ."""
-        return self.n_coupling_params + self.n_field_params
-
-    def heaviest_site(self, there: np.ndarray | None = None) -> float:
-        """Parameters that one site has to bear, at most: a parameter is shared by all sites that it acts on.
-
-        `there` holds the probabilities that couplings exist, where that is not certain.
-        """
-        n_sites, load = self.lattice.n_sites, np.zeros(self.lattice.n_sites)
-        couplings = np.ones(self.n_coupling_params) if there is None else there
-        sizes = couplings.reshape(-1, len(self.pair_basis)).sum(1), np.full(n_sites, len(self.field_basis))
-        groups = np.repeat(self.bond_group, 2), self.field_group
-        for group, sites, size in zip(groups, (self.lattice.bonds.ravel(), np.arange(n_sites)), sizes, strict=True):
-            if len(group):
-                pairs = np.unique(group * n_sites + sites)  # every parameter counts once at a site
-                owner = pairs // n_sites
-                np.add.at(load, pairs % n_sites, (size / np.maximum(np.bincount(owner, minlength=len(size)), 1))[owner])
-        return float(load.max(initial=0.0))
-
-    def coefficients(self, theta: Any) -> tuple[Any, Any]:
-        """Strengths of every bond ``(..., n_bonds, m)`` and site ``(..., n_sites, l)``; any array library."""
-        lead = theta.shape[:-1]
-        m, size = len(self.pair_basis), len(self.field_basis)
-        couplings = theta[..., : self.n_coupling_params].reshape((*lead, -1, m))[..., self.bond_group, :]
-        if not len(self.field_group):
-            return couplings, np.zeros((*lead, self.lattice.n_sites, size))
-        return couplings, theta[..., self.n_coupling_params :].reshape((*lead, -1, size))[..., self.field_group, :]
-
-    def tables(self, theta: Any) -> tuple[Any, Any]:
-        """Minus the energies: bond tables ``(..., n_bonds, q, q)`` and site fields ``(..., n_sites, q)``."""
-        couplings, fields = self.coefficients(theta)
-        q = self.space.q  # as a product of matrices: the terms of the sum over basis tables are never held at once
-        return (couplings @ self.pair_basis.reshape(-1, q * q)).reshape((*couplings.shape[:-1], q, q)), fields @ self.field_basis
-
-    def values(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What the posterior reports: J per bond (strengths, or zero-sum tables) and h per site (or per state)."""
-        if self.interaction == "general":
-            J, h = self.tables(theta)
-            return self._without_never(J, h) if self.never else (J, h)
-        couplings, fields = self.coefficients(theta)
-        return couplings[..., 0], fields[..., 0] if self.interaction in ("ising", "xy") else (fields[..., None] * self.field_basis).sum(-2)
-
-    def _without_never(self, J: np.ndarray, h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The same energies of all states that occur, up to a constant, in the zero-sum gauge of these states alone.
-
-        What the tables say of the others is the prior's, not the data's, and in the gauge of all states it would move every entry.
-        """
-        there = np.ones((self.lattice.n_sites, self.space.q))
-        there[tuple(np.array(self.never).T)] = 0.0
-        share = there / there.sum(1, keepdims=True)
-        first, second = self.lattice.bonds.T
-        rows = np.einsum("...bac,bc->...ba", J, share[second])
-        columns = np.einsum("...bac,ba->...bc", J, share[first])
-        mean = np.einsum("...ba,ba->...b", rows, share[first])
-        J = (J - rows[..., :, None] - columns[..., None, :] + mean[..., None, None]) * there[first][:, :, None] * there[second][:, None, :]
-        moved = np.moveaxis(np.array(h, float), -2, 0)  # site first, so that bonds may be added by their ends
-        np.add.at(moved, first, np.moveaxis(rows, -2, 0))
-        np.add.at(moved, second, np.moveaxis(columns, -2, 0))
-        h = np.moveaxis(moved, 0, -2)
-        return J, (h - (h * share).sum(-1, keepdims=True)) * there
-
-    def from_values(self, J: np.ndarray, h: np.ndarray | None) -> np.ndarray:
-        """Inverse of :meth:`values` (tied parameters are read off the first bond or site that uses them)."""
-        bonds = np.unique(self.bond_group, return_index=True)[1]
-        if self.interaction == "general":
-            theta = [np.einsum("...gab,mab->...gm", J[..., bonds, :, :], self.pair_basis, optimize=True)]
-        else:
-            theta = [J[..., bonds, None]]
-        if len(self.field_group) and h is not None:
-            sites = np.unique(self.field_group, return_index=True)[1]
-            theta.append(
-                h[..., sites, None] if self.interaction == "ising" else np.einsum("...ga,la->...gl", h[..., sites, :], self.field_basis)
-            )
-        return np.concatenate([part.reshape((*part.shape[:-2], -1)) for part in theta], -1)
-
-    def system(self, theta: np.ndarray, lattice: Lattice | None = None) -> System:
-        """The Hamiltonian with strengths θ; on another lattice where the parameters are tied."""
-        target = self.lattice if lattice is None else lattice
-        if lattice is not None:
-            theta_bonds = self._retied(theta, lattice)
-        else:
-            theta_bonds = self.values(theta)
-        J, h = theta_bonds
-        if self.interaction == "ising":
-            return Pairwise(target, J, h, name="Learned")
-        if self.interaction == "xy":
-            return XY(target, J, name="Learned")
-        if self.interaction == "vectors":
-            return VectorSpins(target, J, h, self.space.event_shape[0], name="Learned")
-        if self.never:
-            h = np.array(h, float)
-            h[(..., *np.array(self.never).T)] = -EXCLUDED * max(1.0, np.abs(J).max(initial=0.0), np.abs(h).max(initial=0.0))
-        return QState(target, self.space.q, J, h, interaction=self.interaction, scores=self.model.scores, name="Learned")
-
-    def _retied(self, theta: np.ndarray, lattice: Lattice) -> tuple[np.ndarray, np.ndarray]:
-        if self.model.tie != "uniform" or self.model.fields == "site":
-            raise HamlearnError(
-                "another lattice size needs tied parameters: learn with Couplings(graph, tie='uniform', fields='uniform' or None). "
-                f"This posterior has tie={_told(self.model.tie)}, fields={_told(self.model.fields)}."
-            )
-        J, h = self.values(theta)
-        return np.repeat(
-            J[..., :1, :, :] if self.interaction == "general" else J[..., :1],
-            lattice.n_bonds,
-            axis=-3 if self.interaction == "general" else -1,
-        ), (
-            np.repeat(h[..., :1], lattice.n_sites, -1)
-            if self.interaction in ("ising", "xy")
-            else np.repeat(h[..., :1, :], lattice.n_sites, -2)
-        )
-
-    @cached_property
-    def parameter_names(self) -> list[str]:
-        """A name for every element of θ."""
-        names, word, between = [], self.lattice.word, " – " if self.lattice.names else ","
-        for label, given, group, ends, size in (
-            ("J", self.model.tie, self.bond_group, self.lattice.bonds, len(self.pair_basis)),
-            ("h", self.model.fields, self.field_group, None, len(self.field_basis)),
-        ):
-            shared = np.bincount(group) > 1
-            for index in np.unique(group, return_index=True)[1]:
-                place = word(index) if ends is None else f"{word(ends[index, 0])}{between}{word(ends[index, 1])}"
-                if ends is not None and self.model.tie == "distance":
-                    place = f"distance {self.lattice.distances[ends[index, 0], ends[index, 1]]:.4g}"
-                elif isinstance(given, tuple):
-                    place = f"group {group[index]}"
-                elif shared[group[index]]:
-                    place = "tied"
-                names += [f"{label}[{place}]" + (f"({part})" if size > 1 else "") for part in range(size)]
-        return names
 
 
 def pair_counts(lattice: Lattice) -> np.ndarray:

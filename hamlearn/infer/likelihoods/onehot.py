@@ -15,7 +15,7 @@ import scipy.sparse
 from hamlearn.infer.likelihoods.base import Searched
 from hamlearn.infer.observations import Observations, flat
 from hamlearn.models import BoundCouplings
-from hamlearn.models.couplings import zero_sum_basis
+from hamlearn.models.bound_couplings import zero_sum_basis
 
 _BLOCK = 1024  # rows
 

@@ -15,7 +15,7 @@ from hamlearn.infer.predictions.exactly import in_blocks, tracked
 from hamlearn.infer.predictions.intervals import QUIET
 from hamlearn.infer.predictions.shared import reweighted
 from hamlearn.infer.predictions.work import CALL, SAMPLER, TRACING, Work, longest, of_energy
-from hamlearn.models.couplings import EXCLUDED
+from hamlearn.models.bound_couplings import EXCLUDED
 from hamlearn.systems.factors import sites_of
 from hamlearn.systems.observables import Observable
 from hamlearn.systems.pairs import pairs_of
