@@ -41,7 +41,7 @@ def posterior(draws: int, seed: int) -> hl.infer.CriticalPoint:
     """From a posterior of one temperature."""
     data = hl.simulate(hl.systems.Ising((16, 16)), beta=0.4, draws=2000, chains=4, seed=seed, progress=False)
     model = hl.models.Couplings(hl.systems.lattice.hypercubic((16, 16)), tie="uniform", fields=None)
-    return hl.critical_point(hl.infer.learn(data, model, seed=seed, progress=False), draws=draws, seed=seed)
+    return hl.critical_point(hl.infer.learn(data, model, seed=seed), draws=draws, seed=seed)
 
 
 SOURCES = {"raw": raw, "posterior": posterior}

@@ -31,6 +31,12 @@ def found(sets):
     return hl.critical_point(sets, system=hl.systems.Ising)
 
 
+@pytest.fixture(scope="module")
+def rotors():
+    options = {"draws": 700, "chains": 4, "sampler": "wolff", "progress": False}
+    return [hl.simulate(hl.systems.XY((size, size)), [1.0, 1.08, 1.16, 1.24], seed=size, **options) for size in (8, 16)]
+
+
 def histograms(size: int = 4) -> Histograms:
     data, system = drawn(size, draws=1500, sampler="exact"), hl.systems.Ising((size, size))
     return Histograms.of([series_of(data["state"].values[k], system, beta) for k, beta in enumerate(BETAS)], size, size**2)
@@ -86,7 +92,25 @@ def test_raw_data_find_onsagers_temperature(found):
     assert_within(found.beta_c.mean, TRUTH, found.beta_c.sd, "βc of three sizes")
     assert found.transition == "second_order"
     assert found.beta_c.lower < found.beta_c.mean < found.beta_c.upper
+    assert_within(found.nu.mean, 1.0, found.nu.sd, "ν of three sizes")
+    assert_within(found.gamma_over_nu.mean, 7 / 4, found.gamma_over_nu.sd, "γ/ν of three sizes")
     assert found.nu.sd < 0.4 and found.gamma_over_nu.sd < 0.4
+
+
+def test_planar_rotors_lose_their_stiffness_where_simulations_of_large_lattices_say(rotors):
+    """T = 0.8929: Hasenbusch, J. Phys. A 38, 5869 (2005)."""
+    found = hl.critical_point(rotors, system=hl.systems.XY)
+    assert found.transition == "kosterlitz_thouless" and any("two sizes" in note for note in found.notes)
+    assert_within(found.temperature.mean, 0.8929, found.temperature.sd, "T of planar rotors")
+    assert found.temperature.sd < 0.02
+    with pytest.raises(hl.HamlearnError, match="no exponent nu"):
+        found.nu
+    found.to_dataset()
+
+
+def test_a_range_without_the_line_of_nelson_and_kosterlitz_is_refused(rotors):
+    with pytest.raises(hl.HamlearnError, match="widen it to larger beta"):
+        hl.critical_point([one.isel(beta=slice(0, 2)) for one in rotors], system=hl.systems.XY)
 
 
 def test_what_was_found_is_shown_and_kept(found, tmp_path):

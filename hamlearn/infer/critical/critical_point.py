@@ -14,7 +14,7 @@ from hamlearn import facts
 from hamlearn.arguments import require_number, require_seed, require_whole
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer.accepted import admit_posterior
-from hamlearn.infer.critical import crossings, scaling, sources, stiffness
+from hamlearn.infer.critical import crossings, doubts, scaling, sources, stiffness
 from hamlearn.infer.critical.columns import COLUMNS
 from hamlearn.infer.critical.crossings import NAMES, Curves, Estimate
 from hamlearn.infer.critical.histograms import Histograms
@@ -23,7 +23,6 @@ from hamlearn.systems.base import System
 
 Transition = Literal["auto", "second_order", "kosterlitz_thouless"]
 _DRAWS = 1200  # of a transition without a program of its own: as many as NUTS gives others
-_FEW = 0.1  # of the effective microstates of a size: below it a temperature is hardly covered
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -208,20 +207,21 @@ def _found(
     ratios = ["stiffness"] if kind == "kosterlitz_thouless" else ["binder", "length"]
     rows = []
     if kind == "kosterlitz_thouless":
-        draws = {"beta_c": stiffness.transition(found, seed, _DRAWS)[0]}
+        beta_c, p_value = stiffness.transition(found, seed, _DRAWS)
+        draws, notes = {"beta_c": beta_c}, notes + doubts.of_stiffness(p_value, sizes)
     else:
         couples = crossings.pairs(sizes)
         places = {(name, pair): crossings.crossing(found, name, pair) for name in ratios for pair in couples}
         start = float(np.mean([places[name, couples[-1]][0] for name in ratios]))
         fitted = scaling.fit(found.at, start, (found.betas[0], found.betas[-1]), omega, seed)
         draws = {"beta_c": fitted.beta_c, "nu": fitted.nu, "gamma_over_nu": fitted.gamma_over_nu}
-        notes = notes + _doubts(fitted, sizes, found)
+        notes = notes + doubts.of_scaling(fitted, sizes, found)
         names = {name: NAMES[name] for name in ratios}
         rows = [_row(one, level, strength, ratio=names[name], small=sizes[i], large=sizes[j]) for (name, (i, j)), one in places.items()]
     peaks = {(name, k): crossings.peak(found, name, k) for name in ("heat_capacity", "susceptibility") for k in range(len(sizes))}
     inside = {where: one for where, one in peaks.items() if np.isfinite(one).mean() > 0.95 and np.isfinite(one[0])}
     tops = [_row(one, level, strength, of=NAMES[name], size=sizes[k]) for (name, k), one in inside.items()]
-    notes = notes + _thin(found)
+    notes = notes + doubts.of_coverage(found)
     # Draws of the fit and of the posterior's strength are independent, so that any pairing of them will do.
     draws["beta_c"] = draws["beta_c"] * np.resize(strength, len(draws["beta_c"]))
     numbers = ["beta", "sd", "lower", "upper"]
@@ -249,33 +249,6 @@ def _row(draws: np.ndarray, level: float, strength: np.ndarray, **what: Any) -> 
     spread = draws[1:] * np.resize(strength, len(draws) - 1)
     one = Estimate.of(spread, level)
     return {**what, "beta": float(draws[0] * strength.mean()), "sd": one.sd, "lower": one.lower, "upper": one.upper}
-
-
-def _doubts(fitted: scaling.Scaled, sizes: list[int], found: Curves) -> list[str]:
-    notes = []
-    if len(sizes) < 3:
-        notes.append(
-            f"two sizes ({sizes[0]}, {sizes[1]}) cannot tell corrections from exponents: their priors decide how wide intervals are"
-        )
-    if fitted.p_value < 0.01:
-        notes.append(f"the form of finite-size scaling does not describe these sizes (p = {fitted.p_value:.1g}): leave out the smallest")
-    if fitted.rhat > 1.05:
-        notes.append(f"the chains of the fit disagree (R̂ = {fitted.rhat:.2f}): intervals may be too narrow")
-    outside = np.mean((fitted.beta_c < found.betas[0]) | (fitted.beta_c > found.betas[-1]))
-    if outside > 0.01:
-        notes.append(f"{100 * outside:.0f} % of the draws of βc lie outside β = {found.betas[0]:.4g} to {found.betas[-1]:.4g}: widen it")
-    return notes
-
-
-def _thin(found: Curves) -> list[str]:
-    """Where few microstates stand for a temperature between those that were observed."""
-    notes = []
-    for one in found.averages:
-        effective = one.of.effective(found.betas)
-        if effective.min() < _FEW * effective.max():
-            at = found.betas[effective.argmin()]
-            notes.append(f"size {one.of.size}: at β = {at:.4g} only {effective.min():.0f} independent microstates stand for the average")
-    return notes
 
 
 def _omega(omega: Any) -> tuple[float, float]:

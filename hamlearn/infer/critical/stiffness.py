@@ -7,6 +7,7 @@ transition, βΥπ/2 = 1 + 1/(2 ln L + C), C unknown (Weber and Minnhagen, PRB 3
 from __future__ import annotations
 
 import numpy as np
+import scipy.stats
 
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.critical.crossings import Curves
@@ -16,7 +17,7 @@ _C = np.linspace(-1.0, 10.0, 221)  # flat prior of C, as far as 2 ln L + C is po
 
 
 def transition(found: Curves, seed: int, draws: int) -> tuple[np.ndarray, float]:
-    """Draws of β of the transition, and the best χ² of its sizes.
+    """Draws of β of the transition, and the p-value of the form (1 of two sizes, which always fit).
 
     Raises
     ------
@@ -42,8 +43,9 @@ def transition(found: Curves, seed: int, draws: int) -> tuple[np.ndarray, float]
             f"the stiffness meets the line 2T/π near an end of the range from beta={low:.4g} to {high:.4g}: widen it to {where} beta."
         )
     rng = np.random.default_rng(seed)
-    step = grid[1] - grid[0]
-    return rng.choice(grid, size=draws, p=weight) + step * rng.uniform(-0.5, 0.5, draws), float(chi2.min())
+    step, freedom = grid[1] - grid[0], len(sizes) - 2  # βc and C are fitted
+    p_value = float(scipy.stats.chi2.sf(chi2.min(), freedom)) if freedom else 1.0
+    return rng.choice(grid, size=draws, p=weight) + step * rng.uniform(-0.5, 0.5, draws), p_value
 
 
 __all__ = ["transition"]

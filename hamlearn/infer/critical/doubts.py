@@ -1,0 +1,57 @@
+"""What to be careful with in a transition that was found, in words."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hamlearn.infer.critical.crossings import Curves
+from hamlearn.infer.critical.scaling import Scaled
+
+_FEW = 0.1  # of the effective microstates of a size: below it a temperature is hardly covered
+_UNLIKELY = 0.01  # of a form that is right
+
+
+def of_scaling(fitted: Scaled, sizes: list[int], found: Curves) -> list[str]:
+    """Of the fit of finite-size scaling."""
+    notes = []
+    if len(sizes) < 3:
+        notes.append(
+            f"two sizes ({sizes[0]}, {sizes[1]}) cannot tell corrections from exponents: their priors decide how wide intervals are"
+        )
+    if fitted.p_value < _UNLIKELY:
+        notes.append(f"the form of finite-size scaling does not describe these sizes (p = {fitted.p_value:.1g}): leave out the smallest")
+    if fitted.rhat > 1.05:
+        notes.append(f"the chains of the fit disagree (R̂ = {fitted.rhat:.2f}): intervals may be too narrow")
+    outside = np.mean((fitted.beta_c < found.betas[0]) | (fitted.beta_c > found.betas[-1]))
+    if outside > 0.01:
+        notes.append(f"{100 * outside:.0f} % of the draws of βc lie outside β = {found.betas[0]:.4g} to {found.betas[-1]:.4g}: widen it")
+    return notes
+
+
+def of_stiffness(p_value: float, sizes: list[int]) -> list[str]:
+    """What a Kosterlitz–Thouless transition rests on."""
+    if len(sizes) < 3:
+        return [f"two sizes ({sizes[0]}, {sizes[1]}) fit any logarithmic correction: that the transition is of this kind is not tested"]
+    if p_value < _UNLIKELY:
+        return [
+            f"the stiffness does not approach 2T/π as at a Kosterlitz–Thouless transition (p = {p_value:.1g}): leave out the smallest size"
+        ]
+    return []
+
+
+def of_coverage(found: Curves) -> list[str]:
+    """Where few microstates stand for a temperature between those that were observed."""
+    notes = []
+    for one in found.averages:
+        effective = one.of.effective(found.betas)
+        if effective.min() < _FEW * effective.max():
+            at = found.betas[effective.argmin()]
+            notes.append(f"size {one.of.size}: at β = {at:.4g} only {effective.min():.0f} independent microstates stand for the average")
+    return notes
+
+
+__all__ = ["of_coverage", "of_scaling", "of_stiffness"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
