@@ -9,6 +9,7 @@ its own in opposite directions, and every observable is computed from these fits
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,6 +25,7 @@ from hamlearn.infer.predictions.estimator import Estimates
 from hamlearn.infer.predictions.work import HESSIAN, Work
 from hamlearn.models import BoundCouplings, Normal, Prior
 from hamlearn.systems.base import System
+from hamlearn.systems.observables import Observable
 
 PAIRS = 8  # of refits, whose second differences scatter by about 1/sqrt(PAIRS p) of the shift
 _STEP = 0.3  # of the data's noise: at all of it, refits of 50 rows to 27 parameters run far off and overcorrect threefold
@@ -90,10 +92,10 @@ def refits(post: xr.DataTree, seed: int, shape: tuple[int, ...] | None = None, w
     elif not made.optimum.finite:
         reason = "the likelihood has no single finite optimum"
     if reason:
-        return Refits([], f"not centred: {reason}; intervals of the energy and free energy hold 2p/(M beta) instead", optimism)
+        return Refits([], f"not centred: {reason}; intervals of energies and entropies hold 2p/(M beta) instead", optimism)
     centres, pairs = _found(bound, post, prior, seed, work or Work())
     if len(pairs) < PAIRS // 2:
-        words = "not centred: refits run off to infinity; intervals of the energy and free energy hold 2p/(M beta) instead"
+        words = "not centred: refits run off to infinity; intervals of energies and entropies hold 2p/(M beta) instead"
         return Refits([], words, optimism)
     lattice = None if shape is None else bound.lattice.resized(shape)
     systems = [bound.system(theta, lattice) for theta in [*centres, *(one for pair in pairs for one in pair)]]
@@ -181,13 +183,18 @@ def _grouped(values: np.ndarray, group: np.ndarray) -> np.ndarray:
     return np.stack([values[:, group == k].sum(1) for k in range(int(group.max()) + 1)], 1)
 
 
-def centred(estimates: dict[str, Estimates], found: Refits, betas: np.ndarray) -> dict[str, Estimates]:
+def centred(
+    estimates: dict[str, Estimates], found: Refits, betas: np.ndarray, records: Sequence[Observable], system: System
+) -> dict[str, Estimates]:
     """Estimates of members alone, with the shift that centres them; `estimates` are of members and then of ``found.systems``.
+
+    `records` are what was estimated, of members like `system`.
 
     Observables that were sampled are left where they are: second differences would multiply their noise by a hundred.
     """
     if not found.systems:
-        told = {name: found.optimism / betas for name in ("energy", "free_energy") if found.optimism}
+        n, moved = system.lattice.n_sites, {record.name: record.optimism for record in records if record.optimism and found.optimism}
+        told = {name: found.optimism * np.array([by(beta, n) for beta in betas.tolist()]) for name, by in moved.items()}
         return {name: replace(one, shift_error=told[name]) if name in told else one for name, one in estimates.items()}
     count, result = len(found.systems), {}
     for name, one in estimates.items():

@@ -39,6 +39,8 @@ class Estimates:
         How many of the members are independent draws, where they repeat each other (few networks); all by default.
     shift, shift_error : array (beta,) or (beta, r), optional
         What is added to the mean over members to centre it, and its standard error.
+    share : array (beta,), optional
+        Smallest effective share of the weighted walks behind a member's log Z (:mod:`hamlearn.infer.shares`).
     """
 
     values: np.ndarray
@@ -50,6 +52,7 @@ class Estimates:
     independent: int | None = None
     shift: np.ndarray | None = None
     shift_error: np.ndarray | None = None
+    share: np.ndarray | None = None
 
 
 class Seen:

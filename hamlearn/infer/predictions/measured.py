@@ -14,7 +14,7 @@ from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, posteriors
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.draw_systems import distinct
-from hamlearn.infer.predictions.estimator import Sums, columns_of_all, error_of
+from hamlearn.infer.predictions.estimator import Sums, columns_of_all, distances, error_of
 from hamlearn.processes import verb
 from hamlearn.systems.base import as_site_axes, axes_of
 from hamlearn.systems.observables import Observable, known, looked_up
@@ -55,7 +55,8 @@ def measured(
     Returns
     -------
     Dataset
-        Each observable over ``(beta, quantity)``, quantity = mean, error; nan where there is one microstate only.
+        Each observable over ``(beta, quantity)``, quantity = mean, error; nan where there is one microstate only. Functions (the
+        correlation, "count_distribution") have one more axis.
 
     Raises
     ------
@@ -80,19 +81,23 @@ def measured(
         beta = float(part["beta"])
         _add(sums.setdefault(beta, Sums(beta, systems[0].lattice.n_sites)), part, systems, records, rng)
     betas, found = sorted(sums), {}
+    coords: dict[str, Any] = {"beta": betas, "quantity": list(QUANTITIES)}
     for record in records:
         pairs = [sums[beta].finish(record) for beta in betas]
-        means = np.array([whole.mean() for whole, _ in pairs])
-        errors = np.array([error_of(left.mean(-1)) if len(left) > 1 else np.nan for _, left in pairs])
-        found[record.name] = (("beta", "quantity"), np.stack([means, errors], 1), {"long_name": record.long_name})
-    return xr.Dataset(found, coords={"beta": betas, "quantity": list(QUANTITIES)})
+        means = np.array([whole.mean(0) for whole, _ in pairs])
+        errors = np.array([error_of(left.mean(1)) if len(left) > 1 else np.full(whole.shape[1:], np.nan) for whole, left in pairs])
+        at = distances(record, systems[0])
+        axes = ("beta", "quantity") if at is None else ("beta", "quantity", record.axis)
+        found[record.name] = xr.DataArray(np.stack([means, errors], 1), dims=axes, attrs={"long_name": record.long_name})
+        coords |= {} if at is None else {record.axis: at}
+    return xr.Dataset(found, coords=coords)
 
 
 def _records(observables: Sequence[str | Observable] | None, system: Any) -> list[Observable]:
     """The observables that averages over microstates have, as far as nobody named others."""
-    has = lambda one: one.columns is not None and not one.needs_log_z and one.separations is None
+    has = lambda one: one.columns is not None and not one.needs_log_z
     if observables is None:
-        return [one for one in known(system) if one.default and has(one)]
+        return [one for one in known(system) if one.default and has(one) and one.separations is None]
     asked = looked_up(observables, system)
     if none := [one.name for one in asked if not has(one)]:
         raise HamlearnError(f"microstates have no {none[0]!r} that could be averaged; hl.predict knows it where something does.")

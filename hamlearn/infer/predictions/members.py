@@ -56,7 +56,9 @@ def estimate(
             if piece.shared is not None
         ]
         shared = np.sqrt(np.sum(np.square(parts), 0)) if parts else None
-        merged[name] = Estimates(arrays[0], arrays[1], "; ".join(methods), pieces[0].distances, shared)
+        shares = [piece.share for piece in pieces if piece.share is not None]
+        share = np.min(shares, 0) if shares else None
+        merged[name] = Estimates(arrays[0], arrays[1], "; ".join(methods), pieces[0].distances, shared, share=share)
     return merged
 
 

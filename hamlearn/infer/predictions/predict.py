@@ -59,7 +59,9 @@ def predict(
     observables : sequence of str or Observable, optional
         Names, or records of one's own (:class:`hamlearn.systems.observables.Observable`). Names are "energy", "heat_capacity",
         "entropy", "free_energy", "abs_magnetization", "susceptibility" (for q-state models magnetization means the order
-        parameter), "correlation" and "binder"; all but the last two by default. Paths have "action", "gap", "squared_position" and
+        parameter), "correlation" and "binder"; all but the last two by default. Of all sites together, in bits, there is "entropy_bits",
+        and of spins "multi_information" (the entropy that independent spins of the same means have beyond theirs) and
+        "count_distribution", the probability that K spins are up, over ``up``. Paths have "action", "gap", "squared_position" and
         "quartic_position" besides the thermal ones (totals of the particle, not per site), angles "vortex_density" and "helicity",
         fields "action", "squared_field" and "quartic_field"; ``hl.systems.observables.known(system)`` lists them.
     draws : int
@@ -79,7 +81,9 @@ def predict(
     Dataset
         Each observable over ``(beta, quantity)``, quantity = mean, sd, lower, upper, mc_error; correlation also over
         ``r``. sd is the posterior's; mc_error is the simulation's standard error of the mean (0 where an oracle was used), and
-        the interval holds it too. Attributes of every variable say how: ``method``, ``interval``, ``draws_used``. sd, lower and
+        the interval holds it too. Where no oracle knows ln Z of spins it is estimated by annealing from independent ones (``method``
+        says so): ``predicted_ess`` is then the effective share of these walks. Attributes of every variable say how: ``method``,
+        ``interval``, ``draws_used``. sd, lower and
         upper are nan of a single draw. Energies learned without
         a form (networks, cluster expansions) add ``predicted_error`` and ``predicted_ess`` over ``beta``, see
         :func:`hamlearn.infer.predictions.agreement.agreement`; densities, whose own draws are reweighted, add the effective
@@ -137,15 +141,17 @@ def predict(
             shares.append(share)
         else:
             key = (whole, "members", draws, seed, sites, extents)
-            found = centred(members.estimate([*systems, *centre.systems], at, records, seed, work, key), centre, at)
+            found = centred(members.estimate([*systems, *centre.systems], at, records, seed, work, key), centre, at, records, systems[0])
         parts.append(found)
     order = np.argsort(np.concatenate(list(places.values())), kind="stable")
     estimates = {record.name: _joined([part[record.name] for part in parts], order) for record in records}
-    result = _curves(post, betas, estimates, shapes[-1], {record.name: record.long_name for record in records}, level, seed)
+    result = _curves(post, betas, estimates, shapes[-1], records, level, seed)
     result.attrs |= {"draws_asked": asked, "operations": work.operations, "compiling": work.compiling}
     result.attrs |= {"centring": centre.words} if centre.words else {}
     if shares:
         return _with_share(result, np.concatenate(shares)[order])
+    for walks in [one.share for one in estimates.values() if one.share is not None][:1]:
+        result = _with_share(result, walks)
     formless = [one for one in groups[shapes[0]] if not one.space.continuous and (one.windows is not None or one.pairs is None)]
     return _with_agreement(result, formless, betas, seed) if formless else result
 
@@ -167,7 +173,9 @@ def _joined(parts: list[Estimates], order: np.ndarray) -> Estimates:
         )
     count = min(len(part.values) for part in parts)
     values, errors = (np.concatenate([getattr(part, which)[:count] for part in parts], 1)[:, order] for which in ("values", "errors"))
-    return Estimates(values, errors, "; ".join(dict.fromkeys(part.method for part in parts)), parts[0].distances)
+    known = all(part.share is not None for part in parts)
+    share = np.concatenate([part.share for part in parts])[order] if known else None
+    return Estimates(values, errors, "; ".join(dict.fromkeys(part.method for part in parts)), parts[0].distances, share=share)
 
 
 def _sites(post: xr.DataTree, beta: float, shape: tuple[int, ...] | None, fixed: str) -> tuple[int, ...]:
@@ -241,18 +249,18 @@ def _curves(
     betas: np.ndarray,
     estimates: dict[str, Estimates],
     shape: tuple[int, ...],
-    long_names: dict[str, str],
+    records: list[Observable],
     level: float,
     seed: int,
 ) -> xr.Dataset:
     """The dataset of predictions."""
     result = xr.Dataset(coords={"beta": betas, "quantity": ["mean", "sd", "lower", "upper", "mc_error"]})
-    for name, found in estimates.items():
-        result[name] = _summarise(found, level)
-        result[name].attrs["long_name"] = long_names[name]
-    for found in estimates.values():
+    for record in records:
+        found = estimates[record.name]
+        result[record.name] = _summarise(found, level, record.axis)
+        result[record.name].attrs["long_name"] = record.long_name
         if found.distances is not None:
-            result = result.assign_coords(r=found.distances)
+            result = result.assign_coords({record.axis: found.distances})
     declared = int(post.attrs["beta_declared"])
     result.attrs = {
         "level": level,
@@ -268,7 +276,7 @@ def _curves(
     return result
 
 
-def _summarise(estimates: Estimates, level: float) -> xr.DataArray:
+def _summarise(estimates: Estimates, level: float, axis: str) -> xr.DataArray:
     """Mean, posterior spread, an interval that holds what the simulation leaves open too, and the simulation's error."""
     values, noise = estimates.values, (estimates.errors**2).mean(0)
     independent = len(values) if estimates.independent is None else min(estimates.independent, len(values))
@@ -280,7 +288,7 @@ def _summarise(estimates: Estimates, level: float) -> xr.DataArray:
     four = found.mean + shift, found.sd, found.lower + shift, found.upper + shift
     if estimates.recalibrated is not None:
         four = widened(four, estimates.recalibrated, level)
-    dims = ("beta", "quantity") if found.mean.ndim == 1 else ("beta", "quantity", "r")
+    dims = ("beta", "quantity") if found.mean.ndim == 1 else ("beta", "quantity", axis)
     result = xr.DataArray(np.stack([*four, mc_error], 1), dims=dims)
     result.attrs = {
         "method": estimates.method,

@@ -95,7 +95,7 @@ def reweighted(
                 sums = _sums(made.chains(k, draws), centre, systems, float(betas[k]), records)
                 if sums is None:
                     return None
-                found[k] = {record.name: _summary(sums, record) for record in records}
+                found[k] = {record.name: summary(sums, record) for record in records}
                 if all(np.all(shared**2 <= _QUIET * whole.var(0)) for whole, _, shared in found[k].values()):
                     break
             bar.advance(1)
@@ -142,8 +142,8 @@ def _sums(chains: np.ndarray, centre: Any, systems: Sequence[Any], beta: float, 
     return sums
 
 
-def _summary(sums: Sums, record: Observable) -> tuple[np.ndarray, ...]:
-    """Estimates ``(member, ...)``, their own errors and the common one."""
-    whole, replicates = sums.finish(record)
+def summary(sums: Sums, record: Observable, log_z: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
+    """Estimates ``(member, ...)``, their own errors and the common one; `log_z` as of :meth:`Sums.finish`."""
+    whole, replicates = sums.finish(record, log_z)
     middle = replicates.mean(1, keepdims=True)
     return whole, error_of(replicates - middle), error_of(middle)[0]

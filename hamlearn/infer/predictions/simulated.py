@@ -1,20 +1,22 @@
-"""Columns from simulations of every member: clusters, tempering ladders with acceptance ratios, hybrid Monte Carlo of all at once."""
+"""Columns from simulations: clusters, annealed walks, tempering ladders with acceptance ratios, hybrid Monte Carlo of all at once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from hamlearn.errors import HamlearnError
-from hamlearn.infer.predictions import shared
+from hamlearn.infer.predictions import annealed, shared
 from hamlearn.infer.predictions.estimator import Estimates, Seen, Sums, collected, columns_of, distances, energies_of_all
 from hamlearn.infer.predictions.exactly import in_blocks, tracked
 from hamlearn.infer.predictions.intervals import QUIET
 from hamlearn.infer.predictions.shared import reweighted
 from hamlearn.infer.predictions.work import CALL, SAMPLER, TRACING, Work, longest, of_energy
+from hamlearn.infer.shares import HANDFUL
 from hamlearn.models.bound_couplings import EXCLUDED
 from hamlearn.systems.factors import sites_of
 from hamlearn.systems.observables import Observable
@@ -58,6 +60,12 @@ def from_simulation(
         light = all(record.separations is None for record in records)
         close = reweighted(systems, betas, records, seed, work, _CLOSE_UPDATES) if len(systems) > 1 and light else None
         return from_clusters(systems, betas, records, seed, work) if close is None else close
+    if log_z and annealed.refusal(systems) is None:
+        walks = annealed.from_walks(systems, betas, records, seed, work)
+        share = next(iter(walks.values())).share
+        if share is None or share.min() >= HANDFUL:
+            return walks
+        return {name: replace(one, share=share) for name, one in _tempered(systems, betas, records, seed, work).items()}
     close = None
     if not log_z and len(systems) > 1 and not _far_apart(systems, betas):
         close = reweighted(systems, betas, records, seed, work, source=_on_a_ladder(systems, betas, seed, work))

@@ -10,7 +10,7 @@ import numpy as np
 
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.systems.base import System
-from hamlearn.systems.observables import rotors, spins
+from hamlearn.systems.observables import population, rotors, spins
 
 Means = np.ndarray
 
@@ -50,6 +50,11 @@ class Observable:
     separations : callable, optional
         Of a function of the distance: ``(system)`` → the distances r; its columns are one array ``(draws, r)``, which `combine` is
         given as it is averaged.
+    axis : str
+        What the coordinate of a function is called in results, where it is no distance.
+    optimism : callable, optional
+        ``(beta, n_sites)`` → how far it is off at the temperature of the data where β times the energy per site is off by one. Fits
+        of many parameters to few rows take energies for too low (:mod:`hamlearn.infer.predictions.centring`), and what is made of them.
 
     Examples
     --------
@@ -72,6 +77,8 @@ class Observable:
     needs_log_z: bool = False
     default: bool = False
     separations: Callable[[Any], np.ndarray] | None = None
+    axis: str = "r"
+    optimism: Callable[[float, int], float] | None = None
 
     def __repr__(self) -> str:
         return f"<observable {self.name}: {self.long_name}>"
@@ -108,6 +115,22 @@ def order(states: np.ndarray, system: System) -> np.ndarray:
 
 def _discrete(system: System) -> bool:
     return not system.space.continuous
+
+
+def _spins(system: System) -> bool:
+    return system.space.binary
+
+
+def _of_energy(beta: float, n: int) -> float:
+    return 1.0 / beta
+
+
+def _of_entropy(beta: float, n: int) -> float:
+    return 1.0
+
+
+def _of_all_in_bits(beta: float, n: int) -> float:
+    return n / population.BIT
 
 
 def _with_susceptibility(system: System) -> bool:
@@ -203,6 +226,18 @@ def _entropy(means: Means, beta: float, n: int, log_z: Any) -> Any:
     return (log_z + beta * means[..., 0]) / n
 
 
+def _entropy_bits(means: Means, beta: float, n: int, log_z: Any) -> Any:
+    return (log_z + beta * means[..., 0]) / population.BIT
+
+
+def _energy_and_up(states: Any, system: System, beta: float) -> Any:
+    return np.column_stack([np.asarray(system.energy(states), float), population.up(states)])
+
+
+def _multi_information(means: Means, beta: float, n: int, log_z: Any) -> Any:
+    return population.independent_entropy(means[..., 1:]) / population.BIT - _entropy_bits(means, beta, n, log_z)
+
+
 def _square(states: Any, system: System, beta: float) -> Any:
     return (np.asarray(states, float).reshape(len(states), -1) ** 2).mean(1)
 
@@ -232,15 +267,46 @@ OBSERVABLES: list[Observable] = [
     ),
     Observable("energy", "energy per site of space", _thermal_energies, applies=_thermal, default=True),
     Observable("heat_capacity", "heat capacity per site of space", _thermal_energies, _thermal_capacity, _thermal, default=True),
-    Observable("energy", "energy per site", _energy, lambda means, beta, n: means[..., 0] / n, default=True),
+    Observable("energy", "energy per site", _energy, lambda means, beta, n: means[..., 0] / n, default=True, optimism=_of_energy),
     Observable("heat_capacity", "heat capacity per site", _two_energies, _heat_capacity, default=True),
     *(
         record
         for applies, default in ((_discrete, True), (_everywhere, False))  # of continuous systems few have it
         for record in (
-            Observable("entropy", "entropy per site, nats", _energy, _entropy, applies, needs_log_z=True, default=default),
-            Observable("free_energy", "free energy per site", _energy, _free_energy, applies, needs_log_z=True, default=default),
+            Observable(
+                "entropy", "entropy per site, nats", _energy, _entropy, applies, needs_log_z=True, default=default, optimism=_of_entropy
+            ),
+            Observable(
+                "free_energy",
+                "free energy per site",
+                _energy,
+                _free_energy,
+                applies,
+                needs_log_z=True,
+                default=default,
+                optimism=_of_energy,
+            ),
         )
+    ),
+    Observable("entropy_bits", "entropy of all sites, bits", _energy, _entropy_bits, _discrete, needs_log_z=True, optimism=_of_all_in_bits),
+    Observable(
+        "multi_information",
+        "multi-information of all sites, bits",
+        _energy_and_up,
+        _multi_information,
+        _spins,
+        needs_log_z=True,
+        optimism=_of_all_in_bits,
+    ),
+    Observable(
+        "count_distribution",
+        "probability that K sites are up",
+        lambda states, system, beta: population.counts(states),
+        lambda means, beta, n: means,
+        _spins,
+        True,
+        separations=lambda system: np.arange(system.lattice.n_sites + 1),
+        axis="up",
     ),
     Observable(
         "abs_magnetization",

@@ -1,0 +1,99 @@
+"""What is asked of populations of spins, against plain sums over all states."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+import hamlearn as hl
+from hamlearn.infer.predictions import annealed, members
+from hamlearn.infer.predictions.work import Work
+from hamlearn.systems import Pairwise, lattice
+from hamlearn.systems.observables import looked_up
+from statistics_budget import assert_within
+
+NAMES = ["entropy_bits", "multi_information", "count_distribution"]
+
+
+def neurons(n: int, seed: int) -> Pairwise:
+    """All pairs, most spins down."""
+    rng, graph = np.random.default_rng(seed), lattice.complete(n)
+    return Pairwise(graph, rng.normal(0.05, 0.15, graph.n_bonds), rng.normal(-0.8, 0.3, n))
+
+
+def listed(system: Pairwise, beta: float) -> dict[str, np.ndarray]:
+    """The same by sums over all states, one after the other."""
+    n, weights, up = system.lattice.n_sites, [], []
+    for state in itertools.product([-1, 1], repeat=n):
+        action = sum(J * state[i] * state[j] for J, (i, j) in zip(system.J, system.lattice.bonds, strict=True)) + np.dot(system.h, state)
+        weights.append(beta * action)
+        up.append([one > 0 for one in state])
+    p, up = np.exp(weights), np.array(up, float)
+    log_z, p = np.log(p.sum()), p / p.sum()
+    entropy, mean = -(p * np.log2(p)).sum(), p @ up
+    alone = -(mean * np.log2(mean) + (1 - mean) * np.log2(1 - mean)).sum()
+    counts = np.array([p[up.sum(1) == k].sum() for k in range(n + 1)])
+    return {"entropy_bits": entropy, "multi_information": alone - entropy, "count_distribution": counts, "log_z": log_z}
+
+
+def test_populations_are_those_of_a_plain_sum_over_states():
+    system, betas = neurons(7, 0), np.array([0.5, 1.0])
+    found = members.estimate([system], betas, looked_up(NAMES, system), 0)
+    for k, beta in enumerate(betas):
+        truth = listed(system, beta)
+        for name in NAMES:
+            np.testing.assert_allclose(found[name].values[0, k], truth[name], rtol=1e-9, atol=1e-12)
+    assert found["multi_information"].method == "exact (enumeration)"
+
+
+def test_annealed_walks_agree_with_it_within_their_errors():
+    system, betas = neurons(9, 1), np.array([0.6, 1.0])
+    found = annealed.from_walks([system], betas, looked_up([*NAMES, "free_energy"], system), 0, Work())
+    assert found["free_energy"].method.startswith("estimated: 512 annealed walks")
+    assert np.all(found["free_energy"].share > 0.9)
+    for k, beta in enumerate(betas):
+        truth = listed(system, beta)
+        for name in NAMES[:2]:
+            assert_within(found[name].values[0, k], truth[name], found[name].errors[0, k], name)
+        assert_within(found["free_energy"].values[0, k], -truth["log_z"] / (9 * beta), found["free_energy"].errors[0, k], "free energy")
+        likely = truth["count_distribution"] > 0.02
+        here = (one[0, k][likely] for one in (found["count_distribution"].values, found["count_distribution"].errors))
+        assert_within(next(here), truth["count_distribution"][likely], next(here), "P(K)")
+
+
+def test_members_that_are_close_share_walks_and_others_have_their_own():
+    for scatter, told in ((0.02, "reweighted to every member"), (0.6, "a member")):
+        world = neurons(6, 2)
+        systems = [Pairwise(world.lattice, world.J + shift * scatter, world.h) for shift in (0.0, 1.0, -1.0)]
+        found = annealed.from_walks(systems, np.array([1.0]), looked_up(["entropy_bits"], systems[0]), 0, Work())["entropy_bits"]
+        assert told in found.method
+        shared = 0.0 if found.shared is None else found.shared[0]
+        truth = [listed(one, 1.0)["entropy_bits"] for one in systems]
+        assert_within(found.values[:, 0], truth, np.hypot(found.errors[:, 0], shared), f"entropy, {told}")
+
+
+def test_a_posterior_of_many_neurons_has_an_entropy_with_its_error_and_share():
+    graph = lattice.complete(22)
+    rng = np.random.default_rng(5)
+    world = Pairwise(graph, rng.normal(0.02, 0.06, graph.n_bonds), rng.normal(-0.9, 0.2, 22))
+    data = hl.simulate(world, beta=1.0, draws=500, chains=4, seed=0)
+    post = hl.infer.learn(data, hl.models.Couplings(None), likelihood="pseudo", engine="laplace")
+    curve = hl.infer.predict(post, 1.0, observables=NAMES, draws=8)
+    told = curve["entropy_bits"]
+    assert told.attrs["method"].startswith("estimated") and float(told.sel(quantity="mc_error")[0]) > 0
+    assert curve["count_distribution"].dims == ("beta", "quantity", "up") and float(curve["predicted_ess"][0]) > 0.5
+    assert "warning" not in curve.attrs
+    counted = hl.infer.measured(post, data, ["count_distribution"])["count_distribution"]
+    direct = np.bincount((data["state"].values.reshape(-1, 22) > 0).sum(1), minlength=23) / 2000
+    np.testing.assert_allclose(counted.sel(quantity="mean")[0], direct, atol=1e-12)
+
+
+def test_glasses_that_walks_cannot_follow_say_so():
+    graph = lattice.complete(24)
+    cold = Pairwise(graph, np.random.default_rng(0).normal(size=graph.n_bonds) * 4.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(annealed, "MOST_UPDATES", 1)  # no longer walks
+        found = members.estimate([cold], np.array([1.0]), looked_up(["free_energy"], cold), 0)["free_energy"]
+    assert found.share is not None and found.share[0] < 0.5
