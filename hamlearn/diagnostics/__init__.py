@@ -8,6 +8,7 @@ from hamlearn.diagnostics.comparison import check
 from hamlearn.diagnostics.diagnose import diagnose, judge
 from hamlearn.diagnostics.identifiability import identifiability
 from hamlearn.diagnostics.locality import locality
+from hamlearn.diagnostics.pairs import pairs, residuals
 from hamlearn.diagnostics.predictive import posterior_predictive
 from hamlearn.diagnostics.symmetry import symmetry
 from hamlearn.diagnostics.verdict import Finding, Verdict, verdict
@@ -22,7 +23,9 @@ __all__ = [
     "identifiability",
     "judge",
     "locality",
+    "pairs",
     "posterior_predictive",
+    "residuals",
     "sbc",
     "summary",
     "symmetry",

@@ -19,6 +19,7 @@ from hamlearn.models.flow import Flow
 from hamlearn.models.hierarchical import Hierarchical
 from hamlearn.models.local_interaction import BoundLocalInteraction, LocalInteraction
 from hamlearn.models.priors import Distribution, Horseshoe, Laplace, Normal, Prior, SpikeSlab
+from hamlearn.models.scale import Scale
 from hamlearn.models.traits import Model, Traits
 
 _SINCE_0_1 = {"clusters": "cluster_expansion", "local_energy": "local_interaction"}  # what 0.1 called them
@@ -80,6 +81,7 @@ __all__ = [
     "Normal",
     "PolynomialAction",
     "Prior",
+    "Scale",
     "SpikeSlab",
     "Traits",
     "class_of",

@@ -132,6 +132,10 @@ class Family(Model):
         """
         raise NotImplementedError(f"{type(self).__name__} needs a method system(lattice, ...) whose other arguments are its parameters.")
 
+    def names(self) -> tuple[str, ...]:
+        """What the parameters are called: the arguments of :meth:`system` after the lattice, unless a setting leaves some out."""
+        return tuple(inspect.signature(self.system).parameters)[1:]
+
     def shapes(self, lattice: Lattice) -> Mapping[str, tuple[int, ...]]:
         """The shape of every parameter that is an array, by name, such as ``{"h": (lattice.n_sites,)}``; the others are numbers."""
         return {}
@@ -195,7 +199,7 @@ class BoundFamily:
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of every parameter, by name."""
-        names = list(inspect.signature(self.model.system).parameters)[1:]
+        names = list(self.model.names())
         given = dict(self.model.shapes(self.lattice))
         what = type(self.model).__name__
         if not names:

@@ -78,6 +78,7 @@ class Model:
     kind: ClassVar[str] = ""
     traits: ClassVar[Traits]
     kinds: ClassVar[dict[str, type[Model]]] = {}
+    programmed: Any = None  # the system that it scales, where it knows one
     charge: int | None = None  # the sum of all spins that its states have, where they have one
 
     def __init_subclass__(cls, **options: Any) -> None:

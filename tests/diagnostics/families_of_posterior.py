@@ -105,6 +105,11 @@ def _own() -> xr.DataTree:
     return LEARN(data, CornerFamily(), check=False)
 
 
+def _scale() -> xr.DataTree:
+    """What was programmed is known, the temperature is not."""
+    return LEARN(glass(), hl.models.Scale(hl.systems.EdwardsAnderson(SQUARE, seed=1)))
+
+
 def _own_reals() -> xr.DataTree:
     data = hl.simulate(Washboard(hl.systems.lattice.hypercubic(6), 1.0, 0.8, 2.5), beta=1.0, draws=400, chains=8, seed=0)
     return LEARN(data, WashboardFamily())
@@ -146,6 +151,7 @@ KINDS: dict[str, Callable[[], xr.DataTree]] = {
     "nothing confines": _runaway,
     "a user's own": _own,
     "a user's own of reals": _own_reals,
+    "scale of a known system": _scale,
     "extrapolated action": lambda: hl.extrapolate([well(10.0), well(20.0)], beta=40.0),
     "extrapolated couplings": lambda: hl.extrapolate(cached("tied"), beta=0.6),
     "groups": _groups,
@@ -180,6 +186,7 @@ LABELS: dict[str, tuple[str, ...]] = {
     "thermal field": ("c[2]", "gradient", "kinetic"),
     "nothing confines": ("c[6]", "kinetic"),
     "a user's own": ("J", "h", "K"),
+    "scale of a known system": ("scale",),
     "extrapolated action": ("c[2]", "kinetic"),
     "extrapolated couplings": BONDS,
     "groups": ("J[anna, 0, 3]", "J[ben, 1, 4]", "J_mean[0, 3]", "J_spread[1, 4]"),

@@ -45,6 +45,7 @@ CLAIMS = {
     "nothing confines": ("1", "4 000 draws", "4", "score", "laplace", "undecided"),
     "a user's own": ("1", "4 000 draws", "3", "pseudo", "laplace", "no"),
     "a user's own of reals": ("1", "4 000 draws", "3", "score", "laplace", "yes"),
+    "scale of a known system": ("0.5", "4 000 draws", "1", "exact", "laplace", "yes"),
     "extrapolated action": ("10, 20", "4 000 draws", "3", "exact", "laplace", "yes"),
     "extrapolated couplings": ("0.3", "4 000 draws", "1", "exact", "laplace", "yes"),
     "groups": ("0.3", "2 000 draws", "4", "exact", "pooled", "yes"),
