@@ -6,9 +6,9 @@ from hamlearn.diagnostics.arviz import convergence, summary
 from hamlearn.diagnostics.calibration import coverage, sbc
 from hamlearn.diagnostics.comparison import check
 from hamlearn.diagnostics.diagnose import diagnose, judge
+from hamlearn.diagnostics.discoveries import pairs, residuals
 from hamlearn.diagnostics.identifiability import identifiability
 from hamlearn.diagnostics.locality import locality
-from hamlearn.diagnostics.pairs import pairs, residuals
 from hamlearn.diagnostics.predictive import posterior_predictive
 from hamlearn.diagnostics.symmetry import symmetry
 from hamlearn.diagnostics.verdict import Finding, Verdict, verdict

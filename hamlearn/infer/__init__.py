@@ -11,11 +11,13 @@ from hamlearn.infer.densities.program import DensityProgram
 from hamlearn.infer.densities.verbs import log_prob, sample
 from hamlearn.infer.differences import Differences, compare
 from hamlearn.infer.draw_systems import action, draw_systems, energy
+from hamlearn.infer.entropies import information
 from hamlearn.infer.extrapolation.comparisons import compare_actions, compare_powers
 from hamlearn.infer.extrapolation.extrapolate import extrapolate, identity_weights
 from hamlearn.infer.families import actions, couplings, learn  # noqa: F401  (before the function `learn`, whose name a module also has)
 from hamlearn.infer.families.extensive import distill, locality
 from hamlearn.infer.families.hierarchical import group
+from hamlearn.infer.landscape import basins
 from hamlearn.infer.pointwise import log_likelihood
 from hamlearn.infer.posteriors import load, save
 from hamlearn.infer.posteriors import provenance_of as provenance
@@ -45,6 +47,7 @@ __all__ = [
     "Variational",
     "action",
     "approximate",
+    "basins",
     "compare",
     "compare_actions",
     "compare_powers",
@@ -59,6 +62,7 @@ __all__ = [
     "from_samples",
     "group",
     "identity_weights",
+    "information",
     "interaction_strength",
     "learn",
     "load",
