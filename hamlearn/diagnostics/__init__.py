@@ -11,6 +11,7 @@ from hamlearn.diagnostics.identifiability import identifiability
 from hamlearn.diagnostics.locality import locality
 from hamlearn.diagnostics.predictive import posterior_predictive
 from hamlearn.diagnostics.symmetry import symmetry
+from hamlearn.diagnostics.third_moments import triplets
 from hamlearn.diagnostics.verdict import Finding, Verdict, verdict
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "sbc",
     "summary",
     "symmetry",
+    "triplets",
     "verdict",
 ]
 

@@ -27,11 +27,14 @@ class Rows(NamedTuple):
         How often each was seen, or its weight.
     blocks : array (row, BLOCKS)
         The part of that in every block: neighbours in time, where rows have a time.
+    worth : float
+        How many independent rows they are worth, their autocorrelation apart.
     """
 
     spins: np.ndarray
     times: np.ndarray
     blocks: np.ndarray
+    worth: float
 
 
 def require_spins(post: xr.DataTree, what: str) -> BoundCouplings:
@@ -44,19 +47,20 @@ def require_spins(post: xr.DataTree, what: str) -> BoundCouplings:
 
 def spin_rows(post: xr.DataTree, data: Any, seed: int = 0, *, counted: bool = False) -> Rows:
     """The rows of all of `data`, which must be of the posterior's sites; `counted` refuses weights, which are no numbers of rows."""
-    states, counts, blocks = [], [], []
+    states, counts, blocks, worth = [], [], [], 0.0
     for part in microstates.split_by_beta(microstates.admit(data)):
         one = posteriors.numbered(post, part)
         weight, weighted = microstates.multiplicity(one)
         if weighted and counted:
             raise HamlearnError("rows with weights have no numbers of times that they were seen; leave weights out, or give counts.")
         rows, flat = microstates.rows(one), weight.ravel()
+        worth += microstates.worth(weight, weighted)
         if rows.shape[-1] != posteriors.bound_of(post).lattice.n_sites:
             raise HamlearnError(f"microstates of {rows.shape[-1]} sites for a posterior of {posteriors.bound_of(post).lattice.n_sites}.")
         states.append(rows.reshape(-1, rows.shape[-1]))
         counts.append(flat)
         blocks.append(_blocks(one, flat, weighted, np.random.default_rng(seed)))
-    return Rows(np.concatenate(states), np.concatenate(counts), np.concatenate(blocks))
+    return Rows(np.concatenate(states), np.concatenate(counts), np.concatenate(blocks), worth)
 
 
 def _blocks(part: xr.Dataset, weight: np.ndarray, weighted: bool, rng: np.random.Generator) -> np.ndarray:

@@ -131,6 +131,20 @@ def _noisy(one: Estimates) -> bool:
     return bool(np.any(noise.mean(of_beta) > QUIET * spread.mean(of_beta)))
 
 
+def weighted_states(system: Any, beta: float, walks: int, seed: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """States ``(walk, *sites)`` of a system with weights that add up to one, and their effective share: slower until it is trusted."""
+    J, h, _ = _terms(system)
+    start, steps = independent_start(beta * J, beta * h, seed), _STEPS
+    while True:
+        flat, log_weight = annealed(beta * J, beta * h, start, walks, steps, np.random.SeedSequence([seed, walks, steps]))
+        weight = np.exp(log_weight - log_weight.max())
+        weight /= weight.sum()
+        share = float(1 / (len(weight) * (weight**2).sum()))
+        if share >= TRUSTED or 4 * len(h) * walks * steps > MOST_UPDATES:
+            return flat.reshape(-1, *system.lattice.shape), weight, share
+        steps *= 4
+
+
 def _terms(system: Any) -> tuple[np.ndarray, np.ndarray, float]:
     """J as a matrix, h, and the constant that the energy has beside them."""
     pairs: Any = pairs_of(system)
