@@ -27,6 +27,8 @@ MOST_TRIPLES = 5000  # of 32 sites
 _LISTED = 14  # sites, whose states are all listed
 _WALKS = 20_000  # states of larger models
 _CHUNK = 512  # triples
+_EVENTS = 10  # rows that a test rests on, at least
+_ROUNDING = 1e-12  # of a variance, of products of order one
 
 
 @verb
@@ -56,7 +58,8 @@ def triplets(
     DataFrame
         A row for every triple, the surest first: ``site_i``, ``site_j``, ``site_k``; ``observed`` and ``predicted``, the mean of
         (s_i − m_i)(s_j − m_j)(s_k − m_k) in data and model with the means m of the data; ``strength``, βK to first order, and
-        ``strength_error``; ``z``, ``q_value``, ``found``.
+        ``strength_error``; ``z``, ``q_value``, ``found``. Triples that fewer than ten rows would tell of, by the model, are not tested:
+        strength to q_value are nan, and they come last.
 
     Raises
     ------
@@ -105,7 +108,10 @@ def triplets(
         here, there = weight @ products, sum(part @ _products(one - means, three) for part, one in _pieces(share, spins))
         taken = solve @ ((fitted * weight[:, None]).T @ products - np.outer(middle, here))
         left = products - here - (fitted - middle) @ taken
-        variance = np.maximum(weight @ left**2, 1e-300)
+        variance = weight @ left**2
+        # Of rare coincidences this is the number of rows that are expected to have them.
+        events = worth * variance**2 / np.maximum(weight @ left**4, 1e-300)
+        variance = np.where((variance > _ROUNDING) & (events >= _EVENTS), variance, np.nan)
         excess = there - here - away @ taken
         found.append(np.stack([there, here, excess / variance, np.sqrt(noise / variance)], 1))
     return _table(bound, triples, np.concatenate(found), false_discovery_rate)
@@ -161,9 +167,10 @@ def _table(bound: BoundCouplings, triples: np.ndarray, found: np.ndarray, rate: 
     """The list, of columns observed, predicted, strength and its error."""
     observed, predicted, strength, error = found.T
     z = strength / error
-    p = 2 * scipy.stats.norm.sf(np.abs(z))
-    q_value = scipy.stats.false_discovery_control(p)
+    tested, q_value = np.isfinite(z), np.full(len(z), np.nan)
+    if tested.any():
+        q_value[tested] = scipy.stats.false_discovery_control(2 * scipy.stats.norm.sf(np.abs(z[tested])))
     names = {f"site_{end}": [bound.lattice.word(site) for site in triples[:, k]] for k, end in enumerate("ijk")}
     columns = {"observed": observed, "predicted": predicted, "strength": strength, "strength_error": error, "z": z, "q_value": q_value}
     table = pd.DataFrame({**names, **columns, "found": q_value <= rate})
-    return table.iloc[np.argsort(-np.abs(z), kind="stable")].reset_index(drop=True)
+    return table.iloc[np.argsort(-np.nan_to_num(np.abs(z), nan=-1.0), kind="stable")].reset_index(drop=True)

@@ -66,3 +66,12 @@ def test_other_sites_are_asked_for_by_name_and_nonsense_is_refused():
     for sites, told in (([0, 1], "no triple"), (["x", "a", "b"], "names or numbers")):
         with pytest.raises(hl.HamlearnError, match=told):
             hl.diagnostics.triplets(post, data, sites=sites)
+
+
+def test_triples_that_hardly_any_row_would_tell_of_are_not_tested():
+    rng = np.random.default_rng(0)
+    states = np.where(rng.random((4000, 4)) < [0.5, 0.5, 0.01, 0.01], 1, -1)
+    table = hl.diagnostics.triplets(*learned(states))
+    rare = table[(table["site_j"] == "2") & (table["site_k"] == "3")]
+    assert rare["z"].isna().all() and not rare["found"].any() and rare.index.tolist() == [2, 3]
+    assert table["z"][:2].notna().all()
