@@ -3,8 +3,8 @@
     python benchmarks/couplings/scale.py [--quick]
 
 Chips of 12 spins: 24 of 66 couplings ±1 or ±½, fields ±0.3, read out 3000 times at β_eff = 0.5, 1 and 1.5 (three anneal times). In half
-of the rows of the table fields have a scale of their own, 0.6 of the couplings'. Then three couplings of 0.15 are added that nobody programmed, and
-``hl.diagnostics.residuals`` lists what it finds at a rate of 0.1.
+of the rows of the table fields have a scale of their own, 0.6 of the couplings'. Then three couplings of 0.15 are added that nobody
+programmed, and ``hl.diagnostics.residuals`` lists what it finds at a rate of 0.1.
 """
 
 from __future__ import annotations
