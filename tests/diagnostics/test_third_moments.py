@@ -19,7 +19,7 @@ def rows(seed: int, K: float, count: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     action = STATES @ rng.normal(-0.3, 0.3, N) + K * STATES[:, 1] * STATES[:, 2] * STATES[:, 5]
     for i, j in itertools.combinations(range(N), 2):
-        action = action + rng.normal(0.05, 0.2) * STATES[:, i] * STATES[:, j]
+        action = action + rng.normal(0.1, 0.4) * STATES[:, i] * STATES[:, j]
     return STATES[rng.choice(len(STATES), count, p=np.exp(action) / np.exp(action).sum())]
 
 
@@ -28,8 +28,14 @@ def learned(states: np.ndarray):
     return hl.infer.learn(data, hl.models.Couplings(None), engine="laplace"), data
 
 
-def test_z_of_worlds_of_pairs_is_standard_normal():
-    squares = [np.mean(hl.diagnostics.triplets(*learned(rows(seed, 0.0, 1500)))["z"] ** 2) for seed in range(20)]
+@pytest.mark.parametrize("others", [False, True])
+def test_z_of_worlds_of_pairs_is_standard_normal(others):
+    squares = []
+    for seed in range(20):
+        states = rows(seed, 0.0, 3000)
+        post, data = learned(states[:1500])
+        other = hl.microstates(states[1500:], space="spins", independent=True)  # errors of the fit must not enter
+        squares.append(np.mean(hl.diagnostics.triplets(post, other if others else data)["z"] ** 2))
     assert_within(np.mean(squares), 1.0, np.std(squares, ddof=1) / np.sqrt(20), "mean of z²")
 
 
@@ -75,3 +81,20 @@ def test_triples_that_hardly_any_row_would_tell_of_are_not_tested():
     rare = table[(table["site_j"] == "2") & (table["site_k"] == "3")]
     assert rare["z"].isna().all() and not rare["found"].any() and rare.index.tolist() == [2, 3]
     assert table["z"][:2].notna().all()
+
+
+def test_strengths_are_those_of_a_regression_over_all_states():
+    post, data = learned(rows(3, 0.1, 1500))
+    table, point = hl.diagnostics.triplets(post, data), post["point"].to_dataset()
+    pairs = np.array(list(itertools.combinations(range(N), 2)))
+    features = np.column_stack([np.ones(len(STATES)), STATES, STATES[:, pairs[:, 0]] * STATES[:, pairs[:, 1]]])
+    p = np.exp(features[:, 1:] @ np.concatenate([point["h"].values, point["J"].values]))
+    p /= p.sum()
+    states = data["state"].values[0]
+    observed = np.mean([(STATES == one).all(1) for one in states], 0)
+    for _, row in table.dropna().iloc[[0, 5, 10]].iterrows():
+        product = (STATES - states.mean(0))[:, [int(row[f"site_{end}"]) for end in "ijk"]].prod(1)
+        taken = np.linalg.lstsq(features * np.sqrt(p)[:, None], product * np.sqrt(p), rcond=None)[0]
+        left = product - features @ taken
+        assert row["strength"] == pytest.approx((observed - p) @ left / (p @ left**2), rel=1e-5)
+        assert row["strength_error"] == pytest.approx((1500 * (p @ left**2)) ** -0.5, rel=1e-5)

@@ -15,7 +15,7 @@ from hamlearn.infer.landscape import descended
 from hamlearn.systems import Pairwise, exact, lattice
 from statistics_budget import assert_within
 
-N = 7
+N = 9
 STATES = np.array(list(itertools.product([-1, 1], repeat=N)))
 PAIRS = [(i, j) for i in range(N) for j in range(i + 1, N)]
 
@@ -27,7 +27,7 @@ def bits(p: np.ndarray) -> float:
 def tripled(seed: int, K: float) -> np.ndarray:
     """Probabilities of all states of a random world with two three-spin terms."""
     rng = np.random.default_rng(seed)
-    action = STATES @ rng.normal(-0.5, 0.3, N) + K * (
+    action = STATES @ rng.normal(-0.3, 0.3, N) + K * (
         STATES[:, 0] * STATES[:, 1] * STATES[:, 2] + STATES[:, 3] * STATES[:, 4] * STATES[:, 5]
     )
     for i, j in PAIRS:
@@ -60,7 +60,7 @@ def test_entropies_and_the_share_of_pairs_are_within_their_errors(K):
     z, inside = [], []
     for seed in range(12):
         p = tripled(seed, K)
-        found = hl.infer.information(*learned(p, 3000, seed), seed=seed)
+        found = hl.infer.information(*learned(p, 1500, seed), seed=seed)
         truth = {"data_entropy": bits(p), "share": share_of_pairs(p)}
         z.append([(float(found[name][0]) - one) / float(found[name][1]) for name, one in truth.items()])
         inside += [float(found[name][2]) < one < float(found[name][3]) for name, one in truth.items()]
@@ -78,7 +78,10 @@ def test_counted_rows_say_the_same_as_rows_and_errors_know_of_time():
         assert 0.4 < float(one[name][1]) / float(other[name][1]) < 2.5
     repeated = hl.microstates(np.repeat(data["state"].values[0][:200], 10, axis=0), space="spins")  # in order of time
     slow = hl.infer.information(post, repeated)
-    assert float(slow["data_entropy"][1]) > 2 * float(one["data_entropy"][1])
+    assert float(slow["data_entropy"][1]) > 1.4 * float(one["data_entropy"][1])
+    # What is taken off is the error of the same estimate on the model's own rows: here it is too small.
+    assert -0.2 < one.attrs["bias"] < 0 and 0 < one.attrs["unseen"] < 0.1
+    assert float(one["data_entropy"][0]) == pytest.approx(entropy_of_counts(times) / np.log(2) - one.attrs["bias"], rel=1e-9)
 
 
 def test_what_data_cannot_tell_is_refused():

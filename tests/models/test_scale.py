@@ -51,6 +51,7 @@ def test_fields_may_have_a_scale_of_their_own():
     post = learned(rows(0.8, 0.4, 4000, 1), hl.models.Scale(CHIP, fields="own"))["posterior"].to_dataset()
     for name, truth in (("scale", 0.8), ("field_scale", 0.4)):
         assert_within(float(post[name].mean()), truth, float(post[name].std()), name)
+        assert float(post[name].std()) < 0.1
 
 
 def test_what_was_not_programmed_is_found_and_what_was_is_not():
