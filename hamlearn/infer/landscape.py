@@ -55,8 +55,8 @@ def basins(post: xr.DataTree, data: Any, *, draws: int = 32, level: float = 0.9,
     >>> data = hl.simulate(hl.systems.Ising((3, 3)), beta=0.5, draws=500, seed=0)
     >>> post = hl.infer.learn(data, hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3)), fields=None), engine="laplace")
     >>> found = hl.infer.basins(post, data)
-    >>> found["state"].values.sum(1).tolist(), bool(abs(found["weight"].sum() - 1) < 1e-9)
-    ([9, -9], True)
+    >>> sorted(found["state"].values[:2].sum(1).tolist()), bool(found["weight"][:2].sum() > 0.9)
+    ([-9, 9], True)
     """
     post, seed = admit_posterior(post), require_seed(seed)
     bound, rows = require_spins(post, "basins"), spin_rows(post, data, seed)
