@@ -10,6 +10,7 @@ import hamlearn as hl
 from hamlearn.infer.critical.columns import COLUMNS, series_of
 from hamlearn.infer.critical.crossings import pairs, rising
 from hamlearn.infer.critical.histograms import Histograms
+from hamlearn.infer.engines import numpyro_scaling
 from hamlearn.systems import exact
 from statistics_budget import assert_within
 
@@ -78,6 +79,25 @@ def test_free_energies_give_every_temperature_its_own_number():
         np.testing.assert_allclose(total, 1.0, rtol=1e-8)
 
 
+def test_the_form_of_scaling_is_that_of_its_description():
+    """Values by the formula of scaling.py at ν = 0.7, slopes and curvatures by differences of them: residuals are then none."""
+    rng, sizes, beta, shift, nu = np.random.default_rng(2), np.array([8.0, 12.0, 32.0]), 0.44, 0.03, 0.7
+    terms = rng.normal(size=(2, 8))  # of both ratios: R*, a, q, c, b, d, b', d'
+    omega, middle = np.array([0.8, 1.7]), np.prod(sizes) ** (1 / 3)
+
+    def ratio(at, level, a, q, c, b, d, b2, d2, w):
+        x, decay = (at / (beta * (1 + shift)) - 1) * (sizes / middle) ** (1 / nu), (sizes / 8) ** -w
+        return level + (a * x + q * x**2 + c * x**3) * (1 + d * decay + d2 * decay**2) + b * decay + b2 * decay**2
+
+    step, data = 1e-4 * beta, np.empty((3, 6))
+    for i in range(2):
+        low, here, high = (ratio(at, *terms[i], omega[i]) for at in (beta - step, beta, beta + step))
+        data[:, i], data[:, 2 + i], data[:, 4 + i] = here, beta * (high - low) / 2 / step, beta**2 * (high - 2 * here + low) / step**2
+    theta = np.concatenate([[shift, np.log(nu)], np.column_stack([terms, np.log(omega)]).ravel()])
+    given = {"sizes": sizes, "data": data, "whiten": np.stack(3 * [np.eye(6)]), "location": 0.0, "scale": 1.0}
+    np.testing.assert_allclose(numpyro_scaling.residuals(theta, given, np), 0, atol=1e-5)
+
+
 def test_the_smallest_wave_is_that_of_the_definition():
     rng = np.random.default_rng(1)
     states = rng.choice([-1, 1], (1, 7, 4, 4)).astype(np.int8)
@@ -106,6 +126,18 @@ def test_planar_rotors_lose_their_stiffness_where_simulations_of_large_lattices_
     with pytest.raises(hl.HamlearnError, match="no exponent nu"):
         found.nu
     found.to_dataset()
+
+
+def test_the_stiffness_is_that_of_the_definition(rotors):
+    """By the angles of neighbours, of one temperature, whose microstates all have one weight."""
+    data, system = rotors[0].sel(beta=1.16), hl.systems.XY((8, 8))
+    one = Histograms.of([series_of(data["state"].values, system, 1.16)], 8, 64)
+    got = one.averages(np.array([1.16]), *one.replicates(np.ones((1, len(one.sums))))).helicity[0, 0]
+    kept = len(one.sums) // 4 * (700 // (len(one.sums) // 4))  # whole blocks of four chains
+    angles = data["state"].values[:, -kept:].astype(float)
+    turns = [np.roll(angles, 1, axis) - angles for axis in (2, 3)]
+    parts = [np.cos(one).sum((2, 3)).mean() - 1.16 * (np.sin(one).sum((2, 3)) ** 2).mean() for one in turns]
+    np.testing.assert_allclose(got, np.mean(parts) / 64, rtol=1e-8)
 
 
 def test_a_range_without_the_line_of_nelson_and_kosterlitz_is_refused(rotors):
