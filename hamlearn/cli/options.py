@@ -90,6 +90,20 @@ def read_column(text: str | None) -> int | str | None:
         return text
 
 
+def read_flip(text: str | None) -> Any:
+    """Rates of readout errors: one number, a pair of them by direction, one for every site, or rates by name."""
+    if text is None:
+        return None
+    words, told = text.split(","), f"--flip is a rate, such as 0.02, two of them, one for every site, or name=rate,name=rate; got {text!r}."
+    try:
+        if "=" in text:
+            return {name.strip(): float(rate) for name, _, rate in (word.rpartition("=") for word in words)}
+        rates = [float(word) for word in words]
+    except ValueError:
+        raise HamlearnError(told) from None
+    return rates[0] if len(rates) == 1 else tuple(rates) if len(rates) == 2 else rates
+
+
 def betas_of(text: str | None, files: list[Path]) -> list[float | None]:
     """One inverse temperature for every file."""
     betas: list[float | None] = [None] * len(files) if text is None else list(read_betas(text))

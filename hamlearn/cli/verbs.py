@@ -15,6 +15,7 @@ from hamlearn.cli.options import (
     one_of,
     read_betas,
     read_column,
+    read_flip,
     read_graph,
     read_names,
     read_powers,
@@ -169,6 +170,10 @@ def learn(
     gaps: Annotated[str | None, typer.Option(help="Of an alignment: state (the default) or missing.")] = None,
     max_gaps: Annotated[float | None, typer.Option(help="Columns of an alignment with a larger share of gaps are left out.")] = None,
     independent: Annotated[bool, typer.Option("--independent", help="Rows are no chain: their order means nothing.")] = False,
+    flip: Annotated[
+        str | None,
+        typer.Option(help="How often spins are misread: a rate, two (-1 read as 1, 1 as -1), one a site, or name=rate,name=rate."),
+    ] = None,
     model: Annotated[str, typer.Option(**one_of(*MODELS))] = "couplings",
     window: Annotated[int, typer.Option(help="Extent of the window of a cluster expansion or local interaction.", min=1)] = 3,
     powers: Annotated[str, typer.Option(help="Powers of the field in a polynomial action, comma-separated.")] = "2,4",
@@ -193,6 +198,7 @@ def learn(
     require_format(context, files)
     require_target(output, inputs=[*files, Path(graph)])
     rules = {name: context.params[name] for name in ("space", "weights", "gaps", "max_gaps", "variable", "independent")}
+    rules["flip"] = read_flip(flip)
     read = lambda value: lambda file: hl.microstates(file, beta=value, counts=column, **rules)
     data = [read_from(file, read(value), stdin) for file, value in zip(files, betas, strict=True)]
     said = {**context.params, "fields": None if fields == "none" else fields}  # words, which the verbs know or refuse

@@ -16,8 +16,9 @@ from hamlearn.data.arrays import LEADING, name_axes, plain
 from hamlearn.data.codes import without_gaps
 from hamlearn.data.geometry import declared
 from hamlearn.data.missing import covered, filled, require_gaps, require_observed, say
-from hamlearn.data.names import header, site_axis, with_names
+from hamlearn.data.names import header, names_of, site_axis, with_names
 from hamlearn.data.opening import open_table, refuse_unclear_axes, what_it_says
+from hamlearn.data.readout import with_flip
 from hamlearn.data.sequences import sequence_weights
 from hamlearn.data.validation import SCHEMA, admit_one, refuse_copied_chains
 from hamlearn.data.values import per_row, refuse_repeated_end
@@ -46,6 +47,7 @@ def microstates(
     variable: str | None = None,
     independent: bool = False,
     labels: Sequence[str] | None = None,
+    flip: Any = None,
 ) -> xr.Dataset:
     """Observed microstates from an array or a file, validated.
 
@@ -111,6 +113,10 @@ def microstates(
         Of a table of words (yes/no, up/down, letters): the words in the order of the states, of spins the one for −1 first. Unasked,
         words that mean down and up are known, others are taken in alphabetical order, and a line says how they were read. The
         attribute ``codes`` keeps them.
+    flip : float, array, dict, or tuple of two, optional
+        How often a spin (or bit) is read as the other one, where readouts err: a rate, one for every site, or ``{name: rate}`` (sites that
+        are not named are read without error); a tuple holds the rates of −1 (0) read as 1, and of 1 read as −1 (0). Readings are
+        independent given the true microstate. What is learned and predicted is then of true values; the variable ``flip`` keeps the rates.
 
     Returns
     -------
@@ -123,7 +129,7 @@ def microstates(
     HamlearnError
         If values lie outside the space or are infinite, the array is empty or ragged, shapes disagree, β ≤ 0, nothing is observed in a
         microstate, more is missing than observed at a site, chains are copies of each other, a periodic path repeats its first
-        slice at its end, or names are not one text for every site, empty, or repeated.
+        slice at its end, names are not one text for every site, empty, or repeated, or a rate of `flip` is not in [0, 0.5).
 
     Examples
     --------
@@ -144,7 +150,7 @@ def microstates(
     rules = {"gaps": gaps, "max_gaps": max_gaps, "variable": variable}
     opened = open_table(source, dims, beta, counts if isinstance(counts, int | str) else None, rules)
     if isinstance(opened, xr.Dataset):
-        return _already_said(admit_one(opened, missing=True), given, geometry, names)
+        return _misread(_already_said(admit_one(opened, missing=True), given, geometry, names), flip)
     dims, geometry = opened.dims, geometry | ({"independent": 1} if opened.independent else {})
     space, beta, counts, weights, q = what_it_says(opened, space, beta, counts, weights, q)
     table, words = numbered(opened, space, labels)
@@ -180,9 +186,13 @@ def microstates(
         made = made.assign_coords(time=("draw", table.time))
     refuse_copied_chains([made])
     if names is not None:
-        return with_names(made, names)
+        return _misread(with_names(made, names), flip)
     own = header(table.names)
-    return with_names(made, own, "the header") if own is not None and site_axis(made) is not None else made
+    return _misread(with_names(made, own, "the header") if own is not None and site_axis(made) is not None else made, flip)
+
+
+def _misread(data: xr.Dataset, flip: Any) -> xr.Dataset:
+    return data if flip is None else with_flip(data, flip, spaces.from_attrs(data.attrs), names_of(data))
 
 
 def _in_space(array: np.ndarray, space: str | Space, q: int | None, *, wrap: bool, site_axes: int) -> tuple[np.ndarray, Space, np.ndarray]:

@@ -114,11 +114,13 @@ def worth(weight: np.ndarray, weighted: bool) -> float:
 
 
 def fingerprint(parts: Sequence[xr.Dataset]) -> str:
-    """SHA3-256 of the states, counts and temperatures, as a hexadecimal string; what lies on disk is read in pieces."""
+    """SHA3-256 of states, counts, rates of readout errors and temperatures, as hexadecimal text; what lies on disk is read in pieces."""
     digest = hashlib.sha3_256()
     for part in parts:
         for array in (part["state"], xr.DataArray(multiplicity(part)[0])):
             for piece in pieces(array):
                 digest.update(np.ascontiguousarray(piece).tobytes())
+        if "flip" in part:
+            digest.update(part["flip"].values.tobytes())
         digest.update(np.float64(part["beta"].item()).tobytes())
     return digest.hexdigest()

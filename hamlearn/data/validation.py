@@ -22,6 +22,7 @@ from hamlearn.data.arrays import as_numbers
 from hamlearn.data.geometry import require_geometry, with_geometry
 from hamlearn.data.missing import filled, refuse, require_gaps, require_observed, space_missing
 from hamlearn.data.names import named
+from hamlearn.data.readout import refuse_misread, require_rates
 from hamlearn.data.values import per_row, refuse_repeated_end
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.spaces import Space, require_numbers
@@ -41,7 +42,7 @@ def admit(data: xr.Dataset | Iterable[xr.Dataset], *, missing: bool = False) -> 
     data : Dataset, or an iterable of Datasets
         Made by this library, read from a file, or put together or changed by hand.
     missing : bool
-        Whether cells may be missing (:mod:`hamlearn.data.missing`): whoever asks knows of them.
+        Whether cells may be missing (:mod:`hamlearn.data.missing`) or misread (:mod:`hamlearn.data.readout`): whoever asks knows of them.
 
     Returns
     -------
@@ -51,8 +52,8 @@ def admit(data: xr.Dataset | Iterable[xr.Dataset], *, missing: bool = False) -> 
     Raises
     ------
     HamlearnError
-        If anything is no microstates, a value is missing or lies outside the space that is named, a temperature, count, weight or
-        attribute makes no sense, or chains or whole sets are copies of each other.
+        If anything is no microstates, a value is missing, may be misread, or lies outside the space that is named, a temperature, count,
+        weight or attribute makes no sense, or chains or whole sets are copies of each other.
 
     Examples
     --------
@@ -215,6 +216,9 @@ def _checked(data: xr.Dataset, missing: bool) -> xr.Dataset:
         if name in data:
             per_row(data[name].values, data[name].shape, name + "s")
     space, state = spaces.from_attrs(data.attrs), data["state"]
+    require_rates(data, space)
+    if not missing:
+        refuse_misread(data)
     lead = 3 if "beta" in state.dims else 2
     site_axes = state.ndim - lead - len(space.event_shape)
     if not state.variable._in_memory:

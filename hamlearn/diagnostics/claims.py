@@ -139,6 +139,7 @@ def facts(post: xr.DataTree) -> list[tuple[str, str, str]]:
         ("codes", "codes of states 0, 1, …", ", ".join(map(str, json.loads(post.attrs["codes"]))) if "codes" in post.attrs else ""),
         ("bonds", bonds, wording.count(sizes["bond"]) if "bond" in sizes else ""),
         ("missing", "cells missing", percent(made.missing) if made.missing else ""),
+        ("flip", "readout errors, allowed for", percent(made.flip) if made.flip else ""),
         ("parameters", *parameters(post)),
         ("draws", "posterior", told_draws(post)),
         ("likelihood", "likelihood", likelihood),

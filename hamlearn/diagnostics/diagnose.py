@@ -122,11 +122,11 @@ def _looked_at(
 
 
 def _whole(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], seed: int) -> xr.Dataset | Iterable[xr.Dataset]:
-    """The data; one completion of them by what was learned stands for those of which cells are missing."""
+    """The data; one completion of them by what was learned stands for those of which cells are missing or may be misread."""
     if not families.traits(post).missing:
         return data
     sets = microstates.split_by_beta(microstates.admit(data, missing=True))
-    if not any(microstates.missing(one).any() for one in sets):
+    if all(microstates.known(one) for one in sets):
         return data
     return cast(families.Completing, families.of(post)).completed(post, sets, seed)
 

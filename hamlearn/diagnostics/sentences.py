@@ -218,6 +218,12 @@ SENTENCES |= {
         + (_ONE_COMPLETION if made.check is not None and made.check.decision != "not run" else ""),
         "Find out why cells are missing; a rate that depends on the value itself shifts fields and couplings." if n["share"] > 0.3 else "",
     ),
+    "readout errors": lambda n, made: (
+        f"{percent(n['share'])} of the readings are wrong by the rates that the data declare, at {n['sites']} sites (most at "
+        f"{made.site(n['where'])}, {percent(n['most'])}): what was learned, and is predicted, is of true values"
+        + (_ONE_COMPLETION if made.check is not None and made.check.decision != "not run" else ""),
+        "",
+    ),
     "missing depends": lambda n, made: (
         "cells are not missing completely at random: whether they are goes with what was observed elsewhere, "
         + ", ".join(f"at {made.site(gone)} with the value of {made.site(seen)}" for gone, seen in n["first"])

@@ -17,8 +17,10 @@ def count(number: float) -> str:
 
 
 def gaps(made: Provenance) -> str:
-    """Such as " (12 % of cells missing)"; nothing of complete data."""
-    return f" ({percent(made.missing)} of cells missing)" if made.missing else ""
+    """Such as " (12 % of cells missing, readout errors of 2 %)"; nothing of data that are known whole."""
+    told = [f"{percent(made.missing)} of cells missing"] if made.missing else []
+    told += [f"readout errors of {percent(made.flip)}"] if made.flip else []
+    return f" ({', '.join(told)})" if told else ""
 
 
 def several(number: float, noun: str) -> str:

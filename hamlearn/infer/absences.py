@@ -1,4 +1,4 @@
-"""What missing cells say of themselves: how many there are, and whether what is missing depends on what was observed elsewhere.
+"""What missing and misread cells say of themselves: how many there are, and whether what is missing depends on what was observed elsewhere.
 
 Likelihoods of data with gaps hold where cells are missing at random (Rubin 1976): given what was observed, whether a cell is missing does
 not depend on its value. That cannot be seen. What can be seen is whether it depends on observed values of other sites; where it does, it
@@ -25,6 +25,21 @@ _LEAST = 5.0  # expected cells of a table, for chi-square
 def share(parts: Sequence[Observations]) -> float:
     """Of all cells that are missing."""
     return float(sum((part.states < 0).sum() for part in parts if part.gaps) / sum(part.states.size for part in parts))
+
+
+def misread(parts: Sequence[Observations]) -> float:
+    """Share of readings that are wrong, as the data declare."""
+    return float(sum(part.size * part.flip.mean() for part in parts if part.flip is not None) / sum(part.size for part in parts))
+
+
+def errors(parts: Sequence[Observations]) -> tuple[Noted, ...]:
+    """What the verdict has to say of readout errors; nothing where there are none."""
+    rates = [part.flip.mean(1) for part in parts if part.flip is not None]
+    if not rates:
+        return ()
+    most = np.max(rates, 0)
+    numbers = {"share": misread(parts), "sites": int((most > 0).sum()), "most": float(most.max()), "where": int(most.argmax())}
+    return (Noted("readout errors", "note", "readout errors", numbers),)
 
 
 def noted(parts: Sequence[Observations], q: int, tau: float) -> tuple[Noted, ...]:

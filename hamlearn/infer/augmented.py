@@ -1,8 +1,9 @@
-"""Missing cells on dense graphs: the pseudo-likelihood's equations, averaged over what was not observed.
+"""Missing and misread cells on any graph: the pseudo-likelihood's equations, averaged over what is not known.
 
-The score s(x; θ) of the pseudo-likelihood has mean zero at the truth; so has its mean over the missing cells, given the observed ones,
-E[s(x; θ) | x_obs; θ], where cells are missing at random. Its zero is found by data augmentation: K Gibbs completions of every row stand for
-that mean, and Newton steps alternate with sweeps. The derivative of the equation is the curvature of completed data less what is missing,
+The score s(x; θ) of the pseudo-likelihood has mean zero at the truth; so has its mean over what x may have been, given what
+was read, E[s(x; θ) | x_obs; θ], where cells are missing at random and readings err as is said. Its zero is found by data augmentation: K
+Gibbs completions of every row stand for that mean, and Newton steps alternate with sweeps. The derivative of the equation is the curvature
+of completed data less what is missing,
 
     A = H − Cov(s, βT | x_obs),   T the statistics that θ multiplies,
 
@@ -21,12 +22,12 @@ import numpy as np
 
 from hamlearn import memory
 from hamlearn.errors import HamlearnError
-from hamlearn.infer.calibrate import Calibration, ScoreCovariance, score_covariance, steady_sandwich
+from hamlearn.infer.calibrate import Calibration, ScoreCovariance, inverse_root, score_covariance, steady_sandwich
 from hamlearn.infer.completions import Completions
 from hamlearn.infer.likelihoods import Likelihood, OneHotLikelihood, composite
 from hamlearn.infer.likelihoods.exact import statistics
 from hamlearn.infer.likelihoods.normal import NormalLikelihood
-from hamlearn.infer.observations import Observations
+from hamlearn.infer.observations import Observations, unknown
 from hamlearn.infer.optimum import maximise, normal_blocks, prior_terms
 from hamlearn.infer.provenance import Basis
 from hamlearn.models import BoundCouplings
@@ -40,21 +41,37 @@ _ROUGH, _ROUNDS, _SWEEPS = (
     12,
     4,
 )  # completions, rounds and sweeps of the way to the equation's zero, whose steps are those of complete data
-_STEPS = 8  # at most, by the equation's own derivative
+_STEPS = 16  # at most, by the equation's own derivative
+_KNOWN = 0.25  # standard error of the derivative, of its least share of that of completed data: error bars are then good to an eighth
+_LEAST = 0.02  # such a share, below which a step is damped: the curvature of completed data, whose steps always climb, is added
 _SETTLED, _NOISE = 0.1, 0.04  # squared length of a step for every parameter, and how much of that the noise of completions may be
-_PASSES = 16  # at most, over which the equation is averaged
+_PASSES = 64  # at most, over which the equation is averaged
 _CHUNK = 1 << 22  # values of scores that are held at once
 
 
 @dataclass(frozen=True, eq=False)
 class _Equation:
-    """The equation at one θ: its value, its derivative, scores of rows by temperature, and what share of J is the noise of completions."""
+    """The equation at one θ.
+
+    Attributes
+    ----------
+    value, derivative, curvature : array
+        The equation, its derivative, and that of completed data alone.
+    scores : list of array
+        Of rows, by temperature.
+    noise : float
+        What share of J is the noise of completions.
+    known, error : float
+        The least share of the completed data's derivative that is left by what is not known, and its standard error.
+    """
 
     value: np.ndarray
     derivative: np.ndarray
     curvature: np.ndarray
     scores: list[np.ndarray]
     noise: float
+    known: float = 1.0
+    error: float = 0.0
 
     @property
     def arrays(self) -> tuple[np.ndarray, ...]:
@@ -85,8 +102,8 @@ class _Rows:
 def work(bound: BoundCouplings, parts: Sequence[Observations]) -> float:
     """CPU seconds of one ordinary core that :func:`likelihood` takes, about, counted from sizes (benchmarks/couplings/missing.py)."""
     rows, p = sum(part.weight.size for part in parts), bound.n_params
-    holed = sum(int((part.states < 0).any(2).sum()) for part in parts)
-    share = sum(int((part.states < 0).sum()) for part in parts) / sum(part.states.size for part in parts)
+    holed = sum(part.weight.size if part.flip is not None else int((part.states < 0).any(2).sum()) for part in parts)
+    share = sum(unknown(part) for part in parts) / sum(part.states.size for part in parts)
     completions = rows - holed + holed * _each(rows, p)
     return 0.3 + (2 + 30 * share) * completions * p * (3e-8 + 1.2e-10 * p)
 
@@ -118,22 +135,27 @@ def likelihood(bound: BoundCouplings, parts: Sequence[Observations], seed: int, 
             bar.advance()
             for one in drawn:
                 one.sweep(theta, _SWEEPS)
-        drawn, passes = [one.only(each) for one in drawn], 1
+        drawn, passes = [one.only(each) for one in drawn], 2
         for number in range(_STEPS):
             equation = _averaged(bound, drawn, theta, passes)
             _, pull, stiff = prior_terms(bound, theta, prior)
-            step = np.linalg.solve(equation.derivative + np.diag(stiff), equation.value + pull)
+            damped = max(_LEAST, 2 * equation.error) - equation.known
+            slope = equation.derivative + np.diag(stiff) + max(damped, 0.0) * equation.curvature
+            step = np.linalg.solve(slope, equation.value + pull)
             here, theta = theta, theta + step
             bar.advance()
-            root, score = _error(bound, parts, equation)
-            precision = np.linalg.inv(root @ root.T)
-            if number and equation.noise < 2 * _NOISE and float(step @ precision @ step) < (_SETTLED + 3 * equation.noise) * p:
-                break
-            passes = int(np.clip(np.ceil(passes * equation.noise / _NOISE), 1, _PASSES))
+            enough = equation.noise < 2 * _NOISE and equation.error < 2 * _KNOWN * equation.known
+            if number and enough and damped <= 0:
+                root, score = _error(bound, parts, equation)
+                precision = np.linalg.inv(root @ root.T)
+                if float(step @ precision @ step) < (_SETTLED + 3 * equation.noise) * p:
+                    break
+            wanted = max(equation.noise / _NOISE, (equation.error / (_KNOWN * max(equation.known, _LEAST))) ** 2)
+            passes = int(np.clip(np.ceil(passes * wanted), 2, _PASSES))
         else:
             raise HamlearnError(
-                "data augmentation of the missing cells does not settle: too much is missing for so many couplings. Leave out sites or "
-                "bonds, tie couplings, or keep the rows without gaps (hl.data.complete_rows)."
+                "data augmentation does not settle: too much is missing or misread for so many couplings. Leave out sites or bonds, tie "
+                "couplings, give more rows, or keep the rows without gaps (hl.data.complete_rows)."
             )
     basis = Basis("sandwich", {"batches": score.batches, "kind": score.kind, "composite": True, "tau": score.tau})
     known = Calibration((precision + precision.T) / 2, root, float(score.batches - 1), True, basis, score)
@@ -165,13 +187,19 @@ def _solved(bound: BoundCouplings, drawn: Sequence[Completions], theta: np.ndarr
 
 
 def _averaged(bound: BoundCouplings, drawn: Sequence[Completions], theta: np.ndarray, passes: int) -> _Equation:
-    """The equation of all completions, of several made one after the other."""
+    """The equation of all completions, of several made one after the other: at least two, whose difference says how well it is known."""
     mean = _equation(bound, drawn, theta)
+    halves = [mean.derivative.copy(), np.zeros_like(mean.derivative)]
     for number in range(1, passes):
         other = _equation(bound, drawn, theta)
+        halves[number % 2] += other.derivative
         for old, new in zip((*mean.arrays, *mean.scores), (*other.arrays, *other.scores), strict=True):
             old += (new - old) / (number + 1)
-    return replace(mean, noise=mean.noise / passes)
+    white = inverse_root(mean.curvature)
+    shares = lambda one: np.linalg.eigvalsh(white.T @ (one + one.T) @ white / 2)
+    apart = halves[0] / ((passes + 1) // 2) - halves[1] / (passes // 2)
+    error = 0.5 * float(np.abs(shares(apart)).max())
+    return replace(mean, noise=mean.noise / passes, known=float(shares(mean.derivative)[0]), error=error)
 
 
 def _equation(bound: BoundCouplings, drawn: Sequence[Completions], theta: np.ndarray) -> _Equation:

@@ -69,14 +69,14 @@ def check_priors(prior: Prior, engine: Engine | None) -> None:
 
 
 def choose(bound: BoundCouplings, parts: Sequence[Observations], likelihood: str, engine: Engine | None, seed: int = 0) -> Choice:
-    """Resolve "auto" for the likelihood and the engine; `seed` is that of what fills in missing cells."""
+    """Resolve "auto" for the likelihood and the engine; `seed` is that of what draws cells that are not known."""
     reasons: list[str] = []
     check_priors(bound.model.prior, engine)
     automatic = engine is None
     engine = engine or _engine(bound, reasons)
     if likelihood == "screening":
         likelihood = "rise"
-    if any(part.gaps for part in parts):
+    if any(part.unsure for part in parts):
         chosen: Likelihood | OneHotLikelihood = _incomplete(bound, parts, likelihood, engine, seed, reasons)
     elif likelihood == "exact":
         chosen = ExactLikelihood(bound, parts)
@@ -147,16 +147,16 @@ def _engine(bound: BoundCouplings, reasons: list[str]) -> Engine:
 def _incomplete(
     bound: BoundCouplings, parts: Sequence[Observations], likelihood: str, engine: Engine, seed: int, reasons: list[str]
 ) -> Likelihood:
-    """The likelihood of data with missing cells."""
+    """The likelihood of data with missing or misread cells."""
     found = incomplete.marginal(bound, parts) if likelihood in ("auto", "exact") else None
     if likelihood == "exact" and found is None:
         raise HamlearnError(
-            "the exact likelihood of data with missing cells sums over all states and over what is missing of every row, and they are too "
-            "many here: leave likelihood='auto'."
+            "the exact likelihood of data with missing or misread cells sums over all states and over what every row may have been, and "
+            "they are too many here: leave likelihood='auto'."
         )
     if found is not None and (likelihood == "exact" or (seconds := work(found, LaplaceApproximation())) <= AFFORDABLE):
         told = f": about {seconds:.0f} s of work, affordable" if likelihood == "auto" else ""
-        reasons.append(f"likelihood exact, summed over what is missing{told}")
+        reasons.append(f"likelihood exact, summed over what every row may have been{told}")
         return found
     return incomplete.stand_in(bound, parts, "pseudo" if likelihood == "auto" else likelihood, seed, reasons, AFFORDABLE, flat=engine.flat)
 

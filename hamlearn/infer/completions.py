@@ -1,6 +1,7 @@
-"""Completions of rows with missing cells: draws of what was not observed, given what was and a Hamiltonian.
+"""Completions of rows with missing or misread cells: draws of the true values, given what was read and a Hamiltonian.
 
-Gibbs sweeps over the missing cells alone; K completions of a row are K chains, which go on from where they were when θ moves on.
+Gibbs sweeps over those cells alone whose value is not known, each weighted by the probability of its reading; K completions of a row are K
+chains, which go on from where they were when θ moves on.
 Sequential loops in numba.
 """
 
@@ -11,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
-from hamlearn.infer.observations import Observations, as_observations
+from hamlearn.infer.observations import Observations, as_observations, channel
 from hamlearn.models import BoundCouplings
 from hamlearn.systems.sampling.kernels import generators, kernel, neighbour_lists, uniform
 
@@ -19,27 +20,33 @@ SWEEPS = 60  # of chains that begin at values drawn site by site
 
 
 class Completions:
-    """K completions of every row of one temperature that misses cells.
+    """K completions of every row of one temperature that has cells whose value is not known.
 
     Attributes
     ----------
     part : Observations
         The data.
     rows : array of int (row,)
-        The rows with missing cells, counted over all chains.
+        Their numbers, counted over all chains.
     states : array of int8 (row, K, n_sites)
-        Their completions as value indices; the first ones are drawn site by site, from the frequencies of what was observed there.
+        Their completions as value indices; the first ones are what was read, and drawn site by site where nothing was, from the
+        frequencies of what was observed there.
     """
 
     def __init__(self, bound: BoundCouplings, part: Observations, each: int, seed: int) -> None:
         self.bound, self.part = bound, part
         flat = part.states.reshape(-1, part.states.shape[-1])
-        self.rows = np.flatnonzero((flat < 0).any(1))
+        probabilities = channel(part, bound.space.q)
+        open_cells = ((probabilities > 0).sum(-1) > 1)[np.arange(flat.shape[1]), flat]  # that several values may have been read as
+        self.rows = np.flatnonzero(open_cells.any(1))
         holed, rng = flat[self.rows], np.random.default_rng(seed)
-        where = np.nonzero(holed < 0)
+        where = np.nonzero(open_cells[self.rows])
         self._sites, self._start = where[1], np.searchsorted(where[0], np.arange(len(holed) + 1))
+        self._readings = holed[where]
+        with np.errstate(divide="ignore"):
+            self._channel = np.log(probabilities)
         self.states = np.repeat(holed[:, None], each, 1)
-        for site in np.unique(self._sites):
+        for site in np.flatnonzero((holed < 0).any(0)):
             column = flat[:, site]
             seen = np.bincount(column[column >= 0], minlength=bound.space.q) / np.count_nonzero(column >= 0)
             gone = holed[:, site] < 0
@@ -51,9 +58,8 @@ class Completions:
         """Move all completions on by so many Gibbs sweeps at θ."""
         tables, fields = self.bound.tables(theta)
         beta = self.part.beta
-        _sweeps(
-            self.states, self._sites, self._start, beta * fields, beta * tables, self.bound.lattice.bonds, *self._lists, sweeps, self._rng
-        )
+        cells = self._sites, self._readings, self._start, self._channel
+        _sweeps(self.states, *cells, beta * fields, beta * tables, self.bound.lattice.bonds, *self._lists, sweeps, self._rng)
 
     def only(self, each: int) -> Completions:
         """The first so many completions of every row (or those there are, repeated)."""
@@ -63,38 +69,40 @@ class Completions:
         return other
 
     def observations(self) -> Observations:
-        """The data with every row that misses cells replaced by its completions, which share its weight: one chain of rows that count."""
+        """The data with every row that is not known replaced by its completions, which share its weight: one chain of rows that count."""
         flat, weight = self.part.states.reshape(-1, self.part.states.shape[-1]), self.part.weight.reshape(-1)
         whole = np.ones(len(flat), bool)
         whole[self.rows] = False
         each = self.states.shape[1]
         states = np.concatenate([flat[whole], self.states.reshape(-1, flat.shape[1])])
         shares = np.concatenate([weight[whole], np.repeat(weight[self.rows] / each, each)])
-        return replace(self.part, states=states[None], weight=shares[None])
+        return replace(self.part, states=states[None], weight=shares[None], flip=None)
 
 
 def completed(data: xr.Dataset, bound: BoundCouplings, theta: np.ndarray, seed: int) -> xr.Dataset:
-    """Microstates of one temperature with every missing cell drawn given the observed ones of its row and strengths θ.
+    """Microstates of one temperature with every cell that is not known drawn given what was read of its row and strengths θ.
 
-    One completion stands for the data in checks of a fit (Gelman et al. 2005): since the cells that were filled follow the model, such
+    One completion stands for the data in checks of a fit (Gelman et al. 2005): since the cells that were drawn follow the model, such
     checks see less than those of complete data, and never more.
     """
     part = as_observations(data, bound.space)
-    if not part.gaps:
+    if not part.unsure:
         return data
     found = Completions(bound, part, 1, seed)
     found.sweep(theta, SWEEPS)
     flat = part.states.reshape(-1, part.states.shape[-1]).copy()
     flat[found.rows] = found.states[:, 0]
     values = bound.space.from_index(flat).reshape(data["state"].shape).astype(data["state"].dtype)
-    return data.assign(state=(data["state"].dims, values, data["state"].attrs))
+    return data.drop_vars(["flip", "true"], errors="ignore").assign(state=(data["state"].dims, values, data["state"].attrs))
 
 
 @kernel
 def _sweeps(
     states: np.ndarray,
     sites: np.ndarray,
+    readings: np.ndarray,
     start: np.ndarray,
+    channel: np.ndarray,
     fields: np.ndarray,
     tables: np.ndarray,
     bonds: np.ndarray,
@@ -112,7 +120,7 @@ def _sweeps(
                 for cell in range(start[row], start[row + 1]):
                     site = sites[cell]
                     for value in range(q):
-                        weight[value] = fields[site, value]
+                        weight[value] = fields[site, value] + channel[site, readings[cell], value]
                     for k in range(first[site], first[site + 1]):
                         bond, end = group[k], place[k]
                         there = states[row, copy, bonds[bond, 1 - end]]

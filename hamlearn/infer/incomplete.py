@@ -1,4 +1,4 @@
-"""Which likelihood data with missing cells take: marginal where all states are listed, conditionals of what was seen, or augmentation."""
+"""Which likelihood missing or misread cells take: marginal where all states are listed, conditionals of what was seen, or augmentation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hamlearn.errors import HamlearnError
 from hamlearn.infer import absences, augmented
 from hamlearn.infer.likelihoods import Likelihood, PatternLikelihood
 from hamlearn.infer.likelihoods.conditionals import neighbour_lists
-from hamlearn.infer.likelihoods.marginal import MOST_COMPLETIONS, MarginalLikelihood, n_completions
+from hamlearn.infer.likelihoods.marginal import MarginalLikelihood, listable
 from hamlearn.infer.observations import Observations
 from hamlearn.models import BoundCouplings
 from hamlearn.progress import logger
@@ -24,7 +24,7 @@ LONGEST = 1800.0  # seconds of augmentation, counted
 
 def marginal(bound: BoundCouplings, parts: Sequence[Observations]) -> MarginalLikelihood | None:
     """The exact likelihood; None where states or completions are too many to be listed."""
-    if exact.method(bound.system(np.zeros(bound.n_params))) != "enumeration" or n_completions(bound, parts) > MOST_COMPLETIONS:
+    if exact.method(bound.system(np.zeros(bound.n_params))) != "enumeration" or not listable(bound, parts):
         return None
     found = MarginalLikelihood(bound, parts)
     return found if found.tabulated else None
@@ -40,11 +40,12 @@ def stand_in(
     *,
     flat: bool = False,
 ) -> Likelihood:
-    """A composite likelihood of data with missing cells, and why it is this one.
+    """A composite likelihood of data with missing or misread cells, and why it is this one.
 
     Augmentation uses every cell that was observed, so its intervals are narrower (6×6 spins, a tenth missing: 1.19 times those of complete
-    data, where conditionals of what was seen give 1.35). Where it takes more than `affordable` seconds of counted work and at least half of
-    the rows are left to every site, conditionals of these will do. `flat` as of :func:`hamlearn.infer.augmented.likelihood`.
+    data, where conditionals of what was seen give 1.35). Where it takes more than `affordable` seconds of counted work, no cell may be
+    misread, and at least half of the rows are left to every site, conditionals of these will do. `flat` as of
+    :func:`hamlearn.infer.augmented.likelihood`.
 
     Raises
     ------
@@ -55,25 +56,31 @@ def stand_in(
         raise HamlearnError(
             f"missing cells of {bound.space.name} are not learned from: leave those rows out, hl.data.complete_rows(data), or those sites."
         )
-    local = power(bound.space.q, int(bound.lattice.degree.max(initial=0)) + 1) <= MOST_PATTERNS
+    known = all(part.flip is None for part in parts)
+    local = known and power(bound.space.q, int(bound.lattice.degree.max(initial=0)) + 1) <= MOST_PATTERNS
     seen, seconds = kept(bound, parts) if local else 0.0, augmented.work(bound, parts)
     random = all(one.code != "missing depends" for one in absences.noted(parts, bound.space.q, 1.0))
     if seen > 0 and (name != "pseudo" or seconds > LONGEST or (seen >= ENOUGH and random and seconds > affordable)):
         reasons.append(f"missing cells: conditionals of sites seen with all their neighbours, in {seen:.0%} of the rows or more")
         return PatternLikelihood(bound, parts, name)
+    if name != "pseudo" and not known:
+        raise HamlearnError(
+            f"likelihood={name!r} takes readings for true values, and these are misread (flip): use likelihood='exact' where all states "
+            "can be listed, or 'pseudo', which draws the true ones by data augmentation; 'auto' chooses."
+        )
     if name != "pseudo":
         raise HamlearnError(
             f"likelihood={name!r} needs rows in which a site and all its neighbours were observed: use likelihood='pseudo', which fills "
             "in missing cells by data augmentation, or 'auto'."
         )
-    cells = sum(int((part.states < 0).sum()) for part in parts)
+    cells = f"{sum(int((part.states < 0).sum()) for part in parts)} missing cells" if known else "readouts with errors"
     if seconds > LONGEST:
         raise HamlearnError(
-            f"{cells} missing cells on a graph this dense would take {seconds / 60:.0f} minutes of data augmentation: take fewer rows or "
-            "bonds, or keep the rows without gaps (hl.data.complete_rows)."
+            f"{cells} on a graph this dense would take {seconds / 60:.0f} minutes of data augmentation: take fewer rows or bonds"
+            f"{', or keep the rows without gaps (hl.data.complete_rows)' if known else ''}."
         )
-    logger.info("filling in %d missing cells by data augmentation: about %.2g s", cells, seconds)
-    reasons.append(f"missing cells: data augmentation of {cells}; the likelihood enters as a normal one, error bars for what is missing")
+    logger.info("%s: data augmentation takes about %.2g s", cells, seconds)
+    reasons.append(f"{cells}: data augmentation; the likelihood enters as a normal one, error bars for what is not known")
     return augmented.likelihood(bound, parts, seed, flat=flat)
 
 

@@ -35,6 +35,8 @@ class Observations:
         Inverse temperature.
     independent : bool
         Whether the draws are known to be independent (exact samplers, histograms).
+    flip : array (n_sites, 2) or None
+        How often every site is misread where its true value is −1, and where it is 1; None where states are what was read.
     """
 
     states: np.ndarray
@@ -42,6 +44,12 @@ class Observations:
     weighted: bool
     beta: float
     independent: bool
+    flip: np.ndarray | None = None
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the value of some cell is not known: cells are missing, or may be misread."""
+        return self.gaps or self.flip is not None
 
     @cached_property
     def gaps(self) -> bool:
@@ -141,7 +149,32 @@ def as_observations(data: xr.Dataset, space: Space) -> Observations:
         states = values.astype(float)
     else:
         states = np.where(values == space.missing, ABSENT, space.index(values)).astype(np.int8)
-    return Observations(states, weight, weighted, float(data["beta"]), bool(int(data.attrs.get("independent", 0))))
+    independent = bool(int(data.attrs.get("independent", 0)))
+    return Observations(states, weight, weighted, float(data["beta"]), independent, microstate_data.flips(data))
+
+
+def unknown(part: Observations) -> float:
+    """How many cells' worth of values is not known: a missing cell counts as one, one that is misread at the rate f as 2f."""
+    gone = part.states < 0
+    return float(gone.sum() + (0.0 if part.flip is None else 2 * part.flip.mean(1) @ (~gone).sum((0, 1))))
+
+
+def channel(part: Observations, q: int) -> np.ndarray:
+    """The probability of every reading of a site given its value, ``(n_sites, reading, value)``; the last reading is that of no value.
+
+    Index −1, which a missing cell has, finds it: it is the same whatever the value was.
+
+    Examples
+    --------
+    >>> states, once = np.zeros((1, 1, 1), np.int8), np.ones((1, 1))
+    >>> channel(Observations(states, once, False, 1.0, True, flip=np.array([[0.1, 0.2]])), 2).tolist()
+    [[[0.9, 0.2], [0.1, 0.8], [1.0, 1.0]]]
+    """
+    found = np.ones((part.states.shape[-1], q + 1, q))
+    found[:, :q] = np.eye(q)
+    if part.flip is not None:
+        found[:, :q] += part.flip[:, None] * np.array([[-1, 1], [1, -1]])
+    return found
 
 
 def flat(part: Observations) -> tuple[np.ndarray, np.ndarray]:

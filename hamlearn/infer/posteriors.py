@@ -25,7 +25,7 @@ from hamlearn.errors import HamlearnError
 from hamlearn.infer import labels, stored
 from hamlearn.infer.accepted import SCHEMA, read_json, require_posterior
 from hamlearn.infer.groups import by_temperature, sample_stats
-from hamlearn.infer.observations import Observations, flat
+from hamlearn.infer.observations import Observations, channel, flat
 from hamlearn.infer.provenance import Noted, Provenance
 from hamlearn.infer.upgrades import names_in, read
 from hamlearn.models import BoundCouplings
@@ -126,7 +126,10 @@ def _view(values: np.ndarray, axis: int, owner: np.ndarray) -> np.ndarray:
 
 
 def _observed(bound: BoundCouplings, parts: list[Observations]) -> xr.Dataset:
-    """Per temperature: how many microstates, and the frequency of every value (pair of values) on every site (bond)."""
+    """Per temperature: how many microstates, and the frequency of every value (pair of values) on every site (bond).
+
+    Of what may have been misread they are estimates of true values, without bias, and so may be a little below zero.
+    """
     q, bonds = bound.space.q, bound.lattice.bonds
     if bound.space.continuous:
         return _observed_directions(bound, parts)
@@ -146,6 +149,11 @@ def _observed(bound: BoundCouplings, parts: list[Observations]) -> xr.Dataset:
             weighted = (states == a) * weight[:, None]
             for b in range(q):
                 pair[index, :, a, b] = (weighted.T @ (states == b))[bonds[:, 0], bonds[:, 1]]
+    for index, part in enumerate(parts):
+        if part.flip is not None:
+            inverse = np.linalg.inv(channel(part, q)[:, :q])
+            single[index] = np.einsum("iab,ib->ia", inverse, single[index])
+            pair[index] = inverse[bonds[:, 0]] @ pair[index] @ inverse[bonds[:, 1]].swapaxes(1, 2)
     by_site = ("temperature", "site", "state"), single / np.maximum(single.sum(-1, keepdims=True), 1e-300)  # of those that were observed
     by_bond = ("temperature", "bond", "state_a", "state_b"), pair / np.maximum(pair.sum((-2, -1), keepdims=True), 1e-300)
     return by_temperature(parts, {"site_frequency": by_site, "bond_frequency": by_bond})

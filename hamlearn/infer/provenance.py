@@ -258,6 +258,8 @@ class Provenance:
     microstates : float
     missing : float
         Share of their cells that were not observed.
+    flip : float
+        Share of readings that are wrong, as the data declare: the mean of their rates.
     seed, seconds, estimated_seconds
     optimum, calibration, identifiability
         See their classes.
@@ -316,6 +318,7 @@ class Provenance:
     source: tuple[Mapping[str, Any], ...]
     reasons: tuple[str, ...]
     missing: float = 0.0
+    flip: float = 0.0
     seed: int = 0
     seconds: float = float("nan")
     estimated_seconds: float = float("nan")

@@ -27,7 +27,7 @@ class Traits:
     spacing : bool
         Its data have a lattice spacing, which another temperature may leave as it is.
     missing : bool
-        It is learned from microstates of which cells are missing.
+        It is learned from microstates of which cells are missing or misread.
     streams : bool
         It is learned piece by piece from data that exceed memory.
     compared : {"refit", "simulated", "held out", "by group", "not"}

@@ -82,6 +82,11 @@ class Space:
         return not self.signed and not self.continuous
 
     @property
+    def misread(self) -> bool:
+        """Whether a value may be read as the other one, where readouts err: there are two, and sites are free."""
+        return self.binary and not self.constraint
+
+    @property
     def missing(self) -> float:
         """What stands for a cell that was not observed: no value of any space, of the type that states are stored in."""
         return float("nan") if self.continuous else MISSING

@@ -8,7 +8,8 @@ from typing import Any
 ADVICE = {
     "plaquettes": "Learn with hl.models.ClusterExpansion, or add the terms; couplings and predictions inherit what is missing.",
     "energy dispersion": "Separate the rows by what differs between them (temperature, sample, time) and learn each part by itself.",
-    "misread": "Correct the readout, or expect couplings that are too weak; where readings are sure, look for what else is missing.",
+    "misread": "Declare the readout errors, hl.microstates(..., flip=rate), or expect couplings that are too weak; "
+    "where readings are sure, look for what else is missing.",
     "temperature": "Check the label; learn each temperature by itself to see which is off.",
     "pairs": "Add these bonds (graph=None takes all pairs), check the order of the columns, or expect a site that was not recorded.",
     "sites": "Give the model fields: fields='site'.",

@@ -64,10 +64,10 @@ class Open(Kind, Protocol):
 
 
 class Completing(Kind, Protocol):
-    """One whose traits say that cells of its data may be missing."""
+    """One whose traits say that cells of its data may be missing or misread."""
 
     def completed(self, post: xr.DataTree, sets: list[xr.Dataset], seed: int) -> list[xr.Dataset]:
-        """Microstates with their missing cells drawn given the others, by what was learned."""
+        """Microstates with every cell that is not known drawn given what was read, by what was learned."""
         ...
 
 

@@ -71,7 +71,9 @@ def _ask(
             "the loss of score matching has no natural scale: its error bars come from calibration alone; leave calibrate=True."
         )
     if prepared.likelihood.calibration is not None and not calibrate:
-        raise HamlearnError("error bars of data with gaps that were filled in come from calibration alone; leave calibrate=True.")
+        raise HamlearnError(
+            "error bars of data augmentation, of what is missing or misread, come from calibration alone; leave calibrate=True."
+        )
     prepared.announce()
     enquiry.say(*prepared.reasons)
     whole = bound.n_params <= large.LIMIT and not prepared.diagonal  # else fewer draws are kept, and priors stay as they are
@@ -96,22 +98,21 @@ def _assemble(asked: Asked, answer: Answer) -> xr.DataTree:
         answer.point,
         stats=answer.stats,
         **answer.sparse,
-        provenance=_with_gaps(asked, asked.provenance(answer)),
+        provenance=_as_observed(asked, asked.provenance(answer)),
         parts=asked.parts,
         sets=asked.enquiry.sets,
     )
 
 
-def _with_gaps(asked: Asked, made: Provenance) -> Provenance:
-    """The record, with what missing cells say of themselves."""
-    if not any(part.gaps for part in asked.parts):
-        return made
-    found = absences.noted(asked.parts, asked.prepared.likelihood.bound.space.q, made.calibration.tau)
-    return replace(made, missing=absences.share(asked.parts), findings=(*made.findings, *found))
+def _as_observed(asked: Asked, made: Provenance) -> Provenance:
+    """The record, with what missing and misread cells say of themselves."""
+    parts, q = asked.parts, asked.prepared.likelihood.bound.space.q
+    found = (*absences.noted(parts, q, made.calibration.tau), *absences.errors(parts))
+    return replace(made, missing=absences.share(parts), flip=absences.misread(parts), findings=(*made.findings, *found))
 
 
 def completed(post: xr.DataTree, sets: list[xr.Dataset], seed: int) -> list[xr.Dataset]:
-    """Microstates with their missing cells drawn given the others, by the mean of the posterior."""
+    """Microstates with every cell that is not known drawn given what was read, by the mean of the posterior."""
     bound, theta = posteriors.bound_of(post), posteriors.theta_draws(post).mean((0, 1))
     return [completions.completed(posteriors.numbered(post, one), bound, theta, seed + number) for number, one in enumerate(sets)]
 

@@ -1,24 +1,40 @@
-"""The exact likelihood of microstates with missing cells: Σ log Σ_completions exp(β θ·T) − M log Z(θ), all states being listed.
+"""The exact likelihood of what was observed of microstates: Σ log Σ_σ p(row | σ) exp(β θ·T(σ)) − M log Z(θ), all states being listed.
 
 A true likelihood where cells are missing at random: what is missing may depend on what was observed, not on what was not. Rows are
-grouped by what was observed of them; those that miss m cells have q^m completions each, so that they fill arrays without padding.
+grouped by what was observed of them; those that miss m cells have q^m completions each, so that they fill arrays without padding. Rows that
+were read with errors may be any state, and are summed by products over sites (:mod:`hamlearn.infer.likelihoods.channel`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse
 
 from hamlearn.infer.likelihoods.base import TRANSCENDENTAL, padded
+from hamlearn.infer.likelihoods.channel import Readings
 from hamlearn.infer.likelihoods.exact import ExactLikelihood, statistics
 from hamlearn.infer.observations import Observations, unique_rows
 from hamlearn.models import BoundCouplings
 
 MOST_COMPLETIONS = 2e7  # of all distinct rows, whose numbers are held in memory (160 MB)
+MOST_STATES = 2e7  # of all states for every pattern of missing cells, where rows are misread
+
+
+class Listed(NamedTuple):
+    """A :class:`Group` for JAX."""
+
+    index: Any
+    weight: Any
+
+    def log_sum(self, log_weight: Any) -> Any:
+        """Log of the sum over completions times weights, summed over rows."""
+        import jax
+
+        return self.weight @ jax.nn.logsumexp(log_weight[self.index], -1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +57,39 @@ class Group:
     index: np.ndarray
     weight: np.ndarray
 
+    @property
+    def arrays(self) -> Listed:
+        """What its sum for JAX needs."""
+        return Listed(padded(self.index), padded(self.weight))
+
+    @property
+    def size(self) -> float:
+        """Operations of one value and gradient."""
+        return TRANSCENDENTAL * self.index.size
+
+    def conditional(self, log_weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Log of the sum over completions ``(row,)``, and the probability of each ``(row, completion)``."""
+        found = log_weight[self.index]
+        top = found.max(1, keepdims=True)
+        found = np.exp(found - top)
+        total = found.sum(1, keepdims=True)
+        return (top + np.log(total))[:, 0], found / total
+
+    def spread(self, share: Any, n_states: int) -> np.ndarray:
+        """Weight of every state among the completions."""
+        return np.bincount(self.index.ravel(), (share * self.weight[:, None]).ravel(), n_states)
+
+    def means(self, share: Any, table: np.ndarray) -> np.ndarray:
+        """Mean of a ``table`` ``(state, n)`` over every row's completions, ``(row, n)``."""
+        rows, each = self.index.shape
+        matrix = scipy.sparse.csr_matrix((share.ravel(), self.index.ravel(), np.arange(0, rows * each + 1, each)), (rows, len(table)))
+        return np.asarray(matrix @ table)
+
+
+def grouped(part: Observations, states: np.ndarray, weight: np.ndarray, q: int, number: int = 0) -> Iterator[Group | Readings]:
+    """Rows that are read as those of a part are, in groups that are summed together."""
+    return groups(states, weight, q, number) if part.flip is None else iter([Readings.of(states, weight, part, q, number)])
+
 
 def groups(states: np.ndarray, weight: np.ndarray, q: int, part: int = 0) -> Iterator[Group]:
     """Rows of value indices with missing cells (below zero) by how many these are."""
@@ -55,41 +104,40 @@ def groups(states: np.ndarray, weight: np.ndarray, q: int, part: int = 0) -> Ite
         yield Group(part, rows, base[rows, None] + place[sites] @ every, weight[rows])
 
 
-def n_completions(bound: BoundCouplings, parts: Sequence[Observations]) -> float:
-    """How many completions all distinct rows with missing cells have."""
-    counts = [(states < 0).sum(1) for states, _ in map(unique_rows, parts)]
-    return float(sum((float(bound.space.q) ** one[one > 0]).sum() for one in counts))
+def listable(bound: BoundCouplings, parts: Sequence[Observations]) -> bool:
+    """Whether what rows may have been is little enough to be summed over."""
+    completions, states = 0.0, 0.0
+    for part in parts:
+        gone = unique_rows(part)[0] < 0
+        if part.flip is not None:
+            states += len(np.unique(gone, axis=0)) * float(bound.space.q) ** gone.shape[1]
+        else:
+            count = gone.sum(1)
+            completions += float((float(bound.space.q) ** count[count > 0]).sum())
+    return completions <= MOST_COMPLETIONS and states <= MOST_STATES
 
 
 class MarginalLikelihood(ExactLikelihood):
-    """See :class:`~hamlearn.infer.likelihoods.base.Likelihood`; not composite. Complete rows enter by their sums, as ever."""
+    """See :class:`~hamlearn.infer.likelihoods.base.Likelihood`; not composite. Rows that are known whole enter by their sums, as ever."""
 
     def __init__(self, bound: BoundCouplings, parts: Sequence[Observations]) -> None:
         super().__init__(bound, parts)
-        self.groups: list[Group] = []
+        self.groups: list[Group | Readings] = []
         for number, part in enumerate(parts):
             states, weight = unique_rows(part)
-            holed = (states < 0).any(1)
-            self.groups += groups(states[holed], weight[holed], bound.space.q, number)
+            unsure = (states < 0).any(1) | (part.flip is not None)
+            self.groups += grouped(part, states[unsure], weight[unsure], bound.space.q, number)
 
     def _total(self, part: Observations) -> np.ndarray:
-        """Of complete rows alone."""
+        """Of rows that are known whole."""
         states, weight = unique_rows(part)
-        whole = (states >= 0).all(1)
+        whole = (states >= 0).all(1) & (part.flip is None)
         return weight[whole] @ statistics(self.bound, states[whole]) if whole.any() else np.zeros(self.bound.n_params)
 
     @property
     def operations(self) -> float:
         """Of one value and gradient in compiled code."""
-        return super().operations + TRANSCENDENTAL * sum(group.index.size for group in self.groups)
-
-    def _conditional(self, group: Group, log_weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Log of the sum over completions ``(row,)``, and the probability of each ``(row, completion)``."""
-        found = log_weight[group.index]
-        top = found.max(1, keepdims=True)
-        found = np.exp(found - top)
-        total = found.sum(1, keepdims=True)
-        return (top + np.log(total))[:, 0], found / total
+        return super().operations + sum(group.size for group in self.groups)
 
     def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """Log likelihood and gradient."""
@@ -97,22 +145,10 @@ class MarginalLikelihood(ExactLikelihood):
         energies = self._table @ theta
         for group in self.groups:
             beta = self.betas[group.part]
-            logs, share = self._conditional(group, beta * energies)
+            logs, share = group.conditional(beta * energies)
             value += float(group.weight @ logs)
-            gradient += beta * self._spread(group, share) @ self._table
+            gradient += beta * group.spread(share, len(energies)) @ self._table
         return value, gradient
-
-    def _spread(self, group: Group, share: np.ndarray) -> np.ndarray:
-        """Weight of every state among the completions."""
-        return np.bincount(group.index.ravel(), (share * group.weight[:, None]).ravel(), len(self._table))
-
-    def _means(self, group: Group, share: np.ndarray) -> np.ndarray:
-        """Mean statistics of every row's completions, ``(row, n_params)``."""
-        rows, each = group.index.shape
-        matrix = scipy.sparse.csr_matrix(
-            (share.ravel(), group.index.ravel(), np.arange(0, rows * each + 1, each)), (rows, len(self._table))
-        )
-        return np.asarray(matrix @ self._table)
 
     def information(self, theta: np.ndarray, *, rough: bool = False) -> np.ndarray:
         """Minus the Hessian: information of complete data less what is missing; a rough one that is always positive where this is not."""
@@ -120,9 +156,9 @@ class MarginalLikelihood(ExactLikelihood):
         lost = np.zeros_like(complete)
         for group in self.groups:
             beta = self.betas[group.part]
-            share = self._conditional(group, beta * energies)[1]
-            means = self._means(group, share)
-            second = (self._table * self._spread(group, share)[:, None]).T @ self._table
+            share = group.conditional(beta * energies)[1]
+            means = group.means(share, self._table)
+            second = (self._table * group.spread(share, len(energies))[:, None]).T @ self._table
             lost += beta**2 * (second - (means * group.weight[:, None]).T @ means)
         observed = complete - lost
         if not rough:
@@ -136,26 +172,26 @@ class MarginalLikelihood(ExactLikelihood):
         means = {part.beta: self._log_partition(part.beta, theta, 1)[1] for part in self.parts}
 
         def scores(part: Observations, states: np.ndarray) -> np.ndarray:
-            found = np.empty((len(states), self.bound.n_params))
-            for group in groups(states, np.ones(len(states)), self.bound.space.q):
-                found[group.rows] = self._means(group, self._conditional(group, part.beta * energies)[1])
+            found, ones = np.empty((len(states), self.bound.n_params)), np.ones(len(states))
+            for group in grouped(part, states, ones, self.bound.space.q):
+                found[group.rows] = group.means(group.conditional(part.beta * energies)[1], self._table)
             return np.asarray(part.beta * (found - means[part.beta]))
 
         return scores
 
     def jax_log_density(self) -> tuple[Callable[..., Any], Any]:
         """The same log likelihood for JAX."""
-        gaps = [(self.betas[one.part], padded(one.index), padded(one.weight)) for one in self.groups]
-        return _log_density, (self._table, self.totals, self.sizes, self.betas, gaps)
+        sums = [(self.betas[one.part], one.arrays) for one in self.groups]
+        return _log_density, (self._table, self.totals, self.sizes, self.betas, sums)
 
 
 def _log_density(theta: Any, arrays: Any) -> Any:
     import jax
 
-    table, totals, sizes, betas, gaps = arrays
+    table, totals, sizes, betas, sums = arrays
     energies = table @ theta
     log_z = jax.vmap(lambda beta: jax.nn.logsumexp(beta * energies))(betas)
     value = (betas * (totals @ theta) - sizes * log_z).sum()
-    for beta, index, weight in gaps:
-        value += weight @ jax.nn.logsumexp(beta * energies[index], -1)
+    for beta, one in sums:
+        value += one.log_sum(beta * energies)
     return value

@@ -1,0 +1,133 @@
+"""Readings of all states at once: p(reading) = Σ_σ Π_i C_i(reading_i | σ_i) p(σ), a product of one small matrix for every site.
+
+Nothing is summed row by row: the vector of all states is multiplied by the matrix of one site after the other, N q^N operations for all
+readings there may be. Sites that were not observed read one thing whatever they are (a row of ones), so missing cells are readings too;
+rows with the same missing cells share their product.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hamlearn.infer.likelihoods.base import padded
+from hamlearn.infer.observations import Observations, channel
+
+_LEAST = 1e-300  # probability of a reading, below which its logarithm is of no further use to a search
+
+
+class Read(NamedTuple):
+    """:class:`Readings` for JAX."""
+
+    matrices: Any
+    pattern: Any
+    number: Any
+    weight: Any
+
+    def log_sum(self, log_weight: Any) -> Any:
+        """Log of the sum over states times weights, summed over rows."""
+        import jax
+        import jax.numpy as jnp
+
+        top = jax.lax.stop_gradient(log_weight.max())
+        every = jax.lax.map(lambda one: multiplied(one, jnp.exp(log_weight - top)), self.matrices)
+        return self.weight @ (top + jnp.log(jnp.maximum(every[self.pattern, self.number], _LEAST)))
+
+
+@dataclass(frozen=True, eq=False)
+class Readings:
+    """Rows of one temperature that were read with errors.
+
+    Attributes
+    ----------
+    part : int
+        Which temperature.
+    rows : array of int (row,)
+        Their numbers among the states that they were made of.
+    weight : array (row,)
+    matrices : array (pattern, n_sites, q, q)
+        By what is missing: the probability of every reading of a site (first) given its value.
+    pattern, number : array of int (row,)
+        Which of these every row has, and which of all readings it is, in the order of :func:`hamlearn.systems.exact.all_states`.
+    """
+
+    part: int
+    rows: np.ndarray
+    weight: np.ndarray
+    matrices: np.ndarray
+    pattern: np.ndarray
+    number: np.ndarray
+
+    @classmethod
+    def of(cls, states: np.ndarray, weight: np.ndarray, source: Observations, q: int, part: int = 0) -> Readings:
+        """Of rows of value indices (below zero where they are missing), read as those of `source` are."""
+        n_sites, gone = states.shape[1], states < 0
+        which, pattern = np.unique(gone, axis=0, return_inverse=True)
+        known = channel(source, q)[:, :q]
+        nothing = np.zeros((q, q))
+        nothing[0] = 1.0
+        matrices = np.where(which[:, :, None, None], nothing, known)
+        number = np.where(gone, 0, states) @ q ** np.arange(n_sites - 1, -1, -1, dtype=np.int64)
+        return cls(part, np.arange(len(states)), weight, matrices, pattern.reshape(-1), number)
+
+    @property
+    def size(self) -> float:
+        """Multiplications of one value and gradient."""
+        patterns, n_sites, q, _ = self.matrices.shape
+        return 3.0 * patterns * n_sites * float(q) ** (n_sites + 1)
+
+    @cached_property
+    def _members(self) -> list[np.ndarray]:
+        order = np.argsort(self.pattern, kind="stable")
+        return np.split(order, np.cumsum(np.bincount(self.pattern, minlength=len(self.matrices)))[:-1])
+
+    def conditional(self, log_weight: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+        """Log of Σ_σ C(reading|σ) exp(log weight) ``(row,)``, and what the means of states given their readings are made of."""
+        top = log_weight.max()
+        weight, found = np.exp(log_weight - top), np.empty(len(self.number))
+        for matrices, rows in zip(self.matrices, self._members, strict=True):
+            found[rows] = multiplied(matrices, weight)[self.number[rows]]
+        found = np.maximum(found, _LEAST)
+        return top + np.log(found), (weight, found)
+
+    def spread(self, share: Any, n_states: int) -> np.ndarray:
+        """Weight of every state given the readings of all rows."""
+        (weight, found), total = share, 0.0
+        for matrices, rows in zip(self.matrices, self._members, strict=True):
+            ratio = np.bincount(self.number[rows], self.weight[rows] / found[rows], n_states)
+            total = total + multiplied(matrices.swapaxes(1, 2), ratio)
+        return np.asarray(weight * total)
+
+    def means(self, share: Any, table: np.ndarray) -> np.ndarray:
+        """Mean of a ``table`` ``(state, n)`` given the reading of every row, ``(row, n)``."""
+        (weight, found), result = share, np.empty((len(self.number), table.shape[1]))
+        weighted = table * weight[:, None]
+        for matrices, rows in zip(self.matrices, self._members, strict=True):
+            result[rows] = multiplied(matrices, weighted)[self.number[rows]]
+        return np.asarray(result / found[:, None])
+
+    @property
+    def arrays(self) -> Read:
+        """What its sum for JAX needs."""
+        return Read(self.matrices, padded(self.pattern), padded(self.number), padded(self.weight))
+
+
+def multiplied(matrices: Any, vector: Any) -> Any:
+    """The product of a matrix ``(q, q)`` for every site with a vector of all states ``(q^N, ...)``; any array library.
+
+    The first site's axis is multiplied and goes behind the others, so that after N steps the order is the old one.
+
+    Examples
+    --------
+    >>> flip = np.array([[0.9, 0.2], [0.1, 0.8]])
+    >>> multiplied(np.stack([flip, np.eye(2)]), np.array([1.0, 0.0, 0.0, 0.0])).tolist()
+    [0.9, 0.0, 0.1, 0.0]
+    """
+    q, shape = matrices.shape[-1], vector.shape
+    for matrix in matrices:
+        vector = matrix @ vector.reshape(q, -1)
+        vector = vector.reshape(q, shape[0] // q, -1).swapaxes(0, 1)
+    return vector.reshape(shape)

@@ -1,0 +1,161 @@
+"""Likelihoods of microstates that are read with errors, against sums over all states written out here."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import jax
+import numpy as np
+import pytest
+from infer import oracles
+from infer.test_likelihoods import FAMILIES, data_sets
+from infer.test_missing_cells import holed, rows_of
+from scipy.stats import chisquare
+
+import hamlearn as hl
+from hamlearn.errors import HamlearnError
+from hamlearn.infer import augmented, posteriors
+from hamlearn.infer.completions import SWEEPS, Completions, completed
+from hamlearn.infer.likelihoods.marginal import MarginalLikelihood
+from hamlearn.infer.observations import bind
+from hamlearn.models import Couplings
+from hamlearn.systems import lattice
+from statistics_budget import assert_within, spend
+
+GLASS = hl.systems.SherringtonKirkpatrick(6, seed=3)
+
+
+def misread(data, rates, seed=0):
+    """Every spin read as the other one at a rate of its site (one for down, one for up), and the rates declared."""
+    rng, state = np.random.default_rng(seed), data["state"].values
+    down, up = rates if isinstance(rates, tuple) else (rates, rates)
+    rate = np.where(state < 0, np.broadcast_to(down, state.shape), np.broadcast_to(up, state.shape))
+    read = np.where((rng.random(state.shape) < rate) & (state != hl.spaces.MISSING), -state, state).astype(np.int8)
+    return hl.microstates(data.assign(state=(data["state"].dims, read, data["state"].attrs)), flip=rates)
+
+
+def chance(part, reading, value, site):
+    """Of a reading, given the value of its site."""
+    wrong = part.flip[site, value]
+    return 1.0 if reading < 0 else wrong if reading != value else 1 - wrong
+
+
+def plain(bound, parts, theta):
+    every = list(itertools.product(range(2), repeat=bound.lattice.n_sites))
+    total = 0.0
+    for part in parts:
+        weights = [math.exp(part.beta * oracles.minus_energy(bound, theta, state)) for state in every]
+        for row, count in rows_of(part):
+            read = [math.prod(chance(part, *pair, site) for site, pair in enumerate(zip(row, state, strict=True))) for state in every]
+            total += count * math.log(sum(map(math.prod, zip(weights, read, strict=True))) / sum(weights))
+    return total
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3], ids=["whole rows", "and gaps"])
+@pytest.mark.parametrize("family", ["spins, lattice", "spins, all pairs", "spins, tied"])
+def test_the_exact_likelihood_sums_over_what_every_row_may_have_been(family, share):
+    make, shape, _ = FAMILIES[family]
+    rates = [0.3 * np.random.default_rng(k).random(shape) for k in range(2)]
+    sets = [misread(holed(one, share, k) if share else one, tuple(rates), k) for k, one in enumerate(data_sets(shape, 2))]
+    bound, parts, _ = bind(sets, make())
+    found, theta = MarginalLikelihood(bound, parts), 0.4 * np.random.default_rng(1).normal(size=bound.n_params)
+    value, gradient = found.value_and_gradient(theta)
+    np.testing.assert_allclose(value, plain(bound, parts, theta), rtol=1e-10)
+    np.testing.assert_allclose(gradient, oracles.numerical_gradient(lambda at: found.value_and_gradient(at)[0], theta), atol=2e-6)
+    slopes = [
+        (found.value_and_gradient(theta + one)[1] - found.value_and_gradient(theta - one)[1]) / 2e-5 for one in 1e-5 * np.eye(len(theta))
+    ]
+    np.testing.assert_allclose(found.information(theta), -np.array(slopes), atol=1e-5)
+    scores = found.row_scores(theta)
+    total = sum(part.weight.ravel() @ scores(part, part.states.reshape(-1, part.states.shape[-1])) for part in parts)
+    np.testing.assert_allclose(total, gradient, atol=1e-9)
+    with jax.enable_x64(True):
+        function, arrays = found.jax_log_density()
+        np.testing.assert_allclose(jax.jit(function)(theta, arrays), value, rtol=1e-12)
+
+
+def test_true_values_are_drawn_with_the_frequencies_of_their_conditional():
+    source = hl.microstates(
+        np.random.default_rng(0).choice([-1, 1], (40, 5)), beta=0.8, flip=([0.3, 0, 0.2, 0.1, 0.4], [0.1, 0, 0.4, 0, 0.2])
+    )
+    bound, (part,), _ = bind(source, Couplings(lattice.hypercubic(5)))
+    part.states[0, 0] = row = [0, 1, 1, -1, 1]
+    found, theta = Completions(bound, part, 4000, 0), 0.7 * np.random.default_rng(2).normal(size=bound.n_params)
+    found.sweep(theta, SWEEPS)
+    every = list(itertools.product(range(2), repeat=5))
+    weight = [
+        math.exp(0.8 * oracles.minus_energy(bound, theta, one)) * math.prod(chance(part, row[k], one[k], k) for k in range(5))
+        for one in every
+    ]
+    drawn = found.states[0].astype(int) @ 2 ** np.arange(4, -1, -1)
+    counts, expected = np.bincount(drawn, minlength=32), 4000 * np.array(weight) / sum(weight)
+    there = expected > 0
+    assert not counts[~there].any() and there.sum() == 16  # site 1 is read without error
+    assert chisquare(counts[there], expected[there]).pvalue > spend()
+
+
+def test_augmentation_solves_the_averaged_equations():
+    data = misread(hl.simulate(GLASS, beta=0.6, draws=300, chains=1, seed=1, sampler="exact"), 0.08)
+    bound, parts, _ = bind(data, Couplings())
+
+    def weighted(one, theta):  # the score of missing cells, with what was read as a field of each row's own
+        every = 2.0 * np.array(list(itertools.product(range(2), repeat=6))) - 1
+        J, h = bound.values(theta)
+        matrix = np.zeros((6, 6))
+        matrix[tuple(bound.lattice.bonds.T)] = J
+        matrix += matrix.T
+        energy = one.beta * (0.5 * np.einsum("ki,ij,kj->k", every, matrix, every) + every @ h)
+        slope = one.beta * (every - np.tanh(one.beta * (every @ matrix + h)))
+        first, second = bound.lattice.bonds.T
+        score = np.concatenate([slope[:, first] * every[:, second] + slope[:, second] * every[:, first], slope], 1)
+        read = 2.0 * one.states[0] - 1
+        share = np.exp(energy + 0.5 * np.log(0.92 / 0.08) * read @ every.T)
+        return (share / share.sum(1, keepdims=True)).sum(0) @ score
+
+    found = augmented.likelihood(bound, parts, 0)
+    width = np.sqrt((found.calibration.root**2).sum(1))
+    left = weighted(parts[0], found.centre)
+    slope = np.array([weighted(parts[0], found.centre + one) - left for one in 1e-4 * np.eye(bound.n_params)]) / 1e-4
+    assert_within(
+        found.centre + np.linalg.solve(-slope.T, left), found.centre, width * np.sqrt(augmented._NOISE * 2), "zero of the equations"
+    )
+
+
+def test_both_ways_find_the_couplings_that_were_misread():
+    truth = hl.simulate(GLASS, beta=0.6, draws=4000, chains=1, seed=1, sampler="exact")
+    data = misread(truth, 0.1)
+    theta = bind(data, Couplings())[0].from_values(GLASS.J, np.zeros(6))
+    widths = []
+    for name in "exact", "pseudo":
+        post = hl.learn(data, Couplings(), likelihood=name, engine="laplace", check=False)
+        assert posteriors.provenance_of(post).likelihood == name
+        draws = posteriors.theta_draws(post).reshape(-1, len(theta))
+        assert_within(draws.mean(0), theta, draws.std(0), f"couplings by the {name} likelihood")
+        widths.append(draws.std(0).mean())
+    whole = posteriors.theta_draws(hl.learn(truth, Couplings(), engine="laplace", check=False))
+    blind = posteriors.theta_draws(hl.learn(data.drop_vars("flip"), Couplings(), engine="laplace", check=False))
+    assert 1.2 * whole.std((0, 1)).mean() < widths[0] < 1.1 * widths[1]
+    assert abs(blind.mean((0, 1)) @ theta / (theta @ theta)) < 0.75
+
+
+def test_what_is_recorded_of_the_data_is_of_true_values():
+    truth = hl.simulate(GLASS, beta=0.6, draws=20000, chains=1, seed=1, sampler="exact")
+    found = [hl.learn(one, Couplings(), engine="laplace", check=False)["observed_data"] for one in (truth, misread(truth, (0.05, 0.15)))]
+    for name in "site_frequency", "bond_frequency":
+        assert_within(found[1][name], found[0][name], 0.006, name)
+
+
+def test_completed_data_are_known():
+    data = misread(holed(hl.simulate(GLASS, beta=0.4, draws=50, chains=2, seed=0), 0.2), 0.1)
+    bound, _, _ = bind(data, Couplings())
+    found = completed(data, bound, np.zeros(bound.n_params), 0)
+    assert hl.data.known(found) and not hl.data.known(data) and found["state"].shape == data["state"].shape
+
+
+@pytest.mark.parametrize("name", ["rise", "logrise", "screening"])
+def test_what_takes_readings_for_true_values_is_refused(name):
+    data = hl.microstates(np.random.default_rng(0).choice([-1, 1], (100, 4)), flip=0.02)
+    with pytest.raises(HamlearnError, match="takes readings for true values") as caught:
+        hl.learn(data, Couplings(), likelihood=name, check=False)
+    assert "'exact'" in str(caught.value) and "'pseudo'" in str(caught.value)
