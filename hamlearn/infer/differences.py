@@ -1,31 +1,24 @@
 """How two posteriors of the same unknowns differ: every parameter with its interval, and one statement on all of them together.
 
-What is believed of differences comes from draws. Tests come from the data alone: a prior pulls two estimates together, or apart where one
-has fewer data, so it is taken out again (a normal prior out of a posterior that is nearly normal) before estimates are compared.
+What is believed of differences comes from draws. Tests come from the data alone (:mod:`hamlearn.infer.wald`).
 """
 
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.stats
 import xarray as xr
 
 from hamlearn.arguments import require_number
-from hamlearn.data import require_same
+from hamlearn.data import codes_of, require_same
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import families, posteriors
+from hamlearn.infer import families, posteriors, wald
 from hamlearn.infer.accepted import admit_posterior
-from hamlearn.infer.fit import precisions
-from hamlearn.infer.provenance import ErrorBars
-from hamlearn.models import Normal
 from hamlearn.processes import verb
 
-_PRIOR_MOST = 0.99  # of the precision along a direction that may be the prior's: what lies beyond says nothing of the data
-_DRAWS = 5.0  # draws a parameter, for a covariance of all of them
 _SHOWN = 12  # rows of a printed table
 
 
@@ -149,16 +142,16 @@ def compare(first: xr.DataTree, second: xr.DataTree, *, level: float = 0.9, seed
         raise HamlearnError(
             "both posteriors were learned from the same microstates: their errors are one and the same, not to be compared."
         )
-    names, draws = families.of(pair[0]).parameters(pair[0])
+    (names, first_draws), (others, second_draws) = (families.of(post).parameters(post) for post in pair)
+    order = [others.index(name) for name in names]  # bonds of the second may be listed in another
     scales, quantity = _units(*pair)
-    alone = [_alone(post) for post in pair]
-    thetas = draws * scales[0], _in_order(pair[1], names) * scales[1]
+    thetas = first_draws * scales[0], second_draws[..., order] * scales[1]
     moved = _differences(*thetas, paired, seed)
     low, high = np.quantile(moved, [(1 - level) / 2, (1 + level) / 2], axis=0)
     columns = {"mean": moved.mean(0), "sd": moved.std(0), "lower": low, "upper": high}
     columns["positive"] = (moved > 0).mean(0) + 0.5 * (moved == 0).mean(0)
-    tested = _tested(alone[0].times(scales[0]), alone[1].times(scales[1]))
-    columns |= {"p_value": tested.p_values, "q_value": discovery_rates(tested.p_values)}
+    tested = wald.tested(wald.alone(pair[0]).times(scales[0]), wald.alone(pair[1]).times(scales[1]).only(order))
+    columns |= {"p_value": tested.p_values, "q_value": wald.discovery_rates(tested.p_values)}
     table = xr.Dataset({name: ("parameter", one) for name, one in columns.items()}, coords={"parameter": np.array(names, dtype=str)})
     return Differences(table, tested.statistic, (len(names), tested.degrees), tested.p_value, quantity, tested.unsaid, level)
 
@@ -178,17 +171,14 @@ def _require_alike(first: xr.DataTree, second: xr.DataTree) -> None:
     if spaces[0] != spaces[1] or shapes[0] != shapes[1]:
         told = " and ".join(f"{space.name} (q = {space.q}) on sites {shape}" for space, shape in zip(spaces, shapes, strict=True))
         raise HamlearnError(f"these are posteriors of different states or sites: {told}.")
+    if (words := [codes_of(post) for post in (first, second)])[0] != words[1]:
+        told = " and ".join(", ".join(map(str, one[:4])) for one in words)
+        raise HamlearnError(f"these are posteriors of states that are called otherwise: {told}.")
     require_same(posteriors.site_names(first), posteriors.site_names(second), "the first posterior", "the second")
     labels = [families.of(post).parameters(post)[0] for post in (first, second)]
     if only := sorted(set(labels[0]) ^ set(labels[1])):
         whose = "first" if only[0] in labels[0] else "second"
         raise HamlearnError(f"only the {whose} posterior has the parameter {only[0]}: learn both on the same graph, with the same fields.")
-
-
-def _in_order(post: xr.DataTree, wanted: list[str]) -> np.ndarray:
-    """Draws of θ with parameters in the order of these names."""
-    names, draws = families.of(post).parameters(post)
-    return np.asarray(draws[..., [names.index(name) for name in wanted]])
 
 
 def _units(first: xr.DataTree, second: xr.DataTree) -> tuple[list[float], str]:
@@ -214,110 +204,4 @@ def _differences(first: np.ndarray, second: np.ndarray, paired: bool, seed: int)
     return flat[0][chosen[0]] - flat[1][chosen[1]]
 
 
-@dataclass(frozen=True, eq=False)
-class Alone:
-    """What data say without a prior: an estimate, its covariance, on what that rests, and why there is none."""
-
-    estimate: np.ndarray
-    covariance: np.ndarray
-    bars: ErrorBars
-    lacking: str = ""
-
-    @property
-    def degrees(self) -> float:
-        """Of freedom of the covariance: infinite where it is the curvature of an exact likelihood."""
-        return float((self.bars.batches or 2) - 1) if self.bars.adjusted else np.inf
-
-    def times(self, scale: float) -> Alone:
-        """Of parameters in another unit."""
-        return replace(self, estimate=scale * self.estimate, covariance=scale**2 * self.covariance)
-
-
-def _alone(post: xr.DataTree) -> Alone:
-    """The likelihood behind a posterior: kept with a group, else its normal prior taken out of draws that are nearly normal."""
-    made, (_, draws) = posteriors.provenance_of(post), families.of(post).parameters(post)
-    p = draws.shape[-1]
-    bars = made.calibration
-    none = lambda why: Alone(np.full(p, np.nan), np.full((p, p), np.nan), bars, why)
-    if not made.optimum.finite:
-        return none("data of one side leave some parameters undetermined")
-    if "alone" in post.children:
-        kept = post["alone"].to_dataset()
-        return Alone(kept["estimate"].values, kept["covariance"].values, bars)
-    if "group_of" in post.attrs:
-        return none("a group that was not observed has no data")
-    blocks = posteriors.model_of(post).bind(posteriors.space_of(post), posteriors.site_shape(post)).blocks
-    flat = made.engine.name == "mle"
-    if not flat and not all(isinstance(block.prior, Normal) for block in blocks):
-        return none("a prior that is not normal cannot be taken out of draws")
-    count = float(draws.shape[0] * draws.shape[1])
-    if made.convergence is not None and made.convergence.min_ess_bulk is not None:
-        count = min(count, made.convergence.min_ess_bulk)
-    if count < _DRAWS * p:
-        return none(f"{count:.0f} effective draws are too few for the covariances of {p} parameters")
-    flattened = draws.reshape(-1, p)
-    covariance = np.cov(flattened.T).reshape(p, p)
-    found = Alone(flattened.mean(0), covariance, bars)
-    if not made.engine.markov and 2 < found.degrees < np.inf:
-        found = replace(found, covariance=covariance * (found.degrees - 2) / found.degrees)  # draws have the t tails of these degrees
-    return found if flat else _without_prior(found, precisions(blocks))
-
-
-def _without_prior(posterior: Alone, precision: np.ndarray) -> Alone:
-    """The normal likelihood that with N(0, 1/precision) gives a normal posterior of this mean and covariance."""
-    root = np.sqrt(precision)
-    values, vectors = np.linalg.eigh(root[:, None] * posterior.covariance * root)
-    share = np.clip(values, 0.0, _PRIOR_MOST)  # of the prior in the precision along every direction
-    back = vectors / root[:, None]
-    estimate = back @ ((vectors.T @ (root * posterior.estimate)) / (1 - share))
-    return replace(posterior, estimate=estimate, covariance=(back * (share / (1 - share))) @ back.T)
-
-
-@dataclass(frozen=True, eq=False)
-class _Tests:
-    """Of every difference, and of all."""
-
-    p_values: np.ndarray
-    statistic: float
-    degrees: float
-    p_value: float
-    unsaid: str = ""
-
-
-def _tested(first: Alone, second: Alone) -> _Tests:
-    """Wald's tests of two independent estimates; t and F know how well covariances are known, each weighed by its share (Satterthwaite)."""
-    p = len(first.estimate)
-    if lacking := first.lacking or second.lacking:
-        return _Tests(np.full(p, np.nan), np.nan, np.nan, np.nan, lacking)
-    moved, covariance = first.estimate - second.estimate, first.covariance + second.covariance
-    variances = np.diag(first.covariance), np.diag(second.covariance)
-    each = _joined(variances[0], variances[1], first.degrees, second.degrees)
-    p_values = 2 * scipy.stats.t.sf(np.abs(moved) / np.sqrt(sum(variances)), each)
-    share = float(np.trace(np.linalg.solve(covariance, first.covariance)))
-    degrees = float(_joined(np.array(share), np.array(p - share), first.degrees, second.degrees))
-    statistic = float(moved @ np.linalg.solve(covariance, moved)) / p
-    return _Tests(np.asarray(p_values), statistic, degrees, float(scipy.stats.f.sf(statistic, p, min(degrees, 1e9))))
-
-
-def _joined(first: np.ndarray, second: np.ndarray, one: float, other: float) -> np.ndarray:
-    """Degrees of freedom of a sum of two variances."""
-    inverse = (first**2 / one + second**2 / other) / (first + second) ** 2
-    return np.divide(1.0, inverse, out=np.full(inverse.shape, np.inf), where=inverse > 0)
-
-
-def discovery_rates(p_values: np.ndarray) -> np.ndarray:
-    """For every p-value the smallest false-discovery rate at which it is a discovery (Benjamini & Hochberg 1995); nan where it is nan.
-
-    Examples
-    --------
-    >>> discovery_rates(np.array([0.01, 0.5, 0.03, 0.04])).tolist()
-    [0.04, 0.5, 0.05333333333333333, 0.05333333333333333]
-    """
-    order, n = np.argsort(p_values), len(p_values)
-    rates = np.minimum.accumulate((p_values[order] * n / np.arange(1, n + 1))[::-1])[::-1]
-    found = np.empty(n)
-    found[order] = np.minimum(rates, 1.0)
-    return found
-
-
-__all__ = ["Differences", "compare", "discovery_rates"]
+__all__ = ["Differences", "compare"]

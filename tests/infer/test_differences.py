@@ -8,7 +8,7 @@ import scipy.stats
 import xarray as xr
 
 import hamlearn as hl
-from hamlearn.infer import calibrate, differences
+from hamlearn.infer import calibrate, wald
 from hamlearn.infer.provenance import ErrorBars
 from statistics_budget import spend
 
@@ -43,6 +43,19 @@ def test_a_difference_is_found_where_it_is(pair):
     assert back.p_value == pytest.approx(found.p_value) and float(back.table["mean"][2]) > 0
 
 
+def test_bonds_may_be_listed_in_any_order():
+    """One Hamiltonian, of different couplings: bonds of the second posterior are those of the first, backwards."""
+    strengths, bonds = np.array([0.1, 0.4, -0.5, 0.9]), SQUARE.bonds
+    drawn = [hl.simulate(hl.systems.Pairwise(SQUARE, strengths), beta=1.0, draws=400, seed=seed, sampler="exact") for seed in (0, 1)]
+    data = [hl.microstates(one["state"].values.reshape(-1, 4), beta=1.0) for one in drawn]
+    posts = [hl.infer.learn(data[k], hl.models.Couplings(listed, fields=None), engine="laplace") for k, listed in ((0, bonds), (1, bonds))]
+    known = hl.compare(*posts)
+    found = hl.compare(posts[0], hl.infer.learn(data[1], hl.models.Couplings(bonds[::-1], fields=None), engine="laplace"))
+    for name in ("mean", "sd", "p_value"):  # of other draws
+        np.testing.assert_allclose(found.table[name], known.table[name], atol=0.02)
+    assert found.p_value == pytest.approx(known.p_value, abs=0.02)
+
+
 def test_temperatures_are_taken_into_account():
     """One Hamiltonian at two temperatures; where one is not declared, βJ is compared, and that is said."""
     cold, hot = learned(0.6, 0, beta=1.0, rows=3000), learned(0.6, 1, beta=0.5, rows=3000)
@@ -59,14 +72,14 @@ def test_a_normal_prior_is_taken_out_of_a_normal_posterior():
     covariance, estimate, precision = root @ root.T, generator.normal(size=5), np.array([1.0, 1.0, 4.0, 0.25, 0.01])
     posterior = np.linalg.inv(np.linalg.inv(covariance) + np.diag(precision))
     bars = ErrorBars()
-    found = differences._without_prior(differences.Alone(posterior @ np.linalg.inv(covariance) @ estimate, posterior, bars), precision)
+    found = wald.without_prior(wald.Alone(posterior @ np.linalg.inv(covariance) @ estimate, posterior, bars), precision)
     np.testing.assert_allclose(found.estimate, estimate, rtol=1e-8)
     np.testing.assert_allclose(found.covariance, covariance, rtol=1e-8)
 
 
 def test_discovery_rates_are_those_of_benjamini_and_hochberg():
     p_values = np.random.default_rng(0).uniform(size=40) ** 3
-    np.testing.assert_allclose(differences.discovery_rates(p_values), scipy.stats.false_discovery_control(p_values))
+    np.testing.assert_allclose(wald.discovery_rates(p_values), scipy.stats.false_discovery_control(p_values))
 
 
 @pytest.mark.parametrize("batches", [(6, 6), (1000, 10)])
@@ -84,8 +97,8 @@ def test_p_values_are_uniform_where_nothing_differs(batches):
             score = calibrate.ScoreCovariance(centred.T @ centred / (count - 1), count, 5.0, 100.0, "batches", False)
             half = calibrate.steady_sandwich(np.linalg.inv(truth), score)
             bars = ErrorBars(adjusted=True, kind="batches", batches=count, tau=5.0, ess=100.0)
-            sides.append(differences.Alone(root @ generator.normal(size=p), half @ half.T, bars))
-        found.append(differences._tested(*sides))
+            sides.append(wald.Alone(root @ generator.normal(size=p), half @ half.T, bars))
+        found.append(wald.tested(*sides))
     assert scipy.stats.kstest([one.p_value for one in found], "uniform").pvalue > spend()
     assert scipy.stats.kstest([one.p_values[0] for one in found], "uniform").pvalue > spend()
 
@@ -113,6 +126,8 @@ def test_what_cannot_be_compared_is_refused(pair):
     chain = hl.models.Couplings([[0, 1], [1, 2]], fields=None)
     other = hl.infer.learn(named, chain, engine="laplace")
     renamed = hl.infer.learn(named.assign_coords(site=list("abce")).isel(draw=slice(1, None)), chain, engine="laplace")
+    worded = other.copy()
+    worded.attrs |= {"codes": '["no", "yes"]', "fingerprint": ""}
     hierarchical = hl.infer.learn(
         {"a": named, "b": named.isel(draw=slice(1, 100))}, hl.models.Hierarchical(chain), engine=hl.infer.Pooled(draws=5, warmup=4)
     )
@@ -122,6 +137,7 @@ def test_what_cannot_be_compared_is_refused(pair):
         (first, with_fields, r"only the second posterior has the parameter h\[0\]"),
         (first, other, "different states or sites"),
         (other, renamed, "different sites"),
+        (other, worded, "called otherwise"),
         (hierarchical, hierarchical, "no parameters to compare one by one"),
         (first, None, "expected a posterior"),
     ):
