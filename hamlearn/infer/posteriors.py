@@ -346,10 +346,10 @@ def _relabel(post: xr.DataTree) -> None:
 
 
 def upgrade(post: xr.DataTree) -> None:
-    """What an earlier version wrote of how a posterior was made (and those joined in it), as this one writes it."""
-    recorded(post, provenance_of(post))
-    for name, child in post.children.items():
-        if name.startswith("source_") and "model" in child.attrs:
+    """What an earlier version wrote of how a posterior was made (and those joined or grouped in it), as this one writes it."""
+    recorded(post, read(post.attrs))
+    for child in post.children.values():
+        if "model" in child.attrs:
             upgrade(child)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, Self
 
 from hamlearn import facts
+from hamlearn.errors import HamlearnError
 from hamlearn.systems.base import described
 
 
@@ -94,7 +95,18 @@ class Model:
         return {"kind": self.kind, **{one.name: described(getattr(self, one.name)) for one in fields(self)}}  # type: ignore[arg-type]
 
     def sets(self, data: Any) -> Any:
-        """Data as they were given, as those that :func:`hamlearn.data.flattened` knows: here as they are."""
+        """Data as they were given, as those that :func:`hamlearn.data.flattened` knows: here as they are.
+
+        Raises
+        ------
+        HamlearnError
+            If they are groups by name, and the model is none of groups.
+        """
+        if isinstance(data, dict):
+            raise HamlearnError(
+                f"a mapping gives microstates of groups by name, and {type(self).__name__} has no groups: learn them by "
+                "hl.models.Hierarchical(model, by='group'), or as one by a list."
+            )
         return data
 
     @property

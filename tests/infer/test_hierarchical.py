@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -34,10 +38,15 @@ def post() -> xr.DataTree:
     return hl.infer.learn(DATA, MODEL, seed=0)
 
 
-def integrals() -> dict[str, np.ndarray]:
-    """Means and standard deviations of all unknowns, from sums over grids: the log-odds that two spins agree are 2J."""
+def agreeing(J: np.ndarray, same: int, count: int) -> np.ndarray:
+    """ln p of how many rows of a bond agree: the log-odds that two spins do are 2J."""
+    return same * 2 * J - count * np.logaddexp(2 * J, 0)
+
+
+def integrals(log_likelihood: list[Callable[[np.ndarray], np.ndarray]]) -> dict[str, np.ndarray]:
+    """Means and standard deviations of all unknowns, from sums over grids."""
     J, mu, tau = np.linspace(-6, 9, 1001), np.linspace(-5, 6, 121), np.linspace(0.01, 5, 126)
-    like = np.array([np.exp(s * 2 * J - n * np.logaddexp(2 * J, 0)) for s, n in zip(SAME, ROWS, strict=True)])
+    like = np.exp([one(J) for one in log_likelihood])
     z = (J[:, None, None] - mu[:, None]) / tau
     given = np.exp(-0.5 * z**2)
     given /= given.sum(0)  # a spread below the grid's step is a point of it
@@ -50,9 +59,9 @@ def integrals() -> dict[str, np.ndarray]:
     return {name: np.array([first, np.sqrt(second - first**2)]) for name, (first, second) in found.items()}
 
 
-def test_draws_are_those_of_integrals(post):
-    """Of five rows the likelihood is far from a parabola: without the correction the sampler would miss."""
-    known, drawn = integrals(), post["posterior"].to_dataset()
+def assert_drawn(post: xr.DataTree, known: dict[str, np.ndarray]) -> None:
+    """Means and variances of draws are those of integrals."""
+    drawn = post["posterior"].to_dataset()
     columns = {"mean": drawn["J_mean"][..., 0], "spread": drawn["J_spread"][..., 0]}
     columns |= {name: drawn["J"].sel(subject=name)[..., 0] for name in NAMES}
     values = {name: np.stack([one.values, (one.values - known[name][0]) ** 2], -1) for name, one in columns.items()}
@@ -60,6 +69,55 @@ def test_draws_are_those_of_integrals(post):
     truths = np.array([[known[name][0], known[name][1] ** 2] for name in values])
     errors = np.array([one.std((0, 1)) / np.sqrt(effective_sample_size(one)) for one in values.values()])
     assert_within(estimates, truths, errors, "means and variances")
+
+
+def test_draws_are_those_of_integrals(post):
+    """Of five rows the likelihood is far from a parabola: without the correction the sampler would miss."""
+    assert_drawn(post, integrals([partial(agreeing, same=same, count=count) for same, count in zip(SAME, ROWS, strict=True)]))
+
+
+def holed(same: int, count: int, outer: int, over: int) -> xr.Dataset:
+    """Open chains of three spins: so many of the first bonds agree, whose last spin is missing, and of the outer spins of the others."""
+    states = np.ones((count + over, 3), int)
+    states[same:count, 1] = states[count + outer :, 2] = -1
+    states[::2] *= -1
+    gone = np.zeros(states.shape, bool)
+    gone[:count, 2] = gone[count:, 1] = True
+    return hl.microstates(states, beta=1.0, mask=gone, independent=True)
+
+
+def test_groups_with_missing_cells_are_those_of_integrals():
+    """What rows with gaps say is summed over what is missing: spins at both ends agree with probability (1 + tanh² J)/2."""
+    cells = {"anna": (4, 5, 3, 5), "ben": (2, 6, 5, 6), "eve": (9, 12, 8, 12)}
+
+    def log_likelihood(J: np.ndarray, same: int, count: int, outer: int, over: int) -> np.ndarray:
+        both = (1 + np.tanh(J) ** 2) / 2
+        return agreeing(J, same, count) + outer * np.log(both) + (over - outer) * np.log1p(-both)
+
+    chain = hl.models.Couplings([[0, 1], [1, 2]], tie="uniform", fields=None, prior=hl.models.Normal(1.5))
+    model = hl.models.Hierarchical(chain, by="subject", spread=1.0)
+    post = hl.infer.learn({name: holed(*one) for name, one in cells.items()}, model, seed=0)
+    assert_drawn(
+        post,
+        integrals([partial(log_likelihood, **dict(zip(("same", "count", "outer", "over"), one, strict=True))) for one in cells.values()]),
+    )
+    assert hl.infer.provenance(hl.infer.group(post, "eve")).missing == pytest.approx(1 / 3)
+
+
+def test_groups_with_missing_cells_are_completed_where_states_are_not_listed():
+    """By data augmentation, each group by itself; what cannot be learned with gaps is refused in the words of one group."""
+    generator, triangle = np.random.default_rng(0), hl.models.Couplings([[0, 1], [1, 2], [0, 2]])
+    gone = generator.random((300, 3)) < 0.15
+    gone[gone.all(1)] = False
+    data = {name: hl.microstates(generator.choice([-1, 1], gone.shape), beta=1.0, mask=gone) for name in NAMES}
+    small = hl.infer.Pooled(draws=40, warmup=40, chains=2)
+    found = hl.infer.learn(data, hl.models.Hierarchical(triangle), likelihood="pseudo", engine=small)
+    assert hl.infer.provenance(found).composite and hl.infer.provenance(found).missing == pytest.approx(gone.mean())
+    assert np.abs(found["posterior"]["J"].mean(("chain", "draw"))).max() < 0.5
+    states = {name: np.where(gone & [True, False, False], np.nan, generator.uniform(0, 6, gone.shape)) for name in NAMES}
+    angles = {name: hl.microstates(one[:, :2], space="angles", beta=1.0) for name, one in states.items()}
+    with pytest.raises(hl.HamlearnError, match="missing cells of angles are not learned from"):
+        hl.infer.learn(angles, hl.models.Hierarchical(hl.models.Couplings([[0, 1]], fields=None)), engine=small)
 
 
 def test_every_door_of_groups_is_the_same():
@@ -90,7 +148,10 @@ def test_a_group_is_a_posterior_of_its_own(post, tmp_path):
     assert [one.split(":")[0] for one in sentences] == [f"subject {name}" for name in NAMES]
     again = [one.what for one in hl.verdict(hl.diagnostics.diagnose(judged, check=False)).reasons if one.topic == "groups"]
     assert again == sentences  # said anew, not once more
-    loaded = hl.load(hl.save(judged, tmp_path / "post.nc"))
+    older = judged.copy()
+    older["group_1"].attrs["schema_version"] = 3
+    loaded = hl.load(hl.save(older, tmp_path / "post.nc"))
+    assert loaded["group_1"].attrs["schema_version"] == loaded.attrs["schema_version"]  # what earlier versions wrote is read everywhere
     assert str(hl.verdict(loaded)) == str(hl.verdict(judged))
     anna, new = hl.infer.group(loaded, "anna"), hl.infer.group(loaded)
     np.testing.assert_array_equal(anna["posterior"]["J"].values, post["posterior"]["J"].sel(subject="anna").values)
@@ -122,6 +183,15 @@ def test_spreads_of_tables_add_in_squares():
         ({**DATA, "lou": rows(1, 1)}, "'lou' has one microstate"),
         (list(DATA.values()), "of which subject they are"),
         ({**DATA, "lou": hl.microstates(np.ones((5, 3), int), beta=1.0)}, "same states and sites"),
+        ({**DATA, "lou": hl.microstates([[0, 2], [1, 0]], space="states", beta=1.0)}, r"same states and sites; these have spins \(q = 2\)"),
+        (
+            {
+                name: hl.microstates(pd.DataFrame([words, words[::-1]]), beta=1.0)
+                for name, words in (("a", ["yes", "no"]), ("b", ["y", "n"]))
+            },
+            "different words",
+        ),
+        (rows(6, 9).assign_coords(subject=("draw", ["anna"] * 8 + ["lou"])), "'lou' has one microstate"),
         ({"anna": DATA["anna"].assign_coords(site=["a", "b"]), "ben": DATA["ben"].assign_coords(site=["a", "c"])}, "different sites"),
     ],
 )
@@ -140,3 +210,5 @@ def test_what_is_no_model_of_groups_is_refused():
         hl.models.Hierarchical(MODEL.model, by="bond")
     with pytest.raises(hl.HamlearnError, match=r"hl\.infer\.Pooled"):
         hl.learn(DATA, MODEL, engine="nuts")
+    with pytest.raises(hl.HamlearnError, match=r"hl\.models\.Hierarchical"):
+        hl.learn(DATA, MODEL.model)

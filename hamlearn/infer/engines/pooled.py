@@ -10,10 +10,16 @@ is the other way round. Every sweep does both (Yu & Meng, Journal of Computation
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+
+from hamlearn.infer.calibrate import Adjusted
+from hamlearn.infer.fit import Fit
+from hamlearn.infer.settings import Pooled
+from hamlearn.progress import track
 
 _STEP = 2.0  # of log τ, by which a slice is stepped out
 
@@ -151,4 +157,76 @@ def started(prior: np.ndarray, widths: np.ndarray, centres: np.ndarray, chains: 
     return Chains(theta, theta.mean(1), spread)
 
 
-__all__ = ["Chains", "Parabolas", "Pooling", "started"]
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Draws of θ of every group ``(chain, draw, group, n_params)``, of means and spreads ``(chain, draw, n_params)``, and of each draw."""
+
+    theta: np.ndarray
+    mean: np.ndarray
+    spread: np.ndarray
+    stats: dict[str, np.ndarray]
+    prior: np.ndarray
+
+
+def run(fits: Sequence[Fit], spread: float, settings: Pooled, seed: int) -> Draws:
+    """Warm up around the modes, lay the parabolas anew, and draw."""
+    generator, p = np.random.default_rng(seed), len(fits[0].mean)
+    blocks = zip(*(fit.likelihood.bound.blocks for fit in fits), strict=True)
+    prior = np.concatenate([np.full(same[0].size, max(block.scale for block in same)) for same in blocks])  # widened by any is by all
+    widths, centres = np.full(p, spread), np.stack([fit.mean for fit in fits])
+    pooling = Pooling(parabolas := _parabolas(fits, centres), _excess(fits, parabolas, settings.exact), prior, widths)
+    at = started(prior, widths, centres, settings.chains, generator)
+    kept, rates, near, pilot = list[tuple[np.ndarray, ...]](), list[np.ndarray](), np.zeros_like(centres), settings.warmup // 2
+    with track(settings.sweeps, "sampling groups") as bar:
+        for sweep in range(settings.sweeps):
+            moved = pooling.sweep(at, generator)
+            if pilot // 2 <= sweep < pilot:
+                near += at.theta.mean(0) / (pilot - pilot // 2)
+            if sweep + 1 == pilot:
+                parabolas = _parabolas(fits, near)
+                pooling = replace(pooling, parabolas=parabolas, excess=_excess(fits, parabolas, settings.exact))
+            if sweep >= settings.warmup and (sweep - settings.warmup + 1) % settings.thin == 0:
+                kept.append((at.theta, at.mean, at.spread))
+                rates.append(moved)
+            bar.advance(1)
+    theta, mean, spreads = (np.stack(one, 1) for one in zip(*kept, strict=True))
+    stats = {"acceptance_rate": np.stack(rates, 1)} if settings.exact else {}
+    return Draws(theta, mean, spreads, stats, prior)
+
+
+def _parabolas(fits: Sequence[Fit], centres: np.ndarray) -> Parabolas:
+    """Those that touch the calibrated log-likelihoods at these parameters ``(group, n_params)``."""
+    slopes, curvatures = [], []
+    for fit, theta in zip(fits, centres, strict=True):
+        target: Any = fit.likelihood
+        if fit.calibration.adjusted:
+            target = Adjusted(fit.likelihood, fit.centre, fit.calibration.linear_map())
+        gradient, information = target.value_and_gradient(theta)[1], target.information(theta)
+        values, vectors = np.linalg.eigh((information + information.T) / 2)
+        curvatures.append((vectors * np.maximum(values, 0.0)) @ vectors.T)
+        slopes.append(gradient + curvatures[-1] @ theta)
+    return Parabolas(np.stack(slopes), np.stack(curvatures))
+
+
+def _excess(fits: Sequence[Fit], parabolas: Parabolas, exact: bool | None) -> Callable[[np.ndarray], np.ndarray] | None:
+    """How much more the log-likelihoods are than their parabolas; None where these stand for them."""
+    if not exact:
+        return None
+    import jax
+
+    from hamlearn.infer.engines import numpyro_model
+
+    held = [numpyro_model.model(fit.likelihood, fit.centre, fit.transform)[1]["likelihood"] for fit in fits]
+    with jax.enable_x64(True):
+        held = [numpyro_model.as_jax(one) for one in held]
+    value = jax.jit(lambda one, theta: one(theta))  # one compilation for all groups of one structure
+
+    def excess(theta: np.ndarray) -> np.ndarray:
+        with jax.enable_x64(True):
+            found = [value(one, theta[:, number]) for number, one in enumerate(held)]
+            return np.stack([np.asarray(one) for one in found], -1) - parabolas(theta)
+
+    return excess
+
+
+__all__ = ["Chains", "Draws", "Parabolas", "Pooling", "run", "started"]

@@ -8,8 +8,8 @@ draws, which are in ``posterior`` with an axis for groups; :func:`group` puts th
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -18,7 +18,6 @@ import xarray as xr
 from hamlearn import data as microstates
 from hamlearn.arguments import shown
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.infer import calibrate as calibration_room
 from hamlearn.infer import families, posteriors
 from hamlearn.infer.accepted import require_posterior
 from hamlearn.infer.choose import AFFORDABLE
@@ -33,7 +32,7 @@ from hamlearn.infer.provenance import Identifiability, OptimumFound, Provenance
 from hamlearn.infer.settings import Drawn, External, Pooled, require_memory
 from hamlearn.models import Hierarchical, Normal
 from hamlearn.processes import verb
-from hamlearn.progress import aside, track
+from hamlearn.progress import aside
 from hamlearn.systems.base import System
 from hamlearn.systems.exact.work import OPERATIONS_PER_SECOND
 
@@ -60,7 +59,7 @@ def learn(data: list[xr.Dataset], model: Hierarchical, likelihood: str, engine: 
     fits = [one.fit for one in opened.values()]
     require_memory(settings, (len(fits) + 2) * len(fits[0].mean))
     settings = _corrected(settings, fits, enquiry)
-    drawn = _draws(fits, here.spread, settings, seed)
+    drawn = pooled.run(fits, here.spread, settings, seed)
     return _assembled(enquiry, kind, opened, drawn, settings)
 
 
@@ -113,79 +112,7 @@ def _corrected(settings: Pooled, fits: Sequence[Fit], enquiry: Enquiry) -> Poole
     return replace(settings, exact=exact)
 
 
-@dataclass(frozen=True, eq=False)
-class _All:
-    """Draws of θ of every group ``(chain, draw, group, n_params)``, of means and spreads ``(chain, draw, n_params)``, and of each draw."""
-
-    theta: np.ndarray
-    mean: np.ndarray
-    spread: np.ndarray
-    stats: dict[str, np.ndarray]
-    prior: np.ndarray
-
-
-def _draws(fits: Sequence[Fit], spread: float, settings: Pooled, seed: int) -> _All:
-    """Warm up around the modes, lay the parabolas anew, and draw."""
-    generator, p = np.random.default_rng(seed), len(fits[0].mean)
-    blocks = zip(*(fit.likelihood.bound.blocks for fit in fits), strict=True)
-    prior = np.concatenate([np.full(same[0].size, max(block.scale for block in same)) for same in blocks])  # widened by any is by all
-    widths, centres = np.full(p, spread), np.stack([fit.mean for fit in fits])
-    pooling = pooled.Pooling(parabolas := _parabolas(fits, centres), _excess(fits, parabolas, settings.exact), prior, widths)
-    at = pooled.started(prior, widths, centres, settings.chains, generator)
-    kept, rates, near, pilot = list[tuple[np.ndarray, ...]](), list[np.ndarray](), np.zeros_like(centres), settings.warmup // 2
-    with track(settings.sweeps, "sampling groups") as bar:
-        for sweep in range(settings.sweeps):
-            moved = pooling.sweep(at, generator)
-            if pilot // 2 <= sweep < pilot:
-                near += at.theta.mean(0) / (pilot - pilot // 2)
-            if sweep + 1 == pilot:
-                parabolas = _parabolas(fits, near)
-                pooling = replace(pooling, parabolas=parabolas, excess=_excess(fits, parabolas, settings.exact))
-            if sweep >= settings.warmup and (sweep - settings.warmup + 1) % settings.thin == 0:
-                kept.append((at.theta, at.mean, at.spread))
-                rates.append(moved)
-            bar.advance(1)
-    theta, mean, spreads = (np.stack(one, 1) for one in zip(*kept, strict=True))
-    stats = {"acceptance_rate": np.stack(rates, 1)} if settings.exact else {}
-    return _All(theta, mean, spreads, stats, prior)
-
-
-def _parabolas(fits: Sequence[Fit], centres: np.ndarray) -> pooled.Parabolas:
-    """Those that touch the calibrated log-likelihoods at these parameters ``(group, n_params)``."""
-    slopes, curvatures = [], []
-    for fit, theta in zip(fits, centres, strict=True):
-        target: Any = fit.likelihood
-        if fit.calibration.adjusted:
-            target = calibration_room.Adjusted(fit.likelihood, fit.centre, fit.calibration.linear_map())
-        gradient, information = target.value_and_gradient(theta)[1], target.information(theta)
-        values, vectors = np.linalg.eigh((information + information.T) / 2)
-        curvatures.append((vectors * np.maximum(values, 0.0)) @ vectors.T)
-        slopes.append(gradient + curvatures[-1] @ theta)
-    return pooled.Parabolas(np.stack(slopes), np.stack(curvatures))
-
-
-def _excess(fits: Sequence[Fit], parabolas: pooled.Parabolas, exact: bool | None) -> Callable[[np.ndarray], np.ndarray] | None:
-    """How much more the log-likelihoods are than their parabolas; None where these stand for them."""
-    if not exact:
-        return None
-    import jax
-
-    from hamlearn.infer.engines import numpyro_model
-
-    held = [numpyro_model.model(fit.likelihood, fit.centre, fit.transform)[1]["likelihood"] for fit in fits]
-    with jax.enable_x64(True):
-        held = [numpyro_model.as_jax(one) for one in held]
-    value = jax.jit(lambda one, theta: one(theta))  # one compilation for all groups of one structure
-
-    def excess(theta: np.ndarray) -> np.ndarray:
-        with jax.enable_x64(True):
-            found = [value(one, theta[:, number]) for number, one in enumerate(held)]
-            return np.stack([np.asarray(one) for one in found], -1) - parabolas(theta)
-
-    return excess
-
-
-def _assembled(enquiry: Enquiry, kind: Open, opened: dict[str, Opened], drawn: _All, settings: Pooled) -> xr.DataTree:
+def _assembled(enquiry: Enquiry, kind: Open, opened: dict[str, Opened], drawn: pooled.Draws, settings: Pooled) -> xr.DataTree:
     """The tree: draws of all groups, means and spreads, and what every group's own posterior has besides draws."""
     model, names = cast(Hierarchical, enquiry.model), list(opened)
     engine = cast(External, settings)  # the record asks for name, settings and whether these are chains
@@ -227,7 +154,7 @@ def _spreads(kind: Open, bound: Any, spread: np.ndarray) -> xr.Dataset:
     return xr.Dataset(found, coords={name: one for name, one in columns.coords.items() if name not in ("chain", "draw")})
 
 
-def _merged(enquiry: Enquiry, made: Sequence[Provenance], drawn: _All, settings: Pooled, p: int) -> Provenance:
+def _merged(enquiry: Enquiry, made: Sequence[Provenance], drawn: pooled.Draws, settings: Pooled, p: int) -> Provenance:
     """The record of all groups: sums of what they are worth, and the weakest of what their error bars rest on."""
     bars = [one.calibration for one in made]
     weakest = min(bars, key=lambda one: _BASES.index(one.basis.code) if one.basis.code in _BASES else -1)

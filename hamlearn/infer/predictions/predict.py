@@ -51,7 +51,8 @@ def predict(
     Parameters
     ----------
     post : DataTree
-        A posterior of :func:`hamlearn.learn`.
+        A posterior of :func:`hamlearn.learn`; one of groups predicts a group that was not observed, ``hl.infer.group(post, name)`` one
+        that was.
     beta : float or sequence of float
         Inverse temperatures to predict at.
     shape : sequence of int, optional
