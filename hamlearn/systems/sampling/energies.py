@@ -8,18 +8,34 @@ from hamlearn.compiled import compiled
 from hamlearn.systems.base import System, energies_of
 
 
+_ROWS = 64  # looked at together: what one bond takes of all of them lies together, and a processor adds several at once
+
+
 @compiled(nogil=True)
 def _pair_energies(states, low, bonds, tables, fields):  # type: ignore[no-untyped-def]
-    """Energies of states ``(n, n_sites)`` whose smallest value is -`low`: no temporary arrays, ten times NumPy's speed."""
+    """Energies of states ``(n, n_sites)`` whose smallest value is -`low`; every row is summed in the order of the bonds."""
     step = 1 + low  # spins −1, 1 become 0, 1; states stay as they are
-    result = np.zeros(len(states))
-    for n in range(len(states)):
-        total = 0.0
+    result, total = np.zeros(len(states)), np.zeros(_ROWS)
+    digits = np.zeros((states.shape[1], _ROWS), np.int16)
+    for start in range(0, len(states), _ROWS):
+        count = min(_ROWS, len(states) - start)
+        for n in range(count):
+            for site in range(states.shape[1]):
+                digits[site, n] = (states[start + n, site] + low) // step
+        total[:] = 0.0
         for b in range(len(bonds)):
-            total += tables[b, (states[n, bonds[b, 0]] + low) // step, (states[n, bonds[b, 1]] + low) // step]
+            table, first, second = tables[b], digits[bonds[b, 0]], digits[bonds[b, 1]]
+            if table.shape[0] == 2:  # a choice of four numbers, which is made for several rows at once, where look-ups are not
+                none, right, left, both = table[0, 0], table[0, 1], table[1, 0], table[1, 1]
+                for n in range(_ROWS):
+                    total[n] += (both if first[n] else right) if second[n] else (left if first[n] else none)
+            else:
+                for n in range(_ROWS):
+                    total[n] += table[first[n], second[n]]
         for site in range(fields.shape[0]):
-            total += fields[site, (states[n, site] + low) // step]
-        result[n] = -total
+            for n in range(_ROWS):
+                total[n] += fields[site, digits[site, n]]
+        result[start : start + count] = -total[:count]
     return result
 
 
