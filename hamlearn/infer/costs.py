@@ -124,10 +124,10 @@ def _gradients(bound: BoundCouplings, engine: Engine) -> float:
 def _optimum(likelihood: Likelihood) -> float:
     """Of a likelihood that lists all states or sites."""
     bound, rows = likelihood.bound, rows_of(likelihood.parts)
-    size = likelihood.counts.shape[1] if isinstance(likelihood, PatternLikelihood) else rows
+    sites, size = likelihood.counts.shape if isinstance(likelihood, PatternLikelihood) else (bound.lattice.n_sites, rows)
     neighbours = int(bound.lattice.degree.max(initial=0))
     listed = isinstance(likelihood, ExactLikelihood)
-    return optimum(bound.lattice.n_sites, bound.space.q, neighbours, bound.n_params, rows, size, listed=listed)
+    return optimum(sites, bound.space.q, neighbours, bound.n_params, rows, size, listed=listed)
 
 
 def optimum(sites: int, q: int, neighbours: int, parameters: int, rows: int, size: int, *, listed: bool) -> float:

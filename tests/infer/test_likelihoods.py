@@ -10,7 +10,7 @@ from infer import oracles
 
 from hamlearn.data import microstates
 from hamlearn.errors import HamlearnError
-from hamlearn.infer.likelihoods import ExactLikelihood, OneHotLikelihood, PatternLikelihood, RowLikelihood, composite
+from hamlearn.infer.likelihoods import ExactLikelihood, OneHotLikelihood, PatternLikelihood, RowLikelihood, TiedLikelihood, composite
 from hamlearn.infer.observations import bind, unique_rows
 from hamlearn.models import Couplings
 from hamlearn.systems import lattice
@@ -39,17 +39,20 @@ FAMILIES = {
 LIKELIHOODS = {
     "pseudo, patterns": ("pseudo", lambda bound, parts: PatternLikelihood(bound, parts, "pseudo"), "any"),
     "pseudo, rows": ("pseudo", lambda bound, parts: RowLikelihood(bound, parts, "pseudo"), "spins"),
+    "pseudo, sums": ("pseudo", lambda bound, parts: TiedLikelihood(bound, parts, "pseudo"), "few"),
+    "rise, sums": ("rise", lambda bound, parts: TiedLikelihood(bound, parts, "rise"), "few"),
     "rise, patterns": ("rise", lambda bound, parts: PatternLikelihood(bound, parts, "rise"), "any"),
     "rise, rows": ("rise", lambda bound, parts: RowLikelihood(bound, parts, "rise"), "spins"),
     "logrise, patterns": ("logrise", lambda bound, parts: PatternLikelihood(bound, parts, "logrise"), "any"),
     "logrise, rows": ("logrise", lambda bound, parts: RowLikelihood(bound, parts, "logrise"), "spins"),
     "exact": ("exact", ExactLikelihood, "any"),
 }
+FEW = ("spins, no fields", "spins, tied", "spins, by distance", "spins, lonely site")  # of which sums are counted
 CASES = [
     pytest.param(name, family, id=f"{name} - {family}")
     for name, (_, _, where) in LIKELIHOODS.items()
     for family in FAMILIES
-    if where == "any" or (family.startswith("spins") and "double" not in family)
+    if where == "any" or (where == "few" and family in FEW) or (where == "spins" and family.startswith("spins") and "double" not in family)
 ]
 every_case = pytest.mark.parametrize(("name", "family"), CASES)
 
@@ -231,6 +234,10 @@ def test_the_cheaper_layout_is_taken():
     assert isinstance(composite(*sparse[:2], "pseudo"), PatternLikelihood)
     wide = [microstates(np.random.default_rng(0).choice([-1, 1], (50, 30)), beta=1.0)]
     assert isinstance(composite(*bind(wide, Couplings(None))[:2], "pseudo"), RowLikelihood)
+    tied = bind(wide * 8, Couplings(None, "uniform", None))[:2]
+    assert isinstance(composite(*tied, "pseudo"), TiedLikelihood)
+    assert type(composite(*tied, "logrise")) is RowLikelihood, "every site has a normalisation of its own"
+    assert isinstance(composite(*bind(wide, Couplings(None, "uniform"))[:2], "pseudo"), RowLikelihood), "a field a site: too many sums"
     dense_states = [microstates(np.random.default_rng(0).integers(0, 4, (50, 30)), "states", 1.0)]
     assert isinstance(composite(*bind(dense_states, Couplings(None))[:2], "pseudo"), OneHotLikelihood)
     wider = [microstates(np.random.default_rng(0).integers(0, 4, (50, 33)), "states", 1.0)]

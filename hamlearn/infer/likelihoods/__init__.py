@@ -14,6 +14,7 @@ from hamlearn.infer.likelihoods.exact import ExactLikelihood
 from hamlearn.infer.likelihoods.onehot import OneHotLikelihood
 from hamlearn.infer.likelihoods.patterns import PatternLikelihood
 from hamlearn.infer.likelihoods.rows import RowLikelihood
+from hamlearn.infer.likelihoods.tied import TiedLikelihood, counts_sums
 from hamlearn.infer.observations import Observations
 from hamlearn.models import BoundCouplings
 from hamlearn.models.couplings import pair_counts
@@ -24,9 +25,10 @@ NAMES = ("auto", "exact", "pseudo", "screening", "rise", "logrise", "score")
 
 
 def composite(bound: BoundCouplings, parts: Sequence[Observations], name: str) -> Likelihood | OneHotLikelihood:
-    """Pseudo-likelihood or screening in the cheaper of its two layouts.
+    """Pseudo-likelihood or screening in the cheapest of its layouts.
 
-    Local patterns where a site has few of them (sparse graphs), distinct rows where it has many (dense graphs).
+    Local patterns where a site has few of them (sparse graphs); where it has many (dense graphs) sums of neighbours where couplings are
+    tied to few numbers, and else distinct rows.
     """
     if bound.space.continuous:
         return DirectionLikelihood(bound, parts, choice(name, directions.NAMES, f"likelihood of {bound.space.name}"))
@@ -37,7 +39,7 @@ def composite(bound: BoundCouplings, parts: Sequence[Observations], name: str) -
     n_rows = sum(part.weight.size for part in parts)
     parallel = bool(np.any(pair_counts(bound.lattice) > 1))
     if bound.interaction == "ising" and not parallel and patterns > max(4096, n_rows / 2):
-        return RowLikelihood(bound, parts, name)
+        return TiedLikelihood(bound, parts, name) if counts_sums(bound, parts, name) else RowLikelihood(bound, parts, name)
     n_features = len(bound.field_basis) + degree * len(bound.pair_basis)
     size = bound.lattice.n_sites * min(patterns, n_rows) * n_features * (q if name == "pseudo" and q > 2 else 1)
     if name == "pseudo" and bound.interaction == "general" and bound.model.tie == "bond" and max(patterns / 1e7, size / 2.5e8) > 1:
@@ -59,5 +61,6 @@ __all__ = [
     "OneHotLikelihood",
     "PatternLikelihood",
     "RowLikelihood",
+    "TiedLikelihood",
     "composite",
 ]
