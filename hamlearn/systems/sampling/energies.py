@@ -7,7 +7,6 @@ import numpy as np
 from hamlearn.compiled import compiled
 from hamlearn.systems.base import System, energies_of
 
-
 _ROWS = 64  # looked at together: what one bond takes of all of them lies together, and a processor adds several at once
 
 

@@ -25,8 +25,8 @@ from hamlearn.systems.sampling.layout import Layout, to_slots
 
 UNROLL = 8  # colours; beyond that a loop compiles faster than it could gain
 _BIT29 = 2.0**-29
-_DENSE, _DENSE_BEYOND = 4, 18  # a matrix row is read instead of a neighbour list where that is at most so many times longer; and, where
-# there are more than eight neighbours, whose sum is a loop of gathers: 16×16 spins with 20 neighbours take a third of the time
+_DENSE = 4  # a matrix row is read instead of a neighbour list where that is at most so many times longer
+_DENSE_WIDE = 18  # the same of more than UNROLL neighbours: gathering the 20 of 16×16 spins takes three times as long as reading a row
 
 
 class State(NamedTuple):
@@ -70,7 +70,7 @@ def spins_problem(layout: Layout, J: Any, h: Any) -> Spins:
     """Constants of the spin kernels from ``J (n_bonds,)`` and ``h (n_sites,)``."""
     weight = jnp.append(jnp.asarray(J, jnp.float32), jnp.float32(0))[layout.bond]
     colours, group, width = layout.neighbour.shape
-    if width * (_DENSE if width <= UNROLL else _DENSE_BEYOND) >= colours * group:
+    if width * (_DENSE if width <= UNROLL else _DENSE_WIDE) >= colours * group:
         rows = jnp.arange(colours * group).reshape(colours, group, 1)
         matrix = jnp.zeros((colours * group,) * 2, jnp.float32).at[rows, layout.neighbour].add(weight)
         weight = matrix.reshape(colours, group, -1)
