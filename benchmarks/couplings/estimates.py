@@ -93,6 +93,11 @@ FITTED: dict[str, Problem] = {
     "9 spins, horseshoe": (lambda: _glass(3, 2000), lambda: hl.models.Couplings(None, prior="horseshoe"), {}),
     "own family 4x4": (lambda: _own(4, 2000), Own, {}),
     "own family 8x8": (lambda: _own(8, 1000), Own, {}),
+    "scale of 60 spins, all pairs": (
+        lambda: _dense(60, 5000),
+        lambda: hl.models.Scale(hl.systems.SherringtonKirkpatrick(60, seed=1)),
+        {},
+    ),
     "scalar field 6x6": (lambda: _field(6, 2000), lambda: hl.models.PolynomialAction(powers=(2, 4)), {}),
     "double well, 32 slices": (lambda: _paths(32, 2000), lambda: hl.models.PolynomialAction(powers=(2, 4)), {}),
     "local interaction 6x6": (lambda: _glass(6, 2000), lambda: hl.models.LocalInteraction(2, (8,), members=8), {}),

@@ -196,6 +196,11 @@ FITTED: dict[str, Problem] = {
         FEW,
         {"draws": 16, "observables": ["energy", "heat_capacity"]},
     ),
+    "40 spins, all pairs, entropy, 16 draws": (
+        lambda: _couplings(hl.systems.SherringtonKirkpatrick(40, seed=1)),
+        [0.2, 0.4],
+        {"draws": 16, "observables": ["entropy_bits", "multi_information"]},
+    ),
     "glass 20x20, log Z, 16 draws": (lambda: _couplings(hl.systems.EdwardsAnderson((20, 20), seed=1)), FEW, {"draws": 16}),
 }
 HELD_OUT: dict[str, Problem] = {  # no constant was set with these

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 
+import jax
 import numpy as np
 import pytest
 import scipy.optimize
 
 import hamlearn as hl
+from hamlearn.infer import observations
+from hamlearn.infer.likelihoods.energy import EnergyLikelihood
 from hamlearn.systems import Pairwise, lattice
 from statistics_budget import assert_within
 
@@ -86,3 +90,32 @@ def test_what_cannot_be_scaled_is_refused(system, settings, told):
 def test_data_of_other_sites_are_refused():
     with pytest.raises(hl.HamlearnError, match="5 sites"):
         learned(np.ones((10, 4), int), hl.models.Scale(CHIP))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Gained(hl.models.Family, kind="gained"):
+    """The chip, known but for a factor of its fields and one of a bond more."""
+
+    def system(self, lattice, gain, extra):
+        template = Pairwise(lattice, [*CHIP.J, 0.0], CHIP.h)
+        return jax.tree.unflatten(jax.tree.structure(template), [template.J + extra * np.eye(7)[6], gain * CHIP.h])
+
+    def lattice(self, shape):
+        return lattice.graph([*map(tuple, CHIP.lattice.bonds.tolist()), (2, 4)], 5)
+
+
+def test_conditionals_by_matrices_are_those_of_energies():
+    states, theta = rows(0.8, 0.4, 40, 2), np.array([0.7, -0.3])
+    bound, parts, _ = observations.bind(hl.microstates(states, space="spins", beta=0.9), Gained())
+    found, total = EnergyLikelihood(bound, parts, "pseudo"), 0.0
+    assert found.linear and found._flips is not None and found.passing == 0
+    energy = lambda s: -energies(s)[0] - theta[0] * energies(s)[1] - theta[1] * s[:, 2] * s[:, 4]
+    for site in range(5):
+        turned = states.copy()
+        turned[:, site] *= -1
+        total -= np.log1p(np.exp(-0.9 * (energy(turned) - energy(states)))).sum()
+    assert found.value_and_gradient(theta)[0] == pytest.approx(total, rel=1e-9)
+    scores = found.row_scores(theta)(found.parts[0], found.parts[0].states[0])
+    found._flips = None  # by the energies, as of systems that have no pairs
+    assert found.passing > 0
+    np.testing.assert_allclose(scores, found.row_scores(theta)(found.parts[0], found.parts[0].states[0]), atol=1e-9)

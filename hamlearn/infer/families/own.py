@@ -120,7 +120,7 @@ def _cost(likelihood: EnergyLikelihood, engine: Engine) -> Cost:
     if isinstance(engine, NUTS):
         gradients += _STEPS * (engine.draws + engine.warmup) * engine.chains
         compiling += _NUTS_COMPILING
-    return compiled(gradients * likelihood.operations / OPERATIONS_PER_SECOND, compiling)
+    return compiled((gradients * likelihood.operations + likelihood.passing) / OPERATIONS_PER_SECOND, compiling)
 
 
 def variables(bound: BoundFamily, theta: np.ndarray) -> xr.Dataset:

@@ -27,6 +27,7 @@ import numpy as np
 from hamlearn import memory
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer.likelihoods.base import TRANSCENDENTAL, Searched
+from hamlearn.infer.likelihoods.flips import Flips, agree, flips_of
 from hamlearn.infer.observations import Observations, flat, unique_rows
 from hamlearn.models.base import BoundFamily
 from hamlearn.progress import track
@@ -38,6 +39,8 @@ NAMES = ("auto", "exact", "pseudo", "score")
 _VALUES = 1 << 20  # numbers of one chunk's moved microstates
 _DIGITS = 11  # to which differences of energies count as equal
 _LINEAR = 1e-8  # relative change of ∂A/∂θ between far θ below which an action is linear
+_PROBED = 2  # rows, on which matrix products are compared with the action
+_TERM = 60.0  # operations of a bond's or a site's part of an energy and its slope: Scale of 60 spins, all pairs
 
 
 def affordable(bound: BoundFamily) -> bool:
@@ -222,6 +225,7 @@ class EnergyLikelihood(Searched):
         compress = {"exact": self._totals, "pseudo": self._differences, "score": self._moments}[name]
         with jax.enable_x64(True):
             self.linear = self._is_linear()
+            self._flips = self._matrices() if self.linear and name == "pseudo" else None
             self._data = [compress(part) if self.linear else self._chunks(part) for part in parts]
 
     def _is_linear(self) -> bool:
@@ -248,6 +252,18 @@ class EnergyLikelihood(Searched):
         far = [np.asarray(self.functions.slope(theta, rows, part.beta)) for theta in away]
         return all(bool(np.allclose(one, here, rtol=_LINEAR, atol=_LINEAR * np.abs(here).max(initial=1e-300))) for one in far)
 
+    def _matrices(self) -> Flips | None:
+        """What is faster than energies for differences between a site's values, where it is the same."""
+        found, part = flips_of(self.bound), self.parts[0]
+        if found is None:
+            return None
+        rows = self.functions.values(flat(part)[0][:_PROBED])
+        return found if agree(found.changes(rows, part.beta), np.asarray(self.functions.differences(rows, part.beta))) else None
+
+    def _changes(self, rows: np.ndarray, beta: float) -> np.ndarray:
+        """Features of a site's values minus those of its own, ``(row, site, value, 1 + n_params)``."""
+        return self._flips.changes(rows, beta) if self._flips else np.asarray(self.functions.differences(rows, beta))
+
     def _rows(self, part: Observations) -> tuple[np.ndarray, np.ndarray]:
         return flat(part) if self.bound.space.continuous else unique_rows(part)
 
@@ -271,7 +287,7 @@ class EnergyLikelihood(Searched):
         pending, counts, size = [tables], [weights], 0
         with track(len(states), "compressing") as bar:
             for k, rows in self._pieces(states):
-                found = np.asarray(self.functions.differences(rows, part.beta))[: len(states[k])]
+                found = self._changes(rows, part.beta)[: len(states[k])]
                 scale = scale or 10.0 ** (_DIGITS - np.ceil(np.log10(max(np.abs(found).max(initial=0.0), 1e-300))))
                 pending.append(np.round(found.reshape(-1, *found.shape[2:]) * scale) / scale)
                 counts.append(np.repeat(weight[k], states.shape[1]))
@@ -311,6 +327,14 @@ class EnergyLikelihood(Searched):
         evaluations = {"exact": power(q, n), "pseudo": float(n * q), "score": 4.0 * n}[self.name]
         rows = 1 if self.name == "exact" else sum(data[1].size for data in self._data)
         return 5.0 * rows * evaluations * 10.0 * n  # an energy takes about ten operations a site
+
+    @property
+    def passing(self) -> float:
+        """Operations of going through all rows, once for what they are compressed to and once for their scores, about."""
+        if self.name != "pseudo" or self._flips:
+            return 0.0
+        lattice, rows = self.bound.lattice, sum(part.states.shape[0] * part.states.shape[1] for part in self.parts)
+        return 2.0 * rows * self.bound.space.q * lattice.n_sites * _TERM * (lattice.n_sites + lattice.n_bonds)
 
     def jax_log_density(self) -> tuple[Callable[..., Any], Any]:
         """The objective for JAX."""
@@ -354,11 +378,18 @@ class EnergyLikelihood(Searched):
         """Scores of single rows."""
         at = np.asarray(theta, float)
 
+        def of(rows: np.ndarray, beta: float) -> np.ndarray:
+            if not (self.linear and self.name == "pseudo"):
+                return np.asarray(self.functions.scores(at, rows, beta))
+            changes = self._changes(rows, beta)
+            p = _softmax(-(changes[..., 0] + changes[..., 1:] @ at))[1]
+            return np.asarray(np.einsum("ria,riak->rk", p, changes[..., 1:], optimize=True))
+
         def scores(part: Observations, states: np.ndarray) -> np.ndarray:
             found = np.empty((len(states), len(at)))
             with jax.enable_x64(True):
                 for k, rows in self._pieces(states):
-                    found[k] = np.asarray(self.functions.scores(at, rows, part.beta))[: len(states[k])]
+                    found[k] = of(rows, part.beta)[: len(states[k])]
             return found
 
         return scores
