@@ -68,6 +68,28 @@ def test_entropies_and_the_share_of_pairs_are_within_their_errors(K):
     assert np.mean(inside) > 0.7
 
 
+def test_what_fits_take_off_entropies_is_put_back():
+    """Against the mean of −log₂ p of the same rows, p the truth: fits lower it by half a parameter a row, χ²/2M."""
+    states, rng, rows, sets, off = np.array(list(itertools.product([-1, 1], repeat=5))), np.random.default_rng(3), 150, 16, []
+    pairs = np.triu(rng.normal(0, 0.3, (5, 5)), 1)
+    action = states @ rng.normal(-0.2, 0.2, 5) + ((states @ pairs) * states).sum(1)
+    p = np.exp(action) / np.exp(action).sum()
+    up = p @ (states > 0)
+    alone = np.where(states > 0, up, 1 - up).prod(1)
+    for seed in range(sets):
+        drawn = np.random.default_rng(seed).choice(32, rows, p=p)
+        data = hl.microstates(states[drawn], space="spins", independent=True)
+        found = hl.infer.information(hl.infer.learn(data, hl.models.Couplings(None), engine="laplace", seed=seed), data)
+        off.append(
+            [
+                float(found["model_entropy"][0]) + np.log2(p[drawn]).mean(),
+                float(found["independent_entropy"][0]) + np.log2(alone[drawn]).mean(),
+            ]
+        )
+    for mean, parameters, what in zip(np.mean(off, 0), (15, 5), ("pairs", "independent spins"), strict=True):
+        assert_within(mean, 0.0, np.sqrt(2 * parameters / sets) / (2 * rows * np.log(2)), what)
+
+
 def test_counted_rows_say_the_same_as_rows_and_errors_know_of_time():
     post, data = learned(tripled(0, 0.0), 2000, 0)
     distinct, times = np.unique(data["state"].values[0], axis=0, return_counts=True)
