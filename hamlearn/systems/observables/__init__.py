@@ -7,8 +7,9 @@ What is per site says so.
 What predictions and reports call by name are records, :class:`Observable`: one more is one record.
 """
 
+from hamlearn.systems.observables.observable import Observable
 from hamlearn.systems.observables.paths import kinks, position_density
-from hamlearn.systems.observables.records import OBSERVABLES, Observable, known, looked_up, order, register
+from hamlearn.systems.observables.records import OBSERVABLES, known, looked_up, order, register
 from hamlearn.systems.observables.rotors import angle_correlation, helicity_modulus, twist_response, vortex_density, vortices
 from hamlearn.systems.observables.spins import (
     correlation,
