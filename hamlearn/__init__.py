@@ -25,6 +25,7 @@ _WHERE = {
     "energy": "hamlearn.infer",
     "action": "hamlearn.infer",
     "compare": "hamlearn.infer",
+    "plan": "hamlearn.infer",
     "approximate": "hamlearn.infer",
     "estimate": "hamlearn.infer",
     "log_prob": "hamlearn.infer",
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from hamlearn.infer.densities.verbs import log_prob, sample
     from hamlearn.infer.differences import compare
     from hamlearn.infer.draw_systems import action, draw_systems, energy
+    from hamlearn.infer.planning import plan
     from hamlearn.infer.posteriors import load, save
     from hamlearn.page.document import report
     from hamlearn.systems.sampling import simulate

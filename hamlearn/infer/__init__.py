@@ -18,6 +18,8 @@ from hamlearn.infer.families import actions, couplings, learn  # noqa: F401  (be
 from hamlearn.infer.families.extensive import distill, locality
 from hamlearn.infer.families.hierarchical import group
 from hamlearn.infer.landscape import basins
+from hamlearn.infer.planning import plan
+from hamlearn.infer.plans import Plan
 from hamlearn.infer.pointwise import log_likelihood
 from hamlearn.infer.posteriors import load, save
 from hamlearn.infer.posteriors import provenance_of as provenance
@@ -42,6 +44,7 @@ __all__ = [
     "ImportanceSampling",
     "LaplaceApproximation",
     "Pooled",
+    "Plan",
     "Program",
     "Training",
     "Variational",
@@ -72,6 +75,7 @@ __all__ = [
     "log_prob_band",
     "measured",
     "overlap",
+    "plan",
     "predict",
     "prior",
     "program",

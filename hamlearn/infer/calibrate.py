@@ -35,7 +35,7 @@ _SIGNIFICANCE = 1e-3  # of the tests for autocorrelation and for disagreeing cha
 _ROW_BUDGET = 2e11  # multiplications that per-row score covariances may cost (seconds)
 _SERIES_LIMIT = 5e6  # score values kept for the autocorrelation tests
 _CHUNK_VALUES = 1 << 23
-_MOST_LEVERAGE = 0.5  # beyond it error bars mean nothing, and the verdict says so
+MOST_LEVERAGE = 0.5  # beyond it error bars mean nothing, and the verdict says so
 
 RowScores = Callable[[Observations, np.ndarray], np.ndarray]
 
@@ -432,7 +432,7 @@ def steady_sandwich(information: np.ndarray, score: ScoreCovariance, leverage: f
     root = half @ _root((1 - shrinkage) * white + shrinkage * mean * np.eye(p))
     shrunk, raw = (root**2).sum(1), ((half @ white) * half).sum(1)
     wanted = np.maximum(raw, shrunk) if score.tau == 1.0 and not score.chains_disagree else raw
-    wanted = wanted / (1 - min(leverage, _MOST_LEVERAGE)) ** 2
+    wanted = wanted / (1 - min(leverage, MOST_LEVERAGE)) ** 2
     return root * np.sqrt(np.divide(wanted, shrunk, out=np.ones_like(shrunk), where=shrunk > 0))[:, None]
 
 

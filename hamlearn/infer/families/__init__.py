@@ -24,6 +24,7 @@ from hamlearn.errors import HamlearnError
 from hamlearn.infer import posteriors
 from hamlearn.infer.asked import EngineAsked, LikelihoodName
 from hamlearn.infer.constrained import require_kept
+from hamlearn.infer.settings import SAMPLED, Engine
 from hamlearn.models.traits import Model, Traits
 from hamlearn.processes import verb
 from hamlearn.systems.base import System
@@ -54,8 +55,10 @@ class Kind(Protocol):
 class Open(Kind, Protocol):
     """One whose parameters are blocks with priors (its traits name nothing that it lacks): a program may draw them."""
 
-    def opened(self, data: list[xr.Dataset], model: Any, *, likelihood: str, calibrate: bool, seed: int) -> Opened:
-        """The posterior before its draws."""
+    def opened(
+        self, data: list[xr.Dataset], model: Any, *, likelihood: str, calibrate: bool, seed: int, engine: str | Engine = SAMPLED
+    ) -> Opened:
+        """The posterior before its draws, for whoever makes them elsewhere; `engine` is that whose cost chooses the likelihood."""
         ...
 
     def variables(self, bound: Any, theta: np.ndarray) -> xr.Dataset:

@@ -59,9 +59,11 @@ def learn(
     return _assemble(asked, settings.draw(asked.fit, seed=seed, checkpoint=checkpoint), settings)
 
 
-def opened(data: list[xr.Dataset], model: PolynomialAction, *, likelihood: str, calibrate: bool, seed: int) -> Opened:
+def opened(
+    data: list[xr.Dataset], model: PolynomialAction, *, likelihood: str, calibrate: bool, seed: int, engine: str | Engine = SAMPLED
+) -> Opened:
     """The posterior before its draws."""
-    asked, _ = _ask(data, model, likelihood, SAMPLED, calibrate, seed)
+    asked, _ = _ask(data, model, likelihood, as_engine(engine), calibrate, seed)
     return Opened(asked.fit, lambda drawn, engine, findings: _assemble(asked, drawn, engine, findings))
 
 

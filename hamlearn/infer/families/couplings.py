@@ -42,9 +42,11 @@ def learn(
     return _ask(data, model, likelihood, engine, calibrate, seed).answered(checkpoint)
 
 
-def opened(data: list[xr.Dataset], model: Couplings, *, likelihood: str, calibrate: bool, seed: int) -> Opened:
+def opened(
+    data: list[xr.Dataset], model: Couplings, *, likelihood: str, calibrate: bool, seed: int, engine: str | Engine = SAMPLED
+) -> Opened:
     """The posterior before its draws."""
-    return _ask(data, model, likelihood, SAMPLED, calibrate, seed).opened()
+    return _ask(data, model, likelihood, engine, calibrate, seed).opened()
 
 
 def _ask(
