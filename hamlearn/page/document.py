@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import functools
-import hashlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 import xarray as xr
 
@@ -19,33 +16,20 @@ from hamlearn.diagnostics.foreign import NAME, readable
 from hamlearn.diagnostics.identifiability import identifiability
 from hamlearn.diagnostics.verdict import Verdict, verdict
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import posteriors
+from hamlearn.infer import CriticalPoint, posteriors
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.interrupts import uninterrupted
-from hamlearn.page import forecast, sections, svg, tables, words
-from hamlearn.page.numbers import Table
+from hamlearn.page import forecast, frame, sections, tables, transition, words
 from hamlearn.plots.curves import drawn, require
 from hamlearn.processes import alone, filtering, verb
 
-if TYPE_CHECKING:
-    from markupsafe import Markup
-
 HEADLINES = {"believe": "Believe it", "caution": "Use it with caution", "do not believe": "Do not believe it"}
-# Nothing is fetched, nothing is sent, and nothing runs or styles but the page's own script and sheet; pictures of pixels are in the page.
-POLICY = "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; img-src data:; base-uri 'none'; form-action 'none'"
-
-
-class Drawn(NamedTuple):
-    """A figure of the page: what stands above it, its drawing, what stands below it, and its numbers where no table has them."""
-
-    heading: str
-    drawing: Markup
-    caption: str
-    file: Table | None
 
 
 @verb
-def report(post: xr.DataTree, path: str | os.PathLike[str], prediction: xr.Dataset | None = None, title: str | None = None) -> Path:
+def report(
+    post: xr.DataTree | CriticalPoint, path: str | os.PathLike[str], prediction: xr.Dataset | None = None, title: str | None = None
+) -> Path:
     """Write one self-contained HTML page that opens offline.
 
     The answer comes first: the verdict, the picture of the couplings, and the prediction. Then what to believe, what not, and what to
@@ -54,8 +38,9 @@ def report(post: xr.DataTree, path: str | os.PathLike[str], prediction: xr.Datas
 
     Parameters
     ----------
-    post : DataTree
-        A posterior of :func:`hamlearn.learn`, fresh or loaded.
+    post : DataTree, or CriticalPoint
+        A posterior of :func:`hamlearn.learn`, fresh or loaded; or what :func:`hamlearn.critical_point` found, whose page has its own
+        curves, crossings and peaks.
     path : path
         Where the page goes; it is written completely or not at all.
     prediction : Dataset, optional
@@ -107,10 +92,14 @@ def _write(path: Path, page: str) -> None:
 
 @alone()
 @filtering()
-def render(post: xr.DataTree, prediction: xr.Dataset | None = None, title: str | None = None) -> str:
+def render(post: xr.DataTree | CriticalPoint, prediction: xr.Dataset | None = None, title: str | None = None) -> str:
     """The page of :func:`report` as a string."""
     if title is not None and not isinstance(title, str):
         raise HamlearnError(f"the title of a page is a text; got {title!r}.")
+    if isinstance(post, CriticalPoint):
+        if prediction is not None:
+            raise HamlearnError("the page of a critical point has curves of its own; prediction= is for that of a posterior.")
+        return transition.render(post, title)
     if prediction is not None:
         require(prediction)
     admit_posterior(post)
@@ -137,12 +126,10 @@ def _render(post: xr.DataTree, prediction: xr.Dataset | None, title: str | None)
     heading = claims.quantities(post)[0]
     weak = identifiability(post, directions=6) if heading == claims.PARAMETERS else None
     caption = "" if curves is None else forecast.caption(post, curves)
-    template, style, script, policy = _template()
+    template, parts = frame.template("report.html")
     return str(
         template.render(
-            style=style,
-            script=script,
-            policy=policy,
+            **parts,
             title=title or page.title,
             subtitle=page.subtitle,
             contents=_contents(heading, determined=weak is not None),
@@ -153,13 +140,13 @@ def _render(post: xr.DataTree, prediction: xr.Dataset | None, title: str | None)
             bad=[reason for reason in found.reasons if reason.severity != "note"],
             advice=_advice(found),
             limits=words.limits(made, found),
-            first=None if page.first is None else _drawn(page.first),
+            first=None if page.first is None else frame.drawn(page.first),
             facts=claims.facts(post),
-            figures=[_drawn(one) for one in page.others],
+            figures=[frame.drawn(one) for one in page.others],
             summary_heading=heading,
             summary_lead=_summary_lead(post),
             parameters=tables.parameters(post),
-            panels=[] if curves is None else [_drawn(one) for one in _panels(post, curves, caption)],
+            panels=[] if curves is None else [frame.drawn(one) for one in _panels(post, curves, caption)],
             panels_caption=caption,
             prediction_lead=prediction_lead,
             prediction_table=None if curves is None else tables.predictions(curves),
@@ -168,7 +155,7 @@ def _render(post: xr.DataTree, prediction: xr.Dataset | None, title: str | None)
             checks=tables.checks(post),
             convergence_lead=words.convergence_lead(made),
             convergence=tables.convergence(made, found),
-            trace=_drawn(_trace(post)) if made.convergence is not None and made.convergence.sampled else None,
+            trace=frame.drawn(_trace(post)) if made.convergence is not None and made.convergence.sampled else None,
             identifiability_lead="" if weak is None else words.identifiability_lead(weak),
             weak=None if weak is None else tables.weak(weak),
             provenance=words.provenance(post),
@@ -221,37 +208,3 @@ def _trace(post: xr.DataTree) -> sections.Section:
     return sections.Section(
         "", "trace", functools.partial(plots.trace, post), caption, alternative, 860, functools.partial(tables.traces, post)
     )
-
-
-def _drawn(section: sections.Section) -> Drawn:
-    drawing = svg.inline(section.draw, section.name, section.alternative, section.width)
-    return Drawn(section.heading, drawing, section.caption, None if section.file is None else section.file())
-
-
-@functools.cache
-def _template() -> tuple[Any, Markup, Markup, Markup]:
-    """The template, its style sheet, its script, and the policy that allows nothing else."""
-    from jinja2 import Environment, PackageLoader
-    from markupsafe import Markup
-
-    # Everything is escaped: titles, names and notes are the user's, or a stranger's whose file was loaded.
-    environment = Environment(
-        loader=PackageLoader("hamlearn.page"), autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_readable
-    )
-    environment.filters["short"] = _short
-    folder = Path(__file__).parent / "templates"
-    script, style = (Markup((folder / name).read_text(encoding="utf-8")) for name in ("report.js", "report.css"))
-    digests = (base64.b64encode(hashlib.sha256(one.encode()).digest()).decode() for one in (script, style))
-    return environment.get_template("report.html"), style, script, Markup(POLICY.format(*digests))
-
-
-def _readable(value: object) -> object:
-    from markupsafe import Markup
-
-    return value if isinstance(value, Markup) else readable(value)
-
-
-def _short(value: object) -> object:
-    from markupsafe import Markup
-
-    return value if isinstance(value, Markup) else readable(value, limit=NAME)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import re
+
 import matplotlib.figure
 import numpy as np
 import pytest
@@ -162,6 +165,16 @@ def test_a_posterior_of_one_coupling_tells_its_temperature():
     assert_within(found.beta_c.mean, TRUTH, found.beta_c.sd, "βc of a posterior")
     J = post["posterior"]["J"].values[..., 0]
     assert found.beta_c.sd / found.beta_c.mean > 0.8 * J.std() / J.mean()  # never surer than the coupling is
+
+
+def test_the_page_says_what_was_found(found, tmp_path):
+    page = hl.report(found, tmp_path / "transition.html", title="<b>").read_text(encoding="utf-8")
+    for words in (f"{found.temperature.mean:.5g} ± {found.temperature.sd:.2g}", str(found.nu), "crossings.csv", "peaks.csv", "&lt;b&gt;"):
+        assert words in page
+    assert "<b>" not in page and "<script>" in page and not re.search(r"https?://", page)
+    assert [note for note in found.notes if note not in html.unescape(page)] == []
+    with pytest.raises(hl.HamlearnError, match="curves of its own"):
+        hl.report(found, tmp_path / "transition.html", found.curves)
 
 
 @pytest.mark.parametrize(
