@@ -37,11 +37,11 @@ def pairs(n: int, rows: int) -> Any:
     return made
 
 
-def square(rows: int) -> Any:
-    """±1 couplings on 6×6 sites, independent rows."""
+def square(rows: int, size: int = 6) -> Any:
+    """±1 couplings on a square of sites, independent rows."""
 
     def made(seed: int) -> tuple[Any, Any, np.ndarray]:
-        system = hl.systems.EdwardsAnderson((6, 6), seed=seed)
+        system = hl.systems.EdwardsAnderson((size, size), seed=seed)
         data = hl.simulate(system, beta=BETA, draws=rows, chains=1, seed=seed, sampler="exact", progress=False)
         return data, hl.models.Couplings(system.lattice), np.asarray(system.J)
 
@@ -81,10 +81,10 @@ def holed(data: Any, share: float, how: str, rng: np.random.Generator) -> Any:
     return data.assign(state=(data["state"].dims, state))
 
 
-def fitted(data: Any, model: Any, truth: np.ndarray, seed: int) -> tuple[float, float, float, float, str]:
+def fitted(data: Any, model: Any, truth: np.ndarray, seed: int, likelihood: Any = "auto") -> tuple[float, float, float, float, str]:
     """Shares of couplings and of fields in their intervals, mean width of couplings, seconds, and how it was learned."""
     started = time.process_time()
-    post = hl.learn(data, model, engine="laplace", seed=seed, check=False)
+    post = hl.learn(data, model, likelihood, engine="laplace", seed=seed, check=False)
     seconds = time.process_time() - started
     J = post["posterior"]["J"].values.reshape(-1, len(truth))
     h = post["posterior"]["h"].values.reshape(len(J), -1)

@@ -178,6 +178,7 @@ def _merged(enquiry: Enquiry, made: Sequence[Provenance], drawn: pooled.Draws, s
             data_at_worst_site=sum(one.data_at_worst_site or 0.0 for one in known),
         ),
         missing=float(np.mean([one.missing for one in made])),
+        flip=float(np.mean([one.flip for one in made])),
     )
 
 
