@@ -9,9 +9,19 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from hamlearn.arguments import shown
 from hamlearn.errors import HamlearnError
 from hamlearn.progress import logger
-from hamlearn.spaces import MISSING, from_attrs
+from hamlearn.spaces import MISSING, States, from_attrs
+
+
+def several(space: Any, q: Any) -> tuple[Any, int | None]:
+    """The space of as many states as every site is said to have, where `q` is a row of numbers; else both as they are."""
+    if not isinstance(q, Sequence | np.ndarray) or isinstance(q, str) or np.ndim(q) == 0:
+        return space, q
+    if space != States.name:
+        raise HamlearnError(f"q={shown(q)} counts the states of every site, of space='states'; got space={shown(space)}.")
+    return States(tuple(q)), None  # type: ignore[arg-type]
 
 
 def without_gaps(values: np.ndarray) -> tuple[np.ndarray, list[int] | None]:

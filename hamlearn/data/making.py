@@ -13,7 +13,7 @@ import xarray as xr
 from hamlearn import spaces
 from hamlearn.arguments import require_beta, require_flag, shown
 from hamlearn.data.arrays import LEADING, name_axes, plain
-from hamlearn.data.codes import without_gaps
+from hamlearn.data.codes import several, without_gaps
 from hamlearn.data.geometry import declared
 from hamlearn.data.missing import covered, filled, require_gaps, require_observed, say
 from hamlearn.data.names import header, names_of, site_axis, with_names
@@ -36,7 +36,7 @@ def microstates(
     counts: Any = None,
     weights: Any = None,
     *,
-    q: int | None = None,
+    q: int | Sequence[int] | None = None,
     wrap: bool = False,
     periodic: bool | None = None,
     spacing: float | None = None,
@@ -81,9 +81,10 @@ def microstates(
         was seen a thousand times is one draw. A column of a table called ``weight`` or ``weights`` is taken unasked.
         "identity" computes those of aligned sequences, which share a weight with all that agree in 80 % of their positions
         (:func:`hamlearn.data.sequence_weights`); sequences of an alignment count alike without it.
-    q : int, optional
-        Number of states for ``space="states"``. By default the states are the codes that occur: a code that is never observed is
-        no state, so 1 … 5 or 0, 2, 5 become 0 … 4 or 0 … 2, in their order, and the attribute ``codes`` keeps what they were.
+    q : int or sequence of int, optional
+        Number of states for ``space="states"``, or that of every site. By default the states are the codes that occur: a code that is
+        never observed is no state, so 1 … 5 or 0, 2, 5 become 0 … 4 or 0 … 2, in their order, and the attribute ``codes`` keeps what
+        they were.
         Declare `q` where codes mean themselves (a clock's angles) or unobserved states exist.
     wrap : bool
         For ``space="angles"``: angles outside [0, 2π) are meant, and are reduced to it. Without it they are an error,
@@ -153,6 +154,7 @@ def microstates(
         return _misread(_already_said(admit_one(opened, missing=True), given, geometry, names), flip)
     dims, geometry = opened.dims, geometry | ({"independent": 1} if opened.independent else {})
     space, beta, counts, weights, q = what_it_says(opened, space, beta, counts, weights, q)
+    space, one = several(space, q)
     table, words = numbered(opened, space, labels)
     array = plain(table)
     array, axes = name_axes(array if mask is None else covered(array, mask), dims)

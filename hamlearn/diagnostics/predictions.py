@@ -13,7 +13,6 @@ from hamlearn import infer
 from hamlearn.diagnostics.features import Features
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.asked import LikelihoodName
-from hamlearn.infer.likelihoods.exact import statistics
 from hamlearn.models import BoundCouplings, Couplings, SpikeSlab
 from hamlearn.statistics import integrated_autocorrelation_time, power
 from hamlearn.systems import System, exact, sampling
@@ -99,8 +98,8 @@ def _listable(bound: BoundCouplings) -> bool:
 
 def _listed(features: Features, theta: np.ndarray, beta: float) -> Prediction:
     bound, centre = features.bound, theta.mean(0)
-    states = exact.all_states(bound.lattice, bound.space.q).reshape(-1, bound.lattice.n_sites)
-    sufficient = statistics(bound, states)
+    states = bound.states()
+    sufficient = bound.statistics(states)
     weight = _boltzmann(beta * (sufficient @ centre))
     columns = features(states, float(weight @ features.energy(states)))
     mean = weight @ columns
@@ -124,7 +123,7 @@ def _linear(
     few = min(64, len(theta))
     cross, spread = np.zeros((columns.shape[1], bound.n_params)), np.zeros((2, few))
     for piece in pieces:
-        sufficient = statistics(bound, states[piece])
+        sufficient = bound.statistics(states[piece])
         cross += columns[piece].T @ sufficient
         moved = sufficient @ (theta[:few] - centre).T
         spread += np.stack([moved.sum(0), (moved**2).sum(0)])
@@ -171,7 +170,7 @@ def _by_members(features: Features, theta: np.ndarray, beta: float, rng: np.rand
     means = columns.mean(1)
     mean = means.mean(0)
     deviations = (means - mean) * np.sqrt((len(some) + 1) / (len(some) - 1))  # the mean of few members is uncertain too
-    spread = [statistics(bound, part) @ (one - theta.mean(0)) for part, one in zip(states, some, strict=True)]
+    spread = [bound.statistics(part) @ (one - theta.mean(0)) for part, one in zip(states, some, strict=True)]
     optimism = beta * float(np.mean([np.var(values) for values in spread]))
     return Prediction(mean, columns.reshape(-1, len(mean)).var(0), deviations, np.zeros((0, len(mean))), optimism)
 

@@ -25,7 +25,6 @@ from hamlearn.errors import HamlearnError
 from hamlearn.infer.calibrate import Calibration, ScoreCovariance, inverse_root, score_covariance, steady_sandwich
 from hamlearn.infer.completions import Completions
 from hamlearn.infer.likelihoods import Likelihood, OneHotLikelihood, composite
-from hamlearn.infer.likelihoods.exact import statistics
 from hamlearn.infer.likelihoods.normal import NormalLikelihood
 from hamlearn.infer.observations import Observations, unknown
 from hamlearn.infer.optimum import maximise, normal_blocks, prior_terms
@@ -220,7 +219,7 @@ def _equation(bound: BoundCouplings, drawn: Sequence[Completions], theta: np.nda
             rows, states = one.rows[place], one.states[place].reshape(-1, flat.shape[1])
             score = score_of(part, states).reshape(len(rows), each, -1)
             found[rows] = score.mean(1)
-            total = statistics(bound, states).reshape(score.shape)
+            total = bound.statistics(states).reshape(score.shape)
             score -= found[rows][:, None]
             scatter += float(np.einsum("r,rkp,rkp->", weight[rows], score, score) / (each * (each - 1)))
             total = (total - total.mean(1, keepdims=True)) * (part.beta * weight[rows] / (each - 1))[:, None, None]

@@ -10,12 +10,17 @@ from hamlearn.spaces import Space
 
 
 def require_kept(found: Iterable[Space], model: Any) -> None:
-    """An error if spaces have a constraint that a model does not have.
+    """An error if spaces have a constraint, or sites of different states, that a model does not have.
 
     At a fixed magnetization all other spins say what a spin is: conditionals of single sites carry nothing, and a likelihood that
     sums over all states is of another distribution. A density with the same conserved sum is one of these states.
     """
     for space in found:
+        if not space.uniform and not model.traits.mixed:
+            raise HamlearnError(
+                f"{model.traits.title} are of sites that all have the same states; these have numbers of their own ({space}): pair "
+                "couplings are learned from them, hl.models.Couplings; or declare one number for all, hl.microstates(..., q=...)."
+            )
         for name, value in space.constraint.items():
             if model.charge != value:
                 raise HamlearnError(

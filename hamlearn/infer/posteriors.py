@@ -68,8 +68,8 @@ def _never(bound: BoundCouplings, observed: xr.Dataset) -> tuple[tuple[int, int]
     """States of sites that occur in no microstate, where each has energies of its own; none where a prior must be trusted instead."""
     if bound.interaction != "general" or bound.model.tie != "bond" or bound.model.fields != "site" or bound.n_params > LIMIT:
         return ()
-    there = (observed["site_frequency"].values > 0).any(0)
-    return tuple((int(site), int(state)) for site, state in np.argwhere(~there))
+    never = bound.space.there(bound.lattice.n_sites) & ~(observed["site_frequency"].values > 0).any(0)
+    return tuple((int(site), int(state)) for site, state in np.argwhere(never))
 
 
 def _excluded(bound: BoundCouplings) -> Noted:

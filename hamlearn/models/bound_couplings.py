@@ -14,17 +14,16 @@ import numpy as np
 
 from hamlearn.errors import HamlearnError
 from hamlearn.models.base import Block
+from hamlearn.systems import exact
 from hamlearn.systems.base import Space, System
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.pairwise import Pairwise
-from hamlearn.systems.potts import QState, clock_table, ordinal_scores
+from hamlearn.systems.potts import QState, clock_table, excluded, ordinal_scores
 from hamlearn.systems.vectors import VectorSpins
 from hamlearn.systems.xy import XY
 
 if TYPE_CHECKING:
     from hamlearn.models.couplings import Couplings
-
-EXCLUDED = 1e4  # energy of a state that was never seen at its site, in units of the largest coupling or field (or of one)
 
 
 def zero_sum_basis(q: int) -> np.ndarray:
@@ -68,14 +67,9 @@ class BoundCouplings:
         if self.interaction == "potts":
             return np.eye(q)[None]
         if self.interaction == "ordinal":
-            return np.multiply.outer(self.scores, self.scores)[None]
+            return np.multiply.outer(scores := ordinal_scores(q, self.model.scores), scores)[None]
         vectors = zero_sum_basis(q)
         return np.einsum("ma,nb->mnab", vectors, vectors).reshape(-1, q, q)
-
-    @property
-    def scores(self) -> np.ndarray:
-        """Of ordered states, shape ``(q,)``."""
-        return ordinal_scores(self.space.q, self.model.scores)
 
     @cached_property
     def field_basis(self) -> np.ndarray:
@@ -117,14 +111,75 @@ class BoundCouplings:
         return tuple(block for block in found if block.size)
 
     @property
+    def n_tables(self) -> int:
+        """Strengths of a bond, at most."""
+        return len(self.pair_basis)
+
+    @property
+    def n_vectors(self) -> int:
+        """Fields of a site, at most."""
+        return len(self.field_basis)
+
+    @property
     def n_coupling_params(self) -> int:
         """Number of free coupling strengths."""
-        return (int(self.bond_group.max()) + 1 if len(self.bond_group) else 0) * len(self.pair_basis)
+        return (int(self.bond_group.max()) + 1 if len(self.bond_group) else 0) * self.n_tables
 
     @property
     def n_field_params(self) -> int:
         """Number of free fields."""
-        return (int(self.field_group.max()) + 1 if len(self.field_group) else 0) * len(self.field_basis)
+        return (int(self.field_group.max()) + 1 if len(self.field_group) else 0) * self.n_vectors
+
+    @cached_property
+    def pair_index(self) -> np.ndarray:
+        """Position in θ of every strength of a bond, shape ``(n_bonds, n_tables)``; ``n_params`` where a bond has fewer."""
+        return self.bond_group[:, None] * self.n_tables + np.arange(self.n_tables)
+
+    @cached_property
+    def field_index(self) -> np.ndarray:
+        """The same of fields, shape ``(n_sites, n_vectors)``; ``(n_sites, 0)`` without fields."""
+        if not len(self.field_group):
+            return np.zeros((self.lattice.n_sites, 0), int)
+        return self.n_coupling_params + self.field_group[:, None] * self.n_vectors + np.arange(self.n_vectors)
+
+    def tables_of(self, bond: int) -> np.ndarray:
+        """The tables that strengths of one bond multiply, shape ``(n_tables, q, q)``."""
+        return self.pair_basis
+
+    def vectors_of(self, site: int) -> np.ndarray:
+        """The vectors that fields of one site multiply, shape ``(n_vectors, q)``."""
+        return self.field_basis
+
+    @property
+    def floor(self) -> np.ndarray | None:
+        """Minus the energy of states that sites do not have, ``(n_sites, q)``, zero for the others; None where all have all."""
+        return None
+
+    def states(self) -> np.ndarray:
+        """All microstates ``(row, n_sites)`` as value indices, where they are few enough to be listed."""
+        found = exact.all_states(self.lattice, self.space.q).reshape(-1, self.lattice.n_sites)
+        if self.space.uniform:
+            return found
+        return found[(found < self.space.there(self.lattice.n_sites).sum(1)).all(1)]
+
+    def statistics(self, states: np.ndarray) -> np.ndarray:
+        """Sufficient statistics T of every row of value indices: −H = θ · T; shape ``(row, n_params)``."""
+        first, second = self.lattice.bonds.T
+        columns = [_grouped(table[states[:, first], states[:, second]], self.bond_group) for table in self.pair_basis]
+        couplings = np.stack(columns, -1).reshape(len(states), -1)
+        if not len(self.field_group):
+            return couplings
+        fields = np.stack([_grouped(vector[states], self.field_group) for vector in self.field_basis], -1)
+        return np.concatenate([couplings, fields.reshape(len(states), -1)], 1)
+
+    def mean_statistics(self, pair: np.ndarray, single: np.ndarray) -> np.ndarray:
+        """T ``(row, n_params)`` of frequencies of pairs of states on bonds ``(row, n_bonds, q, q)`` and of states ``(row, n_sites, q)``."""
+        columns = [_grouped(np.einsum("ab,tgab->tg", table, pair), self.bond_group) for table in self.pair_basis]
+        couplings = np.stack(columns, -1).reshape(len(pair), -1)
+        if not len(self.field_group):
+            return couplings
+        fields = np.stack([_grouped(single @ vector, self.field_group) for vector in self.field_basis], -1)
+        return np.concatenate([couplings, fields.reshape(len(pair), -1)], 1)
 
     @property
     def n_params(self) -> int:
@@ -138,7 +193,10 @@ class BoundCouplings:
         """
         n_sites, load = self.lattice.n_sites, np.zeros(self.lattice.n_sites)
         couplings = np.ones(self.n_coupling_params) if there is None else there
-        sizes = couplings.reshape(-1, len(self.pair_basis)).sum(1), np.full(n_sites, len(self.field_basis))
+        of_bonds = np.append(couplings, 0.0)[np.minimum(self.pair_index, len(couplings))].sum(1)
+        of_sites = (self.field_index < self.n_params).sum(1)
+        firsts = [np.unique(group, return_index=True)[1] for group in (self.bond_group, self.field_group)]
+        sizes = of_bonds[firsts[0]], of_sites[firsts[1]]
         groups = np.repeat(self.bond_group, 2), self.field_group
         for group, sites, size in zip(groups, (self.lattice.bonds.ravel(), np.arange(n_sites)), sizes, strict=True):
             if len(group):
@@ -150,7 +208,7 @@ class BoundCouplings:
     def coefficients(self, theta: Any) -> tuple[Any, Any]:
         """Strengths of every bond ``(..., n_bonds, m)`` and site ``(..., n_sites, l)``; any array library."""
         lead = theta.shape[:-1]
-        m, size = len(self.pair_basis), len(self.field_basis)
+        m, size = self.n_tables, self.n_vectors
         couplings = theta[..., : self.n_coupling_params].reshape((*lead, -1, m))[..., self.bond_group, :]
         if not len(self.field_group):
             return couplings, np.zeros((*lead, self.lattice.n_sites, size))
@@ -175,7 +233,7 @@ class BoundCouplings:
 
         What the tables say of the others is the prior's, not the data's, and in the gauge of all states it would move every entry.
         """
-        there = np.ones((self.lattice.n_sites, self.space.q))
+        there = self.space.there(self.lattice.n_sites).astype(float)
         there[tuple(np.array(self.never).T)] = 0.0
         share = there / there.sum(1, keepdims=True)
         first, second = self.lattice.bonds.T
@@ -219,8 +277,9 @@ class BoundCouplings:
             return VectorSpins(target, J, h, self.space.event_shape[0], name="Learned")
         if self.never:
             h = np.array(h, float)
-            h[(..., *np.array(self.never).T)] = -EXCLUDED * max(1.0, np.abs(J).max(initial=0.0), np.abs(h).max(initial=0.0))
-        return QState(target, self.space.q, J, h, interaction=self.interaction, scores=self.model.scores, name="Learned")
+            h[(..., *np.array(self.never).T)] = excluded(J, h)
+        q = self.space.q if self.space.uniform else self.space.there(target.n_sites).sum(1).tolist()
+        return QState(target, q, J, h, interaction=self.interaction, scores=self.model.scores, name="Learned")
 
     def _retied(self, theta: np.ndarray, lattice: Lattice) -> tuple[np.ndarray, np.ndarray]:
         if self.model.tie != "uniform" or self.model.fields == "site":
@@ -243,9 +302,9 @@ class BoundCouplings:
     def parameter_names(self) -> list[str]:
         """A name for every element of θ."""
         names, word, between = [], self.lattice.word, " – " if self.lattice.names else ","
-        for label, given, group, ends, size in (
-            ("J", self.model.tie, self.bond_group, self.lattice.bonds, len(self.pair_basis)),
-            ("h", self.model.fields, self.field_group, None, len(self.field_basis)),
+        for label, given, group, ends, where in (
+            ("J", self.model.tie, self.bond_group, self.lattice.bonds, self.pair_index),
+            ("h", self.model.fields, self.field_group, None, self.field_index),
         ):
             shared = np.bincount(group) > 1
             for index in np.unique(group, return_index=True)[1]:
@@ -256,8 +315,18 @@ class BoundCouplings:
                     place = f"group {group[index]}"
                 elif shared[group[index]]:
                     place = "tied"
-                names += [f"{label}[{place}]" + (f"({part})" if size > 1 else "") for part in range(size)]
+                size = int((where[index] < self.n_params).sum())
+                names += [f"{label}[{place}]" + (f"({part})" if where.shape[1] > 1 else "") for part in range(size)]
         return names
+
+
+def _grouped(values: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Sums over tied bonds or sites."""
+    if not len(group) or np.array_equal(group, np.arange(len(group))):
+        return values
+    members = np.zeros((len(group), int(group.max()) + 1))
+    members[np.arange(len(group)), group] = 1.0
+    return np.asarray(values @ members)
 
 
 def told_tie(tie: str | tuple[int, ...] | None) -> str:

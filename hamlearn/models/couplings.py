@@ -13,15 +13,16 @@ from typing import Any, ClassVar, Literal, Self, get_args
 import numpy as np
 
 from hamlearn import memory
-from hamlearn.arguments import require_number, sequence_of, shown
+from hamlearn.arguments import shown
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.models.bound_couplings import BoundCouplings, told_tie
+from hamlearn.models.mixed_couplings import MixedCouplings
 from hamlearn.models.priors import DEFAULT, Normal, Prior, PriorName, as_prior, prior_from_dict, prior_to_dict
 from hamlearn.models.traits import Model, Traits
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import Space
 from hamlearn.systems.lattice import Lattice
-from hamlearn.systems.potts import ordinal_scores
+from hamlearn.systems.potts import as_scores, site_scores
 
 Tie = Literal["bond", "uniform", "distance"]
 FieldTie = Literal["site", "uniform"]
@@ -54,7 +55,7 @@ class Couplings(Model):
         each element of a table in the zero-sum gauge, or cos(φ − φ') of continuous angles (no fields), or the product s·s' of unit
         vectors (fields are vectors). ``"auto"`` is "ising" for spins, "general" for q-state data, "xy" for angles and "vectors" for
         unit vectors.
-    scores : sequence of float (q,), optional
+    scores : sequence of float (q,), or one for every site, optional
         Of ordered states, in their order; their mean is taken off. −1 to 1 in equal steps by default.
 
     Raises
@@ -77,13 +78,14 @@ class Couplings(Model):
     prior: Prior
     field_prior: Normal
     interaction: Interaction
-    scores: tuple[float, ...]
+    scores: tuple[Any, ...]
     sites: tuple[str, ...] = field(default=(), init=False)  # what the data call them (:meth:`on`), no setting of a user
     kind: ClassVar[str] = "couplings"
     traits: ClassVar[Traits] = Traits(
         "couplings",
         "couplings",
         bonds=True,
+        mixed=True,
         missing=True,
         compared="refit",
         zero="they are those of the pair terms and fields, without one.",
@@ -98,7 +100,7 @@ class Couplings(Model):
         *,
         field_prior: Normal | None = None,
         interaction: Interaction = "auto",
-        scores: Sequence[float] = (),
+        scores: Sequence[Any] = (),
     ) -> None:
         object.__setattr__(self, "graph", None if graph is None else lattices.as_lattice(graph))
         object.__setattr__(self, "tie", _tie(tie, get_args(Tie), "tie"))
@@ -106,7 +108,7 @@ class Couplings(Model):
         object.__setattr__(self, "prior", as_prior(prior))
         object.__setattr__(self, "field_prior", DEFAULT if field_prior is None else field_prior)
         object.__setattr__(self, "interaction", choice(interaction, get_args(Interaction), "interaction"))
-        object.__setattr__(self, "scores", tuple(require_number(one, "a score") for one in sequence_of(scores, "scores")))
+        object.__setattr__(self, "scores", as_scores(scores))
         if self.scores and interaction != "ordinal":
             raise HamlearnError(f"scores= are of ordered states, interaction='ordinal'; interaction={interaction!r} has none.")
         if not isinstance(self.field_prior, Normal):
@@ -197,7 +199,13 @@ class Couplings(Model):
                 "'ising' is for spins; 'clock', 'potts', 'ordinal' and 'general' are for states."
             )
         if interaction == "ordinal":
-            ordinal_scores(space.q, self.scores)  # as many as there are states
+            site_scores(space, n_sites, self.scores)  # as many as there are states
+        if not space.uniform and interaction not in ("ordinal", "general"):
+            told = shown(space.there(n_sites).sum(1).tolist())
+            raise HamlearnError(
+                f"interaction={interaction!r} is of sites that all have the same states; these have {told}: "
+                "interaction='ordinal' (where states have an order) and 'general' do without, or declare q= when the data are read."
+            )
         if interaction == "general" and self.tie == "bond" and np.any(pair_counts(lattice) > 1):
             raise HamlearnError("parallel bonds (a periodic axis of extent 2) are not identified one by one: use tie='uniform'.")
         for given, count, what in (self.tie, lattice.n_bonds, "tie"), (self.fields, lattice.n_sites, "fields"):
@@ -206,7 +214,8 @@ class Couplings(Model):
                     f"{what} says of which group {len(given)} {'bonds' if what == 'tie' else 'sites'} are; there are {count}, "
                     f"in the order of {'the bonds of the graph' if what == 'tie' else 'sites (C order)'}."
                 )
-        return BoundCouplings(self, lattice.called(self.sites) if self.sites else lattice, space, interaction)
+        kind = BoundCouplings if space.uniform else MixedCouplings
+        return kind(self, lattice.called(self.sites) if self.sites else lattice, space, interaction)
 
     @classmethod
     def from_dict(cls, description: Mapping[str, Any]) -> Self:

@@ -27,6 +27,8 @@ class Traits:
         Its parameters are strengths of bonds and fields of sites; pages show them as such, and their posterior mean is a system.
     spacing : bool
         Its data have a lattice spacing, which another temperature may leave as it is.
+    mixed : bool
+        Its sites may have numbers of states of their own.
     missing : bool
         It is learned from microstates of which cells are missing or misread.
     streams : bool
@@ -56,6 +58,7 @@ class Traits:
     density: bool = False
     bonds: bool = False
     spacing: bool = False
+    mixed: bool = False
     missing: bool = False
     streams: bool = False
     compared: Literal["refit", "simulated", "held out", "by group", "not"] = "simulated"

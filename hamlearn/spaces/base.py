@@ -77,6 +77,15 @@ class Space:
         return self.signed and not self.continuous
 
     @property
+    def uniform(self) -> bool:
+        """Whether all sites have the same values."""
+        return True
+
+    def there(self, n_sites: int) -> np.ndarray:
+        """Which of the values each site has, shape ``(n_sites, q)``."""
+        return np.ones((n_sites, self.q), bool)
+
+    @property
     def labelled(self) -> bool:
         """Whether values are labels 0 … q−1, which stand for something else and may be renumbered."""
         return not self.signed and not self.continuous

@@ -1,13 +1,15 @@
-"""States 0 … q−1."""
+"""States 0 … q−1, of which sites may have numbers of their own."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from hamlearn.arguments import require_whole
+from hamlearn.arguments import require_whole, shown
 from hamlearn.errors import HamlearnError
 from hamlearn.spaces.base import Space, Symmetry
 from hamlearn.spaces.numbers import check_q, distinct, hint_of_codes, refuse_nan
@@ -15,15 +17,77 @@ from hamlearn.spaces.numbers import check_q, distinct, hint_of_codes, refuse_nan
 
 @dataclass(frozen=True)
 class States(Space, name="states"):
-    """The states 0 … q−1 of a site: colours, clock hands, amino acids."""
+    """The states 0 … q−1 of a site: colours, clock hands, amino acids, answers.
+
+    Attributes
+    ----------
+    q : int
+        How many; of sites that differ the largest number. A sequence is the number of every site, in their order (`sizes`).
+    sizes : tuple of int
+        Where sites differ, the number of states of each; else ().
+
+    Examples
+    --------
+    >>> States((2, 5, 3)), States((4, 4)) == States(4)
+    (States(q=5, sizes=(2, 5, 3)), True)
+    >>> States((2, 3)).there(2).tolist()
+    [[True, True, False], [True, True, True]]
+    """
 
     q: int = 0  # type: ignore[misc]  # a number of its own for every such space
+    sizes: tuple[int, ...] = ()
     interaction: ClassVar[str] = "general"
 
     def __post_init__(self) -> None:
-        if not 2 <= require_whole(self.q, "q") <= 127:
-            raise HamlearnError(f"states need 2 <= q <= 127; got q={self.q}.")
-        object.__setattr__(self, "q", int(self.q))
+        several = isinstance(self.q, Sequence | np.ndarray) and not isinstance(self.q, str)
+        given: Any = json.loads(self.sizes) if isinstance(self.sizes, str) else self.q if several else self.sizes  # a text is a file's
+        sizes = tuple(require_whole(one, "q") for one in given)
+        q = max(sizes, default=0) if several else require_whole(self.q, "q")
+        for one in (q, *sizes):
+            if not 2 <= one <= 127:
+                raise HamlearnError(f"states need 2 <= q <= 127; got q={one}{f' among {shown(sizes)}' if sizes else ''}.")
+        if sizes and max(sizes) != q:
+            raise HamlearnError(f"q={q} is not the largest number of states in sizes={shown(sizes)}.")
+        object.__setattr__(self, "q", q)
+        object.__setattr__(self, "sizes", sizes if len(set(sizes)) > 1 else ())
+
+    @property
+    def uniform(self) -> bool:
+        """Whether no site has a number of states of its own."""
+        return not self.sizes
+
+    def there(self, n_sites: int) -> np.ndarray:
+        """The first so many of every site."""
+        return super().there(n_sites) if self.uniform else np.arange(self.q) < self._of(n_sites)[:, None]
+
+    def _of(self, n_sites: int) -> np.ndarray:
+        if n_sites != len(self.sizes):
+            raise HamlearnError(f"these states are of {len(self.sizes)} sites, each with its own number of them; here are {n_sites} sites.")
+        return np.array(self.sizes)
+
+    def validate(self, array: np.ndarray, *, wrap: bool = False, site_axes: int | None = None) -> np.ndarray:
+        """Whole numbers as int8, of every site only those that it has."""
+        values = super().validate(array, wrap=wrap, site_axes=site_axes)
+        if self.uniform:
+            return values
+        flat = values.reshape(*values.shape[: values.ndim - site_axes], -1) if site_axes else values
+        sizes = self._of(flat.shape[-1] if flat.ndim else 0)
+        most = flat.reshape(-1, len(sizes)).max(0)
+        if np.any(most >= sizes):
+            site = int(np.argmax(most >= sizes))
+            raise HamlearnError(f"site {site} has the states 0 … {sizes[site] - 1} (q={sizes[site]}); found {most[site]} there.")
+        return values
+
+    def random(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Independent states, of every site only those that it has."""
+        if self.uniform:
+            return super().random(rng, shape)
+        return (rng.random(shape) * self._of(shape[-1])).astype(np.int8)
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """What files and data say of it."""
+        return {"space": self.name, "q": self.q} | ({"sizes": json.dumps(self.sizes)} if self.sizes else {})
 
     @property
     def features(self) -> int:
@@ -69,7 +133,9 @@ class States(Space, name="states"):
         return (states[..., None] == np.arange(self.q)).astype(np.float64)
 
     def symmetries(self) -> dict[str, Symmetry]:
-        """A shift of all states alike, other than by 0."""
+        """A shift of all states alike, other than by 0; none where sites have other states."""
+        if not self.uniform:
+            return {}
 
         def permuted(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
             result = np.empty_like(rows)
@@ -81,5 +147,7 @@ class States(Space, name="states"):
         return {"internal": permuted}
 
     def turned(self, states: np.ndarray, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        """Every microstate with all its sites shifted alike."""
+        """Every microstate with all its sites shifted alike; as it is where sites have other states."""
+        if not self.uniform:
+            return states
         return (states + rng.integers(self.q, size=shape)) % self.q

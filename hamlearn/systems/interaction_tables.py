@@ -102,6 +102,8 @@ class InteractionTables(ParametricSystem, kind="interaction_tables", structure=(
             raise HamlearnError(
                 f"a window of {n} sites of {space.name} (q={space.q}) has more than 2**20 states, too many for a table; shrink it."
             )
+        if not space.uniform:
+            raise HamlearnError(f"one table for all windows is of sites that all have the same states; got {space}.")
         array = np.array(tables, dtype=np.float64)
         if array.shape not in ((space.q**n,), (tiles, space.q**n)):
             raise HamlearnError(

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from hamlearn.arguments import shown
+from hamlearn.arguments import require_number, sequence_of, shown
 from hamlearn.errors import HamlearnError, choice
+from hamlearn.spaces import States
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import Space, as_site_axes, broadcast_parameter
-from hamlearn.systems.base import states as states_space
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.pairs import Pairs
 from hamlearn.systems.parametric import ParametricSystem, parameter
@@ -28,6 +28,15 @@ def clock_table(q: int) -> np.ndarray:
     """cos(2π(a − b)/q), shape ``(q, q)``."""
     angle = 2 * np.pi * np.arange(q) / q
     return np.cos(angle[:, None] - angle[None])
+
+
+EXCLUDED = 1e4
+"""Energy of a state that a site does not have, in units of the largest coupling or field (or of one)."""
+
+
+def excluded(J: np.ndarray, h: np.ndarray) -> float:
+    """The field that keeps a state from occurring beside couplings and fields of this size."""
+    return -EXCLUDED * max(1.0, float(np.abs(J).max(initial=0.0)), float(np.abs(h).max(initial=0.0)))
 
 
 def ordinal_scores(q: int, scores: Sequence[float] = ()) -> np.ndarray:
@@ -55,16 +64,35 @@ def ordinal_scores(q: int, scores: Sequence[float] = ()) -> np.ndarray:
     return given - given.mean()
 
 
+def as_scores(scores: Any) -> tuple[Any, ...]:
+    """Scores of all sites, or a row of them for each, as tuples of floats."""
+    given = sequence_of(scores, "scores")
+    rows = bool(given) and isinstance(given[0], Sequence | np.ndarray) and not isinstance(given[0], str)
+    return tuple(as_scores(one) for one in given) if rows else tuple(require_number(one, "a score") for one in given)
+
+
+def site_scores(space: Space, n_sites: int, scores: Sequence[Any] = ()) -> np.ndarray:
+    """:func:`ordinal_scores` of every site ``(n_sites, q)``, zero for states that it lacks; `scores` of all sites, or a row for each."""
+    rows = scores if len(scores) and isinstance(scores[0], Sequence) else (scores,) * n_sites
+    if len(rows) != n_sites:
+        raise HamlearnError(f"scores= has a row for every one of {n_sites} sites, or one for all; got {len(rows)} rows.")
+    found = np.zeros((n_sites, space.q))
+    for site, (row, size) in enumerate(zip(rows, space.there(n_sites).sum(1).tolist(), strict=True)):
+        found[site, :size] = ordinal_scores(size, row)
+    return found
+
+
 @dataclass(frozen=True, eq=False, init=False)
-class QState(ParametricSystem, kind="qstate", structure=("q", "interaction", "scores")):
+class QState(ParametricSystem, kind="qstate", structure=("q", "sizes", "interaction", "scores")):
     """Pairwise interactions of q-state sites; built by :func:`Clock`, :func:`Potts` and :func:`Ordinal`.
 
     Parameters
     ----------
     bonds : array of int (n_bonds, 2), or Lattice
         Which pairs interact.
-    q : int
-        Number of states, 0 … q−1.
+    q : int or sequence of int (n_sites,)
+        Number of states, 0 … q−1; of every site its own. Arrays then have room for the largest, and what a site lacks is excluded by a
+        field (`EXCLUDED`).
     J : float, array (n_bonds,), (q, q) or (n_bonds, q, q)
         Coupling strengths that multiply `interaction`, or whole coupling tables when `interaction` is "general";
         positive favours.
@@ -72,7 +100,7 @@ class QState(ParametricSystem, kind="qstate", structure=("q", "interaction", "sc
         Fields on every state.
     interaction : {"clock", "potts", "ordinal", "general"}
         The table that a scalar coupling multiplies: cos of the angle difference, δ, the product of scores, or none.
-    scores : sequence of float (q,)
+    scores : sequence of float (q,), or one for every site
         Of ordered states (:func:`ordinal_scores`).
     n_sites : int, optional
         Number of sites, when the bonds do not reach the last one.
@@ -80,52 +108,57 @@ class QState(ParametricSystem, kind="qstate", structure=("q", "interaction", "sc
 
     lattice: Lattice
     q: int
+    sizes: tuple[int, ...]
     J: np.ndarray
     h: np.ndarray
     interaction: str
-    scores: tuple[float, ...]
+    scores: tuple[Any, ...]
     name: str
 
     def __init__(
         self,
         bonds: Any,
-        q: int,
+        q: int | Sequence[int],
         J: Any = 1.0,
         h: Any = 0.0,
         *,
         interaction: str = "potts",
-        scores: Sequence[float] = (),
+        scores: Sequence[Any] = (),
         n_sites: int | None = None,
         name: str = "QState",
     ) -> None:
-        lattice, q = lattices.as_lattice(bonds, n_sites), states_space(q).q
+        lattice, space = lattices.as_lattice(bonds, n_sites), States(q)  # type: ignore[arg-type]
+        q, there = space.q, space.there(lattice.n_sites)
         general = choice(interaction, ("clock", "potts", "ordinal", "general"), "interaction") == "general"
         if interaction == "ordinal":
-            scores = ordinal_scores(q, scores).tolist()
+            site_scores(space, lattice.n_sites, scores)  # as many as there are states
         elif len(scores):
             raise HamlearnError(f"scores= are of ordered states, interaction='ordinal'; interaction={interaction!r} has none.")
         shape = (lattice.n_bonds, q, q) if general else (lattice.n_bonds,)
         object.__setattr__(self, "lattice", lattice)
         object.__setattr__(self, "q", q)
-        object.__setattr__(self, "J", broadcast_parameter(J, shape, "J"))
-        object.__setattr__(self, "h", broadcast_parameter(h, (lattice.n_sites, q), "h"))
+        J, h = broadcast_parameter(J, shape, "J"), broadcast_parameter(h, (lattice.n_sites, q), "h")
+        object.__setattr__(self, "sizes", space.sizes)
+        object.__setattr__(self, "J", J)
+        object.__setattr__(self, "h", h if there.all() else np.where(there, h, excluded(J, h[there])))
         object.__setattr__(self, "interaction", interaction)
-        object.__setattr__(self, "scores", tuple(scores))
+        object.__setattr__(self, "scores", as_scores(scores))
         object.__setattr__(self, "name", name)
 
     @property
     def space(self) -> Space:
-        """The states 0 … q−1."""
-        return states_space(self.q)
+        """The states 0 … q−1, or those that each site has."""
+        return States(self.q, self.sizes)
 
     @property
     def pairs(self) -> Pairs:
         """Tables over the bonds and sites of its lattice."""
         if self.interaction == "general":
             return Pairs(self.lattice, self.q, self.J, self.h)
-        table = {"clock": clock_table(self.q), "potts": np.eye(self.q)}.get(self.interaction)
-        if table is None:
-            table = np.outer(self.scores, self.scores)
+        if self.interaction == "ordinal":
+            first, second = site_scores(self.space, self.lattice.n_sites, self.scores)[self.lattice.bonds.T]
+            return Pairs(self.lattice, self.q, self.J[:, None, None] * first[:, :, None] * second[:, None], self.h)
+        table = clock_table(self.q) if self.interaction == "clock" else np.eye(self.q)
         return Pairs(self.lattice, self.q, self.J[:, None, None] * table, self.h)
 
     def energy(self, states: Any) -> Any:
@@ -144,11 +177,12 @@ class QState(ParametricSystem, kind="qstate", structure=("q", "interaction", "sc
     @classmethod
     def from_dict(cls, description: Mapping[str, Any]) -> QState:
         """The system that :meth:`to_dict` described."""
-        given = {key: description[key] for key in ("q", "J", "h", "interaction", "name")}
-        return cls(lattices.from_dict(description["lattice"]), **given, scores=description.get("scores", ()))
+        given = {key: description[key] for key in ("J", "h", "interaction", "name")}
+        q = description.get("sizes") or description["q"]
+        return cls(lattices.from_dict(description["lattice"]), q, **given, scores=description.get("scores", ()))
 
     def __repr__(self) -> str:
-        return f"{self.name}(shape={self.lattice.shape}, q={self.q}, {self.lattice.n_bonds} bonds)"
+        return f"{self.name}(shape={self.lattice.shape}, q={self.sizes or self.q}, {self.lattice.n_bonds} bonds)"
 
 
 def Clock(shape: int | Sequence[int] | Lattice, q: int, J: Any = 1.0, h: Any = 0.0, *, periodic: bool = True) -> QState:
@@ -200,7 +234,13 @@ def Potts(shape: int | Sequence[int] | Lattice, q: int, J: Any = 1.0, h: Any = 0
 
 
 def Ordinal(
-    shape: int | Sequence[int] | Lattice, q: int, J: Any = 1.0, h: Any = 0.0, *, scores: Sequence[float] = (), periodic: bool = True
+    shape: int | Sequence[int] | Lattice,
+    q: int | Sequence[int],
+    J: Any = 1.0,
+    h: Any = 0.0,
+    *,
+    scores: Sequence[Any] = (),
+    periodic: bool = True,
 ) -> QState:
     """Ordered states: H = −Σ⟨ij⟩ J u(s_i) u(s_j) − Σ h_i(s_i), such as answers from "not at all" to "very much".
 
@@ -211,13 +251,13 @@ def Ordinal(
     ----------
     shape : int, sequence of int, or Lattice
         Extents of the hypercubic lattice, or the lattice itself.
-    q : int
-        Number of states.
+    q : int or sequence of int (n_sites,)
+        Number of states; of every site its own.
     J : float or array (n_bonds,)
         Couplings.
     h : float, array (q,) or (n_sites, q)
         Fields on every state.
-    scores : sequence of float (q,), optional
+    scores : sequence of float (q,), or one for every site, optional
         The numbers u that stand for the states; their mean is taken off. −1 to 1 in equal steps by default.
     periodic : bool
         Wrap the boundaries around.

@@ -59,6 +59,7 @@ SYSTEMS: dict[str, Callable[[], Any]] = {
     "clock": lambda: hl.systems.Clock((2, 3), q=4, J=0.7),
     "Potts with fields": lambda: hl.systems.Potts((2, 3), q=3, h=[0.2, 0.0, -0.2]),
     "ordered states": lambda: hl.systems.Ordinal(4, q=4, J=0.7, h=[0.2, 0.0, -0.2, 0.1], scores=[0, 1, 2, 4]),
+    "sites of their own states": lambda: hl.systems.Ordinal(4, q=(2, 4, 3, 2), J=0.7, h=[0.2, 0.0, -0.2, 0.1]),
     "general tables": lambda: hl.systems.QState(lattice.hypercubic(4), 3, TABLES, interaction="general"),
     "rotors": lambda: hl.systems.XY((3, 3), J=0.9, h=0.2),
     "rotors on an open chain": lambda: hl.systems.XY(4, periodic=False),
@@ -99,4 +100,4 @@ def microstates_of(system: System, n: int, seed: int = 0) -> np.ndarray:
         return generator.uniform(0, 2 * np.pi, shape)
     if system.space.name == "reals":
         return generator.normal(size=shape)
-    return system.space.values[generator.integers(system.space.q, size=shape)]
+    return system.space.random(generator, shape)

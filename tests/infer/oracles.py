@@ -12,9 +12,14 @@ import math
 import numpy as np
 
 
-def score(bound, a):
+def sizes(bound):
+    """How many states every site has."""
+    return bound.space.sizes or (bound.space.q,) * bound.lattice.n_sites
+
+
+def score(bound, site, a):
     """The number that stands for one of ordered states: those given less their mean, else −1 to 1 in equal steps."""
-    q, given = bound.space.q, bound.model.scores
+    q, given = sizes(bound)[site], bound.model.scores
     return given[a] - sum(given) / q if given else 2 * a / (q - 1) - 1
 
 
@@ -28,7 +33,8 @@ def pair_term(bound, J, bond, a, b):
     if bound.interaction == "potts":
         return J[bond] * (1.0 if a == b else 0.0)
     if bound.interaction == "ordinal":
-        return J[bond] * score(bound, a) * score(bound, b)
+        i, j = bound.lattice.bonds[bond]
+        return J[bond] * score(bound, i, a) * score(bound, j, b)
     return J[bond][a][b]
 
 
@@ -47,7 +53,7 @@ def minus_energy(bound, theta, state):
 def local_log_weights(bound, J, h, state, site):
     """−H as a function of the value of one site, the others held; terms without the site are left out."""
     weights = []
-    for a in range(bound.space.q):
+    for a in range(sizes(bound)[site]):
         total = site_term(bound, h, site, a)
         for bond, (i, j) in enumerate(bound.lattice.bonds.tolist()):
             if i == site:
@@ -63,7 +69,7 @@ def objective(name, bound, parts, theta):
     J, h = bound.values(np.asarray(theta, float))
     if name == "exact":
         total = 0.0
-        terms = [minus_energy(bound, theta, state) for state in itertools.product(range(bound.space.q), repeat=bound.lattice.n_sites)]
+        terms = [minus_energy(bound, theta, state) for state in itertools.product(*map(range, sizes(bound)))]
         for states, weights, beta in parts:
             log_z = math.log(sum(math.exp(beta * term) for term in terms))
             total += sum(w * (beta * minus_energy(bound, theta, state) - log_z) for state, w in zip(states, weights, strict=True))

@@ -33,6 +33,9 @@ FAMILIES = {
     "ordinal": (lambda: Couplings(CYCLE, interaction="ordinal", scores=[0, 1, 4]), (4,), 3),
     "general": (lambda: Couplings(CYCLE), (4,), 3),
     "general, tied": (lambda: Couplings(CYCLE, "uniform", "uniform"), (4,), 3),
+    "mixed, ordinal": (lambda: Couplings(CYCLE, interaction="ordinal"), (4,), (2, 4, 3, 2)),
+    "mixed, general": (lambda: Couplings(CYCLE), (4,), (2, 4, 3, 2)),
+    "mixed, tied": (lambda: Couplings(CYCLE, [0, 0, 1, 1], [0, 1, 2, 0]), (4,), (2, 3, 2, 2)),
     "general, two states": (lambda: Couplings(None), (3,), "states"),
 }
 # A new likelihood adds one line: (definition it must reproduce, constructor, which families it is for).
@@ -60,6 +63,10 @@ every_case = pytest.mark.parametrize(("name", "family"), CASES)
 def data_sets(shape, q, rows=(13, 9), seed=0):
     """Two temperatures, the second with repeat counts; rows are arbitrary, as an objective does not care."""
     generator = np.random.default_rng(seed)
+    if isinstance(q, tuple):
+        values = [generator.integers(0, q, (count, *shape)) for count in rows]
+        counts = generator.integers(0, 5, rows[1])
+        return [microstates(values[0], "states", 0.7, q=q), microstates(values[1], "states", 1.3, counts=counts, q=q)]
     space, size = ("states", 2) if q == "states" else ("spins" if q == 2 else "states", q)
     values = [generator.integers(0, size, (count, *shape)) for count in rows]
     for array in values:
@@ -131,7 +138,12 @@ def test_scores_of_rows(name, family):
 
 @pytest.mark.parametrize(
     ("name", "family"),  # JAX compiles each for a second: one family of every kind of code
-    [case for case in CASES if case.values[1] in ("spins, tied", "clock") or case.values == ("pseudo, patterns", "general")],
+    [
+        case
+        for case in CASES
+        if case.values[1] in ("spins, tied", "clock")
+        or case.values in (("pseudo, patterns", "general"), ("pseudo, patterns", "mixed, general"), ("exact", "mixed, general"))
+    ],
 )
 def test_jax_agrees_with_numpy(name, family):
     _, _, theta, likelihood = setting(family, name)

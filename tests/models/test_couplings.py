@@ -14,6 +14,7 @@ from hamlearn import models
 from hamlearn.errors import HamlearnError
 from hamlearn.models import Couplings, Horseshoe, Laplace, Normal, SpikeSlab
 from hamlearn.plots import layout
+from hamlearn.spaces import States
 from hamlearn.systems import SPINS, Pairwise, QState, lattice, states, zero_sum
 
 TORUS = lattice.hypercubic((3, 3))
@@ -42,6 +43,8 @@ FAMILIES = {
     "ordinal, tied": (lambda: Couplings(TORUS, "uniform", "uniform", interaction="ordinal", scores=[1, 2, 5]), states(3), (3, 3), 1, 2),
     "general": (lambda: Couplings(BONDS), states(3), (4,), 3 * 4, 4 * 2),
     "general, all pairs": (lambda: Couplings(), states(2), (4,), 6, 4),
+    "mixed, ordinal": (lambda: Couplings(BONDS, interaction="ordinal"), States((2, 5, 3, 2)), (4,), 3, 1 + 4 + 2 + 1),
+    "mixed, general": (lambda: Couplings([[0, 1], [1, 2], [3, 2]]), States((2, 5, 3, 2)), (4,), 4 + 8 + 2, 1 + 4 + 2 + 1),
     "general, tied": (lambda: Couplings(TORUS, "uniform", "uniform"), states(3), (3, 3), 4, 2),
     "general, by distance": (lambda: Couplings(NEAR, "distance", None), states(3), (4, 4), 8, 0),
 }
@@ -108,8 +111,9 @@ def plain_energy(bound, J, h, state):
         elif bound.interaction == "potts":
             total -= J[b] * (a == c)
         elif bound.interaction == "ordinal":
-            u = np.array(bound.model.scores or np.linspace(-1, 1, bound.space.q))
-            total -= J[b] * (u[a] - u.mean()) * (u[c] - u.mean())
+            sizes = bound.space.sizes or (bound.space.q,) * bound.lattice.n_sites
+            u, v = (np.array(bound.model.scores or np.linspace(-1, 1, sizes[site])) for site in (i, j))
+            total -= J[b] * (u[a] - u.mean()) * (v[c] - v.mean())
         else:
             total -= J[b, a, c]
     for i in range(bound.lattice.n_sites):
@@ -124,12 +128,14 @@ def test_the_system_has_the_reported_values(name):
     J, h = bound.values(theta)
     system = bound.system(theta)
     assert isinstance(system, Pairwise if bound.interaction == "ising" else QState)
-    configurations = bound.space.from_index(np.random.default_rng(1).integers(0, bound.space.q, (8, bound.lattice.n_sites)))
+    configurations = bound.space.random(np.random.default_rng(1), (8, bound.lattice.n_sites))
     expected = [plain_energy(bound, J, h, state) for state in configurations]
     np.testing.assert_allclose(system.energy(configurations), expected, atol=1e-10)
     tables, fields = bound.tables(theta)
     np.testing.assert_allclose(tables, system.pairs.tables, atol=1e-12)
-    np.testing.assert_allclose(fields, system.pairs.fields, atol=1e-12)
+    there = bound.space.there(bound.lattice.n_sites)
+    np.testing.assert_allclose(fields[there], system.pairs.fields[there], atol=1e-12)
+    assert (fields[~there] < -1000).all() and (system.pairs.fields[~there] < -1000).all()
 
 
 @every_family
@@ -137,7 +143,7 @@ def test_theta_is_linear_and_identified(name):
     """Energies are linear in θ, and no direction of θ leaves all energy differences unchanged."""
     bound, *_ = family(name)
     generator = np.random.default_rng(2)
-    configurations = bound.space.from_index(generator.integers(0, bound.space.q, (6 * bound.n_params + 40, bound.lattice.n_sites)))
+    configurations = bound.space.random(generator, (6 * bound.n_params + 40, bound.lattice.n_sites))
     energies = np.stack([bound.system(unit).energy(configurations) for unit in np.eye(bound.n_params)], 1)
     theta = some_theta(bound)
     np.testing.assert_allclose(bound.system(theta).energy(configurations), energies @ theta, atol=1e-10)
@@ -252,6 +258,12 @@ MISTAKES = {
     "equal scores": (lambda: Couplings(interaction="ordinal", scores=[1, 1]).bind(states(2), (4,)), "finite numbers that differ"),
     "scores that are words": (lambda: Couplings(interaction="ordinal", scores=["a", "b"]), "a score"),
     "scores of a table": (lambda: Couplings(scores=[0, 1, 2]), "scores= are of ordered states"),
+    "potts of mixed sites": (lambda: Couplings(interaction="potts").bind(States((2, 3)), (2,)), "sites that all have the same states"),
+    "tables of two shapes as one": (
+        lambda: Couplings([[0, 1], [1, 2]], tie="uniform").bind(States((2, 3, 3)), (3,)).n_params,
+        "only alike ones can be tied",
+    ),
+    "mixed sites of another number": (lambda: Couplings().bind(States((2, 3)), (3,)).n_params, "these states are of 2 sites"),
     "unknown kind": (lambda: models.from_dict({"kind": "coupling"}), "Did you mean 'couplings'"),
 }
 

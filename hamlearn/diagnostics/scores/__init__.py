@@ -261,7 +261,7 @@ def isolated(bound: BoundCouplings, theta: np.ndarray, collected: Sequence[sums.
 
     Only where every bond has its own strength and the graph was given: it then says that these sites interact.
     """
-    if bound.model.tie != "bond" or bound.model.graph is None or len(bound.pair_basis) != 1:
+    if bound.model.tie != "bond" or bound.model.graph is None or bound.n_tables != 1:
         return []
     H, scores = sum(one.H for one in collected), np.concatenate([one.scores for one in collected])
     moved = sums.solve(np.asarray(H), scores.T).T

@@ -59,10 +59,11 @@ class PairConditionals:
     def site(self, index: np.ndarray, site: int) -> Site:
         """The conditional of `site`."""
         neighbours, bonds, first = self._sites[site]
-        features = conditionals.features(self.bound, index[:, neighbours], first)
+        features = conditionals.features(self.bound, site, bonds, index[:, neighbours], first)
         place, group = np.unique(conditionals.parameter_index(self.bound, site, bonds), return_inverse=True)
         features = features @ np.eye(len(place))[group]  # what is tied is one
-        return Site(-(features @ self.theta[place]), features, place)
+        floor = 0.0 if self.bound.floor is None else self.bound.floor[site]
+        return Site(-(features @ self.theta[place]) - floor, features, place)
 
     def energies(self, index: np.ndarray) -> np.ndarray:
         """Energy of every row."""

@@ -9,9 +9,7 @@ import scipy.sparse
 import scipy.stats
 
 from hamlearn.diagnostics.scores.sums import Collected, Rows
-from hamlearn.infer.likelihoods.exact import statistics
 from hamlearn.models import BoundCouplings
-from hamlearn.systems import exact
 
 MOST_NUMBERS = 2e7  # states times parameters
 MOST_STATES = 4096  # for whole microstates, one by one: more are never seen often enough
@@ -32,9 +30,8 @@ class Listed:
     bound: BoundCouplings
 
     def __post_init__(self) -> None:
-        n_sites = self.bound.lattice.n_sites
-        self.states = exact.all_states(self.bound.lattice, self.bound.space.q).reshape(-1, n_sites)
-        self.table = statistics(self.bound, self.states)
+        self.states = self.bound.states()
+        self.table = self.bound.statistics(self.states)
 
     def probability(self, theta: np.ndarray, beta: float) -> np.ndarray:
         """Boltzmann weights ``(state,)``."""
@@ -52,7 +49,7 @@ class Listed:
         square = energy**2 / 2
         G = size * ((p * (square - p @ square)) @ centred)[None]
         variance = np.array([size * (p @ (square - p @ square) ** 2)])
-        own = beta * (statistics(self.bound, rows.index) - mean)
+        own = beta * (self.bound.statistics(rows.index) - mean)
         scatter = (own @ theta) ** 2 / 2 - p @ square
         table = scipy.sparse.csr_matrix((rows.weight, (rows.label, np.arange(len(own)))), shape=(rows.blocks, len(own)))
         return Collected(table @ scatter[:, None], table @ own, G, H, variance)

@@ -40,9 +40,15 @@ def composite(bound: BoundCouplings, parts: Sequence[Observations], name: str) -
     parallel = bool(np.any(pair_counts(bound.lattice) > 1))
     if bound.interaction == "ising" and not parallel and patterns > max(4096, n_rows / 2):
         return TiedLikelihood(bound, parts, name) if counts_sums(bound, parts, name) else RowLikelihood(bound, parts, name)
-    n_features = len(bound.field_basis) + degree * len(bound.pair_basis)
+    n_features = bound.n_vectors + degree * bound.n_tables
     size = bound.lattice.n_sites * min(patterns, n_rows) * n_features * (q if name == "pseudo" and q > 2 else 1)
-    if name == "pseudo" and bound.interaction == "general" and bound.model.tie == "bond" and max(patterns / 1e7, size / 2.5e8) > 1:
+    if (
+        name == "pseudo"
+        and bound.interaction == "general"
+        and bound.space.uniform
+        and bound.model.tie == "bond"
+        and max(patterns / 1e7, size / 2.5e8) > 1
+    ):
         return OneHotLikelihood(bound, parts)
     if patterns > MOST_PATTERNS or size > 2.5e8:
         raise HamlearnError(

@@ -39,25 +39,24 @@ def neighbour_lists(bound: BoundCouplings) -> list[tuple[np.ndarray, np.ndarray,
 
 def parameter_index(bound: BoundCouplings, site: int, bonds: np.ndarray) -> np.ndarray:
     """Position in θ of every feature of a site: its field's, then its bonds' one after the other."""
-    m, size = len(bound.pair_basis), len(bound.field_basis)
-    couplings = (bound.bond_group[bonds][:, None] * m + np.arange(m)).ravel()
-    if not len(bound.field_group):
-        return couplings
-    return np.concatenate([bound.n_coupling_params + bound.field_group[site] * size + np.arange(size), couplings])
+    found = np.concatenate([bound.field_index[site], bound.pair_index[bonds].ravel()])
+    return found[found < bound.n_params]
 
 
-def features(bound: BoundCouplings, neighbour_states: np.ndarray, first: np.ndarray) -> np.ndarray:
+def features(bound: BoundCouplings, site: int, bonds: np.ndarray, neighbour_states: np.ndarray, first: np.ndarray) -> np.ndarray:
     """Features of every value a site can take, shape ``(row, q, n_features)``, given ``(row, degree)`` neighbours."""
     rows, degree = neighbour_states.shape
-    q, m = bound.space.q, len(bound.pair_basis)
+    q, m = bound.space.q, bound.n_tables
     pairs = np.empty((rows, q, degree, m))
-    for k in range(degree):
-        oriented = bound.pair_basis if first[k] else bound.pair_basis.transpose(0, 2, 1)
+    for k, bond in enumerate(bonds):
+        oriented = bound.tables_of(bond) if first[k] else bound.tables_of(bond).transpose(0, 2, 1)
         pairs[:, :, k] = oriented[:, :, neighbour_states[:, k]].transpose(2, 1, 0)
-    couplings = pairs.reshape(rows, q, degree * m)
-    if not len(bound.field_group):
-        return couplings
-    return np.concatenate([np.broadcast_to(bound.field_basis.T, (rows, q, len(bound.field_basis))), couplings], -1)
+    found = pairs.reshape(rows, q, degree * m)
+    if len(bound.field_group):
+        vectors = bound.vectors_of(site)
+        found = np.concatenate([np.broadcast_to(vectors.T, (rows, q, len(vectors))), found], -1)
+    kept = np.concatenate([bound.field_index[site], bound.pair_index[bonds].ravel()]) < bound.n_params
+    return found if kept.all() else found[..., kept]
 
 
 def centred(all_features: np.ndarray, observed: np.ndarray) -> np.ndarray:

@@ -24,27 +24,6 @@ _TABLE_LIMIT = 3e7  # elements of the statistics table of all states kept in mem
 _LOG_WEIGHTS = 2**21  # of all states at points that are evaluated at once (16 MB)
 
 
-def statistics(bound: BoundCouplings, states: np.ndarray) -> np.ndarray:
-    """Sufficient statistics T of every row of value indices: −H = θ · T; shape ``(row, n_params)``."""
-    first, second = bound.lattice.bonds.T
-    columns = []
-    for table in bound.pair_basis:
-        columns.append(_grouped(table[states[:, first], states[:, second]], bound.bond_group))
-    couplings = np.stack(columns, -1).reshape(len(states), -1)
-    if not len(bound.field_group):
-        return couplings
-    fields = np.stack([_grouped(vector[states], bound.field_group) for vector in bound.field_basis], -1)
-    return np.concatenate([couplings, fields.reshape(len(states), -1)], 1)
-
-
-def _grouped(values: np.ndarray, group: np.ndarray) -> np.ndarray:
-    if not len(group) or np.array_equal(group, np.arange(len(group))):
-        return values
-    members = np.zeros((len(group), int(group.max()) + 1))
-    members[np.arange(len(group)), group] = 1.0
-    return values @ members
-
-
 class ExactLikelihood(Searched):
     """See :class:`~hamlearn.infer.likelihoods.base.Likelihood`; not composite."""
 
@@ -65,12 +44,12 @@ class ExactLikelihood(Searched):
         states, weight = part.gathered
         result = np.zeros(self.bound.n_params)
         for start in range(0, len(states), 1 << 16):
-            result += weight[start : start + (1 << 16)] @ statistics(self.bound, states[start : start + (1 << 16)])
+            result += weight[start : start + (1 << 16)] @ self.bound.statistics(states[start : start + (1 << 16)])
         return result
 
     @cached_property
     def _table(self) -> np.ndarray:
-        return statistics(self.bound, exact.all_states(self.bound.lattice, self.bound.space.q).reshape(-1, self.bound.lattice.n_sites))
+        return self.bound.statistics(self.bound.states())
 
     def _log_partition(self, beta: float, theta: np.ndarray, order: int) -> tuple[float, np.ndarray, np.ndarray | None]:
         """Log Z, the mean of T and (for order 2) its covariance at one temperature."""
@@ -148,7 +127,7 @@ class ExactLikelihood(Searched):
     def row_scores(self, theta: np.ndarray) -> Callable[[Observations, np.ndarray], np.ndarray]:
         """Scores of single rows: β (T − ⟨T⟩)."""
         means = {part.beta: self._log_partition(part.beta, theta, 1)[1] for part in self.parts}
-        return lambda part, states: part.beta * (statistics(self.bound, states) - means[part.beta])
+        return lambda part, states: part.beta * (self.bound.statistics(states) - means[part.beta])
 
     def jax_log_density(self) -> tuple[Callable[..., Any], Any]:
         """The same log likelihood for JAX."""
@@ -175,7 +154,7 @@ class _Shape:
     def _key(self) -> tuple[Any, ...]:
         bound = self.bound
         ties = bound.bond_group.tobytes(), bound.field_group.tobytes()
-        return tuple(bound.lattice.shape), bound.lattice.bonds.tobytes(), bound.space.q, bound.interaction, ties
+        return tuple(bound.lattice.shape), bound.lattice.bonds.tobytes(), bound.space, bound.interaction, bound.model.scores, ties
 
     def __hash__(self) -> int:
         return hash(self._key)
@@ -214,7 +193,7 @@ def _log_density_of(shape: _Shape) -> Callable[..., Any]:
 
     # Under vmap "auto" would run both arithmetics. "linear" gives NaN, never a wrong number, where β times the range
     # of energies is beyond it: a sampler rejects such points, and data there are frozen anyway.
-    log_z = _log_partition_of(shape.bound, "linear")
+    log_z = _log_partition_of(shape.bound, "linear" if shape.bound.space.uniform else "log")
 
     def log_density(theta: Any, arrays: Any) -> Any:
         totals, sizes, betas = arrays

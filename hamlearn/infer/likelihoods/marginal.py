@@ -16,7 +16,7 @@ import scipy.sparse
 
 from hamlearn.infer.likelihoods.base import TRANSCENDENTAL, padded
 from hamlearn.infer.likelihoods.channel import Readings
-from hamlearn.infer.likelihoods.exact import ExactLikelihood, statistics
+from hamlearn.infer.likelihoods.exact import ExactLikelihood
 from hamlearn.infer.observations import Observations, unique_rows
 from hamlearn.models import BoundCouplings
 
@@ -132,7 +132,7 @@ class MarginalLikelihood(ExactLikelihood):
         """Of rows that are known whole."""
         states, weight = unique_rows(part)
         whole = (states >= 0).all(1) & (part.flip is None)
-        return weight[whole] @ statistics(self.bound, states[whole]) if whole.any() else np.zeros(self.bound.n_params)
+        return weight[whole] @ self.bound.statistics(states[whole]) if whole.any() else np.zeros(self.bound.n_params)
 
     @property
     def operations(self) -> float:

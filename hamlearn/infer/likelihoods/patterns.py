@@ -49,6 +49,7 @@ class PatternLikelihood(Searched):
             self.counts[site, : len(counts)] = counts
             self.index[site, : len(index)] = index
         self.multiclass = bool(middle)
+        self.floor = np.zeros((len(per_site), self.bound.space.q)) if bound.floor is None else bound.floor
 
     @property
     def operations(self) -> float:
@@ -57,7 +58,7 @@ class PatternLikelihood(Searched):
         return TRANSCENDENTAL * values + 4.0 * self.design.size
 
     def _count(self, site: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        neighbours, bonds, first = self._sites[site]
+        neighbours, bonds, _ = self._sites[site]
         q = self.bound.space.q
         columns = np.concatenate([[site], neighbours])
         place = q ** np.arange(len(columns), dtype=np.int64)
@@ -69,12 +70,13 @@ class PatternLikelihood(Searched):
                 states, weight = states[known], weight[known]
             seen, total = _counted(states, weight, columns, place, q ** len(columns))
             pattern = (seen[:, None] // place) % q
-            designs.append(part.beta * self._design(pattern[:, 0], pattern[:, 1:], first))
+            designs.append(part.beta * self._design(site, pattern[:, 0], pattern[:, 1:]))
             counts.append(total)
         return np.concatenate(designs), np.concatenate(counts), conditionals.parameter_index(self.bound, site, bonds)
 
-    def _design(self, observed: np.ndarray, neighbours: np.ndarray, first: np.ndarray) -> np.ndarray:
-        every = conditionals.features(self.bound, neighbours, first)
+    def _design(self, site: int, observed: np.ndarray, neighbours: np.ndarray) -> np.ndarray:
+        _, bonds, first = self._sites[site]
+        every = conditionals.features(self.bound, site, bonds, neighbours, first)
         if self.name == "pseudo" and self.bound.space.q > 2:
             return every - np.take_along_axis(every, observed[:, None, None], 1)
         return conditionals.centred(every, observed)
@@ -125,7 +127,7 @@ class PatternLikelihood(Searched):
         return self._scatter_matrix(blocks)
 
     def _class_probabilities(self, local: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        logits = np.einsum("npak,nk->npa", self.design, local)
+        logits = np.einsum("npak,nk->npa", self.design, local) + self.floor[:, None]
         top = logits.max(-1, keepdims=True)
         weights = np.exp(logits - top)
         total = weights.sum(-1, keepdims=True)
@@ -145,9 +147,9 @@ class PatternLikelihood(Searched):
 
         def scores(part: Observations, states: np.ndarray) -> np.ndarray:
             result = np.zeros((len(states), self.bound.n_params))
-            for site, (neighbours, _, first) in enumerate(self._sites):
+            for site in range(len(self._sites)):
                 index = self.index[site][self.index[site] < self.bound.n_params]
-                code, table = self._score_table(part.beta, site, neighbours, first, local[site, : len(index)], states)
+                code, table = self._score_table(part.beta, site, local[site, : len(index)], states)
                 table /= norm[site]
                 for k, parameter in enumerate(index):
                     result[:, parameter] += table[code, k]
@@ -155,31 +157,29 @@ class PatternLikelihood(Searched):
 
         return scores
 
-    def _score_table(
-        self, beta: float, site: int, neighbours: np.ndarray, first: np.ndarray, local: np.ndarray, states: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _score_table(self, beta: float, site: int, local: np.ndarray, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Row of a table of scores for every state row, and the table ``(pattern, feature)`` of one site; the last is of missing cells."""
         q = self.bound.space.q
-        columns = np.concatenate([[site], neighbours])
+        columns = np.concatenate([[site], self._sites[site][0]])
         place = q ** np.arange(len(columns), dtype=np.int64)
         found, known = states[:, columns], (states[:, columns] >= 0).all(1)
         if not known.all():
-            inner, table = self._score_table(beta, site, neighbours, first, local, states[known])
+            inner, table = self._score_table(beta, site, local, states[known])
             code = np.full(len(states), len(table))
             code[known] = inner
             return code, np.concatenate([table, np.zeros((1, table.shape[1]))])
         seen, code = np.unique(found @ place, return_inverse=True)
         pattern = (seen[:, None] // place) % q
-        design = beta * self._design(pattern[:, 0], pattern[:, 1:], first)
+        design = beta * self._design(site, pattern[:, 0], pattern[:, 1:])
         if self.multiclass:
-            logits = design @ local
+            logits = design @ local + self.floor[site]
             weights = np.exp(logits - logits.max(1, keepdims=True))
             return code, -np.einsum("pak,pa->pk", design, weights / weights.sum(1, keepdims=True))
         return code, conditionals.binary(self.name, design @ local)[1][:, None] * design
 
     def jax_log_density(self) -> tuple[Callable[..., Any], Any]:
         """The same objective for JAX."""
-        return _log_density_of(self.name, self.multiclass), (padded(self.design, 1), padded(self.counts, 1), self.index)
+        return _log_density_of(self.name, self.multiclass), (padded(self.design, 1), padded(self.counts, 1), self.index, self.floor)
 
 
 def _counted(
@@ -204,10 +204,10 @@ def _log_density_of(name: str, multiclass: bool) -> Callable[..., Any]:
     import jax.numpy as jnp
 
     def log_density(theta: Any, arrays: Any) -> Any:
-        design, counts, index = arrays
+        design, counts, index, floor = arrays
         local = jnp.append(theta, 0.0)[index]
         if multiclass:
-            return -(counts * jax.nn.logsumexp(jnp.einsum("npak,nk->npa", design, local), -1)).sum()
+            return -(counts * jax.nn.logsumexp(jnp.einsum("npak,nk->npa", design, local) + floor[:, None], -1)).sum()
         z = jnp.einsum("npk,nk->np", design, local)
         if name == "pseudo":
             return (counts * jax.nn.log_sigmoid(2 * z)).sum()

@@ -169,18 +169,8 @@ def _likelihood(bound: BoundCouplings, post: xr.DataTree, rows: float) -> ExactL
     result = ExactLikelihood(bound, parts)
     result.sizes = sizes * rows / sizes.sum()
     pair, single = observed["bond_frequency"].values, observed["site_frequency"].values
-    couplings = [_grouped(np.einsum("ab,tgab->tg", table, pair), bound.bond_group) for table in bound.pair_basis]
-    columns = [np.stack(couplings, -1).reshape(len(betas), -1)]
-    if len(bound.field_group):
-        fields = [_grouped(single @ vector, bound.field_group) for vector in bound.field_basis]
-        columns.append(np.stack(fields, -1).reshape(len(betas), -1))
-    result.totals = result.sizes[:, None] * np.concatenate(columns, 1)
+    result.totals = result.sizes[:, None] * bound.mean_statistics(pair, single)
     return result
-
-
-def _grouped(values: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Sums over tied bonds or sites."""
-    return np.stack([values[:, group == k].sum(1) for k in range(int(group.max()) + 1)], 1)
 
 
 def centred(

@@ -17,10 +17,10 @@ from hamlearn.infer.predictions.intervals import QUIET
 from hamlearn.infer.predictions.shared import reweighted
 from hamlearn.infer.predictions.work import CALL, SAMPLER, TRACING, Work, longest, of_energy
 from hamlearn.infer.shares import HANDFUL
-from hamlearn.models.bound_couplings import EXCLUDED
 from hamlearn.systems.factors import sites_of
 from hamlearn.systems.observables import Observable
 from hamlearn.systems.pairs import pairs_of
+from hamlearn.systems.potts import EXCLUDED
 from hamlearn.systems.sampling import exchanging, simulate, simulate_systems, tempering
 from hamlearn.systems.sampling.cluster import is_ferromagnet
 from hamlearn.systems.sampling.stacks import simulate_stack, stackable
@@ -147,7 +147,7 @@ def _far_apart(systems: Sequence[Any], betas: np.ndarray) -> bool:
 
 
 def _random_states(system: Any) -> np.ndarray:
-    return np.asarray(system.space.values[np.random.default_rng(0).integers(system.space.q, size=(_RANDOM, *system.lattice.shape))])
+    return np.asarray(system.space.random(np.random.default_rng(0), (_RANDOM, system.lattice.n_sites)).reshape(-1, *system.lattice.shape))
 
 
 def _on_a_ladder(systems: Sequence[Any], betas: np.ndarray, seed: int, work: Work) -> Callable[[Any], shared.Source]:
@@ -279,7 +279,7 @@ def _free_variance(system: Any) -> float:
         return float(np.var(np.asarray(system.energy(_random_states(system)), float)))
     tables = pairs.tables
     tables = tables - tables.mean(-1, keepdims=True) - tables.mean(-2, keepdims=True) + tables.mean((-1, -2), keepdims=True)
-    # Excluded states (see BoundCouplings.never) are not there to be excited.
+    # Excluded states (of QState) are not there to be excited.
     fields = np.where(pairs.fields > -0.5 * EXCLUDED * max(1.0, np.abs(tables).max(initial=0.0)), pairs.fields, np.nan)
     return float(np.sum(tables**2) / pairs.q**2 + np.sum(np.nanvar(fields, axis=-1)))
 
@@ -287,13 +287,13 @@ def _free_variance(system: Any) -> float:
 def _log_partitions(systems: Sequence[Any], energies: np.ndarray, rungs: np.ndarray, seed: int, draws: int) -> np.ndarray:
     """Ln Z ``(1 + block, member, rung)`` from energies ``(draw, member, rung, chain)``: of all draws, and with each block left out."""
     space, n = systems[0].space, systems[0].lattice.n_sites
-    random_states = space.values[np.random.default_rng(seed).integers(space.q, size=(2 * draws, *systems[0].lattice.shape))]
+    random_states = space.random(np.random.default_rng(seed), (2 * draws, n)).reshape(-1, *systems[0].lattice.shape)
     hot = np.stack([np.asarray(system.energy(random_states)) for system in systems])
     every = np.moveaxis(energies, 0, -1)  # (member, rung, chain, draw)
     keep = [np.ones(draws, bool)]
     for block in np.array_split(np.arange(draws), _BLOCKS):
         keep.append(~np.isin(np.arange(draws), block))
-    return np.stack([_log_partition(every[..., kept], hot, rungs, n * np.log(space.q)) for kept in keep])
+    return np.stack([_log_partition(every[..., kept], hot, rungs, np.log(space.there(n).sum(1)).sum()) for kept in keep])
 
 
 def _log_partition(energy: np.ndarray, free: np.ndarray, rungs: np.ndarray, start: float) -> np.ndarray:
