@@ -154,7 +154,7 @@ def microstates(
         return _misread(_already_said(admit_one(opened, missing=True), given, geometry, names), flip)
     dims, geometry = opened.dims, geometry | ({"independent": 1} if opened.independent else {})
     space, beta, counts, weights, q = what_it_says(opened, space, beta, counts, weights, q)
-    space, one = several(space, q)
+    space, size = several(space, q)
     table, words = numbered(opened, space, labels)
     array = plain(table)
     array, axes = name_axes(array if mask is None else covered(array, mask), dims)
@@ -162,7 +162,7 @@ def microstates(
     given_space, name = (
         (space, space.name) if isinstance(space, Space) else (None, choice(SPINS.name if space is None else space, spaces.names(), "space"))
     )
-    values, found, gone = _in_space(array, name if given_space is None else given_space, q, wrap=wrap, site_axes=len(site_dims))
+    values, found, gone = _in_space(array, name if given_space is None else given_space, size, wrap=wrap, site_axes=len(site_dims))
     site_dims = site_dims[: len(site_dims) - len(found.event_shape)]
     if found.continuous:
         refuse_repeated_end(values, [axis for axis, label in enumerate(axes) if label in site_dims])
@@ -171,8 +171,8 @@ def microstates(
         site_dims = ["site"] if len(site_dims) == 1 else [f"x{index}" for index in range(len(site_dims))]
     attrs: dict[str, Any] = {"source_space": name, "beta_declared": int(beta is not None), **geometry}
     if words is not None:
-        found, attrs = worded(found, words, q), {**attrs, "codes": json.dumps(words)}
-    elif q is None and given_space is None and found.labelled:
+        found, attrs = worded(found, words, size), {**attrs, "codes": json.dumps(words)}
+    elif size is None and given_space is None and found.labelled:
         values, codes = without_gaps(values)
         attrs |= {} if codes is None else {"codes": json.dumps(codes)}
     if isinstance(weights, str):
