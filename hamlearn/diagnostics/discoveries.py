@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,21 +11,26 @@ import scipy.stats
 import xarray as xr
 
 from hamlearn.arguments import require_number
+from hamlearn.diagnostics.evidence import bayes_factors
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, posteriors
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.predictions.intervals import band
+from hamlearn.infer.strengths import single_couplings
 from hamlearn.models import BoundCouplings
 from hamlearn.processes import verb
 from hamlearn.systems.lattice import Lattice
+
+FACTORS = ("bayes_factor", "bayes_factor_lower", "bayes_factor_upper")
 
 
 @verb
 def pairs(post: xr.DataTree, *, false_discovery_rate: float = 0.1, level: float = 0.9) -> pd.DataFrame:
     """Every coupling with its interval, and whether it belongs to a list in which a given share is false at most.
 
-    Of a spike-and-slab posterior the list is as long as the mean probability that its entries do not exist is below the rate. Of other
-    posteriors z = mean / sd stands for a test of every coupling for zero, and the list is that of Benjamini and Hochberg
+    Of a spike-and-slab posterior the list is as long as the mean probability that its entries do not exist is below the rate, of those
+    more likely there than not (a dozen sure couplings would otherwise take one along that is surely none). Of other posteriors
+    z = mean / sd stands for a test of every coupling for zero, and the list is that of Benjamini and Hochberg
     (J. R. Stat. Soc. B 57, 289 (1995)), of independent tests and such as depend positively; a prior that pulls towards zero makes it
     shorter, not longer. Horseshoe posteriors are no normal ones near zero: take their list as a ranking.
 
@@ -42,7 +48,9 @@ def pairs(post: xr.DataTree, *, false_discovery_rate: float = 0.1, level: float 
     DataFrame
         A row for every coupling (tied ones once, by their first bond), those of the list first, the surest first: ``site_i``, ``site_j``,
         ``coupling`` (mean), ``sd``, ``lower``, ``upper``, ``q_value`` (the smallest rate at which it is in the list), ``found``, and of
-        spike-and-slab posteriors ``probability`` to exist.
+        spike-and-slab posteriors ``probability`` to exist and ``bayes_factor``, posterior over prior odds of that: evidence for the
+        coupling above 1, against it below. Its ends ``bayes_factor_lower`` and ``bayes_factor_upper`` are what the draws leave open; it is
+        inf where no draw lacks the coupling, and the lower end is then what is known (about a third of the draws).
 
     Raises
     ------
@@ -61,8 +69,13 @@ def pairs(post: xr.DataTree, *, false_discovery_rate: float = 0.1, level: float 
     post = admit_posterior(post)
     bound, draws, bonds = _couplings(post)
     included = post["posterior"].to_dataset().get("included")
-    probability = None if included is None else included.values.reshape(-1, bound.lattice.n_bonds)[:, bonds].mean(0)
-    return _table(bound.lattice, bonds, draws, false_discovery_rate, level, probability)
+    if included is None:
+        return _table(bound.lattice, bonds, draws, false_discovery_rate, level, {})
+    indicators, prior = included.values[..., bonds], bound.model.prior.existing
+    columns = {"probability": indicators.mean((0, 1))}
+    if prior < 1:
+        columns |= dict(zip(FACTORS, bayes_factors(indicators, prior, level), strict=True))
+    return _table(bound.lattice, bonds, draws, false_discovery_rate, level, columns)
 
 
 @verb
@@ -114,19 +127,15 @@ def residuals(post: xr.DataTree, scaled: xr.DataTree, *, false_discovery_rate: f
     programmed = _on(model.system(model.programmed.lattice, 1.0), bound.lattice, bonds)
     scale = scaled["posterior"].to_dataset()["scale"].values.ravel()
     paired = np.random.default_rng(0).choice(scale, len(draws))
-    found = _table(bound.lattice, bonds, draws - paired[:, None] * programmed, false_discovery_rate, level, None, scale.mean() * programmed)
-    return found
+    beyond = draws - paired[:, None] * programmed
+    return _table(bound.lattice, bonds, beyond, false_discovery_rate, level, {"programmed": scale.mean() * programmed})
 
 
 def _couplings(post: xr.DataTree) -> tuple[BoundCouplings, np.ndarray, np.ndarray]:
     """The bound model, draws ``(draw, coupling)``, and the bond that each stands for."""
-    J = post["posterior"].to_dataset().get("J") if families.traits(post).bonds else None
-    if J is None or J.ndim != 3:
-        what = "this posterior has none" if J is None else "these are tables; hl.infer.contacts(post) ranks pairs by their strength"
-        raise HamlearnError(f"a list of pairs is of couplings that are one number a bond; {what}.")
-    bound = posteriors.bound_of(post)
+    bound, J = single_couplings(post, "a list of pairs is")
     bonds = np.unique(bound.bond_group, return_index=True)[1]
-    return bound, J.values.reshape(-1, J.shape[2])[:, bonds], bonds
+    return bound, J.reshape(-1, J.shape[2])[:, bonds], bonds
 
 
 def _on(programmed: Any, lattice: Lattice, bonds: np.ndarray) -> np.ndarray:
@@ -144,13 +153,12 @@ def _table(
     draws: np.ndarray,
     rate: float,
     level: float,
-    probability: np.ndarray | None,
-    programmed: np.ndarray | None = None,
+    more: Mapping[str, np.ndarray],
 ) -> pd.DataFrame:
-    """The list, of draws ``(draw, coupling)``."""
+    """The list, of draws ``(draw, coupling)``, with `more` columns; one is the ``probability`` to exist, where that is known."""
     require_number(rate, "false_discovery_rate", above=0, below=1)
     require_number(level, "level", above=0, below=1)
-    found = band(draws, level)
+    found, probability = band(draws, level), more.get("probability")
     if probability is None:
         p = 2 * scipy.stats.norm.sf(np.abs(found.mean) / np.maximum(found.sd, np.finfo(float).tiny))
         q_value, order = scipy.stats.false_discovery_control(p), np.lexsort((-np.abs(found.mean), p))
@@ -161,7 +169,6 @@ def _table(
     ends = np.asarray(lattice.bonds)[bonds]
     columns: dict[str, Any] = {"site_i": [lattice.word(i) for i in ends[:, 0]], "site_j": [lattice.word(j) for j in ends[:, 1]]}
     columns |= {"coupling": found.mean, "sd": found.sd, "lower": found.lower, "upper": found.upper}
-    columns |= {} if programmed is None else {"programmed": programmed}
-    columns |= {} if probability is None else {"probability": probability}
-    table = pd.DataFrame({**columns, "q_value": q_value, "found": q_value <= rate})
+    listed = (q_value <= rate) & (True if probability is None else probability > 0.5)
+    table = pd.DataFrame({**columns, **more, "q_value": q_value, "found": listed})
     return table.iloc[order].reset_index(drop=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hamlearn.infer.centralities import centrality
 from hamlearn.infer.critical.critical_point import CriticalPoint, critical_point
 from hamlearn.infer.densities.approximate import approximate
 from hamlearn.infer.densities.correct import correct
@@ -51,6 +52,7 @@ __all__ = [
     "action",
     "approximate",
     "basins",
+    "centrality",
     "compare",
     "compare_actions",
     "compare_powers",

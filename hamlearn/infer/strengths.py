@@ -13,6 +13,7 @@ from hamlearn.arguments import require_number, require_whole
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, labels, posteriors
 from hamlearn.infer.accepted import admit_posterior
+from hamlearn.models import BoundCouplings
 from hamlearn.processes import verb
 from hamlearn.systems.potts import zero_sum
 
@@ -140,6 +141,15 @@ def _couplings(post: xr.DataTree) -> xr.DataArray:
     if J is None or not families.traits(post).bonds:
         raise HamlearnError("interaction strengths are those of couplings J; this posterior has none.")
     return J
+
+
+def single_couplings(post: xr.DataTree, what: str) -> tuple[BoundCouplings, np.ndarray]:
+    """The bound model and J ``(chain, draw, bond)`` of a posterior whose couplings are one number a bond; `what` needs them."""
+    J = post["posterior"].to_dataset().get("J") if families.traits(post).bonds else None
+    if J is None or J.ndim != 3:
+        told = "this posterior has none" if J is None else "these are tables; hl.infer.contacts(post) ranks pairs by their strength"
+        raise HamlearnError(f"{what} of couplings that are one number a bond; {told}.")
+    return posteriors.bound_of(post), J.values
 
 
 def _strengths(values: np.ndarray, bonds: np.ndarray, ignore_state: int | None, average_product_correction: bool) -> np.ndarray:

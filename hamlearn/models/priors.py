@@ -1,7 +1,7 @@
 """Proper priors over couplings and fields, as small frozen records that both Newton steps and NumPyro can use.
 
-A prior declares what engines ask: ``sparse`` (most couplings are none), ``direct`` (couplings are sample sites themselves, on all
-real numbers).
+A prior declares what engines ask: ``sparse`` (most couplings are none), ``existing`` (the probability that one is not exactly zero),
+``direct`` (couplings are sample sites themselves, on all real numbers).
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ class Normal:
     widens: bool = False
     name: ClassVar[str] = "normal"
     sparse: ClassVar[bool] = False
+    existing: ClassVar[float] = 1.0
     direct: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -105,6 +106,7 @@ class Laplace:
     scale: float = 1.0
     name: ClassVar[str] = "laplace"
     sparse: ClassVar[bool] = False
+    existing: ClassVar[float] = 1.0
     direct: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -150,6 +152,7 @@ class Horseshoe:
     slab: float = 2.0
     name: ClassVar[str] = "horseshoe"
     sparse: ClassVar[bool] = True
+    existing: ClassVar[float] = 1.0
     direct: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -223,6 +226,11 @@ class SpikeSlab:
             raise HamlearnError(f"SpikeSlab prior: common is a probability from 0 to 1; got {self.common!r}.")
 
     @property
+    def existing(self) -> float:
+        """Probability that a coupling exists, is not exactly zero; where that is learned, its mean."""
+        return 0.5 if self.inclusion is None else float(self.inclusion)
+
+    @property
     def words(self) -> str:
         """What it says, for readers."""
         return f"spike and slab (exactly zero, or there with strengths of about {self.slab:.4g})"
@@ -268,6 +276,7 @@ class Distribution:
     text: str = ""
     name: ClassVar[str] = "distribution"
     sparse: ClassVar[bool] = False
+    existing: ClassVar[float] = 1.0
 
     def __post_init__(self) -> None:
         found = self.distribution
