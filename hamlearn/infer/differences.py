@@ -121,7 +121,9 @@ def compare(first: xr.DataTree, second: xr.DataTree, *, level: float = 0.9, seed
     -----
     The statement on all parameters is Wald's: d·V⁻¹d/p against F with p degrees of freedom and those that error bars are known with
     (infinitely many for the exact likelihood of independent rows, one less than batches otherwise). Bayes factors are not given: they
-    would measure the width of the prior of differences, which nobody has said.
+    would measure the width of the prior of differences, which nobody has said. Hotelling's F with fewer degrees is for covariances as
+    they were sampled; these are shrunk, and its p-values are far too large (0.75 on average where they should be 0.5). Those of stand-ins
+    are a little large, as error bars of fields are a little wide there (``benchmarks/calibration/comparisons.py``).
 
     Examples
     --------
