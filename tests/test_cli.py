@@ -12,6 +12,7 @@ import xarray as xr
 
 import hamlearn as hl
 from hamlearn import cli, storage
+from hamlearn.cli.options import group_names
 from hamlearn.infer import posteriors
 
 
@@ -253,6 +254,20 @@ def test_a_training_at_the_shell_continues_from_its_checkpoint(files, tmp_path, 
 # -- streams, and what should never happen --------------------------------------------------------------------------------
 
 
+def test_files_are_groups(tmp_path, monkeypatch, capsys):
+    """Called by their names, which are whole paths where they repeat."""
+    monkeypatch.chdir(tmp_path)
+    generator = np.random.default_rng(0)
+    for name in ("anna.csv", "ben.csv"):
+        np.savetxt(name, generator.choice([-1, 1], (40, 2)), fmt="%d", delimiter=",")
+    code, out, _ = run(
+        monkeypatch, capsys, "learn", "anna.csv", "ben.csv", "--by", "subject", "--independent", "--no-check", "-o", "post.nc"
+    )
+    assert code == 0 and "groups: subject anna:" in out and "groups: subject ben:" in out
+    assert hl.load("post.nc")["posterior"]["J"].dims == ("chain", "draw", "subject", "bond")
+    assert group_names([Path("1/a.csv"), Path("2/a.csv")]) == [str(Path("1/a.csv")), str(Path("2/a.csv"))]
+
+
 def shell(folder, script, **options):
     """A real shell, with ``hamlearn`` being this one."""
     command = f'hamlearn() {{ "{sys.executable}" -m hamlearn "$@"; }}\n{script}'
@@ -357,6 +372,8 @@ MISTAKES = {
         ["learn", "nothing.csv", "--graph", "square", "--model", "rbm", "-o", "p.nc"],
         "--model must be one",
     ),
+    "a single group": (["learn", "bits.csv", "--space", "bits", "--by", "subject", "-o", "p.nc"], "one subject only, 'bits'"),
+    "groups called as a part of a posterior": (["learn", "bits.csv", "--space", "bits", "--by", "bond", "-o", "p.nc"], "by= is a word"),
     "unknown option": (["learn", "bits.csv", "--bogus", "-o", "p.nc"], r"there is no option --bogus\. See --help"),
     "misspelt option": (["learn", "bits.csv", "--likelyhood", "exact", "-o", "p.nc"], "Did you mean --likelihood"),
     "a far word": (["learn", "bits.csv", "--space", "bits", "--engine", "anneal", "-o", "p.nc"], "got 'anneal'\\.$"),

@@ -15,7 +15,7 @@ from hamlearn.systems import SAMPLERS
 
 GENERAL = {
     "simulate": {"system", "output", "shape", "beta", "draws", "chains", "sampler", "seed"},
-    "learn": {"files", "output", "space", "beta", "likelihood", "engine", "check", "counts", "model", "strict", "stdin", "seed"}
+    "learn": {"by", "files", "output", "space", "beta", "likelihood", "engine", "check", "counts", "model", "strict", "stdin", "seed"}
     | {"variable", "weights", "gaps", "max_gaps", "independent", "flip"},
 }
 VALUES = {  # two values of every option that simulate has of its own

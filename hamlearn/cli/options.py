@@ -120,6 +120,18 @@ def require_different(files: list[Path]) -> None:
             raise HamlearnError(f"{file} is given twice, and its microstates would count twice; give every file once.")
 
 
+def group_names(files: list[Path]) -> list[str]:
+    """What groups are called of which each has a file: by the names of files without their endings, or whole where those repeat.
+
+    Examples
+    --------
+    >>> group_names([Path("day1/anna.csv"), Path("day1/ben.csv")])
+    ['anna', 'ben']
+    """
+    stems = [file.name.split(".")[0] for file in files]
+    return stems if len(set(stems)) == len(files) else list(map(str, files))
+
+
 def require_format(context: Any, files: list[Path]) -> None:
     """Refuse to be told what standard input holds where nothing is read from it: a file's ending says what that holds."""
     if context.get_parameter_source("stdin").name == "COMMANDLINE" and not any(map(is_stream, files)):

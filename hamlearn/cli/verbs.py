@@ -12,6 +12,7 @@ from hamlearn.cli.answers import Csv, Json, Posterior, Strict, end, load
 from hamlearn.cli.keeping import PAGES, checkpoint_of, keep, require_target, say
 from hamlearn.cli.options import (
     betas_of,
+    group_names,
     one_of,
     read_betas,
     read_column,
@@ -174,6 +175,10 @@ def learn(
         str | None,
         typer.Option(help="How often spins are misread: a rate, two (-1 read as 1, 1 as -1), one a site, or name=rate,name=rate."),
     ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(help="Files are groups with parameters of their own that share a mean and a spread; what groups are: --by subject."),
+    ] = None,
     model: Annotated[str, typer.Option(**one_of(*MODELS))] = "couplings",
     window: Annotated[int, typer.Option(help="Extent of the window of a cluster expansion or local interaction.", min=1)] = 3,
     powers: Annotated[str, typer.Option(help="Powers of the field in a polynomial action, comma-separated.")] = "2,4",
@@ -203,10 +208,10 @@ def learn(
     data = [read_from(file, read(value), stdin) for file, value in zip(files, betas, strict=True)]
     said = {**context.params, "fields": None if fields == "none" else fields}  # words, which the verbs know or refuse
     warn_of_axes(data)
-    made = _model(said, data[0])
+    made, given = _model(said, data[0]), data if by is None else dict(zip(group_names(files), data, strict=True))
     saved = checkpoint_of(output) if saves(made) else None
     post = hl.learn(
-        data, made, likelihood=said["likelihood"], engine=said["engine"], calibrate=calibrate, check=check, checkpoint=saved, seed=seed
+        given, made, likelihood=said["likelihood"], engine=said["engine"], calibrate=calibrate, check=check, checkpoint=saved, seed=seed
     )
     keep(work, lambda path: hl.save(post, path), output)
     found = hl.verdict(post)
@@ -231,7 +236,8 @@ def _model(said: dict[str, Any], data: Any) -> Any:
             powers=read_powers(said["powers"]), periodic=wrapped, neighbour=said["neighbour"]
         ),
     }
-    return makers[said["model"]]()
+    made = makers[said["model"]]()
+    return made if said["by"] is None else models.Hierarchical(made, by=said["by"])
 
 
 app.command()(answers.verdict)
