@@ -33,6 +33,7 @@ _WHERE = {
     "save": "hamlearn.infer",
     "load": "hamlearn.infer",
     "verdict": "hamlearn.diagnostics",
+    "rank": "hamlearn.diagnostics",
     "report": "hamlearn.page",
 }
 _ROOMS = ("systems", "models", "infer", "diagnostics", "plots", "statistics", "datasets")
@@ -41,6 +42,7 @@ __all__ = [*_WHERE, *_ROOMS, "__version__"]
 if TYPE_CHECKING:
     from hamlearn import datasets, diagnostics, infer, models, plots, statistics, systems
     from hamlearn.data import microstates
+    from hamlearn.diagnostics.ranking import rank
     from hamlearn.diagnostics.verdict import verdict
     from hamlearn.errors import HamlearnError
     from hamlearn.infer.critical.critical_point import critical_point

@@ -93,6 +93,7 @@ SEEDED = {
     "infer.learn": lambda seed: INFER.learn(data(), model(), engine="laplace", seed=seed),
     "simulate": lambda seed: simulate(seed=seed)(),
     "predict": lambda seed: predict(seed=seed)(),
+    "rank": lambda seed: hl.rank({"one": model(), "two": model()}, data(), seed=seed),
     "plan": lambda seed: hl.plan(ISING, width=0.1, beta=0.5, seed=seed),
     "extrapolate": lambda seed: hl.extrapolate(post(), 0.7, seed=seed),
     "members": lambda seed: hl.draw_systems(post(), 2, seed=seed),

@@ -10,12 +10,15 @@ from hamlearn.diagnostics.discoveries import pairs, residuals
 from hamlearn.diagnostics.identifiability import identifiability
 from hamlearn.diagnostics.locality import locality
 from hamlearn.diagnostics.predictive import posterior_predictive
+from hamlearn.diagnostics.ranking import rank
+from hamlearn.diagnostics.rankings import Ranking
 from hamlearn.diagnostics.symmetry import symmetry
 from hamlearn.diagnostics.third_moments import triplets
 from hamlearn.diagnostics.verdict import Finding, Verdict, verdict
 
 __all__ = [
     "Finding",
+    "Ranking",
     "Verdict",
     "check",
     "convergence",
@@ -26,6 +29,7 @@ __all__ = [
     "locality",
     "pairs",
     "posterior_predictive",
+    "rank",
     "residuals",
     "sbc",
     "summary",

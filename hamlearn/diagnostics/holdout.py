@@ -22,6 +22,7 @@ MAX_ROWS = 200_000  # microstates a half keeps: bounds time and memory, and 2e5 
 BLOCKS = 64  # aimed at, a half: their scatter then gives an error bar to 9 %
 MIN_BLOCKS = 20
 BLOCK_TIMES = 5.0  # autocorrelation times a block must last
+FEWEST_DRAWS = 8  # of a chain, below which no autocorrelation is seen
 _SERIES_VALUES = 4_000_000
 _SIGNIFICANT = 4.5  # standard errors: 1 in 1500 among 100 series
 
@@ -113,7 +114,7 @@ def slowest_tau(data: xr.Dataset, *, symmetric: bool = False) -> float:
     """
     rows = microstates.rows(data)
     chains, draws, n = rows.shape
-    if draws < 8:
+    if draws < FEWEST_DRAWS:
         return 1.0
     kept = int(min(draws, max(256, _SERIES_VALUES // (chains * (2 * n + 2)))))
     space = microstates.space_of(data)
@@ -173,7 +174,7 @@ def _split_random(data: xr.Dataset, rng: np.random.Generator) -> tuple[xr.Datase
     blocks = min(2 * BLOCKS, size // 2)
     attrs = {**data.attrs, "independent": 1}
     extra = {"weight": (("chain", "draw"), weight[fit][None])} if weighted else {}
-    return _dataset(data, values[fit], extra, attrs), Half(values[held], weight[held], np.arange(size) % blocks, blocks)
+    return of_rows(data, values[fit], extra, attrs), Half(values[held], weight[held], np.arange(size) % blocks, blocks)
 
 
 def _split_counts(data: xr.Dataset, rng: np.random.Generator) -> tuple[xr.Dataset, Half] | LeftOut:
@@ -190,10 +191,10 @@ def _split_counts(data: xr.Dataset, rng: np.random.Generator) -> tuple[xr.Datase
     each = rng.permutation(np.repeat(np.arange(len(held)), held))
     kept = fit > 0
     extra = {"count": (("chain", "draw"), fit[kept].astype(float)[None])}
-    return _dataset(data, values[kept], extra, data.attrs), Half(values[each], np.ones(len(each)), np.arange(len(each)) % blocks, blocks)
+    return of_rows(data, values[kept], extra, data.attrs), Half(values[each], np.ones(len(each)), np.arange(len(each)) % blocks, blocks)
 
 
-def _dataset(data: xr.Dataset, values: np.ndarray, extra: Mapping[str, Any], attrs: Mapping[Any, Any]) -> xr.Dataset:
+def of_rows(data: xr.Dataset, values: np.ndarray, extra: Mapping[str, Any], attrs: Mapping[Any, Any]) -> xr.Dataset:
     """The rows `values` in one chain, at the temperature of `data`."""
     sites = data["state"].dims[2:]
     state = values.reshape(1, len(values), *data["state"].shape[2:])
