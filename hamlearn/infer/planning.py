@@ -185,7 +185,7 @@ def _information(
         for number, beta in enumerate(betas):
             here: list[RowInformation] = []
             for index, world in enumerate(worlds):
-                own = seed + index + len(worlds) * number
+                own = int(np.random.SeedSequence([seed, number, index]).generate_state(1)[0])  # any seed has followers
                 found = of_one_row(world, model, float(beta), rows=rows, likelihood=likelihood, seed=own)
                 bar.advance()
                 if found is None:
