@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import hamlearn as hl
@@ -63,11 +65,80 @@ def test_spaces_say_what_sites_have(tmp_path):
     assert hl.data.space_of(hl.microstates(tmp_path / "mixed.nc")) == space
 
 
+def people(rows=200, seed=0):
+    """Answers of several kinds, one of them left open."""
+    rng = np.random.default_rng(seed)
+    table = pd.DataFrame(
+        {
+            "smoker": np.where(rng.random(rows) < 0.4, "yes", "no"),
+            "calm": rng.integers(1, 6, rows).astype(float),
+            "busy": rng.choice([1, 2, 4], rows),
+            "age": rng.choice(["old", "young", "mid"], rows),
+        }
+    )
+    table.loc[3, "calm"] = np.nan
+    return table
+
+
+def test_every_column_of_a_file_has_the_states_seen_in_it(tmp_path, caplog):
+    table = people()
+    table.to_csv(tmp_path / "people.csv", index=False)
+    with caplog.at_level(logging.INFO, "hamlearn"):
+        data = hl.microstates(tmp_path / "people.csv", space="states", independent=True)
+    assert hl.data.space_of(data) == States((2, 5, 3, 3))
+    codes = [["no", "yes"], [1, 2, 3, 4, 5], [1, 2, 4], ["mid", "old", "young"]]
+    assert hl.data.codes_of(data) == codes
+    values = data["state"].values[0]
+    for k, name in enumerate(table):
+        seen = [codes[k][value] if value >= 0 else None for value in values[:, k]]
+        assert seen == [None if one != one else one for one in table[name].tolist()]
+    assert "every column has its own states: smoker no, yes" in caplog.text
+    chosen = data.sel(site=["busy", "age"])
+    assert hl.data.space_of(chosen) == States(3) and hl.data.codes_of(chosen) == codes[2:]
+    hl.save(data, tmp_path / "people.nc")
+    again = hl.microstates(tmp_path / "people.nc")
+    assert hl.data.space_of(again) == hl.data.space_of(data) and hl.data.codes_of(again) == codes
+
+
+def test_states_that_were_not_seen_are_declared():
+    table = people().drop(columns=["smoker", "age"])
+    data = hl.microstates(table, space="states", labels={"busy": [1, 2, 3, 4, 5]})
+    assert hl.data.space_of(data) == States(5) and hl.data.codes_of(data) == [1, 2, 3, 4, 5]
+    ordered = hl.microstates(people(), space="states", labels={"age": ["young", "mid", "old"]})
+    assert hl.data.codes_of(ordered)[3] == ["young", "mid", "old"]
+
+
+def test_two_files_have_the_states_of_both(tmp_path):
+    first, second = people(), people(seed=1)
+    second["busy"] = np.random.default_rng(2).choice([2, 3, 4], len(second))
+    sets = [hl.microstates(table.dropna(), space="states", independent=True) for table in (first, second)]
+    post = hl.learn(sets, hl.models.Couplings(interaction="ordinal"), engine="laplace", seed=0)
+    assert hl.data.codes_of(post)[2] == [1, 2, 3, 4] and post["posterior"]["J"].sizes["bond"] == 6
+    hl.save(post, tmp_path / "post.nc")
+    density = hl.infer.log_likelihood(hl.load(tmp_path / "post.nc"), sets[1], draws=5)["log_likelihood"]["microstates"]
+    assert np.isfinite(density.values).all()  # numbered as the posterior has them
+
+
 MISTAKES = {
     "a state that a site lacks": (lambda: hl.microstates([[0, 3], [2, 0]], space="states", q=(2, 4)), r"site 0 has the states 0 … 1"),
     "one state": (lambda: States((1, 3)), "2 <= q <= 127; got q=1"),
     "another number of sites": (lambda: hl.microstates([[0, 1, 1], [1, 0, 0]], space="states", q=(2, 3)), "of 2 sites, each with its own"),
     "spins": (lambda: hl.microstates([[1, -1]], q=(2, 3)), "counts the states of every site, of space='states'"),
+    "one value": (lambda: hl.microstates(people().assign(odd=7), space="states"), r"column 'odd' of the table holds one value only, 7"),
+    "fractions": (
+        lambda: hl.microstates(people().assign(odd=np.arange(200) % 5 / 2), space="states"),
+        "column 'odd' of the table holds 0.5",
+    ),
+    "labels that lack one": (lambda: hl.microstates(people(), space="states", labels={"busy": [1, 2]}), "4 is seen and not among them"),
+    "labels of no column": (lambda: hl.microstates(people(), space="states", labels={"lazy": [1, 2]}), "names the column 'lazy'"),
+    "labels of columns of spins": (lambda: hl.microstates(people()[["smoker"]], labels={"smoker": ["yes", "no"]}), "space='states'"),
+    "words here, numbers there": (
+        lambda: hl.learn(
+            [hl.microstates(t[["busy", "age"]], space="states") for t in (people(), people(seed=1).assign(age=people(seed=2)["busy"]))],
+            hl.models.Couplings(),
+        ),
+        "site 1 has words in one data set and numbers in another",
+    ),
     "networks": (
         lambda: hl.learn(hl.microstates(np.eye(4, dtype=int), space="states", q=(2, 3, 2, 2)), hl.models.Autoregressive()),
         "of sites that all have the same states",

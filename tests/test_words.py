@@ -118,7 +118,7 @@ def test_missing_cells_among_words():
 def test_verdict_and_page_speak_of_words(tmp_path):
     letters = RNG.integers(0, 3, (400, 3))
     letters[letters[:, 0] == 2, 0] = 1  # 'C' is never seen at the first site
-    data = hl.microstates(table(*"ABC", names=["x", "y", "z"], values=letters), space="states", independent=True)
+    data = hl.microstates(table(*"ABC", names=["x", "y", "z"], values=letters), space="states", independent=True, labels=[*"ABC"])
     post = hl.learn(data, hl.models.Couplings([("x", "y"), ("y", "z")]), engine="laplace", seed=0)
     assert "'C' at site x" in str(hl.verdict(post))
     page = hl.report(post, tmp_path / "page.html").read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.arguments import shown
+from hamlearn.data.columns import Codes, column_codes, recoded_columns, unions
 from hamlearn.errors import HamlearnError
 from hamlearn.progress import logger
 from hamlearn.spaces import MISSING, States, from_attrs
@@ -37,8 +39,13 @@ def without_gaps(values: np.ndarray) -> tuple[np.ndarray, list[int] | None]:
     return np.searchsorted(found, values).astype(np.int8), [int(code) for code in found]
 
 
-def codes_of(data: xr.Dataset | xr.DataTree) -> list[int] | list[str]:
-    """The code, or the word, that every state of microstates (or of their posterior) had where they came from, in their order."""
+def codes_of(data: xr.Dataset | xr.DataTree) -> list[int] | list[str] | Codes:
+    """The code, or the word, that every state of microstates (or of their posterior) had where they came from, in their order.
+
+    Where sites have states of their own, a list for each.
+    """
+    if isinstance(data, xr.Dataset) and (own := column_codes(data)) is not None:
+        return own
     return list(json.loads(data.attrs["codes"])) if "codes" in data.attrs else list(range(int(data.attrs["q"])))
 
 
@@ -56,6 +63,9 @@ def joined(parts: Sequence[xr.Dataset]) -> list[xr.Dataset]:
     HamlearnError
         If some were read from words and others from numbers, or two words of spins are others elsewhere.
     """
+    if any(column_codes(part) is not None for part in parts):
+        own = [_by_site(codes_of(part), math.prod(part["state"].shape[part["state"].dims.index("draw") + 1 :])) for part in parts]
+        return [recoded_columns(part, one, unions(own)) for part, one in zip(parts, own, strict=True)]
     labelled = [part for part in parts if from_attrs(part.attrs).labelled]
     worded = {words for part in parts if (words := words_in(part.attrs)) or from_attrs(part.attrs).labelled}
     if len(worded) > 1 and (() in worded or len(labelled) < len(parts)):
@@ -70,6 +80,9 @@ def joined(parts: Sequence[xr.Dataset]) -> list[xr.Dataset]:
 def recoded(data: xr.Dataset, codes: Sequence[Any]) -> xr.Dataset:
     """The same microstates with their states numbered by `codes`, which must hold every code of theirs."""
     own: list[Any] = list(codes_of(data))
+    if any(isinstance(one, list) for one in (*own, *codes)):
+        n_sites = data["state"].shape[-1]
+        return recoded_columns(data, _by_site(own, n_sites), _by_site(codes, n_sites))
     if not from_attrs(data.attrs).labelled or own == list(codes):
         return data
     missing = [code for code in own if code not in codes]
@@ -81,3 +94,8 @@ def recoded(data: xr.Dataset, codes: Sequence[Any]) -> xr.Dataset:
     result = data.assign(state=(data["state"].dims, found, data["state"].attrs))
     result.attrs = {**data.attrs, "q": max(2, len(codes)), "codes": json.dumps(list(codes))}
     return result
+
+
+def _by_site(codes: Sequence[Any], n_sites: int) -> Codes:
+    """Codes of every site, where all have the same too."""
+    return [list(own) for own in codes] if codes and isinstance(codes[0], list) else [list(codes) for _ in range(n_sites)]

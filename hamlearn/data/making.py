@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import xarray as xr
@@ -14,6 +14,7 @@ from hamlearn import spaces
 from hamlearn.arguments import require_beta, require_flag, shown
 from hamlearn.data.arrays import LEADING, name_axes, plain
 from hamlearn.data.codes import several, without_gaps
+from hamlearn.data.columns import Labels, by_column, with_codes
 from hamlearn.data.geometry import declared
 from hamlearn.data.missing import covered, filled, require_gaps, require_observed, say
 from hamlearn.data.names import header, names_of, site_axis, with_names
@@ -25,7 +26,7 @@ from hamlearn.data.values import per_row, refuse_repeated_end
 from hamlearn.data.words import numbered, worded
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.progress import logger
-from hamlearn.spaces import MISSING, SPINS, Space, SpaceName
+from hamlearn.spaces import MISSING, SPINS, Space, SpaceName, States
 
 
 def microstates(
@@ -46,7 +47,7 @@ def microstates(
     max_gaps: float | None = None,
     variable: str | None = None,
     independent: bool = False,
-    labels: Sequence[str] | None = None,
+    labels: Labels | None = None,
     flip: Any = None,
 ) -> xr.Dataset:
     """Observed microstates from an array or a file, validated.
@@ -110,14 +111,12 @@ def microstates(
     independent : bool
         Whether rows were observed independently of each other and their order means nothing: people who were asked, sequences of a family,
         repetitions of an experiment. Without it rows are draws of a chain, whose autocorrelation is measured and counted.
-    labels : sequence of str, optional
-        Of a table of words (yes/no, up/down, letters): the words in the order of the states, of spins the one for −1 first. Unasked,
-        words that mean down and up are known, others are taken in alphabetical order, and a line says how they were read. The
-        attribute ``codes`` keeps them.
-    flip : float, array, dict, or tuple of two, optional
-        How often a spin (or bit) is read as the other one, where readouts err: a rate, one for every site, or ``{name: rate}`` (sites that
-        are not named are read without error); a tuple holds the rates of −1 (0) read as 1, and of 1 read as −1 (0). Readings are
-        independent given the true microstate. What is learned and predicted is then of true values; the variable ``flip`` keeps the rates.
+    labels : sequence, or mapping of column to sequence, optional
+        All states of all columns of a table with a header (or of those that are named) in their order, whether they were seen or not:
+        ``{"age": ["young", "old"]}``, ``[1, 2, 3, 4, 5]``. Of a table of words (yes/no, up/down, letters): the words in the order of the
+        states, of spins the one for −1 first. Unasked, words that mean down and up are known, others are taken in alphabetical order, and
+        a line says how they were read. The attribute ``codes`` keeps them, or the coordinate of that name where columns have states of
+        their own: columns of a table with a header, declared as ``space="states"``, have those that were seen in each.
 
     Returns
     -------
@@ -155,7 +154,10 @@ def microstates(
     dims, geometry = opened.dims, geometry | ({"independent": 1} if opened.independent else {})
     space, beta, counts, weights, q = what_it_says(opened, space, beta, counts, weights, q)
     space, size = several(space, q)
-    table, words = numbered(opened, space, labels)
+    columns = by_column(opened, space, q, labels)
+    if columns is not None:
+        space, size, labels = States([len(own) for own in columns[1]]), None, None  # type: ignore[arg-type]
+    table, words = numbered(opened if columns is None else columns[0], space, cast(Sequence[str] | None, labels))
     array = plain(table)
     array, axes = name_axes(array if mask is None else covered(array, mask), dims)
     site_dims = [axis for axis in axes if axis not in LEADING]
@@ -187,6 +189,7 @@ def microstates(
     if table.time is not None:
         made = made.assign_coords(time=("draw", table.time))
     refuse_copied_chains([made])
+    made = made if columns is None else with_codes(made, columns[1])
     if names is not None:
         return _misread(with_names(made, names), flip)
     own = header(table.names)

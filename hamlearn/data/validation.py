@@ -19,6 +19,7 @@ import xarray as xr
 from hamlearn import spaces
 from hamlearn.arguments import require_beta, require_whole, shown
 from hamlearn.data.arrays import as_numbers
+from hamlearn.data.columns import own_space
 from hamlearn.data.geometry import require_geometry, with_geometry
 from hamlearn.data.missing import filled, refuse, require_gaps, require_observed, space_missing
 from hamlearn.data.names import named
@@ -107,7 +108,7 @@ def space_of(data: xr.Dataset | Iterable[xr.Dataset]) -> Space:
     HamlearnError
         If they are of different kinds, or differ in what is fixed.
     """
-    found = [spaces.from_attrs(one.attrs) for one in flattened(data)]
+    found = [own_space(one) for one in flattened(data)]
     if len({(space.name, *space.constraint.items(), *space.event_shape) for space in found}) > 1:
         raise HamlearnError(f"the microstates are of different spaces: {', '.join(sorted({str(space) for space in found}))}.")
     return max(found, key=lambda space: space.q)
@@ -215,7 +216,7 @@ def _checked(data: xr.Dataset, missing: bool) -> xr.Dataset:
     for name in ("count", "weight"):
         if name in data:
             per_row(data[name].values, data[name].shape, name + "s")
-    space, state = spaces.from_attrs(data.attrs), data["state"]
+    space, state = own_space(data), data["state"]
     require_rates(data, space)
     if not missing:
         refuse_misread(data)

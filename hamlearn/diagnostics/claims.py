@@ -111,6 +111,8 @@ def sites(space: Space, words: Sequence[str] = ()) -> str:
         shown = [f"{value} ({word})".replace("-1", "−1") for value, word in zip(space.values.tolist()[:6], words, strict=False)]
         return f"{'spins' if space.binary else f'{space.q} states'}, {', '.join(shown)}{', …' if len(words) > 6 else ''}"
     if not space.continuous:
+        if not space.uniform:
+            return f"states, from {min(space.sizes)} to {space.q} of them at a site"
         return "spins −1, 1" if space.binary else f"{space.q} states, 0 to {space.q - 1}"
     if space.event_shape:
         return f"unit vectors of {space.event_shape[0]} components"

@@ -87,7 +87,7 @@ def assemble(groups: dict[str, xr.Dataset], *, model: Any, space: Space, provena
     (see :func:`hamlearn.infer.provenance.new_provenance`).
     """
     tree = xr.DataTree.from_dict(dict(groups))
-    known = {"codes": sets[0].attrs["codes"]} if "codes" in sets[0].attrs else {}
+    known = {"codes": json.dumps(codes_of(sets[0]))} if "codes" in sets[0].attrs or "codes" in sets[0].coords else {}
     if names := names_of(sets[0]):
         known["site_names"] = json.dumps(names)
     tree.attrs = {

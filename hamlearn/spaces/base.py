@@ -26,6 +26,8 @@ class Space:
         What files call it.
     q : int
         Number of values of a site; 0 where they are continuous.
+    sizes : tuple of int
+        Number of values of every site, where sites differ; else ().
     event_shape : tuple of int
         Axes of one site; () where it is one number.
     signed : bool
@@ -58,6 +60,7 @@ class Space:
     interaction: ClassVar[str] = ""
     gaps: ClassVar[bool] = True
     q: ClassVar[int] = 0
+    sizes: ClassVar[tuple[int, ...]] = ()
 
     def __init_subclass__(cls, name: str = "", **options: Any) -> None:
         super().__init_subclass__(**options)

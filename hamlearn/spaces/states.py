@@ -35,7 +35,7 @@ class States(Space, name="states"):
     """
 
     q: int = 0  # type: ignore[misc]  # a number of its own for every such space
-    sizes: tuple[int, ...] = ()
+    sizes: tuple[int, ...] = ()  # type: ignore[misc]
     interaction: ClassVar[str] = "general"
 
     def __post_init__(self) -> None:
