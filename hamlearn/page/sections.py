@@ -11,6 +11,7 @@ import xarray as xr
 
 from hamlearn import plots
 from hamlearn.diagnostics import claims, wording
+from hamlearn.diagnostics.discoveries import pairs
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, posteriors
 from hamlearn.page import tables, words
@@ -20,6 +21,7 @@ from hamlearn.plots import layout
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_FALSE = 0.1  # share of a list of couplings, as the caption words it
 _LARGEST = 16  # parameters of the first picture; the tables have all
 
 
@@ -106,8 +108,18 @@ def _couplings(post: xr.DataTree) -> Page:
         caption += " Circles show fields." if "h" in post["posterior"] and bound.interaction == "ising" else ""
         caption += " Only bonds more likely there than not." if "included" in post["posterior"] else ""
     draw = functools.partial(plots.couplings, post)
-    first = Section("Couplings", "lattice", draw, caption, f"Picture of the couplings: {counts}.", 480)
+    first = Section("Couplings", "lattice", draw, caption + _listed(post), f"Picture of the couplings: {counts}.", 480)
     return Page(f"What was learned: {words.graph_name(bound)}", words.model_name(bound), first, _existing(post, "bond"))
+
+
+def _listed(post: xr.DataTree) -> str:
+    """How many couplings are there, where several are one number each and a test of each means something."""
+    prior, sparse = posteriors.bound_of(post).model.prior, "included" in post["posterior"]
+    if layout.posterior_values(post, "J").ndim != 3 or (prior.sparse and not sparse):
+        return ""
+    table = pairs(post, false_discovery_rate=_FALSE)
+    found = f"{table['found'].sum()} of {len(table)} couplings are listed as there, with a tenth of the list false at most (expected)."
+    return f" {found}" if len(table) > 1 else ""
 
 
 def _existing(post: xr.DataTree, what: str) -> list[Section]:

@@ -10,6 +10,7 @@ import xarray as xr
 
 import hamlearn as hl
 from hamlearn.diagnostics.evidence import bayes_factors
+from hamlearn.page.sections import page
 from hamlearn.systems import Pairwise, exact, lattice
 from statistics_budget import assert_within
 
@@ -145,3 +146,12 @@ def test_centralities_are_those_of_a_loop_over_draws_and_zeros_take_their_bias_a
     ratio = none["strength"].sel(quantity="mean") / none["noise"]
     assert bool((none["strength"].sel(quantity="lower") > 0).all()) and 1 < float(ratio.mean()) < 2
     assert bool((abs(none["expected_influence"].sel(quantity="mean")) < 4 * none["expected_influence"].sel(quantity="sd")).all())
+
+
+def test_the_page_says_how_many_couplings_are_listed():
+    post = learned(world(0), 800, 0)
+    J = post["posterior"]["J"].values.reshape(-1, 28)
+    p = np.sort([erfc(abs(one) / sqrt(2)) for one in J.mean(0) / J.std(0)])
+    count = max(k + 1 for k in range(28) if p[k] <= 0.1 * (k + 1) / 28)
+    assert f" {count} of 28 couplings are listed as there" in page(post).first.caption
+    assert " 2 of 6 couplings are listed as there" in page(sparse()).first.caption
