@@ -6,11 +6,12 @@ It decides nothing. Constants were measured on the problems of benchmarks/coupli
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from hamlearn import data as microstates
+from hamlearn.diagnostics import densities
 from hamlearn.diagnostics.comparison import MAX_PARAMETERS
 from hamlearn.diagnostics.predictions import LISTED
 from hamlearn.diagnostics.scores import MOST_CROWDED, MOST_PARAMETERS, MOST_WORK, crowding
@@ -23,6 +24,10 @@ from hamlearn.statistics import power
 from hamlearn.systems.exact.enumeration import MOST_EVALUATED
 from hamlearn.systems.sampling.samplers import SAMPLERS
 
+if TYPE_CHECKING:
+    from hamlearn.models.autoregressive import Autoregressive
+    from hamlearn.models.flow import Flow
+
 _VALUE = 2e-8  # of a value of a test function of score tests: "8x8 glass"
 _OBSERVED = 6e-7  # of one site of one row in searches for repetition and drift: "4x4 glass, many rows"
 _SPECTRUM = 1.3e-7  # of the cube of a side of the matrices of a spectrum: "8x8 glass"
@@ -31,9 +36,9 @@ _SITE = 4e-3  # of one site in the simulation of the refitted model: "16x16, tie
 _SIMULATED = 1.3  # to trace and compile that simulation, unless all states are listed: "50 spins, all pairs"
 _FIXED = 0.7  # of everything else
 _REFIT = 0.8  # of learning half of the data, and all that is compiled of small functions: "own family 4x4"
-_STATISTIC = 8e-7  # of the statistics of one site of one of the microstates of all members: "own family 4x4"
-_SWEPT, _SWEPT_COMPILING = 0.12, 2.5  # of one site in all sweeps of all members, known by their energies alone: "hidden 6x6"
-_DRAWN, _DRAWN_COMPILING = 0.02, 1.0  # of one site of all members that tables of neighbours know: "local interaction 6x6"
+_STATISTIC = 6e-7  # of the statistics of one site of one of the microstates of all members: "own family 4x4"
+_SWEPT, _SWEPT_COMPILING = 0.08, 2.5  # of one site in all sweeps of all members, known by their energies alone: "hidden 6x6"
+_DRAWN, _DRAWN_COMPILING = 0.012, 1.0  # of one site of all members that tables of neighbours know: "cluster expansion 8x8"
 _MOVED, _FIELD_COMPILING = 0.05, 2.5  # of one site in all trajectories of all members: "scalar field 6x6"
 _DRAWS = 24_576  # microstates of all members
 
@@ -85,9 +90,9 @@ def simulated(sites: int, q: int, rows: int, *, opaque: bool) -> float:
     Examples
     --------
     >>> round(simulated(sites=64, q=2, rows=1000, opaque=True), 1)
-    17.9
+    13.4
     >>> round(simulated(sites=64, q=2, rows=1000, opaque=False), 1)
-    5.1
+    4.3
     """
     n = float(sites)
     counted = _OBSERVED * rows * n + _FIXED + _REFIT + _STATISTIC * (_DRAWS + rows) * n
@@ -98,6 +103,19 @@ def simulated(sites: int, q: int, rows: int, *, opaque: bool) -> float:
     if opaque:
         return counted + _SWEPT_COMPILING + _SWEPT * n * (1 + n / 100)  # an energy takes longer on a larger lattice
     return counted + _DRAWN_COMPILING + _DRAWN * n
+
+
+def drawn(model: Autoregressive | Flow, space: Space, shape: tuple[int, ...], rows: int, temperatures: int) -> float:
+    """Seconds of a check of densities: their own draws with the probabilities of these, at every temperature, and those of the data.
+
+    Counted from a few draws of networks that are not trained; rows are what was observed at all temperatures.
+    """
+    from hamlearn.infer.engines.neural import torch_cost  # loads torch
+
+    one, n = torch_cost.fresh(model, space, shape), int(np.prod(shape))
+    most = temperatures * densities.most_draws(one.elements * model.members)
+    seen = min(rows, most)
+    return _FIXED + _OBSERVED * rows * n + _STATISTIC * (most + seen) * n + torch_cost.drawn_seconds(one, most, seen)
 
 
 def check_seconds(data: Any, model: Model) -> float:
@@ -118,11 +136,13 @@ def check_seconds(data: Any, model: Model) -> float:
     True
     """
     compared = model.traits.compared
-    if compared not in ("refit", "simulated"):
+    if compared not in ("refit", "simulated", "held out"):
         return float("nan")
     sets = list(microstates.flattened(data))
     space, shape = microstates.space_of(sets), microstates.site_shape(sets[0])
     rows = sum(one["state"].size for one in sets) // int(np.prod((*shape, *space.event_shape)))
+    if compared == "held out":
+        return drawn(cast("Autoregressive | Flow", model), space, shape, rows, len(sets))
     if compared == "simulated" or not space.q:
         return simulated(int(np.prod(shape)), space.q, rows, opaque=bool(space.q) and model.traits.opaque and _hidden(model, space, shape))
     bound = cast(Any, model).bind(space, shape)
@@ -141,5 +161,7 @@ def told(data: Any, model: Any) -> str:
     with suppress(HamlearnError):
         seconds = check_seconds(data, model) if isinstance(model, Model) else np.nan
         if np.isfinite(seconds):
-            return f", about {seconds:.2g} s"
+            return (
+                f", {costs.Cost(seconds, once=costs.GIBBS_COMPILING if model.traits.compared == 'refit' and model.prior.sparse else 0.0)}"
+            )
     return ""

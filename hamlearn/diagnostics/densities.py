@@ -18,6 +18,11 @@ _DRAWS = 40_000  # of all networks, per temperature, and held-out microstates
 _FEWEST_DRAWS, _EVALUATIONS = 2000, 4_000_000  # a density averaged over a group costs its elements: then fewer
 
 
+def most_draws(elements: int) -> int:
+    """Draws of all networks at one temperature, of a density that is averaged over so many elements of a group."""
+    return int(np.clip(_EVALUATIONS // elements, _FEWEST_DRAWS, _DRAWS))
+
+
 def check(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], seed: int = 0) -> xr.Dataset:
     """Direct draws of the networks against the microstates that training held out.
 
@@ -31,8 +36,7 @@ def check(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], seed: int 
     sets, rng = microstates.split_by_beta(microstates.admit(data)), np.random.default_rng(seed)
     share = float(posteriors.provenance_of(post).engine.settings["heldout"])
     densities, system = autoregressive.evaluators(post), families.of(post).draw_systems(post, 1, 0, None)[0]
-    elements = sum(one.elements for one in densities)
-    most = int(np.clip(_EVALUATIONS // elements, _FEWEST_DRAWS, _DRAWS))
+    most = most_draws(sum(one.elements for one in densities))
     rows: list[predictive_test.Row] = []
     fewest = BLOCKS
     for part in sets:

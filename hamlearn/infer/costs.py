@@ -32,6 +32,7 @@ _ROW_SUM = 8e-8  # of one statistic of one row, its sum and its scores for the c
 _SITE_OF_ROW = 1.2e-6  # of a site of a row where conditionals are compressed to patterns: "16x16, tied"
 _NORMAL = 2.5e-7  # of the square of how many parameters there are: draws: "50 spins, all pairs"
 _GIBBS = 3.0  # times what the choice counts of sweeps: "12 spins, spike and slab"
+GIBBS_COMPILING = 15.0  # of the loops of Gibbs sampling, by numba: "9 spins, horseshoe" in a new environment, whose check samples so
 _SWEPT = 4e-7  # of one parameter in a sweep of Gibbs sampling: "12 spins, spike and slab"
 
 _STEPS = 16  # leapfrog steps a preconditioned NUTS draw takes, about
@@ -40,7 +41,7 @@ _EAGER = 6.0  # times the cost of a gradient inside NUTS, where one compiled loo
 
 @dataclass(frozen=True)
 class Cost:
-    """CPU seconds, and how many of them a cache of compiled code may spare.
+    """CPU seconds, how many of them a cache of compiled code may spare, and what is compiled once for all on a machine, beside them.
 
     Examples
     --------
@@ -48,13 +49,17 @@ class Cost:
     about 1.5 s, and up to 4.5 s to compile what no cache holds yet
     >>> print(Cost(6.0))
     about 6 s
+    >>> print(Cost(6.0, once=15.0))
+    about 6 s, and up to 15 s to compile what no cache holds yet
     """
 
     seconds: float
     compiling: float = 0.0
+    once: float = 0.0
 
     def __str__(self) -> str:
-        cached = f", and up to {self.compiling:.2g} s to compile what no cache holds yet" if self.compiling > 0 else ""
+        compiling = self.compiling + self.once
+        cached = f", and up to {compiling:.2g} s to compile what no cache holds yet" if compiling > 0 else ""
         return f"about {self.seconds - self.compiling:.2g} s{cached}"
 
 

@@ -122,3 +122,46 @@ def test_what_training_costs_is_told_before_it_starts(caplog):
         hl.infer.learn(learned_from(200), hl.models.Autoregressive(hidden=8), engine=hl.infer.Training(epochs=2, device="cpu"), seed=0)
     (line,) = [record.getMessage() for record in caplog.records if record.getMessage().startswith("training")]
     assert float(line.split("at most 2 epochs of about ")[1].split()[0]) > 0
+
+
+DENSITIES = {
+    "more weights": (hl.models.Autoregressive(hidden=16), hl.models.Autoregressive(hidden=64)),
+    "two networks": (hl.models.Autoregressive(hidden=16), hl.models.Autoregressive(hidden=16, symmetry="translation")),
+}
+
+
+@pytest.mark.parametrize(("small", "large"), DENSITIES.values(), ids=DENSITIES)
+def test_the_check_of_a_density_is_counted_from_its_draws(small, large):
+    pytest.importorskip("torch")
+    few, many = learned_from(200), learned_from(20_000)
+    assert 0 < check_seconds(few, small) == check_seconds(few, small) < min(check_seconds(few, large), check_seconds(many, small))
+
+
+def test_evaluations_of_a_density_are_counted_by_products_with_its_weights(monkeypatch):
+    """In double precision, which is worth two evaluations in single; draws of MADE take one column of its input a site."""
+    pytest.importorskip("torch")
+    from hamlearn.infer.engines.neural import torch_cost
+
+    for name in ("_NUMBER", "_CALL"):
+        monkeypatch.setattr(torch_cost, name, 0.0)
+    density = torch_cost.fresh(hl.models.Autoregressive(hidden=32), hl.spaces.Spins(), (3, 3))
+    weights = sum(array.size for array in density.weights.values() if array.ndim > 1)
+    more, less = torch_cost.drawn_seconds(density, 0, 3000), torch_cost.drawn_seconds(density, 0, 1000)
+    np.testing.assert_allclose(more - less, torch_cost._OPERATION * 2 * 2 * weights * 2000, rtol=0.3)
+
+
+def test_an_epoch_of_an_extensive_network_is_counted_and_told(caplog):
+    """The tile's sites and each layer's weights, at every tile, twice an operation; a step is worth three evaluations."""
+    from hamlearn.infer.engines import jax_training
+    from hamlearn.infer.families.extensive import distill
+
+    model = hl.models.Extensive(focus=1, context=1, hidden=(32, 32), pairs=False)
+    bound = model.bind(hl.spaces.Spins(), (4, 4))
+    matrices = sum(value.size for value in bound.start(0).values() if value.ndim > 1)
+    told = jax_training.epoch_seconds(bound, 900, 100)
+    assert 0.8 < told / (jax_training._OPERATION * 2 * matrices * 16 * 2800) < 2
+    states = np.random.default_rng(0).choice([-1, 1], size=(200, 4, 4))
+    with caplog.at_level(logging.INFO, logger="hamlearn"):
+        distill(states, hl.systems.Ising((4, 4)), model, engine=hl.infer.Training(epochs=2), seed=0)
+    (line,) = [record.getMessage() for record in caplog.records if record.getMessage().startswith("fitting")]
+    assert float(line.split("at most 2 epochs of about ")[1].split()[0]) > 0

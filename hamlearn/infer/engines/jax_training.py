@@ -21,6 +21,10 @@ from hamlearn.infer.training import Training
 from hamlearn.models import dense
 from hamlearn.models.extensive import BoundExtensive, Weights
 
+_OPERATION = 4.5e-11  # CPU seconds of one ordinary core: default networks on 4×4 and 8×8, and those of DCL
+_BACK = 3.0  # a step, with the way back, is worth so many evaluations
+_FEW = 256  # rows that are counted together
+
 
 @dataclass(frozen=True, eq=False)
 class Quadratic:
@@ -147,6 +151,19 @@ def predicted(bound: BoundExtensive, weights: Weights, index: np.ndarray) -> np.
     """Outputs ``(row, outputs)`` of a network for states as value indices ``(row, n_sites)``."""
     traced = {name: jnp.asarray(value) for name, value in weights.items()}
     return np.concatenate([np.asarray(_predicted(bound, traced, piece), float) for piece in _pieces(index)])
+
+
+def epoch_seconds(bound: BoundExtensive, rows: int, held: int) -> float:
+    """CPU seconds of an epoch of steps over `rows` and an evaluation of those held out, as XLA counts operations of the network.
+
+    nan where JAX works elsewhere than on a CPU: how much of a GPU a network fills no count of operations knows.
+    """
+    weights = {name: jnp.asarray(value) for name, value in bound.start(0).items()}
+    states = jax.ShapeDtypeStruct((_FEW, int(np.prod(bound.shape))), jnp.int8)
+    counted = _predicted.lower(bound, weights, states).cost_analysis()
+    if jax.default_backend() != "cpu" or not counted:
+        return float("nan")
+    return float(_OPERATION * counted["flops"] / _FEW * (_BACK * rows + held))
 
 
 def _pieces(index: np.ndarray) -> list[Any]:

@@ -156,7 +156,9 @@ def regressions(bound: BoundExtensive, values: np.ndarray, labels: np.ndarray, s
     if not held.any() or held.all():
         raise HamlearnError("the labelled states are so few or so alike that none (or all) were held out; give more distinct states.")
     index = bound.space.index(values).astype(np.int8)
-    logger.info("fitting %d extensive networks to %d labelled states", bound.model.members, len(values))
+    seconds = jax_training.epoch_seconds(bound, int((~held).sum()), int(held.sum()))
+    cost = "" if np.isnan(seconds) else f", at most {settings.epochs} epochs of about {seconds:.2g} s"
+    logger.info("fitting %d extensive networks to %d labelled states%s", bound.model.members, len(values), cost)
     fits: list[Regression] = []
     for start in np.random.SeedSequence(seed).generate_state(bound.model.members).tolist():
         checkpoint = None

@@ -15,7 +15,7 @@ from hamlearn.models.densities.symmetrised import Symmetrised
 from hamlearn.models.flow import Flow
 from hamlearn.systems.base import Space, as_site_axes
 
-_AT_ONCE = 4096  # microstates drawn in one go
+AT_ONCE = 4096  # microstates drawn in one go
 
 
 class Evaluator:
@@ -80,8 +80,8 @@ class Evaluator:
         """Independent microstates ``(count, *shape)``."""
         generator = torch.Generator().manual_seed(int(seed))
         pieces = []
-        for start in range(0, count, _AT_ONCE):
-            size = min(_AT_ONCE, count - start)
+        for start in range(0, count, AT_ONCE):
+            size = min(AT_ONCE, count - start)
             drawn = self.density.sample(size, generator, self._context(beta, size))
             pieces.append(self._array(drawn))
         return np.concatenate(pieces).reshape(count, *self.shape)
