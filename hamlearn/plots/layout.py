@@ -12,6 +12,7 @@ import xarray as xr
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, posteriors
 from hamlearn.systems.lattice import Lattice
+from hamlearn.systems.potts import site_scores
 
 MAX_SITES = 900  # more are drawn as a matrix
 MAX_CIRCLE = 24  # sites of a dense graph drawn on a circle; more become a matrix
@@ -26,7 +27,8 @@ def strengths(post: xr.DataTree) -> tuple[np.ndarray, str]:
     """One number per bond ``(chain, draw, bond)`` and what it is.
 
     Of a coupling table in the zero-sum gauge this is the mean of its diagonal times q/(q − 1): the Potts coupling of a
-    Potts table.
+    Potts table. Where sites have states of their own, whose diagonals mean nothing, it is the coupling of an ordinal table: the projection
+    on the product of scores.
 
     Raises
     ------
@@ -40,7 +42,11 @@ def strengths(post: xr.DataTree) -> tuple[np.ndarray, str]:
     values = posterior_values(post, "J")
     if values.ndim == 3:
         return values, "coupling J"
-    q = values.shape[-1]
+    bound, q = posteriors.bound_of(post), values.shape[-1]
+    if not bound.space.uniform:
+        first, second = site_scores(bound.space, bound.lattice.n_sites)[bound.lattice.bonds.T]
+        size = (first**2).sum(1) * (second**2).sum(1)
+        return np.einsum("...gab,ga,gb->...g", values, first, second, optimize=True) / size, "coupling (ordinal part)"
     return np.einsum("...aa->...", values) / (q - 1), "coupling (Potts part)"
 
 
