@@ -94,7 +94,7 @@ SEEDED = {
     "simulate": lambda seed: simulate(seed=seed)(),
     "predict": lambda seed: predict(seed=seed)(),
     "rank": lambda seed: hl.rank({"one": model(), "two": model()}, data(), seed=seed),
-    "plan": lambda seed: hl.plan(ISING, width=0.1, beta=0.5, seed=seed),
+    "plan": lambda seed: hl.plan(SYSTEMS.Ising((3,)), width=0.1, beta=0.5, seed=seed),
     "extrapolate": lambda seed: hl.extrapolate(post(), 0.7, seed=seed),
     "members": lambda seed: hl.draw_systems(post(), 2, seed=seed),
     "energy": lambda seed: hl.energy(post(), data(), draws=2, seed=seed),
