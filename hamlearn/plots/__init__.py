@@ -12,6 +12,7 @@ from hamlearn.plots.bonds import contacts, couplings, matrix
 from hamlearn.plots.criticality import critical_point
 from hamlearn.plots.parameters import forest, inclusion
 from hamlearn.plots.paths import compare_paths
+from hamlearn.plots.plans import plan
 from hamlearn.plots.predictions import prediction
 from hamlearn.plots.soundness import checks, trace, training
 from hamlearn.plots.states import correlation, snapshots, vortices
@@ -26,6 +27,7 @@ __all__ = [
     "forest",
     "inclusion",
     "matrix",
+    "plan",
     "prediction",
     "snapshots",
     "trace",

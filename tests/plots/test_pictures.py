@@ -111,6 +111,20 @@ def test_signs_of_couplings_are_told_apart_by_readers_who_see_fewer_colours(look
         assert np.linalg.norm(lab(low, BLIND[kind]) - lab(high, BLIND[kind])) > 25
 
 
+def test_a_plan_shows_what_was_asked():
+    ring = hl.systems.Ising((4,))
+    found = hl.plan(ring, width=0.3, effect=0.2, beta=[0.4, 0.8, 6.0])
+    figure = plots.plan(found)
+    left, right = figure.axes
+    lines = {line.get_label(): line.get_ydata() for line in right.get_lines()}
+    np.testing.assert_allclose(lines["worst"], found.table["width"].sel(beta=found.beta).values[:, :4].max(-1))
+    told = [text.get_text() for text in left.get_legend().get_texts()]
+    assert {"intervals so narrow, worst", "strengths of that size found, median", "best"} <= set(told)
+    assert plots.plan(hl.plan(ring, rows=100, beta=[0.4, 0.8])).axes[0].get_ylabel() == "widest interval of 100 microstates"
+    with pytest.raises(hl.HamlearnError, match="no plan: got an object of type int"):
+        plots.plan(3)
+
+
 def test_marks_stand_for_what_is_drawn(post):
     figure = plots.couplings(post, names=list("abcdefghi"))
     (bonds, sites) = titles(figure).values()
