@@ -14,7 +14,7 @@ from hamlearn.page.sections import Section
 
 _WORDS = {"ratio": "ratio", "of": "of", "small": "smaller size", "large": "larger size", "size": "size"}
 METHODS = {
-    "second_order": "Values, slopes and curvatures of Binder's cumulant and of ξ/L of all sizes, at one temperature near their crossings, "
+    "second_order": "Values and derivatives of Binder's cumulant and of ξ/L of all sizes, at one temperature near their crossings, "
     "are fitted by finite-size scaling with corrections, whose size and exponent have priors; crossings and peaks are not what the answer "
     "is made of.",
     "kosterlitz_thouless": "The transition is where the stiffness of all sizes meets the line 2T/π of Nelson and Kosterlitz with its "

@@ -13,6 +13,7 @@ import hamlearn as hl
 from hamlearn.infer.critical.columns import COLUMNS, series_of
 from hamlearn.infer.critical.crossings import pairs, rising
 from hamlearn.infer.critical.histograms import Histograms
+from hamlearn.infer.critical.scaling import _row
 from hamlearn.infer.engines import numpyro_scaling
 from hamlearn.systems import exact
 from statistics_budget import assert_within
@@ -70,6 +71,17 @@ def test_slopes_are_the_differences_of_values():
         np.testing.assert_allclose((value[0, 2] - value[0, 0]) / (2 * step), slope[0, 1], rtol=1e-5)
 
 
+def test_derivatives_are_those_of_the_curves():
+    """Of polynomials through values at seven temperatures."""
+    one, points = histograms(), 0.44 * (1 + 0.01 * np.arange(-3, 4))
+    replicates = one.replicates(np.ones((1, len(one.sums))))
+    curves = one.averages(points, *replicates)
+    got = _row(one.averages(0.44 * (1 + 0.001 * np.arange(-1, 2)), *replicates))[0]
+    for i, (values, _) in enumerate((curves.binder, curves.length)):
+        curve = np.polynomial.Polynomial.fit(points / 0.44, values[0], 6)
+        np.testing.assert_allclose(got[i::2], [curve(1.0), *(curve.deriv(order)(1.0) for order in (1, 2, 3))], rtol=2e-3)
+
+
 def test_free_energies_give_every_temperature_its_own_number():
     """Written out state by state, as the definition has it; the class adds up by energy."""
     one = histograms()
@@ -83,7 +95,7 @@ def test_free_energies_give_every_temperature_its_own_number():
 
 
 def test_the_form_of_scaling_is_that_of_its_description():
-    """Values by the formula of scaling.py at ν = 0.7, slopes and curvatures by differences of them: residuals are then none."""
+    """Values by the formula of scaling.py at ν = 0.7, and derivatives of the cubics through them: residuals are then none."""
     rng, sizes, beta, shift, nu = np.random.default_rng(2), np.array([8.0, 12.0, 32.0]), 0.44, 0.03, 0.7
     terms = rng.normal(size=(2, 8))  # of both ratios: R*, a, q, c, b, d, b', d'
     omega, middle = np.array([0.8, 1.7]), np.prod(sizes) ** (1 / 3)
@@ -92,13 +104,15 @@ def test_the_form_of_scaling_is_that_of_its_description():
         x, decay = (at / (beta * (1 + shift)) - 1) * (sizes / middle) ** (1 / nu), (sizes / 8) ** -w
         return level + (a * x + q * x**2 + c * x**3) * (1 + d * decay + d2 * decay**2) + b * decay + b2 * decay**2
 
-    step, data = 1e-4 * beta, np.empty((3, 6))
+    points, data = np.linspace(0.9, 1.1, 4), np.empty((3, 8))  # of β: a cubic is known by four
     for i in range(2):
-        low, here, high = (ratio(at, *terms[i], omega[i]) for at in (beta - step, beta, beta + step))
-        data[:, i], data[:, 2 + i], data[:, 4 + i] = here, beta * (high - low) / 2 / step, beta**2 * (high - 2 * here + low) / step**2
+        values = np.stack([ratio(beta * at, *terms[i], omega[i]) for at in points], 1)
+        for k, own in enumerate(values):
+            curve = np.polynomial.Polynomial.fit(points, own, 3)
+            data[k, i::2] = [curve(1.0), *(curve.deriv(order)(1.0) for order in (1, 2, 3))]
     theta = np.concatenate([[shift, np.log(nu)], np.column_stack([terms, np.log(omega)]).ravel()])
-    given = {"sizes": sizes, "data": data, "whiten": np.stack(3 * [np.eye(6)]), "location": 0.0, "scale": 1.0}
-    np.testing.assert_allclose(numpyro_scaling.residuals(theta, given, np), 0, atol=1e-5)
+    given = {"sizes": sizes, "data": data, "whiten": np.stack(3 * [np.eye(8)]), "location": 0.0, "scale": 1.0}
+    np.testing.assert_allclose(numpyro_scaling.residuals(theta, given, np), 0, atol=1e-8)
 
 
 def test_the_smallest_wave_is_that_of_the_definition():

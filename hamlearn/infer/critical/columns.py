@@ -14,7 +14,7 @@ from hamlearn.systems.base import System
 from hamlearn.systems.observables.rotors import twist_response
 
 BLOCKS = 128  # of all chains together, at most: their covariance is known to 12 %
-FEWEST = 24  # blocks, below which a covariance of six numbers is a guess
+FEWEST = 24  # blocks, below which a covariance of eight numbers is a guess
 IN_BLOCK = 5.0  # autocorrelation times of a block at least
 COLUMNS = ("m2", "m4", "abs_m", "wave", "stiff", "current2")
 

@@ -13,7 +13,7 @@ from hamlearn.infer.critical.histograms import Averages, Histograms
 REPLICATES = 200  # of blocks resampled: a standard deviation is known to 5 %
 GRID = 81  # temperatures of a curve
 NAMES = {"binder": "Binder cumulant U4", "length": "ξ/L", "stiffness": "βΥ·π/2", "heat_capacity": "heat capacity", "susceptibility": "χ"}
-_ASIDE = 0.001  # relative: differences of slopes a little apart are curvatures
+_ASIDE = 0.001  # relative: differences of slopes a little apart are further derivatives
 _FAR = 1.9  # a pair of sizes is one and the first that is about twice as large: nearer ones cross under a small angle
 _LOST = 0.05  # of the replicates may have no crossing, or a peak at the end
 

@@ -23,7 +23,7 @@ _CHAINS, _WARMUP, _DRAWS = 2, 300, 600
 
 
 def residuals(z: Any, arrays: Mapping[str, Any], xp: Any) -> Any:
-    """Whitened differences ``(sizes · 6,)`` of values, slopes and curvatures from those of standard normal `z`, for any namespace."""
+    """Whitened differences ``(sizes · 8,)`` of values and three derivatives from those of standard normal `z`, for any namespace."""
     theta = arrays["location"] + arrays["scale"] * z
     shift, exponent = theta[0], xp.exp(-theta[1])
     level, a, q, c, b, d, b2, d2, log_omega = theta[2:].reshape(2, 9).T
@@ -35,7 +35,8 @@ def residuals(z: Any, arrays: Mapping[str, Any], xp: Any) -> Any:
     values = level + (a * x + q * x**2 + c * x**3) * steeper + b * decay + b2 * decay**2
     slopes = (a + 2 * q * x + 3 * c * x**2) * stretch * steeper / (1 + shift)
     bends = (2 * q + 6 * c * x) * (stretch / (1 + shift)) ** 2 * steeper
-    difference = xp.concatenate([values, slopes, bends], -1) - arrays["data"]
+    thirds = 6 * c * (stretch / (1 + shift)) ** 3 * steeper
+    difference = xp.concatenate([values, slopes, bends, thirds], -1) - arrays["data"]
     return xp.einsum("si,sij->sj", difference, arrays["whiten"]).reshape(-1)
 
 
