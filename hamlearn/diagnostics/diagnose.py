@@ -126,7 +126,7 @@ def _whole(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], seed: int
     if not families.traits(post).missing:
         return data
     sets = microstates.split_by_beta(microstates.admit(data, missing=True))
-    if all(microstates.known(one) for one in sets):
+    if "flip" not in post["posterior"] and all(microstates.known(one) for one in sets):
         return data
     return cast(families.Completing, families.of(post)).completed(post, sets, seed)
 
@@ -138,7 +138,7 @@ def _measure(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], seed: i
 
 
 def _compare(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], made: Provenance, seed: int) -> xr.Dataset:
-    model, tau = posteriors.model_of(post), float(made.calibration.tau)
+    model, tau = posteriors.model_of(post).of_true_values, float(made.calibration.tau)
     asked = families.traits(post)
     if asked.compared == "refit" and posteriors.space_of(post).q:
         return comparison.check(data, model, tau=tau, seed=seed, start=posteriors.theta_point(post))

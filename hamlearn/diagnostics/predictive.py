@@ -63,6 +63,7 @@ def posterior_predictive(
     >>> _ = arviz_plots.plot_ppc_dist(post, var_names=["order"], kind="ecdf", backend="none")
     """
     post, generator = admit_posterior(post), np.random.default_rng(require_seed(seed))
+    posteriors.require_readings(post, "predictive checks")
     sets = microstates.split_by_beta(microstates.admit(data))
     sets = [posteriors.numbered(post, one) for one in sets]
     space, shape = posteriors.space_of(post), posteriors.site_shape(post)

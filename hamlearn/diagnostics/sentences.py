@@ -224,6 +224,14 @@ SENTENCES |= {
         + (_ONE_COMPLETION if made.check is not None and made.check.decision != "not run" else ""),
         "",
     ),
+    "readout rate": lambda n, made: (
+        f"{percent(n['mean'])} of the readings are wrong ({percent(n['low'])} to {percent(n['high'])}), as was learned with the couplings"
+        + ("; the data hardly say it: that is what its prior says" if n["share"] > 0.5 else "")
+        + (_ONE_COMPLETION if made.check is not None and made.check.decision != "not run" else ""),
+        "Measure the rate, or give a prior that you believe: couplings are as strong as the rate that they are seen through says."
+        if n["share"] > 0.5
+        else "",
+    ),
     "missing depends": lambda n, made: (
         "cells are not missing completely at random: whether they are goes with what was observed elsewhere, "
         + ", ".join(f"at {made.site(gone)} with the value of {made.site(seen)}" for gone, seen in n["first"])

@@ -159,7 +159,7 @@ def _answer(asked: Asked, checkpoint: str | PathLike[str] | None) -> Answer:
     if not engine.bell:
         return _sampled(fit, drawn, engine, record)
     shares = () if engine.flat else tuple(((fit.root**2).sum(1) * precisions(normal_blocks(likelihood.bound))).tolist())
-    return Answer(drawn.theta, fit.mean, engine, {**record, "prior_share": shares})
+    return Answer(drawn.theta, fit.mean, engine, {**record, "prior_share": shares}, own=drawn.own)
 
 
 def normal_throughout(likelihood: Likelihood) -> bool:

@@ -98,6 +98,7 @@ def log_likelihood(
     """
     post = _thinned(admit_posterior(post), draws)
     family, record = families.of(post), posteriors.provenance_of(post)
+    posteriors.require_readings(post, "pointwise likelihoods")
     density: Any = getattr(family, "evaluators", None)
     chains, kept = (int(post["posterior"].sizes[name]) for name in ("chain", "draw"))
     asked = choice(likelihood, ("auto", "exact", "pseudo"), "pointwise likelihood")

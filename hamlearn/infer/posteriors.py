@@ -231,6 +231,12 @@ def numbered(post: xr.DataTree, states: Any) -> Any:
     return recoded(states, codes_of(post))
 
 
+def require_readings(post: xr.DataTree, what: str) -> None:
+    """An error where the data of a posterior are misread at a rate that was learned, and `what` takes readings for true values."""
+    if "flip" in post["posterior"]:
+        raise HamlearnError(f"the data of this posterior are misread at a rate that was learned, and {what} need true values.")
+
+
 def site_shape(post: xr.DataTree) -> tuple[int, ...]:
     """Extents of the site axes of the microstates a posterior was learned from."""
     return tuple(read_json(require_posterior(post), "site_shape", list))

@@ -47,6 +47,7 @@ def require_spins(post: xr.DataTree, what: str) -> BoundCouplings:
 
 def spin_rows(post: xr.DataTree, data: Any, seed: int = 0, *, counted: bool = False) -> Rows:
     """The rows of all of `data`, which must be of the posterior's sites; `counted` refuses weights, which are no numbers of rows."""
+    posteriors.require_readings(post, "numbers of states")
     states, counts, blocks, worth = [], [], [], 0.0
     for part in microstates.split_by_beta(microstates.admit(data)):
         one = posteriors.numbered(post, part)

@@ -17,7 +17,7 @@ from hamlearn.arguments import shown
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.models.bound_couplings import BoundCouplings, told_tie
 from hamlearn.models.mixed_couplings import MixedCouplings
-from hamlearn.models.priors import DEFAULT, Normal, Prior, PriorName, as_prior, prior_from_dict, prior_to_dict
+from hamlearn.models.priors import DEFAULT, Distribution, Normal, Prior, PriorName, as_prior, prior_from_dict, prior_to_dict
 from hamlearn.models.traits import Model, Traits
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import Space
@@ -57,6 +57,10 @@ class Couplings(Model):
         unit vectors.
     scores : sequence of float (q,), or one for every site, optional
         Of ordered states, in their order; their mean is taken off. −1 to 1 in equal steps by default.
+    flip : distribution of NumPyro, optional
+        Prior of the rate at which all spins are misread, where it is not known, such as ``numpyro.distributions.Beta(2, 60)``: it is
+        learned with the couplings, ``post["posterior"]["flip"]``. A rate that is known is declared with the data,
+        ``hl.microstates(..., flip=0.02)``.
 
     Raises
     ------
@@ -79,6 +83,7 @@ class Couplings(Model):
     field_prior: Normal
     interaction: Interaction
     scores: tuple[Any, ...]
+    flip: Distribution | None
     sites: tuple[str, ...] = field(default=(), init=False)  # what the data call them (:meth:`on`), no setting of a user
     kind: ClassVar[str] = "couplings"
     traits: ClassVar[Traits] = Traits(
@@ -101,6 +106,7 @@ class Couplings(Model):
         field_prior: Normal | None = None,
         interaction: Interaction = "auto",
         scores: Sequence[Any] = (),
+        flip: Any = None,
     ) -> None:
         object.__setattr__(self, "graph", None if graph is None else lattices.as_lattice(graph))
         object.__setattr__(self, "tie", _tie(tie, get_args(Tie), "tie"))
@@ -109,6 +115,7 @@ class Couplings(Model):
         object.__setattr__(self, "field_prior", DEFAULT if field_prior is None else field_prior)
         object.__setattr__(self, "interaction", choice(interaction, get_args(Interaction), "interaction"))
         object.__setattr__(self, "scores", as_scores(scores))
+        object.__setattr__(self, "flip", None if flip is None else _rate_prior(flip))
         if self.scores and interaction != "ordinal":
             raise HamlearnError(f"scores= are of ordered states, interaction='ordinal'; interaction={interaction!r} has none.")
         if not isinstance(self.field_prior, Normal):
@@ -116,7 +123,8 @@ class Couplings(Model):
 
     def __repr__(self) -> str:
         graph = "all pairs" if self.graph is None else f"{self.graph.kind} {self.graph.shape}"
-        return f"Couplings({graph}, tie={told_tie(self.tie)}, fields={told_tie(self.fields)}, prior={self.prior!r})"
+        flip = "" if self.flip is None else f", flip={self.flip!r}"
+        return f"Couplings({graph}, tie={told_tie(self.tie)}, fields={told_tie(self.fields)}, prior={self.prior!r}{flip})"
 
     @property
     def normal_prior(self) -> bool:
@@ -127,6 +135,11 @@ class Couplings(Model):
     def codes_are_angles(self) -> bool:
         """Of a clock."""
         return self.interaction == "clock"
+
+    @property
+    def of_true_values(self) -> Couplings:
+        """The same model where values are known."""
+        return self.changed(flip=None)
 
     def changed(self, **settings: Any) -> Couplings:
         """The same model with other settings, which are taken as they are."""
@@ -231,6 +244,7 @@ class Couplings(Model):
             field_prior=field_prior,
             interaction=description["interaction"],
             scores=description.get("scores", ()),
+            flip=prior_from_dict(description["flip"]) if "flip" in description else None,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -244,7 +258,20 @@ class Couplings(Model):
             "field_prior": prior_to_dict(self.field_prior),
             "interaction": self.interaction,
             **({"scores": list(self.scores)} if self.scores else {}),
+            **({"flip": prior_to_dict(self.flip)} if self.flip is not None else {}),
         }
+
+
+def _rate_prior(given: Any) -> Distribution:
+    """The prior of a rate of readout errors: a distribution that is written down, so that its density can be asked for."""
+    found = as_prior(given) if not isinstance(given, str | float | int) else None
+    if not isinstance(found, Distribution) or not (found.distribution is None or hasattr(found.distribution, "log_prob")):
+        raise HamlearnError(
+            "flip= of a model is the prior of a rate that is not known, a distribution of NumPyro on (0, 0.5), such as "
+            f"numpyro.distributions.Beta(2, 60); got {shown(given)}. A rate that is known is declared with the data, hl.microstates(..., "
+            "flip=0.02)."
+        )
+    return found
 
 
 def _tie(given: Any, words: tuple[str, ...], what: str) -> Any:

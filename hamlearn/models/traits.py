@@ -118,6 +118,11 @@ class Model:
         return False
 
     @property
+    def of_true_values(self) -> Self:
+        """The same model where values are known: without what it says of readout errors."""
+        return self
+
+    @property
     def codes_are_angles(self) -> bool:
         """Whether states 0 … q−1 stand for places on a circle, so that a state that was never observed keeps its place."""
         return False

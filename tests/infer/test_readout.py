@@ -7,6 +7,7 @@ import math
 
 import jax
 import numpy as np
+import numpyro.distributions as dist
 import pytest
 from infer import oracles
 from infer.test_likelihoods import FAMILIES, data_sets
@@ -159,3 +160,93 @@ def test_what_takes_readings_for_true_values_is_refused(name):
     with pytest.raises(HamlearnError, match="takes readings for true values") as caught:
         hl.learn(data, Couplings(), likelihood=name, check=False)
     assert "'exact'" in str(caught.value) and "'pseudo'" in str(caught.value)
+
+
+# A rate that is not known.
+SQUARE = hl.systems.EdwardsAnderson((3, 3), seed=1)
+ASKED = Couplings(SQUARE.lattice, flip=dist.Beta(1, 20))
+
+
+def readings(rate, rows=2000, seed=0):
+    data = hl.simulate(SQUARE, beta=0.5, draws=rows, chains=1, seed=seed, sampler="exact")
+    return misread(data, rate, seed).drop_vars(["flip", "true"])
+
+
+def test_a_rate_is_drawn_by_the_likelihood_that_is_left_to_it():
+    world = hl.systems.Ising((3, 3))
+    data = misread(hl.simulate(world, beta=0.3, draws=400, chains=1, seed=1, sampler="exact"), 0.05).drop_vars(["flip", "true"])
+    model = Couplings(SQUARE.lattice, fields=None, tie="uniform", flip=dist.Beta(2, 30), prior=hl.models.Normal(50.0))
+    post = hl.learn(data, model, check=False)
+    _, parts, _ = bind(data, model)
+    grid = np.linspace(0.001, 0.3, 60)
+    J, values = np.linspace(0.2, 4.0, 381), []
+    every = np.array(list(itertools.product((-1, 1), repeat=9)))
+    bonds = (every[:, SQUARE.lattice.bonds[:, 0]] * every[:, SQUARE.lattice.bonds[:, 1]]).sum(1)
+    rows, counts = np.unique(parts[0].states[0], axis=0, return_counts=True)
+    wrong = ((2 * rows[:, None] - 1) != every).sum(-1)
+    log_z = np.log(np.exp(0.3 * np.outer(J, bonds)).sum(1))
+    for rate in grid:
+        chances = (rate**wrong * (1 - rate) ** (9 - wrong)) @ np.exp(0.3 * np.outer(bonds, J))
+        values.append((counts @ np.log(chances) - 400 * log_z).max())
+    log = np.array(values) + np.asarray(dist.Beta(2, 30).log_prob(grid))
+    weight = np.exp(log - log.max())
+    weight /= weight.sum()
+    mean = weight @ grid
+    sd = np.sqrt(weight @ (grid - mean) ** 2)
+    found = post["posterior"]["flip"].values
+    assert_within(found.mean(), mean, np.hypot(sd / np.sqrt(found.size), 0.02 * sd), "rate")
+    assert found.std() == pytest.approx(sd, rel=0.1)
+
+
+def test_rates_and_couplings_hold_the_truth(tmp_path):
+    data = readings(0.05)
+    post = hl.load(hl.save(hl.learn(data, ASKED, check=True), tmp_path / "post.nc"))
+    draws = post["posterior"]["flip"].values
+    assert_within(draws.mean(), 0.05, draws.std(), "rate")
+    assert_within(post["posterior"]["J"].mean(("chain", "draw")), SQUARE.J, post["posterior"]["J"].std(("chain", "draw")), "couplings")
+    known = hl.learn(hl.microstates(data, flip=0.05), Couplings(SQUARE.lattice), engine="laplace", check=False)
+    assert (post["posterior"]["J"].std(("chain", "draw")) > 0.99 * known["posterior"]["J"].std(("chain", "draw"))).mean() > 0.5
+    for ask in hl.infer.measured, hl.infer.log_likelihood, hl.diagnostics.posterior_predictive:
+        with pytest.raises(HamlearnError, match="misread at a rate that was learned"):
+            ask(post, data)
+    made = posteriors.provenance_of(post)
+    assert made.flip == pytest.approx(draws.mean()) and made.check.decision == "agrees"
+    assert (
+        "as was learned with the couplings" in str(hl.verdict(post))
+        and posteriors.model_of(post).to_dict()["flip"] == ASKED.to_dict()["flip"]
+    )
+
+
+def test_what_the_data_do_not_tell_is_said():
+    data = hl.simulate(SQUARE, beta=0.02, draws=300, chains=1, seed=0, sampler="exact")  # nothing to see a rate by
+    said = [one for one in hl.verdict(hl.learn(data, ASKED, check=False)).reasons if one.topic == "readout errors"]
+    assert [one.severity for one in said] == ["caution"] and "what its prior says" in said[0].what
+
+
+LARGE = hl.microstates(np.random.default_rng(0).choice([-1, 1], (200, 30)))
+SMALL = hl.microstates(np.random.default_rng(0).choice([-1, 1], (200, 4)), flip=0.1)
+RATE = dist.Beta(1, 20)
+HOW = {
+    "too many states": (lambda: hl.learn(LARGE, Couplings(flip=RATE), check=False), "they are too many: measure it"),
+    "said twice": (lambda: hl.learn(SMALL, Couplings(flip=RATE), check=False), "leave one of them out"),
+    "another engine": (lambda: hl.learn(SMALL, Couplings(flip=RATE), engine="nuts", check=False), "engine='laplace' or 'auto'"),
+    "another likelihood": (lambda: hl.learn(SMALL, Couplings(flip=RATE), likelihood="pseudo", check=False), "readout error rate"),
+    "groups": (
+        lambda: hl.learn({"a": LARGE, "b": LARGE[{"draw": slice(9)}]}, hl.models.Hierarchical(Couplings(flip=RATE)), check=False),
+        "one group of rows",
+    ),
+    "a number": (lambda: Couplings(flip=0.02), "declared with the data"),
+    "a normal": (lambda: Couplings(flip=hl.models.Normal()), "a distribution of NumPyro on"),
+    "states": (
+        lambda: hl.learn(hl.microstates([[0, 1, 2], [2, 1, 0]], "states"), Couplings(flip=RATE), check=False),
+        "only spins and bits",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HOW)
+def test_where_no_rate_can_be_learned_is_said(name):
+    ask, message = HOW[name]
+    with pytest.raises(HamlearnError, match=message) as caught:
+        ask()
+    assert "\n" not in str(caught.value)

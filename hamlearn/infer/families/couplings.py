@@ -9,8 +9,9 @@ from os import PathLike
 import numpy as np
 import xarray as xr
 
+from hamlearn.data.readout import require_flips, with_flip
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.infer import absences, completions, families, large, posteriors
+from hamlearn.infer import absences, completions, families, large, posteriors, rates
 from hamlearn.infer.choose import choose
 from hamlearn.infer.enquiry import Enquiry
 from hamlearn.infer.likelihoods import NAMES, OneHotLikelihood
@@ -46,6 +47,11 @@ def opened(
     data: list[xr.Dataset], model: Couplings, *, likelihood: str, calibrate: bool, seed: int, engine: str | Engine = SAMPLED
 ) -> Opened:
     """The posterior before its draws."""
+    if model.flip is not None:
+        raise HamlearnError(
+            "an unknown readout error rate is learned by hl.learn from one group of rows alone: for groups and programs declare the rate "
+            "with the data, hl.microstates(..., flip=rate)."
+        )
     return _ask(data, model, likelihood, engine, calibrate, seed).opened()
 
 
@@ -67,6 +73,11 @@ def _ask(
             "that were tested: tie='uniform', calibrate=False."
         )
     frozen, enquiry = frozen_sites(parts), Enquiry(model, bound.space, sets, seed)
+    if model.flip is not None:
+        require_flips(bound.space)
+        choice(likelihood, ("auto", "exact"), "likelihood of an unknown readout error rate")
+        settings, likelihood = rates.WithRate.of(settings, model.flip), "exact"
+        parts = rates.at_most_probable(bound, parts, model.flip)
     prepared = choose(bound, parts, likelihood, settings, seed)
     if prepared.likelihood.name == "score" and not calibrate:
         raise HamlearnError(
@@ -100,22 +111,27 @@ def _assemble(asked: Asked, answer: Answer) -> xr.DataTree:
         answer.point,
         stats=answer.stats,
         **answer.sparse,
-        provenance=_as_observed(asked, asked.provenance(answer)),
+        provenance=_as_observed(asked, asked.provenance(answer), answer.own.get("flip")),
         parts=asked.parts,
         sets=asked.enquiry.sets,
     )
 
 
-def _as_observed(asked: Asked, made: Provenance) -> Provenance:
+def _as_observed(asked: Asked, made: Provenance, rate: np.ndarray | None) -> Provenance:
     """The record, with what missing and misread cells say of themselves."""
     parts, q = asked.parts, asked.prepared.likelihood.bound.space.q
-    found = (*absences.noted(parts, q, made.calibration.tau), *absences.errors(parts))
-    return replace(made, missing=absences.share(parts), flip=absences.misread(parts), findings=(*made.findings, *found))
+    found = absences.noted(parts, q, made.calibration.tau)
+    prior = asked.prepared.likelihood.bound.model.flip
+    found += absences.errors(parts) if rate is None or prior is None else (rates.noted(rate, prior),)
+    flip = absences.misread(parts) if rate is None else float(rate.mean())
+    return replace(made, missing=absences.share(parts), flip=flip, findings=(*made.findings, *found))
 
 
 def completed(post: xr.DataTree, sets: list[xr.Dataset], seed: int) -> list[xr.Dataset]:
     """Microstates with every cell that is not known drawn given what was read, by the mean of the posterior."""
     bound, theta = posteriors.bound_of(post), posteriors.theta_draws(post).mean((0, 1))
+    if bound.model.flip is not None:
+        sets = [with_flip(one, float(post["posterior"]["flip"].mean()), bound.space) for one in sets]
     return [completions.completed(posteriors.numbered(post, one), bound, theta, seed + number) for number, one in enumerate(sets)]
 
 

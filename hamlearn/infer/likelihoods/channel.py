@@ -7,7 +7,7 @@ rows with the same missing cells share their product.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -72,6 +72,12 @@ class Readings:
         matrices = np.where(which[:, :, None, None], nothing, known)
         number = np.where(gone, 0, states) @ q ** np.arange(n_sites - 1, -1, -1, dtype=np.int64)
         return cls(part, np.arange(len(states)), weight, matrices, pattern.reshape(-1), number)
+
+    def misread_at(self, rate: float, worth: float) -> Readings:
+        """The same rows misread at another rate, all sites alike; they count for that share."""
+        known = np.eye(2) * (1 - 2 * rate) + rate
+        gone = (self.matrices[:, :, :1] == 1).all(-1, keepdims=True)  # one reading, whatever the value
+        return replace(self, matrices=np.where(gone, self.matrices, known), weight=worth * self.weight)
 
     @property
     def size(self) -> float:

@@ -7,9 +7,10 @@ were read with errors may be any state, and are summed by products over sites (:
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import scipy.sparse
@@ -133,6 +134,14 @@ class MarginalLikelihood(ExactLikelihood):
         states, weight = unique_rows(part)
         whole = (states >= 0).all(1) & (part.flip is None)
         return weight[whole] @ self.bound.statistics(states[whole]) if whole.any() else np.zeros(self.bound.n_params)
+
+    def misread_at(self, rate: float, worth: float) -> MarginalLikelihood:
+        """The likelihood of the same rows if all sites were misread at this rate; rows count for the share `worth`."""
+        other = copy.copy(self)
+        other.__dict__["_table"] = self._table  # made once for all rates
+        other.groups = [cast(Readings, one).misread_at(rate, worth) for one in self.groups]
+        other.sizes = worth * self.sizes
+        return other
 
     @property
     def operations(self) -> float:

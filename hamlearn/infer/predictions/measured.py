@@ -75,6 +75,7 @@ def measured(
     post, rng = admit_posterior(post), np.random.default_rng(require_seed(seed))
     systems = families.of(post).draw_systems(post, distinct(post, require_whole(draws, "the number of draws")), seed, None)
     records = _records(observables, systems[0])
+    posteriors.require_readings(post, "averages over microstates")
     sums: dict[float, Sums] = {}
     for part in microstates.split_by_beta(microstates.admit(data)):
         part = posteriors.numbered(post, part)
