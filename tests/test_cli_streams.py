@@ -95,6 +95,20 @@ def test_predictions_as_json_and_csv_are_the_file(shell, folder):
             assert float(row[quantity]) == value == (listed[told["r"].index(at["r"])] if "r" in at else listed)
 
 
+def test_plans_as_sentences_and_as_json(shell, folder):
+    asked = {"width": 0.3, "effect": 0.2, "beta": [0.2, 0.4]}
+    found = hl.plan(hl.load(folder / "p.nc"), **asked)
+    options = ("plan", "p.nc", "--width", 0.3, "--effect", 0.2, "--beta", "0.2,0.4")
+    code, out, _ = shell(*options)
+    assert (code, out.decode()) == (0, f"{found}\n")
+    code, out, _ = shell(*options, "--json")
+    told = json.loads(out)
+    assert code == 0 and told["schema"] == documents.PLAN and told["best"] == found.beta and told["sentences"] == list(found.sentences)
+    assert told["rows_needed"]["worst"] == found.to_dataset()["rows_needed"].sel(which="worst").values.tolist()
+    code, _, err = shell("plan", "p.nc")
+    assert code == 2 and "nothing is asked" in err
+
+
 def test_parameters_as_a_table(shell, folder):
     draws = hl.load(folder / "p.nc")["posterior"]["J"]
     code, out, _ = shell("summary", "p.nc", "--csv")

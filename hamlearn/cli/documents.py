@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from hamlearn.diagnostics.verdict import Verdict
+    from hamlearn.infer import Plan
 
-VERDICT, PREDICTION, SUMMARY = "hamlearn.verdict/1", "hamlearn.prediction/1", "hamlearn.summary/1"
+VERDICT, PREDICTION, SUMMARY, PLAN = "hamlearn.verdict/1", "hamlearn.prediction/1", "hamlearn.summary/1", "hamlearn.plan/1"
+_NEEDED = ("rows_needed", "rows_detected")
 _STATED = ("level", "draws", "seed", "data_fingerprint", "verdict", "warning")
 
 
@@ -96,6 +98,17 @@ def summary_csv(table: pd.DataFrame) -> str:
     """The parameters of a posterior, one line each."""
     cells = [[str(label), *map(_cell, row)] for label, row in zip(table.index, table.to_numpy(), strict=True)]
     return _csv([["parameter", *map(str, table.columns)], *cells])
+
+
+def plan_json(found: Plan) -> str:
+    """A plan: the best temperature, those that are as good, sentences, and the microstates needed at every temperature."""
+    table = found.to_dataset()
+    needed = {
+        name: {str(one): table[name].sel(which=one).values.tolist() for one in table["which"].values} for name in _NEEDED if name in table
+    }
+    settings = {name: table.attrs.get(name) for name in ("width", "effect", "asked_power", "level", "tau", "likelihood")}
+    betas = {"best": found.beta, "good": list(found.good), "beta": table["beta"].values.tolist()}
+    return _json({"schema": PLAN, **betas, **needed, **settings, "sentences": list(found.sentences)})
 
 
 def _csv(rows: list[list[Any]]) -> str:

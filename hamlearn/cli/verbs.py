@@ -285,6 +285,28 @@ def predict(
 
 
 @app.command()
+def plan(
+    posterior: Posterior,
+    width: Annotated[float | None, typer.Option(help="Wanted width of the intervals of strengths, from end to end.")] = None,
+    effect: Annotated[float | None, typer.Option(help="Size of a strength that is to be told from zero.")] = None,
+    power: Annotated[float, typer.Option(help="With which probability.")] = 0.8,
+    beta: Annotated[
+        str | None, typer.Option(help="Inverse temperatures to compare, as of predict; around that of the data by default.")
+    ] = None,
+    level: Annotated[float, typer.Option(help="Probability of the intervals.")] = 0.9,
+    tau: Annotated[float, typer.Option(help="Autocorrelation time of the rows to come, in rows.")] = 1.0,
+    as_json: Json = False,
+    seed: Seed = 0,
+) -> None:
+    """How many microstates it takes, and at which temperature, if a pilot's posterior is about right."""
+    import hamlearn as hl
+
+    betas = None if beta is None else read_betas(beta)
+    found = hl.plan(load(posterior), width=width, effect=effect, power=power, beta=betas, level=level, tau=tau, seed=seed)
+    say(documents.plan_json(found) if as_json else found)
+
+
+@app.command()
 def extrapolate(
     context: typer.Context,
     posteriors: Annotated[list[Path], typer.Argument(help="Posteriors that `hamlearn learn` wrote, one a temperature.")],
