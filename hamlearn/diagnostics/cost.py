@@ -18,6 +18,7 @@ from hamlearn.diagnostics.scores import MOST_CROWDED, MOST_PARAMETERS, MOST_WORK
 from hamlearn.diagnostics.scores.listed import MOST_NUMBERS
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import costs
+from hamlearn.infer.families import Counted, named
 from hamlearn.models.traits import Model
 from hamlearn.spaces import Space
 from hamlearn.statistics import power
@@ -144,7 +145,9 @@ def check_seconds(data: Any, model: Model) -> float:
     if compared == "held out":
         return drawn(cast("Autoregressive | Flow", model), space, shape, rows, len(sets))
     if compared == "simulated" or not space.q:
-        return simulated(int(np.prod(shape)), space.q, rows, opaque=bool(space.q) and model.traits.opaque and _hidden(model, space, shape))
+        hidden = bool(space.q) and model.traits.opaque and _hidden(model, space, shape)
+        trained = cast(Counted, named(model.traits)).seconds(model, space, shape, rows // 2) if model.traits.counted else 0.0
+        return trained + simulated(int(np.prod(shape)), space.q, rows, opaque=hidden)
     bound = cast(Any, model).bind(space, shape)
     lattice = bound.lattice
     return refitted(lattice.n_sites, space.q, lattice.n_bonds, int(lattice.degree.max(initial=0)), bound.n_params, rows)

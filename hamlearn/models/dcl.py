@@ -70,7 +70,13 @@ class DCL(Model):
     consistent: bool
     kind: ClassVar[str] = "dcl"
     traits: ClassVar[Traits] = Traits(
-        "dcl", "an extensive energy, distilled from densities", draw="energy", groups=("weights",), quantities=ENERGIES, closed=TRAINED
+        "dcl",
+        "an extensive energy, distilled from densities",
+        counted=True,
+        draw="energy",
+        groups=("weights",),
+        quantities=ENERGIES,
+        closed=TRAINED,
     )
 
     def __init__(

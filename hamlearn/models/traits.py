@@ -40,6 +40,8 @@ class Traits:
         Score tests are asked of its mean energy.
     opaque : bool
         Its systems are known by their energies alone, so that every proposal of a sampler evaluates one.
+    counted : bool
+        Its learning is a training, whose cost its module counts before it starts.
     draw : str
         What one draw of a posterior is called.
     groups : tuple of str
@@ -64,6 +66,7 @@ class Traits:
     compared: Literal["refit", "simulated", "held out", "by group", "not"] = "simulated"
     tested: bool = False
     opaque: bool = False
+    counted: bool = False
     draw: str = "draw"
     groups: tuple[str, ...] = ("point", "observed_data")
     quantities: tuple[str, str] | None = None

@@ -130,6 +130,10 @@ DENSITIES = {
 }
 
 
+SMALL = hl.models.Autoregressive(hidden=16)
+DENSITIES |= {"distilled": (hl.models.DCL(SMALL, labels=1000, draws=1000), hl.models.DCL(SMALL, labels=2000, draws=1000))}
+
+
 @pytest.mark.parametrize(("small", "large"), DENSITIES.values(), ids=DENSITIES)
 def test_the_check_of_a_density_is_counted_from_its_draws(small, large):
     pytest.importorskip("torch")

@@ -119,7 +119,7 @@ def compare(networks: Sequence[Evaluator], rows: ObservedRows, seed: int) -> tup
     """
     log_q = np.stack([one.log_prob(rows.states) for one in networks])
     observed = _moments(log_q, rows)
-    n = _draws(networks, rows.states[0].size, rows.limit)
+    n = own_draws(networks, rows.states[0].size, rows.limit)
     seeds = np.random.SeedSequence(seed).generate_state(len(networks))
     drawn = [one.sample(n, int(start)) for one, start in zip(networks, seeds, strict=True)]
     own = np.stack([one.log_prob(states) for one, states in zip(networks, drawn, strict=True)])
@@ -139,7 +139,7 @@ def compare(networks: Sequence[Evaluator], rows: ObservedRows, seed: int) -> tup
     return moments, found
 
 
-def _draws(networks: Sequence[Evaluator], sites: int, limit: int) -> int:
+def own_draws(networks: Sequence[Evaluator], sites: int, limit: int) -> int:
     """Draws of one network, all of which every network judges."""
     members, elements = len(networks), networks[0].elements
     most = min(_DRAWS, _SITES_DRAWN // sites, 2 * _DRAWS // members, EVALUATIONS // (members**2 * elements))

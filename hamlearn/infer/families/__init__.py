@@ -27,7 +27,7 @@ from hamlearn.infer.constrained import require_kept
 from hamlearn.infer.settings import SAMPLED, Engine
 from hamlearn.models.traits import Model, Traits
 from hamlearn.processes import verb
-from hamlearn.systems.base import System
+from hamlearn.systems.base import Space, System
 
 if TYPE_CHECKING:
     from hamlearn.infer.pipeline import Opened
@@ -63,6 +63,14 @@ class Open(Kind, Protocol):
 
     def variables(self, bound: Any, theta: np.ndarray) -> xr.Dataset:
         """What a posterior reports of θ ``(chain, draw, n_params)``, by name."""
+        ...
+
+
+class Counted(Kind, Protocol):
+    """One whose learning is a training."""
+
+    def seconds(self, model: Any, space: Space, shape: tuple[int, ...], rows: int) -> float:
+        """CPU seconds of learning from so many microstates, at most."""
         ...
 
 

@@ -14,6 +14,7 @@ from hamlearn import data as microstate_data
 from hamlearn.data import space_of
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import groups, posteriors
+from hamlearn.infer.densities.observed import MOST_ROWS, own_draws
 from hamlearn.infer.enquiry import Enquiry
 from hamlearn.infer.families import autoregressive, extensive
 from hamlearn.infer.families.consistency import ATTEMPTED, Matched, Seen, consistent, labels_of
@@ -25,7 +26,7 @@ from hamlearn.infer.training import Training, as_settings, file_of
 from hamlearn.models.autoregressive import Autoregressive
 from hamlearn.models.dcl import DCL
 from hamlearn.models.extensive import BoundExtensive, Weights
-from hamlearn.systems.base import System
+from hamlearn.systems.base import Space, System
 
 if TYPE_CHECKING:
     from hamlearn.infer.engines.jax_training import Regression
@@ -87,6 +88,22 @@ def learn(
     if not covers and model.autoregressive.members == 1:
         return posteriors.with_provenance(post, findings=(Noted("one density", "caution", "extrapolation"),))
     return post if model.members == 1 else _with_reach(post, model, seen.beta, seed)
+
+
+def seconds(model: DCL, space: Space, shape: tuple[int, ...], rows: int) -> float:
+    """CPU seconds of learning, at most: epochs of densities, draws and labels with their probabilities, and epochs of energies."""
+    from hamlearn.infer.engines import jax_training
+    from hamlearn.infer.engines.neural import torch_cost
+
+    density, plain = (torch_cost.fresh(one, space, shape) for one in (model.autoregressive, _plain(model.autoregressive)))
+    settings = Training()
+    held = int(settings.heldout * model.labels)
+    each = settings.epochs * torch_cost.epoch_of(density, rows, settings)
+    own = own_draws([density], int(np.prod(shape)), MOST_ROWS)
+    each += torch_cost.drawn_seconds(density, own, min(rows, MOST_ROWS) + own)  # compared with the data, and with a rival fitted to both
+    each += torch_cost.drawn_seconds(plain, model.draws, model.labels)
+    each += _LABEL_EPOCHS * jax_training.epoch_seconds(model.extensive.bind(space, shape), model.labels - held, held)
+    return model.autoregressive.members * each
 
 
 def _distilled(
@@ -170,11 +187,13 @@ def _evaluators(density: xr.DataTree) -> list[Evaluator]:
     """
     from hamlearn.models.densities.evaluate import Evaluator
 
-    model = cast(Autoregressive, posteriors.model_of(density))
-    description = model.to_dict()
-    description["symmetry"] = [name for name in model.symmetry if name in ("z2", "internal")]
-    plain = Autoregressive.from_dict(description)
+    plain = _plain(cast(Autoregressive, posteriors.model_of(density)))
     return [Evaluator(plain, one.space, one.shape, one.weights, one.beta) for one in autoregressive.evaluators(density)]
+
+
+def _plain(model: Autoregressive) -> Autoregressive:
+    """The model of a density before those averages."""
+    return Autoregressive.from_dict(model.to_dict() | {"symmetry": [name for name in model.symmetry if name in ("z2", "internal")]})
 
 
 def _scrambled(states: np.ndarray, bound: BoundExtensive, generator: np.random.Generator) -> np.ndarray:

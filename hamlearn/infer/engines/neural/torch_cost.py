@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from hamlearn.infer.engines.neural.torch_batches import Rows
+from hamlearn.infer.engines.neural.torch_batches import Rows, Sample
 from hamlearn.infer.engines.neural.torch_training import losses_of
 from hamlearn.infer.training import Training
 from hamlearn.models.autoregressive import Autoregressive
@@ -66,6 +66,14 @@ def epoch_seconds(density: Symmetrised, train: Rows, heldout: Rows, settings: Tr
 def fresh(model: Autoregressive | Flow, space: Space, shape: tuple[int, ...]) -> Evaluator:
     """A density before its training: what it costs does not depend on its weights."""
     return Evaluator(model, space, shape, weights_of(build(model, space, shape)), 1.0)
+
+
+def epoch_of(density: Evaluator, rows: int, settings: Training) -> float:
+    """CPU seconds of an epoch on so many microstates, which need not be there."""
+    held = int(settings.heldout * rows)
+    some = torch.from_numpy(density.space.index(density.sample(1, 0)) if density.space.q else density.sample(1, 0))
+    train, heldout = (Sample(some.reshape(1, -1).expand(count, -1)) for count in (rows - held, max(held, 1)))
+    return epoch_seconds(density.density, train, heldout, settings)
 
 
 def drawn_seconds(density: Evaluator, draws: int, seen: int) -> float:
