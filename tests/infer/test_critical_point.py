@@ -134,6 +134,15 @@ def test_raw_data_find_onsagers_temperature(found):
     assert found.nu.sd < 0.4 and found.gamma_over_nu.sd < 0.4
 
 
+def test_temperatures_that_energies_contradict_are_told_first(sets, found):
+    assert not any("do not believe" in note for note in found.notes)
+    swapped = [part.assign_coords(beta=[0.34, 0.46, 0.40, 0.52]) for part in sets[:2]]
+    told = hl.critical_point(swapped, system=hl.systems.Ising).notes[0]
+    assert "do not believe it" in told and "not of these temperatures" in told
+    other = hl.critical_point(sets[:2], system=lambda shape: hl.systems.Ising(hl.systems.lattice.triangular(shape)))
+    assert "do not believe it" in other.notes[0]
+
+
 def test_planar_rotors_lose_their_stiffness_where_simulations_of_large_lattices_say(rotors):
     """T = 0.8929: Hasenbusch, J. Phys. A 38, 5869 (2005)."""
     found = hl.critical_point(rotors, system=hl.systems.XY)

@@ -204,6 +204,7 @@ def _found(
 ) -> CriticalPoint:
     """The critical point of histograms of all sizes; `strength` multiplies it."""
     found, sizes = crossings.curves(histograms, seed), [one.size for one in histograms]
+    notes = doubts.of_temperatures(found) + notes
     ratios = ["stiffness"] if kind == "kosterlitz_thouless" else ["binder", "length"]
     rows = []
     if kind == "kosterlitz_thouless":

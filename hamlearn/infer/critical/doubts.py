@@ -39,6 +39,21 @@ def of_stiffness(p_value: float, sizes: list[int]) -> list[str]:
     return []
 
 
+def of_temperatures(found: Curves) -> list[str]:
+    """Where energies contradict the temperatures that were declared, or the system whose energies they are."""
+    every = [(one.of.size, ratio) for one in found.averages for ratio in one.of.ratios]
+    if not every:
+        return []
+    size, worst = min(every, key=lambda one: one[1].p_value)
+    if worst.p_value * len(every) >= _UNLIKELY:
+        return []
+    return [
+        f"do not believe it: energies of size {size} at β = {worst.low:.4g} and {worst.high:.4g} are not of these temperatures (they differ "
+        f"by about {worst.apparent:.2g} and not {worst.high - worst.low:.2g}; p = {worst.p_value * len(every):.1g}): β is declared wrong, "
+        "system= is another one, or chains have not forgotten their start"
+    ]
+
+
 def of_coverage(found: Curves) -> list[str]:
     """Where few microstates stand for a temperature between those that were observed."""
     notes = []
@@ -50,7 +65,7 @@ def of_coverage(found: Curves) -> list[str]:
     return notes
 
 
-__all__ = ["of_coverage", "of_scaling", "of_stiffness"]
+__all__ = ["of_coverage", "of_scaling", "of_stiffness", "of_temperatures"]
 
 
 def __dir__() -> list[str]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.critical.columns import COLUMNS, Series, block_length
+from hamlearn.infer.critical.ratios import Ratio, ratios
 
 LEVELS = 2000  # of energies that are told apart; more are binned, and a bin stands at the mean of its energies
 OVERLAP = 0.03  # of histograms of neighbouring temperatures: below it a few microstates join their free energies
@@ -45,6 +46,8 @@ class Histograms:
         Counts, and sums of the columns, of every block of all temperatures: what ran side by side is resampled together.
     tau : array (k,)
         Autocorrelation times in draws.
+    ratios : tuple of Ratio
+        Every temperature compared with the next: are they those that were declared?
     """
 
     size: int
@@ -55,6 +58,7 @@ class Histograms:
     centre: float
     sums: np.ndarray
     tau: np.ndarray
+    ratios: tuple[Ratio, ...]
 
     @classmethod
     def of(cls, series: list[Series], size: int, n_sites: int) -> Histograms:
@@ -80,8 +84,9 @@ class Histograms:
             for column in range(rows.shape[-1]):
                 sums[..., column] += np.bincount(where, rows[..., column].ravel(), sums[..., 0].size).reshape(sums.shape[:2])
         tau, centre = np.array([one.tau for one in series]), float(levels.mean())
-        worth = chains * per_chain * length / tau
-        return cls(size, n_sites, np.array([one.beta for one in series]), worth, levels - centre, centre, sums, tau)
+        worth, betas = chains * per_chain * length / tau, np.array([one.beta for one in series])
+        compared = ratios(betas, levels, at, owner, tau)
+        return cls(size, n_sites, betas, worth, levels - centre, centre, sums, tau, compared)
 
     @cached_property
     def free_energies(self) -> np.ndarray:
