@@ -48,9 +48,9 @@ def of_temperatures(found: Curves) -> list[str]:
     if worst.p_value * len(every) >= _UNLIKELY:
         return []
     return [
-        f"do not believe it: energies of size {size} at β = {worst.low:.4g} and {worst.high:.4g} are not of these temperatures (they differ "
-        f"by about {worst.apparent:.2g} and not {worst.high - worst.low:.2g}; p = {worst.p_value * len(every):.1g}): β is declared wrong, "
-        "system= is another one, or chains have not forgotten their start"
+        f"do not believe it: energies of size {size} at β = {worst.low:.4g} and {worst.high:.4g} are not of these temperatures (they "
+        f"differ by about {worst.apparent:.2g} and not {worst.high - worst.low:.2g}; p = {worst.p_value * len(every):.1g}): β is declared "
+        "wrong, system= is another one, or chains have not forgotten their start"
     ]
 
 
