@@ -35,6 +35,7 @@ class TiedLikelihood(PatternLikelihood):
         self.design = np.concatenate([part.beta * sums for part, (sums, _) in zip(parts, counted, strict=True)])[None]
         self.counts = np.concatenate([often for _, often in counted])[None]
         self.index = np.arange(bound.n_params)[None]
+        self.floor = np.zeros((1, 2))  # both values of a spin occur
 
     def _counted(self, part: Observations) -> tuple[np.ndarray, np.ndarray]:
         """Sums that occur, times the spin ``(pattern, n_params)``, and how often."""
