@@ -114,6 +114,9 @@ def test_two_files_have_the_states_of_both(tmp_path):
     sets = [hl.microstates(table.dropna(), space="states", independent=True) for table in (first, second)]
     post = hl.learn(sets, hl.models.Couplings(interaction="ordinal"), engine="laplace", seed=0)
     assert hl.data.codes_of(post)[2] == [1, 2, 3, 4] and post["posterior"]["J"].sizes["bond"] == 6
+    named = hl.diagnostics.summary(post).index
+    assert [name for name in named if name.startswith("h[smoker]")] == ["h[smoker](0)", "h[smoker](1)"]  # what a site lacks is no row
+    assert "smoker, state 1" in (page := hl.report(post, tmp_path / "page.html").read_text()) and "smoker, state 2" not in page
     hl.save(post, tmp_path / "post.nc")
     density = hl.infer.log_likelihood(hl.load(tmp_path / "post.nc"), sets[1], draws=5)["log_likelihood"]["microstates"]
     assert np.isfinite(density.values).all()  # numbered as the posterior has them
@@ -125,6 +128,14 @@ MISTAKES = {
     "another number of sites": (lambda: hl.microstates([[0, 1, 1], [1, 0, 0]], space="states", q=(2, 3)), "of 2 sites, each with its own"),
     "spins": (lambda: hl.microstates([[1, -1]], q=(2, 3)), "counts the states of every site, of space='states'"),
     "one value": (lambda: hl.microstates(people().assign(odd=7), space="states"), r"column 'odd' of the table holds one value only, 7"),
+    "one word of spins": (
+        lambda: hl.microstates(people()[["smoker"]].assign(odd="no")),
+        r"column 'odd' of the table holds one value only: nothing is learned of it. Leave the column out, table.drop\(columns=\['odd'\]\)",
+    ),
+    "more missing than seen": (
+        lambda: hl.microstates(people().assign(odd=np.where(np.arange(200) < 70, np.arange(200) % 2, np.nan)), space="states"),
+        "site 'odd' has more missing cells than observed ones",
+    ),
     "fractions": (
         lambda: hl.microstates(people().assign(odd=np.arange(200) % 5 / 2), space="states"),
         "column 'odd' of the table holds 0.5",
@@ -151,3 +162,15 @@ MISTAKES = {
 def test_mistakes_are_named(mistake, message):
     with pytest.raises(HamlearnError, match=message):
         mistake()
+
+
+def test_tables_of_mixed_pairs_have_the_entries_that_there_are():
+    data = hl.microstates(people().dropna()[["smoker", "busy"]], space="states", independent=True)
+    post = hl.learn(data, hl.models.Couplings(), engine="laplace", seed=0)
+    named = [name for name in hl.diagnostics.summary(post).index if name.startswith("J")]
+    assert named == [f"J[smoker, busy]({a}, {b})" for a in range(2) for b in range(3)]
+    J = post["point"]["J"].values[0, :2, :3]
+    np.testing.assert_allclose([*J.sum(0), *J.sum(1)], 0, atol=1e-10)
+    u, v = np.array([-1, 1]), np.array([-1, 0, 1])  # the part that order explains
+    found = hl.plots.layout.strengths(post)[0].mean()
+    np.testing.assert_allclose(found, np.einsum("cdab,a,b->cd", post["posterior"]["J"].values[:, :, 0, :2, :3], u, v).mean() / 4)

@@ -22,7 +22,7 @@ from hamlearn.data.opening import open_table, refuse_unclear_axes, what_it_says
 from hamlearn.data.readout import with_flip
 from hamlearn.data.sequences import sequence_weights
 from hamlearn.data.validation import SCHEMA, admit_one, refuse_copied_chains
-from hamlearn.data.values import per_row, refuse_repeated_end
+from hamlearn.data.values import per_row, refuse_repeated_end, require_varied
 from hamlearn.data.words import numbered, worded
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.progress import logger
@@ -179,8 +179,11 @@ def microstates(
         attrs |= {} if codes is None else {"codes": json.dumps(codes)}
     if isinstance(weights, str):
         weights = _weights(weights, np.where(gone, MISSING, values), len(axes) - len(site_dims))
+    own = header(table.names)
+    if own is not None and not found.continuous:
+        require_varied(values, gone, own, table.where)
     if gone.any():
-        require_observed(gone, axes)
+        require_observed(gone, axes, own or ())
         say(gone)
         values[gone] = found.missing
     made = _assemble(
@@ -192,7 +195,6 @@ def microstates(
     made = made if columns is None else with_codes(made, columns[1])
     if names is not None:
         return _misread(with_names(made, names), flip)
-    own = header(table.names)
     return _misread(with_names(made, own, "the header") if own is not None and site_axis(made) is not None else made, flip)
 
 

@@ -105,10 +105,10 @@ def filled(states: np.ndarray, gone: np.ndarray) -> np.ndarray:
     return result
 
 
-def require_observed(gone: np.ndarray, names: Sequence[str]) -> None:
+def require_observed(gone: np.ndarray, names: Sequence[str], called: Sequence[str] = ()) -> None:
     """An error if a microstate or a site has nothing that was observed, or a site more missing cells than observed ones.
 
-    `gone` has the axes `names`: those before and with "draw" count microstates, the others sites.
+    `gone` has the axes `names`: those before and with "draw" count microstates, the others sites, which may be `called` by names.
     """
     lead = list(names).index("draw") + 1
     flat = gone.reshape(int(np.prod(gone.shape[:lead])), -1)
@@ -119,8 +119,9 @@ def require_observed(gone: np.ndarray, names: Sequence[str]) -> None:
         )
     share = flat.mean(0)
     if len(poor := np.flatnonzero(share > 0.5)):
+        place = repr(called[poor[0]]) if called else f"{poor[0]} (counted from 0)"
         raise HamlearnError(
-            f"site {poor[0]} (counted from 0) has more missing cells than observed ones ({share[poor[0]]:.0%} are missing)"
+            f"site {place} has more missing cells than observed ones ({share[poor[0]]:.0%} are missing)"
             f"{_and_more(len(poor), 'sites')}: its couplings would be guesses. Leave such sites out."
         )
 

@@ -22,7 +22,7 @@ from hamlearn.data.arrays import as_numbers
 from hamlearn.data.columns import own_space
 from hamlearn.data.geometry import require_geometry, with_geometry
 from hamlearn.data.missing import filled, refuse, require_gaps, require_observed, space_missing
-from hamlearn.data.names import named
+from hamlearn.data.names import named, names_of
 from hamlearn.data.readout import refuse_misread, require_rates
 from hamlearn.data.values import per_row, refuse_repeated_end
 from hamlearn.errors import HamlearnError, choice
@@ -237,7 +237,7 @@ def _checked(data: xr.Dataset, missing: bool) -> xr.Dataset:
         )
     values = _checked_values(space, array, site_axes, missing)
     if missing:
-        require_observed(space_missing(space, values), [str(name) for name in state.dims])
+        require_observed(space_missing(space, values), [str(name) for name in state.dims], names_of(data))
     if space.continuous:
         refuse_repeated_end(values, list(range(lead, lead + site_axes)))
     return data if values is array else data.assign(state=(state.dims, values, state.attrs))

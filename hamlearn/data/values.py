@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,19 @@ def refuse_repeated_end(values: np.ndarray, axes: list[int]) -> None:
                 "periodic path is repeated. Periodic boundaries already join the last slice to the first: drop the last, "
                 f"states[..., :{values.shape[axis] - 1}]."
             )
+
+
+def require_varied(values: np.ndarray, gone: np.ndarray, names: Sequence[str], where: str) -> None:
+    """An error where a column ``(row, column)`` of a table holds one value only, whatever is missing (`gone`): nothing is learned of it."""
+    rows, missing = values.reshape(-1, len(names)), gone.reshape(-1, len(names))
+    low = np.where(missing, 127, rows).min(0)
+    alike = np.flatnonzero(np.where(missing, -128, rows).max(0) <= low)
+    if len(rows) > 1 and len(alike):
+        more = f", and so do {len(alike) - 1} more columns" if len(alike) > 1 else ""
+        raise HamlearnError(
+            f"column {names[alike[0]][:40]!r} of {where} holds one value only{more}: nothing is learned of it. Leave the column out, "
+            f"table.drop(columns={[names[k] for k in alike[:4]]})."
+        )
 
 
 def per_row(values: Any, shape: tuple[int, ...], what: str) -> np.ndarray:

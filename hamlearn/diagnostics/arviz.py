@@ -143,6 +143,9 @@ def summary(post: xr.DataTree, round_to: int | None = 4) -> pd.DataFrame:
         if extra:
             called = [f"{label}({', '.join(map(str, index))})" for label in called for index in np.ndindex(extra)]
         values = values.reshape((*values.shape[:2], -1))
+        if len(extra) == {"J": 2, "h": 1}.get(name) and not posteriors.space_of(post).uniform:
+            kept = np.flatnonzero(posteriors.bound_of(post).entries(name))
+            called, values = [called[k] for k in kept], values[..., kept]
         low, high = np.quantile(values, [0.05, 0.95], axis=(0, 1))
         numbers = {"mean": values.mean((0, 1)), "sd": values.std((0, 1), ddof=1), "eti_5%": low, "eti_95%": high}
         numbers |= mixing(values) if sampled else dict.fromkeys(MEASURES, np.nan)

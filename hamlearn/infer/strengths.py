@@ -164,5 +164,5 @@ def _strengths(values: np.ndarray, bonds: np.ndarray, ignore_state: int | None, 
         n = int(max(i.max(), j.max())) + 1
         total = np.bincount(i, values, n) + np.bincount(j, values, n)
         mean = total / np.maximum(np.bincount(i, minlength=n) + np.bincount(j, minlength=n), 1)
-        values = values - mean[i] * mean[j] / values.mean()
+        values = values - mean[i] * mean[j] / (values.mean() or 1.0)  # of couplings that are all zero nothing is taken off
     return values

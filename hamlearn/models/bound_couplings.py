@@ -155,6 +155,12 @@ class BoundCouplings:
         """Minus the energy of states that sites do not have, ``(n_sites, q)``, zero for the others; None where all have all."""
         return None
 
+    def entries(self, name: str) -> np.ndarray:
+        """Which entries of the tables "J" ``(n_bonds, q, q)``, or of the fields "h" ``(n_sites, q)``, are of states that sites have."""
+        there = self.space.there(self.lattice.n_sites)
+        first, second = self.lattice.bonds.T
+        return there if name == "h" else there[first][:, :, None] & there[second][:, None]
+
     def states(self) -> np.ndarray:
         """All microstates ``(row, n_sites)`` as value indices, where they are few enough to be listed."""
         found = exact.all_states(self.lattice, self.space.q).reshape(-1, self.lattice.n_sites)

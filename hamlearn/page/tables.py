@@ -51,7 +51,8 @@ def _entries(post: xr.DataTree, values: np.ndarray) -> tuple[list[str], np.ndarr
     bound = posteriors.bound_of(post)
     first = np.unique(bound.bond_group, return_index=True)[1]
     flat = values[:, :, first].reshape(*values.shape[:2], -1)
-    kept = np.argsort(-np.abs(flat.mean((0, 1))), kind="stable")[:FILED]
+    kept = np.argsort(-np.abs(flat.mean((0, 1))), kind="stable")
+    kept = (kept if bound.space.uniform else kept[bound.entries("J")[first].ravel()[kept]])[:FILED]
     where = np.stack(np.unravel_index(kept, (len(first), *values.shape[3:])), 1)
     bonds = bound.lattice.bonds[first]
     word, states = bound.lattice.word, posteriors.provenance_of(post).words or tuple(map(str, range(values.shape[-1])))

@@ -94,8 +94,11 @@ def rows(post: xr.DataTree, parameter: str = "J", names: Sequence[object] | None
     labels = labels if len(first) > 1 else ["all sites"]
     if values.ndim == 4:
         labels = [f"{label}, state {state}" for label in labels for state in range(values.shape[-1])]
-    values = values[:, :, first]
-    return labels, values.reshape(values.shape[0] * values.shape[1], -1)
+    values = values[:, :, first].reshape(values.shape[0] * values.shape[1], -1)
+    if bound.space.uniform or len(labels) != values.shape[1]:
+        return labels, values
+    kept = np.flatnonzero(bound.entries("h")[first])
+    return [labels[k] for k in kept], values[:, kept]
 
 
 def existing(post: xr.DataTree) -> np.ndarray:
