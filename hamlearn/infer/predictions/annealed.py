@@ -32,7 +32,7 @@ _MOST_WALKS = 1 << 16  # of one member: their columns are held at once
 _PER_SITE = 200.0  # operations of a site of a walk in columns and sums
 _BLOCKS = 32  # of walks, each left out once for errors
 _CLOSE = 0.5  # of the mean member's share, that reweighting must leave every member
-_PER_UPDATE = 40.0  # operations of an update of a site, with its random number and its share of flips
+_PER_UPDATE = 200.0  # operations of an update of a site, most of which flip: "40 spins, all pairs, entropy, 16 draws"
 
 
 def refusal(systems: Sequence[Any]) -> str | None:
