@@ -11,7 +11,8 @@ planned (and those within a tenth of its rows), and as six fits at each give it.
 ``glass`` is a ±J glass, of which an eighth of the couplings are 0.2, with fields unknown, 4 × 4 (exact likelihood) and 8 × 8 (pseudo-
 likelihood), ``SK`` all pairs of 12 spins with J ~ N(0, 1/12), ``Potts`` three states on 3 × 3, ``XY`` angles on 4 × 4, ``tied`` one
 coupling for all bonds of an 8 × 8 ferromagnet. The row ``pilot`` plans the 8 × 8 glass from a posterior of 2000 microstates, not from the
-truth.
+truth. Fits of ``tied`` take the exact likelihood, which the engine ``laplace`` affords and the one that the plan asks about (auto) does
+not.
 """
 
 from __future__ import annotations
