@@ -20,12 +20,12 @@ _WHERE = {
     "predict": "hamlearn.verbs",
     "extrapolate": "hamlearn.verbs",
     "from_samples": "hamlearn.verbs",
-    "critical_point": "hamlearn.infer",
+    "critical_point": "hamlearn.verbs",
     "draw_systems": "hamlearn.infer",
     "energy": "hamlearn.infer",
     "action": "hamlearn.infer",
-    "compare": "hamlearn.infer",
-    "plan": "hamlearn.infer",
+    "compare": "hamlearn.verbs",
+    "plan": "hamlearn.verbs",
     "approximate": "hamlearn.infer",
     "estimate": "hamlearn.infer",
     "log_prob": "hamlearn.infer",
@@ -45,17 +45,14 @@ if TYPE_CHECKING:
     from hamlearn.diagnostics.ranking import rank
     from hamlearn.diagnostics.verdict import verdict
     from hamlearn.errors import HamlearnError
-    from hamlearn.infer.critical.critical_point import critical_point
     from hamlearn.infer.densities.approximate import approximate
     from hamlearn.infer.densities.estimate import estimate
     from hamlearn.infer.densities.verbs import log_prob, sample
-    from hamlearn.infer.differences import compare
     from hamlearn.infer.draw_systems import action, draw_systems, energy
-    from hamlearn.infer.planning import plan
     from hamlearn.infer.posteriors import load, save
     from hamlearn.page.document import report
     from hamlearn.systems.sampling import simulate
-    from hamlearn.verbs import extrapolate, from_samples, learn, predict
+    from hamlearn.verbs import compare, critical_point, extrapolate, from_samples, learn, plan, predict
 
 
 def __getattr__(name: str) -> Any:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import Any, ParamSpec, Protocol, Self, TypeVar
+
+import xarray as xr
 
 from hamlearn import data as microstates
 from hamlearn import diagnostics, infer
@@ -17,10 +19,8 @@ from hamlearn.models import Model
 from hamlearn.processes import verb
 from hamlearn.progress import followed_by
 
-if TYPE_CHECKING:
-    import xarray as xr
-
 Asked = ParamSpec("Asked")
+Answer = TypeVar("Answer", bound="_Noting")
 
 
 @verb
@@ -212,4 +212,28 @@ def _with_verdict(function: Callable[Asked, xr.Dataset]) -> Callable[Asked, xr.D
     return judged
 
 
+class _Noting(Protocol):
+    """An answer that takes notes."""
+
+    def noted(self, notes: tuple[str, ...]) -> Self: ...
+
+
+def _with_doubts(function: Callable[Asked, Answer]) -> Callable[Asked, Answer]:
+    """`function` of posteriors, whose answer says first which of them is not to be believed."""
+
+    @functools.wraps(function)
+    def judged(*args: Asked.args, **options: Asked.kwargs) -> Answer:
+        result = function(*args, **options)
+        posts = [one for one in (*args, *options.values()) if isinstance(one, xr.DataTree)]
+        whose = ("first posterior", "second posterior") if len(posts) > 1 else ("posterior behind this",)
+        found = [(name, diagnostics.verdict(one)) for name, one in zip(whose, posts, strict=False)]
+        notes = [f"The {name} is not to be believed: {one.summary}" for name, one in found if one.level == "do not believe"]
+        return result.noted(tuple(notes)) if notes else result
+
+    return judged
+
+
 predict = _with_verdict(infer.predict)
+compare = _with_doubts(infer.compare)
+plan = _with_doubts(infer.plan)
+critical_point = _with_doubts(infer.critical_point)

@@ -6,7 +6,7 @@ What is believed of differences comes from draws. Tests come from the data alone
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,8 @@ class Differences:
         Why there are no tests; empty where there are.
     level : float
         Of the intervals.
+    notes : tuple of str
+        What to be careful with.
     """
 
     table: xr.Dataset
@@ -52,11 +54,16 @@ class Differences:
     quantity: str
     unsaid: str
     level: float
+    notes: tuple[str, ...] = ()
+
+    def noted(self, notes: tuple[str, ...]) -> Differences:
+        """The same, with these notes first."""
+        return replace(self, notes=(*notes, *self.notes))
 
     def to_dataset(self) -> xr.Dataset:
         """The table, with the statement on all parameters in its attributes."""
         told = {"statistic": self.statistic, "parameters": self.degrees[0], "degrees": self.degrees[1], "p_value": self.p_value}
-        return self.table.assign_attrs(**told, quantity=self.quantity, unsaid=self.unsaid, level=self.level)
+        return self.table.assign_attrs(**told, quantity=self.quantity, unsaid=self.unsaid, level=self.level, notes="\n".join(self.notes))
 
     @property
     def summary(self) -> str:
@@ -71,14 +78,16 @@ class Differences:
     def __str__(self) -> str:
         frame = self._largest()
         more = f"\n… and {self.table.sizes['parameter'] - len(frame)} more" if len(frame) < self.table.sizes["parameter"] else ""
-        return f"{self.summary}\n{frame.to_string(float_format=lambda value: f'{value:.3g}')}{more}"
+        told = "".join(f"{note}\n" for note in self.notes)
+        return f"{told}{self.summary}\n{frame.to_string(float_format=lambda value: f'{value:.3g}')}{more}"
 
     def __repr__(self) -> str:
         return str(self)
 
     def _repr_html_(self) -> str:
         rows = self._largest().to_html(float_format=lambda value: f"{value:.3g}", border=0)  # escapes names, which may be a stranger's
-        return f"<div><b>{html.escape(self.summary)}</b>{rows}</div>"
+        told = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        return f"<div>{told}<b>{html.escape(self.summary)}</b>{rows}</div>"
 
     def _largest(self) -> Any:
         """The table, the differences first that are most certain to have a sign."""

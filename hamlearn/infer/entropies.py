@@ -165,4 +165,4 @@ def entropy_of_counts(counts: np.ndarray) -> float:
         return found
     chance = 2 * twice / ((size - 1) * once + 2 * twice) if twice else 2 / ((size - 1) * (once - 1) + 2)
     k = np.arange(1, min(int(40 / chance) + 2, _TERMS))
-    return found + once / size * float((np.exp(k * np.log1p(-chance)) / (size - 1 + k)).sum())
+    return found + once / size * float(((1 - chance) ** k / (size - 1 + k)).sum())

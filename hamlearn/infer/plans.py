@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
@@ -42,6 +42,10 @@ class Plan:
         scatter over draws of the posterior that was taken for the truth.
         """
         return self.table.copy()
+
+    def noted(self, notes: tuple[str, ...]) -> Plan:
+        """The same, resting on these sentences first."""
+        return replace(self, rests_on=(*notes, *self.rests_on))
 
     def __repr__(self) -> str:
         return f"Plan(beta={self.beta:.4g}, {self.table.sizes['parameter']} parameters)"

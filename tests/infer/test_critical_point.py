@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 import hamlearn as hl
+from hamlearn.infer import posteriors
 from hamlearn.infer.critical.columns import COLUMNS, series_of
 from hamlearn.infer.critical.crossings import pairs, rising
 from hamlearn.infer.critical.histograms import Histograms
 from hamlearn.infer.critical.scaling import _row
 from hamlearn.infer.engines import numpyro_scaling
+from hamlearn.infer.provenance import Comparison
 from hamlearn.systems import exact
 from statistics_budget import assert_within
 
@@ -184,7 +186,9 @@ def test_a_posterior_of_one_coupling_tells_its_temperature():
     data = hl.simulate(hl.systems.Ising((6, 6)), beta=0.38, draws=500, chains=4, seed=0, progress=False)
     model = hl.models.Couplings(hl.systems.lattice.hypercubic((6, 6)), tie="uniform", fields=None)
     post = hl.infer.learn(data, model, engine="laplace", seed=0)
+    post = posteriors.with_provenance(post, check=Comparison("differs", overall_p=1e-9, statistics=5, held_out=5))
     found = hl.critical_point(post, sizes=(4, 8, 16), draws=300)
+    assert found.notes[0].startswith("The posterior behind this is not to be believed")
     assert_within(found.beta_c.mean, TRUTH, found.beta_c.sd, "βc of a posterior")
     J = post["posterior"]["J"].values[..., 0]
     assert found.beta_c.sd / found.beta_c.mean > 0.8 * J.std() / J.mean()  # never surer than the coupling is

@@ -8,8 +8,8 @@ import scipy.stats
 import xarray as xr
 
 import hamlearn as hl
-from hamlearn.infer import calibrate, wald
-from hamlearn.infer.provenance import ErrorBars
+from hamlearn.infer import calibrate, posteriors, wald
+from hamlearn.infer.provenance import Comparison, ErrorBars
 from statistics_budget import spend
 
 SQUARE = hl.systems.lattice.hypercubic((2, 2), periodic=False)
@@ -156,3 +156,20 @@ def test_what_has_no_test_says_why():
     found = hl.compare(*posts)
     assert "prior that is not normal" in found.summary and np.isnan(found.p_value)
     assert np.all(np.isfinite(found.table[["lower", "upper", "positive"]].to_array()))
+
+
+def doubted(post: xr.DataTree) -> xr.DataTree:
+    """A copy that is not to be believed."""
+    differs = Comparison("differs", overall_p=1e-9, statistics=5, held_out=5, failed=("energy",), largest_z=9.0)
+    return posteriors.with_provenance(post.copy(), check=differs)
+
+
+def test_answers_say_which_posterior_is_not_to_be_believed(pair):
+    first, second = pair
+    told = str(hl.compare(first, doubted(second))).splitlines()[0]
+    assert told.startswith("The second posterior is not to be believed: The model family does not fit")
+    assert "first posterior is not" in hl.compare(doubted(first), second=second).to_dataset().attrs["notes"]
+    assert "<p>The first posterior" in hl.compare(doubted(first), second)._repr_html_()
+    assert hl.compare(first, second).notes == ()
+    told, plain = (hl.plan(one, width=0.2, beta=1.0).rests_on for one in (doubted(first), first))
+    assert told[0].startswith("The posterior behind this is not to be believed") and told[1:] == plain

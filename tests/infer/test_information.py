@@ -160,3 +160,8 @@ def test_basins_of_planted_states_hold_the_rows_near_them():
     assert 0 < first["weight_error"] < 0.02
     states = found["state"].values[0]
     assert first["energy"] == pytest.approx(float(world.energy(states)), rel=0.1)
+
+
+def test_one_state_that_was_seen_once_adds_no_warning():
+    with np.errstate(divide="raise"):
+        assert entropy_of_counts([50, 30, 1]) > 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -80,6 +80,10 @@ class CriticalPoint:
         if name not in self.draws:
             raise HamlearnError(f"a Kosterlitz–Thouless transition has no exponent {name}: its correlation length grows exponentially.")
         return Estimate.of(self.draws[name], self.level)
+
+    def noted(self, notes: tuple[str, ...]) -> CriticalPoint:
+        """The same, with these notes first."""
+        return replace(self, notes=(*notes, *self.notes))
 
     def to_dataset(self) -> xr.Dataset:
         """Draws, curves, crossings and peaks as one Dataset, which files keep."""
