@@ -289,6 +289,11 @@ def _rests_on(
     made = "all states with their probabilities" if one.listed else f"simulations of {simulated} microstates"
     truth = f"{repeats} draws of the posterior" if isinstance(source, xr.DataTree) else "the system"
     found = [f"Taken for the truth: {truth}. The information of the {names} likelihood is that of {made}."]
+    if one.replaced:
+        found.append(
+            f"The {' and '.join(one.replaced)} prior is not normal: an almost flat one stands for it, so that intervals will be narrower "
+            "where it shrinks what is small."
+        )
     told = f"autocorrelation time of {tau:.3g} rows" if tau > 1 else "independent rows: a chain takes tau times as many (tau=)"
     found.append(f"Counted for {told}.")
     if lost:

@@ -20,6 +20,7 @@ from hamlearn.infer import families
 from hamlearn.infer.calibrate import MOST_LEVERAGE
 from hamlearn.infer.families import Open
 from hamlearn.infer.optimum import normal_blocks
+from hamlearn.models import Normal
 from hamlearn.models.traits import Model
 from hamlearn.progress import aside
 from hamlearn.statistics import power
@@ -51,6 +52,8 @@ class RowInformation:
     likelihood : str
     listed : bool
         Whether it is exact: all states with their probabilities.
+    replaced : tuple of str
+        Priors that are not normal, in whose place an almost flat one stands.
     """
 
     names: list[str]
@@ -60,6 +63,7 @@ class RowInformation:
     leverage: float
     likelihood: str
     listed: bool
+    replaced: tuple[str, ...]
 
     @cached_property
     def _spectrum(self) -> tuple[np.ndarray, np.ndarray]:
@@ -111,6 +115,7 @@ def of_one_row(system: System, model: Model, beta: float, *, rows: int, likeliho
         bound.n_params / bound.lattice.n_sites if fit.likelihood.composite else 0.0,
         fit.likelihood.name,
         listed,
+        tuple(sorted({block.prior.name for block in bound.blocks if not isinstance(block.prior, Normal)})),
     )
 
 

@@ -148,6 +148,12 @@ def test_it_says_what_it_found():
     assert str(only).startswith("With 500 microstates 90 % intervals are narrowest at beta = 0.5")
 
 
+def test_a_prior_that_is_not_normal_is_told():
+    sparse = hl.plan(WORLD, hl.models.Couplings(OPEN, prior="spike_slab"), width=0.2, beta=0.5)
+    assert "The spike_slab prior is not normal: an almost flat one stands for it" in str(sparse)
+    assert "almost flat" not in str(hl.plan(WORLD, MODEL, width=0.2, beta=0.5))
+
+
 def test_temperatures_that_determine_nothing_are_left_out_and_told(monkeypatch):
     monkeypatch.setattr(row_information, "LISTED", 0)
     plan = hl.plan(hl.systems.Ising((3, 3)), rows=1000, beta=[0.3, 8.0], simulated=200, repeats=2)
