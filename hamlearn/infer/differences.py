@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from hamlearn.arguments import require_number
+from hamlearn.arguments import require_number, require_seed
 from hamlearn.data import codes_of, require_same
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, posteriors, wald
@@ -147,6 +147,7 @@ def compare(first: xr.DataTree, second: xr.DataTree, *, level: float = 0.9, seed
     """
     pair = admit_posterior(first), admit_posterior(second)
     require_number(level, "level", above=0, below=1)
+    seed = require_seed(seed)
     _require_alike(*pair)
     paired = "group_of" in pair[0].attrs and pair[0].attrs["group_of"] == pair[1].attrs.get("group_of")
     if pair[0].attrs["fingerprint"] == pair[1].attrs["fingerprint"]:

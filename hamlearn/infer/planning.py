@@ -114,6 +114,8 @@ def plan(
     power = require_number(power, "power", above=0, below=1)
     level, tau = require_number(level, "level", above=0, below=1), require_number(tau, "tau", least=1)
     counts = _ROWS if rows is None else np.unique([require_whole(one, "rows") for one in np.atleast_1d(np.asarray(rows, object))])
+    if not len(counts):
+        raise HamlearnError("rows= is one number of microstates or several; got none.")
     simulated, repeats = require_whole(simulated, "simulated", 100), require_whole(repeats, "repeats", 2)
     seed = require_seed(seed)
     model, worlds, betas = _worlds(source, model, beta, repeats, seed)
@@ -246,7 +248,8 @@ def _table(every: list[list[RowInformation]], betas: np.ndarray, known: RowInfor
             if here:
                 values = np.array([function(one) for one in here])
                 found[index] = values.mean(0)
-                error[index] = scatter * values.std(0, ddof=1) if len(here) > 1 else 0.0
+                with np.errstate(invalid="ignore"):  # where no number of rows is enough there is no error either
+                    error[index] = scatter * values.std(0, ddof=1) if len(here) > 1 else 0.0
         variables |= {name: (("beta", *axes), found), f"{name}_error": (("beta", *axes), error)}
     coordinates = {"beta": betas, "rows": settings.rows, "parameter": known.names, "which": list(WHICH)}
     return xr.Dataset(variables, coords=coordinates).assign_coords(strength=("parameter", strength))

@@ -158,6 +158,12 @@ def test_what_has_no_test_says_why():
     assert np.all(np.isfinite(found.table[["lower", "upper", "positive"]].to_array()))
 
 
+@pytest.mark.parametrize("seed", ["a", -1, None])
+def test_seeds_are_whole_numbers(pair, seed):
+    with pytest.raises(hl.HamlearnError, match="seed must be a whole number"):
+        hl.compare(*pair, seed=seed)
+
+
 def doubted(post: xr.DataTree) -> xr.DataTree:
     """A copy that is not to be believed."""
     differs = Comparison("differs", overall_p=1e-9, statistics=5, held_out=5, failed=("energy",), largest_z=9.0)

@@ -171,6 +171,7 @@ ANGLES = hl.systems.XY((2, 2))
         ((WORLD,), {"beta": 1.0}, "nothing is asked"),
         ((WORLD,), {"width": 0.1}, "give those to compare"),
         ((WORLD,), {"width": -1, "beta": 1.0}, "width must be a finite number > 0"),
+        ((WORLD,), {"rows": [], "beta": 1.0}, "rows= is one number of microstates or several"),
         ((WORLD,), {"width": 0.1, "beta": -1.0}, "finite and > 0"),
         ((WORLD,), {"effect": 0.1, "power": 1.0, "beta": 1.0}, "power must be"),
         ((WORLD,), {"width": 0.1, "beta": 1.0, "tau": 0.5}, "tau must be"),
