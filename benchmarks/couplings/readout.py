@@ -28,7 +28,7 @@ PROBLEMS = {
     "3×3 glass, 1000 rows": (square(1000, 3), RATES, "auto", 0.0, 60),
     "3×3 glass, 2000 rows, rate not known": (square(2000, 3), RATES, "rate", 0.0, 30),
     "3×3 glass, 1000 rows, by augmentation": (square(1000, 3), RATES, "pseudo", 0.0, 20),
-    "6×6 glass, 1000 rows": (square(1000), (0.02, 0.05), "auto", 0.0, 6),
+    "6×6 glass, 1000 rows": (square(1000), (0.02, 0.05), "auto", 0.0, 5),
     "3×3 glass, 1000 rows, 10 % of cells missing": (square(1000, 3), (0.05,), "auto", 0.1, 30),
     "10 spins, all pairs, 1000 rows": (pairs(10, 1000), (0.02, 0.05), "auto", 0.0, 20),
 }
