@@ -4,9 +4,9 @@
 
 Spins on an open 2 × 3 lattice, 400 microstates a data set, ``independent`` or one ``chain`` of heat bath whose draws lie a sweep apart;
 five folds, engine ``laplace``. ``null``: all couplings are 0.5, and one coupling for all bonds is compared with one for each, whose six
-further parameters are needless. ``weak``: couplings are 0.5 ± 0.15, so that both have faults of one size. ``strong``: one coupling for
-all bonds is compared with fields alone. ``difference`` is the mean of ln p of all rows by which the first is better, ``true`` what it is
-on the average over the law of the data, of fits to four fifths of as many other rows; ``in 90 %`` how often the second lies within 1.645
+further parameters are needless. ``weak``: couplings are 0.5 ± 0.15, so that these parameters are needed. ``strong``: one coupling for all
+bonds is compared with fields alone. ``difference`` is the mean of ln p of all rows by which the first is better, ``true`` what it is on
+the average over the law of the data, of fits to four fifths of as many other rows; ``in 90 %`` how often the second lies within 1.645
 errors of the first; ``preferred`` the share of data sets where the second is better by more than 1.645 errors, ``told`` where it is not
 among those that the table calls alike.
 """
