@@ -220,7 +220,8 @@ SENTENCES |= {
     ),
     "readout errors": lambda n, made: (
         f"{percent(n['share'])} of the readings are wrong by the rates that the data declare, at {n['sites']} sites (most at "
-        f"{made.site(n['where'])}, {percent(n['most'])}): what was learned, and is predicted, is of true values"
+        f"{made.site(n['where'])}, {percent(n['most'])}): what was learned, and is predicted, is of true values. The rates are taken on "
+        "trust: readings hardly contradict wrong ones, and couplings are then wrong with them"
         + (_ONE_COMPLETION if made.check is not None and made.check.decision != "not run" else ""),
         "",
     ),

@@ -187,3 +187,10 @@ ANGLES = hl.systems.XY((2, 2))
 def test_what_makes_no_sense_is_refused(arguments, options, told):
     with pytest.raises(hl.HamlearnError, match=told):
         hl.plan(*arguments, **options)
+
+
+def test_a_plan_says_that_rows_to_come_are_taken_for_better_ones():
+    states = np.random.default_rng(0).choice([-1, 1], (300, 3))
+    data = hl.microstates(states, space="spins", beta=1.0, independent=True, flip=0.05)
+    told = hl.plan(hl.infer.learn(data, hl.models.Couplings(None), engine="laplace", seed=0), width=0.3, beta=1.0).rests_on
+    assert "no readout errors" in told[-1] and "missing" not in told[-1]
