@@ -300,8 +300,8 @@ def _rests_on(
     told = f"autocorrelation time of {tau:.3g} rows" if tau > 1 else "independent rows: a chain takes tau times as many (tau=)"
     found.append(f"Counted for {told}.")
     if isinstance(source, xr.DataTree):
-        made = posteriors.provenance_of(source)
-        lacking = [what for what, share in (("missing cells", made.missing), ("readout errors", made.flip)) if share]
+        learned = posteriors.provenance_of(source)
+        lacking = [what for what, share in (("missing cells", learned.missing), ("readout errors", learned.flip)) if share]
         if lacking:
             found.append(
                 f"Rows to come are taken to have no {' and no '.join(lacking)}, as those of the posterior had: with these it takes more."
