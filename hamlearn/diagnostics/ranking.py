@@ -14,7 +14,7 @@ from hamlearn import data as microstate_data
 from hamlearn import infer
 from hamlearn.arguments import require_seed, require_whole, shown
 from hamlearn.data import admit
-from hamlearn.diagnostics import holdout
+from hamlearn.diagnostics import holdout, preferences
 from hamlearn.diagnostics.rankings import Ranking
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import posteriors
@@ -80,6 +80,7 @@ def rank(
     -----
     Errors of differences come from the scatter, over rows, of differences of scores of the same row, with their autocorrelation; the error
     from finitely many draws is added. That fits of different folds share rows is not counted (Bengio & Grandvalet, JMLR 5, 1089 (2004)).
+    Rows that were copied, and chains worth less than ten independent rows, prefer no model (``Ranking.telling``), in words.
     Where two models predict alike, a difference of less than four nats of all rows together, errors are unreliable (Sivula, Magnusson,
     Matamoros & Vehtari, Bayesian Analysis (2025)). Parameters that are not needed cost about half a nat each, of all rows together.
 
@@ -105,12 +106,11 @@ def rank(
     shares = [_folds(part, folds, np.random.default_rng(seed)) for part in sets]
     engines = _engines(engine, named)
     scores = {name: [np.full(part["state"].shape[:2], np.nan) for part in sets] for name in named}
-    noise, parameters = dict.fromkeys(named, 0.0), dict[str, float]()
+    noise, parameters, posts = dict.fromkeys(named, 0.0), dict[str, float](), dict[str, xr.DataTree]()
     kind: str = score
     with track(folds * len(named), "ranking") as bar:
         for fold in range(folds):
             fitted = [part.isel({axis: np.flatnonzero(label != fold)}) for part, (axis, label) in zip(sets, shares, strict=True)]
-            posts = {}
             for name, model in named.items():
                 with aside():
                     posts[name] = _learned(name, fitted, model, {"likelihood": likelihood, "engine": engines[name], "seed": seed})
@@ -124,7 +124,7 @@ def rank(
                     values, variance = _scored(name, post, part.isel({axis: where}), kind, draws)
                     noise[name] += variance
                     scores[name][index][(slice(None), where) if axis == "draw" else (where, slice(None))] = values
-    return _ranking(scores, noise, parameters, kind, sets, shares)
+    return _ranking(scores, noise, parameters, kind, sets, shares, posts)
 
 
 def _named(models: Any) -> dict[str, Model]:
@@ -176,13 +176,18 @@ def _rows_apart(part: xr.Dataset) -> xr.Dataset:
 def _folds(part: xr.Dataset, folds: int, rng: np.random.Generator) -> tuple[str, np.ndarray]:
     """Along which axis rows are held out, and the fold of every place there."""
     chains, draws = part["state"].shape[:2]
-    axis, size = ("draw", draws) if draws >= 2 * folds else ("chain", chains)
+    axis, size = ("chain", chains) if draws < 2 * folds or _short(part) else ("draw", draws)
     if size < 2 * folds:
         raise HamlearnError(f"{chains} chains of {draws} microstates are too few for {folds} folds: give more rows, or fewer folds=.")
     if axis == "chain" or int(part.attrs.get("independent", 0)):
         return axis, rng.permutation(np.arange(size) % folds)
     pieces = min(_PIECES * folds, size // 2)
     return axis, np.arange(size) * pieces // size % folds
+
+
+def _short(part: xr.Dataset) -> bool:
+    """Whether chains are too short for an autocorrelation to be seen: each is then worth one row."""
+    return not int(part.attrs.get("independent", 0)) and part.sizes["chain"] > 1 and part.sizes["draw"] < holdout.FEWEST_DRAWS
 
 
 def _learned(name: str, sets: list[xr.Dataset], model: Model, options: dict[str, Any]) -> xr.DataTree:
@@ -236,6 +241,9 @@ def _error(series: list[np.ndarray], sets: list[xr.Dataset]) -> tuple[float, flo
     """Standard error of the sum of scores ``(chain, draw)`` of all sets, independent rows they are worth, and the longest τ of a chain."""
     variance, worth, slowest = 0.0, 0.0, 1.0
     for values, part in zip(series, sets, strict=True):
+        if _short(part):
+            variance, worth = variance + values.sum(1).var(ddof=1) * len(values), worth + len(values)
+            continue
         independent = bool(int(part.attrs.get("independent", 0))) or values.shape[1] < holdout.FEWEST_DRAWS or np.ptp(values) == 0
         tau = 1.0 if independent else max(float(integrated_autocorrelation_time(values)), 1.0)
         error = values.std(ddof=1) / math.sqrt(values.size) if independent else float(standard_error(values))
@@ -250,12 +258,15 @@ def _ranking(
     kind: str,
     sets: list[xr.Dataset],
     shares: list[tuple[str, np.ndarray]],
+    posts: dict[str, xr.DataTree],
 ) -> Ranking:
     """The table, best first."""
     rows = sum(one.size for one in next(iter(scores.values())))
     total = {name: sum(float(one.sum()) for one in series) for name, series in scores.items()}
     order = sorted(total, key=lambda name: -total[name])
-    best, columns, worth, slowest = order[0], [], float(rows), 1.0
+    ranked = [posts[name] for name in order]
+    taus, (times, copied) = preferences.slowest(ranked, sets), preferences.copies(ranked, sets)
+    best, columns, worth, slowest = order[0], [], preferences.worth(sets, taus), max(taus)
     for name in order:
         error = math.hypot(_error(scores[name], sets)[0], math.sqrt(noise[name]))
         apart, seen, tau = _error([a - b for a, b in zip(scores[best], scores[name], strict=True)], sets)
@@ -267,4 +278,5 @@ def _ranking(
     table = xr.Dataset({one: ("model", found[:, k]) for k, one in enumerate(names)}, coords={"model": order})
     table["parameters"] = ("model", [parameters[name] for name in order])
     stretch = min((int(np.diff(np.flatnonzero(np.diff(label)), prepend=-1).min(initial=len(label))) for _, label in shares), default=1)
-    return Ranking(table, kind, rows, worth, slowest > 1 and stretch < holdout.BLOCK_TIMES * slowest)
+    leaking = slowest > 1 and stretch < holdout.BLOCK_TIMES * slowest
+    return Ranking(table, kind, rows, worth / times, leaking, copied)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import xarray as xr
 
 FEW = 40  # independent rows below which errors of differences mean little
+FEWEST = 10  # below which no model is preferred
 SMALL = 4.0  # nats of all rows together: a difference below it is small, and its error unreliable (Sivula et al. 2020)
 
 
@@ -29,6 +30,8 @@ class Ranking:
     leaking : bool
         Whether held-out stretches are shorter than five autocorrelation times of the differences, so that their ends know of what was
         fitted.
+    copied : str
+        That rows seem to be copied, in a sentence; empty where a model explains all equal rows.
     """
 
     table: xr.Dataset
@@ -36,6 +39,7 @@ class Ranking:
     rows: int
     worth: float
     leaking: bool
+    copied: str = ""
 
     @property
     def best(self) -> str:
@@ -43,9 +47,19 @@ class Ranking:
         return str(self.table["model"].values[0])
 
     @property
+    def telling(self) -> bool:
+        """Whether the rows can tell models apart: they were not copied, and are worth ten independent ones or more."""
+        return not self.copied and self.worth >= FEWEST
+
+    @property
     def alike(self) -> list[str]:
-        """Models that are not told from the best: closer than two standard errors, or than four nats of all rows together."""
+        """Models that are not told from the best: closer than two standard errors, or than four nats of all rows together.
+
+        All of them, where rows were copied or are worth less than ten independent ones.
+        """
         table = self.table
+        if not self.telling:
+            return [str(name) for name in table["model"].values[1:]]
         close = (table["difference"] <= 2 * table["difference_error"]) | (table["difference"] * self.rows < SMALL)
         return [str(name) for name in table["model"].values[1:][close.values[1:]]]
 
@@ -53,11 +67,13 @@ class Ranking:
     def summary(self) -> str:
         """What the table says."""
         what = "ln p of a microstate" if self.score == "exact" else "the conditionals of its sites (pseudo-likelihood)"
-        found = [f"{self.best!r} predicts held-out microstates best, by {what}."]
+        first = [self.copied] if self.copied else []
+        found = [*first, f"{self.best!r} {'predicts' if self.telling else 'would predict'} held-out microstates best, by {what}."]
         if self.alike:
             found.append(f"Not told from it: {', '.join(map(repr, self.alike))}.")
         if self.worth < FEW:
-            found.append(f"The rows are worth {self.worth:.0f} independent ones: errors of differences mean little below {FEW}.")
+            told = f"none is preferred below {FEWEST}" if self.worth < FEWEST else f"errors of differences mean little below {FEW}"
+            found.append(f"The rows are worth {self.worth:.0f} independent ones: {told}.")
         if self.leaking:
             found.append(
                 "Held-out stretches are shorter than five autocorrelation times: scores favour models that remember. Longer chains."
@@ -66,7 +82,7 @@ class Ranking:
 
     def to_dataset(self) -> xr.Dataset:
         """The table, with what it rests on in its attributes."""
-        told = {"score": self.score, "rows": self.rows, "worth": self.worth, "leaking": int(self.leaking)}
+        told = {"score": self.score, "rows": self.rows, "worth": self.worth, "leaking": int(self.leaking), "copied": self.copied}
         return self.table.assign_attrs(**told, summary=self.summary)
 
     def __str__(self) -> str:

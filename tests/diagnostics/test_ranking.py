@@ -90,7 +90,7 @@ def test_errors_know_of_autocorrelation_and_of_draws():
     found = hl.rank({"tied": TIED, "alone": ALONE}, slow, **asked)
     taken = hl.rank({"tied": TIED, "alone": ALONE}, slow.assign_attrs(independent=1), **asked)
     ratio = [float(one.to_dataset()["difference_error"][1]) for one in (found, taken)]
-    assert ratio[0] > 1.6 * ratio[1] and found.worth < 250 < taken.worth
+    assert ratio[0] > 1.6 * ratio[1] and found.worth < 250 and not found.copied and taken.copied
     few = hl.rank({"tied": TIED, "loose": LOOSE}, drawn(300), engine=ENGINE, draws=2, folds=2).to_dataset()
     many = hl.rank({"tied": TIED, "loose": LOOSE}, drawn(300), engine=ENGINE, draws=20, folds=2).to_dataset()
     assert float(few["difference_error"][1]) > 1.1 * float(many["difference_error"][1])
@@ -157,3 +157,35 @@ ANGLES = hl.models.Couplings(lattice.hypercubic((2, 2)), fields=None)
 def test_what_cannot_be_compared_is_refused_by_name(models, data, options, told):
     with pytest.raises(hl.HamlearnError, match=told):
         hl.rank(models, data, engine="laplace", **options)
+
+
+def test_copies_prefer_no_model():
+    """Rows taken ten times each: copies of what is held out were fitted, and whoever has more parameters remembers them."""
+    taken = drawn(40, seed=3).isel(draw=np.repeat(np.arange(40), 10)).assign_attrs(independent=1)
+    models = {"tied": TIED, "all": hl.models.Couplings(None, prior=hl.models.Normal(3.0))}
+    found = hl.rank(models, taken, engine=ENGINE, draws=20)
+    gained, error = (float(found.to_dataset()[name][1]) for name in ("difference", "difference_error"))
+    assert found.best == "all" and gained > 3 * error  # as it would be told without a search for copies
+    assert found.alike == ["tied"] and found.worth <= 40 and found.summary.startswith("Rows seem to be copied, and none is to be preferred")
+    assert "'all' would predict" in found.summary and found.to_dataset().attrs["copied"]
+
+
+def test_rows_drawn_with_replacement_are_copies_and_equal_rows_of_cold_rings_are_none():
+    world = hl.systems.Ising((8,), J=0.1)
+    rows = hl.simulate(world, 1.0, draws=100, chains=1, seed=0, sampler="exact")
+    ring, alone = (hl.models.Couplings(world.lattice, tie="uniform", **other) for other in ({"fields": None}, {"prior": ALONE.prior}))
+    asked = {"engine": ENGINE, "draws": 20, "folds": 2}
+    again = rows.isel(draw=np.random.default_rng(0).integers(100, size=300))
+    assert "pairs of rows are equal" in hl.rank({"ring": ring, "alone": alone}, again, **asked).copied
+    cold = hl.simulate(hl.systems.Ising((8,), J=1.0), 1.0, draws=300, chains=1, seed=0, sampler="exact")
+    found = hl.rank({"alone": alone, "ring": ring}, cold, **asked)
+    assert found.copied == "" and found.best == "ring" and not found.alike
+
+
+def test_short_chains_are_worth_one_row_each_and_below_ten_prefer_no_model():
+    """Four draws of each chain, which hardly move: nothing could see that along them."""
+    states = np.repeat(STATES[[0, 63, 7, 56, 1, 62, 3, 60]][:, None], 4, 1)
+    states[np.arange(8), np.arange(8) % 4, np.arange(8) % 6] *= -1
+    slow = hl.microstates(states.reshape(8, 4, 2, 3), space="spins", beta=BETA, dims=("chain", "draw", "x", "y"))
+    found = hl.rank({"tied": TIED, "alone": ALONE}, slow, engine=ENGINE, folds=2, draws=20)
+    assert found.worth == 8 and found.alike and "none is preferred below 10" in found.summary
