@@ -117,6 +117,7 @@ def test_two_files_have_the_states_of_both(tmp_path):
     named = hl.diagnostics.summary(post).index
     assert [name for name in named if name.startswith("h[smoker]")] == ["h[smoker](0)", "h[smoker](1)"]  # what a site lacks is no row
     assert "smoker, state 1" in (page := hl.report(post, tmp_path / "page.html").read_text()) and "smoker, state 2" not in page
+    assert "busy: 1, 2, 3, 4" in page and "smoker: no, yes" in page and "[" not in page.split('data-claim="codes">')[1].split("<")[0]
     hl.save(post, tmp_path / "post.nc")
     density = hl.infer.log_likelihood(hl.load(tmp_path / "post.nc"), sets[1], draws=5)["log_likelihood"]["microstates"]
     assert np.isfinite(density.values).all()  # numbered as the posterior has them

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.diagnostics import wording
-from hamlearn.infer import families, posteriors
+from hamlearn.infer import families, labels, posteriors
 from hamlearn.models.actions import percent
 from hamlearn.spaces import Space
 
@@ -138,7 +138,7 @@ def facts(post: xr.DataTree) -> list[tuple[str, str, str]]:
         ("extrapolated", "extrapolated to β", here),
         ("space", "every site", sites(posteriors.space_of(post), made.words)),
         ("sites", "sites", wording.count(float(np.prod(posteriors.site_shape(post))))),
-        ("codes", "codes of states 0, 1, …", ", ".join(map(str, json.loads(post.attrs["codes"]))) if "codes" in post.attrs else ""),
+        ("codes", "codes of states 0, 1, …", "" if made.words else codes(post)),
         ("bonds", bonds, wording.count(sizes["bond"]) if "bond" in sizes else ""),
         ("missing", "cells missing", percent(made.missing) if made.missing else ""),
         ("flip", "readout errors, allowed for", percent(made.flip) if made.flip else ""),
@@ -149,6 +149,16 @@ def facts(post: xr.DataTree) -> list[tuple[str, str, str]]:
         ("checks", "compared with data", checks(post)),
     ]
     return [(key, label, value) for key, label, value in found if value]
+
+
+def codes(post: xr.DataTree) -> str:
+    """What states were called, site by site where sites have their own; empty where they are numbers."""
+    known = json.loads(post.attrs.get("codes", "[]"))
+    if not all(isinstance(own, list) for own in known):
+        return ", ".join(map(str, known))
+    names = labels.sites(posteriors.site_names(post), len(known))
+    told = [f"{name}: {', '.join(map(str, own))}" for name, own in zip(names[:6], known, strict=False)]
+    return "; ".join([*told, *(["…"] if len(known) > 6 else [])])
 
 
 def _number(value: Any) -> str:

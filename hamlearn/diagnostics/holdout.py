@@ -195,10 +195,11 @@ def _split_counts(data: xr.Dataset, rng: np.random.Generator) -> tuple[xr.Datase
 
 
 def of_rows(data: xr.Dataset, values: np.ndarray, extra: Mapping[str, Any], attrs: Mapping[Any, Any]) -> xr.Dataset:
-    """The rows `values` in one chain, at the temperature of `data`."""
+    """The rows `values` in one chain, at the temperature of `data`, with what is known of their sites: names, and states of each."""
     sites = data["state"].dims[2:]
     state = values.reshape(1, len(values), *data["state"].shape[2:])
-    return xr.Dataset({"state": (("chain", "draw", *sites), state), **extra}, coords={"beta": data["beta"]}, attrs=dict(attrs))
+    coords = {name: one for name, one in data.coords.items() if set(one.dims) <= set(sites)}
+    return xr.Dataset({"state": (("chain", "draw", *sites), state), **extra}, coords=coords, attrs=dict(attrs))
 
 
 def _too_few_rows(count: int, wanted: int) -> LeftOut:

@@ -117,6 +117,16 @@ def test_q_states_and_histograms_are_checked_too():
     assert check(histogram, COUPLINGS(SQUARE), seed=0).attrs["overall_p"] > spend()
 
 
+@pytest.mark.parametrize("order", [{"independent": True}, {"counts": np.repeat([1, 2], 200)}])
+def test_halves_of_rows_without_order_keep_what_is_known_of_their_sites(order):
+    rows = np.random.default_rng(0).choice([-1, 1], (400, 3))
+    data = hl.microstates(rows, names=["anna", "ben", "eve"], **order).assign_coords(n_states=("site", [2, 2, 2]))
+    fit, _ = holdout.split(data, np.random.default_rng(0))
+    assert fit["site"].values.tolist() == ["anna", "ben", "eve"] and fit["n_states"].values.tolist() == [2, 2, 2]
+    table = check(data.drop_vars("n_states"), COUPLINGS([("anna", "ben"), ("ben", "eve")]), seed=0)
+    assert table.attrs["width_ratio"] is not None, table.attrs["skipped"]  # half was learned: bonds by name found their sites
+
+
 def test_the_same_seed_gives_the_same_table():
     first, second = (check(glass(), COUPLINGS(SQUARE), seed=4) for _ in range(2))
     assert first.identical(second)
