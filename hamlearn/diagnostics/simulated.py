@@ -29,6 +29,7 @@ from hamlearn.systems import exact, sampling
 from hamlearn.systems.base import axes_of
 from hamlearn.systems.exact.work import OPERATIONS_PER_SECOND
 from hamlearn.systems.parametric import stacked
+from hamlearn.systems.sampling.energies import energies
 from hamlearn.systems.sampling.samplers import SAMPLERS
 from hamlearn.systems.sampling.stacks import simulate_stack, stackable
 
@@ -126,13 +127,20 @@ def _moved(systems: list[Any], states: list[np.ndarray], columns: np.ndarray, be
     keep = max(1, len(states) * len(states[0]) // _POOLED)
     pooled = np.concatenate(states)[::keep]
     values = columns.reshape(-1, columns.shape[-1])[::keep]
-    energy = np.stack([np.asarray(system.action(pooled, beta), float) for system in systems])
+    energy = np.stack([actions(system, pooled, beta) for system in systems])
     energy -= energy.mean(0)
     energy -= energy.mean(1, keepdims=True)
     if np.median(energy.std(1)) < _LINEAR:
         return -energy @ (values - values.mean(0)) / len(values)
     means = columns.mean(1)
     return np.asarray(means - means.mean(0))
+
+
+def actions(system: Any, states: np.ndarray, beta: float) -> np.ndarray:
+    """Actions of states ``(row, *sites)``; of pairs by their tables: on a dense graph the formula takes ten times as long."""
+    if system.pairs is None:
+        return np.asarray(system.action(states, beta), float)
+    return beta * energies(system, states.reshape(len(states), -1))
 
 
 def _prediction_noise(columns: np.ndarray, moved: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -251,7 +259,7 @@ class Statistics:
         return {f"share of state {value}": (flat == value).mean(1) for value in range(space.q)}
 
     def _histogrammed(self, states: np.ndarray) -> dict[str, np.ndarray]:
-        found = {"the learned energy": np.asarray(self.system.action(states, 1.0), float)}
+        found = {"the learned energy": actions(self.system, states, 1.0)}
         if self.system.space.unbounded:
             found["the values"] = states.astype(float)
         elif self.system.space.binary:

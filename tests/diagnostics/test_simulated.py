@@ -58,3 +58,9 @@ def test_statistics_are_means_of_what_they_say(space):
     expected = np.mean([float(a) * b if space == "spins" else float(a == b) for a, b in pairs])
     assert named["correlation at distance 1 along axis 0"][0, 0] == pytest.approx(expected)
     np.testing.assert_allclose(named["histogram of the learned energy"].sum(1), 1.0)
+
+
+@pytest.mark.parametrize("system", [hl.systems.SherringtonKirkpatrick(7, seed=1, h=0.3), hl.systems.Potts((2, 3), q=3, J=0.7)], ids=repr)
+def test_actions_of_pairs_are_those_of_the_formula(system):
+    states = system.space.random(np.random.default_rng(0), (50, system.lattice.n_sites)).reshape(50, *system.lattice.shape)
+    np.testing.assert_allclose(simulated.actions(system, states, 0.6), system.action(states, 0.6), atol=1e-12)

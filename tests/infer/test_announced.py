@@ -7,18 +7,24 @@ import numpy as np
 import pytest
 
 import hamlearn as hl
-from hamlearn.diagnostics.cost import check_seconds, refitted, simulated
+from hamlearn.diagnostics.cost import of_check, refitted, simulated
 from hamlearn.diagnostics.scores import MOST_PARAMETERS
 from hamlearn.infer.choose import choose
 from hamlearn.infer.costs import Cost, optimum
 from hamlearn.infer.observations import bind
 
 GRID = hl.systems.lattice.hypercubic((3, 3))
+
+
+def seconds(count, **known):
+    return lambda **sizes: count(**known, **sizes).seconds
+
+
 COUNTS = {
-    "check of couplings": (refitted, {"sites": 36, "q": 2, "bonds": 72, "neighbours": 4, "parameters": 108, "rows": 40_000}),
-    "check of spins by simulation": (partial(simulated, opaque=False), {"sites": 36, "q": 2, "rows": 2000}),
-    "check of spins by energies alone": (partial(simulated, opaque=True), {"sites": 36, "q": 2, "rows": 2000}),
-    "check of fields by simulation": (partial(simulated, opaque=False), {"sites": 36, "q": 0, "rows": 2000}),
+    "check of couplings": (seconds(refitted), {"sites": 36, "q": 2, "bonds": 72, "neighbours": 4, "parameters": 108, "rows": 40_000}),
+    "check of spins by simulation": (seconds(simulated), {"sites": 36, "q": 2, "rows": 2000, "bonds": 72}),
+    "check of spins by energies alone": (seconds(simulated, known="energies"), {"sites": 36, "q": 2, "rows": 2000}),
+    "check of fields by simulation": (seconds(simulated), {"sites": 36, "q": 0, "rows": 2000}),
     "optimum": (
         partial(optimum, listed=False),
         {"sites": 36, "q": 2, "neighbours": 4, "parameters": 108, "rows": 2000, "size": 500},
@@ -38,10 +44,10 @@ def test_more_costs_no_less_and_the_same_as_much(kind, name):
 def test_score_tests_are_counted_where_they_are_made():
     sizes = COUNTS["check of couplings"][1]
     made, not_made = (
-        refitted(**{**sizes, "parameters": p, "rows": rows}) for p, rows in ((MOST_PARAMETERS, 10**6), (MOST_PARAMETERS + 1, 10**6))
+        refitted(**{**sizes, "parameters": p, "rows": rows}).seconds for p, rows in ((MOST_PARAMETERS, 10**6), (MOST_PARAMETERS + 1, 10**6))
     )
     assert made > not_made > 0
-    few, more = (refitted(**{**sizes, "rows": rows}) for rows in (500, 600))  # so few rows that fitted parameters crowd them
+    few, more = (refitted(**{**sizes, "rows": rows}).seconds for rows in (500, 600))  # so few rows that fitted parameters crowd them
     assert more - few > 0.4
 
 
@@ -55,9 +61,9 @@ def test_neither_number_depends_on_what_was_done_before():
     for rows in (200, 200, 20_000):
         data = learned_from(rows)
         bound, parts, _ = bind([data], model)
-        told.append((choose(bound, parts, "auto", None).cost, check_seconds(data, model)))
+        told.append((choose(bound, parts, "auto", None).cost, of_check(data, model)))
     assert told[0] == told[1]
-    assert told[2][0].seconds > told[0][0].seconds > 0 and told[2][1] > told[0][1] > 0
+    assert told[2][0].seconds > told[0][0].seconds > 0 and told[2][1].seconds > told[0][1].seconds > 0
 
 
 MODELS = {
@@ -72,12 +78,19 @@ def test_both_are_said_before_they_start_and_the_record_holds_that_of_learning(m
     with caplog.at_level(logging.INFO, logger="hamlearn"):
         post = hl.learn(data, model, engine=engine, seed=0)
     told = [record.getMessage() for record in caplog.records]
-    check = f"about {check_seconds(data, model):.2g} s"
+    check = str(of_check(data, model))
     first = [line for line in told if line.startswith("learning")]
     assert told[0] == first[0] and told[1] == f"  then a comparison with held-out data, {check}"
     assert f"comparing with held-out data, {check}" in told
     assert 0 < float(first[0].split("about ")[1].split()[0]) < 1.1 * hl.infer.provenance(post).estimated_seconds
     assert not any("check" in line for line in first)  # the check's own refit is not checked
+
+
+def test_a_check_by_simulation_counts_the_bonds_that_are_known_and_what_is_compiled_apart():
+    data = hl.microstates(np.random.default_rng(0).choice([-1, 1], (200, 24)), space="spins", beta=1.0)
+    dense, ring = (hl.systems.Pairwise(lattice) for lattice in (hl.systems.lattice.complete(24), hl.systems.lattice.hypercubic((24,))))
+    more, less = (of_check(data, hl.models.Scale(system)) for system in (dense, ring))
+    assert more.seconds > less.seconds > less.compiling == more.compiling > 0
 
 
 def test_learning_without_a_check_says_nothing_of_one(caplog):
@@ -138,7 +151,8 @@ DENSITIES |= {"distilled": (hl.models.DCL(SMALL, labels=1000, draws=1000), hl.mo
 def test_the_check_of_a_density_is_counted_from_its_draws(small, large):
     pytest.importorskip("torch")
     few, many = learned_from(200), learned_from(20_000)
-    assert 0 < check_seconds(few, small) == check_seconds(few, small) < min(check_seconds(few, large), check_seconds(many, small))
+    counted, again, wider, longer = (of_check(*asked).seconds for asked in ((few, small), (few, small), (few, large), (many, small)))
+    assert 0 < counted == again < min(wider, longer)
 
 
 def test_evaluations_of_a_density_are_counted_by_products_with_its_weights(monkeypatch):
