@@ -131,7 +131,7 @@ def drawn(model: Autoregressive | Flow, space: Space, shape: tuple[int, ...], ro
     from hamlearn.infer.engines.neural import torch_cost  # loads torch
 
     one, n = torch_cost.fresh(model, space, shape), int(np.prod(shape))
-    most = temperatures * densities.most_draws(one.elements * model.members)
+    most = temperatures * densities.most_draws(one)
     seen = min(rows, most)
     return Cost(_FIXED + _OBSERVED * rows * n + _STATISTIC * (most + seen) * n + torch_cost.drawn_seconds(one, most, seen))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -13,14 +14,20 @@ from hamlearn.diagnostics.holdout import BLOCKS, MIN_BLOCKS
 from hamlearn.diagnostics.simulated import Statistics
 from hamlearn.infer import families, posteriors, training_data
 from hamlearn.infer.families import autoregressive
+from hamlearn.progress import logger
 
-_DRAWS = 40_000  # of all networks, per temperature, and held-out microstates
-_FEWEST_DRAWS, _EVALUATIONS = 2000, 4_000_000  # a density averaged over a group costs its elements: then fewer
+if TYPE_CHECKING:
+    from hamlearn.models.densities.evaluate import Evaluator
+
+_DRAWS, _FEWEST_DRAWS = 40_000, 2000  # of all networks, per temperature, and held-out microstates, at most
+_SECONDS = 10.0  # that draws with their probabilities are counted to take, at most: where one is dear, they are fewer
 
 
-def most_draws(elements: int) -> int:
-    """Draws of all networks at one temperature, of a density that is averaged over so many elements of a group."""
-    return int(np.clip(_EVALUATIONS // elements, _FEWEST_DRAWS, _DRAWS))
+def most_draws(density: Evaluator) -> int:
+    """Draws of all networks like `density` at one temperature: by what one costs, counted, not timed."""
+    from hamlearn.infer.engines.neural import torch_cost  # loads torch
+
+    return int(np.clip(_DRAWS * _SECONDS / torch_cost.drawn_seconds(density, _DRAWS, 0), _FEWEST_DRAWS, _DRAWS))
 
 
 def check(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], seed: int = 0) -> xr.Dataset:
@@ -36,7 +43,9 @@ def check(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], seed: int 
     sets, rng = microstates.split_by_beta(microstates.admit(data)), np.random.default_rng(seed)
     share = float(posteriors.provenance_of(post).engine.settings["heldout"])
     densities, system = autoregressive.evaluators(post), families.of(post).draw_systems(post, 1, 0, None)[0]
-    most = most_draws(sum(one.elements for one in densities))
+    most = most_draws(densities[0])
+    if most < _DRAWS:
+        logger.info("comparing with %d draws in place of %d: one takes long", most, _DRAWS)
     rows: list[predictive_test.Row] = []
     fewest = BLOCKS
     for part in sets:

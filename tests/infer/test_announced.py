@@ -168,6 +168,17 @@ def test_evaluations_of_a_density_are_counted_by_products_with_its_weights(monke
     np.testing.assert_allclose(more - less, torch_cost._OPERATION * 2 * 2 * weights * 2000, rtol=0.3)
 
 
+def test_fewer_draws_are_compared_where_one_is_dear():
+    pytest.importorskip("torch")
+    from hamlearn.diagnostics.densities import most_draws
+    from hamlearn.infer.engines.neural import torch_cost
+
+    dear, cheap = (torch_cost.fresh(hl.models.Autoregressive(network), hl.spaces.Spins(), (6, 6)) for network in ("pixelcnn", "made"))
+    most = most_draws(dear)
+    assert 2000 < most < most_draws(cheap) == 40_000
+    np.testing.assert_allclose(torch_cost.drawn_seconds(dear, most, 0), 10.0, rtol=0.1)
+
+
 def test_an_epoch_of_an_extensive_network_is_counted_and_told(caplog):
     """The tile's sites and each layer's weights, at every tile, twice an operation; a step is worth three evaluations."""
     from hamlearn.infer.engines import jax_training

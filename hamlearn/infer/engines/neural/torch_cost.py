@@ -27,6 +27,7 @@ _OPERATION, _NUMBER, _CALL = 2e-11, 3.5e-10, 7e-6  # seconds: in products of mat
 _UPDATED = 1e-9  # of a parameter in a step of the optimiser
 _BACK = 3.0  # a step, with the way back, is worth so many evaluations
 _DOUBLE = 2.0  # numbers of double precision are worth so many of single precision
+_CONVOLVED = 2.0  # and convolutions, whose fast kernels are of single precision, that many times more: a PixelCNN 6x6
 _FEW = 64  # microstates that are drawn and evaluated to count them
 
 
@@ -80,14 +81,17 @@ def drawn_seconds(density: Evaluator, draws: int, seen: int) -> float:
     """CPU seconds of so many draws with their probabilities, and of the probabilities of so many other microstates."""
     few = density.sample(_FEW, 0)
     density.log_prob(few[:1])  # made in double precision at the first call
-    drawing, evaluating = _counted(lambda: density.sample(_FEW, 0)), _counted(lambda: density.log_prob(few))
+    drawing, evaluating = _counted(lambda: density.sample(_FEW, 0)), _counted(lambda: density.log_prob(few), double=True)
     pieces = -(-draws // AT_ONCE)
     drawn = drawing[0] / _FEW * draws + drawing[1] * pieces
-    return drawn + _DOUBLE * evaluating[0] / _FEW * (draws + seen) + evaluating[1] * pieces
+    return drawn + evaluating[0] / _FEW * (draws + seen) + evaluating[1] * pieces
 
 
-def _counted(evaluate: Callable[[], Any]) -> tuple[float, float]:
+def _counted(evaluate: Callable[[], Any], *, double: bool = False) -> tuple[float, float]:
     """Seconds of what grows with the rows that are evaluated, and of calling the functions that evaluate them."""
     with torch.no_grad(), FlopCounterMode(display=False) as products, _Counted() as counted:
         evaluate()
-    return _OPERATION * products.get_total_flops() + _NUMBER * counted.numbers, _CALL * counted.calls
+    operations = float(products.get_total_flops())
+    if double:
+        operations += (_CONVOLVED - 1) * products.get_flop_counts()["Global"].get(torch.ops.aten.convolution, 0)
+    return (_DOUBLE if double else 1.0) * (_OPERATION * operations + _NUMBER * counted.numbers), _CALL * counted.calls
