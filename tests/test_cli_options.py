@@ -16,7 +16,7 @@ from hamlearn.systems import SAMPLERS
 GENERAL = {
     "simulate": {"system", "output", "shape", "beta", "draws", "chains", "sampler", "seed"},
     "learn": {"by", "files", "output", "space", "beta", "likelihood", "engine", "check", "counts", "model", "strict", "stdin", "seed"}
-    | {"variable", "weights", "gaps", "max_gaps", "independent", "flip"},
+    | {"variable", "weights", "gaps", "max_gaps", "independent", "flip", "labels"},
 }
 VALUES = {  # two values of every option that simulate has of its own
     "q": (4, 5),
@@ -80,3 +80,22 @@ def test_what_a_model_does_not_have_is_refused(model, tmp_path, monkeypatch, cap
 
 def test_the_help_names_every_sampler():
     assert tuple(SAMPLERS) == verbs.SAMPLERS
+
+
+def test_states_of_columns_are_listed_at_the_shell(tmp_path, monkeypatch, capsys):
+    rng = np.random.default_rng(0)
+    lines = [f"{rng.choice(['yes', 'no'])},{rng.choice([1, 2, 4])}" for _ in range(60)]
+    (tmp_path / "survey.csv").write_text("\n".join(["answer,calm", *lines]))
+    learn = ("learn", tmp_path / "survey.csv", "--space", "states", "--no-check", "--engine", "laplace", "-o", tmp_path / "post.nc")
+    assert run(monkeypatch, capsys, *learn, "--labels", "answer=yes, no; calm=1,2,3,4")[0] == 0
+    assert hl.data.codes_of(hl.load(tmp_path / "post.nc")) == [["yes", "no"], [1, 2, 3, 4]]
+    told = {
+        "answer=yes,no;1,2": "--labels lists states in their order",
+        "yes;no": "--labels lists states in their order",
+        "yes,,no": "--labels lists states in their order",
+        "calm=low,high": "1 is seen and not among them",
+        "lazy=1,2": "names the column 'lazy'",
+    }
+    for given, message in told.items():
+        code, err = run(monkeypatch, capsys, *learn, "--labels", given)
+        assert code == 2 and message in err

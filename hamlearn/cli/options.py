@@ -104,6 +104,23 @@ def read_flip(text: str | None) -> Any:
     return rates[0] if len(rates) == 1 else tuple(rates) if len(rates) == 2 else rates
 
 
+def read_labels(text: str | None) -> list[str] | dict[str, list[str]] | None:
+    """All states in their order, of all columns (``no,yes``) or by column (``smoker=no,yes;calm=1,2,3``).
+
+    Examples
+    --------
+    >>> read_labels("no, yes"), read_labels("smoker=no,yes;calm=1,2,3")
+    (['no', 'yes'], {'smoker': ['no', 'yes'], 'calm': ['1', '2', '3']})
+    """
+    if text is None:
+        return None
+    parts, named = [part.rpartition("=") for part in text.split(";")], "=" in text
+    found = {name.strip(): [word.strip() for word in words.split(",")] for name, _, words in parts}
+    if not all(map(all, found.values())) or ("" in found) == named or len(found) < len(parts):
+        raise HamlearnError(f"--labels lists states in their order, such as no,yes, or by column, smoker=no,yes;calm=1,2,3; got {text!r}.")
+    return found if named else found[""]
+
+
 def betas_of(text: str | None, files: list[Path]) -> list[float | None]:
     """One inverse temperature for every file."""
     betas: list[float | None] = [None] * len(files) if text is None else list(read_betas(text))

@@ -18,6 +18,7 @@ from hamlearn.cli.options import (
     read_column,
     read_flip,
     read_graph,
+    read_labels,
     read_names,
     read_powers,
     read_shape,
@@ -175,6 +176,9 @@ def learn(
         str | None,
         typer.Option(help="How often spins are misread: a rate, two (-1 read as 1, 1 as -1), one a site, or name=rate,name=rate."),
     ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="All states of columns in their order: no,yes of all, or smoker=no,yes;calm=1,2,3 by name.")
+    ] = None,
     by: Annotated[
         str | None,
         typer.Option(help="Files are groups with parameters of their own that share a mean and a spread; what groups are: --by subject."),
@@ -203,7 +207,7 @@ def learn(
     require_format(context, files)
     require_target(output, inputs=[*files, Path(graph)])
     rules = {name: context.params[name] for name in ("space", "weights", "gaps", "max_gaps", "variable", "independent")}
-    rules["flip"] = read_flip(flip)
+    rules |= {"flip": read_flip(flip), "labels": read_labels(labels)}
     read = lambda value: lambda file: hl.microstates(file, beta=value, counts=column, **rules)
     data = [read_from(file, read(value), stdin) for file, value in zip(files, betas, strict=True)]
     said = {**context.params, "fields": None if fields == "none" else fields}  # words, which the verbs know or refuse

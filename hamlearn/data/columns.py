@@ -141,7 +141,10 @@ def _declared(table: Table, place: int, met: list[Any], labels: Sequence[Any] | 
             )
         return sorted(met)
     given = list(labels) if not isinstance(labels, str) else []
-    plain = [type(met[0])(one) if met else one for one in given]
+    try:
+        plain = [type(met[0])(one) if met else one for one in given]
+    except (TypeError, ValueError):
+        plain = given  # words of a column of numbers, which lack what is seen
     lacking = [one for one in met if one not in plain]
     if lacking or len(set(plain)) < max(len(plain), 2):
         told = f"{shown(lacking[0])} is seen and not among them" if lacking else "two at least, each once"
