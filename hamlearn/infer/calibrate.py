@@ -362,17 +362,20 @@ class Adjusted:
         return self.transform.T @ inner @ self.transform
 
 
+_LEAST = 1e-100  # information: of less, where an optimum has run off, products of roots are beyond any float
+
+
 def inverse_root(information: np.ndarray) -> np.ndarray:
     """R with RRᵀ = information⁻¹; directions that carry no information get a large finite width."""
     symmetric = (information + information.T) / 2
     try:
         lower = np.linalg.cholesky(symmetric)
-        if np.min(np.diag(lower)) ** 2 > 1e-12 * np.max(np.diag(symmetric)):
+        if np.min(np.diag(lower)) ** 2 > 1e-12 * max(np.max(np.diag(symmetric)), _LEAST):
             return _triangular_inverse(lower).T
     except np.linalg.LinAlgError:
         pass
     values, vectors = np.linalg.eigh(symmetric)
-    floor = max(values.max(initial=0.0), 1e-300) * 1e-12
+    floor = max(values.max(initial=0.0), _LEAST) * 1e-12
     return vectors / np.sqrt(np.maximum(values, floor))
 
 

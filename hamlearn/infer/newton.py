@@ -207,7 +207,8 @@ def uphill(
     length = 1.0
     while length >= shortest:
         trial = theta + length * step
-        reached, slope = evaluate(trial)
+        with np.errstate(over="ignore", invalid="ignore"):  # a trial that runs off is refused by its value
+            reached, slope = evaluate(trial)
         if np.isfinite(reached) and reached >= value + 1e-4 * length * decrement - 1e-12 * abs(value):
             return trial, reached, slope
         length *= 0.5

@@ -9,7 +9,9 @@ from infer import oracles
 from sklearn.linear_model import LogisticRegression
 
 from hamlearn.data import microstates
+from hamlearn.infer.calibrate import ScoreCovariance, steady_sandwich
 from hamlearn.infer.likelihoods import ExactLikelihood, RowLikelihood, composite
+from hamlearn.infer.newton import uphill
 from hamlearn.infer.observations import bind
 from hamlearn.infer.optimum import maximise
 from hamlearn.models import Couplings, Normal
@@ -125,3 +127,11 @@ def test_a_known_hessian_is_stepped_with_and_replaced_where_it_has_changed():
         np.testing.assert_allclose(found.information, plain.information, rtol=1e-3, atol=1e-3 * np.abs(plain.information).max())
         moved = np.abs(plain.information - free.information).max() / np.abs(free.information).max()
         assert moved < change and (moved > 0.01 or width > 1)
+
+
+def test_what_runs_off_is_refused_without_a_warning_of_numpys():
+    gained = uphill(lambda theta: Normal(1.0).derivatives(theta)[:2], np.zeros(2), 0.0, np.array([1e200, 0.0]), 1e200, shortest=0.5)
+    assert gained is None
+    for nothing in np.full((2, 2), 0.0), 1e-250 * np.eye(2):  # what is left of the information where an optimum has run off
+        root = steady_sandwich(nothing, ScoreCovariance(1e-3 * np.eye(2), 50, 1.0, 50.0, "rows", False))
+        assert np.isfinite(root @ root.T).all()
