@@ -12,7 +12,10 @@ import pytest
 
 import hamlearn as hl
 from hamlearn.errors import HamlearnError
+from hamlearn.infer.incomplete import marginal
+from hamlearn.infer.observations import bind
 from hamlearn.spaces import States
+from hamlearn.systems import exact
 from statistics_budget import assert_within
 
 SIZES, BONDS = (2, 4, 3, 2), [[0, 1], [1, 2], [2, 3], [3, 0], [0, 2]]
@@ -27,20 +30,28 @@ def score(site, state):
     return 2 * state / (SIZES[site] - 1) - 1
 
 
-def weights(beta):
-    """Every state that there is, and its Boltzmann weight, by plain loops."""
-    states = list(itertools.product(*map(range, SIZES)))
-    energies = [-sum(J[b] * score(i, s[i]) * score(j, s[j]) for b, (i, j) in enumerate(BONDS)) - sum(H[a] for a in s) for s in states]
+def weights(beta, bonds=len(BONDS)):
+    """Every state that there is, and its Boltzmann weight with the first so many bonds, by plain loops."""
+    states, some = list(itertools.product(*map(range, SIZES))), BONDS[:bonds]
+    energies = [-sum(J[b] * score(i, s[i]) * score(j, s[j]) for b, (i, j) in enumerate(some)) - sum(H[a] for a in s) for s in states]
     found = np.exp(-beta * np.array(energies))
     return np.array(states), np.array(energies), found
 
 
-@pytest.mark.parametrize("beta", [0.05, 0.7])
-def test_exact_answers_know_only_the_states_that_there_are(beta):
-    _, energies, weight = weights(beta)
-    found = hl.systems.exact.thermodynamics(system(), beta)
-    assert float(hl.systems.exact.log_partition(system(), beta)) == pytest.approx(math.log(weight.sum()), rel=1e-10)
-    assert float(found["energy"].values.ravel()[0]) * 4 == pytest.approx(weight @ energies / weight.sum(), rel=1e-8)
+@pytest.mark.parametrize("beta", [1e-6, 0.05, 0.7])  # the hottest one asks whether what is not there is excluded, or only costly
+@pytest.mark.parametrize("method", ["enumeration", "transfer"])
+def test_exact_answers_know_only_the_states_that_there_are(beta, method):
+    asked = system()
+    if method == "transfer":  # of layers of one site, and a bond that closes no triangle
+        asked = hl.systems.Ordinal(hl.systems.lattice.graph(BONDS[:3], 4), SIZES, J[:3], H)
+    states, energies, weight = weights(beta, len(asked.lattice.bonds))
+    (oracle,) = [one for one in exact.ORACLES if one.name == method]
+    assert oracle.log_z(asked, np.array([beta]))[0] == pytest.approx(math.log(weight.sum()), rel=1e-10)
+    assert oracle.per_site(asked, np.array([beta]))[0][0] * 4 == pytest.approx(weight @ energies / weight.sum(), rel=1e-7)
+    drawn = oracle.sample(asked, beta, 500, np.random.default_rng(0)).reshape(-1, 4)
+    assert (drawn.max(0) < SIZES).all() and (drawn.max(0) == states.max(0)).all()
+    marginal = oracle.expectations(asked, beta)["marginal"].values
+    assert (marginal[~States(SIZES).there(4)] == 0).all() and np.isfinite(marginal).all()
 
 
 @pytest.mark.parametrize("sampler", ["exact", "heat_bath", "metropolis", "tempering"])
@@ -53,6 +64,40 @@ def test_samplers_keep_to_the_states_that_there_are(sampler):
         expected = weight @ states[:, site] / weight.sum()
         series = drawn["state"].values[..., site].mean(1)
         assert_within(rows[:, site].mean(), expected, max(series.std(ddof=1) / math.sqrt(8), 0.01), f"{sampler}, site {site}")
+
+
+@pytest.mark.parametrize("sampler", ["heat_bath", "metropolis", "tempering"])
+def test_no_temperature_is_hot_enough_for_a_state_that_a_site_lacks(sampler):
+    drawn = hl.simulate(system(), beta=1e-7, draws=50, chains=8, seed=0, sampler=sampler)["state"].values.reshape(-1, 4)
+    assert (drawn.max(0) == np.array(SIZES) - 1).all()
+
+
+def test_what_is_listed_is_the_product_of_what_every_site_has():
+    sizes = (2, 3) + (2,) * 8 + (5,)  # 7680 states, not 5^11, the most that may be listed being 2^20
+    mixed = hl.systems.Ordinal(hl.systems.lattice.complete(11), sizes, 0.05, 0.0)
+    states = exact.all_states(mixed.lattice, sizes)
+    assert exact.method(mixed) == "enumeration" and states.shape == (math.prod(sizes), 11)
+    assert len(np.unique(states, axis=0)) == len(states) and (states.max(0) == np.array(sizes) - 1).all()
+    assert float(exact.log_partition(mixed, 1e-9)) == pytest.approx(math.log(math.prod(sizes)))
+    with pytest.raises(HamlearnError, match=r"2 · 5\*\*20 = 1.9e\+14 states are too many"):
+        exact.all_states(hl.systems.lattice.hypercubic(21), (2,) + (5,) * 20)
+
+
+def test_missing_cells_may_have_been_what_their_sites_have():
+    rng = np.random.default_rng(4)
+    rows = np.stack([rng.integers(size, size=12) for size in SIZES], 1)
+    rows[rng.random(rows.shape) < 0.3] = hl.spaces.MISSING
+    model = hl.models.Couplings(hl.systems.lattice.graph(BONDS, 4), interaction="ordinal")
+    data = hl.microstates(np.ma.masked_equal(rows, hl.spaces.MISSING), space="states", q=SIZES, beta=0.7, independent=True)
+    bound, parts, _ = bind(data, model)
+    likelihood = marginal(bound, parts)
+    theta = bound.from_values(np.array(J), np.array([[H[a] - np.mean(H[:n]) if a < n else 0.0 for a in range(4)] for n in SIZES]))
+    states, _, weight = weights(0.7)
+    of_row = lambda row: weight[[all(a in (b, hl.spaces.MISSING) for a, b in zip(row, s, strict=True)) for s in states]].sum()
+    expected = sum(math.log(of_row(row) / weight.sum()) for row in rows)
+    assert likelihood.value_and_gradient(theta)[0] == pytest.approx(expected, rel=1e-10)
+    scores = np.concatenate([likelihood.row_scores(theta)(part, part.states.reshape(-1, 4)) for part in parts])
+    np.testing.assert_allclose(scores.sum(0), likelihood.value_and_gradient(theta)[1], atol=1e-10)
 
 
 def test_spaces_say_what_sites_have(tmp_path):
@@ -115,8 +160,10 @@ def test_two_files_have_the_states_of_both(tmp_path):
     post = hl.learn(sets, hl.models.Couplings(interaction="ordinal"), engine="laplace", seed=0)
     assert hl.data.codes_of(post)[2] == [1, 2, 3, 4] and post["posterior"]["J"].sizes["bond"] == 6
     named = hl.diagnostics.summary(post).index
-    assert [name for name in named if name.startswith("h[smoker]")] == ["h[smoker](0)", "h[smoker](1)"]  # what a site lacks is no row
-    assert "smoker, state 1" in (page := hl.report(post, tmp_path / "page.html").read_text()) and "smoker, state 2" not in page
+    assert [name for name in named if name.startswith("h[smoker]")] == ["h[smoker](no)", "h[smoker](yes)"]  # what a site lacks is no row
+    page = hl.report(post, tmp_path / "page.html").read_text()
+    assert all(f"{column}, state {word}" in page for column, word in [("smoker", "yes"), ("busy", 4), ("age", "young")])
+    assert "smoker, state 2" not in page and "busy, state 0" not in page
     assert "busy: 1, 2, 3, 4" in page and "smoker: no, yes" in page and "[" not in page.split('data-claim="codes">')[1].split("<")[0]
     hl.save(post, tmp_path / "post.nc")
     density = hl.infer.log_likelihood(hl.load(tmp_path / "post.nc"), sets[1], draws=5)["log_likelihood"]["microstates"]
@@ -169,7 +216,7 @@ def test_tables_of_mixed_pairs_have_the_entries_that_there_are():
     data = hl.microstates(people().dropna()[["smoker", "busy"]], space="states", independent=True)
     post = hl.learn(data, hl.models.Couplings(), engine="laplace", seed=0)
     named = [name for name in hl.diagnostics.summary(post).index if name.startswith("J")]
-    assert named == [f"J[smoker, busy]({a}, {b})" for a in range(2) for b in range(3)]
+    assert named == [f"J[smoker, busy]({a}, {b})" for a in ("no", "yes") for b in (1, 2, 4)]
     J = post["point"]["J"].values[0, :2, :3]
     np.testing.assert_allclose([*J.sum(0), *J.sum(1)], 0, atol=1e-10)
     u, v = np.array([-1, 1]), np.array([-1, 0, 1])  # the part that order explains

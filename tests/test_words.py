@@ -122,5 +122,6 @@ def test_verdict_and_page_speak_of_words(tmp_path):
     post = hl.learn(data, hl.models.Couplings([("x", "y"), ("y", "z")]), engine="laplace", seed=0)
     assert "'C' at site x" in str(hl.verdict(post))
     page = hl.report(post, tmp_path / "page.html").read_text()
-    assert "3 states, 0 (A), 1 (B), 2 (C)" in page
+    assert "3 states, 0 (A), 1 (B), 2 (C)" in page and "z, state C" in page and "y – z (B, C)" in page
+    assert {"h[z](C)", "J[y, z](B, C)"} <= set(hl.diagnostics.summary(post).index)
     assert json.loads(post.attrs["codes"]) == list("ABC")

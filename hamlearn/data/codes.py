@@ -49,10 +49,17 @@ def codes_of(data: xr.Dataset | xr.DataTree) -> list[int] | list[str] | Codes:
     return list(json.loads(data.attrs["codes"])) if "codes" in data.attrs else list(range(int(data.attrs["q"])))
 
 
-def words_in(attrs: Mapping[Any, Any]) -> tuple[str, ...]:
-    """The words that states were read from, in their order; () where they were numbers."""
+def words_in(attrs: Mapping[Any, Any]) -> tuple[Any, ...]:
+    """The words that states were read from, in their order, of columns with states of their own a tuple for each; () of numbers."""
     codes = json.loads(attrs["codes"]) if "codes" in attrs else []
+    if codes and isinstance(codes[0], list):
+        return tuple(map(tuple, codes))
     return tuple(codes) if codes and isinstance(codes[0], str) else ()
+
+
+def state_names(data: xr.Dataset | xr.DataTree, n_sites: int) -> list[list[str]]:
+    """What the states of every site are called: by the words, or the codes, that they had where they came from."""
+    return [list(map(str, own)) for own in _by_site(codes_of(data), n_sites)]
 
 
 def joined(parts: Sequence[xr.Dataset]) -> list[xr.Dataset]:

@@ -5,12 +5,14 @@ Everything is judged on θ, the free parameters: tied couplings count once, and 
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from hamlearn.data.codes import state_names
 from hamlearn.infer import families, labels, posteriors
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.groups import own_parameters
@@ -140,12 +142,12 @@ def summary(post: xr.DataTree, round_to: int | None = 4) -> pd.DataFrame:
     for name, called in columns.items():
         values = np.asarray(group[name].values)
         extra = values.shape[3:]
-        if extra:
-            called = [f"{label}({', '.join(map(str, index))})" for label in called for index in np.ndindex(extra)]
         values = values.reshape((*values.shape[:2], -1))
-        if len(extra) == {"J": 2, "h": 1}.get(name) and not posteriors.space_of(post).uniform:
-            kept = np.flatnonzero(posteriors.bound_of(post).entries(name))
-            called, values = [called[k] for k in kept], values[..., kept]
+        if len(extra) == {"J": 2, "h": 1}.get(name) and posteriors.space_of(post).labelled:
+            called = [f"{label}({', '.join(word)})" for label, words in zip(called, _states(post, name), strict=True) for word in words]
+            values = values[..., np.flatnonzero(posteriors.bound_of(post).entries(name))]
+        elif extra:
+            called = [f"{label}({', '.join(map(str, index))})" for label in called for index in np.ndindex(extra)]
         low, high = np.quantile(values, [0.05, 0.95], axis=(0, 1))
         numbers = {"mean": values.mean((0, 1)), "sd": values.std((0, 1), ddof=1), "eti_5%": low, "eti_95%": high}
         numbers |= mixing(values) if sampled else dict.fromkeys(MEASURES, np.nan)
@@ -155,6 +157,15 @@ def summary(post: xr.DataTree, round_to: int | None = 4) -> pd.DataFrame:
         tables.append(table)
     result = pd.concat(tables)
     return result if round_to is None else result.round(round_to)
+
+
+def _states(post: xr.DataTree, name: str) -> list[list[tuple[str, ...]]]:
+    """What the states of every site are called, or the pairs of states of every bond."""
+    lattice = posteriors.bound_of(post).lattice
+    each = state_names(post, lattice.n_sites)
+    if name == "h":
+        return [[(state,) for state in states] for states in each]
+    return [list(itertools.product(each[i], each[j])) for i, j in lattice.bonds.tolist()]
 
 
 def mixing(values: np.ndarray) -> dict[str, np.ndarray]:

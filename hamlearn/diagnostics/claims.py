@@ -107,12 +107,12 @@ def zero_of_energy(post: xr.DataTree, names: list[str]) -> str:
 
 def sites(space: Space, words: Sequence[str] = ()) -> str:
     """What the sites of a space can be, in words."""
+    if not space.uniform:
+        return f"states, from {min(space.sizes)} to {space.q} of them at a site"
     if words and not space.continuous:
         shown = [f"{value} ({word})".replace("-1", "−1") for value, word in zip(space.values.tolist()[:6], words, strict=False)]
         return f"{'spins' if space.binary else f'{space.q} states'}, {', '.join(shown)}{', …' if len(words) > 6 else ''}"
     if not space.continuous:
-        if not space.uniform:
-            return f"states, from {min(space.sizes)} to {space.q} of them at a site"
         return "spins −1, 1" if space.binary else f"{space.q} states, 0 to {space.q - 1}"
     if space.event_shape:
         return f"unit vectors of {space.event_shape[0]} components"
@@ -138,7 +138,7 @@ def facts(post: xr.DataTree) -> list[tuple[str, str, str]]:
         ("extrapolated", "extrapolated to β", here),
         ("space", "every site", sites(posteriors.space_of(post), made.words)),
         ("sites", "sites", wording.count(float(np.prod(posteriors.site_shape(post))))),
-        ("codes", "codes of states 0, 1, …", "" if made.words else codes(post)),
+        ("codes", "codes of states 0, 1, …", "" if made.words and posteriors.space_of(post).uniform else codes(post)),
         ("bonds", bonds, wording.count(sizes["bond"]) if "bond" in sizes else ""),
         ("missing", "cells missing", percent(made.missing) if made.missing else ""),
         ("flip", "readout errors, allowed for", percent(made.flip) if made.flip else ""),

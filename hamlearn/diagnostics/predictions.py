@@ -14,7 +14,7 @@ from hamlearn.diagnostics.features import Features
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.asked import LikelihoodName
 from hamlearn.models import BoundCouplings, Couplings, SpikeSlab
-from hamlearn.statistics import integrated_autocorrelation_time, power
+from hamlearn.statistics import integrated_autocorrelation_time
 from hamlearn.systems import System, exact, sampling
 
 LISTED = 2e7  # numbers that tables over all states may hold
@@ -93,7 +93,7 @@ def predicted(
 
 
 def _listable(bound: BoundCouplings) -> bool:
-    return power(bound.space.q, bound.lattice.n_sites) * (bound.n_params + 500) <= LISTED
+    return bound.n_states * (bound.n_params + 500) <= LISTED
 
 
 def _listed(features: Features, theta: np.ndarray, beta: float) -> Prediction:

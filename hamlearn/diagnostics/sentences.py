@@ -242,7 +242,7 @@ SENTENCES |= {
     ),
     "states never seen": lambda n, made: (
         "never observed and so excluded, their entries of J and h set to 0: "
-        + ", ".join(f"{made.state(state)} at {made.site(site)}" for site, state in n["first"])
+        + ", ".join(f"{made.state(state, site)} at {made.site(site)}" for site, state in n["first"])
         + (f" and {n['count'] - len(n['first'])} more" if n["count"] > len(n["first"]) else ""),
         "If they can occur, more data or a model with fewer states would tell how rarely.",
     ),

@@ -24,8 +24,6 @@ LONGEST = 1800.0  # seconds of augmentation, counted
 
 def marginal(bound: BoundCouplings, parts: Sequence[Observations]) -> MarginalLikelihood | None:
     """The exact likelihood; None where states or completions are too many to be listed."""
-    if not bound.space.uniform:
-        return None  # completions are numbers of states of equally many values
     if exact.method(bound.system(np.zeros(bound.n_params))) != "enumeration" or not listable(bound, parts):
         return None
     found = MarginalLikelihood(bound, parts)

@@ -338,7 +338,7 @@ class Provenance:
     independent: bool = False
     more: Mapping[str, Any] = field(default_factory=dict)
     sites: tuple[str, ...] = ()
-    words: tuple[str, ...] = ()
+    words: tuple[Any, ...] = ()
 
     def to_json(self) -> str:
         """One line of JSON, for the attribute of a posterior."""
@@ -369,9 +369,10 @@ class Provenance:
         """Such as "site 3", or "site anna" where sites have names."""
         return f"site {word(self.sites, number)}"
 
-    def state(self, number: int) -> str:
-        """Such as "state 2", or "'yes'" where states have words."""
-        return repr(self.words[number]) if self.words else f"state {number}"
+    def state(self, number: int, site: int) -> str:
+        """Such as "state 2", or "'yes'" where the states of a site have words."""
+        own = self.words[site] if self.words and isinstance(self.words[0], tuple) else self.words or range(number + 1)
+        return repr(own[number]) if isinstance(own[number], str) else f"state {own[number]}"
 
     @property
     def worth(self) -> float:

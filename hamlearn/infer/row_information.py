@@ -23,7 +23,6 @@ from hamlearn.infer.optimum import normal_blocks
 from hamlearn.models import Normal
 from hamlearn.models.traits import Model
 from hamlearn.progress import aside
-from hamlearn.statistics import power
 from hamlearn.systems import exact
 from hamlearn.systems.base import System
 from hamlearn.systems.sampling import simulate
@@ -96,7 +95,7 @@ def of_one_row(system: System, model: Model, beta: float, *, rows: int, likeliho
         As of :func:`hamlearn.learn`.
     seed : int
     """
-    listed = bool(system.space.q) and power(system.space.q, system.lattice.n_sites) <= LISTED
+    listed = system.space.count(system.lattice.n_sites) <= LISTED
     data = _all_states(system, beta) if listed else _simulated(system, beta, rows, seed)
     with aside():
         sets, family = families.admitted(data, model, True)

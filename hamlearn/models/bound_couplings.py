@@ -152,7 +152,7 @@ class BoundCouplings:
 
     @property
     def floor(self) -> np.ndarray | None:
-        """Minus the energy of states that sites do not have, ``(n_sites, q)``, zero for the others; None where all have all."""
+        """Log weight of states that sites do not have, ``(n_sites, q)``, zero for the others; None where all have all."""
         return None
 
     def entries(self, name: str) -> np.ndarray:
@@ -161,12 +161,14 @@ class BoundCouplings:
         first, second = self.lattice.bonds.T
         return there if name == "h" else there[first][:, :, None] & there[second][:, None]
 
+    @property
+    def n_states(self) -> float:
+        """How many microstates there are, inf beyond any float."""
+        return self.space.count(self.lattice.n_sites)
+
     def states(self) -> np.ndarray:
         """All microstates ``(row, n_sites)`` as value indices, where they are few enough to be listed."""
-        found = exact.all_states(self.lattice, self.space.q).reshape(-1, self.lattice.n_sites)
-        if self.space.uniform:
-            return found
-        return found[(found < self.space.there(self.lattice.n_sites).sum(1)).all(1)]
+        return exact.all_states(self.lattice, self.space.extent).reshape(-1, self.lattice.n_sites)
 
     def statistics(self, states: np.ndarray) -> np.ndarray:
         """Sufficient statistics T of every row of value indices: −H = θ · T; shape ``(row, n_params)``."""

@@ -11,14 +11,14 @@ import scipy.sparse
 from hamlearn import memory
 from hamlearn.errors import HamlearnError
 from hamlearn.models.bound_couplings import BoundCouplings, zero_sum_basis
-from hamlearn.systems.potts import EXCLUDED, site_scores
+from hamlearn.systems.potts import site_scores
 
 
 class MixedCouplings(BoundCouplings):
     """:class:`BoundCouplings` whose bonds have tables of their own shapes.
 
     Tables are products of vectors of both ends, a row of zeros where an end has fewer states than the largest; θ has no parameters for
-    these rows. States that a site lacks have probability zero (:attr:`floor`).
+    these rows. States that a site lacks have probability zero at any β (:attr:`floor`).
     """
 
     @property
@@ -101,8 +101,8 @@ class MixedCouplings(BoundCouplings):
 
     @cached_property
     def floor(self) -> np.ndarray:
-        """Minus the energy of states that sites do not have, zero for the others."""
-        return np.where(self.space.there(self.lattice.n_sites), 0.0, -EXCLUDED)
+        """Log weight of states that sites do not have, zero for the others."""
+        return np.where(self.space.there(self.lattice.n_sites), 0.0, -np.inf)
 
     @cached_property
     def _sums(self) -> scipy.sparse.csr_matrix:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from hamlearn.data.codes import state_names
 from hamlearn.diagnostics import arviz, claims
 from hamlearn.diagnostics.foreign import NAME, readable
 from hamlearn.diagnostics.verdict import CHECK, DIVERGENT_SHARE, ESS, Verdict, rhat_limit
@@ -55,8 +56,9 @@ def _entries(post: xr.DataTree, values: np.ndarray) -> tuple[list[str], np.ndarr
     kept = (kept if bound.space.uniform else kept[bound.entries("J")[first].ravel()[kept]])[:FILED]
     where = np.stack(np.unravel_index(kept, (len(first), *values.shape[3:])), 1)
     bonds = bound.lattice.bonds[first]
-    word, states = bound.lattice.word, posteriors.provenance_of(post).words or tuple(map(str, range(values.shape[-1])))
-    return [f"{word(bonds[k][0])} – {word(bonds[k][1])} ({states[a]}, {states[b]})" for k, a, b in where], flat[..., kept], None
+    word, states = bound.lattice.word, state_names(post, bound.lattice.n_sites)
+    ends = ((*bonds[k], a, b) for k, a, b in where)
+    return [f"{word(i)} – {word(j)} ({states[i][a]}, {states[j][b]})" for i, j, a, b in ends], flat[..., kept], None
 
 
 def _general(post: xr.DataTree) -> list[Table]:

@@ -9,6 +9,7 @@ import networkx as nx
 import numpy as np
 import xarray as xr
 
+from hamlearn.data.codes import state_names
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, posteriors
 from hamlearn.systems.lattice import Lattice
@@ -92,13 +93,14 @@ def rows(post: xr.DataTree, parameter: str = "J", names: Sequence[object] | None
     single = "site {}" if names is None and not bound.lattice.names else "{}"
     labels = [single.format(called[site]) if one == 1 else f"{one} sites of group {group}" for group, (site, one) in places]
     labels = labels if len(first) > 1 else ["all sites"]
-    if values.ndim == 4:
-        labels = [f"{label}, state {state}" for label in labels for state in range(values.shape[-1])]
-    values = values[:, :, first].reshape(values.shape[0] * values.shape[1], -1)
-    if bound.space.uniform or len(labels) != values.shape[1]:
-        return labels, values
-    kept = np.flatnonzero(bound.entries("h")[first])
-    return [labels[k] for k in kept], values[:, kept]
+    flat = values[:, :, first].reshape(values.shape[0] * values.shape[1], -1)
+    if values.ndim < 4:
+        return labels, flat
+    if not bound.space.labelled:
+        return [f"{label}, state {state}" for label in labels for state in range(values.shape[-1])], flat
+    states = state_names(post, bound.lattice.n_sites)
+    labels = [f"{label}, state {state}" for label, site in zip(labels, first, strict=True) for state in states[site]]
+    return labels, flat[:, np.flatnonzero(bound.entries("h")[first])]
 
 
 def existing(post: xr.DataTree) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
@@ -10,6 +11,7 @@ import numpy as np
 
 from hamlearn.errors import HamlearnError
 from hamlearn.spaces.numbers import require_numbers
+from hamlearn.statistics import power
 
 MISSING = -128
 """What stands for a cell that was not observed in microstates of discrete spaces; in continuous ones it is NaN."""
@@ -83,6 +85,17 @@ class Space:
     def uniform(self) -> bool:
         """Whether all sites have the same values."""
         return True
+
+    @property
+    def extent(self) -> int | tuple[int, ...]:
+        """How many values there are: of every site where sites differ, else of all."""
+        return self.sizes or self.q
+
+    def count(self, n_sites: int) -> float:
+        """Number of microstates of so many sites, whatever the constraint; inf where values are continuous, and beyond any float."""
+        if self.continuous:
+            return math.inf
+        return math.prod(map(float, self.sizes)) if self.sizes else power(self.q, n_sites)
 
     def there(self, n_sites: int) -> np.ndarray:
         """Which of the values each site has, shape ``(n_sites, q)``."""

@@ -28,13 +28,26 @@ class Pairs(NamedTuple):
     tables : array (n_bonds, q, q)
         What a bond adds for every pair of states.
     fields : array (n_sites, q)
-        What a site adds for every state; constants are with the first site.
+        What a site adds for every state; constants are with the first site. −∞ for states that a site does not have.
+    sizes : tuple of int
+        Number of states of every site, where some have fewer than q; else ().
     """
 
     lattice: Lattice
     q: int
     tables: np.ndarray
     fields: np.ndarray
+    sizes: tuple[int, ...] = ()
+
+    @property
+    def extent(self) -> int | tuple[int, ...]:
+        """How many states there are: of every site where sites differ, else of all."""
+        return self.sizes or self.q
+
+    @property
+    def known(self) -> np.ndarray:
+        """The fields, nan for states that a site does not have."""
+        return np.where(np.isneginf(self.fields), np.nan, self.fields)
 
     def of_spins(self) -> tuple[np.ndarray, np.ndarray]:
         """Of two states a site: J ``(n_bonds,)`` and h ``(n_sites,)`` of the same energy as −Σ Jσσ − Σ hσ, up to a constant."""

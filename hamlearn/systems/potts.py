@@ -31,7 +31,7 @@ def clock_table(q: int) -> np.ndarray:
 
 
 EXCLUDED = 1e4
-"""Energy of a state that a site does not have, in units of the largest coupling or field (or of one)."""
+"""Energy of a state that was never seen, in units of the largest coupling or field (or of one)."""
 
 
 def excluded(J: np.ndarray, h: np.ndarray) -> float:
@@ -91,8 +91,7 @@ class QState(ParametricSystem, kind="qstate", structure=("q", "sizes", "interact
     bonds : array of int (n_bonds, 2), or Lattice
         Which pairs interact.
     q : int or sequence of int (n_sites,)
-        Number of states, 0 … q−1; of every site its own. Arrays then have room for the largest, and what a site lacks is excluded by a
-        field (`EXCLUDED`).
+        Number of states, 0 … q−1; of every site its own. Arrays then have room for the largest; what a site lacks has infinite energy.
     J : float, array (n_bonds,), (q, q) or (n_bonds, q, q)
         Coupling strengths that multiply `interaction`, or whole coupling tables when `interaction` is "general";
         positive favours.
@@ -140,7 +139,7 @@ class QState(ParametricSystem, kind="qstate", structure=("q", "sizes", "interact
         J, h = broadcast_parameter(J, shape, "J"), broadcast_parameter(h, (lattice.n_sites, q), "h")
         object.__setattr__(self, "sizes", space.sizes)
         object.__setattr__(self, "J", J)
-        object.__setattr__(self, "h", h if there.all() else np.where(there, h, excluded(J, h[there])))
+        object.__setattr__(self, "h", np.where(there, h, 0.0))
         object.__setattr__(self, "interaction", interaction)
         object.__setattr__(self, "scores", as_scores(scores))
         object.__setattr__(self, "name", name)
@@ -153,13 +152,16 @@ class QState(ParametricSystem, kind="qstate", structure=("q", "sizes", "interact
     @property
     def pairs(self) -> Pairs:
         """Tables over the bonds and sites of its lattice."""
+        n_sites, fields = self.lattice.n_sites, self.h
+        if self.sizes:
+            fields = fields + np.where(self.space.there(n_sites), 0.0, -np.inf)
         if self.interaction == "general":
-            return Pairs(self.lattice, self.q, self.J, self.h)
+            return Pairs(self.lattice, self.q, self.J, fields, self.sizes)
         if self.interaction == "ordinal":
-            first, second = site_scores(self.space, self.lattice.n_sites, self.scores)[self.lattice.bonds.T]
-            return Pairs(self.lattice, self.q, self.J[:, None, None] * first[:, :, None] * second[:, None], self.h)
+            first, second = site_scores(self.space, n_sites, self.scores)[self.lattice.bonds.T]
+            return Pairs(self.lattice, self.q, self.J[:, None, None] * first[:, :, None] * second[:, None], fields, self.sizes)
         table = clock_table(self.q) if self.interaction == "clock" else np.eye(self.q)
-        return Pairs(self.lattice, self.q, self.J[:, None, None] * table, self.h)
+        return Pairs(self.lattice, self.q, self.J[:, None, None] * table, fields, self.sizes)
 
     def energy(self, states: Any) -> Any:
         """Energy of states ``(..., *lattice.shape)`` (or flat ``(..., n_sites)``), shape ``(...)``."""

@@ -85,12 +85,12 @@ class EnergyConditionals:
 
     def site(self, index: np.ndarray, site: int) -> Site:
         """The conditional of `site`."""
-        energy = np.empty((len(index), self.space.q))
-        for value in range(self.space.q):
+        energy = np.full((len(index), self.space.q), np.inf)
+        for value in np.flatnonzero(self.space.there(index.shape[1])[site]):
             changed = index.copy()
             changed[:, site] = value
             energy[:, value] = self.energies(changed)
-        return Site(energy, -energy[..., None], np.zeros(1, int))
+        return Site(energy, -np.where(np.isfinite(energy), energy, 0.0)[..., None], np.zeros(1, int))
 
     def energies(self, index: np.ndarray) -> np.ndarray:
         """Energy of every row."""

@@ -10,6 +10,7 @@ import scipy.stats
 
 from hamlearn.diagnostics.scores.sums import Collected, Rows
 from hamlearn.models import BoundCouplings
+from hamlearn.systems.exact.weights import each
 
 MOST_NUMBERS = 2e7  # states times parameters
 MOST_STATES = 4096  # for whole microstates, one by one: more are never seen often enough
@@ -18,9 +19,7 @@ _LEAST_EXPECTED = 5.0  # rows in a cell
 
 def applies(bound: BoundCouplings) -> bool:
     """Whether all states can be listed with their sufficient statistics."""
-    if bound.space.continuous or bound.lattice.n_sites * np.log(bound.space.q) > np.log(MOST_NUMBERS):
-        return False
-    return float(bound.space.q) ** bound.lattice.n_sites * bound.n_params <= MOST_NUMBERS
+    return bound.n_states * bound.n_params <= MOST_NUMBERS
 
 
 @dataclass(eq=False)
@@ -61,14 +60,11 @@ class Listed:
         fitted to the ungathered rows take up between none and all of their number in degrees of freedom
         (Chernoff & Lehmann 1954): none are taken off.
         """
-        q, n_sites = self.bound.space.q, self.bound.lattice.n_sites
         if len(self.states) > MOST_STATES or np.any(rows.weight != 1):
             return None
         expected = len(rows.index) * self.probability(theta, rows.beta)
-        place = q ** np.arange(n_sites, dtype=np.int64)
-        number = np.full(q**n_sites, -1)
-        number[self.states.astype(np.int64) @ place] = np.arange(len(self.states))
-        seen = np.bincount(number[rows.index.astype(np.int64) @ place], minlength=len(self.states))
+        number = np.ravel_multi_index(tuple(rows.index.T), each(self.bound.space.extent, rows.index.shape[1]))
+        seen = np.bincount(number, minlength=len(self.states))
         order = np.argsort(-expected, kind="stable")
         rare = expected[order] < _LEAST_EXPECTED
         gathered = np.floor(np.cumsum(np.where(rare, expected[order], 0.0)) / _LEAST_EXPECTED).astype(int)

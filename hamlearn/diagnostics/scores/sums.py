@@ -201,7 +201,8 @@ def _chunk(
             beta * _site_values(index, part.sites[where], site, q, every[where] if q == 2 else every)
             for part, every, where in zip(terms, products, touching[site], strict=True)
         ]
-        shifted = energy[:, None] + one.energy - one.energy[here, observed][:, None]
+        met = np.where(np.isfinite(one.energy), one.energy, 0.0)  # it is infinite in a state that a site does not have
+        shifted = energy[:, None] + met - met[here, observed][:, None]
         dispersed = _apart((beta * shifted[..., None]) ** 2 / 2)
         local = np.concatenate([*values, dispersed[..., :0]], -1)
         local = np.concatenate([local, local @ totals[:, columns].T, dispersed], -1)

@@ -98,6 +98,7 @@ def symmetries(view: View) -> Moves:
     mixed = np.random.default_rng(0).permutation(some, axis=1)
     probes = np.concatenate([some, mixed]).reshape(-1, *shape, *event)
     before = view.action(probes.reshape(len(probes), -1))
+    probes, before = probes[np.isfinite(before)], before[np.isfinite(before)]  # shuffled sites may be none that there are
     scale = float(np.std(before)) or float(np.abs(before).max()) or 1.0
 
     def holds(moved: np.ndarray) -> bool:

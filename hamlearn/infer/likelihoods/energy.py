@@ -31,7 +31,6 @@ from hamlearn.infer.likelihoods.flips import Flips, agree, flips_of
 from hamlearn.infer.observations import Observations, flat, unique_rows
 from hamlearn.models.base import BoundFamily
 from hamlearn.progress import track
-from hamlearn.statistics import power
 from hamlearn.systems.exact import all_states
 from hamlearn.systems.exact.enumeration import MOST_EVALUATED, power_text
 
@@ -45,7 +44,7 @@ _TERM = 60.0  # operations of a bond's or a site's part of an energy and its slo
 
 def affordable(bound: BoundFamily) -> bool:
     """Whether all states can be listed."""
-    return bool(bound.space.q and power(bound.space.q, bound.lattice.n_sites) <= MOST_EVALUATED)
+    return bound.space.count(bound.lattice.n_sites) <= MOST_EVALUATED
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +76,7 @@ class Functions:
     @cached_property
     def every(self) -> np.ndarray:
         """All states ``(state, n_sites)``."""
-        return self.values(all_states(self.bound.lattice, self.bound.space.q).reshape(-1, self.bound.lattice.n_sites))
+        return self.values(all_states(self.bound.lattice, self.bound.space.extent).reshape(-1, self.bound.lattice.n_sites))
 
     def objective(self, theta: Any, arrays: Any) -> Any:
         """:meth:`through` of θ and all that is data."""
@@ -324,7 +323,7 @@ class EnergyLikelihood(Searched):
         n, q = self.bound.lattice.n_sites, max(self.bound.space.q, 1)
         if self.linear:
             return float(sum(3.0 * array.size for data in self._data for array in data) + TRANSCENDENTAL)
-        evaluations = {"exact": power(q, n), "pseudo": float(n * q), "score": 4.0 * n}[self.name]
+        evaluations = {"exact": self.bound.space.count(n), "pseudo": float(n * q), "score": 4.0 * n}[self.name]
         rows = 1 if self.name == "exact" else sum(data[1].size for data in self._data)
         return 5.0 * rows * evaluations * 10.0 * n  # an energy takes about ten operations a site
 
@@ -409,7 +408,7 @@ def _require(bound: BoundFamily, name: str) -> None:
         raise HamlearnError(f"score matching needs slopes along sites: real numbers or angles; for {space.name} there is 'pseudo'.")
     if name == "exact" and not affordable(bound):
         raise HamlearnError(
-            f"{power_text(space.q, n)} states are too many to list for energies known by evaluation only (at most {MOST_EVALUATED}); "
+            f"{power_text(space.extent, n)} states are too many to list for energies known by evaluation only (at most {MOST_EVALUATED}); "
             "use likelihood='pseudo'."
         )
 

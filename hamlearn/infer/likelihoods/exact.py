@@ -38,7 +38,7 @@ class ExactLikelihood(Searched):
         self.betas = np.array([part.beta for part in parts])
         # Enumerable states are few: their number is asked for only there, for it may be beyond any float elsewhere.
         enumerable = self.method == "enumeration"
-        self.tabulated = enumerable and bound.space.q**bound.lattice.n_sites * bound.n_params <= _TABLE_LIMIT
+        self.tabulated = enumerable and bound.n_states * bound.n_params <= _TABLE_LIMIT
 
     def _total(self, part: Observations) -> np.ndarray:
         states, weight = part.gathered
@@ -88,7 +88,7 @@ class ExactLikelihood(Searched):
         """Operations of one value and gradient in compiled code."""
         bound = self.bound
         if self.tabulated:
-            return 3.0 * len(self.betas) * bound.space.q**bound.lattice.n_sites * bound.n_params
+            return 3.0 * len(self.betas) * bound.n_states * bound.n_params
         return len(self.betas) * operations(bound.system(np.zeros(bound.n_params)), 1.0)
 
     @property
@@ -98,7 +98,7 @@ class ExactLikelihood(Searched):
         All of them share the table, which no cache holds: it is read once for many (136 parameters of 16 spins: 5.6 ms a value one by
         one, 0.9 ms by 32), as long as their log weights do not fill the memory in its place.
         """
-        return batch_of(_LOG_WEIGHTS / self.bound.space.q**self.bound.lattice.n_sites) if self.tabulated else super().batch
+        return batch_of(_LOG_WEIGHTS / self.bound.n_states) if self.tabulated else super().batch
 
     def moments(self, beta: float, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean ``(n_params,)`` and covariance ``(n_params, n_params)`` of T in one microstate."""
@@ -204,7 +204,7 @@ def _log_density_of(shape: _Shape) -> Callable[..., Any]:
 
 
 def _log_partition_of(bound: BoundCouplings, arithmetic: Literal["log", "linear"]) -> Callable[..., Any]:
-    function = exact.log_partition_function(bound.lattice, bound.space.q, arithmetic=arithmetic)
+    function = exact.log_partition_function(bound.lattice, bound.space.extent, arithmetic=arithmetic)
 
     def log_z(theta: Any, beta: Any) -> Any:
         tables, fields = bound.tables(theta)

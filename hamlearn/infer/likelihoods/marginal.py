@@ -8,6 +8,7 @@ were read with errors may be any state, and are summed by products over sites (:
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
@@ -20,6 +21,8 @@ from hamlearn.infer.likelihoods.channel import Readings
 from hamlearn.infer.likelihoods.exact import ExactLikelihood
 from hamlearn.infer.observations import Observations, unique_rows
 from hamlearn.models import BoundCouplings
+from hamlearn.systems.base import Space
+from hamlearn.systems.exact.weights import each
 
 MOST_COMPLETIONS = 2e7  # of all distinct rows, whose numbers are held in memory (160 MB)
 MOST_STATES = 2e7  # of all states for every pattern of missing cells, where rows are misread
@@ -40,7 +43,7 @@ class Listed(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Distinct rows of one temperature that miss equally many cells.
+    """Distinct rows of one temperature that miss equally many cells, of as many values.
 
     Attributes
     ----------
@@ -48,7 +51,7 @@ class Group:
         Which temperature.
     rows : array of int (row,)
         Their numbers among the states that they were made of.
-    index : array of int (row, q^m)
+    index : array of int (row, q^m), or as many as their sites have values
         Their completions as numbers of states, in the order of :func:`hamlearn.systems.exact.all_states`.
     weight : array (row,)
     """
@@ -87,22 +90,26 @@ class Group:
         return np.asarray(matrix @ table)
 
 
-def grouped(part: Observations, states: np.ndarray, weight: np.ndarray, q: int, number: int = 0) -> Iterator[Group | Readings]:
+def grouped(part: Observations, states: np.ndarray, weight: np.ndarray, space: Space, number: int = 0) -> Iterator[Group | Readings]:
     """Rows that are read as those of a part are, in groups that are summed together."""
-    return groups(states, weight, q, number) if part.flip is None else iter([Readings.of(states, weight, part, q, number)])
+    if part.flip is None:
+        return groups(states, weight, np.array(each(space.extent, states.shape[1])), number)
+    return iter([Readings.of(states, weight, part, space.q, number)])  # of two values, as all sites that may be misread
 
 
-def groups(states: np.ndarray, weight: np.ndarray, q: int, part: int = 0) -> Iterator[Group]:
-    """Rows of value indices with missing cells (below zero) by how many these are."""
-    n_sites = states.shape[1]
-    place = q ** np.arange(n_sites - 1, -1, -1, dtype=np.int64)
+def groups(states: np.ndarray, weight: np.ndarray, sizes: np.ndarray, part: int = 0) -> Iterator[Group]:
+    """Rows of value indices with missing cells (below zero) by how many values these may have: `sizes` ``(n_sites,)`` of every site."""
+    place = np.append(np.cumprod(sizes[:0:-1])[::-1], 1)
     gone = states < 0
     base, count = np.where(gone, 0, states) @ place, gone.sum(1)
     for m in np.unique(count):
-        rows = np.flatnonzero(count == m)
-        sites = np.nonzero(gone[rows])[1].reshape(len(rows), m)
-        every = np.indices((q,) * m).reshape(m, q**m)  # values of the missing cells, (m, q^m)
-        yield Group(part, rows, base[rows, None] + place[sites] @ every, weight[rows])
+        alike = np.flatnonzero(count == m)
+        sites = np.nonzero(gone[alike])[1].reshape(len(alike), m)
+        kinds, kind = np.unique(sizes[sites], axis=0, return_inverse=True)
+        for k, extents in enumerate(kinds.tolist()):
+            own = kind.reshape(-1) == k
+            every = np.indices(extents).reshape(m, math.prod(extents))  # values of the missing cells, (m, their number)
+            yield Group(part, alike[own], base[alike[own], None] + place[sites[own]] @ every, weight[alike[own]])
 
 
 def listable(bound: BoundCouplings, parts: Sequence[Observations]) -> bool:
@@ -111,10 +118,10 @@ def listable(bound: BoundCouplings, parts: Sequence[Observations]) -> bool:
     for part in parts:
         gone = unique_rows(part)[0] < 0
         if part.flip is not None:
-            states += len(np.unique(gone, axis=0)) * float(bound.space.q) ** gone.shape[1]
+            states += len(np.unique(gone, axis=0)) * bound.n_states
         else:
-            count = gone.sum(1)
-            completions += float((float(bound.space.q) ** count[count > 0]).sum())
+            sizes = np.array(each(bound.space.extent, gone.shape[1]), float)
+            completions += float(np.where(gone, sizes, 1.0).prod(1)[gone.any(1)].sum())
     return completions <= MOST_COMPLETIONS and states <= MOST_STATES
 
 
@@ -127,7 +134,7 @@ class MarginalLikelihood(ExactLikelihood):
         for number, part in enumerate(parts):
             states, weight = unique_rows(part)
             unsure = (states < 0).any(1) | (part.flip is not None)
-            self.groups += grouped(part, states[unsure], weight[unsure], bound.space.q, number)
+            self.groups += grouped(part, states[unsure], weight[unsure], bound.space, number)
 
     def _total(self, part: Observations) -> np.ndarray:
         """Of rows that are known whole."""
@@ -182,7 +189,7 @@ class MarginalLikelihood(ExactLikelihood):
 
         def scores(part: Observations, states: np.ndarray) -> np.ndarray:
             found, ones = np.empty((len(states), self.bound.n_params)), np.ones(len(states))
-            for group in grouped(part, states, ones, self.bound.space.q):
+            for group in grouped(part, states, ones, self.bound.space):
                 found[group.rows] = group.means(group.conditional(part.beta * energies)[1], self._table)
             return np.asarray(part.beta * (found - means[part.beta]))
 

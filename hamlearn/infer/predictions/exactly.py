@@ -133,7 +133,7 @@ def enumerated(
     (0.816861, 'exact (enumeration)')
     """
     first = systems[0]
-    indices = enumeration.all_states(first.lattice, first.space.q)
+    indices = enumeration.all_states(first.lattice, first.space.extent)
     each = of_energy(first) + PER_STATE * (1 + len(betas))
     (work or Work()).announce(f"all states of {len(systems)} members", len(systems) * (CALL + len(indices) * each))
     pieces = [first.space.from_index(indices[start : start + _CHUNK]) for start in range(0, len(indices), _CHUNK)]

@@ -10,6 +10,7 @@ import numpy as np
 from hamlearn.errors import HamlearnError
 from hamlearn.systems.exact import enumeration
 from hamlearn.systems.exact.layers import MAX_BLOCK_STATES, Layers, cut
+from hamlearn.systems.exact.weights import Extent, each
 from hamlearn.systems.lattice import Lattice
 
 General = Literal["enumeration", "transfer"]
@@ -20,12 +21,12 @@ ALWAYS_ENUMERATE = 2**12
 
 
 @lru_cache(maxsize=256)
-def layers_of(lattice: Lattice, q: int) -> Layers | None:
-    """The cheapest cut of `lattice` into layers, or None; remembered."""
-    return cut(lattice, int(q))
+def layers_of(lattice: Lattice, q: Extent) -> Layers | None:
+    """The cheapest cut of `lattice` into layers, with room for the largest number of states of a site, or None; remembered."""
+    return cut(lattice, max(each(q, 1)))
 
 
-def require_layers(lattice: Lattice, q: int) -> Layers:
+def require_layers(lattice: Lattice, q: Extent) -> Layers:
     """Like :func:`layers_of`, or an error."""
     layers = layers_of(lattice, q)
     if layers is None:
@@ -33,7 +34,7 @@ def require_layers(lattice: Lattice, q: int) -> Layers:
     return layers
 
 
-def lattice_method(lattice: Lattice, q: int) -> General | None:
+def lattice_method(lattice: Lattice, q: Extent) -> General | None:
     """The cheaper of the two methods that allow any couplings and fields, or None."""
     states, layers = enumeration.count_states(lattice, q), layers_of(lattice, q)
     limit = enumeration.MAX_STATES if layers is None else min(layers.cost, enumeration.MAX_STATES)
@@ -42,13 +43,14 @@ def lattice_method(lattice: Lattice, q: int) -> General | None:
     return None if layers is None else "transfer"
 
 
-def too_large(lattice: Lattice, q: int, name: str) -> str:
+def too_large(lattice: Lattice, q: Extent, name: str) -> str:
     """What is too large about a lattice for methods of any couplings, in words."""
     count = enumeration.power_text(q, lattice.n_sites)
-    widest = int(np.log(MAX_BLOCK_STATES) / np.log(q) + 1e-9)
+    most = max(each(q, 1))
+    widest = int(np.log(MAX_BLOCK_STATES) / np.log(most) + 1e-9)
     return (
         f"no exact method for any couplings treats {name}: {count} states (enumeration stops at "
         f"2**20), and it cannot be cut along an axis into layers of at most {MAX_BLOCK_STATES} states ({widest} "
-        f"sites with q={q}) with bonds only inside layers and between neighbouring ones. Use a smaller or "
+        f"sites with q={most}) with bonds only inside layers and between neighbouring ones. Use a smaller or "
         'narrower lattice, sample it with hl.simulate, or learn with likelihood="pseudo".'
     )

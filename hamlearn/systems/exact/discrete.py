@@ -13,7 +13,7 @@ from hamlearn.errors import HamlearnError
 from hamlearn.systems.base import Space, System
 from hamlearn.systems.exact import cuts, enumeration, kaufman, transfer
 from hamlearn.systems.exact.oracle import BETA_ATTRIBUTES, HOPELESS, Oracle, one_dimensional
-from hamlearn.systems.exact.partition import Arithmetic, arithmetics, compiled, two_derivatives
+from hamlearn.systems.exact.partition import Arithmetic, arithmetics, compiled, masked, two_derivatives
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.pairs import Pairs, pairs_of
 
@@ -30,7 +30,8 @@ class _Discrete(Oracle):
     def unit(self, system: System) -> float:
         """A power of two about as large as any energy of the system in magnitude (1 where all are zero)."""
         pairs = _require_pairs(system)
-        largest = sum(float(np.ptp(one, axis=tuple(range(1, one.ndim))).sum()) for one in (pairs.tables, pairs.fields) if one.size)
+        span = lambda one: float((np.nanmax(one, tuple(range(1, one.ndim))) - np.nanmin(one, tuple(range(1, one.ndim)))).sum())
+        largest = sum(span(one) for one in (pairs.tables, pairs.known) if one.size)
         return _power_of_two(largest)
 
     def scaled(self, system: System, points: np.ndarray, order: int, unit: float = 1.0, zero: float = 0.0) -> np.ndarray:
@@ -82,7 +83,7 @@ class _Tables(_Discrete):
         results = np.empty((order + 1, points.size))
         with jax.enable_x64(True):
             for k, arithmetic in enumerate(arithmetics(pairs, self.method, points / unit)):
-                run = compiled(pairs.lattice, pairs.q, self.method, arithmetic)
+                run = compiled(pairs.lattice, pairs.extent, self.method, arithmetic)
                 results[:, k] = run.derivatives(points[k], tables, fields) if order else run.value(points[k], tables, fields)
         return results
 
@@ -92,7 +93,7 @@ class _Tables(_Discrete):
         tables, fields = np.empty((points.size, *pairs.tables.shape)), np.empty((points.size, *pairs.fields.shape))
         with jax.enable_x64(True):
             for k, arithmetic in enumerate(arithmetics(pairs, self.method, points)):
-                run = compiled(pairs.lattice, pairs.q, self.method, arithmetic).gradient
+                run = compiled(pairs.lattice, pairs.extent, self.method, arithmetic).gradient
                 _, (tables[k], fields[k]) = run(points[k], pairs.tables, pairs.fields)
         return _expectations(system.space, pairs.lattice, tables, fields, points, beta, self.name)
 
@@ -110,18 +111,18 @@ class Enumeration(_Tables):
         if space.continuous:
             return "needs a system of spins or q-state sites"
         most = enumeration.MAX_STATES if pairs_of(system) is not None else enumeration.MOST_EVALUATED
-        if enumeration.count_states(lattice, space.q) <= most:
+        if enumeration.count_states(lattice, space.extent) <= most:
             return None
-        return f"{enumeration.power_text(space.q, lattice.n_sites)} states are more than {most}"
+        return f"{enumeration.power_text(space.extent, lattice.n_sites)} states are more than {most}"
 
     def preference(self, system: System) -> float:
         """Its states, unless they are few."""
-        states = enumeration.count_states(system.lattice, system.space.q)
+        states = enumeration.count_states(system.lattice, system.space.extent)
         return 0.0 if states <= cuts.ALWAYS_ENUMERATE else float(states)
 
     def cost(self, system: System, beta: float) -> float:
         """Of all states."""
-        return 30.0 * float(system.space.q**system.lattice.n_sites)
+        return 30.0 * float(enumeration.count_states(system.lattice, system.space.extent))
 
     def unit(self, system: System) -> float:
         """See :class:`_Discrete`."""
@@ -148,7 +149,7 @@ class Enumeration(_Tables):
             return super().expectations(system, beta)
         points, space, lattice = one_dimensional(beta), system.space, system.lattice
         minus, first = -enumeration.evaluate(system), lattice.bonds
-        one_hot = np.eye(space.q)[enumeration.all_states(lattice, space.q).reshape(len(minus), -1)]
+        one_hot = np.eye(space.q)[enumeration.all_states(lattice, space.extent).reshape(len(minus), -1)]
         tables, fields = np.empty((points.size, lattice.n_bonds, space.q, space.q)), np.empty((points.size, lattice.n_sites, space.q))
         for k, point in enumerate(points):
             weights = np.exp(point * (minus - minus.max()))
@@ -163,7 +164,7 @@ class Enumeration(_Tables):
         log_weights = -beta * enumeration.evaluate(system)
         cumulative = np.cumsum(np.exp(log_weights - log_weights.max()))
         index = np.searchsorted(cumulative, generator.random(draws) * cumulative[-1], side="right")
-        states = enumeration.all_states(system.lattice, system.space.q)
+        states = enumeration.all_states(system.lattice, system.space.extent)
         return np.asarray(system.space.from_index(states[np.minimum(index, len(cumulative) - 1)]))
 
 
@@ -204,7 +205,7 @@ class Transfer(_Tables):
         (arithmetic,) = arithmetics(pairs, "transfer", np.array([beta]))
         with jax.enable_x64(True):
             run = _prefixes(pairs.lattice, pairs.q, arithmetic)
-            final, partial, cross = (np.asarray(array) for array in run(beta * pairs.tables, beta * pairs.fields))
+            final, partial, cross = (np.asarray(array) for array in run(beta * pairs.tables, masked(pairs, beta)))
         index = transfer.sample(cuts.require_layers(pairs.lattice, pairs.q), final, partial, cross, draws, generator)
         return np.asarray(system.space.from_index(index.reshape(draws, *system.lattice.shape)))
 

@@ -6,7 +6,8 @@ spins are one product of three small matrices plus two vectors, whatever the num
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 
 import jax
@@ -16,7 +17,7 @@ from jax.nn import logsumexp
 
 from hamlearn.errors import HamlearnError
 from hamlearn.systems.base import System, energies_of
-from hamlearn.systems.exact.weights import group_states, log_weights
+from hamlearn.systems.exact.weights import Extent, each, group_states, log_weights
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.pairs import Pairs
 
@@ -29,38 +30,41 @@ MOST_EVALUATED = 2**16
 """Largest number of states of a system that is known by its energies only: 16 spins, 4×4."""
 
 
-def count_states(lattice: Lattice, q: int) -> int:
-    """Number of states, q**n_sites."""
-    return int(q) ** lattice.n_sites
+def count_states(lattice: Lattice, q: Extent) -> int:
+    """Number of states: q**n_sites, or the product of what every site has."""
+    return math.prod(each(q, lattice.n_sites))
 
 
-def require_enumerable(lattice: Lattice, q: int) -> None:
+def require_enumerable(lattice: Lattice, q: Extent) -> None:
     """Raise unless all states of `lattice` can be enumerated."""
     if count_states(lattice, q) > MAX_STATES:
-        largest = int(np.log(MAX_STATES) / np.log(q) + 1e-9)
+        most = max(each(q, lattice.n_sites))
+        largest = int(np.log(MAX_STATES) / np.log(most) + 1e-9)
         raise HamlearnError(
             f"{power_text(q, lattice.n_sites)} states are too many to enumerate: at most 2**20 = 1.05e6, "
-            f"that is {largest} sites with q={q}. log_partition, thermodynamics, expectations and sample also "
+            f"that is {largest} sites with q={most}. log_partition, thermodynamics, expectations and sample also "
             "work by transfer matrix, on lattices that can be cut into layers of at most 512 states."
         )
 
 
-def power_text(q: int, n_sites: int) -> str:
-    """Text such as ``2**100 = 1.3e+30``, also where the number overflows a float."""
-    exponent = n_sites * np.log10(q)
-    value = f"{10 ** (exponent % 1):.1f}e+{int(exponent)}" if exponent >= 7 else str(q**n_sites)
-    return f"{q}**{n_sites} = {value}"
+def power_text(q: Extent, n_sites: int) -> str:
+    """Text such as ``2**100 = 1.3e+30`` or ``2 · 5**9 = 3906250``, also where the number overflows a float."""
+    sizes = each(q, n_sites)
+    exponent = float(np.log10(sizes).sum())
+    value = f"{10 ** (exponent % 1):.1f}e+{int(exponent)}" if exponent >= 7 else str(math.prod(sizes))
+    power = lambda size, count: f"{size}**{count}" if count > 1 or len(set(sizes)) == 1 else f"{size}"
+    return f"{' · '.join(power(size, sizes.count(size)) for size in sorted(set(sizes)))} = {value}"
 
 
-def all_states(lattice: Lattice, q: int = 2) -> np.ndarray:
+def all_states(lattice: Lattice, q: int | Sequence[int] = 2) -> np.ndarray:
     """Every state of a lattice, as indices.
 
     Parameters
     ----------
     lattice : Lattice
         Gives the site axes; at most 2^20 states.
-    q : int
-        Number of states per site (2: spins, index 0 is −1 and 1 is +1).
+    q : int or sequence of int (n_sites,)
+        Number of states per site (2: spins, index 0 is −1 and 1 is +1), or of every site its own.
 
     Returns
     -------
@@ -78,14 +82,15 @@ def all_states(lattice: Lattice, q: int = 2) -> np.ndarray:
     >>> exact.all_states(lattice.hypercubic(2), q=2).tolist()
     [[0, 0], [0, 1], [1, 0], [1, 1]]
     """
-    require_enumerable(lattice, q)
-    return group_states(int(q), lattice.n_sites).reshape(-1, *lattice.shape)
+    extent = int(q) if np.ndim(q) == 0 else tuple(int(one) for one in q)  # type: ignore[arg-type, union-attr]
+    require_enumerable(lattice, extent)
+    return group_states(extent, lattice.n_sites).reshape(-1, *lattice.shape)
 
 
 def evaluate(system: System) -> np.ndarray:
     """Energy of every state in the order of :func:`all_states`, by evaluating the system's own ``energy``; ∞ where none is allowed."""
     space, lattice = system.space, system.lattice
-    states = all_states(lattice, space.q)
+    states = all_states(lattice, space.extent)
     size = max(1, _CHUNK // max(lattice.n_bonds, lattice.n_sites))
     pieces = (space.from_index(states[k : k + size]) for k in range(0, len(states), size))
     chunks = [np.where(space.allows(piece.reshape(len(piece), -1)), energies_of(system, piece), np.inf) for piece in pieces]
@@ -98,14 +103,17 @@ def possible(system: System) -> np.ndarray:
     return np.asarray(energies[np.isfinite(energies)])
 
 
-def state_log_weights(lattice: Lattice, q: int, tables: jax.Array, fields: jax.Array) -> jax.Array:
+def state_log_weights(lattice: Lattice, q: Extent, tables: jax.Array, fields: jax.Array) -> jax.Array:
     """Log weight of every state in the order of :func:`all_states`, from tables that include β; traceable."""
-    first, second = lattice.bonds.T
-    pair = jnp.zeros((lattice.n_sites, q, lattice.n_sites, q), tables.dtype)
-    return log_weights(pair.at[first, :, second, :].add(tables), fields)
+    (first, second), most = lattice.bonds.T, fields.shape[-1]
+    pair = jnp.zeros((lattice.n_sites, most, lattice.n_sites, most), tables.dtype)
+    sizes = q if isinstance(q, tuple) else ()
+    if sizes:  # a product with zero is a number only where what is not there is one
+        fields = jnp.where(np.arange(most) < np.array(sizes)[:, None], fields, 0.0)
+    return log_weights(pair.at[first, :, second, :].add(tables), fields, sizes)
 
 
-def log_partition(lattice: Lattice, q: int, tables: jax.Array, fields: jax.Array) -> jax.Array:
+def log_partition(lattice: Lattice, q: Extent, tables: jax.Array, fields: jax.Array) -> jax.Array:
     """Log Z from tables that include β; traceable."""
     return logsumexp(state_log_weights(lattice, q, tables, fields))
 
@@ -113,9 +121,9 @@ def log_partition(lattice: Lattice, q: int, tables: jax.Array, fields: jax.Array
 def of_pairs(pairs: Pairs) -> np.ndarray:
     """Minus the energy of every state from tables without β; systems on one lattice share what is compiled."""
     with jax.enable_x64(True):
-        return np.asarray(_compiled(pairs.lattice, pairs.q)(pairs.tables, pairs.fields))
+        return np.asarray(_compiled(pairs.lattice, pairs.extent)(pairs.tables, pairs.fields))
 
 
 @lru_cache(maxsize=4)
-def _compiled(lattice: Lattice, q: int) -> Callable[..., jax.Array]:
+def _compiled(lattice: Lattice, q: Extent) -> Callable[..., jax.Array]:
     return jax.jit(partial(state_log_weights, lattice, q))

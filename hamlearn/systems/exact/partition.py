@@ -17,16 +17,17 @@ from hamlearn.processes import verb
 from hamlearn.systems.base import System
 from hamlearn.systems.exact import enumeration, transfer
 from hamlearn.systems.exact.cuts import General, lattice_method, require_layers
-from hamlearn.systems.exact.weights import require_double
+from hamlearn.systems.exact.weights import Extent, each, require_double
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.pairs import Pairs, pairs_of
 
 Arithmetic = Literal["auto", "linear", "log"]
+_NOWHERE = -1e30  # log weight, at any β, of a state that a site does not have: its exponential is zero
 
 
 @verb
 def log_partition_function(
-    lattice: Lattice, q: int = 2, method: General | None = None, *, arithmetic: Arithmetic = "auto"
+    lattice: Lattice, q: Extent = 2, method: General | None = None, *, arithmetic: Arithmetic = "auto"
 ) -> Callable[[Any, Any], jax.Array]:
     """Log Z of a lattice as a pure JAX function of its tables, for jit, grad and vmap.
 
@@ -34,8 +35,9 @@ def log_partition_function(
     ----------
     lattice : Lattice
         Sites and bonds.
-    q : int
-        States per site (2: spins).
+    q : int or tuple of int (n_sites,)
+        States per site (2: spins), or of every site its own: tables and fields have room for the largest, and what they hold of states
+        that a site does not have counts for nothing.
     method : {"enumeration", "transfer"}, optional
         The cheaper by default.
     arithmetic : {"auto", "linear", "log"}
@@ -77,7 +79,7 @@ def log_partition_function(
 
         return by_enumeration
 
-    layers = require_layers(lattice, q)
+    layers, there = require_layers(lattice, q), _there(lattice, q)
 
     def linear(tables: jax.Array, fields: jax.Array) -> jax.Array:
         return transfer.log_partition(layers, tables, fields, linear=True)
@@ -86,7 +88,7 @@ def log_partition_function(
         return transfer.log_partition(layers, tables, fields, linear=False)
 
     def by_transfer(tables: Any, fields: Any) -> jax.Array:
-        tables, fields = require_double(tables), require_double(fields)
+        tables, fields = require_double(tables), jnp.where(there, require_double(fields), _NOWHERE)
         if arithmetic == "log":
             return log(tables, fields)
         safe = lax.stop_gradient(transfer.energy_range(layers, tables, fields)) < transfer.LINEAR_RANGE
@@ -95,6 +97,17 @@ def log_partition_function(
         return lax.cond(safe, linear, log, tables, fields)
 
     return by_transfer
+
+
+def _there(lattice: Lattice, q: Extent) -> np.ndarray:
+    """Which states every site has, ``(n_sites, q)``."""
+    sizes = np.array(each(q, lattice.n_sites))
+    return np.asarray(np.arange(sizes.max()) < sizes[:, None])
+
+
+def masked(pairs: Pairs, beta: float) -> np.ndarray:
+    """Fields times β for the transfer matrix, which has room for states that a site does not have."""
+    return np.where(_there(pairs.lattice, pairs.extent), beta * pairs.fields, _NOWHERE)
 
 
 @dataclass(frozen=True)
@@ -117,7 +130,7 @@ class Compiled:
 
 
 @lru_cache(maxsize=64)
-def compiled(lattice: Lattice, q: int, method: General, arithmetic: Arithmetic) -> Compiled:
+def compiled(lattice: Lattice, q: Extent, method: General, arithmetic: Arithmetic) -> Compiled:
     """The jitted functions of a lattice; equal lattices share them."""
     log_z = log_partition_function(lattice, q, method, arithmetic=arithmetic)
 
@@ -175,7 +188,7 @@ def energy_range(system: System) -> float:
 def _range_of(pairs: Pairs) -> float:
     require_layers(pairs.lattice, pairs.q)
     with jax.enable_x64(True):
-        return float(_energy_range(pairs.lattice, pairs.q)(pairs.tables, pairs.fields))
+        return float(_energy_range(pairs.lattice, pairs.q)(pairs.tables, masked(pairs, 1.0)))
 
 
 @lru_cache(maxsize=64)
@@ -188,5 +201,7 @@ def arithmetics(pairs: Pairs, method: General, betas: np.ndarray) -> list[Arithm
     """The arithmetic at every β, decided before compiling, so that only what is needed is compiled."""
     if method == "enumeration":
         return ["auto"] * betas.size
+    if pairs.sizes:
+        return ["log"] * betas.size  # what is not there is beyond any range
     limit = transfer.LINEAR_RANGE / max(_range_of(pairs), 1e-300)
     return ["linear" if beta < limit else "log" for beta in betas.ravel()]

@@ -139,7 +139,7 @@ def require_oracle(system: System, gives: str = "log_z", what: str = "exact answ
     other, space = oracle(system), system.space
     only = f"{other.name.capitalize()}'s solution gives {' and '.join(other.gives)} only, and " if other else ""
     if not space.continuous and pairs_of(system) is not None:
-        raise HamlearnError(f"{what}: {only}" + too_large(system.lattice, space.q, repr(system)))
+        raise HamlearnError(f"{what}: {only}" + too_large(system.lattice, space.extent, repr(system)))
     reasons = "; ".join(f"{one.name} ({one.refusal(system) or 'does not give this'})" for one in ORACLES)
     raise HamlearnError(f"{what}: {only}no oracle knows this; got {type(system).__name__}: {reasons}. Sample it with hl.simulate.")
 

@@ -20,7 +20,7 @@ from hamlearn.systems.pairs import pairs_of
 
 @verb
 def state_energies(system: System) -> np.ndarray:
-    """Energy of every state, shape ``(q**n_sites,)``, in the order of :func:`all_states`.
+    """Energy of every state, shape ``(q**n_sites,)`` or the product of what every site has, in the order of :func:`all_states`.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def distribution(system: System, beta: float) -> tuple[np.ndarray, np.ndarray]:
     """
     energies = state_energies(system)
     weights = np.exp(-_one_beta(beta) * (energies - energies.min()))
-    states = enumeration.all_states(system.lattice, system.space.q)
+    states = enumeration.all_states(system.lattice, system.space.extent)
     return system.space.from_index(states), weights / weights.sum()
 
 

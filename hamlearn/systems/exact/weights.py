@@ -8,6 +8,7 @@ gathering of table entries, no scattering of their gradients.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any
 
@@ -21,29 +22,41 @@ SMALL_GROUP = 64
 """Groups of up to this many states are not halved: a deep recursion costs more to compile than it saves."""
 
 
+Extent = int | tuple[int, ...]
+"""Number of values of every site alike, or of each."""
+
+
+def each(q: Extent, n_sites: int) -> tuple[int, ...]:
+    """Number of values of every one of `n_sites` sites."""
+    return q if isinstance(q, tuple) else (q,) * n_sites
+
+
 @lru_cache(maxsize=64)
-def group_states(q: int, n_sites: int) -> np.ndarray:
+def group_states(q: Extent, n_sites: int) -> np.ndarray:
     """All states of `n_sites` sites in C order (the last site fastest), int8 ``(q**n_sites, n_sites)``."""
-    states = np.ascontiguousarray(np.indices((q,) * n_sites, dtype=np.int8).reshape(n_sites, -1).T)
+    states = np.ascontiguousarray(np.indices(each(q, n_sites), dtype=np.int8).reshape(n_sites, -1).T)
     states.setflags(write=False)
     return states
 
 
 @lru_cache(maxsize=64)
-def one_hot_states(q: int, n_sites: int) -> np.ndarray:
-    """The states of :func:`group_states` as 0/1 features, float64 ``(q**n_sites, n_sites * q)``."""
-    features = np.eye(q)[group_states(q, n_sites)].reshape(q**n_sites, n_sites * q)
+def one_hot_states(q: Extent, n_sites: int, width: int | None = None) -> np.ndarray:
+    """The states of :func:`group_states` as 0/1 features, float64 ``(q**n_sites, n_sites * width)``; `width` is q by default."""
+    states = group_states(q, n_sites)
+    features = np.eye(width or max(each(q, n_sites)))[states].reshape(len(states), -1)
     features.setflags(write=False)
     return features
 
 
-def log_kernel(cross: jax.Array) -> jax.Array:
+def log_kernel(cross: jax.Array, first: Extent | None = None, second: Extent | None = None) -> jax.Array:
     """Coupling part of the log weight for every state of two groups.
 
     Parameters
     ----------
     cross : array (..., m, q, k, q)
         Couplings from the m sites of the first group to the k sites of the second.
+    first, second : tuple of int, optional
+        Where sites have fewer values than q: how many, of both groups.
 
     Returns
     -------
@@ -51,10 +64,10 @@ def log_kernel(cross: jax.Array) -> jax.Array:
     """
     *batch, m, q, k, _ = cross.shape
     matrix = cross.reshape(*batch, m * q, k * q)
-    return jnp.asarray(one_hot_states(q, m)) @ (matrix @ jnp.asarray(one_hot_states(q, k)).T)
+    return jnp.asarray(one_hot_states(first or q, m, q)) @ (matrix @ jnp.asarray(one_hot_states(second or q, k, q)).T)
 
 
-def log_weights(pair: jax.Array, fields: jax.Array) -> jax.Array:
+def log_weights(pair: jax.Array, fields: jax.Array, sizes: tuple[int, ...] = ()) -> jax.Array:
     """Log weight of every state of a group of sites.
 
     Parameters
@@ -63,24 +76,26 @@ def log_weights(pair: jax.Array, fields: jax.Array) -> jax.Array:
         Couplings inside the group; each bond in one of its two orders.
     fields : array (..., m, q)
         Log weight of each state of each site.
+    sizes : tuple of int
+        Number of values of every site, where some have fewer than q.
 
     Returns
     -------
-    array (..., q**m)
+    array (..., q**m), or as many as `sizes` make
         In the order of :func:`group_states`.
     """
     m, q = fields.shape[-2:]
-    if m == 1 or q**m <= SMALL_GROUP:
-        features = jnp.asarray(one_hot_states(q, m))
+    if m == 1 or math.prod(sizes or each(q, m)) <= SMALL_GROUP:
+        features = jnp.asarray(one_hot_states(sizes or q, m, q))
         field, coupling = fields.reshape(*fields.shape[:-2], m * q), pair.reshape(*pair.shape[:-4], m * q, m * q)
         return field @ features.T + jnp.sum((features @ coupling) * features, -1)
     half = m // 2
-    left = log_weights(pair[..., :half, :, :half, :], fields[..., :half, :])
-    right = log_weights(pair[..., half:, :, half:, :], fields[..., half:, :])
+    left = log_weights(pair[..., :half, :, :half, :], fields[..., :half, :], sizes[:half])
+    right = log_weights(pair[..., half:, :, half:, :], fields[..., half:, :], sizes[half:])
     back = jnp.moveaxis(pair[..., half:, :, :half, :], (-4, -3), (-2, -1))
-    cross = log_kernel(pair[..., :half, :, half:, :] + back)
+    cross = log_kernel(pair[..., :half, :, half:, :] + back, sizes[:half], sizes[half:])
     total = left[..., :, None] + right[..., None, :] + cross
-    return total.reshape(*total.shape[:-2], q**m)
+    return total.reshape(*total.shape[:-2], -1)
 
 
 def require_double(array: Any) -> jax.Array:

@@ -43,7 +43,7 @@ def free_variance(system: System) -> float:
         rows, columns, all_ = (tables.mean(axis, keepdims=True) for axis in (-1, -2, (-1, -2)))
         # Bond by bond: states of independent sites, so only what depends on both ends adds to the field's variance.
         variance = float(np.sum((tables - rows - columns + all_) ** 2) / q**2)
-        return variance + float(np.sum(np.var(pairs.fields, axis=-1)))
+        return variance + float(np.sum(np.nanvar(pairs.known, axis=-1)))
     states = system.space.random(np.random.default_rng(0), (_STATES, system.lattice.n_sites))
     return float(np.var(np.asarray(system.energy(states.reshape(_STATES, *system.lattice.shape, *system.space.event_shape)))))
 

@@ -91,7 +91,7 @@ class Exact(Sampler):
         """That the system's own energy was called for every state, where it was."""
         if not _by_evaluation(system):
             return ""
-        return f"all {system.space.q**system.lattice.n_sites} states were listed and their energies evaluated one by one"
+        return f"all {int(system.space.count(system.lattice.n_sites))} states were listed and their energies evaluated one by one"
 
     def sample(self, system: System, beta: float, count: int, seed: int) -> np.ndarray:
         """`count` independent states."""
