@@ -309,6 +309,7 @@ class BoundCouplings:
     @cached_property
     def parameter_names(self) -> list[str]:
         """A name for every element of θ."""
+        end = self.n_params  # it asks every bond for its group
         names, word, between = [], self.lattice.word, " – " if self.lattice.names else ","
         for label, given, group, ends, where in (
             ("J", self.model.tie, self.bond_group, self.lattice.bonds, self.pair_index),
@@ -323,7 +324,7 @@ class BoundCouplings:
                     place = f"group {group[index]}"
                 elif shared[group[index]]:
                     place = "tied"
-                size = int((where[index] < self.n_params).sum())
+                size = int((where[index] < end).sum())
                 names += [f"{label}[{place}]" + (f"({part})" if where.shape[1] > 1 else "") for part in range(size)]
         return names
 

@@ -241,7 +241,7 @@ def test_the_transfer_matrix_is_the_enumeration(shape):
         np.testing.assert_allclose(likelihood.information(theta), information, atol=1e-8)
 
 
-def test_the_cheaper_layout_is_taken():
+def test_the_cheaper_layout_is_taken(monkeypatch):
     sparse = bind(data_sets((3, 2), 2), Couplings(TORUS))
     assert isinstance(composite(*sparse[:2], "pseudo"), PatternLikelihood)
     wide = [microstates(np.random.default_rng(0).choice([-1, 1], (50, 30)), beta=1.0)]
@@ -250,6 +250,8 @@ def test_the_cheaper_layout_is_taken():
     assert isinstance(composite(*tied, "pseudo"), TiedLikelihood)
     assert type(composite(*tied, "logrise")) is RowLikelihood, "every site has a normalisation of its own"
     assert isinstance(composite(*bind(wide, Couplings(None, "uniform"))[:2], "pseudo"), RowLikelihood), "a field a site: too many sums"
+    monkeypatch.setattr("hamlearn.infer.likelihoods.tied._largest", lambda bound: pytest.fail("bonds times parameters are many"))
+    assert isinstance(composite(*bind(wide, Couplings(None))[:2], "pseudo"), RowLikelihood)
     dense_states = [microstates(np.random.default_rng(0).integers(0, 4, (50, 30)), "states", 1.0)]
     assert isinstance(composite(*bind(dense_states, Couplings(None))[:2], "pseudo"), OneHotLikelihood)
     wider = [microstates(np.random.default_rng(0).integers(0, 4, (50, 33)), "states", 1.0)]

@@ -73,7 +73,10 @@ def counts_sums(bound: BoundCouplings, parts: Sequence[Observations], name: str)
     if name == "logrise" or any(part.gaps for part in parts):  # every site has a normalisation of its own; its own rows
         return False
     conditionals_seen = sum(part.weight.size for part in parts) * bound.lattice.n_sites
-    return bool(np.prod(2.0 * _largest(bound) + 1) <= min(_MOST, conditionals_seen / 4))
+    most = min(_MOST, conditionals_seen / 4)
+    if bound.n_params * np.log(3) > np.log(most):  # every sum has three values or more: no need to look at each bond for each parameter
+        return False
+    return bool(np.prod(2.0 * _largest(bound) + 1) <= most)
 
 
 def _spins(states: np.ndarray) -> np.ndarray:
