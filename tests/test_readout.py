@@ -31,6 +31,13 @@ def test_rates_come_in_as_they_are_known(given):
     assert found is None if GIVEN[given][1] is None else found.tolist() == GIVEN[given][1]
 
 
+def test_two_sites_have_lists_for_sites_and_tuples_of_lists_for_directions():
+    read = lambda flip: flips(hl.microstates(VALUES[:, :2], flip=flip)).tolist()
+    assert read([0.1, 0.2]) == [[0.1, 0.1], [0.2, 0.2]] and read(([0.1, 0.1], [0.2, 0.2])) == [[0.1, 0.2], [0.1, 0.2]]
+    assert read((0.1, 0.1)) == read(0.1)  # either way the same
+    assert flips(hl.microstates(np.tile(VALUES, 2)[:, :4], flip=(0.1, 0.2, 0.3, 0.4)))[:, 0].tolist() == [0.1, 0.2, 0.3, 0.4]
+
+
 def test_bits_of_a_grid_have_rates_by_place():
     rates = np.arange(6).reshape(2, 3) / 100
     data = hl.microstates((VALUES.reshape(20, 2, 3) + 1) // 2, "bits", flip=rates)
@@ -61,6 +68,8 @@ REFUSED = {
     "by hand, beyond": (lambda: admit(DATA.assign(flip=DATA["flip"] + 0.5), missing=True), "'flip' holds the rates"),
     "by hand, of one": (lambda: admit(DATA.assign(flip=0.1), missing=True), "'flip' needs dims"),
     "the shell": (lambda: read_flip("0.1,x"), "--flip is a rate"),
+    "a name twice": (lambda: read_flip("a=0.1,b=0.1, a=0.2"), "gives 'a' more than one rate"),
+    "sites or directions": (lambda: hl.microstates(VALUES[:, :2], flip=(0.1, 0.2)), r"flip=\[0.1, 0.2\] \(a list\), one for every site"),
 }
 
 

@@ -7,6 +7,7 @@ one with a rate of 1/2 would; both are cells whose value is not known, so what d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,6 +49,17 @@ def with_flip(data: xr.Dataset, given: Any, space: Space, names: tuple[str, ...]
     axes = [str(axis) for axis in data["state"].dims if axis not in ("beta", "chain", "draw")]
     shape = tuple(data.sizes[axis] for axis in axes)
     both = given if isinstance(given, tuple) and len(given) == 2 else (given, given)
+    if (
+        math.prod(shape) == 2
+        and both is given
+        and all(np.ndim(one) == 0 and not isinstance(one, Mapping) for one in both)
+        and both[0] != both[1]
+    ):
+        a, b = (shown(one) for one in both)
+        raise HamlearnError(
+            f"flip=({a}, {b}) of two sites may be rates of the sites or of the directions: give flip=[{a}, {b}] (a list), one for every "
+            f"site, or flip=([{a}, {a}], [{b}, {b}]) by direction; names say it too, name=rate at the shell."
+        )
     rates = np.stack([_rates(one, shape, names) for one in both], -1)
     if "flip" in data and not np.array_equal(data["flip"].values, rates):
         raise HamlearnError("these microstates say already how often they are misread (the variable 'flip'), so flip= would be ignored.")
