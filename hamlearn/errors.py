@@ -26,6 +26,17 @@ class HamlearnError(ValueError):
     """
 
 
+def raised(error: Exception) -> str:
+    r"""What a user's own function raised, in one line.
+
+    Examples
+    --------
+    >>> raised(KeyError("a")), raised(ValueError("one\ntwo")), raised(AssertionError())
+    ("KeyError: 'a'", 'ValueError: one', 'AssertionError')
+    """
+    return ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
+
+
 def choice(value: str, allowed: Iterable[Word], what: str) -> Word:
     """Return `value` if it is one of `allowed`, else raise an error that names the nearest allowed word."""
     words = list(allowed)

@@ -36,6 +36,7 @@ from hamlearn.statistics import effective_sample_size, first_largest, leading, m
 PARETO_K = 0.7  # up to which averages of importance weights can be trusted (Vehtari et al., JMLR 25, 72 (2024))
 ACCEPTED = 0.3  # share of proposals below which chains of independent ones stand still for too long
 _SILENT = 1e-9  # of the largest eigenvalue of a scaled information: directions below it are not identified
+_ROUNDING = 1e-32  # of the largest information: what cancels to less than its rounding error is none
 _LANCZOS = 500  # parameters beyond which the ends of a spectrum cost much less than all of it
 EFFECTIVE = 400.0  # draws behind the ends of a 90 % interval, below which one long stay at a state makes the interval
 
@@ -277,7 +278,8 @@ class _Spectrum:
 
 
 def _spectrum(bound: BoundCouplings, information: np.ndarray) -> _Spectrum:
-    diagonal = np.sqrt(np.maximum(np.diag(information), 1e-300))
+    found = np.diag(information)
+    diagonal = np.sqrt(np.maximum(found, max(1e-300, _ROUNDING * found.max())))
     scaled = information / np.outer(diagonal, diagonal)
     lowest, top = _ends(scaled)
     names, redundant = list[str](), tuple[tuple[str, ...], ...]()

@@ -65,14 +65,14 @@ class Plan:
         here, level = table.sel(beta=self.beta), f"{100 * table.attrs['level']:.3g} %"
         if "rows_needed" in table:
             found.append(
-                f"{level} intervals {table.attrs['width']:.3g} wide take {_told(here, 'rows_needed', 0)} microstates at beta = "
-                f"{self.beta:.4g}{worst}{_told(here, 'rows_needed', 1) if median else ''}{median}."
+                f"{level} intervals {table.attrs['width']:.3g} wide take {_told(here, 'rows_needed', 0)} at beta = "
+                f"{self.beta:.4g}{worst}{_told(here, 'rows_needed', 1, of='') if median else ''}{median}."
             )
         if "rows_detected" in table:
             found.append(
                 f"A strength of {table.attrs['effect']:.3g} is told from zero with probability {table.attrs['asked_power']:.3g} by "
-                f"{_told(here, 'rows_detected', 0)} microstates at beta = {self.beta:.4g}{worst}"
-                f"{_told(here, 'rows_detected', 1) if median else ''}{median}."
+                f"{_told(here, 'rows_detected', 0)} at beta = {self.beta:.4g}{worst}"
+                f"{_told(here, 'rows_detected', 1, of='') if median else ''}{median}."
             )
         if not found:
             rows, at = int(table["rows"][-1]), here["width"].isel(rows=-1).values[table["strength"].values]
@@ -88,10 +88,10 @@ class Plan:
         return (*found, *self.rests_on)
 
 
-def _told(here: xr.Dataset, name: str, which: int) -> str:
-    """A number of rows with its error."""
+def _told(here: xr.Dataset, name: str, which: int, of: str = " microstates") -> str:
+    """A number of rows with its error, and what they are."""
     value, error = float(here[name][which]), float(here[f"{name}_error"][which])
     if not np.isfinite(value):
-        return "no number of"
+        return f"no number of{of or ' them'}"
     digits = lambda number: f"{float(f'{number:.3g}'):,.0f}".replace(",", "\u202f")
-    return digits(np.ceil(value)) + (f" ± {digits(error)}" if error >= 0.5 else "")
+    return digits(np.ceil(value)) + (f" ± {digits(error)}" if error >= 0.5 else "") + of

@@ -97,6 +97,8 @@ def of_one_row(system: System, model: Model, beta: float, *, rows: int, likeliho
     """
     listed = system.space.count(system.lattice.n_sites) <= LISTED
     data = _all_states(system, beta) if listed else _simulated(system, beta, rows, seed)
+    if not np.ptp(microstate_data.rows(data), axis=(0, 1)).any():
+        return None  # one state and no other, so cold it is
     with aside():
         sets, family = families.admitted(data, model, True)
         fit = cast("Open", family).opened(sets, model, likelihood=likelihood, calibrate=True, seed=seed, engine="auto").fit
@@ -105,11 +107,14 @@ def of_one_row(system: System, model: Model, beta: float, *, rows: int, likeliho
         return None
     size = sum(part.size for part in fit.likelihood.parts)
     root: Any = found.precision_root
+    precision = (root.T @ root if found.adjusted else found.information) / size
+    if not np.isfinite(precision).all():
+        return None
     blocks = normal_blocks(bound)
     return RowInformation(
         list(bound.parameter_names),
         np.concatenate([np.full(block.size, block.strengths) for block in blocks]),
-        (root.T @ root if found.adjusted else found.information) / size,
+        precision,
         np.concatenate([np.full(block.size, block.scale**-2.0) for block in blocks]),
         bound.n_params / bound.lattice.n_sites if fit.likelihood.composite else 0.0,
         fit.likelihood.name,

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from hamlearn.arguments import shown
-from hamlearn.errors import HamlearnError
+from hamlearn.errors import HamlearnError, raised
 from hamlearn.models.priors import Normal, as_prior, prior_from_dict, prior_to_dict
 from hamlearn.models.traits import Model, Traits
 from hamlearn.systems import lattice as lattices
@@ -148,6 +148,10 @@ class Family(Model):
         """Where the search for the optimum starts, by name; what is not named starts at zero."""
         return {}
 
+    def remarks(self, drawn: Mapping[str, np.ndarray]) -> tuple[tuple[str, str], ...]:
+        """What the verdict should warn of, given draws of every parameter ``(chain, draw, ...)``: sentences, each with advice."""
+        return ()
+
     def bind(self, space: Space, shape: tuple[int, ...]) -> BoundFamily:
         """The family on sites of `shape` with values in `space`: what the likelihoods work with."""
         return BoundFamily(self, space, self.lattice(tuple(int(extent) for extent in shape)))
@@ -264,7 +268,12 @@ class BoundFamily:
         if shape is not None and dict(self.model.shapes(lattice)) != dict(self.model.shapes(self.lattice)):
             raise HamlearnError(f"the parameters of {self.model!r} belong to the lattice they were learned on; leave out shape.")
         values = {name: float(one) if np.ndim(one) == 0 else one for name, one in self.values(np.asarray(theta, float)).items()}
-        system: System = self.model.system(lattice, **values)
+        try:
+            system: System = self.model.system(lattice, **values)
+        except HamlearnError:
+            raise
+        except Exception as error:  # a user's own code may raise anything
+            raise HamlearnError(f"{type(self.model).__name__}.system(lattice, ...) raised {raised(error)}.") from error
         if not isinstance(system, System):
             raise HamlearnError(f"{self.model!r}.system(lattice, ...) must return a hl.systems.System; got {shown(system)}.")
         if system.space != self.space or tuple(system.lattice.shape) != tuple(lattice.shape):

@@ -204,11 +204,16 @@ def test_the_page_says_what_was_found(found, tmp_path):
         hl.report(found, tmp_path / "transition.html", found.curves)
 
 
+def broken(shape):
+    raise KeyError("J")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (lambda sets: {"source": sets[:1], "system": hl.systems.Ising}, "one size"),
         (lambda sets: {"source": sets}, "give system="),
+        (lambda sets: {"source": sets, "system": broken}, r"system=<function broken at \S+ raised for sites \(4, 4\): KeyError: 'J'\.$"),
         (lambda sets: {"source": sets, "system": hl.systems.Ising, "sizes": (8, 16)}, "of their own"),
         (lambda sets: {"source": sets, "system": hl.systems.XY}, "sites of angles"),
         (lambda sets: {"source": sets, "system": lambda shape: hl.systems.Ising((3, 3))}, "must return a system on sites"),

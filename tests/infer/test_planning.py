@@ -1,5 +1,7 @@
 """Plans: against enumeration by hand, a simulation of posteriors, and fits; what cannot be planned is refused."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -148,6 +150,11 @@ def test_it_says_what_it_found():
     assert str(only).startswith("With 500 microstates 90 % intervals are narrowest at beta = 0.5")
 
 
+def test_widths_that_nothing_reaches_are_told_in_words():
+    told = hl.plan(WORLD, width=1e-12, beta=1.0).sentences[0]
+    assert "take no number of microstates at beta = 1 for the worst of" in told and told.endswith("no number of them for the median one.")
+
+
 def test_a_prior_that_is_not_normal_is_told():
     sparse = hl.plan(WORLD, hl.models.Couplings(OPEN, prior="spike_slab"), width=0.2, beta=0.5)
     assert "The spike_slab prior is not normal: an almost flat one stands for it" in str(sparse)
@@ -163,6 +170,14 @@ def test_temperatures_that_determine_nothing_are_left_out_and_told(monkeypatch):
 
 
 ANGLES = hl.systems.XY((2, 2))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Broken(hl.models.Family, kind="broken"):
+    """A family whose author made a slip."""
+
+    def system(self, lattice, a):
+        raise KeyError("J")
 
 
 @pytest.mark.parametrize(
@@ -182,6 +197,9 @@ ANGLES = hl.systems.XY((2, 2))
         ((WORLD, hl.models.ClusterExpansion()), {"width": 0.1, "beta": 1.0}, "no intervals of parameters to plan"),
         ((hl.systems.Path(8, hl.systems.DoubleWell(4.0, 2.8)), hl.models.PolynomialAction()), {"width": 0.1, "beta": 1.0}, "other actions"),
         ((hl.systems.Ising((40, 40)),), {"width": 0.1, "beta": 1.0}, "4800 parameters"),
+        ((hl.systems.EdwardsAnderson((3, 3), seed=1),), {"width": 0.1, "beta": 1e9}, "too ordered"),
+        ((hl.systems.Ising((3,), h=0.1),), {"width": 0.1, "beta": 1e9}, "too ordered"),  # one state
+        ((WORLD, Broken()), {"width": 0.1, "beta": 1.0}, r"^Broken\.system\(lattice, \.\.\.\) raised KeyError: 'J'\.$"),
     ],
 )
 def test_what_makes_no_sense_is_refused(arguments, options, told):

@@ -10,7 +10,7 @@ import xarray as xr
 
 from hamlearn import data as microstates
 from hamlearn.arguments import require_beta, require_whole, sequence_of, shown
-from hamlearn.errors import HamlearnError
+from hamlearn.errors import HamlearnError, raised
 from hamlearn.infer import families, posteriors
 from hamlearn.infer.critical import crossings
 from hamlearn.infer.critical.columns import Series, is_planar, series_of
@@ -176,7 +176,12 @@ def _system(make: Any, shape: tuple[int, ...]) -> System:
             "microstates do not know their energy, which joins their temperatures: give system=, a function of the shape such as "
             f"hl.systems.Ising, or lambda shape: hl.systems.Potts(shape, q=3); got {shown(make)}."
         )
-    found = make(shape)
+    try:
+        found = make(shape)
+    except HamlearnError:
+        raise
+    except Exception as error:  # a user's function fails as it likes
+        raise HamlearnError(f"system={shown(make)} raised for sites {shape}: {raised(error)}.") from error
     if not isinstance(found, System) or tuple(found.lattice.shape) != shape:
         raise HamlearnError(f"system(shape) must return a system on sites {shape}; got {shown(found)}.")
     states = found.space.random(np.random.default_rng(0), (4, *shape))
