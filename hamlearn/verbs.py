@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
-from typing import Any, ParamSpec, Protocol, Self, TypeVar
+from typing import Any, ParamSpec
 
 import xarray as xr
 
@@ -13,6 +13,7 @@ from hamlearn import data as microstates
 from hamlearn import diagnostics, infer
 from hamlearn.arguments import require_flag
 from hamlearn.diagnostics import cost
+from hamlearn.diagnostics.verdict import judged
 from hamlearn.infer import posteriors
 from hamlearn.infer.asked import EngineAsked, Fixed, LikelihoodName
 from hamlearn.models import Model
@@ -20,7 +21,6 @@ from hamlearn.processes import verb
 from hamlearn.progress import followed_by
 
 Asked = ParamSpec("Asked")
-Answer = TypeVar("Answer", bound="_Noting")
 
 
 @verb
@@ -198,42 +198,21 @@ def _with_verdict(function: Callable[Asked, xr.Dataset]) -> Callable[Asked, xr.D
     """`function` of a posterior, whose result says what the verdict on this is: one signature and one docstring for both."""
 
     @functools.wraps(function)
-    def judged(*args: Asked.args, **options: Asked.kwargs) -> xr.Dataset:
+    def told(*args: Asked.args, **options: Asked.kwargs) -> xr.Dataset:
         result = function(*args, **options)
         post: Any = args[0] if args else options["post"]
         found = diagnostics.verdict(post)
-        told = {"about": f"predictions from {post.attrs['about']}"} if "about" in post.attrs else {}
-        result.attrs = {**told, **result.attrs, "verdict": found.level}
-        if found.level == "do not believe":
-            warning = f"the posterior behind these bands is not to be believed: {found.summary}"
+        about = {"about": f"predictions from {post.attrs['about']}"} if "about" in post.attrs else {}
+        result.attrs = {**about, **result.attrs, "verdict": found.level}
+        if found.doubt:
+            warning = f"the posterior behind these bands is not to be believed: {found.doubt}"
             result.attrs["warning"] = "; ".join(filter(None, [result.attrs.get("warning"), warning]))
         return result
 
-    return judged
-
-
-class _Noting(Protocol):
-    """An answer that takes notes."""
-
-    def noted(self, notes: tuple[str, ...]) -> Self: ...
-
-
-def _with_doubts(function: Callable[Asked, Answer]) -> Callable[Asked, Answer]:
-    """`function` of posteriors, whose answer says first which of them is not to be believed."""
-
-    @functools.wraps(function)
-    def judged(*args: Asked.args, **options: Asked.kwargs) -> Answer:
-        result = function(*args, **options)
-        posts = [one for one in (*args, *options.values()) if isinstance(one, xr.DataTree)]
-        whose = ("first posterior", "second posterior") if len(posts) > 1 else ("posterior behind this",)
-        found = [(name, diagnostics.verdict(one)) for name, one in zip(whose, posts, strict=False)]
-        notes = [f"The {name} is not to be believed: {one.summary}" for name, one in found if one.level == "do not believe"]
-        return result.noted(tuple(notes)) if notes else result
-
-    return judged
+    return told
 
 
 predict = _with_verdict(infer.predict)
-compare = _with_doubts(infer.compare)
-plan = _with_doubts(infer.plan)
-critical_point = _with_doubts(infer.critical_point)
+compare = judged(infer.compare)
+plan = judged(infer.plan)
+critical_point = judged(infer.critical_point)

@@ -118,8 +118,8 @@ def microstates(
         a line says how they were read. The attribute ``codes`` keeps them, or the coordinate of that name where columns have states of
         their own: columns of a table with a header, declared as ``space="states"``, have those that were seen in each.
     flip : float, array, mapping or tuple of two of these, optional
-        How often a spin or bit is read as the other one: one rate, one for every site (of two sites a list, ``[0.1, 0.2]``), ``{name: rate}``,
-        or by direction, of −1 read as 1 and of 1 as −1, ``(0.01, 0.03)`` (of two sites ``([a, a], [b, b])``).
+        How often a spin or bit is read as the other one: one rate, one for every site (of two sites a list, ``[0.1, 0.2]``),
+        ``{name: rate}``, or by direction, of −1 read as 1 and of 1 as −1, ``(0.01, 0.03)`` (of two sites ``([a, a], [b, b])``).
 
     Returns
     -------

@@ -10,6 +10,7 @@ import xarray as xr
 from hamlearn.diagnostics import wording
 from hamlearn.diagnostics.verdict import verdict
 from hamlearn.infer import families, posteriors
+from hamlearn.infer.doubts import DOUBT
 
 
 def about(post: xr.DataTree) -> str:
@@ -33,8 +34,10 @@ def about(post: xr.DataTree) -> str:
 
 
 def introduced(post: xr.DataTree) -> xr.DataTree:
-    """`post`, changed in place: its first attribute says what it is."""
-    post.attrs = {"about": about(post), **{name: value for name, value in post.attrs.items() if name != "about"}}
+    """`post`, changed in place: its first attribute says what it is, another why it is not to be believed, where that is so."""
+    doubt = verdict(post).doubt
+    first = {"about": about(post)} | ({DOUBT: doubt} if doubt else {})
+    post.attrs = first | {name: value for name, value in post.attrs.items() if name not in ("about", DOUBT)}
     return post
 
 

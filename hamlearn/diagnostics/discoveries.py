@@ -12,6 +12,7 @@ import xarray as xr
 
 from hamlearn.arguments import require_number
 from hamlearn.diagnostics.evidence import bayes_factors
+from hamlearn.diagnostics.verdict import judged
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, posteriors
 from hamlearn.infer.accepted import admit_posterior
@@ -25,6 +26,7 @@ FACTORS = ("bayes_factor", "bayes_factor_lower", "bayes_factor_upper")
 
 
 @verb
+@judged
 def pairs(post: xr.DataTree, *, false_discovery_rate: float = 0.1, level: float = 0.9) -> pd.DataFrame:
     """Every coupling with its interval, and whether it belongs to a list in which a given share is false at most.
 
@@ -79,6 +81,7 @@ def pairs(post: xr.DataTree, *, false_discovery_rate: float = 0.1, level: float 
 
 
 @verb
+@judged
 def residuals(post: xr.DataTree, scaled: xr.DataTree, *, false_discovery_rate: float = 0.1, level: float = 0.9) -> pd.DataFrame:
     """What couplings that were learned freely have beyond those that were programmed, at the temperature that was learned.
 

@@ -167,6 +167,13 @@ def _prior_decides(n: Numbers, made: Provenance) -> Words:
     return f"prior-dominated: {wording.listed([*frozen, *(wording.place(name) for name in names)])}{still}", advice
 
 
+@sentence("spreads of the prior")
+def _spreads_of_the_prior(n: Numbers, made: Provenance) -> Words:
+    of = "" if len(n["names"]) == n["parameters"] == 1 else f" of {wording.listed([wording.place(one) for one in n['names']], 3)}"
+    what = f"how much groups differ is mostly the prior's: {n['groups']} groups hardly say the spread{of}"
+    return what, "Give more groups, or a spread= that you mean: what is said of groups that were not observed rests on it."
+
+
 # Identifiability
 
 

@@ -13,6 +13,7 @@ import scipy.stats
 import xarray as xr
 
 from hamlearn.arguments import require_number, require_seed, shown
+from hamlearn.diagnostics.verdict import judged
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import posteriors
 from hamlearn.infer.accepted import admit_posterior
@@ -32,6 +33,7 @@ _ROUNDING = 1e-12  # of a variance, of products of order one
 
 
 @verb
+@judged
 def triplets(
     post: xr.DataTree, data: Any, *, sites: Sequence[Any] | None = None, false_discovery_rate: float = 0.1, seed: int = 0
 ) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from hamlearn.diagnostics import trainings, unmeasured, wording
 from hamlearn.diagnostics.findings import Finding, found, told
 from hamlearn.infer import posteriors
 from hamlearn.infer.accepted import admit_posterior
+from hamlearn.infer.doubts import Answer, Asked, doubting
 from hamlearn.infer.pipeline import PARETO_K
 from hamlearn.infer.provenance import Convergence, Provenance
 from hamlearn.processes import verb
@@ -59,6 +60,11 @@ class Verdict:
 
     def __bool__(self) -> bool:
         return self.level == "believe"
+
+    @property
+    def doubt(self) -> str:
+        """The summary of what is not to be believed; empty of others."""
+        return self.summary if self.level == LEVELS[-1] else ""
 
     def __str__(self) -> str:
         marks = {"note": " ", "caution": "!", "serious": "x"}
@@ -113,6 +119,11 @@ def verdict(post: xr.DataTree) -> Verdict:
     """
     post = admit_posterior(post)
     return weigh(posteriors.provenance_of(post), beta_declared=bool(int(post.attrs.get("beta_declared", 1))))
+
+
+def judged(function: Callable[Asked, Answer]) -> Callable[Asked, Answer]:
+    """`function` of posteriors, whose answer says first which of them this verdict does not believe."""
+    return doubting(function, lambda post: verdict(post).doubt)
 
 
 Judge = Callable[[Provenance], Iterator[Finding]]

@@ -8,12 +8,14 @@ import xarray as xr
 from hamlearn.arguments import require_number
 from hamlearn.infer import labels
 from hamlearn.infer.accepted import admit_posterior
+from hamlearn.infer.doubts import doubting
 from hamlearn.infer.predictions.intervals import band
 from hamlearn.infer.strengths import single_couplings
 from hamlearn.processes import verb
 
 
 @verb
+@doubting
 def centrality(post: xr.DataTree, *, level: float = 0.9) -> xr.Dataset:
     """Strength and expected influence of every site, with intervals from the draws of the posterior.
 

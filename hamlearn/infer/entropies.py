@@ -13,6 +13,7 @@ from hamlearn.arguments import require_number, require_seed
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import posteriors
 from hamlearn.infer.accepted import admit_posterior
+from hamlearn.infer.doubts import doubting
 from hamlearn.infer.predictions import members
 from hamlearn.infer.predictions.estimator import error_of
 from hamlearn.infer.spin_rows import BLOCKS, left_out, require_spins, spin_rows
@@ -27,6 +28,7 @@ _TERMS = 10_000_000
 
 
 @verb
+@doubting
 def information(post: xr.DataTree, data: Any, *, level: float = 0.9, seed: int = 0) -> xr.Dataset:
     """Multi-information of spins, and the share of it that pairs explain, in bits.
 

@@ -10,6 +10,7 @@ import xarray as xr
 from hamlearn.arguments import require_number, require_seed, require_whole
 from hamlearn.infer import families, labels, posteriors
 from hamlearn.infer.accepted import admit_posterior
+from hamlearn.infer.doubts import doubting
 from hamlearn.infer.predictions.intervals import band
 from hamlearn.infer.spin_rows import error, matrix, require_spins, spin_rows
 from hamlearn.processes import verb
@@ -18,6 +19,7 @@ _TIE = 1e-12  # of the largest term: a flip that changes the energy by less lead
 
 
 @verb
+@doubting
 def basins(post: xr.DataTree, data: Any, *, draws: int = 32, level: float = 0.9, seed: int = 0) -> xr.Dataset:
     """Local maxima of the learned probability, and the share of the data in the basin of each.
 

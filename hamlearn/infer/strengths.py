@@ -13,6 +13,7 @@ from hamlearn.arguments import require_number, require_whole
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, labels, posteriors
 from hamlearn.infer.accepted import admit_posterior
+from hamlearn.infer.doubts import doubting
 from hamlearn.models import BoundCouplings
 from hamlearn.processes import verb
 from hamlearn.systems.potts import zero_sum
@@ -55,6 +56,7 @@ def interaction_strength(post: xr.DataTree, *, ignore_state: int | None = None, 
 
 
 @verb
+@doubting
 def contacts(
     post: xr.DataTree,
     *,

@@ -102,6 +102,14 @@ class Scale(Family, kind="scale"):
         largest = max(np.abs(self._template.J).max(initial=0.0), np.abs(self._template.h).max(initial=0.0))
         return dict.fromkeys(self.names(), 0.3 / largest)
 
+    def remarks(self, drawn: Mapping[str, np.ndarray]) -> tuple[tuple[str, str], ...]:
+        """A factor below zero: what was programmed to be likely is unlikely."""
+        turned = [f"{name} = {drawn[name].mean():.3g}" for name in self.names() if drawn[name].mean() < 0]
+        if not turned:
+            return ()
+        what = f"{' and '.join(turned)}, a negative temperature: states of high programmed energy are the likely ones"
+        return ((what, "Compare the signs of programme and readouts: the energy here is −Σ J s s − Σ h s, and s = 1 is up."),)
+
     @classmethod
     def from_dict(cls, description: Mapping[str, Any]) -> Self:
         """The model that ``to_dict`` described."""

@@ -8,6 +8,7 @@ import scipy.stats
 import xarray as xr
 
 import hamlearn as hl
+from hamlearn.diagnostics.about import introduced
 from hamlearn.infer import calibrate, posteriors, wald
 from hamlearn.infer.provenance import Comparison, ErrorBars
 from statistics_budget import spend
@@ -179,3 +180,30 @@ def test_answers_say_which_posterior_is_not_to_be_believed(pair):
     assert hl.compare(first, second).notes == ()
     told, plain = (hl.plan(one, width=0.2, beta=1.0).rests_on for one in (doubted(first), first))
     assert told[0].startswith("The posterior behind this is not to be believed") and told[1:] == plain
+
+
+def test_tables_and_datasets_say_it_as_comparisons_do(pair):
+    """Where the verdict is at hand it is asked; elsewhere the sentence is read that was recorded when the posterior was judged."""
+    bare, data = pair[0], hl.simulate(hl.systems.Ising((2, 2)), beta=0.5, draws=40, seed=0)
+    judged = introduced(doubted(bare))
+    chip = hl.systems.Pairwise(SQUARE, 1.0)
+    scaled = hl.infer.learn(data.assign_coords(beta=1.0), hl.models.Scale(chip), engine="laplace")
+    asked = {
+        "pairs": hl.diagnostics.pairs,
+        "residuals": lambda post: hl.diagnostics.residuals(post, scaled),
+        "triplets": lambda post: hl.diagnostics.triplets(post, data),
+        "centrality": hl.infer.centrality,
+        "basins": lambda post: hl.infer.basins(post, data, draws=2),
+        "contacts": lambda post: hl.infer.contacts(post, average_product_correction=False),
+        "information": lambda post: hl.infer.information(post, data),
+    }
+    for name, function in asked.items():
+        found, plain = function(judged), function(bare)
+        whose = "first posterior" if name == "residuals" else "posterior behind this"
+        assert found.attrs["doubts"].startswith(f"The {whose} is not to be believed: The model family does not fit"), name
+        assert f"The {whose} is not" in repr(found) and "doubts" not in plain.attrs and "is not to be" not in repr(plain), name
+        assert "is not to be believed" in found._repr_html_(), name
+    table = hl.diagnostics.pairs(judged)
+    assert repr(table).startswith("The posterior behind this") and type(table[table["found"]]) is type(hl.diagnostics.pairs(bare))
+    again = introduced(posteriors.with_provenance(judged, check=None))
+    assert "doubt" not in again.attrs and "doubts" not in hl.infer.centrality(again).attrs

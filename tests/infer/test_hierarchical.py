@@ -160,10 +160,24 @@ def test_a_group_is_a_posterior_of_its_own(post, tmp_path):
     between = post["posterior"]["J_mean"].values[..., 0].var() + (post["posterior"]["J_spread"].values[..., 0] ** 2).mean()
     assert abs(drawn.var() / between - 1) < 0.2
     assert len(hl.draw_systems(loaded, 3)) == 3
+    assert "a group that was not observed, of groups that share" in new.attrs["about"] and "31 microstates" in new.attrs["about"]
+    assert str(hl.verdict(new)) == str(hl.verdict(loaded)) and {"checks", "measured", "alone"}.isdisjoint(new.children)
+    assert float(new["point"]["J"].mean()) == pytest.approx(drawn.mean())
     with pytest.raises(hl.HamlearnError, match="anna"):
         hl.infer.group(loaded, "nobody")
     with pytest.raises(hl.HamlearnError, match="no groups"):
         hl.infer.group(anna, "anna")
+
+
+def test_few_groups_leave_spreads_to_their_prior(post):
+    """Two groups of many rows say their own couplings well, and nothing else of how groups differ; eight do."""
+    told = {}
+    for count in (2, 8):
+        data = {str(k): rows(same, 400) for k, same in enumerate(np.linspace(230, 290, count).astype(int))}
+        found = hl.infer.learn(data, MODEL, engine=hl.infer.Pooled(draws=200, chains=2), seed=0)
+        told[count] = [one for one in hl.verdict(found).reasons if one.topic == "prior"]
+    assert [one.severity for one in told[2]] == ["caution"] and "2 groups hardly say the spread" in told[2][0].what
+    assert told[8] == []
 
 
 def test_spreads_of_tables_add_in_squares():

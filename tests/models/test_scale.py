@@ -119,3 +119,13 @@ def test_conditionals_by_matrices_are_those_of_energies():
     found._flips = None  # by the energies, as of systems that have no pairs
     assert found.passing > 0
     np.testing.assert_allclose(scores, found.row_scores(theta)(found.parts[0], found.parts[0].states[0]), atol=1e-9)
+
+
+def test_a_negative_temperature_is_told():
+    """Every sign of the programme turned: the couplings' factor is below zero, and fields of their own may be above it."""
+    turned = hl.learn(hl.microstates(rows(-0.7, -0.7, 2000, 2), space="spins", independent=True), hl.models.Scale(CHIP), check=False)
+    found = [one for one in hl.verdict(turned).reasons if one.topic == "parameters"]
+    assert [one.severity for one in found] == ["caution"] and found[0].what.startswith("scale = -0.") and "signs" in found[0].advice
+    own = hl.models.Scale(CHIP, fields="own").remarks({"scale": np.full((2, 3), -0.5), "field_scale": np.full((2, 3), 0.5)})
+    assert len(own) == 1 and "field_scale" not in own[0][0]
+    assert hl.models.Scale(CHIP).remarks({"scale": np.full((2, 3), 0.5)}) == ()

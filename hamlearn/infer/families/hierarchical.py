@@ -21,6 +21,7 @@ from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import families, posteriors
 from hamlearn.infer.accepted import require_posterior
 from hamlearn.infer.choose import AFFORDABLE
+from hamlearn.infer.doubts import DOUBT
 from hamlearn.infer.engines import pooled
 from hamlearn.infer.enquiry import Enquiry
 from hamlearn.infer.families import Open
@@ -28,7 +29,7 @@ from hamlearn.infer.fit import Fit
 from hamlearn.infer.groups import sample_stats
 from hamlearn.infer.observations import mean_beta
 from hamlearn.infer.pipeline import Opened
-from hamlearn.infer.provenance import Identifiability, OptimumFound, Provenance
+from hamlearn.infer.provenance import Identifiability, Noted, OptimumFound, Provenance
 from hamlearn.infer.settings import Drawn, External, Pooled, require_memory
 from hamlearn.models import Hierarchical, Normal
 from hamlearn.processes import verb
@@ -37,6 +38,8 @@ from hamlearn.systems.base import System
 from hamlearn.systems.exact.work import OPERATIONS_PER_SECOND
 
 _BASES = ("separable", "off", "sandwich", "independent")  # what error bars may rest on, the weakest first
+_OF_ITS_DATA = ("alone", "checks", "measured")  # what a group's posterior has that is of no other group
+_PRIORS = 0.3  # of the variance of a spread's prior that is left, beyond which it says what the prior says
 _SWEEP = 2e-9, 2e-3  # seconds of a sweep of one chain: of the cube of the parameters of a group, and of everything else
 
 
@@ -125,7 +128,7 @@ def _assembled(enquiry: Enquiry, kind: Open, opened: dict[str, Opened], drawn: p
     parameter = {"parameter": np.array(bound.parameter_names, dtype=str), "chain": by_group["chain"], "draw": by_group["draw"]}
     theta = {name: (("chain", "draw", "parameter"), one) for name, one in (("mean", drawn.mean), ("spread", drawn.spread))}
     groups = {"posterior": by_group.assign(own), "theta": xr.Dataset(theta, coords=parameter), **sample_stats(drawn.stats)}
-    provenance = _merged(enquiry, [posteriors.provenance_of(one) for one in members], drawn, settings, bound.n_params)
+    provenance = _merged(enquiry, [posteriors.provenance_of(one) for one in members], drawn, settings, bound.parameter_names)
     tree = posteriors.assemble(groups, model=model, space=enquiry.space, provenance=provenance, sets=enquiry.sets)
     tree.attrs["beta"] = json.dumps(list(dict.fromkeys(json.loads(tree.attrs["beta"]))))  # each temperature once, of however many groups
     for number, (member, one) in enumerate(zip(members, opened.values(), strict=True)):
@@ -154,22 +157,26 @@ def _spreads(kind: Open, bound: Any, spread: np.ndarray) -> xr.Dataset:
     return xr.Dataset(found, coords={name: one for name, one in columns.coords.items() if name not in ("chain", "draw")})
 
 
-def _merged(enquiry: Enquiry, made: Sequence[Provenance], drawn: pooled.Draws, settings: Pooled, p: int) -> Provenance:
+def _merged(
+    enquiry: Enquiry, made: Sequence[Provenance], drawn: pooled.Draws, settings: Pooled, parameters_of: Sequence[str]
+) -> Provenance:
     """The record of all groups: sums of what they are worth, and the weakest of what their error bars rest on."""
     bars = [one.calibration for one in made]
     weakest = min(bars, key=lambda one: _BASES.index(one.basis.code) if one.basis.code in _BASES else -1)
     known = [one.identifiability for one in made]
     shares = (drawn.mean.std((0, 1)) / drawn.prior) ** 2
+    spreads = drawn.spread.var((0, 1)) / (cast(Hierarchical, enquiry.model).spread ** 2 * (1 - 2 / np.pi))  # of the half-normal prior
     found = enquiry.provenance(
         likelihood=" and ".join(dict.fromkeys(one.likelihood for one in made)),
         composite=any(one.composite for one in made),
         engine=settings,
-        n_params=(len(made) + 2) * p,
+        n_params=(len(made) + 2) * len(parameters_of),
         prior_share=tuple(shares.tolist()),
     )
     worth = sum(one.worth for one in made)
     return replace(
         found,
+        findings=(*found.findings, *_of_the_prior(spreads, parameters_of, len(made))),
         optimum=OptimumFound(all(one.optimum.converged for one in made), finite=all(one.optimum.finite for one in made)),
         calibration=replace(weakest, tau=max(one.tau for one in bars), ess=worth),
         identifiability=Identifiability(
@@ -180,6 +187,13 @@ def _merged(enquiry: Enquiry, made: Sequence[Provenance], drawn: pooled.Draws, s
         missing=float(np.mean([one.missing for one in made])),
         flip=float(np.mean([one.flip for one in made])),
     )
+
+
+def _of_the_prior(shares: np.ndarray, names: Sequence[str], groups: int) -> tuple[Noted, ...]:
+    """What the verdict has to say of spreads that few groups leave to their prior."""
+    left = [name for name, share in zip(names, shares, strict=True) if share > _PRIORS]
+    numbers = {"names": left, "parameters": len(names), "groups": groups}
+    return (Noted("spreads of the prior", "caution", "prior", numbers),) if left else ()
 
 
 def names(post: xr.DataTree) -> list[str]:
@@ -222,13 +236,31 @@ def group(post: xr.DataTree, name: str | None = None) -> xr.DataTree:
     if model.traits.compared != "by group":
         raise HamlearnError(f"this is a posterior of {type(model).__name__}, which has no groups: hl.models.Hierarchical has.")
     known = names(post)
-    number = 0 if name is None else known.index(choice(str(name), known, model.by))
+    if name is None:
+        return _unobserved(post)
+    number = known.index(choice(str(name), known, model.by))
+    held = _held(post, number)
+    tree = xr.DataTree.from_dict({"posterior": _drawn(post, number), **{child: one.to_dataset() for child, one in held.children.items()}})
+    tree.attrs = dict(held.attrs)
+    return tree
+
+
+def _held(post: xr.DataTree, number: int) -> xr.DataTree:
+    """What a posterior keeps of a group."""
     if (place := f"group_{number}") not in post.children:
         raise HamlearnError(f"this posterior lacks its group {place!r}. Load it from its file again, or learn it again.")
-    held = post[place]
-    found = {child: one.to_dataset() for child, one in held.children.items() if name is not None or child != "alone"}
-    tree = xr.DataTree.from_dict({"posterior": _new(post) if name is None else _drawn(post, number), **found})
-    tree.attrs = dict(held.attrs) | ({"fingerprint": post.attrs["fingerprint"]} if name is None else {})
+    return cast(xr.DataTree, post[place])
+
+
+def _unobserved(post: xr.DataTree) -> xr.DataTree:
+    """The posterior of a group that was not observed: its record, verdict and fingerprint are those of all groups together."""
+    held, drawn = _held(post, 0), _new(post)
+    own = {child: one.to_dataset() for child, one in held.children.items() if child not in ("posterior", *_OF_ITS_DATA)}
+    tree = xr.DataTree.from_dict({"posterior": drawn, **own, "point": drawn.mean(("chain", "draw"))})
+    level, _, about = str(post.attrs.get("about", "")).partition(": ")
+    told = {"about": f"{level}: a group that was not observed, of {about}"} if about else {}
+    spoken = {name: post.attrs[name] for name in ("provenance", "fingerprint", "beta", DOUBT) if name in post.attrs}
+    tree.attrs = {**told, **{name: one for name, one in held.attrs.items() if name not in ("about", DOUBT)}, **spoken}
     return tree
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from os import PathLike
 from typing import Any
 
@@ -16,6 +17,7 @@ from hamlearn.infer.costs import Cost, compiled
 from hamlearn.infer.enquiry import Enquiry
 from hamlearn.infer.likelihoods.energy import NAMES, EnergyLikelihood, affordable
 from hamlearn.infer.pipeline import Answer, Asked, Opened
+from hamlearn.infer.provenance import Noted
 from hamlearn.infer.settings import NUTS, SAMPLED, Engine, LaplaceApproximation, as_engine, require_memory
 from hamlearn.models import Normal
 from hamlearn.models.base import BoundFamily, Family
@@ -79,7 +81,10 @@ def _assemble(asked: Asked, answer: Answer) -> xr.DataTree:
     tree = {"posterior": variables(bound, answer.theta), "point": variables(bound, answer.point)}
     observed = groups.by_temperature(asked.parts, {"mean_value": groups.site_means(asked.parts, bound.space)})
     tree |= {"observed_data": observed, **groups.sample_stats(answer.stats)}
-    return posteriors.assemble(tree, model=bound.model, space=bound.space, provenance=asked.provenance(answer), sets=asked.enquiry.sets)
+    made, drawn = asked.provenance(answer), {str(name): one.values for name, one in tree["posterior"].data_vars.items()}
+    warned = tuple(Noted("told", "caution", "parameters", {}, *one) for one in bound.model.remarks(drawn))
+    made = replace(made, findings=(*made.findings, *warned))
+    return posteriors.assemble(tree, model=bound.model, space=bound.space, provenance=made, sets=asked.enquiry.sets)
 
 
 def _require_energies(system: System) -> None:
