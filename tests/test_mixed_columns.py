@@ -173,6 +173,14 @@ def test_two_files_have_the_states_of_both(tmp_path):
 MISTAKES = {
     "a state that a site lacks": (lambda: hl.microstates([[0, 3], [2, 0]], space="states", q=(2, 4)), r"site 0 has the states 0 … 1"),
     "one state": (lambda: States((1, 3)), "2 <= q <= 127; got q=1"),
+    "q too small": (
+        lambda: hl.microstates(people()[["busy", "calm"]], space="states", q=3),
+        r"column 'busy' of the table holds 4, and q=3",
+    ),
+    "one q too small": (
+        lambda: hl.microstates(people()[["busy", "calm"]], space="states", q=(5, 3)),
+        r"column 'calm' of the table holds 5, and q=3 says that its states are 0 … 2. Count all of them, or leave q=3 out",
+    ),
     "another number of sites": (lambda: hl.microstates([[0, 1, 1], [1, 0, 0]], space="states", q=(2, 3)), "of 2 sites, each with its own"),
     "spins": (lambda: hl.microstates([[1, -1]], q=(2, 3)), "counts the states of every site, of space='states'"),
     "one value": (lambda: hl.microstates(people().assign(odd=7), space="states"), r"column 'odd' of the table holds one value only, 7"),

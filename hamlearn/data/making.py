@@ -22,7 +22,7 @@ from hamlearn.data.opening import open_table, refuse_unclear_axes, what_it_says
 from hamlearn.data.readout import with_flip
 from hamlearn.data.sequences import sequence_weights
 from hamlearn.data.validation import SCHEMA, admit_one, refuse_copied_chains
-from hamlearn.data.values import per_row, refuse_repeated_end, require_varied
+from hamlearn.data.values import per_row, refuse_repeated_end, require_room, require_varied
 from hamlearn.data.words import numbered, worded
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.progress import logger
@@ -164,9 +164,12 @@ def microstates(
     array = plain(table)
     array, axes = name_axes(array if mask is None else covered(array, mask), dims)
     site_dims = [axis for axis in axes if axis not in LEADING]
+    own = header(table.names)
     given_space, name = (
         (space, space.name) if isinstance(space, Space) else (None, choice(SPINS.name if space is None else space, spaces.names(), "space"))
     )
+    if own is not None and name == States.name and (room := size if isinstance(size, int) else (given_space or SPINS).sizes):
+        require_room(array, room, own, table.where)
     values, found, gone = _in_space(array, name if given_space is None else given_space, size, wrap=wrap, site_axes=len(site_dims))
     site_dims = site_dims[: len(site_dims) - len(found.event_shape)]
     if found.continuous:
@@ -182,7 +185,6 @@ def microstates(
         attrs |= {} if codes is None else {"codes": json.dumps(codes)}
     if isinstance(weights, str):
         weights = _weights(weights, np.where(gone, MISSING, values), len(axes) - len(site_dims))
-    own = header(table.names)
     if own is not None and not found.continuous:
         require_varied(values, gone, own, table.where)
     if gone.any():

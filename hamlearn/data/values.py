@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hamlearn.errors import HamlearnError
+from hamlearn.spaces.numbers import hint_of_codes
 
 
 def refuse_repeated_end(values: np.ndarray, axes: list[int]) -> None:
@@ -35,6 +36,20 @@ def require_varied(values: np.ndarray, gone: np.ndarray, names: Sequence[str], w
         raise HamlearnError(
             f"column {names[alike[0]][:40]!r} of {where} holds one value only{more}: nothing is learned of it. Leave the column out, "
             f"table.drop(columns={[names[k] for k in alike[:4]]})."
+        )
+
+
+def require_room(values: np.ndarray, q: int | tuple[int, ...], names: Sequence[str], where: str) -> None:
+    """An error where a column ``(row, column)`` of a table holds a whole number that `q`, its number of states, has no room for."""
+    rows = values.reshape(-1, len(names))
+    sizes = np.broadcast_to(q, len(names))
+    most = np.where(np.isfinite(rows), rows, 0).max(0)
+    over = np.flatnonzero((most >= sizes) & (most == np.floor(most)))
+    if len(over):
+        k, size = int(over[0]), int(sizes[over[0]])
+        raise HamlearnError(
+            f"column {names[k][:40]!r} of {where} holds {most[k]:g}, and q={size} says that its states are 0 … {size - 1}."
+            f"{hint_of_codes(np.unique(rows[np.isfinite(rows)]), size) or f' Count all of them, or leave q={size} out.'}"
         )
 
 
