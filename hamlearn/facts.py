@@ -11,6 +11,8 @@ import numpy as np
 
 from hamlearn.arguments import shown
 
+_LISTED = 8  # values of a tuple that are named one by one
+
 
 def table(title: str, rows: Mapping[str, str]) -> str:
     """HTML of a title and rows of a name and a value, which are text and nothing else.
@@ -46,11 +48,19 @@ def told(value: Any) -> str:
     --------
     >>> told(np.array([0.5, -1.25, 2.0])), told("glass"), told(None)
     ('3 numbers, −1.25 to 2, mean 0.417', 'glass', '')
+    >>> told(True), told((2, 4)), told(1.0)
+    ('yes', '2, 4', '1')
     """
     if value is None:
         return ""
     if isinstance(value, str):
         return value
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}".replace("-", "−")
+    if isinstance(value, tuple) and len(value) <= _LISTED:
+        return ", ".join(told(one) for one in value)
     if isinstance(value, np.ndarray) and value.size and value.dtype.kind in "biuf":
         low, high = float(value.min()), float(value.max())
         said = f"all {low:.3g}" if low == high else f"{low:.3g} to {high:.3g}, mean {value.mean():.3g}"

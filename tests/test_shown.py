@@ -36,6 +36,11 @@ def test_every_model_says_what_it_learns(model):
     assert f"<b>{type(model).__name__}</b>" in page and model.traits.title in page.replace("&#x27;", "'")
 
 
+def test_settings_are_told_in_words():
+    page = hl.models.PolynomialAction((2, 4))._repr_html_() + hl.systems.Potts((2, 3), q=3)._repr_html_()
+    assert ">2, 4<" in page and ">yes<" in page and ">states, 3 values<" in page and "True" not in page and "None" not in page
+
+
 def test_names_are_text():
     system = hl.systems.Pairwise([[0, 1]], J=[1.0], name=HOSTILE)
     assert "<script" not in system._repr_html_() and "&lt;script" in system._repr_html_()

@@ -293,11 +293,15 @@ def _weak_terms(n: Numbers, made: Provenance) -> Words:
 # Rows themselves
 
 
+_FEW = 0.01  # pairs of equal rows below which no digits are of use
+
+
 def _equal(n: Numbers) -> str:
     up_to = " up to a global flip" if n["flips"] else ""
+    expected = wording.count(n["expected"]) if n["expected"] >= _FEW else f"fewer than {_FEW:g}"
     return (
         f"{wording.count(n['pairs'])} pairs of rows are equal{up_to} where those that agree on all sites but one, and the model, let "
-        f"expect {wording.count(n['expected'])}"
+        f"expect {expected}"
     )
 
 
@@ -350,7 +354,7 @@ SENTENCES |= {
     ),
     "fits": lambda n, made: (
         f"{_check(made).statistics} statistics that were not fitted agree with the data{wording.where_compared(made)}"
-        f" (overall {wording.chance(_check(made).overall_p)})",
+        f" ({wording.overall(_check(made).overall_p)})",
         "",
     ),
     "left out": lambda n, made: (f"left out: {_check(made).skipped}", _way_out(made)),

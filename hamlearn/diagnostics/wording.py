@@ -53,6 +53,11 @@ def chance(p: float) -> str:
     return f"p = {p:.2g}" if p > 0 else "p < 1e-300"
 
 
+def overall(p: float) -> str:
+    """The smallest of many p-values, corrected for their number, which is 1 where none is unusual among so many."""
+    return f"overall {chance(p)}" if p < 1 else "no deviation is unusual among so many"
+
+
 def size(made: Provenance) -> str:
     """What was learned, by its numbers: parameters, weights, or terms selected among many."""
     if made.candidates is not None:

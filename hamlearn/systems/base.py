@@ -73,7 +73,7 @@ class System:
 
     def _repr_html_(self) -> str:
         known = {"sites": f"{self.lattice.n_sites}, {tuple(self.lattice.shape)}", "bonds": str(self.lattice.n_bonds)}
-        known |= {"values of a site": str(self.space)} | facts.of_fields(self)
+        known |= {"a site": self.space.name + (f", {self.space.q} values" if self.space.q else "")} | facts.of_fields(self)
         return facts.table(type(self).__name__, {name: value for name, value in known.items() if name not in ("lattice", "space")})
 
     def energy(self, states: Any) -> Any:

@@ -117,3 +117,8 @@ def test_one_rule_for_one_share():
     )
     levels = [weigh(doctored(likelihood="variational", training={"ess_q": [share], "target": "x"})).level for share in (0.05, 0.3, 0.7)]
     assert levels == ["do not believe", "caution", "believe"]
+
+
+def test_numbers_of_equal_rows_have_no_digits_of_nothing():
+    few, some = (sentences._equal({"flips": 0, "pairs": 12.0, "expected": expected}) for expected in (4.55e-13, 3.2))
+    assert few.endswith("expect fewer than 0.01") and some.endswith("expect 3.2")

@@ -42,7 +42,8 @@ def sentence(found: Mapping[str, Any], first: bool) -> tuple[str, str]:
             text += ", if every shortest cycle of four bonds has one"
         return text, ADVICE["plaquettes"]
     if name == "energy dispersion":
-        text = f"energies scatter as if beta varied by {effect:.0%} ± {error:.0%} from row to row (a mixture of temperatures or systems)"
+        varied = f"{100 * effect:.3g}% ± {100 * error:.2g}%"
+        text = f"energies scatter as if beta varied by {varied} from row to row (a mixture of temperatures or systems)"
         return text, ADVICE["energy dispersion"]
     if name.startswith("misread"):
         return "rows are too improbable in single sites, as where some readings show the wrong value", ADVICE["misread"]
