@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from types import SimpleNamespace
 
 import matplotlib.figure
 import numpy as np
@@ -11,10 +12,11 @@ import pytest
 
 import hamlearn as hl
 from hamlearn.infer import posteriors
+from hamlearn.infer.critical import crossings, sources
 from hamlearn.infer.critical.columns import COLUMNS, series_of
 from hamlearn.infer.critical.crossings import pairs, rising
 from hamlearn.infer.critical.histograms import Histograms
-from hamlearn.infer.critical.scaling import _row
+from hamlearn.infer.critical.scaling import Problem, _row
 from hamlearn.infer.engines import numpyro_scaling
 from hamlearn.infer.provenance import Comparison
 from hamlearn.systems import exact
@@ -115,6 +117,37 @@ def test_the_form_of_scaling_is_that_of_its_description():
     theta = np.concatenate([[shift, np.log(nu)], np.column_stack([terms, np.log(omega)]).ravel()])
     given = {"sizes": sizes, "data": data, "whiten": np.stack(3 * [np.eye(8)]), "location": 0.0, "scale": 1.0}
     np.testing.assert_allclose(numpyro_scaling.residuals(theta, given, np), 0, atol=1e-8)
+
+
+def test_a_correction_is_believed_as_large_whichever_size_is_the_smallest(sets):
+    """Otherwise leaving out a size would say something of the lattice. Priors of b and of d at 4 are those at 8, carried by L^−ω."""
+    omega, widths = (1.7, 0.5), []
+    for few in (sets, sets[1:]):
+        curves = crossings.curves(sources.of_data(few, hl.systems.Ising), 0)
+        arrays = Problem.of(curves.at(0.44), omega).arrays
+        level = np.abs(arrays["location"][2::9])
+        widths.append([arrays["scale"][6::9] / level, arrays["scale"][7::9]])
+    np.testing.assert_allclose(widths[0], np.array(widths[1]) * 2**1.7)
+
+
+def test_errors_of_few_blocks_are_not_taken_for_smaller_than_they_are():
+    """What weighs the data is, in the mean over data sets, the inverse of the covariance of errors, though it is estimated twice:
+    from 24 blocks, of which 200 replicates are drawn."""
+    rng, blocks, found, betas = np.random.default_rng(4), 24, [], 0.44 * np.array([0.999, 1.0, 1.001])
+
+    def averages(u):  # `u` (replicate, 8) holds the values at β, and slopes at all three
+        values = [np.repeat(u[:, [i]], 3, 1) for i in (0, 1)]
+        parts = {"binder": (values[0], u[:, 2:5]), "length": (values[1], u[:, 5:8])}
+        return SimpleNamespace(betas=betas, of=SimpleNamespace(sums=np.zeros(blocks), size=8), **parts)
+
+    rows = _row(averages(np.eye(8)))  # is linear in u
+    for _ in range(1000):
+        own = rng.normal(size=(blocks, 8))  # the covariance of their mean, times their number, is one
+        shares = rng.multinomial(blocks, np.full(blocks, 1 / blocks), 200)
+        u = np.concatenate([np.full((1, 8), 1e-9), shares @ own / np.sqrt(blocks)])
+        white = rows @ Problem.of([averages(u)], (1.2, 0.5)).arrays["whiten"][0]
+        found.append(np.trace(white @ white.T) / 8)
+    assert_within(np.mean(found), 1.0, np.std(found, ddof=1) / np.sqrt(len(found)), "weights of the data of few blocks")
 
 
 def test_the_smallest_wave_is_that_of_the_definition():

@@ -147,7 +147,7 @@ def critical_point(
         Of every size and temperature.
     omega : float or (float, float), optional
         Exponent of corrections L^−ω: fixed, or a range of 95 %. By default 0.45 to 3.2, wide enough for the usual classes; corrections
-        themselves are N(0, 0.1²) of values and slopes at the smallest size.
+        themselves are N(0, 1.2²) L^−ω of values and slopes, which is 0.1 at L = 8.
     transition : {"auto", "second_order", "kosterlitz_thouless"}
         "auto" takes the last for planar rotors on two axes.
     level : float

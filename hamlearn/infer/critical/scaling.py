@@ -1,14 +1,15 @@
 """Finite-size scaling of values and slopes near a transition: what is fitted, its priors, and the fit.
 
-Near βc a ratio of dimension zero (U4, ξ/L) of a lattice of L sites a side is R* + (a x + q x² + c x³) s(L) + b ℓ^−ω + b' ℓ^−2ω with
-s(L) = 1 + d ℓ^−ω + d' ℓ^−2ω, ℓ = L/L_0 and x = (β/βc − 1)(L/L_1)^{1/ν}; L_0 is the smallest size, L_1 the geometric mean. Values and
-three derivatives in β are taken at one β near the crossings, where reweighting knows them best: eight numbers of every size, with their
+Near βc a ratio of dimension zero (U4, ξ/L) of a lattice of L sites a side is R* + (a x + q x² + c x³) s(L) + b ℓ^−ω + b' ℓ^−2ω with s(L) =
+1 + d ℓ^−ω + d' ℓ^−2ω, ℓ = L/L_0 and x = (β/βc − 1)(L/L_1)^{1/ν}; L_0 is the smallest size, L_1 the geometric mean. Values and three
+derivatives in β are taken at one β near the crossings, where reweighting knows them best: eight numbers of every size, with their
 covariance. (Without curvatures in the data q were free where x = 0 and nowhere else, and so were c without third derivatives: a posterior
 would call βc whatever β was looked at, and that is where the same data have their crossings. With c free, 90 % intervals of βc from sizes
-4 to 16 held the truth in 75 %.) A ratio has corrections b, d and an exponent ω of its own (in two dimensions that of U4 is not that of
-ξ), with priors, for few sizes cannot tell them from 1/ν. Errors of U4 and of ξ/L are almost the same, so that one combination of them is
-known far better than either; a form is not believed to the last digit of it: what it leaves out (:data:`LEFT_OUT`) is added to the
-covariance.
+4 to 16 held the truth in 75 %.) A ratio has corrections b, d and an exponent ω of its own (in two dimensions that of U4 is not that of ξ),
+with priors, for few sizes cannot tell them from 1/ν. A correction B L^−ω has the same B whichever size is the smallest, so that b and d
+have wider priors at L_0 = 4 than at 8 (with one width for both, 90 % intervals of ν from sizes 4 to 16 held the truth in 31 of 40). Errors
+of U4 and of ξ/L are almost the same, so that one combination of them is known far better than either; a form is not believed to the last
+digit of it: what it leaves out (:data:`LEFT_OUT`) is added to the covariance.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import scipy.stats
 from hamlearn.infer.critical.histograms import Averages
 from hamlearn.infer.engines import numpyro_scaling
 
-CORRECTION = 0.1  # of a value or slope, at the smallest size: the prior's standard deviation of b and d
+CORRECTION = 1.2  # relative, at L = 1, falling as L^−ω at the median of ω: the prior's standard deviation of b and d; 0.1 at L = 8
 LEFT_OUT = (0.004, 0.02, 0.2, 1.0)  # of a value, a slope and two more derivatives, relative: one sd of what no term describes
 OMEGA = (1.2, 0.5)  # median and logarithmic width of the prior of ω: 0.45 to 3.2 in 95 %
 NU = (0.8, 0.5)  # likewise of ν: 0.3 to 2.1
@@ -68,7 +69,10 @@ class Problem:
         rows = np.stack([_row(one) for one in points])  # (s, replicate, 8)
         for one, own in zip(points, rows, strict=True):
             blocks, k = len(one.of.sums), own.shape[-1]
-            covariance = np.cov(own[1:].T) * (blocks - 1) / (blocks - k - 2)  # the inverse of an estimate is too large by this (Hartlap)
+            covariance = np.cov(own[1:].T)
+            # The inverse of an estimated covariance is too large (Hartlap): of blocks, and again of replicates drawn of them. Those of n
+            # blocks have (n − 1)/n of their variance.
+            covariance *= blocks / (blocks - k - 2) * (len(own) - 2) / (len(own) - k - 3)
             # Further derivatives, which may vanish, are as large as slopes times powers of this: ratios are functions of ξ/L.
             steep = own[0, 3] / own[0, 1]
             natural = [*own[0, :4], *own[0, 2:4] * steep, *own[0, 2:4] * steep**2]
@@ -77,11 +81,11 @@ class Problem:
         sizes, data = np.array([one.of.size for one in points], float), rows[:, 0]
         middle = data[np.argmin(np.abs(np.log(sizes) - np.log(sizes).mean()))]
         value, slope = np.abs(middle[:2]), np.abs(middle[2:4])
-        bend = slope[1] / value[1]
+        bend, corrected = slope[1] / value[1], correction(sizes[0], omega)
         location, scale = [0.0, math.log(NU[0])], [SPREAD, NU[1]]
         for i in range(2):
             location += [middle[i], middle[2 + i], *6 * [0.0], math.log(omega[0])]
-            scale += [0.5 * value[i], slope[i], 2 * slope[i] * bend, slope[i] * bend**2, *2 * [CORRECTION * value[i], CORRECTION], omega[1]]
+            scale += [0.5 * value[i], slope[i], 2 * slope[i] * bend, slope[i] * bend**2, *2 * [corrected * value[i], corrected], omega[1]]
         found = {"sizes": sizes, "data": data, "whiten": np.stack(whiten), "location": np.array(location), "scale": np.array(scale)}
         return cls(beta, found)
 
@@ -91,6 +95,17 @@ class Problem:
         whole = lambda z: np.concatenate([numpyro_scaling.residuals(z, self.arrays, np), z])
         climbs = [scipy.optimize.least_squares(whole, start * np.eye(p)[0], method="lm") for start in _STARTS]
         return min(climbs, key=lambda one: one.cost)
+
+
+def correction(smallest: float, omega: tuple[float, float]) -> float:
+    """One standard deviation of the prior of a correction at the smallest size, relative.
+
+    Examples
+    --------
+    >>> round(correction(8, OMEGA), 2), round(correction(4, OMEGA), 2)
+    (0.1, 0.23)
+    """
+    return CORRECTION * smallest ** -omega[0]
 
 
 def fit(at: Callable[[float], list[Averages]], beta: float, bounds: tuple[float, float], omega: tuple[float, float], seed: int) -> Scaled:
@@ -127,7 +142,7 @@ def _growth(points: list[Averages], beta_c: np.ndarray, omega: tuple[float, floa
         design = np.stack([np.ones_like(log_size), log_size, decay, decay**2], 1) / error[:, None]
         target = (value[0] + error * rng.normal(size=len(error)) + slope[0] * (there - beta)) / error
         # Corrections as further data: drawn from their prior, and fitted with its width.
-        design = np.concatenate([design, np.eye(4)[2:] / CORRECTION])
+        design = np.concatenate([design, np.eye(4)[2:] / correction(points[0].of.size, omega)])
         target = np.concatenate([target, rng.normal(size=2)])
         found[k] = np.linalg.lstsq(design, target, rcond=None)[0][1]
     return found
@@ -142,7 +157,7 @@ def _row(one: Averages) -> np.ndarray:
     return np.concatenate([np.stack([value, length], -1)[:, 1], beta * slopes[:, 1], beta**2 * bends[0], beta**3 * bends[1]], -1)
 
 
-__all__ = ["CORRECTION", "NU", "OMEGA", "Problem", "Scaled", "fit"]
+__all__ = ["CORRECTION", "NU", "OMEGA", "Problem", "Scaled", "correction", "fit"]
 
 
 def __dir__() -> list[str]:
