@@ -5,8 +5,8 @@
 ``raw``: microstates of L = 8, 12, 16, 24 and 32 at ten temperatures from T = 2.15 to 2.45, 4 chains of `draws` Swendsen–Wang updates each.
 ``posterior``: one coupling of a 16×16 lattice, learned from 4 chains of 2000 at β = 0.4, then ``hl.critical_point(post, draws=draws)`` with
 its defaults. Truth: T_c = 2.269185, ν = 1, γ/ν = 7/4. A row: how many of the sets hold the truth, the mean and the largest claimed sd, the
-scatter of the means, and the mean of (mean − truth)/sd. Priors and what the form leaves out were settled on other seeds (0 to 11 × 100 + L
-of ``raw``). The record is written after every data set, and a run continues one of the same settings and versions.
+scatter of the means, and the mean of (mean − truth)/sd. Priors and what the form leaves out were settled on other seeds (``raw`` of 0 to 11
+and 2000 to 2017, and sizes 4 to 16). The record is written after every data set, and a run continues one of the same settings and versions.
 """
 
 from __future__ import annotations
