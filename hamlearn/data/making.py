@@ -185,7 +185,7 @@ def microstates(
         attrs |= {} if codes is None else {"codes": json.dumps(codes)}
     if isinstance(weights, str):
         weights = _weights(weights, np.where(gone, MISSING, values), len(axes) - len(site_dims))
-    if own is not None and not found.continuous:
+    if own is not None and not found.continuous and table.q is None:  # columns of an alignment are often all of one letter
         require_varied(values, gone, own, table.where)
     if gone.any():
         require_observed(gone, axes, own or ())
