@@ -102,6 +102,8 @@ FITTED: dict[str, Problem] = {
     "scalar field 6x6": (lambda: _field(6, 2000), lambda: hl.models.PolynomialAction(powers=(2, 4)), {}),
     "double well, 32 slices": (lambda: _paths(32, 2000), lambda: hl.models.PolynomialAction(powers=(2, 4)), {}),
     "local interaction 6x6": (lambda: _glass(6, 2000), lambda: hl.models.LocalInteraction(2, (8,), members=8), {}),
+    "scalar field 8x8": (lambda: _field(8, 1000), lambda: hl.models.PolynomialAction(powers=(2, 4)), {}),
+    "hidden 6x6": (lambda: _own(6, 2000), OwnHidden, {}),
     "PixelCNN 6x6": (lambda: _glass(6, 2000), lambda: hl.models.Autoregressive("pixelcnn"), SHORT),
     "cluster expansion 8x8": (lambda: _own(8, 2000), lambda: hl.models.ClusterExpansion(window=(2, 2)), {}),
 }
@@ -111,9 +113,7 @@ HELD_OUT: dict[str, Problem] = {
     "30 spins, all pairs": (lambda: _dense(30, 3000), lambda: hl.models.Couplings(None), {}),
     "10 spins, spike and slab": (lambda: _dense(10, 2000), lambda: hl.models.Couplings(None, prior="spike_slab"), {}),
     "Potts glass 5x5": (lambda: _potts_glass(5, 2000), lambda: _square(5), {}),
-    "scalar field 8x8": (lambda: _field(8, 1000), lambda: hl.models.PolynomialAction(powers=(2, 4)), {}),
     "own family 6x6": (lambda: _own(6, 3000), Own, {}),
-    "hidden 6x6": (lambda: _own(6, 2000), OwnHidden, {}),
     "local interaction 4x4": (lambda: _glass(4, 4000), lambda: hl.models.LocalInteraction(2, (8,), members=8), {}),
     "cluster expansion, chain of 200": (lambda: _chain(200, 1000), lambda: hl.models.ClusterExpansion(window=4), {}),
 }
