@@ -124,7 +124,7 @@ def discovery_rates(p_values: np.ndarray) -> np.ndarray:
     >>> discovery_rates(np.array([0.01, 0.5, 0.03, 0.04])).tolist()
     [0.04, 0.5, 0.05333333333333333, 0.05333333333333333]
     """
-    order, n = np.argsort(p_values), len(p_values)
+    order, n = np.argsort(p_values, kind="stable"), len(p_values)
     rates = np.minimum.accumulate((p_values[order] * n / np.arange(1, n + 1))[::-1])[::-1]
     found = np.empty(n)
     found[order] = np.minimum(rates, 1.0)

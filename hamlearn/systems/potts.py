@@ -127,6 +127,8 @@ class QState(ParametricSystem, kind="qstate", structure=("q", "sizes", "interact
         name: str = "QState",
     ) -> None:
         lattice, space = lattices.as_lattice(bonds, n_sites), States(q)  # type: ignore[arg-type]
+        if np.ndim(q) and np.size(q) != lattice.n_sites:
+            raise HamlearnError(f"q is a number of states, or one for each of {lattice.n_sites} sites; got {np.size(q)} numbers.")
         q, there = space.q, space.there(lattice.n_sites)
         general = choice(interaction, ("clock", "potts", "ordinal", "general"), "interaction") == "general"
         if interaction == "ordinal":

@@ -15,6 +15,7 @@ from hamlearn.infer import learn, posteriors
 from hamlearn.infer.likelihoods import RowLikelihood, exact
 from hamlearn.infer.observations import Observations, bind
 from hamlearn.infer.settings import MLE
+from hamlearn.models.bound_couplings import BoundCouplings
 from hamlearn.systems import lattice
 
 
@@ -78,7 +79,7 @@ def test_sums_over_rows_visit_every_state_once(monkeypatch):
         plain = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *args: (visited.append((name, len(args[place]))), plain(*args))[1])
 
-    counting(exact, "statistics", 1)
+    counting(BoundCouplings, "statistics", 1)
     counting(scores.sums, "_chunk", 1)
     counting(images, "_overlaps", 2)
     exact.ExactLikelihood(bound, parts)._total(parts[0])

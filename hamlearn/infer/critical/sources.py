@@ -135,7 +135,7 @@ def _strengths(members: list[System], seed: int) -> tuple[int, np.ndarray]:
             "need simulations of its own. Learn one coupling for all bonds, tie='uniform' and fields=None, or take the draws one by one: "
             "hl.simulate(hl.draw_systems(post, n)[k], beta=[...]) of several sizes, and hl.critical_point of these."
         )
-    which = int(np.argsort(scale)[len(scale) // 2])
+    which = int(np.argsort(scale, kind="stable")[len(scale) // 2])
     return which, scale[which] / scale
 
 
