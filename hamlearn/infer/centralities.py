@@ -19,8 +19,8 @@ from hamlearn.processes import verb
 def centrality(post: xr.DataTree, *, level: float = 0.9) -> xr.Dataset:
     """Strength and expected influence of every site, with intervals from the draws of the posterior.
 
-    The strength of a site is the sum of |J| over its bonds, its expected influence the sum of J. A coupling that is zero in truth adds
-    to the strength by its error alone: |J| is never negative, so strengths of posteriors without exact zeros are too large, the more
+    The strength of a site is the sum of ``|J|`` over its bonds, its expected influence the sum of J. A coupling that is zero in truth adds
+    to the strength by its error alone: ``|J|`` is never negative, so strengths of posteriors without exact zeros are too large, the more
     the more sites there are, and their intervals do not hold. ``noise`` says by how much at most. A spike-and-slab prior has zeros:
     ``hl.models.Couplings(prior="spike_slab")``. Of eight sites 95 ± 2 of 100 intervals of 90 % held with it and 21 ± 3 without
     (``benchmarks/couplings/results/centrality.md``). Expected influence has no such bias.
