@@ -91,9 +91,10 @@ def main() -> None:
             rows = [row(each, name, found) for each, found in record.items() for name in TRUTH]
             spent = [f"{each}: {np.mean([one['cpu_seconds'] for one in found]):.1f} s" for each, found in record.items()]
             text = table(COLUMNS, rows) + f"\nCPU time of a data set: {', '.join(spent)}.\n"
-            if not given.quick:
+            if given.quick:
+                print(text)
+            else:
                 write(Path(__file__), __doc__, text, {"settings": settings, "versions": versions(), "results": record})
-    print(text)
 
 
 if __name__ == "__main__":
