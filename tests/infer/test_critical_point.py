@@ -6,6 +6,7 @@ import html
 import re
 from types import SimpleNamespace
 
+import jax
 import matplotlib.figure
 import numpy as np
 import pytest
@@ -117,6 +118,17 @@ def test_the_form_of_scaling_is_that_of_its_description():
     theta = np.concatenate([[shift, np.log(nu)], np.column_stack([terms, np.log(omega)]).ravel()])
     given = {"sizes": sizes, "data": data, "whiten": np.stack(3 * [np.eye(8)]), "location": 0.0, "scale": 1.0}
     np.testing.assert_allclose(numpyro_scaling.residuals(theta, given, np), 0, atol=1e-8)
+
+
+def test_an_answer_is_the_same_after_compiled_code_was_given_back():
+    """A cached sampler is traced anew then; that of NumPyro had mapped its step over the chains once a run, and failed."""
+    arrays = {"sizes": np.array([4.0, 8.0]), "data": np.zeros((2, 8)), "whiten": np.stack(2 * [np.eye(8)])}
+    arrays |= {"location": np.zeros(20), "scale": np.ones(20)}
+    own = [numpyro_scaling.sample(arrays, np.zeros(20), np.eye(20), 3)[0] for _ in range(2)]
+    jax.clear_caches()
+    own.append(numpyro_scaling.sample(arrays, np.zeros(20), np.eye(20), 3)[0])
+    np.testing.assert_array_equal(own[0], own[1])
+    np.testing.assert_allclose(own[2], own[1], rtol=1e-6)
 
 
 def test_a_correction_is_believed_as_large_whichever_size_is_the_smallest(sets):

@@ -45,6 +45,8 @@ def sample(arrays: Mapping[str, np.ndarray], centre: np.ndarray, root: np.ndarra
     with jax.enable_x64(True), alone():
         runner = _runner(len(arrays["sizes"]), len(centre))
         given = {name: jnp.asarray(one) for name, one in arrays.items()} | {"centre": jnp.asarray(centre), "root": jnp.asarray(root)}
+        # A kernel maps its step over chains again at every start, which a trace after jax.clear_caches() meets: start as unpickled.
+        runner.sampler.__dict__.update(runner.sampler.__getstate__())
         runner.run(jax.random.key(seed), given)
         u = np.asarray(runner.get_samples(group_by_chain=True)["u"])
     within, between = u.var(1, ddof=1).mean(0), u.mean(1).var(0, ddof=1)
