@@ -6,9 +6,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from hamlearn.errors import HamlearnError
 from hamlearn.infer import CriticalPoint
-from hamlearn.plots.picture import sheet
+from hamlearn.plots.picture import panels, require_result
 from hamlearn.plots.style import legend as explain
 
 
@@ -42,24 +41,21 @@ def critical_point(found: CriticalPoint, *, legend: bool = True, axes: Any = Non
     >>> hl.plots.critical_point(hl.critical_point(data, system=hl.systems.Ising))
     <Picture size 840x520 with 4 Axes>
     """
-    if not isinstance(found, CriticalPoint):
-        raise HamlearnError(f"no critical point: got an object of type {type(found).__name__}; give what hl.critical_point returned.")
+    require_result(found, CriticalPoint, "critical point", "hl.critical_point")
     curves = found.curves
     names = [str(name) for name in curves.data_vars if "quantity" in curves[name].dims]
-    rows, columns = -(-len(names) // 2), 2
-    page = sheet(axes, 4.2 * columns, 0.3 + 2.45 * rows, rows, columns, len(names))
-    colours = page.look.shades
+    page = panels(axes, len(names))
+    look = page.look
     # β of curves is that of the system that was simulated, whose strength is the posterior's median.
     for panel, name in zip(page.axes, names, strict=True):
         for k, size in enumerate(curves["size"].values):
-            own, colour = curves[name].sel(size=size), colours[k % len(colours)]
-            style = ("solid", "dashed", "dotted")[k // len(colours) % 3]
+            own, colour = curves[name].sel(size=size), look.shade(k)
+            style = ("solid", "dashed", "dotted")[k // len(look.shades) % 3]
             low, mean, high = (own.sel(quantity=key).values for key in ("lower", "mean", "upper"))
             panel.fill_between(curves["beta"].values, low, high, color=colour, alpha=0.2, linewidth=0)
             panel.plot(curves["beta"].values, mean, color=colour, linewidth=1.4, linestyle=style, label=f"L = {size}")
-        panel.axvspan(found.beta_c.lower, found.beta_c.upper, color=page.look.grey, alpha=0.25, linewidth=0)
+        panel.axvspan(found.beta_c.lower, found.beta_c.upper, color=look.grey, alpha=0.25, linewidth=0)
         panel.set_ylabel(str(curves[name].attrs["long_name"]))
-        panel.set_xlabel("inverse temperature β")
     if legend:
-        explain(page.axes[0], page.look)
+        explain(page.axes[0], look)
     return page.figure

@@ -22,6 +22,8 @@ from hamlearn.diagnostics.foreign import readable
 from hamlearn.errors import HamlearnError
 from hamlearn.plots.style import Look, look_on, plain
 
+BETA = "inverse temperature β"
+
 
 class Picture(Figure):
     """A figure that shows itself in a notebook whether pyplot is there or not, and knows what its marks stand for.
@@ -93,6 +95,21 @@ def sheet(given: Any, width: float, height: float, rows: int = 1, columns: int =
     for one in made[wanted:]:
         one.remove()
     return Sheet(picture, made[:wanted], look, picture.titles)
+
+
+def panels(given: Any, count: int) -> Sheet:
+    """Two columns of panels against the inverse temperature, one for each of `count` observables; the axes that were given, if any."""
+    rows, columns = -(-count // 2), min(count, 2)
+    page = sheet(given, 4.2 * columns, 0.3 + 2.45 * rows, rows, columns, count)
+    for panel in page.axes:
+        panel.set_xlabel(BETA)
+    return page
+
+
+def require_result(given: object, kind: type, what: str, verb: str) -> None:
+    """Refuse what `verb` did not return, and say what it is instead."""
+    if not isinstance(given, kind):
+        raise HamlearnError(f"no {what}: got an object of type {type(given).__name__}; give what {verb} returned.")
 
 
 def _given(given: Any, wanted: int, rows: int, columns: int) -> tuple[Axes, ...]:

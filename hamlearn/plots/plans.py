@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hamlearn.errors import HamlearnError
 from hamlearn.infer import Plan
-from hamlearn.plots.picture import Sheet, sheet
+from hamlearn.plots.picture import BETA, Sheet, require_result, sheet
+from hamlearn.plots.style import here
 from hamlearn.plots.style import legend as explain
 
 _TOLD = {"rows_needed": "intervals so narrow", "rows_detected": "strengths of that size found"}
@@ -45,15 +45,14 @@ def plan(found: Plan, *, legend: bool = True, axes: Any = None) -> Figure:
     >>> hl.plots.plan(hl.plan(ring, width=0.2, beta=[0.3, 0.6, 1.2]))
     <Picture size 840x310 with 2 Axes>
     """
-    if not isinstance(found, Plan):
-        raise HamlearnError(f"no plan: got an object of type {type(found).__name__}; give what hl.plan returned.")
+    require_result(found, Plan, "plan", "hl.plan")
     page = sheet(axes, 8.4, 3.1, 1, 2)
     left, right = page.axes
     _needed(page, left, found)
-    here, strength = found.table.sel(beta=found.beta), found.table["strength"].values
-    widths = here["width"].values[:, strength]
+    best, strength = found.table.sel(beta=found.beta), found.table["strength"].values
+    widths = best["width"].values[:, strength]
     for values, style, label in ((widths.max(-1), "solid", "worst"), (np.median(widths, -1), "dashed", "median")):
-        right.loglog(here["rows"].values, values, color=page.look.blue, linestyle=style, marker=".", label=label)
+        right.loglog(best["rows"].values, values, color=page.look.blue, linestyle=style, marker=".", label=label)
     right.set_xlabel(f"microstates at β = {found.beta:.4g}")
     right.set_ylabel(f"width of {100 * found.table.attrs['level']:.3g} % intervals")
     if legend:
@@ -77,6 +76,6 @@ def _needed(page: Sheet, panel: Axes, found: Plan) -> None:
         )
     panel.set_yscale("log")
     panel.axvspan(min(found.good), max(found.good), color=look.grey, alpha=0.25, linewidth=0)
-    panel.axvline(found.beta, color=look.grey, linewidth=1.2, linestyle=(0, (4, 3)), label="best")
-    panel.set_xlabel("inverse temperature β")
+    here(panel, found.beta, look, "best")
+    panel.set_xlabel(BETA)
     panel.set_ylabel("microstates needed" if asked else f"widest interval of {int(table['rows'][-1])} microstates")

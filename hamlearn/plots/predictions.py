@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from hamlearn.diagnostics import claims
 from hamlearn.diagnostics.foreign import VERBATIM, drawable
 from hamlearn.plots.curves import drawn, number, observed, points, require
-from hamlearn.plots.picture import Sheet, sheet
+from hamlearn.plots.picture import Sheet, panels
+from hamlearn.plots.style import here
 from hamlearn.plots.style import legend as explain
 
 
@@ -52,8 +53,7 @@ def prediction(curves: xr.Dataset, *, measured: xr.Dataset | None = None, legend
     <Picture size 840x275 with 2 Axes>
     """
     names = drawn(require(curves))
-    rows, columns = -(-len(names) // 2), min(len(names), 2)
-    page = sheet(axes, 4.2 * columns, 0.3 + 2.45 * rows, rows, columns, len(names))
+    page = panels(axes, len(names))
     for panel, name in zip(page.axes, names, strict=True):
         _panel(page, panel, curves, name)
         if measured is not None:
@@ -70,7 +70,7 @@ def _panel(page: Sheet, panel: Axes, curves: xr.Dataset, name: str) -> None:
     look, beta = page.look, curves["beta"].values
     part = {key: curves[name].sel(quantity=key).values for key in ("mean", "lower", "upper", "mc_error")}
     for index, at in enumerate(observed(curves)):
-        panel.axvline(at, color=look.grey, linewidth=1.2, linestyle=(0, (4, 3)), label="observed" if index == 0 else None)
+        here(panel, at, look, "observed" if index == 0 else None)
     if np.any(part["upper"] > part["lower"]):  # one member has no spread: a line, not a band without a width
         label = f"{100 * number(curves, 'level', 0.9):.3g} % interval"
         if len(beta) == 1:  # a band of one temperature has no width to be seen
@@ -88,7 +88,6 @@ def _panel(page: Sheet, panel: Axes, curves: xr.Dataset, name: str) -> None:
     unit = claims.unit(name)
     told = str(curves[name].attrs.get("long_name", name)).split(",")[0].replace("_", " ")
     panel.set_ylabel("\n".join(textwrap.wrap(drawable(told, 60) + (f", {unit}" if unit else ""), 26)), **VERBATIM)
-    panel.set_xlabel("inverse temperature β")
 
 
 def _measured(page: Sheet, panel: Axes, measured: xr.Dataset, name: str) -> None:

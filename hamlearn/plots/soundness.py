@@ -15,7 +15,7 @@ from hamlearn.errors import HamlearnError
 from hamlearn.infer import families
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.plots.picture import sheet
-from hamlearn.plots.style import legend
+from hamlearn.plots.style import here, legend
 
 
 def checks(post: xr.DataTree, *, ax: Any = None) -> Figure:
@@ -101,12 +101,12 @@ def trace(post: xr.DataTree, worst: int = 4, *, axes: Any = None) -> Figure:
         raise HamlearnError("this posterior has no draws of parameters that a trace could show.")
     chains, draws = theta.shape[:2]
     page = sheet(axes, 8.4, 0.4 + 1.25 * len(names), len(names), 2)
-    grid, shades = np.reshape(np.array(page.axes, object), (-1, 2)), page.look.shades
+    grid = np.reshape(np.array(page.axes, object), (-1, 2))
     bins = np.linspace(0, chains * draws, min(20, draws) + 1)
     for k, row in enumerate(grid):
         ranks = rankdata(theta[..., k]).reshape(chains, draws)  # equal values share a rank: zeros of all chains fall into one bin
         for chain in range(chains):
-            colour = shades[chain % len(shades)]
+            colour = page.look.shade(chain)
             row[0].plot(theta[chain, :: max(1, draws // 500), k], color=colour, linewidth=0.6, alpha=0.8)
             row[1].stairs(np.histogram(ranks[chain], bins)[0], bins, color=colour, linewidth=1.3)
         row[0].set_ylabel(drawable(names[k], 24), fontsize=8, **VERBATIM)
@@ -157,7 +157,7 @@ def training(post: xr.DataTree, *, ax: Any = None) -> Figure:
         for index, one in enumerate(values):
             axes.plot(np.arange(1, len(one) + 1), one, color=colour, linewidth=1.6, label=name.replace("_", " ") if index == 0 else None)
     for best in np.atleast_1d(group["best_epoch"].values if "best_epoch" in group else []):
-        axes.axvline(float(best) + 1, color=look.grey, linewidth=1.1, linestyle=(0, (4, 3)), zorder=0)
+        here(axes, float(best) + 1, look)
     axes.set_xlabel("epoch")
     told = group["held_out"].attrs.get("long_name", "loss") if "held_out" in group else "loss"
     axes.set_ylabel(drawable(told), **VERBATIM)

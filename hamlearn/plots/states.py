@@ -101,9 +101,8 @@ def _temperature(data: xr.Dataset) -> str:
 
 
 def _lines(page: Sheet, axes: Axes, rows: np.ndarray, space: Space) -> None:
-    shades = page.look.shades
     for k, row in enumerate(rows):
-        axes.plot(row, color=shades[k % len(shades)], linewidth=1.3, alpha=0.85)
+        axes.plot(row, color=page.look.shade(k), linewidth=1.3, alpha=0.85)
     axes.set_xlabel("site")
     axes.set_ylabel("value")
 
@@ -243,7 +242,7 @@ def correlation(given: xr.Dataset | Iterable[xr.Dataset], *, lattice: Lattice | 
         r, curves = correlations(given)
         page = sheet(ax, 4.6, 3.0)
         for k, (beta, part) in enumerate(curves):
-            colour = page.look.shades[k % len(page.look.shades)]
+            colour = page.look.shade(k)
             page.axes[0].fill_between(r, part["lower"], part["upper"], color=colour, alpha=0.3, linewidth=0)
             page.axes[0].plot(r, part["mean"], color=colour, linewidth=1.7, label=f"predicted, β = {beta:.4g}")
     else:
@@ -251,7 +250,7 @@ def correlation(given: xr.Dataset | Iterable[xr.Dataset], *, lattice: Lattice | 
         found = [measured_correlation(one, lattice) for one in sets]
         page = sheet(ax, 4.6, 3.0)
         for k, (one, (r, mean, error)) in enumerate(zip(sets, found, strict=True)):
-            colour = page.look.shades[k % len(page.look.shades)]
+            colour = page.look.shade(k)
             page.axes[0].errorbar(
                 r,
                 mean,

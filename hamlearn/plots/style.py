@@ -34,6 +34,10 @@ class Look:
     shades: tuple[str, ...]
     scale: tuple[str, ...]
 
+    def shade(self, k: int) -> str:
+        """The colour of the `k`-th of things that only differ; they begin again where there are more than colours."""
+        return self.shades[k % len(self.shades)]
+
     @property
     def diverging(self) -> Colormap:
         """The colour map of values around zero: blue below, grey none, red above."""
@@ -93,6 +97,11 @@ def plain(axes: Any, look: Look) -> None:
 def legend(axes: Any, look: Look, **placed: Any) -> None:
     """What lines and bands mean."""
     axes.legend(fontsize=8, frameon=False, labelcolor=look.ink, **placed)
+
+
+def here(axes: Any, at: float, look: Look, label: str | None = None) -> None:
+    """A dashed line at the one value of the horizontal axis that matters: what was observed, what is best, what was kept."""
+    axes.axvline(at, color=look.grey, linewidth=1.2, linestyle=(0, (4, 3)), label=label)
 
 
 def colourbar(mappable: Any, axes: Any, label: str, look: Look, ticks: Sequence[float] | None = None) -> Any:
