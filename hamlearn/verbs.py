@@ -14,7 +14,7 @@ from hamlearn import diagnostics, infer
 from hamlearn.arguments import require_flag
 from hamlearn.diagnostics import cost
 from hamlearn.diagnostics.verdict import judged
-from hamlearn.infer import posteriors
+from hamlearn.infer import one_group, posteriors
 from hamlearn.infer.asked import EngineAsked, Fixed, LikelihoodName
 from hamlearn.models import Model
 from hamlearn.processes import verb
@@ -200,7 +200,8 @@ def _with_verdict(function: Callable[Asked, xr.Dataset]) -> Callable[Asked, xr.D
     @functools.wraps(function)
     def told(*args: Asked.args, **options: Asked.kwargs) -> xr.Dataset:
         result = function(*args, **options)
-        post: Any = args[0] if args else options["post"]
+        given: Any = {"post": args[0] if args else None, **options}
+        post = one_group.asked(given["post"], given.get("group"))
         found = diagnostics.verdict(post)
         about = {"about": f"predictions from {post.attrs['about']}"} if "about" in post.attrs else {}
         result.attrs = {**about, **result.attrs, "verdict": found.level}

@@ -5,7 +5,8 @@
 Six subjects of 100 to 2000 independent microstates a repetition. Every coupling and field has a mean μ ~ N(0, 0.5²) and a spread
 τ ~ HalfNormal(0.25) of its own, and that of a subject is drawn from N(μ, τ²), all anew for every repetition; the model of
 :class:`hamlearn.models.Hierarchical` says the same. Truths drawn from the prior are in 90 % of equal-tailed 90 % intervals of a right
-posterior on average. ``smallest`` and ``largest`` are the subjects of 100 and 2000 rows; ``alone`` fits them by themselves under
+posterior on average. The record is written after every repetition, and a run continues one of the same settings and versions.
+``smallest`` and ``largest`` are the subjects of 100 and 2000 rows; ``alone`` fits them by themselves under
 N(0, 0.5² + 0.25²), as wide as the prior of one parameter of a subject is there. Widths are means over intervals of parameters.
 
 ``3x3 exact``: nine spins with open ends, 12 couplings and 9 fields, the exact likelihood, corrected. ``3x3 parabolas``: the same without
@@ -15,6 +16,7 @@ the correction. ``4x4 pseudo``: 16 spins, 24 couplings and 16 fields, the calibr
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from pathlib import Path
@@ -77,25 +79,40 @@ def score(draws: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    """Run what the record lacks, and write it after every repetition."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, default=60)
-    parser.add_argument("--cases", nargs="*", default=list(CASES))
+    parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))
     asked = parser.parse_args()
-    rows, seconds = [], {}
-    for case in asked.cases:
-        began = time.process_time()
-        results = [counted(case, index) for index in range(asked.n)]
-        seconds[case] = (time.process_time() - began) / asked.n
+    settings = {"rows": list(SIZES), "beta": BETA, "mean": MEAN, "spread": SPREAD}
+    kept = Path(__file__).resolve().parent / "results" / "hierarchical.json"
+    before = json.loads(kept.read_text()) if kept.exists() else {}
+    same = before.get("settings") == settings and before.get("versions") == versions()
+    record: dict[str, list[dict[str, Any]]] = before["results"] if same else {}
+    # Cases take turns, so that a record that was stopped early has as many of each.
+    for index in range(asked.n):
+        for case in asked.cases:
+            if len(own := record.setdefault(case, [])) > index:
+                continue
+            began = time.process_time()
+            own.append({name: np.round(found, 4).tolist() for name, found in counted(case, index).items()})
+            own[-1]["cpu_seconds"] = round(time.process_time() - began, 1)
+            write(Path(__file__), __doc__, summarised(record), {"settings": settings, "versions": versions(), "results": record})
+    print(summarised(record), flush=True)
+
+
+def summarised(record: dict[str, list[dict[str, Any]]]) -> str:
+    """The table of all repetitions, and what they cost."""
+    rows, spent = [], []
+    for case, results in record.items():
+        n = len(results)
         for name in ("mean", "spread", "subjects", "smallest", "smallest, alone", "largest", "largest, alone"):
             share, width = np.array([one[name] for one in results]).T
-            error = share.std(ddof=1) / np.sqrt(asked.n)
-            rows.append([case, name, f"{share.mean():.3f} ± {error:.3f}", f"{width.mean():.3f}"])
-        rows.append([case, "R-hat, largest", f"{max(one['R-hat'][0] for one in results):.3f}", ""])
-        text = table(["", "of", "in 90 %", "width"], rows) + "\n"
-        text += "".join(f"{name}: {each:.1f} s of CPU a repetition, with the fits alone.\n" for name, each in seconds.items())
-        settings = {"n": asked.n, "rows": SIZES, "beta": BETA, "mean": MEAN, "spread": SPREAD}
-        write(Path(__file__), __doc__, text, {"settings": settings, "versions": versions(), "rows": rows, "seconds": seconds})
-        print(text, flush=True)
+            error = f" ± {share.std(ddof=1) / np.sqrt(n):.3f}" if n > 1 else ""
+            rows.append([case, n, name, f"{share.mean():.3f}{error}", f"{width.mean():.3f}"])
+        rows.append([case, n, "R-hat, largest", f"{max(one['R-hat'][0] for one in results):.3f}", ""])
+        spent.append(f"{case}: {np.mean([one['cpu_seconds'] for one in results]):.1f} s of CPU a repetition, with the fits alone.\n")
+    return table(["", "n", "of", "in 90 %", "width"], rows) + "\n" + "".join(spent)
 
 
 if __name__ == "__main__":

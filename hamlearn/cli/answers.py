@@ -15,14 +15,16 @@ DISBELIEVED = 3
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with code 3 where the verdict is: do not believe.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print a table with commas and nothing else.")]
+Group = Annotated[str | None, typer.Option(help="Of groups that `learn --by` learned: which.")]
 Posterior = Annotated[Path, typer.Argument(help="A posterior that `hamlearn learn` wrote; - is standard input.")]
 
 
-def load(path: Path) -> Any:
-    """The posterior in a file or on standard input."""
+def load(path: Path, group: str | None = None) -> Any:
+    """The posterior in a file or on standard input, or that of one of its groups."""
     import hamlearn as hl
 
-    return read_from(path, hl.load)
+    post = read_from(path, hl.load)
+    return post if group is None else hl.infer.group(post, group)
 
 
 def end(level: str, *, strict: bool) -> None:
@@ -40,10 +42,10 @@ def verdict(posterior: Posterior, as_json: Json = False, strict: Strict = False)
     end(found.level, strict=strict)
 
 
-def summary(posterior: Posterior, as_csv: Csv = False, as_json: Json = False) -> None:
+def summary(posterior: Posterior, group: Group = None, as_csv: Csv = False, as_json: Json = False) -> None:
     """Mean, standard deviation and 90 % interval of every parameter."""
     from hamlearn.diagnostics import summary as table_of
 
     form = documents.form(as_json=as_json, as_csv=as_csv)
-    table = table_of(load(posterior), round_to=None if form != "text" else 4)
+    table = table_of(load(posterior, group), round_to=None if form != "text" else 4)
     say({"json": documents.summary_json, "csv": documents.summary_csv, "text": lambda table: table.to_string()}[form](table))

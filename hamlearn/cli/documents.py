@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 VERDICT, PREDICTION, SUMMARY, PLAN = "hamlearn.verdict/1", "hamlearn.prediction/1", "hamlearn.summary/1", "hamlearn.plan/1"
 _NEEDED = ("rows_needed", "rows_detected")
-_STATED = ("level", "draws", "seed", "data_fingerprint", "verdict", "warning")
+_STATED = ("level", "draws", "seed", "data_fingerprint", "verdict", "warning", "group")
 
 
 def form(*, as_json: bool, as_csv: bool = False, streamed: bool = False) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from hamlearn.cli import answers, documents
-from hamlearn.cli.answers import Csv, Json, Posterior, Strict, end, load
+from hamlearn.cli.answers import Csv, Group, Json, Posterior, Strict, end, load
 from hamlearn.cli.keeping import PAGES, checkpoint_of, keep, require_target, say
 from hamlearn.cli.options import (
     betas_of,
@@ -256,6 +256,7 @@ def predict(
         Path | None, typer.Option("-o", "--output", help="Where the result is kept, if anywhere; - is standard output.")
     ] = None,
     beta: Betas = "0.1:1.0:10",
+    group: Group = None,
     shape: Annotated[str | None, typer.Option(help="Another lattice size, for tied parameters.")] = None,
     observables: Annotated[str | None, typer.Option(help="Comma-separated; all but correlation by default.")] = None,
     draws: Annotated[int, typer.Option(help="Hamiltonians drawn from the posterior.", min=1, max=100_000)] = 64,
@@ -276,13 +277,15 @@ def predict(
     form = documents.form(as_json=as_json, as_csv=as_csv, streamed=is_stream(output))
     if output is not None:
         require_target(output, inputs=[posterior])
-    result = hl.predict(load(posterior), betas, shape=extents, observables=names, draws=draws, level=level, seed=seed)
+    result = hl.predict(load(posterior), betas, shape=extents, observables=names, draws=draws, level=level, seed=seed, group=group)
     if output is not None:
         keep(work, lambda path: storage.write_dataset(result, path), output)
     if form == "text":
         say(documents.prediction_text(result), output=output)
     else:
         say({"json": documents.prediction_json, "csv": documents.prediction_csv}[form](result))
+    if group is None and "group" in result.attrs:
+        tell("note: predicted is a group that was not observed; --group names one that was")
     if "warning" in result.attrs:
         tell(f"warning: {result.attrs['warning']}")
     end(result.attrs["verdict"], strict=strict)
@@ -340,6 +343,7 @@ def report(
     posterior: Posterior,
     output: Output,
     prediction: Annotated[Path | None, typer.Option(help="A prediction that `hamlearn predict` wrote, to show.")] = None,
+    group: Group = None,
     strict: Strict = False,
 ) -> None:
     """One self-contained HTML page: verdict, couplings, predictions, checks, provenance."""
@@ -351,7 +355,7 @@ def report(
     curve = None if prediction is None else read_from(prediction, storage.read_dataset)
     if curve is not None and not {"beta", "quantity"} <= set(curve.dims):
         raise HamlearnError(f"{prediction} holds no prediction; make one with `hamlearn predict`.")
-    post = load(posterior)
+    post = load(posterior, group)
     keep(work, lambda path: hl.report(post, path, prediction=curve), output, quick=False, ending=PAGES[0])
     say(output=output)
     end(hl.verdict(post).level, strict=strict)

@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from hamlearn.data.codes import state_names
-from hamlearn.infer import families, labels, posteriors
+from hamlearn.infer import families, labels, one_group, posteriors
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.groups import own_parameters
 from hamlearn.processes import filtering, verb
@@ -99,7 +99,7 @@ def sampled(post: xr.DataTree) -> bool:
 
 
 @verb
-def summary(post: xr.DataTree, round_to: int | None = 4) -> pd.DataFrame:
+def summary(post: xr.DataTree, round_to: int | None = 4, *, group: str | None = None) -> pd.DataFrame:
     """One row per coupling, field and parameter of a prior's own: mean, sd, equal-tailed 90 % interval, ESS, R̂.
 
     Parameters
@@ -108,6 +108,8 @@ def summary(post: xr.DataTree, round_to: int | None = 4) -> pd.DataFrame:
         A posterior of :func:`hamlearn.learn`.
     round_to : int, optional
         Decimals; None keeps all.
+    group : str, optional
+        Of a posterior of groups: the one whose couplings and fields are listed; means, spreads and all groups without a name.
 
     Returns
     -------
@@ -125,22 +127,22 @@ def summary(post: xr.DataTree, round_to: int | None = 4) -> pd.DataFrame:
     >>> summary(hl.infer.learn(data, model, engine="laplace")).shape
     (18, 7)
     """
-    post = admit_posterior(post)
-    group = posteriors.require_posterior(post)["posterior"].to_dataset()
+    post = admit_posterior(post if group is None else one_group.group(post, group))
+    drawn = post["posterior"].to_dataset()
     if not families.traits(post).bonds:
-        columns, group = _free_parameters(post)
+        columns, drawn = _free_parameters(post)
     else:
         bound = posteriors.bound_of(post)
         columns = {"J": [f"J[{bond}]" for bond in labels.bonds(bound.lattice)]}
-        if "h" in group:
+        if "h" in drawn:
             columns["h"] = [f"h[{site}]" for site in labels.sites(bound.lattice.names, bound.lattice.n_sites)]
     more, own = own_parameters(post)
     if more:
-        columns, group = {**columns, "prior": more}, group.assign(prior=(("chain", "draw", "own"), own))
+        columns, drawn = {**columns, "prior": more}, drawn.assign(prior=(("chain", "draw", "own"), own))
     sampled = posteriors.provenance_of(post).engine.markov
     tables = []
     for name, called in columns.items():
-        values = np.asarray(group[name].values)
+        values = np.asarray(drawn[name].values)
         extra = values.shape[3:]
         values = values.reshape((*values.shape[:2], -1))
         if len(extra) == {"J": 2, "h": 1}.get(name) and posteriors.space_of(post).labelled:
@@ -152,8 +154,8 @@ def summary(post: xr.DataTree, round_to: int | None = 4) -> pd.DataFrame:
         numbers = {"mean": values.mean((0, 1)), "sd": values.std((0, 1), ddof=1), "eti_5%": low, "eti_95%": high}
         numbers |= mixing(values) if sampled else dict.fromkeys(MEASURES, np.nan)
         table = pd.DataFrame(numbers, index=called)
-        if name == "J" and "included" in group:
-            table["inclusion"] = group["included"].values.mean((0, 1)).repeat(int(np.prod(extra)))
+        if name == "J" and "included" in drawn:
+            table["inclusion"] = drawn["included"].values.mean((0, 1)).repeat(int(np.prod(extra)))
         tables.append(table)
     result = pd.concat(tables)
     return result if round_to is None else result.round(round_to)

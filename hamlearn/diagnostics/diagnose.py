@@ -15,10 +15,9 @@ from hamlearn.diagnostics import arviz, comparison, cost, densities, invariants,
 from hamlearn.diagnostics.about import introduced
 from hamlearn.diagnostics.verdict import CHECK, LEVELS, Verdict, verdict
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import families, group, observations, posteriors
+from hamlearn.infer import families, observations, one_group, posteriors
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.asked import EngineName
-from hamlearn.infer.families import hierarchical
 from hamlearn.infer.predictions.measured import measured
 from hamlearn.infer.provenance import SEVERITIES, Comparison, Convergence, Noted, Provenance
 from hamlearn.processes import verb
@@ -76,11 +75,11 @@ def diagnose(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset] | None =
 
 def _by_group(post: xr.DataTree, data: list[xr.Dataset] | None, made: Provenance, check: bool, seed: int) -> dict[str, Any]:
     """Every group judged as its own posterior, in place, with a sentence of each; and their comparisons as one."""
-    model, names = posteriors.model_of(post), hierarchical.names(post)
+    model, names = posteriors.model_of(post), one_group.names(post)
     own = {} if data is None else model.grouped(microstates.split_by_beta(data))
     found, compared = [one for one in made.findings if one.topic != "groups"], dict[str, Comparison]()
     for number, name in enumerate(names):
-        member = diagnose(group(post, name), own.get(name), check=check, seed=seed + number)
+        member = diagnose(one_group.group(post, name), own.get(name), check=check, seed=seed + number)
         said = verdict(member)
         severity = dict(zip(LEVELS, SEVERITIES, strict=True))[said.level]
         found.append(Noted("told", severity, "groups", {}, f"{model.by} {name}: {said.summary[0].lower()}{said.summary[1:].rstrip('.')}"))

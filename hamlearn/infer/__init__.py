@@ -17,8 +17,8 @@ from hamlearn.infer.extrapolation.comparisons import compare_actions, compare_po
 from hamlearn.infer.extrapolation.extrapolate import extrapolate, identity_weights
 from hamlearn.infer.families import actions, couplings, learn  # noqa: F401  (before the function `learn`, whose name a module also has)
 from hamlearn.infer.families.extensive import distill, locality
-from hamlearn.infer.families.hierarchical import group
 from hamlearn.infer.landscape import basins
+from hamlearn.infer.one_group import group
 from hamlearn.infer.planning import plan
 from hamlearn.infer.plans import Plan
 from hamlearn.infer.pointwise import log_likelihood

@@ -10,14 +10,13 @@ import xarray as xr
 from hamlearn.arguments import require_seed, require_whole
 from hamlearn.data import admit_states
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import families, posteriors
-from hamlearn.infer.accepted import admit_posterior
+from hamlearn.infer import families, one_group, posteriors
 from hamlearn.processes import verb
 from hamlearn.systems.base import System, as_site_axes, axes_of, one_beta
 
 
 @verb
-def draw_systems(post: xr.DataTree, n: int, seed: int = 0) -> list[System]:
+def draw_systems(post: xr.DataTree, n: int, seed: int = 0, *, group: str | None = None) -> list[System]:
     """`n` Hamiltonians drawn from the posterior, or the networks of an ensemble that has fewer: repeated, they would look like draws.
 
     Parameters
@@ -28,6 +27,8 @@ def draw_systems(post: xr.DataTree, n: int, seed: int = 0) -> list[System]:
         How many, at most.
     seed : int
         Which.
+    group : str, optional
+        Of a posterior of groups: of which, as for :func:`hamlearn.predict`.
 
     Examples
     --------
@@ -37,12 +38,12 @@ def draw_systems(post: xr.DataTree, n: int, seed: int = 0) -> list[System]:
     >>> hl.draw_systems(post, 3)[0]
     Learned(shape=(3, 3), 18 bonds)
     """
-    post = admit_posterior(post)
+    post = one_group.asked(post, group)
     return families.of(post).draw_systems(post, distinct(post, n), require_seed(seed), None)
 
 
 @verb
-def energy(post: xr.DataTree, states: Any, draws: int = 64, seed: int = 0) -> xr.DataArray:
+def energy(post: xr.DataTree, states: Any, draws: int = 64, seed: int = 0, *, group: str | None = None) -> xr.DataArray:
     """Energies of given states under Hamiltonians drawn from the posterior.
 
     Parameters
@@ -55,13 +56,15 @@ def energy(post: xr.DataTree, states: Any, draws: int = 64, seed: int = 0) -> xr
         Number of posterior draws; an ensemble of fewer networks gives each of them once.
     seed : int
         Which draws.
+    group : str, optional
+        Of a posterior of groups: of which, as for :func:`hamlearn.predict`.
 
     Returns
     -------
     DataArray
         Dims ``(member, *leading axes)``, in units of energy (of temperature where β was undeclared).
     """
-    post = admit_posterior(post)
+    post = one_group.asked(post, group)
     systems = families.of(post).draw_systems(post, distinct(post, draws), require_seed(seed), None)
     array, dims = site_states(systems[0], posteriors.numbered(post, states))
     values = np.stack([np.asarray(system.energy(array)) for system in systems])
@@ -69,7 +72,9 @@ def energy(post: xr.DataTree, states: Any, draws: int = 64, seed: int = 0) -> xr
 
 
 @verb
-def action(post: xr.DataTree, states: Any, beta: float | None = None, draws: int = 64, seed: int = 0) -> xr.DataArray:
+def action(
+    post: xr.DataTree, states: Any, beta: float | None = None, draws: int = 64, seed: int = 0, *, group: str | None = None
+) -> xr.DataArray:
     """Actions −ln p + constant of given states at inverse temperature β, under Hamiltonians drawn from the posterior.
 
     Parameters
@@ -85,6 +90,8 @@ def action(post: xr.DataTree, states: Any, beta: float | None = None, draws: int
         Number of posterior draws; an ensemble of fewer networks gives each of them once.
     seed : int
         Which draws.
+    group : str, optional
+        Of a posterior of groups: of which, as for :func:`hamlearn.predict`.
 
     Returns
     -------
@@ -100,7 +107,7 @@ def action(post: xr.DataTree, states: Any, beta: float | None = None, draws: int
     >>> hl.action(post, data["state"][0, :3].values, beta=8.0, draws=10).sizes
     Frozen({'member': 10, 'axis_0': 3})
     """
-    post = admit_posterior(post)
+    post = one_group.asked(post, group)
     observed = np.unique(posteriors.observed_betas(post))
     if beta is None and len(observed) > 1:
         raise HamlearnError(f"the posterior was learned at several temperatures {observed.tolist()}: name the one you mean, beta=...")

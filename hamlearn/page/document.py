@@ -8,7 +8,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from hamlearn import plots, storage
+from hamlearn import infer, plots, storage
 from hamlearn.arguments import require_path
 from hamlearn.diagnostics import arviz, claims, wording
 from hamlearn.diagnostics.diagnose import diagnose
@@ -28,7 +28,12 @@ HEADLINES = {"believe": "Believe it", "caution": "Use it with caution", "do not 
 
 @verb
 def report(
-    post: xr.DataTree | CriticalPoint, path: str | os.PathLike[str], prediction: xr.Dataset | None = None, title: str | None = None
+    post: xr.DataTree | CriticalPoint,
+    path: str | os.PathLike[str],
+    prediction: xr.Dataset | None = None,
+    title: str | None = None,
+    *,
+    group: str | None = None,
 ) -> Path:
     """Write one self-contained HTML page that opens offline.
 
@@ -49,6 +54,8 @@ def report(
         extrapolated posterior from there to where it was carried), where that takes seconds.
     title : str, optional
         Title of the page.
+    group : str, optional
+        Of a posterior of groups: the one that the page is about; without a name it is about all of them, with their means and spreads.
 
     Returns
     -------
@@ -81,7 +88,7 @@ def report(
     if target.suffix.lower() not in (".html", ".htm"):
         raise HamlearnError(f"the path of a page ends in .html, such as {target.with_suffix('.html')}; got {target}.")
     storage.require_writable(target, (target.suffix,))  # before the work, not after it
-    page = render(post, prediction, title)
+    page = render(post if group is None else infer.group(post, group), prediction, title)  # type: ignore[arg-type]
     with uninterrupted():
         return storage.write_atomically(target, lambda temporary: _write(temporary, page))
 

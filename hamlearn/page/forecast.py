@@ -83,6 +83,7 @@ def lead(post: xr.DataTree, curves: xr.Dataset) -> str:
     betas = np.unique(curves["beta"].values)
     where = f"β = {betas[0]:.4g}" + (f" to {betas[-1]:.4g}" if len(betas) > 1 else "")
     sentences = [f"{'Of the particle' if path else 'Per site'}, at {where}, from {draw_systems(post, curves)}."]
+    sentences.append(f"Group: {curves.attrs['group']}." if "group" in curves.attrs else "")
     if banded(curves):
         sentences.append(_bands(curves, single=claims.draws(post)[0] == 1))
     elif claims.draws(post)[0] == 1:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable
 from functools import partial
 
@@ -11,6 +13,7 @@ import pytest
 import xarray as xr
 
 import hamlearn as hl
+from hamlearn import cli
 from hamlearn.infer.families import hierarchical
 from hamlearn.spaces import States
 from hamlearn.statistics import effective_sample_size
@@ -167,6 +170,31 @@ def test_a_group_is_a_posterior_of_its_own(post, tmp_path):
         hl.infer.group(loaded, "nobody")
     with pytest.raises(hl.HamlearnError, match="no groups"):
         hl.infer.group(anna, "anna")
+
+
+def test_verbs_are_asked_of_a_group_by_its_name(post, tmp_path, monkeypatch, capsys):
+    """As of the posterior of that group; without a name of one that was not observed, which the answer says, also at the shell."""
+    states = DATA["eve"]["state"].values[0]
+    for name in ("eve", None):
+        own = hl.infer.group(post, name)
+        found = hl.predict(post, beta=1.0, draws=4, group=name)
+        xr.testing.assert_identical(found, hl.predict(own, beta=1.0, draws=4))
+        assert found.attrs["group"] == (name or "not observed") and found.attrs["verdict"] == hl.verdict(own).level
+        for verb in (hl.energy, hl.action):
+            xr.testing.assert_identical(verb(post, states, draws=3, group=name), verb(own, states, draws=3))
+        assert [one.to_dict() for one in hl.draw_systems(post, 2, group=name)] == [one.to_dict() for one in hl.draw_systems(own, 2)]
+    pd.testing.assert_frame_equal(hl.diagnostics.summary(post, group="eve"), hl.diagnostics.summary(hl.infer.group(post, "eve")))
+    for verb in (hl.predict, hl.energy, hl.draw_systems, hl.report, hl.diagnostics.summary):
+        with pytest.raises(hl.HamlearnError, match=r"'anna', 'ben', 'eve'; got 'ev'\. Did you mean 'eve'"):
+            verb(post, "page.html" if verb is hl.report else 1, group="ev")
+    with pytest.raises(hl.HamlearnError, match="no groups"):
+        hl.predict(hl.infer.group(post, "eve"), beta=1.0, group="eve")
+    saved = hl.save(post, tmp_path / "post.nc")
+    for options, noted in ((("--group", "eve"), False), ((), True)):
+        monkeypatch.setattr(sys, "argv", ["hamlearn", "predict", str(saved), "--beta", "1", "--draws", "4", "--json", *options])
+        assert cli.run() == 0
+        said = capsys.readouterr()
+        assert json.loads(said.out)["group"] == ("not observed" if noted else "eve") and ("--group" in said.err) == noted
 
 
 def test_few_groups_leave_spreads_to_their_prior(post):

@@ -2,7 +2,7 @@
 
 Every group is opened as its own kind opens a program: likelihood, optimum, calibration. What the groups share is drawn with them by
 :mod:`hamlearn.infer.engines.pooled`. A posterior keeps what each group's would (its data in short, its record) as ``group_0``, …, without
-draws, which are in ``posterior`` with an axis for groups; :func:`group` puts the two together.
+draws, which are in ``posterior`` with an axis for groups; :mod:`hamlearn.infer.one_group` puts the two together.
 """
 
 from __future__ import annotations
@@ -17,28 +17,26 @@ import xarray as xr
 
 from hamlearn import data as microstates
 from hamlearn.arguments import shown
-from hamlearn.errors import HamlearnError, choice
+from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, posteriors
 from hamlearn.infer.accepted import require_posterior
 from hamlearn.infer.choose import AFFORDABLE
-from hamlearn.infer.doubts import DOUBT
 from hamlearn.infer.engines import pooled
 from hamlearn.infer.enquiry import Enquiry
 from hamlearn.infer.families import Open
 from hamlearn.infer.fit import Fit
 from hamlearn.infer.groups import sample_stats
 from hamlearn.infer.observations import mean_beta
+from hamlearn.infer.one_group import group, names
 from hamlearn.infer.pipeline import Opened
 from hamlearn.infer.provenance import Identifiability, Noted, OptimumFound, Provenance
 from hamlearn.infer.settings import Drawn, External, Pooled, require_memory
 from hamlearn.models import Hierarchical, Normal
-from hamlearn.processes import verb
 from hamlearn.progress import aside
 from hamlearn.systems.base import System
 from hamlearn.systems.exact.work import OPERATIONS_PER_SECOND
 
 _BASES = ("separable", "off", "sandwich", "independent")  # what error bars may rest on, the weakest first
-_OF_ITS_DATA = ("alone", "checks", "measured")  # what a group's posterior has that is of no other group
 _PRIORS = 0.3  # of the variance of a spread's prior that is left, beyond which it says what the prior says
 _SWEEP = 2e-9, 2e-3  # seconds of a sweep of one chain: of the cube of the parameters of a group, and of everything else
 
@@ -194,90 +192,6 @@ def _of_the_prior(shares: np.ndarray, names: Sequence[str], groups: int) -> tupl
     left = [name for name, share in zip(names, shares, strict=True) if share > _PRIORS]
     numbers = {"names": left, "parameters": len(names), "groups": groups}
     return (Noted("spreads of the prior", "caution", "prior", numbers),) if left else ()
-
-
-def names(post: xr.DataTree) -> list[str]:
-    """What the groups are called."""
-    model = cast(Hierarchical, posteriors.model_of(post))
-    return [str(name) for name in post["posterior"].to_dataset()[model.by].values]
-
-
-@verb
-def group(post: xr.DataTree, name: str | None = None) -> xr.DataTree:
-    """The posterior of one group, as if it had been learned by itself from what all groups say: every verb takes it.
-
-    Parameters
-    ----------
-    post : DataTree
-        A posterior of :class:`hamlearn.models.Hierarchical`.
-    name : str, optional
-        Of the group; of a group that was not observed, θ ~ N(μ, τ²), where none is given.
-
-    Returns
-    -------
-    DataTree
-        A posterior of the model of one group.
-
-    Raises
-    ------
-    HamlearnError
-        If the posterior has no groups, or none of this name.
-
-    Examples
-    --------
-    >>> import hamlearn as hl
-    >>> lattice = hl.systems.lattice.hypercubic(4)
-    >>> data = {name: hl.simulate(hl.systems.Ising(lattice), beta=0.3, draws=200, seed=k) for k, name in enumerate(("anna", "ben"))}
-    >>> post = hl.learn(data, hl.models.Hierarchical(hl.models.Couplings(lattice, tie="uniform", fields=None)), check=False)
-    >>> hl.predict(hl.infer.group(post, "anna"), beta=0.3)["energy"].dims
-    ('beta', 'quantity')
-    """
-    model = posteriors.model_of(post)
-    if model.traits.compared != "by group":
-        raise HamlearnError(f"this is a posterior of {type(model).__name__}, which has no groups: hl.models.Hierarchical has.")
-    known = names(post)
-    if name is None:
-        return _unobserved(post)
-    number = known.index(choice(str(name), known, model.by))
-    held = _held(post, number)
-    tree = xr.DataTree.from_dict({"posterior": _drawn(post, number), **{child: one.to_dataset() for child, one in held.children.items()}})
-    tree.attrs = dict(held.attrs)
-    return tree
-
-
-def _held(post: xr.DataTree, number: int) -> xr.DataTree:
-    """What a posterior keeps of a group."""
-    if (place := f"group_{number}") not in post.children:
-        raise HamlearnError(f"this posterior lacks its group {place!r}. Load it from its file again, or learn it again.")
-    return cast(xr.DataTree, post[place])
-
-
-def _unobserved(post: xr.DataTree) -> xr.DataTree:
-    """The posterior of a group that was not observed: its record, verdict and fingerprint are those of all groups together."""
-    held, drawn = _held(post, 0), _new(post)
-    own = {child: one.to_dataset() for child, one in held.children.items() if child not in ("posterior", *_OF_ITS_DATA)}
-    tree = xr.DataTree.from_dict({"posterior": drawn, **own, "point": drawn.mean(("chain", "draw"))})
-    level, _, about = str(post.attrs.get("about", "")).partition(": ")
-    told = {"about": f"{level}: a group that was not observed, of {about}"} if about else {}
-    spoken = {name: post.attrs[name] for name in ("provenance", "fingerprint", "beta", DOUBT) if name in post.attrs}
-    tree.attrs = {**told, **{name: one for name, one in held.attrs.items() if name not in ("about", DOUBT)}, **spoken}
-    return tree
-
-
-def _drawn(post: xr.DataTree, number: int) -> xr.Dataset:
-    """Draws of a group that was observed."""
-    by, every = posteriors.model_of(post).by, post["posterior"].to_dataset()
-    return every[[name for name, one in every.data_vars.items() if by in one.dims]].isel({by: number}, drop=True)
-
-
-def _new(post: xr.DataTree) -> xr.Dataset:
-    """Draws of one that was not."""
-    model, theta = posteriors.model_of(post), post["theta"].to_dataset()
-    generator = np.random.default_rng(0)
-    drawn = theta["mean"].values + theta["spread"].values * generator.normal(size=theta["mean"].shape)
-    bound = model.bind(posteriors.space_of(post), posteriors.site_shape(post))
-    found = cast(Open, families.named(model.model.traits)).variables(bound, drawn)
-    return found.assign_coords(chain=theta["chain"], draw=theta["draw"])
 
 
 def draw_systems(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None = None) -> list[System]:

@@ -16,8 +16,7 @@ import xarray as xr
 from hamlearn import memory
 from hamlearn.arguments import require_beta, require_number, require_seed, require_whole, sequence_of
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.infer import families, posteriors
-from hamlearn.infer.accepted import admit_posterior
+from hamlearn.infer import families, one_group, posteriors
 from hamlearn.infer.asked import Fixed
 from hamlearn.infer.families import actions
 from hamlearn.infer.predictions import densities, kept, members
@@ -45,14 +44,14 @@ def predict(
     seed: int = 0,
     *,
     fixed: Fixed = "sites",
+    group: str | None = None,
 ) -> xr.Dataset:
     """Per-site thermodynamics at other inverse temperatures, with bands.
 
     Parameters
     ----------
     post : DataTree
-        A posterior of :func:`hamlearn.learn`; one of groups predicts a group that was not observed, ``hl.infer.group(post, name)`` one
-        that was.
+        A posterior of :func:`hamlearn.learn`.
     beta : float or sequence of float
         Inverse temperatures to predict at.
     shape : sequence of int, optional
@@ -76,6 +75,9 @@ def predict(
     fixed : {"sites", "spacing"}
         For imaginary-time paths: whether another temperature means another width a = β/N_τ of the time slices (their
         number is `shape`), or another number N_τ = β/a of them.
+    group : str, optional
+        Of a posterior of :class:`hamlearn.models.Hierarchical`: the group that is predicted. Without a name it is one that was not
+        observed, θ ~ N(μ, τ²), whose bands hold how much groups differ; the attribute ``group`` of the result says which.
 
     Returns
     -------
@@ -98,7 +100,7 @@ def predict(
     Raises
     ------
     HamlearnError
-        If β ≤ 0, an observable is unknown, `draws` or `level` make no sense, or another shape is asked of parameters that
+        If β ≤ 0, an observable or a group is unknown, `draws` or `level` make no sense, or another shape is asked of parameters that
         are not tied.
 
     Examples
@@ -111,7 +113,7 @@ def predict(
     >>> dict(curve["energy"].sizes)
     {'beta': 2, 'quantity': 5}
     """
-    post = admit_posterior(post)
+    post = one_group.asked(post, group)
     betas = np.atleast_1d(require_beta(beta))
     _check_level(level)
     seed, observables = require_seed(seed), _names(observables)
@@ -147,7 +149,7 @@ def predict(
     order = np.argsort(np.concatenate(list(places.values())), kind="stable")
     estimates = {record.name: _joined([part[record.name] for part in parts], order) for record in records}
     result = _curves(post, betas, estimates, shapes[-1], records, level, seed)
-    result.attrs |= {"draws_asked": asked, "operations": work.operations, "compiling": work.compiling}
+    result.attrs |= {"draws_asked": asked, "operations": work.operations, "compiling": work.compiling} | one_group.told(post)
     result.attrs |= {"centring": centre.words} if centre.words else {}
     if shares:
         return _with_share(result, np.concatenate(shares)[order])
