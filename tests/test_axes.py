@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import hamlearn as hl
@@ -29,6 +30,72 @@ def test_a_shape_that_fits_in_another_order_names_the_call(name):
     states, message = TRANSPOSED[name]
     with pytest.raises(HamlearnError, match=message):
         hl.learn(hl.microstates(states), hl.models.Couplings(SQUARE))
+
+
+PEOPLE = ["anna", "ben", "cy", "dee"]
+
+
+def people(kind):
+    """Forty rows of four named columns."""
+    rng = np.random.default_rng(3)
+    table = {
+        "spins": rng.choice([-1, 1], (40, 4)),
+        "words": rng.choice(["no", "yes"], (40, 4)),
+        "states": rng.integers(0, [2, 3, 3, 5], (40, 4)),
+    }
+    return pd.DataFrame(table[kind], columns=PEOPLE)
+
+
+ON_ITS_SIDE = {
+    "index": lambda table, path: table.T,
+    "first column": lambda table, path: table.T.reset_index(),
+    "file with header": lambda table, path: table.T.to_csv(path),
+    "file without": lambda table, path: table.T.to_csv(path, header=False),
+    "file with names of rows": lambda table, path: table.T.set_axis([f"t{k}" for k in range(40)], axis=1).to_csv(path),
+}
+
+
+@pytest.mark.parametrize("kind", ["spins", "words", "states"])
+@pytest.mark.parametrize("name", ON_ITS_SIDE)
+def test_a_table_whose_rows_are_called_as_sites_is_asked_about_and_read(name, kind, tmp_path):
+    table = people(kind)
+    source = ON_ITS_SIDE[name](table, tmp_path / "t.csv")
+    source = tmp_path / "t.csv" if source is None else source
+    space = "states" if kind == "states" else "spins"
+    assert hl.microstates(source, space, dims=("site", "draw")).identical(hl.microstates(table, space))
+    if name != "file with names of rows":
+        with pytest.raises(HamlearnError, match=r"every row .* has a name \('anna', 'ben', 'cy', \.\.\.\).*dims=\('site', 'draw'\)"):
+            hl.microstates(source, space)
+
+
+def test_a_wide_table_without_names_is_told_and_read(tmp_path, caplog):
+    states = spins(40, 6)
+    np.savetxt(tmp_path / "t.csv", states.T, "%d", ",")
+    with caplog.at_level("WARNING", logger="hamlearn"):
+        assert hl.microstates(tmp_path / "t.csv")["state"].sizes["site"] == 40
+        hl.microstates(states)  # no word of a long one
+    assert [record.getMessage() for record in caplog.records] == [
+        "Every row was read as one of 6 microstates of 40 sites: if rows are sites, hl.microstates('t.csv', dims=('site', 'draw'), ...), "
+        "at the shell --dims site,draw."
+    ]
+    found = hl.microstates(tmp_path / "t.csv", dims=("site", "draw"))
+    assert np.array_equal(found["state"].values[0], states)
+    pd.DataFrame(states.T, columns=[f"t{k}" for k in range(40)]).assign(t0=1).to_csv(tmp_path / "h.csv", index=False)
+    with pytest.raises(HamlearnError, match=r"one value only.* Every row was read as one of 6 .*dims=\('site', 'draw'\)"):
+        hl.microstates(tmp_path / "h.csv")
+
+
+def test_names_of_rows_in_a_long_table_are_no_site(tmp_path, caplog):
+    people("spins").set_axis([f"row {k}" for k in range(40)]).to_csv(tmp_path / "t.csv", index_label="who")
+    with caplog.at_level("INFO", logger="hamlearn"):
+        assert hl.microstates(tmp_path / "t.csv")["site"].values.tolist() == PEOPLE
+    assert "t.csv: the first column, 'row 0', 'row 1', 'row 2', ..., names the rows and is no site" in caplog.text
+
+
+def test_independent_draws_have_converged_before_their_parameters_are_read(monkeypatch):
+    post = hl.infer.learn(hl.microstates(spins(50, 3)), hl.models.Couplings(None), engine="laplace")
+    monkeypatch.setattr(hl.infer.posteriors, "theta_draws", None)
+    assert hl.diagnostics.convergence(post) == {"sampled": False, "chains": 4, "draws": 1000}
 
 
 def test_a_shape_that_fits_in_no_order_is_what_it_was():

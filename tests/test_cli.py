@@ -478,7 +478,10 @@ def test_a_table_on_its_side_is_noticed(tmp_path, monkeypatch, capsys, caplog):
         arguments = ["learn", tmp_path / "wide.npy", "--beta", "1", "--engine", "laplace", "--no-check", "-o", tmp_path / "p.nc"]
         code, _, err = run(monkeypatch, capsys, *arguments)
     assert code == 0, err
-    assert "6 microstates of 40 sites" in caplog.text and "transpose" in caplog.text
+    assert "6 microstates of 40 sites" in caplog.text and "--dims site,draw" in caplog.text
+    code, _, err = run(monkeypatch, capsys, *arguments, "--dims", "site,draw")
+    assert code == 0, err
+    assert hl.load(tmp_path / "p.nc")["posterior"].sizes["site"] == 6
 
 
 def test_a_result_does_not_go_into_a_folder_that_is_read(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -72,13 +71,13 @@ def read_powers(text: str) -> tuple[int, ...]:
         raise HamlearnError(f"powers are written like 2,4; got {text!r}.") from error
 
 
-def read_names(text: str | None) -> list[str] | None:
+def read_names(text: str | None, option: str, example: str) -> list[str] | None:
     """Comma-separated names, or None."""
     if text is None:
         return None
     names = [name.strip() for name in text.split(",")]
     if not all(names):
-        raise HamlearnError(f"--observables takes names separated by commas, such as energy,heat_capacity; got {text!r}.")
+        raise HamlearnError(f"{option} takes names separated by commas, such as {example}; got {text!r}.")
     return names
 
 
@@ -235,14 +234,3 @@ def _no_extents(graph: str, sites: int) -> str:
     example = f"--shape {rows}x{cells // rows}" if rows and not rest else "--shape with rows x columns, such as --shape 8x8"
     chain = f", or --shape {sites} if the sites are a chain" if graph == "square" else ""
     return f"--graph {graph} needs the lattice's extents, but the rows are flat ({sites} columns): add {example}{chain}."
-
-
-def warn_of_axes(sets: list[Any]) -> None:
-    """Say so where a table looks as if it had one site a row: what is learned from it then means nothing."""
-    for data in sets:
-        state = data["state"]
-        rows, sites = state.shape[0] * state.shape[1], state[0, 0].size if "beta" not in state.dims else 0
-        if state.ndim == 3 and "count" not in data and 5 * rows < sites:
-            logging.getLogger("hamlearn").warning(
-                "%d microstates of %d sites: every row is read as one microstate; if rows are sites, transpose the table", rows, sites
-            )

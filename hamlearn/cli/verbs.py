@@ -26,7 +26,6 @@ from hamlearn.cli.options import (
     require_format,
     require_lattice_options,
     require_own_options,
-    warn_of_axes,
 )
 from hamlearn.cli.signals import tell
 from hamlearn.cli.streams import is_stream, read_from
@@ -168,6 +167,9 @@ def learn(
     ] = "csv",
     counts: Annotated[str | None, typer.Option(help="Column of a table that holds counts: its name, or its number from 0.")] = None,
     variable: Annotated[str | None, typer.Option(help="Which array of a file of several (.npz .h5 .mat .nc) the states are.")] = None,
+    dims: Annotated[
+        str | None, typer.Option(help="Names of the axes in their order, one of them draw: site,draw where rows are sites, chain,draw,x,y.")
+    ] = None,
     weights: Annotated[str | None, typer.Option(help="identity: near copies among sequences share a weight.")] = None,
     gaps: Annotated[str | None, typer.Option(help="Of an alignment: state (the default) or missing.")] = None,
     max_gaps: Annotated[float | None, typer.Option(help="Columns of an alignment with a larger share of gaps are left out.")] = None,
@@ -207,11 +209,10 @@ def learn(
     require_format(context, files)
     require_target(output, inputs=[*files, Path(graph)])
     rules = {name: context.params[name] for name in ("space", "weights", "gaps", "max_gaps", "variable", "independent")}
-    rules |= {"flip": read_flip(flip), "labels": read_labels(labels)}
+    rules |= {"flip": read_flip(flip), "labels": read_labels(labels), "dims": read_names(dims, "--dims", "site,draw")}
     read = lambda value: lambda file: hl.microstates(file, beta=value, counts=column, **rules)
     data = [read_from(file, read(value), stdin) for file, value in zip(files, betas, strict=True)]
     said = {**context.params, "fields": None if fields == "none" else fields}  # words, which the verbs know or refuse
-    warn_of_axes(data)
     made, given = _model(said, data[0]), data if by is None else dict(zip(group_names(files), data, strict=True))
     saved = checkpoint_of(output) if saves(made) else None
     post = hl.learn(
@@ -272,7 +273,8 @@ def predict(
     from hamlearn.arguments import require_number
 
     work = context.ensure_object(Work)
-    betas, names, extents = read_betas(beta), read_names(observables), None if shape is None else read_shape(shape)
+    betas, extents = read_betas(beta), None if shape is None else read_shape(shape)
+    names = read_names(observables, "--observables", "energy,heat_capacity")
     require_number(level, "--level", above=0, below=1)
     form = documents.form(as_json=as_json, as_csv=as_csv, streamed=is_stream(output))
     if output is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -153,4 +154,6 @@ def _of_frame(source: Any, count_column: int | str | None) -> Table:
     if not isinstance(source, pd.DataFrame):
         source = pd.DataFrame({name: source[name].to_numpy() for name in source.columns})
     named = not hasattr(source.columns, "step")  # a RangeIndex has a step: it counts
-    return of_frame(source, "the table", count_column, named=named)
+    found = of_frame(source, "the table", count_column, named=named)
+    index = source.index  # words, one for every row, are names
+    return replace(found, rows=tuple(index)) if found.rows is None and index.is_unique and index.inferred_type == "string" else found

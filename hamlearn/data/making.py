@@ -18,7 +18,7 @@ from hamlearn.data.columns import Labels, by_column, with_codes
 from hamlearn.data.geometry import declared
 from hamlearn.data.missing import covered, filled, require_gaps, require_observed, say
 from hamlearn.data.names import header, names_of, site_axis, with_names
-from hamlearn.data.opening import open_table, refuse_unclear_axes, what_it_says
+from hamlearn.data.opening import across, open_table, refuse_unclear_axes, what_it_says
 from hamlearn.data.readout import with_flip
 from hamlearn.data.sequences import sequence_weights
 from hamlearn.data.validation import SCHEMA, admit_one, refuse_copied_chains
@@ -156,6 +156,7 @@ def microstates(
         return _misread(_already_said(admit_one(opened, missing=True), given, geometry, names), flip)
     dims, geometry = opened.dims, geometry | ({"independent": 1} if opened.independent else {})
     space, beta, counts, weights, q = what_it_says(opened, space, beta, counts, weights, q)
+    turned = across(opened, counts)
     space, size = several(space, q)
     columns = by_column(opened, space, q, labels)
     if columns is not None:
@@ -186,7 +187,9 @@ def microstates(
     if isinstance(weights, str):
         weights = _weights(weights, np.where(gone, MISSING, values), len(axes) - len(site_dims))
     if own is not None and not found.continuous and table.q is None:  # columns of an alignment are often all of one letter
-        require_varied(values, gone, own, table.where)
+        require_varied(values, gone, own, table.where, turned)
+    if turned:
+        logger.warning("%s.", turned)
     if gone.any():
         require_observed(gone, axes, own or ())
         say(gone)

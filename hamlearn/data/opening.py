@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from hamlearn import storage
-from hamlearn.arguments import require_number
+from hamlearn.arguments import require_number, shown
 from hamlearn.data.arrays import as_table, own_beta, own_dims
-from hamlearn.data.names import own_names
+from hamlearn.data.names import header, own_names
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.spaces import Space
 from hamlearn.storage.table import Table, tell
 
 _LONG = 4  # so much longer than others, the axis after the first counts microstates rather than sites
+_WIDE = 5  # so many times more columns than rows say little of any site: rows are often the sites
 
 
 def open_table(
@@ -59,7 +61,34 @@ def open_table(
             f"{table.where} holds one row of {table.values.size} columns, which is one microstate; more are needed. If its columns are "
             "microstates of one site, or it is a lattice written in a row, pass the array: hl.microstates(array, ...)."
         )
-    return table if dims is None else replace(table, dims=dims)
+    return _with_dims(table, dims)
+
+
+def _with_dims(table: Table, dims: Sequence[str] | None) -> Table:
+    """A table with its axes named: where rows are the sites, what rows are called are the names."""
+    if dims is not None:
+        return _turned(replace(table, dims=dims)) if table.values.ndim == 2 and list(dims)[-1:] == ["draw"] else replace(table, dims=dims)
+    if table.rows is None:
+        return table
+    if table.values.shape[0] < table.values.shape[1] and (header(table.names) is None or all(map(str.isdigit, table.names or ()))):
+        raise HamlearnError(
+            f"every row of {table.where} has a name ({', '.join(map(shown, table.rows[:3]))}, ...), and its columns have none: if rows are "
+            f"sites, hl.microstates({_called(table)}, dims=('site', 'draw'), ...), at the shell --dims site,draw; if they are "
+            "microstates, dims=('draw', 'site')."
+        )
+    return table
+
+
+def _turned(table: Table) -> Table:
+    """A table of sites times microstates as one of microstates times sites: what its rows are called are the names, a header is none."""
+    values, labels = table.values, table.labels
+    if labels is not None and all(labels):
+        words = sorted({word for own in labels for word in own or ()})
+        number = [np.array([words.index(word) for word in own or ()]) for own in labels]
+        values = np.stack([own[np.clip(values[:, k], 0, len(own) - 1).astype(int)] for k, own in enumerate(number)], axis=1)
+        labels = (tuple(words),) * len(values)
+    missing = None if table.missing is None else table.missing.T
+    return replace(table, values=values.T, missing=missing, labels=labels, names=table.rows, dims=list(table.dims or ())[::-1])
 
 
 def what_it_says(table: Table, space: Any, beta: Any, counts: Any, weights: Any, q: Any) -> tuple[Any, ...]:
@@ -78,6 +107,24 @@ def what_it_says(table: Table, space: Any, beta: Any, counts: Any, weights: Any,
         said(weights, table.weights),
         int(q) if isinstance(q, np.generic | np.ndarray) and np.ndim(q) == 0 and np.asarray(q).dtype.kind in "iu" else q,
     )
+
+
+def across(table: Table, counts: Any) -> str:
+    """What to say of a table that looks as if it had one site a row, from which nothing is learned that means anything; "" of others."""
+    if table.values.ndim != 2 or table.dims is not None or table.independent or counts is not None:
+        return ""
+    rows, columns = table.values.shape
+    if not 1 < rows < columns / _WIDE:
+        return ""
+    return (
+        f"Every row was read as one of {rows} microstates of {columns} sites: if rows are sites, "
+        f"hl.microstates({_called(table)}, dims=('site', 'draw'), ...), at the shell --dims site,draw"
+    )
+
+
+def _called(table: Table) -> str:
+    """What a call has in place of a table."""
+    return {Table.where: "states", "the table": "table"}.get(table.where, repr(Path(table.where).name))
 
 
 def refuse_unclear_axes(shape: tuple[int, ...]) -> None:

@@ -26,8 +26,11 @@ def refuse_repeated_end(values: np.ndarray, axes: list[int]) -> None:
             )
 
 
-def require_varied(values: np.ndarray, gone: np.ndarray, names: Sequence[str], where: str) -> None:
-    """An error where a column ``(row, column)`` of a table holds one value only, whatever is missing (`gone`): nothing is learned of it."""
+def require_varied(values: np.ndarray, gone: np.ndarray, names: Sequence[str], where: str, hint: str = "") -> None:
+    """An error where a column ``(row, column)`` of a table holds one value only, whatever is missing (`gone`): nothing is learned of it.
+
+    `hint` says what else may be the matter.
+    """
     rows, missing = values.reshape(-1, len(names)), gone.reshape(-1, len(names))
     low = np.where(missing, 127, rows).min(0)
     alike = np.flatnonzero(np.where(missing, -128, rows).max(0) <= low)
@@ -35,7 +38,7 @@ def require_varied(values: np.ndarray, gone: np.ndarray, names: Sequence[str], w
         more = f", and so do {len(alike) - 1} more columns" if len(alike) > 1 else ""
         raise HamlearnError(
             f"column {names[alike[0]][:40]!r} of {where} holds one value only{more}: nothing is learned of it. Leave the column out, "
-            f"table.drop(columns={[names[k] for k in alike[:4]]})."
+            f"table.drop(columns={[names[k] for k in alike[:4]]}).{f' {hint}.' if hint else ''}"
         )
 
 

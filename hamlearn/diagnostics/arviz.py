@@ -57,12 +57,13 @@ def convergence(post: xr.DataTree) -> dict[str, Any]:
     >>> convergence(hl.infer.learn(data, hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3))), engine="laplace"))
     {'sampled': False, 'chains': 4, 'draws': 1000}
     """
-    made, (labels, theta), (more, own) = posteriors.provenance_of(post), families.of(post).parameters(post), own_parameters(post)
+    made, sizes = posteriors.provenance_of(post), post["posterior"].sizes
+    chains, draws = sizes["chain"], sizes["draw"]
+    if not made.engine.markov:  # before parameters are read: there may be hundreds of thousands
+        return {"sampled": False, "chains": chains, "draws": draws}
+    (labels, theta), (more, own) = families.of(post).parameters(post), own_parameters(post)
     if more:
         labels, theta = [*labels, *more], np.concatenate([theta, own], -1)
-    chains, draws, _ = theta.shape
-    if not made.engine.markov:
-        return {"sampled": False, "chains": chains, "draws": draws}
     from arviz_stats.base import array_stats  # here: it takes a second to import, and independent draws do without
 
     names = np.array(labels)

@@ -49,9 +49,15 @@ def of_frame(frame: Any, where: str, count_column: int | str | None = None, *, n
     if not kept:
         raise HamlearnError(f"{where} has no column of states.")
     values, labels, missing = _states(frame.iloc[:, kept], None if names is None else [names[place] for place in kept], where)
+    rows = None
+    if not plain and _names_rows(values, labels, missing):
+        rows, kept = tuple(str(one).strip() for one in frame.iloc[:, kept[0]]), kept[1:]
+        tell(where, "the first column, %s, ..., names the rows and is no site", ", ".join(map(repr, rows[:3])))
+        values, labels, missing = _states(frame.iloc[:, kept], None if names is None else [names[place] for place in kept], where)
     return Table(
         values,
         names=None if names is None else tuple(names[place] for place in kept),
+        rows=rows,
         labels=labels,
         missing=missing,
         where=where,
@@ -101,6 +107,15 @@ def _numbering(frame: Any, names: Sequence[str] | None, taken: set[int], where: 
     called = "the first column" if names is None or names[0] in ("", "nan") else f"the first column, {names[0][:40]!r},"
     tell(where, "%s numbers the rows and is left out; it is no site (pass an array if it is)", called)
     return 0
+
+
+def _names_rows(values: np.ndarray, labels: tuple[tuple[str, ...] | None, ...] | None, missing: np.ndarray | None) -> bool:
+    """Whether the first of several columns alone has another word in every row; in a short, narrow table that may be chance."""
+    rows, width = values.shape
+    if labels is None or labels[0] is None or width == 1 or not (1 < rows < width - 1 or rows >= _NO_CHANCE):
+        return False
+    alone = all(words is None or len(words) < rows for words in labels[1:])
+    return alone and len(labels[0]) == rows and (missing is None or not missing[:, 0].any())
 
 
 def _states(

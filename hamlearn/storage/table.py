@@ -26,6 +26,9 @@ class Table:
         missing means nothing.
     names : tuple of str or None
         What the columns are called; None where they have no names.
+    rows : tuple of str or None
+        What the rows are called, by the index of a DataFrame or by a first column that has another word in every row; such a column is none
+        of `values`.
     labels : tuple or None
         For every column the words that its values count from 0, in their order, or None where it holds numbers; None where all do. A
         table of more axes than two has them flat.
@@ -45,6 +48,7 @@ class Table:
 
     values: np.ndarray
     names: tuple[str, ...] | None = None
+    rows: tuple[str, ...] | None = None
     labels: tuple[tuple[str, ...] | None, ...] | None = None
     missing: np.ndarray | None = None
     counts: np.ndarray | None = None

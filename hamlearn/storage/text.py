@@ -163,7 +163,9 @@ def _is_header(rows: Sequence[Sequence[str]], decimal: str, where: str) -> bool:
             return not any(
                 _words([[row[place]]], decimal) for row in below for place, cell in enumerate(first[: len(row)]) if cell in words
             )
-        return not words <= _words(below, decimal)
+        known = _words(below, decimal)
+        again = {word for word in words if first.count(word) > 1}  # no two columns have one name, and a row of sites may begin with its own
+        return not words <= known and not (again and again <= known)
     unnamed = says_nothing(first[0])  # as pandas writes them, with numbers of rows
     numbers = [_number(cell, decimal) for cell in first[unnamed:]]
     if len(numbers) < 3 or numbers[0] not in (0, 1) or any(one is None or one - numbers[0] != place for place, one in enumerate(numbers)):
