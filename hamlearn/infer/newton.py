@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 import scipy.linalg
+from scipy.sparse.linalg import LinearOperator, cg
 
 MAX_STEPS = 100
 _TOLERANCE = 1e-9  # Newton decrement (half of it bounds what is left to gain, in nats)
@@ -182,22 +183,10 @@ def approached(evaluate: Evaluation, products: Callable[[np.ndarray], Products],
 
 def conjugate_gradients(multiply: Callable[[np.ndarray], np.ndarray], diagonal: np.ndarray, slope: np.ndarray) -> np.ndarray:
     """The solution of equations with a positive matrix that is known by its products, to a residual that serves a step."""
-    scale = 1 / np.maximum(diagonal, max(1e-12 * diagonal.max(initial=0.0), 1e-300))
-    found, residual = np.zeros(len(slope)), slope.copy()
-    ahead = direction = scale * residual
-    now = first = float(residual @ ahead)
-    for _ in range(_PRODUCTS):
-        if not now > _RESIDUAL**2 * first:
-            break
-        image = multiply(direction)
-        bend = float(direction @ image)
-        if not bend > 0:  # a direction without curvature is left to a Hessian
-            break
-        found, residual = found + now / bend * direction, residual - now / bend * image
-        ahead, before = scale * residual, now
-        now = float(residual @ ahead)
-        direction = ahead + now / before * direction
-    return found
+    root = 1 / np.sqrt(np.maximum(diagonal, max(1e-12 * diagonal.max(initial=0.0), 1e-300)))
+    scaled = LinearOperator((len(slope),) * 2, lambda vector: root * multiply(root * vector), dtype=float)
+    with np.errstate(divide="ignore", invalid="ignore"):  # a direction without any curvature makes no step, and is left to a Hessian
+        return np.asarray(root * cg(scaled, root * slope, rtol=_RESIDUAL, maxiter=_PRODUCTS)[0])
 
 
 def uphill(
