@@ -1,4 +1,6 @@
-"""The verbs from a shell: ``hamlearn simulate | learn | verdict | summary | predict | extrapolate | report | demo`` on files.
+"""The verbs from a shell, on files.
+
+``hamlearn simulate | learn | verdict | summary | predict | plan | critical | extrapolate | report | demo``
 
 A user's mistake is one line on standard error and exit code 2, never a traceback. An interrupted command (Ctrl-C, a polite kill, a
 closed terminal) says in one sentence what is kept and where, and exits with 128 and the signal's number. Everything heavy is imported
@@ -10,7 +12,7 @@ inside the verbs, so that ``--help`` answers at once, and signals are listened t
 * `streams`: ``-``, standard input and output in the place of files;
 * `options`: the text of options, read;
 * `documents`: answers as JSON and CSV;
-* `verbs`, `answers`, `demo`: the commands.
+* `verbs`, `answers`, `transition`, `demo`: the commands.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from hamlearn.cli import compiling
 from hamlearn.cli.signals import Listening, tell, to_nowhere
 
 _OF_STREAMS = (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF)
-_LISTS = {"--beta": ",", "--powers": ",", "--shape": "x"}  # options that take several numbers, and what joins these
+_LISTS = {"--beta": ",", "--sizes": ",", "--powers": ",", "--shape": "x"}  # options that take several numbers, and what joins these
 COMPLETES = "_HAMLEARN_COMPLETE"  # set by the script of --install-completion
 FAULT = 70  # EX_SOFTWARE of sysexits.h: a fault of the program, not of its user
 

@@ -16,6 +16,7 @@ Strict = Annotated[bool, typer.Option("--strict", help="Exit with code 3 where t
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print a table with commas and nothing else.")]
 Group = Annotated[str | None, typer.Option(help="Of groups that `learn --by` learned: which.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0, max=2**31 - 1)]
 Posterior = Annotated[Path, typer.Argument(help="A posterior that `hamlearn learn` wrote; - is standard input.")]
 
 

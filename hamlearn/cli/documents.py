@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from hamlearn.diagnostics.verdict import Verdict
-    from hamlearn.infer import Plan
+    from hamlearn.infer import CriticalPoint, Plan
 
 VERDICT, PREDICTION, SUMMARY, PLAN = "hamlearn.verdict/1", "hamlearn.prediction/1", "hamlearn.summary/1", "hamlearn.plan/1"
+CRITICAL = "hamlearn.critical/1"
 _NEEDED = ("rows_needed", "rows_detected")
 _STATED = ("level", "draws", "seed", "data_fingerprint", "verdict", "warning", "group")
 
@@ -109,6 +110,18 @@ def plan_json(found: Plan) -> str:
     settings = {name: table.attrs.get(name) for name in ("width", "effect", "asked_power", "level", "tau", "likelihood")}
     betas = {"best": found.beta, "good": list(found.good), "beta": table["beta"].values.tolist()}
     return _json({"schema": PLAN, **betas, **needed, **settings, "sentences": list(found.sentences)})
+
+
+def critical_json(found: CriticalPoint) -> str:
+    """A critical point: every number that was found with its interval, the crossings and peaks behind it, and notes."""
+    numbers = {"temperature": found.temperature, "beta_c": found.beta_c} | {
+        name: getattr(found, name) for name in ("nu", "gamma_over_nu") if name in found.draws
+    }
+    tables = {name: table.to_dict("records") for name, table in (("crossings", found.crossings), ("peaks", found.peaks))}
+    stated = {"transition": found.transition, "level": found.level, "sizes": found.curves["size"].values.tolist()}
+    return _json(
+        {"schema": CRITICAL, **{name: one._asdict() for name, one in numbers.items()}, **tables, **stated, "notes": list(found.notes)}
+    )
 
 
 def _csv(rows: list[list[Any]]) -> str:

@@ -63,6 +63,14 @@ def read_betas(text: str) -> list[float]:
     return [float(value) for value in np.linspace(ends[0], ends[1], steps)] if steps else ends
 
 
+def read_sizes(text: str | None) -> list[int] | None:
+    """Extents from text such as ``8,16,32``, or None."""
+    try:
+        return None if text is None else [int(size) for size in text.split(",")]
+    except ValueError as error:
+        raise HamlearnError(f"sizes are written like 8,16,32; got {text!r}.") from error
+
+
 def read_powers(text: str) -> tuple[int, ...]:
     """Powers of a field from text such as ``2,4``."""
     try:

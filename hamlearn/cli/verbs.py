@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from hamlearn.cli import answers, documents
-from hamlearn.cli.answers import Csv, Group, Json, Posterior, Strict, end, load
+from hamlearn.cli import answers, documents, transition
+from hamlearn.cli.answers import Csv, Group, Json, Posterior, Seed, Strict, end, load
 from hamlearn.cli.keeping import PAGES, checkpoint_of, keep, require_target, say
 from hamlearn.cli.options import (
     betas_of,
@@ -64,7 +64,6 @@ app = typer.Typer(
 )
 
 Output = Annotated[Path, typer.Option("-o", "--output", help="Where the result goes; - is standard output.")]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0, max=2**31 - 1)]
 Betas = Annotated[str, typer.Option(help="Inverse temperatures: 0.5, a list 0.2,0.4, or start:stop:count.")]
 
 
@@ -313,6 +312,9 @@ def plan(
     betas = None if beta is None else read_betas(beta)
     found = hl.plan(load(posterior), width=width, effect=effect, power=power, beta=betas, level=level, tau=tau, seed=seed)
     say(documents.plan_json(found) if as_json else found)
+
+
+app.command()(transition.critical)
 
 
 @app.command()

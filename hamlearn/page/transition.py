@@ -9,10 +9,9 @@ import pandas as pd
 from hamlearn import plots
 from hamlearn.infer import CriticalPoint
 from hamlearn.page import frame
-from hamlearn.page.numbers import Column, Table, number, numbers, texts
+from hamlearn.page.numbers import Column, Table, numbers
 from hamlearn.page.sections import Section
 
-_WORDS = {"ratio": "ratio", "of": "of", "small": "smaller size", "large": "larger size", "size": "size"}
 METHODS = {
     "second_order": "Values and derivatives of Binder's cumulant and of ξ/L of all sizes, at one temperature near their crossings, "
     "are fitted by finite-size scaling with corrections, whose size and exponent have priors; crossings and peaks are not what the answer "
@@ -42,7 +41,10 @@ def render(found: CriticalPoint, title: str | None) -> str:
             facts=[(name, value) for name, value in told.items() if not name.startswith("note")],
             notes=found.notes,
             curves=frame.drawn(_curves(found)),
-            tables=[_table("Crossings", "crossings.csv", found.crossings), _table("Peaks", "peaks.csv", found.peaks)],
+            tables=[
+                _table("Crossings", "crossings.csv", found.crossings, "ratio", ["small", "large"]),
+                _table("Peaks", "peaks.csv", found.peaks, "of", ["size"]),
+            ],
             method=f"{METHODS[found.transition]} {_ERRORS}",
             version=version("hamlearn"),
         )
@@ -55,18 +57,14 @@ def _curves(found: CriticalPoint) -> Section:
     return Section("", "transition", draw, caption, f"Curves of every size against β; the transition is at β = {found.beta_c}.", 860)
 
 
-def _table(title: str, file: str, given: pd.DataFrame) -> Table | None:
-    """A row for every crossing or peak; None where there are none."""
+def _table(title: str, file: str, given: pd.DataFrame, what: str, sizes: list[str]) -> Table | None:
+    """A row for every crossing or peak; None where there are none. A phone has room for what, where, and from where to where."""
     if given.empty:
         return None
-    columns: list[Column] = []
-    for name in given.columns:
-        if name not in _WORDS:
-            columns.append(
-                numbers(name, {"beta": "β"}.get(name, name), given[name], errors=None if name == "sd" else given["sd"].to_numpy())
-            )
-        elif given[name].dtype.kind in "iu":
-            columns.append(Column(name, _WORDS[name], given[name].tolist(), [number(one) for one in given[name]]))
-        else:
-            columns.append(texts(name, _WORDS[name], given[name].tolist()))
+    errors = given["sd"].to_numpy()
+    named = [f"{name}, L = {' and '.join(map(str, ends))}" for name, *ends in given[[what, *sizes]].itertuples(index=False)]
+    columns = [Column("", "of", (), named, "words")]
+    columns += [Column(name, name, given[name].tolist()) for name in (what, *sizes)]
+    columns += [numbers("beta", "β", given["beta"], errors=errors), Column("sd", "sd", given["sd"].tolist())]
+    columns += [numbers(name, name, given[name], errors=errors) for name in ("lower", "upper")]
     return Table(title, file, tuple(columns), len(given))

@@ -245,6 +245,8 @@ def test_the_page_says_what_was_found(found, tmp_path):
         assert words in page
     assert "<b>" not in page and "<script>" in page and not re.search(r"https?://", page)
     assert [note for note in found.notes if note not in html.unescape(page)] == []
+    for table in (found.crossings, found.peaks):  # what a phone has no room for is in the file
+        assert f"L = {table.iloc[0, 1]}" in page and "sd</th>" not in page
     with pytest.raises(hl.HamlearnError, match="curves of its own"):
         hl.report(found, tmp_path / "transition.html", found.curves)
 
@@ -281,7 +283,7 @@ def test_temperatures_without_common_energies_are_named():
 
 def test_slow_chains_are_told_how_long_they_must_be():
     data = [drawn(8, draws=500).isel(chain=slice(0, 1), draw=slice(0, 100)), drawn(16, draws=500)]
-    with pytest.raises(hl.HamlearnError, match="Give chains of"):
+    with pytest.raises(hl.HamlearnError, match=r"size 8: at beta=.*Give chains of"):
         hl.critical_point([data[0].isel(beta=[0, 2]), data[1].isel(beta=[0, 2])], system=hl.systems.Ising)
 
 

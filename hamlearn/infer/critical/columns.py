@@ -101,7 +101,7 @@ def _columns(states: np.ndarray, system: System) -> tuple[np.ndarray, np.ndarray
     return np.asarray(system.energy(states), float), found
 
 
-def block_length(series: list[Series]) -> tuple[int, int]:
+def block_length(series: list[Series], size: int) -> tuple[int, int]:
     """Draws of a block and blocks of a chain that all temperatures of a size share.
 
     Raises
@@ -115,9 +115,9 @@ def block_length(series: list[Series]) -> tuple[int, int]:
     if most * chains < FEWEST:
         needed = math.ceil(FEWEST / chains) * IN_BLOCK * slowest.tau
         raise HamlearnError(
-            f"at beta={slowest.beta:g} the autocorrelation time is {slowest.tau:.3g} draws, and {chains} chains of {draws} hold "
-            f"{most * chains} blocks of {IN_BLOCK:g} such times; errors need {FEWEST}. Give chains of {needed:.0f} draws, more chains, "
-            "or a sampler of shorter memory (clusters)."
+            f"size {size}: at beta={slowest.beta:g} the autocorrelation time is {slowest.tau:.3g} draws, and {chains} chains of {draws} "
+            f"hold {most * chains} blocks of {IN_BLOCK:g} such times; errors need {FEWEST}. Give chains of {needed:.0f} draws, "
+            "more chains, or a sampler of shorter memory (clusters)."
         )
     count = max(1, min(most, BLOCKS // chains))
     return draws // count, count

@@ -70,7 +70,7 @@ class Histograms:
             If two neighbouring temperatures have too few energies in common, or there are too few blocks.
         """
         series = sorted(series, key=lambda one: one.beta)
-        length, per_chain = block_length(series)
+        length, per_chain = block_length(series, size)
         chains, draws = series[0].energy.shape
         last = slice(draws - length * per_chain, None)  # the oldest draws remember their start best
         energies = np.stack([one.energy[:, last] for one in series])
