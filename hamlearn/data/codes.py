@@ -12,6 +12,7 @@ import xarray as xr
 
 from hamlearn.arguments import shown
 from hamlearn.data.columns import Codes, column_codes, recoded_columns, unions
+from hamlearn.data.readout import refuse_renumbered
 from hamlearn.errors import HamlearnError
 from hamlearn.progress import logger
 from hamlearn.spaces import MISSING, States, from_attrs
@@ -98,6 +99,7 @@ def recoded(data: xr.Dataset, codes: Sequence[Any]) -> xr.Dataset:
     place = np.array([list(codes).index(code) for code in own], np.int8)
     states = data["state"].values
     found = np.where(states == MISSING, MISSING, place[np.maximum(states, 0)]).astype(np.int8)
+    refuse_renumbered(data)
     result = data.assign(state=(data["state"].dims, found, data["state"].attrs))
     result.attrs = {**data.attrs, "q": max(2, len(codes)), "codes": json.dumps(list(codes))}
     return result

@@ -16,6 +16,7 @@ import xarray as xr
 
 from hamlearn.arguments import shown
 from hamlearn.data.names import header, site_axis
+from hamlearn.data.readout import refuse_renumbered
 from hamlearn.errors import HamlearnError
 from hamlearn.spaces import MISSING, Space, States, from_attrs
 from hamlearn.storage.table import Table, tell
@@ -115,6 +116,7 @@ def recoded_columns(data: xr.Dataset, own: Codes, codes: Codes) -> xr.Dataset:
             raise HamlearnError(f"site {site} of the microstates holds the codes {lacking}, which are none of its states {new}.")
         place, column = np.array([new.index(code) for code in old], np.int8), states[..., site]
         found[..., site] = np.where(column == MISSING, MISSING, place[np.maximum(column, 0)])
+    refuse_renumbered(data)
     return with_codes(data.assign(state=(data["state"].dims, found, data["state"].attrs)), codes)
 
 

@@ -14,7 +14,7 @@ from hamlearn import spaces
 from hamlearn.arguments import require_beta, require_flag, shown
 from hamlearn.data.arrays import LEADING, name_axes, plain
 from hamlearn.data.codes import several, without_gaps
-from hamlearn.data.columns import Labels, by_column, with_codes
+from hamlearn.data.columns import Labels, by_column, own_space, with_codes
 from hamlearn.data.geometry import declared
 from hamlearn.data.missing import covered, filled, require_gaps, require_observed, say
 from hamlearn.data.names import header, names_of, site_axis, with_names
@@ -118,8 +118,10 @@ def microstates(
         a line says how they were read. The attribute ``codes`` keeps them, or the coordinate of that name where columns have states of
         their own: columns of a table with a header, declared as ``space="states"``, have those that were seen in each.
     flip : float, array, mapping or tuple of two of these, optional
-        How often a spin or bit is read as the other one: one rate, one for every site (of two sites a list, ``[0.1, 0.2]``),
-        ``{name: rate}``, or by direction, of −1 read as 1 and of 1 as −1, ``(0.01, 0.03)`` (of two sites ``([a, a], [b, b])``).
+        How often a site is read as another value than its own: one rate, one for every site (of two sites a list, ``[0.1, 0.2]``), or
+        ``{name: rate}``; where there are more than two values, as each of the others alike. Of spins and bits also by direction, of −1 read
+        as 1 and of 1 as −1, ``(0.01, 0.03)`` (of two sites ``([a, a], [b, b])``). Or a matrix ``(q, q)`` of P(read | true), whose rows, one
+        for every true value, sum to one: of all sites, or of every site.
 
     Returns
     -------
@@ -132,7 +134,8 @@ def microstates(
     HamlearnError
         If values lie outside the space or are infinite, the array is empty or ragged, shapes disagree, β ≤ 0, nothing is observed in a
         microstate, more is missing than observed at a site, chains are copies of each other, a periodic path repeats its first
-        slice at its end, names are not one text for every site, empty, or repeated, or a rate of `flip` is not in [0, 0.5).
+        slice at its end, names are not one text for every site, empty, or repeated, or a rate of `flip` is not in [0, 0.5),
+        or a matrix of it none of probabilities with a diagonal above 0.5.
 
     Examples
     --------
@@ -207,7 +210,7 @@ def microstates(
 
 
 def _misread(data: xr.Dataset, flip: Any) -> xr.Dataset:
-    return data if flip is None else with_flip(data, flip, spaces.from_attrs(data.attrs), names_of(data))
+    return data if flip is None else with_flip(data, flip, own_space(data), names_of(data))
 
 
 def _in_space(array: np.ndarray, space: str | Space, q: int | None, *, wrap: bool, site_axes: int) -> tuple[np.ndarray, Space, np.ndarray]:

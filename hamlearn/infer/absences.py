@@ -29,15 +29,14 @@ def share(parts: Sequence[Observations]) -> float:
 
 def misread(parts: Sequence[Observations]) -> float:
     """Share of readings that are wrong, as the data declare."""
-    return float(sum(part.size * part.flip.mean() for part in parts if part.flip is not None) / sum(part.size for part in parts))
+    return float(sum(part.size * part.wrong.mean() for part in parts) / sum(part.size for part in parts))
 
 
 def errors(parts: Sequence[Observations]) -> tuple[Noted, ...]:
     """What the verdict has to say of readout errors; nothing where there are none."""
-    rates = [part.flip.mean(1) for part in parts if part.flip is not None]
-    if not rates:
+    if all(part.flip is None for part in parts):
         return ()
-    most = np.max(rates, 0)
+    most = np.max([part.wrong for part in parts], 0)
     numbers = {"share": misread(parts), "sites": int((most > 0).sum()), "most": float(most.max()), "where": int(most.argmax())}
     return (Noted("readout errors", "note", "readout errors", numbers),)
 

@@ -166,8 +166,8 @@ def _complete(bound: BoundCouplings, drawn: Sequence[Completions]) -> Likelihood
     found = composite(bound, [one.observations() for one in drawn], "pseudo")
     if isinstance(found, OneHotLikelihood):
         raise HamlearnError(
-            f"missing cells of {bound.space.q} states on a graph this dense need a Hessian of too many parameters: take fewer bonds, tie "
-            "the couplings (interaction='potts'), or keep the rows without gaps (hl.data.complete_rows)."
+            f"missing or misread cells of {bound.space.q} states on a graph this dense need a Hessian of too many parameters: take fewer "
+            "bonds, tie the couplings (interaction='potts'), or keep the rows without gaps (hl.data.complete_rows)."
         )
     return found
 

@@ -93,7 +93,7 @@ def completed(data: xr.Dataset, bound: BoundCouplings, theta: np.ndarray, seed: 
     flat = part.states.reshape(-1, part.states.shape[-1]).copy()
     flat[found.rows] = found.states[:, 0]
     values = bound.space.from_index(flat).reshape(data["state"].shape).astype(data["state"].dtype)
-    return data.drop_vars(["flip", "true"], errors="ignore").assign(state=(data["state"].dims, values, data["state"].attrs))
+    return data.drop_vars(["flip", "true", "read"], errors="ignore").assign(state=(data["state"].dims, values, data["state"].attrs))
 
 
 @kernel

@@ -35,8 +35,8 @@ class Observations:
         Inverse temperature.
     independent : bool
         Whether the draws are known to be independent (exact samplers, histograms).
-    flip : array (n_sites, 2) or None
-        How often every site is misread where its true value is −1, and where it is 1; None where states are what was read.
+    flip : array (n_sites, q, q) or None
+        The probability of every reading (last) of a site given its true value; None where states are what was read.
     """
 
     states: np.ndarray
@@ -55,6 +55,17 @@ class Observations:
     def gaps(self) -> bool:
         """Whether cells are missing."""
         return bool(np.isnan(self.states).any() if self.states.dtype.kind == "f" else self.states.min(initial=0) < 0)
+
+    @cached_property
+    def wrong(self) -> np.ndarray:
+        """How often every site is misread, ``(n_sites,)``, its values being as frequent as they are read."""
+        result = np.zeros(self.states.shape[-1])
+        if self.flip is not None:
+            states, weight = self.gathered
+            for value, right in enumerate(self.flip.diagonal(axis1=1, axis2=2).T):
+                result += (1 - right) * (weight @ (states == value))
+            result /= np.maximum(weight @ (states >= 0), 1e-300)
+        return result
 
     @property
     def size(self) -> float:
@@ -150,13 +161,13 @@ def as_observations(data: xr.Dataset, space: Space) -> Observations:
     else:
         states = np.where(values == space.missing, ABSENT, space.index(values)).astype(np.int8)
     independent = bool(int(data.attrs.get("independent", 0)))
-    return Observations(states, weight, weighted, float(data["beta"]), independent, microstate_data.flips(data))
+    return Observations(states, weight, weighted, float(data["beta"]), independent, microstate_data.flips(data, space.q))
 
 
 def unknown(part: Observations) -> float:
-    """How many cells' worth of values is not known: a missing cell counts as one, one that is misread at the rate f as 2f."""
+    """How many cells' worth of values is not known: a missing cell counts as one, one that is misread as half of q at the rate f as 2f."""
     gone = part.states < 0
-    return float(gone.sum() + (0.0 if part.flip is None else 2 * part.flip.mean(1) @ (~gone).sum((0, 1))))
+    return float(gone.sum() + 2 * part.wrong @ (~gone).sum((0, 1)))
 
 
 def channel(part: Observations, q: int) -> np.ndarray:
@@ -167,13 +178,11 @@ def channel(part: Observations, q: int) -> np.ndarray:
     Examples
     --------
     >>> states, once = np.zeros((1, 1, 1), np.int8), np.ones((1, 1))
-    >>> channel(Observations(states, once, False, 1.0, True, flip=np.array([[0.1, 0.2]])), 2).tolist()
+    >>> channel(Observations(states, once, False, 1.0, True, flip=np.array([[[0.9, 0.1], [0.2, 0.8]]])), 2).tolist()
     [[[0.9, 0.2], [0.1, 0.8], [1.0, 1.0]]]
     """
     found = np.ones((part.states.shape[-1], q + 1, q))
-    found[:, :q] = np.eye(q)
-    if part.flip is not None:
-        found[:, :q] += part.flip[:, None] * np.array([[-1, 1], [1, -1]])
+    found[:, :q] = np.eye(q) if part.flip is None else part.flip.swapaxes(1, 2)
     return found
 
 

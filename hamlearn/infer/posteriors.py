@@ -46,7 +46,7 @@ def build(
 ) -> xr.DataTree:
     """A posterior from draws of θ ``(chain, draw, n_params)``, its optimum, and how it was made."""
     observed = _observed(bound, parts)
-    bound = replace(bound, never=_never(bound, observed))
+    bound = replace(bound, never=_never(bound, parts))
     if bound.never:
         provenance = replace(provenance, findings=(*provenance.findings, _excluded(bound)))
     posterior = variables(bound, theta, ("chain", "draw"))
@@ -64,11 +64,15 @@ def build(
     return found
 
 
-def _never(bound: BoundCouplings, observed: xr.Dataset) -> tuple[tuple[int, int], ...]:
-    """States of sites that occur in no microstate, where each has energies of its own; none where a prior must be trusted instead."""
+def _never(bound: BoundCouplings, parts: list[Observations]) -> tuple[tuple[int, int], ...]:
+    """States of sites that were never read, where each has energies of its own; none where a prior must be trusted instead."""
     if bound.interaction != "general" or bound.model.tie != "bond" or bound.model.fields != "site" or bound.n_params > LIMIT:
         return ()
-    never = bound.space.there(bound.lattice.n_sites) & ~(observed["site_frequency"].values > 0).any(0)
+    never = bound.space.there(bound.lattice.n_sites)
+    for part in parts:
+        states = part.gathered[0]
+        for state in range(bound.space.q):
+            never[:, state] &= ~(states == state).any(0)
     return tuple((int(site), int(state)) for site, state in np.argwhere(never))
 
 

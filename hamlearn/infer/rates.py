@@ -1,4 +1,4 @@
-"""A readout error rate that is not known: one for all sites, with a prior, learned with the couplings.
+"""A readout error rate that is not known: one for all sites, with a prior, learned with the couplings; other values are read alike.
 
 What is integrated over is one number, so it is done on a line, u = log f/(½ − f): at every rate the posterior of θ is nearly normal, and
 the largest likelihood there, L(θ̂(f); f), says how probable f is. Draws take f from the line and θ from the normal at f, so intervals of
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from scipy.interpolate import CubicSpline
 
+from hamlearn.data.readout import uniform
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.calibrate import inverse_root
 from hamlearn.infer.likelihoods.marginal import MarginalLikelihood
@@ -51,9 +52,11 @@ def rate_of(u: np.ndarray) -> np.ndarray:
     return np.asarray(0.5 / (1 + np.exp(-u)))
 
 
-def declared(parts: Sequence[Observations], rate: float) -> list[Observations]:
+def declared(bound: BoundCouplings, parts: Sequence[Observations], rate: float) -> list[Observations]:
     """The data as if all sites were misread at this rate."""
-    return [replace(part, flip=np.full((part.states.shape[-1], 2), rate)) for part in parts]
+    n_sites = bound.lattice.n_sites
+    flip = uniform(np.full(n_sites, rate), bound.space.there(n_sites))
+    return [replace(part, flip=flip) for part in parts]
 
 
 def at_most_probable(bound: BoundCouplings, parts: Sequence[Observations], prior: Distribution) -> list[Observations]:
@@ -68,14 +71,14 @@ def at_most_probable(bound: BoundCouplings, parts: Sequence[Observations], prior
 
     if any(part.flip is not None for part in parts):
         raise HamlearnError("the data say how often they are misread (flip), and the model asks for it: leave one of them out.")
-    likelihood = incomplete.marginal(bound, declared(parts, 0.01))
+    likelihood = incomplete.marginal(bound, declared(bound, parts, 0.01))
     if likelihood is None:
         raise HamlearnError(
-            "an unknown readout error rate is learned where all states can be listed (some 16 spins), and here they are too many: measure "
-            "it and declare it with the data, hl.microstates(..., flip=rate)."
+            "an unknown readout error rate is learned where all states can be listed (some 16 spins, 10 sites of three states), and here "
+            "they are too many: measure it and declare it with the data, hl.microstates(..., flip=rate)."
         )
     line = _Line.of(likelihood, prior, _everywhere())
-    return declared(parts, float(rate_of(line.u[line.log.argmax()])))
+    return declared(bound, parts, float(rate_of(line.u[line.log.argmax()])))
 
 
 def noted(rate: np.ndarray, prior: Distribution) -> Noted:
@@ -154,7 +157,8 @@ class _Line:
         blocks, found = normal_blocks(likelihood.bound), []
         with track(len(places), "integrating over readout errors") as bar:
             for u, log in zip(places, _log_prior(prior, places), strict=True):
-                best = maximise(likelihood.misread_at(float(rate_of(u)), worth), blocks, start=start, shown=False)
+                rates = np.full(likelihood.bound.lattice.n_sites, rate_of(u))
+                best = maximise(likelihood.misread_at(rates, worth), blocks, start=start, shown=False)
                 information = best.information + np.diag(best.penalty)
                 bar.advance()
                 if not best.converged or not np.isfinite(log) or np.linalg.eigvalsh(information)[0] <= 0:

@@ -108,8 +108,8 @@ class Space:
 
     @property
     def misread(self) -> bool:
-        """Whether a value may be read as the other one, where readouts err: there are two, and sites are free."""
-        return self.binary and not self.constraint
+        """Whether a value may be read as another one, where readouts err: there are few, and sites are free."""
+        return not self.continuous and not self.constraint
 
     @property
     def missing(self) -> float:

@@ -38,12 +38,11 @@ def misread(data, rates, seed=0):
 
 def chance(part, reading, value, site):
     """Of a reading, given the value of its site."""
-    wrong = part.flip[site, value]
-    return 1.0 if reading < 0 else wrong if reading != value else 1 - wrong
+    return 1.0 if reading < 0 else part.flip[site, value, reading]
 
 
 def plain(bound, parts, theta):
-    every = list(itertools.product(range(2), repeat=bound.lattice.n_sites))
+    every = list(itertools.product(*map(range, oracles.sizes(bound))))
     total = 0.0
     for part in parts:
         weights = [math.exp(part.beta * oracles.minus_energy(bound, theta, state)) for state in every]
@@ -53,13 +52,29 @@ def plain(bound, parts, theta):
     return total
 
 
+def matrices(n_sites, q, seed):
+    """A channel of every site, with zeros here and there."""
+    rng = np.random.default_rng(seed)
+    found = 0.4 * rng.dirichlet(np.full(q, 0.5), (n_sites, q))
+    return found + np.eye(q) * (1 - found.sum(-1, keepdims=True))
+
+
+CHANNELS = {  # of two temperatures
+    "spins, lattice": lambda k: tuple(0.3 * np.random.default_rng([k, way]).random((3, 2)) for way in range(2)),
+    "spins, all pairs": lambda k: matrices(5, 2, k),
+    "spins, tied": lambda k: (0.1, 0.2),
+    "potts": lambda k: 0.1 + 0.1 * k,
+    "general": lambda k: matrices(4, 3, k),
+    "mixed, general": lambda k: 0.4 * np.random.default_rng(k).random(4),
+}
+
+
 @pytest.mark.parametrize("share", [0.0, 0.3], ids=["whole rows", "and gaps"])
-@pytest.mark.parametrize("family", ["spins, lattice", "spins, all pairs", "spins, tied"])
+@pytest.mark.parametrize("family", CHANNELS)
 def test_the_exact_likelihood_sums_over_what_every_row_may_have_been(family, share):
-    make, shape, _ = FAMILIES[family]
-    rates = [0.3 * np.random.default_rng(k).random(shape) for k in range(2)]
-    sets = [misread(holed(one, share, k) if share else one, tuple(rates), k) for k, one in enumerate(data_sets(shape, 2))]
-    bound, parts, _ = bind(sets, make())
+    make, shape, q = FAMILIES[family]
+    sets = [holed(one, share, k) if share else one for k, one in enumerate(data_sets(shape, q))]
+    bound, parts, _ = bind([hl.microstates(one, flip=CHANNELS[family](k)) for k, one in enumerate(sets)], make())
     found, theta = MarginalLikelihood(bound, parts), 0.4 * np.random.default_rng(1).normal(size=bound.n_params)
     value, gradient = found.value_and_gradient(theta)
     np.testing.assert_allclose(value, plain(bound, parts, theta), rtol=1e-10)
@@ -74,6 +89,35 @@ def test_the_exact_likelihood_sums_over_what_every_row_may_have_been(family, sha
     with jax.enable_x64(True):
         function, arrays = found.jax_log_density()
         np.testing.assert_allclose(jax.jit(function)(theta, arrays), value, rtol=1e-12)
+
+
+THREE = [[0.85, 0.15, 0], [0.05, 0.9, 0.05], [0, 0.2, 0.8]]  # neighbours are mistaken for each other
+
+
+def read_by(data, channel, seed=0):
+    """Every state read as a row of its channel says, and the channel declared."""
+    rng, state = np.random.default_rng(seed), data["state"].values
+    read = (rng.random((*state.shape, 1)) > np.cumsum(np.asarray(channel)[state], -1)).sum(-1)
+    return hl.microstates(data.assign(state=(data["state"].dims, read.astype(np.int8), data["state"].attrs)), flip=channel)
+
+
+def test_the_posterior_of_states_is_that_of_all_true_values():
+    world = hl.systems.Potts(lattice.hypercubic((5,)), 3, 0.9)
+    data = read_by(hl.simulate(world, beta=1.0, draws=600, chains=1, seed=1, sampler="exact"), THREE)
+    every = np.array(list(itertools.product(range(3), repeat=5)))
+    bonds = (every == np.roll(every, 1, 1)).sum(1)
+    rows, counts = np.unique(data["state"].values[0], axis=0, return_counts=True)
+    chances = np.prod(np.array(THREE)[every[:, None], rows], -1)  # (true, read)
+    J = np.linspace(0, 2, 401)
+    weight = np.exp(np.outer(J, bonds))
+    log = counts @ np.log(chances.T @ (weight / weight.sum(1, keepdims=True)).T) - J**2 / 2
+    share = np.exp(log - log.max()) / np.exp(log - log.max()).sum()
+    mean = share @ J
+    sd = np.sqrt(share @ (J - mean) ** 2)
+    model = Couplings(world.lattice, tie="uniform", fields=None, interaction="potts", prior=hl.models.Normal(1.0))
+    found = hl.learn(data, model, engine="laplace", check=False)["posterior"]["J"].values[..., 0]
+    assert_within(found.mean(), mean, np.hypot(sd / np.sqrt(found.size), 0.05 * sd), "coupling")  # of a normal one
+    assert found.std() == pytest.approx(sd, rel=0.07) and abs(mean - 0.9) < 4 * sd
 
 
 def test_true_values_are_drawn_with_the_frequencies_of_their_conditional():
@@ -121,6 +165,16 @@ def test_augmentation_solves_the_averaged_equations():
     assert_within(
         found.centre + np.linalg.solve(-slope.T, left), found.centre, width * np.sqrt(augmented._NOISE * 2), "zero of the equations"
     )
+
+
+def test_states_are_found_by_both_ways():
+    graph = lattice.complete(5)
+    world = hl.systems.Potts(graph, 3, np.random.default_rng(4).normal(0, 0.7, graph.n_bonds))
+    data = read_by(hl.simulate(world, beta=0.8, draws=3000, chains=1, seed=2, sampler="exact"), THREE)
+    for name in "exact", "pseudo":
+        post = hl.learn(data, Couplings(interaction="potts"), likelihood=name, engine="laplace", check=False)
+        J = post["posterior"]["J"].stack(every=("chain", "draw"))
+        assert_within(J.mean("every"), world.J, J.std("every"), f"Potts couplings by the {name} likelihood")
 
 
 def test_both_ways_find_the_couplings_that_were_misread():
@@ -237,9 +291,9 @@ HOW = {
     ),
     "a number": (lambda: Couplings(flip=0.02), "declared with the data"),
     "a normal": (lambda: Couplings(flip=hl.models.Normal()), "a distribution of NumPyro on"),
-    "states": (
-        lambda: hl.learn(hl.microstates([[0, 1, 2], [2, 1, 0]], "states"), Couplings(flip=RATE), check=False),
-        "only spins and bits",
+    "angles": (
+        lambda: hl.learn(hl.microstates(np.eye(3), "angles"), Couplings(fields=None, flip=RATE), check=False),
+        "only spins, bits and states",
     ),
 }
 

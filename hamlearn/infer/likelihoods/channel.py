@@ -1,12 +1,14 @@
 """Readings of all states at once: p(reading) = Σ_σ Π_i C_i(reading_i | σ_i) p(σ), a product of one small matrix for every site.
 
 Nothing is summed row by row: the vector of all states is multiplied by the matrix of one site after the other, N q^N operations for all
-readings there may be. Sites that were not observed read one thing whatever they are (a row of ones), so missing cells are readings too;
-rows with the same missing cells share their product.
+readings there may be, where sites have q values each. Sites that were not observed read one thing whatever they are (a row of ones), so
+missing cells are readings too; rows with the same missing cells share their product.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -48,8 +50,8 @@ class Readings:
     rows : array of int (row,)
         Their numbers among the states that they were made of.
     weight : array (row,)
-    matrices : array (pattern, n_sites, q, q)
-        By what is missing: the probability of every reading of a site (first) given its value.
+    matrices : tuple of array (pattern, q, q)
+        Of every site, by what is missing: the probability of every reading (first) given its value.
     pattern, number : array of int (row,)
         Which of these every row has, and which of all readings it is, in the order of :func:`hamlearn.systems.exact.all_states`.
     """
@@ -57,44 +59,49 @@ class Readings:
     part: int
     rows: np.ndarray
     weight: np.ndarray
-    matrices: np.ndarray
+    matrices: tuple[np.ndarray, ...]
     pattern: np.ndarray
     number: np.ndarray
 
     @classmethod
-    def of(cls, states: np.ndarray, weight: np.ndarray, source: Observations, q: int, part: int = 0) -> Readings:
-        """Of rows of value indices (below zero where they are missing), read as those of `source` are."""
-        n_sites, gone = states.shape[1], states < 0
+    def of(cls, states: np.ndarray, weight: np.ndarray, source: Observations, sizes: Sequence[int], part: int = 0) -> Readings:
+        """Of rows of value indices (below zero where they are missing), read as those of `source` are; `sizes` are numbers of values."""
+        gone = states < 0
         which, pattern = np.unique(gone, axis=0, return_inverse=True)
-        known = channel(source, q)[:, :q]
-        nothing = np.zeros((q, q))
-        nothing[0] = 1.0
-        matrices = np.where(which[:, :, None, None], nothing, known)
-        number = np.where(gone, 0, states) @ q ** np.arange(n_sites - 1, -1, -1, dtype=np.int64)
+        known = channel(source, max(sizes))
+        matrices = tuple(
+            np.where(none[:, None, None], _nothing(q), one[:q, :q]) for none, one, q in zip(which.T, known, sizes, strict=True)
+        )
+        number = np.where(gone, 0, states) @ places(sizes)
         return cls(part, np.arange(len(states)), weight, matrices, pattern.reshape(-1), number)
 
-    def misread_at(self, rate: float, worth: float) -> Readings:
-        """The same rows misread at another rate, all sites alike; they count for that share."""
-        known = np.eye(2) * (1 - 2 * rate) + rate
-        gone = (self.matrices[:, :, :1] == 1).all(-1, keepdims=True)  # one reading, whatever the value
-        return replace(self, matrices=np.where(gone, self.matrices, known), weight=worth * self.weight)
+    def misread_at(self, rates: np.ndarray, worth: float) -> Readings:
+        """The same rows misread at other rates of the sites, as all other values alike; they count for that share."""
+        found = []
+        for matrix, rate in zip(self.matrices, rates, strict=True):
+            q = matrix.shape[-1]
+            gone = (matrix[:, :1] == 1).all(-1, keepdims=True)  # one reading, whatever the value
+            found.append(np.where(gone, matrix, np.eye(q) * (1 - rate * q / (q - 1)) + rate / (q - 1)))
+        return replace(self, matrices=tuple(found), weight=worth * self.weight)
 
     @property
     def size(self) -> float:
         """Multiplications of one value and gradient."""
-        patterns, n_sites, q, _ = self.matrices.shape
-        return 3.0 * patterns * n_sites * float(q) ** (n_sites + 1)
+        sizes = [float(one.shape[-1]) for one in self.matrices]
+        return 3.0 * len(self.matrices[0]) * sum(sizes) * math.prod(sizes)
 
     @cached_property
-    def _members(self) -> list[np.ndarray]:
+    def _members(self) -> list[tuple[tuple[np.ndarray, ...], np.ndarray]]:
+        """Of every pattern its matrices, and its rows."""
         order = np.argsort(self.pattern, kind="stable")
-        return np.split(order, np.cumsum(np.bincount(self.pattern, minlength=len(self.matrices)))[:-1])
+        rows = np.split(order, np.cumsum(np.bincount(self.pattern, minlength=len(self.matrices[0])))[:-1])
+        return list(zip(zip(*self.matrices, strict=True), rows, strict=True))
 
     def conditional(self, log_weight: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
         """Log of Σ_σ C(reading|σ) exp(log weight) ``(row,)``, and what the means of states given their readings are made of."""
         top = log_weight.max()
         weight, found = np.exp(log_weight - top), np.empty(len(self.number))
-        for matrices, rows in zip(self.matrices, self._members, strict=True):
+        for matrices, rows in self._members:
             found[rows] = multiplied(matrices, weight)[self.number[rows]]
         found = np.maximum(found, _LEAST)
         return top + np.log(found), (weight, found)
@@ -102,16 +109,16 @@ class Readings:
     def spread(self, share: Any, n_states: int) -> np.ndarray:
         """Weight of every state given the readings of all rows."""
         (weight, found), total = share, 0.0
-        for matrices, rows in zip(self.matrices, self._members, strict=True):
+        for matrices, rows in self._members:
             ratio = np.bincount(self.number[rows], self.weight[rows] / found[rows], n_states)
-            total = total + multiplied(matrices.swapaxes(1, 2), ratio)
+            total = total + multiplied([one.T for one in matrices], ratio)
         return np.asarray(weight * total)
 
     def means(self, share: Any, table: np.ndarray) -> np.ndarray:
         """Mean of a ``table`` ``(state, n)`` given the reading of every row, ``(row, n)``."""
         (weight, found), result = share, np.empty((len(self.number), table.shape[1]))
         weighted = table * weight[:, None]
-        for matrices, rows in zip(self.matrices, self._members, strict=True):
+        for matrices, rows in self._members:
             result[rows] = multiplied(matrices, weighted)[self.number[rows]]
         return np.asarray(result / found[:, None])
 
@@ -121,8 +128,26 @@ class Readings:
         return Read(self.matrices, padded(self.pattern), padded(self.number), padded(self.weight))
 
 
+def places(sizes: Sequence[int] | np.ndarray) -> np.ndarray:
+    """By how much the number of a state goes on with the value of every site, in the order of :func:`hamlearn.systems.exact.all_states`.
+
+    Examples
+    --------
+    >>> places([2, 3, 4]).tolist()
+    [12, 4, 1]
+    """
+    return np.append(np.cumprod(sizes[:0:-1], dtype=np.int64)[::-1], 1)
+
+
+def _nothing(q: int) -> np.ndarray:
+    """The matrix of a cell that was not observed."""
+    found = np.zeros((q, q))
+    found[0] = 1.0
+    return found
+
+
 def multiplied(matrices: Any, vector: Any) -> Any:
-    """The product of a matrix ``(q, q)`` for every site with a vector of all states ``(q^N, ...)``; any array library.
+    """The product of a matrix ``(q, q)`` for every site with a vector of all states ``(Π q, ...)``; any array library.
 
     The first site's axis is multiplied and goes behind the others, so that after N steps the order is the old one.
 
@@ -132,8 +157,9 @@ def multiplied(matrices: Any, vector: Any) -> Any:
     >>> multiplied(np.stack([flip, np.eye(2)]), np.array([1.0, 0.0, 0.0, 0.0])).tolist()
     [0.9, 0.0, 0.1, 0.0]
     """
-    q, shape = matrices.shape[-1], vector.shape
+    shape = vector.shape
     for matrix in matrices:
+        q = matrix.shape[-1]
         vector = matrix @ vector.reshape(q, -1)
         vector = vector.reshape(q, shape[0] // q, -1).swapaxes(0, 1)
     return vector.reshape(shape)

@@ -17,7 +17,7 @@ import numpy as np
 import scipy.sparse
 
 from hamlearn.infer.likelihoods.base import TRANSCENDENTAL, padded
-from hamlearn.infer.likelihoods.channel import Readings
+from hamlearn.infer.likelihoods.channel import Readings, places
 from hamlearn.infer.likelihoods.exact import ExactLikelihood
 from hamlearn.infer.observations import Observations, unique_rows
 from hamlearn.models import BoundCouplings
@@ -92,14 +92,15 @@ class Group:
 
 def grouped(part: Observations, states: np.ndarray, weight: np.ndarray, space: Space, number: int = 0) -> Iterator[Group | Readings]:
     """Rows that are read as those of a part are, in groups that are summed together."""
+    sizes = each(space.extent, states.shape[1])
     if part.flip is None:
-        return groups(states, weight, np.array(each(space.extent, states.shape[1])), number)
-    return iter([Readings.of(states, weight, part, space.q, number)])  # of two values, as all sites that may be misread
+        return groups(states, weight, np.array(sizes), number)
+    return iter([Readings.of(states, weight, part, sizes, number)])
 
 
 def groups(states: np.ndarray, weight: np.ndarray, sizes: np.ndarray, part: int = 0) -> Iterator[Group]:
     """Rows of value indices with missing cells (below zero) by how many values these may have: `sizes` ``(n_sites,)`` of every site."""
-    place = np.append(np.cumprod(sizes[:0:-1])[::-1], 1)
+    place = places(sizes)
     gone = states < 0
     base, count = np.where(gone, 0, states) @ place, gone.sum(1)
     for m in np.unique(count):
@@ -142,11 +143,11 @@ class MarginalLikelihood(ExactLikelihood):
         whole = (states >= 0).all(1) & (part.flip is None)
         return weight[whole] @ self.bound.statistics(states[whole]) if whole.any() else np.zeros(self.bound.n_params)
 
-    def misread_at(self, rate: float, worth: float) -> MarginalLikelihood:
-        """The likelihood of the same rows if all sites were misread at this rate; rows count for the share `worth`."""
+    def misread_at(self, rates: np.ndarray, worth: float) -> MarginalLikelihood:
+        """The likelihood of the same rows if sites were misread at these rates; rows count for the share `worth`."""
         other = copy.copy(self)
         other.__dict__["_table"] = self._table  # made once for all rates
-        other.groups = [cast(Readings, one).misread_at(rate, worth) for one in self.groups]
+        other.groups = [cast(Readings, one).misread_at(rates, worth) for one in self.groups]
         other.sizes = worth * self.sizes
         return other
 
