@@ -22,6 +22,7 @@ from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.doubts import Answer, Asked, doubting
 from hamlearn.infer.pipeline import PARETO_K
 from hamlearn.infer.provenance import Convergence, Provenance
+from hamlearn.infer.scatter import FEWEST_BATCHES
 from hamlearn.processes import verb
 
 LEVELS = ("believe", "caution", "do not believe")
@@ -31,7 +32,6 @@ DIVERGENT_SHARE = 0.01
 PARETO_K_SERIOUS = 1.0  # importance weights beyond it have no mean
 PRIOR_SHARE = 0.3  # of a parameter's posterior precision that is the prior's
 DATA_PER_PARAMETER, HOPELESS_DATA = 5.0, 1.0
-MIN_BATCHES = 10  # intervals have t tails for their number; below ten they cover 0.86–0.88 for 0.90 (benchmarks/calibration/batches.py)
 SEARCH_DATA = 50.0  # independent microstates a candidate term: 2 and 12 are too few (benchmarks/dcl/clusters_few_rows.py), 250 are enough
 SITE_DATA, HOPELESS_SITE_DATA = 15.0, 3.0  # independent rows per parameter that one site bears (benchmarks/calibration/few_rows.py)
 GUESSED_RATIO = 1.4  # by how much error bars of a stand-in are too small where nothing measured it
@@ -235,7 +235,7 @@ def _autocorrelation(made: Provenance) -> Iterator[Finding]:
         yield found("chains disagree", "serious", topic, made)
     if calibration.tau <= 1:
         return
-    if calibration.kind == "too few batches" or (calibration.batches or MIN_BATCHES) < MIN_BATCHES:
+    if calibration.kind == "too few batches" or (calibration.batches or FEWEST_BATCHES) < FEWEST_BATCHES:
         yield found("few batches", "caution", topic, made)
     elif not calibration.adjusted:
         yield found("autocorrelated", "note", topic, made)

@@ -22,13 +22,14 @@ import numpy as np
 
 from hamlearn import memory
 from hamlearn.errors import HamlearnError
-from hamlearn.infer.calibrate import Calibration, ScoreCovariance, inverse_root, score_covariance, steady_sandwich
+from hamlearn.infer.calibrate import Calibration, inverse_root, steady_sandwich
 from hamlearn.infer.completions import Completions
 from hamlearn.infer.likelihoods import Likelihood, OneHotLikelihood, composite
 from hamlearn.infer.likelihoods.normal import NormalLikelihood
 from hamlearn.infer.observations import Observations, unknown
 from hamlearn.infer.optimum import maximise, normal_blocks, prior_terms
 from hamlearn.infer.provenance import Basis
+from hamlearn.infer.scatter import ScoreCovariance, score_covariance
 from hamlearn.models import BoundCouplings
 from hamlearn.models.base import Block
 from hamlearn.progress import track
@@ -80,7 +81,7 @@ class _Equation:
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """Scores of rows that are known by number, as :func:`~hamlearn.infer.calibrate.score_covariance` asks for them."""
+    """Scores of rows that are known by number, as :func:`~hamlearn.infer.scatter.score_covariance` asks for them."""
 
     bound: BoundCouplings
     parts: Sequence[Observations]

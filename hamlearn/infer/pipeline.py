@@ -19,7 +19,7 @@ import xarray as xr
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import absences, groups, large
 from hamlearn.infer import calibrate as calibration_room
-from hamlearn.infer.calibrate import Calibration, ScoreCovariance
+from hamlearn.infer.calibrate import Calibration
 from hamlearn.infer.choose import Choice
 from hamlearn.infer.costs import announced
 from hamlearn.infer.engines import gibbs
@@ -29,6 +29,7 @@ from hamlearn.infer.likelihoods import Likelihood, OneHotLikelihood
 from hamlearn.infer.observations import Observations
 from hamlearn.infer.optimum import Optimum, maximise, normal_blocks
 from hamlearn.infer.provenance import Basis, Noted, Provenance
+from hamlearn.infer.scatter import ScoreCovariance, contributions
 from hamlearn.infer.settings import MAP, Drawn, Engine, External, Gibbs, LaplaceApproximation
 from hamlearn.models import BoundCouplings, Normal, SpikeSlab
 from hamlearn.statistics import effective_sample_size, first_largest, leading, moved_together
@@ -236,7 +237,7 @@ def _sparse(asked: Asked, likelihood: Likelihood, engine: Gibbs, checkpoint: str
     wanted = asked.calibrate and not declared and known is None
     if wanted:  # before any work: seen by the scores where there are no couplings
         p = likelihood.bound.n_params
-        gibbs.require_contributions(likelihood, *calibration_room.contributions(likelihood, np.zeros(p), minimum=2 * p))
+        gibbs.require_contributions(likelihood, *contributions(likelihood, np.zeros(p), minimum=2 * p))
     best, spectrum, usable = _maximum(asked)
     best = best if usable else maximise(likelihood, Normal())
     prior = cast(SpikeSlab, likelihood.bound.model.prior)

@@ -11,17 +11,15 @@ from hamlearn.data import microstates
 from hamlearn.diagnostics.wording import basis
 from hamlearn.infer.calibrate import (
     Adjusted,
-    ScoreCovariance,
     calibrate,
     inverse_root,
     sandwich,
-    score_covariance,
-    score_rows,
     steady_sandwich,
 )
 from hamlearn.infer.likelihoods import ExactLikelihood, composite
 from hamlearn.infer.observations import bind
 from hamlearn.infer.optimum import maximise
+from hamlearn.infer.scatter import ScoreCovariance, score_covariance, score_rows
 from hamlearn.models import Couplings
 from statistics_budget import assert_within, spend
 

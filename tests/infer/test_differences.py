@@ -9,7 +9,7 @@ import xarray as xr
 
 import hamlearn as hl
 from hamlearn.diagnostics.about import introduced
-from hamlearn.infer import calibrate, posteriors, wald
+from hamlearn.infer import calibrate, posteriors, scatter, wald
 from hamlearn.infer.provenance import Comparison, ErrorBars
 from statistics_budget import spend
 
@@ -95,7 +95,7 @@ def test_p_values_are_uniform_where_nothing_differs(batches):
         for count in batches:
             scores = generator.normal(size=(count, p)) @ np.linalg.inv(root)  # whose covariance is the information
             centred = scores - scores.mean(0)
-            score = calibrate.ScoreCovariance(centred.T @ centred / (count - 1), count, 5.0, 100.0, "batches", False)
+            score = scatter.ScoreCovariance(centred.T @ centred / (count - 1), count, 5.0, 100.0, "batches", False)
             half = calibrate.steady_sandwich(np.linalg.inv(truth), score)
             bars = ErrorBars(adjusted=True, kind="batches", batches=count, tau=5.0, ess=100.0)
             sides.append(wald.Alone(root @ generator.normal(size=p), half @ half.T, bars))

@@ -13,12 +13,12 @@ from infer import oracles
 
 from hamlearn.data import microstates
 from hamlearn.errors import HamlearnError
-from hamlearn.infer.calibrate import score_covariance
 from hamlearn.infer.engines import gibbs
 from hamlearn.infer.engines.gibbs import collapsed
 from hamlearn.infer.likelihoods import ExactLikelihood, composite
 from hamlearn.infer.observations import bind
 from hamlearn.infer.optimum import maximise
+from hamlearn.infer.scatter import score_covariance
 from hamlearn.models import Couplings, Normal, SpikeSlab
 from hamlearn.systems import SPINS
 from statistics_budget import assert_within

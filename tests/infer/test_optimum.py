@@ -9,11 +9,12 @@ from infer import oracles
 from sklearn.linear_model import LogisticRegression
 
 from hamlearn.data import microstates
-from hamlearn.infer.calibrate import ScoreCovariance, steady_sandwich
+from hamlearn.infer.calibrate import steady_sandwich
 from hamlearn.infer.likelihoods import ExactLikelihood, RowLikelihood, composite
 from hamlearn.infer.newton import uphill
 from hamlearn.infer.observations import bind
 from hamlearn.infer.optimum import maximise
+from hamlearn.infer.scatter import ScoreCovariance
 from hamlearn.models import Couplings, Normal
 from hamlearn.systems import lattice
 

@@ -15,9 +15,7 @@ import xarray as xr
 
 from hamlearn import data as microstate_data
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.infer import calibrate as calibration_room
 from hamlearn.infer import families, groups, observations, posteriors
-from hamlearn.infer.calibrate import RowScores
 from hamlearn.infer.costs import Cost
 from hamlearn.infer.engines import jax_training
 from hamlearn.infer.engines.jax_training import Quadratic
@@ -28,6 +26,7 @@ from hamlearn.infer.likelihoods.table_conditionals import TileConditionals
 from hamlearn.infer.observations import Observations
 from hamlearn.infer.provenance import Basis
 from hamlearn.infer.relevance import relevant
+from hamlearn.infer.scatter import RowScores, score_covariance
 from hamlearn.infer.thinning import thinned
 from hamlearn.models import dense
 from hamlearn.models.local_interaction import BoundLocalInteraction, LocalInteraction
@@ -145,7 +144,7 @@ def _expansion(
         root = np.sqrt(np.maximum(values, 0))[:, None] * vectors.T
         facts = {"adjusted": False, "basis": Basis("off", {"composite": True})}
         return Quadratic(best.table, whole.scores(best.table)[1][0], curvature), root, facts
-    score = calibration_room.score_covariance(_PairScores(parts, whole.tiles, best.table, bound.terms), best.strengths)
+    score = score_covariance(_PairScores(parts, whole.tiles, best.table, bound.terms), best.strengths)
     labels, offset = [], 0
     for part in parts:
         n = part.states.shape[0] * part.states.shape[1]

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from hamlearn.compiled import compiled
-from hamlearn.infer.calibrate import ScoreCovariance, score_covariance
 from hamlearn.infer.engines.gibbs.surrogate import Surrogate, adjusted
 from hamlearn.infer.likelihoods.terms import TermLikelihood
 from hamlearn.infer.optimum import maximise
 from hamlearn.infer.provenance import Basis
+from hamlearn.infer.scatter import ScoreCovariance, score_covariance
 from hamlearn.infer.settings import Gibbs
 from hamlearn.models import Normal
 from hamlearn.models.base import Block

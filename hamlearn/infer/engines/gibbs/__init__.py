@@ -18,13 +18,13 @@ from os import PathLike
 
 import numpy as np
 
-from hamlearn.infer.calibrate import ScoreCovariance
 from hamlearn.infer.engines.gibbs.runs import Plan, opened, sample
 from hamlearn.infer.engines.gibbs.search import search, spacing
 from hamlearn.infer.engines.gibbs.surrogate import Surrogate, require_contributions, surrogate
 from hamlearn.infer.engines.gibbs.threshold import detectable
 from hamlearn.infer.likelihoods import Likelihood
 from hamlearn.infer.provenance import Basis
+from hamlearn.infer.scatter import ScoreCovariance
 from hamlearn.models import SpikeSlab
 from hamlearn.progress import track
 

@@ -8,10 +8,10 @@ import numpy as np
 import scipy.linalg
 
 from hamlearn.errors import HamlearnError
-from hamlearn.infer.calibrate import ScoreCovariance, score_rows
 from hamlearn.infer.likelihoods import Likelihood
 from hamlearn.infer.newton import cholesky
 from hamlearn.infer.provenance import Basis
+from hamlearn.infer.scatter import ScoreCovariance, score_rows
 
 
 @dataclass(frozen=True, eq=False)
