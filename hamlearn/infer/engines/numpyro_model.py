@@ -68,6 +68,12 @@ class LogLikelihood:
 jax.tree_util.register_dataclass(LogLikelihood, data_fields=["data", "calibration"], meta_fields=["function"])
 
 
+@jax.jit
+def of_groups(likelihoods: tuple[LogLikelihood, ...], theta: Any) -> Any:
+    """Values of several likelihoods, each at its own θ ``(batch, likelihood, n_params)``, shape ``(batch, likelihood)``."""
+    return jnp.stack([one(theta[:, k]) for k, one in enumerate(likelihoods)], -1)
+
+
 @dataclass(frozen=True)
 class Structure:
     """What a posterior is besides numbers: its sample sites, of which θ is the concatenation."""
@@ -219,4 +225,4 @@ def as_jax(arrays: Any) -> Any:
     return cast(Any, jax.tree.map(jnp.asarray, arrays))
 
 
-__all__ = ["LogLikelihood", "Structure", "as_jax", "log_density", "model", "own_names", "parted", "require_double"]
+__all__ = ["LogLikelihood", "Structure", "as_jax", "log_density", "model", "of_groups", "own_names", "parted", "require_double"]

@@ -22,6 +22,7 @@ from hamlearn.infer.settings import Pooled
 from hamlearn.progress import track
 
 _STEP = 2.0  # of log τ, by which a slice is stepped out
+_TOGETHER = 8  # groups whose likelihoods are compiled as one: a call costs more than they do, and compiling many takes long
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,11 +48,15 @@ class Parabolas:
 
 @dataclass
 class Chains:
-    """Where all chains are: θ ``(chain, group, n_params)``, μ and τ ``(chain, n_params)``."""
+    """Where all chains are: θ ``(chain, group, n_params)``, μ and τ ``(chain, n_params)``.
+
+    `excess` is what :class:`Pooling` has found there, ``(chain, group)``; None before the first sweep, and where parabolas were laid anew.
+    """
 
     theta: np.ndarray
     mean: np.ndarray
     spread: np.ndarray
+    excess: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +79,7 @@ class Pooling:
 
     def sweep(self, at: Chains, generator: np.random.Generator) -> np.ndarray:
         """Move all chains, in place; the share of groups that moved alone, ``(chain,)``."""
-        here = self._excess(at.theta)
+        here = self._excess(at.theta) if at.excess is None else at.excess
         proposed = self._groups(at, generator)
         there = self._excess(proposed)
         move = self._accepted(there - here, generator)
@@ -115,12 +120,14 @@ class Pooling:
         precision[:, :p, :p] = H.sum(0) + np.diag(self.prior**-2.0)
         precision[:, :p, p:] = np.einsum("gij,cgj->cij", H, z)
         precision[:, p:, :p] = precision[:, :p, p:].swapaxes(1, 2)
-        precision[:, p:, p:] = np.einsum("cgi,gij,cgj->cij", z, H, z, optimize=True) + np.diag(self.widths**-2.0)
+        precision[:, p:, p:] = np.einsum("cgi,cgij->cij", z, H * z[:, :, None]) + np.diag(self.widths**-2.0)
         pull = np.concatenate([np.broadcast_to(slope.sum(0), at.mean.shape), (z * slope).sum(1)], -1)
         drawn = _normal(precision, pull, generator)
         mean, spread = drawn[:, :p], drawn[:, p:]
         theta = mean[:, None] + spread[:, None] * z
-        move = self._accepted((self._excess(theta) - here).sum(1), generator)[:, None]
+        there = self._excess(theta)
+        move = self._accepted((there - here).sum(1), generator)[:, None]
+        at.excess = np.where(move, there, here)
         at.mean, at.spread = np.where(move, mean, at.mean), np.where(move, np.abs(spread), at.spread)
         at.theta = np.where(move[..., None], theta, at.theta)
 
@@ -184,7 +191,7 @@ def run(fits: Sequence[Fit], spread: float, settings: Pooled, seed: int) -> Draw
                 near += at.theta.mean(0) / (pilot - pilot // 2)
             if sweep + 1 == pilot:
                 parabolas = _parabolas(fits, near)
-                pooling = replace(pooling, parabolas=parabolas, excess=_excess(fits, parabolas, settings.exact))
+                pooling, at.excess = replace(pooling, parabolas=parabolas, excess=_excess(fits, parabolas, settings.exact)), None
             if sweep >= settings.warmup and (sweep - settings.warmup + 1) % settings.thin == 0:
                 kept.append((at.theta, at.mean, at.spread))
                 rates.append(moved)
@@ -216,15 +223,15 @@ def _excess(fits: Sequence[Fit], parabolas: Parabolas, exact: bool | None) -> Ca
 
     from hamlearn.infer.engines import numpyro_model
 
-    held = [numpyro_model.model(fit.likelihood, fit.centre, fit.transform)[1]["likelihood"] for fit in fits]
+    likelihoods = [numpyro_model.model(fit.likelihood, fit.centre, fit.transform)[1]["likelihood"] for fit in fits]
     with jax.enable_x64(True):
-        held = [numpyro_model.as_jax(one) for one in held]
-    value = jax.jit(lambda one, theta: one(theta))  # one compilation for all groups of one structure
+        held = [tuple(map(numpyro_model.as_jax, likelihoods[k : k + _TOGETHER])) for k in range(0, len(likelihoods), _TOGETHER)]
 
     def excess(theta: np.ndarray) -> np.ndarray:
+        parts = np.array_split(theta, range(_TOGETHER, len(fits), _TOGETHER), axis=1)
         with jax.enable_x64(True):
-            found = [value(one, theta[:, number]) for number, one in enumerate(held)]
-            return np.stack([np.asarray(one) for one in found], -1) - parabolas(theta)
+            found = [numpyro_model.of_groups(some, own) for some, own in zip(held, parts, strict=True)]
+            return np.concatenate(found, -1) - parabolas(theta)
 
     return excess
 
