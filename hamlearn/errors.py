@@ -26,6 +26,10 @@ class HamlearnError(ValueError):
     """
 
 
+class Undetermined(HamlearnError):
+    """Data that leave parameters open: an estimate without a prior does not exist."""
+
+
 def raised(error: Exception) -> str:
     r"""What a user's own function raised, in one line.
 

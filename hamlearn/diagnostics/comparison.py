@@ -18,7 +18,7 @@ from hamlearn.diagnostics import holdout, invariants, predictive_test, scores
 from hamlearn.diagnostics.features import Features
 from hamlearn.diagnostics.predictions import Prediction, predicted, refit
 from hamlearn.diagnostics.predictive_test import MORE_DATA, LeftOut
-from hamlearn.errors import HamlearnError
+from hamlearn.errors import HamlearnError, Undetermined
 from hamlearn.infer import observations, posteriors
 from hamlearn.infer.asked import LikelihoodName
 from hamlearn.models import Couplings
@@ -144,8 +144,10 @@ def _held_out(
         )
     try:
         post = refit(fits, model, likelihood=likelihood, draws=draws, seed=seed)
+    except Undetermined as error:
+        return predictive_test.refused("half of the data does not determine the model", error)
     except HamlearnError as error:
-        return LeftOut(f"half of the data does not determine the model ({str(error).split(':')[0]})", MORE_DATA)
+        return predictive_test.refused("the model cannot be fitted to half of the data", error)
     rows = []
     for part, half in zip(fits, held, strict=True):
         label = f" at beta = {float(part['beta']):.4g}" if len(sets) > 1 else ""

@@ -9,6 +9,8 @@ import numpy as np
 import scipy.stats
 import xarray as xr
 
+from hamlearn.errors import HamlearnError, Undetermined
+
 REPLICATES = 2000
 NAMED_SHARE = 0.8  # of the false alarms that are the score tests' where both they and the comparison run
 MORE_DATA = "Give more data in which everything varies, or tie or drop what they cannot tell apart: half of the rows must determine it too."
@@ -168,6 +170,18 @@ def called(name: str, where: str) -> str:
 def _advice(skipped: Sequence[LeftOut]) -> str:
     """Every way out once."""
     return " ".join(dict.fromkeys(one.advice for one in skipped))
+
+
+def refused(what: str, error: HamlearnError) -> LeftOut:
+    """`what` with the cause, which is an error's first sentence; the others are the way out.
+
+    Examples
+    --------
+    >>> refused("no fit to half of the data", HamlearnError("tables of 1e+11 numbers do not fit. Thin the data."))
+    LeftOut(what='no fit to half of the data (tables of 1e+11 numbers do not fit)', advice='Thin the data.')
+    """
+    cause, _, advice = str(error).partition(". ")
+    return LeftOut(f"{what} ({cause.removesuffix('.')})", MORE_DATA if isinstance(error, Undetermined) or not advice else advice)
 
 
 def without_held_out(why: LeftOut, named: Sequence[Row], blocks: int, left_out: Sequence[LeftOut]) -> xr.Dataset:

@@ -7,15 +7,18 @@ misfit in equal rows, but what copies do no model explains.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from hamlearn.data.codes import codes_of
 from hamlearn.diagnostics import holdout
 from hamlearn.diagnostics.signals import coincidences
 from hamlearn.diagnostics.signals.view import Signal, views
 from hamlearn.diagnostics.verdict import UNEVEN
+from hamlearn.models import Model
 
 
 def copies(posts: Iterable[xr.DataTree], sets: list[xr.Dataset]) -> tuple[float, str]:
@@ -65,3 +68,17 @@ def slowest(posts: Iterable[xr.DataTree], sets: list[xr.Dataset]) -> list[float]
 def worth(sets: list[xr.Dataset], taus: list[float]) -> float:
     """Independent rows of all sets."""
     return float(sum(np.prod(part["state"].shape[:2]) / tau for part, tau in zip(sets, taus, strict=True)))
+
+
+def misordered(best: str, models: Mapping[str, Model], part: xr.Dataset) -> str:
+    """A sentence where models of ordered states lose, and words of states stand in the order of the alphabet; empty elsewhere."""
+    losers = [name for name, model in models.items() if model.ordered]
+    codes: Any = codes_of(part)
+    columns = [own for own in (codes if isinstance(codes[0], list | tuple) else [codes]) if len(own) > 2]
+    words = [list(own) for own in columns if isinstance(own[0], str) and list(own) == sorted(own)]
+    if not words or not losers or models[best].ordered:
+        return ""
+    return (
+        f"{losers[0]!r} takes states to be ordered as their words were read, in alphabetical order ({', '.join(words[0][:6])}): if that is "
+        "not theirs, say so with hl.microstates(..., labels=[...]) and rank again."
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -124,7 +125,8 @@ def rank(
                     values, variance = _scored(name, post, part.isel({axis: where}), kind, draws)
                     noise[name] += variance
                     scores[name][index][(slice(None), where) if axis == "draw" else (where, slice(None))] = values
-    return _ranking(scores, noise, parameters, kind, sets, shares, posts)
+    found = _ranking(scores, noise, parameters, kind, sets, shares, posts)
+    return replace(found, misordered=preferences.misordered(found.best, named, sets[0]))
 
 
 def _named(models: Any) -> dict[str, Model]:

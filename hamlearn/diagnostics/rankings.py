@@ -32,6 +32,8 @@ class Ranking:
         fitted.
     copied : str
         That rows seem to be copied, in a sentence; empty where a model explains all equal rows.
+    misordered : str
+        That a model of ordered states came off worse where words stand in alphabetical order, in a sentence; empty elsewhere.
     """
 
     table: xr.Dataset
@@ -40,6 +42,7 @@ class Ranking:
     worth: float
     leaking: bool
     copied: str = ""
+    misordered: str = ""
 
     @property
     def best(self) -> str:
@@ -78,7 +81,7 @@ class Ranking:
             found.append(
                 "Held-out stretches are shorter than five autocorrelation times: scores favour models that remember. Longer chains."
             )
-        return " ".join(found)
+        return " ".join([*found, self.misordered] if self.misordered else found)
 
     def to_dataset(self) -> xr.Dataset:
         """The table, with what it rests on in its attributes."""

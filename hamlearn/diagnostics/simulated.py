@@ -18,7 +18,7 @@ from hamlearn import infer
 from hamlearn.arguments import require_seed
 from hamlearn.diagnostics import holdout, invariants, predictive_test, scores
 from hamlearn.diagnostics.features import bin_edges
-from hamlearn.diagnostics.predictive_test import MORE_DATA, LeftOut, Statistic
+from hamlearn.diagnostics.predictive_test import LeftOut, Statistic
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families
 from hamlearn.infer.asked import EngineAsked, LikelihoodName
@@ -93,7 +93,7 @@ def check(
             label = f" at beta = {float(fit['beta']):.4g}" if len(sets) > 1 else ""
             rows += _compare(systems, fit, half, label, rng)
     except HamlearnError as error:
-        why = LeftOut(f"the model fitted to half of the data could not be compared ({str(error).split('.')[0]})", MORE_DATA)
+        why = predictive_test.refused("the model fitted to half of the data could not be compared", error)
         return predictive_test.without_held_out(why, tests.rows, tests.blocks, tests.left_out)
     return predictive_test.table(rows, min(half.blocks for half in held), None, named=tests.rows, skipped=tests.left_out)
 

@@ -21,7 +21,7 @@ from typing import Any, cast
 import numpy as np
 
 from hamlearn import memory
-from hamlearn.errors import HamlearnError
+from hamlearn.errors import HamlearnError, Undetermined
 from hamlearn.infer.calibrate import Calibration, inverse_root, steady_sandwich
 from hamlearn.infer.completions import Completions
 from hamlearn.infer.likelihoods import Likelihood, OneHotLikelihood, composite
@@ -178,7 +178,7 @@ def _solved(bound: BoundCouplings, drawn: Sequence[Completions], theta: np.ndarr
     best = maximise(_complete(bound, drawn), prior, start=theta, shown=False)
     if best.runaway or not best.converged:
         worst = bound.parameter_names[int(np.argmax(np.abs(best.theta)))]
-        raise HamlearnError(
+        raise Undetermined(
             f"the pseudo-likelihood of completed data has no finite maximum ({worst} leads): the data are separable, too few or too "
             "ordered to be learned with gaps. Leave out sites that hardly vary, tie couplings, take fewer bonds, or keep the rows without "
             "gaps (hl.data.complete_rows)."

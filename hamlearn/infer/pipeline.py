@@ -16,7 +16,7 @@ import scipy.linalg
 import scipy.sparse.linalg
 import xarray as xr
 
-from hamlearn.errors import HamlearnError
+from hamlearn.errors import Undetermined
 from hamlearn.infer import absences, groups, large
 from hamlearn.infer import calibrate as calibration_room
 from hamlearn.infer.calibrate import Calibration
@@ -178,13 +178,13 @@ def _maximum(asked: Asked) -> tuple[Optimum, _Spectrum, bool]:
     loose = spectrum.unidentified
     usable = best.converged and not loose and not likelihood.bound.without_field(asked.frozen).size
     if loose and best.converged and engine.flat:
-        raise HamlearnError(
+        raise Undetermined(
             f"the data cannot tell some parameters apart ({', '.join(spectrum.redundant[0][:6])}): maximum likelihood is not unique. "
             "Tie them, drop them, or use a proper prior with engine='map', 'laplace' or 'nuts'."
         )
     if not usable and engine.flat:
         worst = likelihood.bound.parameter_names[first_largest(np.abs(best.theta), tolerance=1e-3)]
-        raise HamlearnError(
+        raise Undetermined(
             f"the maximum-likelihood estimate runs off to infinity ({worst} leads): the data are separable, too few or too ordered. "
             "Use a proper prior with engine='map', 'laplace' or 'nuts', or more data."
         )

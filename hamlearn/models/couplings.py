@@ -137,6 +137,11 @@ class Couplings(Model):
         return self.interaction == "clock"
 
     @property
+    def ordered(self) -> bool:
+        """Of ordinal states."""
+        return self.interaction == "ordinal"
+
+    @property
     def of_true_values(self) -> Couplings:
         """The same model where values are known."""
         return self.changed(flip=None)

@@ -130,6 +130,11 @@ class Model:
         """Whether states 0 … q−1 stand for places on a circle, so that a state that was never observed keeps its place."""
         return False
 
+    @property
+    def ordered(self) -> bool:
+        """Whether it takes the numbers of states for their order."""
+        return False
+
     def at(self, beta: float) -> Self:
         """The same model with priors that are in units of kT in units of energy at inverse temperature `beta`: itself, where none is."""
         return self

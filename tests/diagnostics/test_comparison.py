@@ -10,7 +10,7 @@ import scipy.stats
 from posteriors import COUPLINGS, SQUARE, drawn, glass
 
 import hamlearn as hl
-from hamlearn.diagnostics import check, holdout, predictions
+from hamlearn.diagnostics import check, comparison, holdout, predictions
 from hamlearn.diagnostics.features import Features, bin_edges
 from hamlearn.diagnostics.strongest import strongest
 from hamlearn.errors import HamlearnError
@@ -160,6 +160,19 @@ def test_what_leaves_it_undecided_says_the_way_out_of_just_that(case):
     said = " ".join((table.attrs["reason"], table.attrs.get("skipped", "")))
     assert why in said and way_out in table.attrs["advice"] and useless not in table.attrs["advice"], table.attrs
     assert table.attrs["decision"] == "undecided" or table.attrs["named"]
+
+
+def test_what_keeps_the_half_from_being_fitted_is_passed_on(monkeypatch):
+    """It is not always that there are too few data: the cause stands in the sentence, and its own way out beside it."""
+
+    def refused(*args, **more):
+        raise HamlearnError("tables of 1.5e+11 numbers do not fit. Thin the data, or take a sparser graph.")
+
+    monkeypatch.setattr(comparison, "refit", refused)
+    table = check(glass(), COUPLINGS(SQUARE), seed=0)
+    said = " ".join((table.attrs["reason"], table.attrs.get("skipped", "")))
+    assert "cannot be fitted to half of the data (tables of 1.5e+11 numbers do not fit)" in said and "determine" not in said
+    assert "Thin the data, or take a sparser graph." in table.attrs["advice"] and "half of the rows" not in table.attrs["advice"]
 
 
 def test_the_slowest_time_is_found():

@@ -1,6 +1,7 @@
 """Rankings: rows left out by hand, errors of differences, models that need not be told apart; what cannot be compared is refused."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.special
 
@@ -189,3 +190,18 @@ def test_short_chains_are_worth_one_row_each_and_below_ten_prefer_no_model():
     slow = hl.microstates(states.reshape(8, 4, 2, 3), space="spins", beta=BETA, dims=("chain", "draw", "x", "y"))
     found = hl.rank({"tied": TIED, "alone": ALONE}, slow, engine=ENGINE, folds=2, draws=20)
     assert found.worth == 8 and found.alike and "none is preferred below 10" in found.summary
+
+
+def test_words_in_alphabetical_order_are_named_where_a_model_of_ordered_states_loses():
+    """Never, rarely, always are ordered; always, never, rarely, as they are read, are not."""
+    words = ["never", "rarely", "always"]
+    world = hl.systems.Ordinal(lattice.graph([[0, 1], [1, 2]]), 3, 2.0)
+    rows = hl.simulate(world, 1.0, draws=300, chains=1, sampler="exact")["state"].values[0]
+    graph = [[0, 1], [1, 2]]
+    models = {"ordinal": hl.models.Couplings(graph, interaction="ordinal"), "tables": hl.models.Couplings(graph)}
+    table = pd.DataFrame(np.array(words)[rows], columns=list("abc"))
+    for labels, best in ((None, "tables"), (words, "ordinal")):
+        data = hl.microstates(table, space="states", independent=True, labels=labels)
+        found = hl.rank(models, data, folds=2, engine=ENGINE, draws=10)
+        assert found.best == best
+        assert ("in alphabetical order (always, never, rarely)" in found.summary) == (labels is None)
