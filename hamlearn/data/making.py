@@ -5,28 +5,27 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
-from hamlearn import spaces
 from hamlearn.arguments import require_beta, require_flag, shown
 from hamlearn.data.arrays import LEADING, name_axes, plain
-from hamlearn.data.codes import several, without_gaps
-from hamlearn.data.columns import Labels, by_column, own_space, with_codes
+from hamlearn.data.cells import Cells, Numbers, in_numbers, in_space
+from hamlearn.data.columns import Labels, own_space, with_codes
 from hamlearn.data.geometry import declared
-from hamlearn.data.missing import covered, filled, require_gaps, require_observed, say
-from hamlearn.data.names import header, names_of, site_axis, with_names
-from hamlearn.data.opening import across, open_table, refuse_unclear_axes, what_it_says
+from hamlearn.data.missing import covered, require_observed, say
+from hamlearn.data.names import names_of, site_axis, with_names
+from hamlearn.data.opening import across, open_table, refuse_unclear_axes, with_said
 from hamlearn.data.readout import with_flip
 from hamlearn.data.sequences import sequence_weights
 from hamlearn.data.validation import SCHEMA, admit_one, refuse_copied_chains
-from hamlearn.data.values import per_row, refuse_repeated_end, require_room, require_varied
-from hamlearn.data.words import numbered, worded
+from hamlearn.data.values import per_row, refuse_repeated_end, require_varied
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.progress import logger
-from hamlearn.spaces import MISSING, SPINS, Space, SpaceName, States
+from hamlearn.spaces import MISSING, Space, SpaceName
+from hamlearn.storage import Table
 
 
 def microstates(
@@ -146,90 +145,70 @@ def microstates(
     >>> data["state"].sel(site="ben").values
     array([[-1,  1]], dtype=int8)
     """
-    given = {"space": space, "beta": beta, "dims": dims, "counts": counts, "weights": weights, "q": q, "mask": mask, "labels": labels}
-    given["wrap"], geometry = True if wrap else None, declared(periodic, spacing)
     require_flag(independent, "independent")
-    geometry |= {"independent": 1} if independent else {}
+    require_flag(wrap, "wrap")
     if isinstance(source, xr.DataTree):
         raise HamlearnError("this is a posterior or another tree of results, not microstates: give the data that it was learned from.")
-    require_flag(wrap, "wrap")
+    geometry = declared(periodic, spacing) | ({"independent": 1} if independent else {})
     rules = {"gaps": gaps, "max_gaps": max_gaps, "variable": variable}
     opened = open_table(source, dims, beta, counts if isinstance(counts, int | str) else None, rules)
     if isinstance(opened, xr.Dataset):
-        return _misread(_already_said(admit_one(opened, missing=True), given, geometry, names), flip)
-    dims, geometry = opened.dims, geometry | ({"independent": 1} if opened.independent else {})
-    space, beta, counts, weights, q = what_it_says(opened, space, beta, counts, weights, q)
-    turned = across(opened, counts)
-    space, size = several(space, q)
-    columns = by_column(opened, space, q, labels)
-    if columns is not None:
-        space, size, labels = States([len(own) for own in columns[1]]), None, None  # type: ignore[arg-type]
-    table, words = numbered(opened if columns is None else columns[0], space, cast(Sequence[str] | None, labels))
-    array = plain(table)
-    array, axes = name_axes(array if mask is None else covered(array, mask), dims)
-    site_dims = [axis for axis in axes if axis not in LEADING]
-    own = header(table.names)
-    given_space, name = (
-        (space, space.name) if isinstance(space, Space) else (None, choice(SPINS.name if space is None else space, spaces.names(), "space"))
-    )
-    if own is not None and name == States.name and (room := size if isinstance(size, int) else (given_space or SPINS).sizes):
-        require_room(array, room, own, table.where)
-    values, found, gone = _in_space(array, name if given_space is None else given_space, size, wrap=wrap, site_axes=len(site_dims))
-    site_dims = site_dims[: len(site_dims) - len(found.event_shape)]
-    if found.continuous:
-        refuse_repeated_end(values, [axis for axis, label in enumerate(axes) if label in site_dims])
-    if dims is None:
-        refuse_unclear_axes(values.shape[1:2] + values.shape[2 : 2 + len(site_dims)])
-        site_dims = ["site"] if len(site_dims) == 1 else [f"x{index}" for index in range(len(site_dims))]
-    attrs: dict[str, Any] = {"source_space": name, "beta_declared": int(beta is not None), **geometry}
-    if words is not None:
-        found, attrs = worded(found, words, size), {**attrs, "codes": json.dumps(words)}
-    elif size is None and given_space is None and found.labelled:
-        values, codes = without_gaps(values)
-        attrs |= {} if codes is None else {"codes": json.dumps(codes)}
+        given = {"space": space, "beta": beta, "dims": dims, "counts": counts, "weights": weights, "q": q, "mask": mask, "labels": labels}
+        made = _already_said(admit_one(opened, missing=True), {**given, "wrap": True if wrap else None}, geometry)
+        made = made if names is None else with_names(made, names)
+    else:
+        table = with_said(opened, space, beta, counts, weights, q)
+        made = _of_table(table, labels, mask, names, wrap=wrap, geometry=geometry)
+    return made if flip is None else with_flip(made, flip, own_space(made), names_of(made))
+
+
+def _of_table(table: Table, labels: Labels | None, mask: Any, names: Any, *, wrap: bool, geometry: dict[str, Any]) -> xr.Dataset:
+    """Microstates of a table that says all that is known of it: its cells as states, then what comes with them."""
+    turned, read = across(table), in_numbers(table, labels)
+    array = plain(read.table)
+    array, axes = name_axes(array if mask is None else covered(array, mask), table.dims)
+    cells = in_space(read, array, wrap=wrap, site_axes=sum(axis not in LEADING for axis in axes))
+    site_dims = _site_dims(cells, axes, named=table.dims is not None)
+    weights = table.weights
     if isinstance(weights, str):
-        weights = _weights(weights, np.where(gone, MISSING, values), len(axes) - len(site_dims))
-    if own is not None and not found.continuous and table.q is None:  # columns of an alignment are often all of one letter
-        require_varied(values, gone, own, table.where, turned)
+        weights = _weights(weights, np.where(cells.gone, MISSING, cells.values), len(axes) - len(site_dims))
+    _require_told(read, cells, axes, turned)
+    attrs = {"source_space": read.name, "beta_declared": int(table.beta is not None), **geometry}
+    attrs |= {"independent": 1} if table.independent else {}
+    attrs |= {} if cells.codes is None else {"codes": json.dumps(cells.codes)}
+    cells.values[cells.gone] = cells.space.missing
+    beta = 1.0 if table.beta is None else table.beta
+    made = _assemble(cells.values, beta=beta, space=cells.space, site_dims=site_dims, attrs=attrs, counts=table.counts, weights=weights)
+    if read.table.time is not None:
+        made = made.assign_coords(time=("draw", read.table.time))
+    refuse_copied_chains([made])
+    made = made if read.columns is None else with_codes(made, read.columns)
+    if names is not None:
+        return with_names(made, names)
+    return made if read.called is None or site_axis(made) is None else with_names(made, read.called, "the header")
+
+
+def _site_dims(cells: Cells, axes: list[str], *, named: bool) -> list[str]:
+    """What the axes of sites are called, which were `named` or are numbered here; an error where they cannot be those of sites."""
+    site_dims = [axis for axis in axes if axis not in LEADING]
+    site_dims = site_dims[: len(site_dims) - len(cells.space.event_shape)]
+    if cells.space.continuous:
+        refuse_repeated_end(cells.values, [axis for axis, label in enumerate(axes) if label in site_dims])
+    if named:
+        return site_dims
+    refuse_unclear_axes(cells.values.shape[1:2] + cells.values.shape[2 : 2 + len(site_dims)])
+    return ["site"] if len(site_dims) == 1 else [f"x{index}" for index in range(len(site_dims))]
+
+
+def _require_told(read: Numbers, cells: Cells, axes: list[str], turned: str) -> None:
+    """An error where too little was observed to tell anything; a word on a table that looks turned, and on cells that are missing."""
+    if read.called is not None and not cells.space.continuous and not read.table.independent:  # sequences are often all of one letter
+        require_varied(cells.values, cells.gone, read.called, read.table.where, turned)
     if turned:
         logger.warning("%s.", turned)
-    if gone.any():
-        require_observed(gone, axes, own or ())
-        say(gone)
-        values[gone] = found.missing
-    made = _assemble(
-        values, beta=1.0 if beta is None else beta, space=found, site_dims=site_dims, attrs=attrs, counts=counts, weights=weights
-    )
-    if table.time is not None:
-        made = made.assign_coords(time=("draw", table.time))
-    refuse_copied_chains([made])
-    made = made if columns is None else with_codes(made, columns[1])
-    if names is not None:
-        return _misread(with_names(made, names), flip)
-    return _misread(with_names(made, own, "the header") if own is not None and site_axis(made) is not None else made, flip)
-
-
-def _misread(data: xr.Dataset, flip: Any) -> xr.Dataset:
-    return data if flip is None else with_flip(data, flip, own_space(data), names_of(data))
-
-
-def _in_space(array: np.ndarray, space: str | Space, q: int | None, *, wrap: bool, site_axes: int) -> tuple[np.ndarray, Space, np.ndarray]:
-    """Values that are checked, the space that they lie in, and which cells are missing: one that was observed stands there."""
-    name = space.name if isinstance(space, Space) else space
-    if wrap and not (name in spaces.KINDS and spaces.KINDS[name].period):
-        raise HamlearnError(f"wrap=True reduces angles to [0, 2π); it means nothing for space={name!r}, so leave it out.")
-    if isinstance(space, Space) and q is not None:
-        raise HamlearnError(f"the space {space} says what q is, so q={q} would be ignored; leave it out.")
-    kind = space if isinstance(space, Space) else spaces.KINDS.get(name, type(SPINS))
-    gone = np.isnan(array) if array.dtype.kind == "f" and kind.gaps else np.zeros(array.shape, bool)
-    seen = filled(array, gone) if gone.any() else array
-    if isinstance(space, Space):
-        require_gaps(space, gone)
-        values, found = space.validate(seen, wrap=wrap, site_axes=site_axes), space
-    else:
-        values, found = spaces.received(seen, name, q, wrap=wrap)
-    # a later change of the array is no change of the data
-    return (values.copy() if np.shares_memory(values, array) else values), found, gone
+    if cells.gone.any():
+        require_observed(cells.gone, axes, read.called or ())
+        say(cells.gone)
 
 
 def _weights(rule: str, values: np.ndarray, lead: int) -> np.ndarray:
@@ -264,7 +243,7 @@ def build(
     return with_names(made, lattice.names) if lattice is not None and lattice.names and axes == 1 else made
 
 
-def _already_said(data: xr.Dataset, given: dict[str, Any], geometry: dict[str, Any], names: Any) -> xr.Dataset:
+def _already_said(data: xr.Dataset, given: dict[str, Any], geometry: dict[str, Any]) -> xr.Dataset:
     """`data`, unless an argument contradicts what it says of itself: it would be ignored otherwise. What it does not say may be added."""
     for name, value in geometry.items():
         if data.attrs.get(name, value) != value:
@@ -277,7 +256,6 @@ def _already_said(data: xr.Dataset, given: dict[str, Any], geometry: dict[str, A
             raise HamlearnError(
                 f"these microstates already say what they are ({said}), so {name}={shown(value)} would be ignored; leave it out."
             )
-    data = data if names is None else with_names(data, names)
     return data.assign_attrs(geometry) if geometry else data
 
 

@@ -91,8 +91,8 @@ def _turned(table: Table) -> Table:
     return replace(table, values=values.T, missing=missing, labels=labels, names=table.rows, dims=list(table.dims or ())[::-1])
 
 
-def what_it_says(table: Table, space: Any, beta: Any, counts: Any, weights: Any, q: Any) -> tuple[Any, ...]:
-    """Space, β, counts, weights and q, of which a file or a table may say some; what is said by hand counts for more."""
+def with_said(table: Table, space: Any, beta: Any, counts: Any, weights: Any, q: Any) -> Table:
+    """A table with its space, β, counts, weights and q as they are said by hand: that counts for more than what a file says."""
     column = isinstance(counts, int | str)
     if column and table.counts is None:
         raise HamlearnError(
@@ -100,18 +100,19 @@ def what_it_says(table: Table, space: Any, beta: Any, counts: Any, weights: Any,
         )
     said = lambda value, own: own if value is None else value
     space, q = said(space, table.space), said(q, table.q)
-    return (
-        space if space is None or isinstance(space, str | Space) else str(space),
-        said(beta, table.beta),
-        said(None if column else counts, table.counts),
-        said(weights, table.weights),
-        int(q) if isinstance(q, np.generic | np.ndarray) and np.ndim(q) == 0 and np.asarray(q).dtype.kind in "iu" else q,
+    return replace(
+        table,
+        space=space if space is None or isinstance(space, str | Space) else str(space),
+        beta=said(beta, table.beta),
+        counts=said(None if column else counts, table.counts),
+        weights=said(weights, table.weights),
+        q=int(q) if isinstance(q, np.generic | np.ndarray) and np.ndim(q) == 0 and np.asarray(q).dtype.kind in "iu" else q,
     )
 
 
-def across(table: Table, counts: Any) -> str:
+def across(table: Table) -> str:
     """What to say of a table that looks as if it had one site a row, from which nothing is learned that means anything; "" of others."""
-    if table.values.ndim != 2 or table.dims is not None or table.independent or counts is not None:
+    if table.values.ndim != 2 or table.dims is not None or table.independent or table.counts is not None:
         return ""
     rows, columns = table.values.shape
     if not 1 < rows < columns / _WIDE:
