@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 
@@ -19,7 +21,7 @@ from hamlearn.errors import HamlearnError
 from hamlearn.infer import CriticalPoint, posteriors
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.interrupts import uninterrupted
-from hamlearn.page import forecast, frame, sections, tables, transition, words
+from hamlearn.page import forecast, frame, population, sections, tables, transition, words
 from hamlearn.plots.curves import drawn, require
 from hamlearn.processes import alone, filtering, verb
 
@@ -34,6 +36,8 @@ def report(
     title: str | None = None,
     *,
     group: str | None = None,
+    data: Any = None,
+    questions: Sequence[str] | None = None,
 ) -> Path:
     """Write one self-contained HTML page that opens offline.
 
@@ -56,6 +60,12 @@ def report(
         Title of the page.
     group : str, optional
         Of a posterior of groups: the one that the page is about; without a name it is about all of them, with their means and spreads.
+    data : Dataset or list of Datasets, optional
+        Of couplings between all pairs of spins: the microstates, which most of the questions below need.
+    questions : sequence of str, optional
+        Of such couplings: what is answered whatever it takes, of "pairs" (which are there), "entropy" (with the probability that K spins
+        are up), "information" (how much of it is in pairs), "triplets" and "basins"; the others are where about two seconds are enough,
+        and elsewhere the page says how to ask them.
 
     Returns
     -------
@@ -65,7 +75,8 @@ def report(
     Raises
     ------
     HamlearnError
-        If it is no posterior, the prediction is none or one of other data, the title is no text, or the place cannot be written.
+        If it is no posterior, the prediction is none or one of other data, the title is no text, a question is none or of another kind
+        of posterior, or the place cannot be written.
 
     Notes
     -----
@@ -88,7 +99,7 @@ def report(
     if target.suffix.lower() not in (".html", ".htm"):
         raise HamlearnError(f"the path of a page ends in .html, such as {target.with_suffix('.html')}; got {target}.")
     storage.require_writable(target, (target.suffix,))  # before the work, not after it
-    page = render(post if group is None else infer.group(post, group), prediction, title)  # type: ignore[arg-type]
+    page = render(post if group is None else infer.group(post, group), prediction, title, data, questions)  # type: ignore[arg-type]
     with uninterrupted():
         return storage.write_atomically(target, lambda temporary: _write(temporary, page))
 
@@ -99,13 +110,21 @@ def _write(path: Path, page: str) -> None:
 
 @alone()
 @filtering()
-def render(post: xr.DataTree | CriticalPoint, prediction: xr.Dataset | None = None, title: str | None = None) -> str:
+def render(
+    post: xr.DataTree | CriticalPoint,
+    prediction: xr.Dataset | None = None,
+    title: str | None = None,
+    data: Any = None,
+    questions: Sequence[str] | None = None,
+) -> str:
     """The page of :func:`report` as a string."""
     if title is not None and not isinstance(title, str):
         raise HamlearnError(f"the title of a page is a text; got {title!r}.")
     if isinstance(post, CriticalPoint):
-        if prediction is not None:
-            raise HamlearnError("the page of a critical point has curves of its own; prediction= is for that of a posterior.")
+        if not (prediction is data is questions is None):
+            raise HamlearnError(
+                "the page of a critical point has curves of its own; prediction=, data= and questions= are for that of a posterior."
+            )
         return transition.render(post, title)
     if prediction is not None:
         require(prediction)
@@ -113,7 +132,7 @@ def render(post: xr.DataTree | CriticalPoint, prediction: xr.Dataset | None = No
     try:
         if posteriors.provenance_of(post).convergence is None:
             post = diagnose(post.copy(), check=False)  # the caller's posterior stays as it is
-        return _render(post, prediction, title)
+        return _render(post, prediction, title, population.parts(post, data, questions))
     except HamlearnError:
         raise
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
@@ -123,7 +142,7 @@ def render(post: xr.DataTree | CriticalPoint, prediction: xr.Dataset | None = No
         ) from error
 
 
-def _render(post: xr.DataTree, prediction: xr.Dataset | None, title: str | None) -> str:
+def _render(post: xr.DataTree, prediction: xr.Dataset | None, title: str | None, asked: list[population.Part]) -> str:
     from importlib.metadata import version
 
     made, found, page = posteriors.provenance_of(post), verdict(post), sections.page(post)
@@ -139,7 +158,7 @@ def _render(post: xr.DataTree, prediction: xr.Dataset | None, title: str | None)
             **parts,
             title=title or page.title,
             subtitle=page.subtitle,
-            contents=_contents(heading, determined=weak is not None),
+            contents=_contents(heading, asked=bool(asked), determined=weak is not None),
             verdict=found,
             headline=HEADLINES[found.level],
             good=[reason for reason in found.reasons if reason.passed],
@@ -158,6 +177,7 @@ def _render(post: xr.DataTree, prediction: xr.Dataset | None, title: str | None)
             prediction_lead=prediction_lead,
             prediction_table=None if curves is None else tables.predictions(curves),
             measured=None if curves is None else tables.measured(post, curves),
+            population=asked,
             check_lead=words.check_lead(post),
             checks=tables.checks(post),
             convergence_lead=words.convergence_lead(made),
@@ -172,9 +192,10 @@ def _render(post: xr.DataTree, prediction: xr.Dataset | None, title: str | None)
     )
 
 
-def _contents(heading: str, *, determined: bool) -> list[tuple[str, str]]:
+def _contents(heading: str, *, asked: bool, determined: bool) -> list[tuple[str, str]]:
     """Ids and names of the parts of the page."""
     found = [("findings", "How far to trust it"), ("learned", heading), ("predictions", "Predictions")]
+    found += [("population", "The spins together")] if asked else []
     found += [("comparison", "Is it like the data?"), ("convergence", "Convergence")]
     return found + ([("determined", "What the data determine")] if determined else []) + [("origin", "Where this comes from")]
 
