@@ -45,6 +45,10 @@ def sentence(code: str) -> Callable[[Callable[[Numbers, Provenance], Words]], Ca
     return kept
 
 
+def _sites(n: Numbers, made: Provenance) -> str:
+    return ", ".join(map(made.site, n["first"])) + (", …" if n["loose"] > len(n["first"]) else "")
+
+
 _ONE_COMPLETION = ". The comparison looks at one completion by what was learned, and sees less than one of complete data"
 
 
@@ -239,6 +243,16 @@ SENTENCES |= {
         + (_ONE_COMPLETION if made.check is not None and made.check.decision != "not run" else ""),
         "Measure the rate, or give a prior that you believe: couplings are as strong as the rate that they are seen through says."
         if n["share"] > 0.5
+        else "",
+    ),
+    "readout rates": lambda n, made: (
+        f"{percent(n['mean'])} of the readings are wrong, from {percent(n['least'])} at one site to {percent(n['most'])} at "
+        f"{made.site(n['where'])}, as was learned with the couplings, a rate of every site"
+        + (f"; at {n['loose']} of {n['sites']} ({_sites(n, made)}) the data hardly say it: there it is its prior" if n["loose"] else "")
+        + (_ONE_COMPLETION if made.check is not None and made.check.decision != "not run" else ""),
+        "Measure these rates, or give priors that you believe: couplings are as strong as the rates that they are seen through say, and of "
+        "a site with few bonds only a prior knows."
+        if n["loose"]
         else "",
     ),
     "missing depends": lambda n, made: (

@@ -82,8 +82,9 @@ def own_variables(own: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 def with_own(post: xr.DataTree, own: Mapping[str, np.ndarray]) -> xr.DataTree:
     """`post`, changed in place, with parameters that its priors have of their own among its variables, and their names on record."""
-    if own:
-        post["posterior"].dataset = post["posterior"].to_dataset().assign(own_variables(own))
+    if own:  # those that a family has placed along its axes stay
+        group = post["posterior"].to_dataset()
+        post["posterior"].dataset = group.assign(own_variables({name: value for name, value in own.items() if name not in group}))
         post.attrs["prior_parameters"] = json.dumps(list(own))
     return post
 

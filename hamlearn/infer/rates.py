@@ -1,5 +1,7 @@
 """A readout error rate that is not known: one for all sites, with a prior, learned with the couplings; other values are read alike.
 
+Rates of every site are in :mod:`hamlearn.infer.rates_by_site`.
+
 What is integrated over is one number, so it is done on a line, u = log f/(½ − f): at every rate the posterior of θ is nearly normal, and
 the largest likelihood there, L(θ̂(f); f), says how probable f is. Draws take f from the line and θ from the normal at f, so intervals of
 couplings hold what is not known of the rate.
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from scipy.interpolate import CubicSpline
+from scipy.special import logsumexp
 
 from hamlearn.data.readout import uniform
 from hamlearn.errors import HamlearnError
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 
 _ENDS = 1e-4, 0.45  # rates that are looked at
 _COARSE, _FINE, _DENSE = 10, 13, 2001  # points of the line: where the posterior is, the posterior, and its spline
+_APART = 0.05  # beyond what is probable, so that a narrow posterior has a line too
 _FAR = 9.0  # nats below the top that are negligible
 DOMINATED = 0.5  # share of the prior's variance that is left, beyond which it is the prior that says what the rate is
 
@@ -59,50 +63,65 @@ def declared(bound: BoundCouplings, parts: Sequence[Observations], rate: float) 
     return [replace(part, flip=flip) for part in parts]
 
 
-def at_most_probable(bound: BoundCouplings, parts: Sequence[Observations], prior: Distribution) -> list[Observations]:
-    """The data at about the most probable rate.
+def at_most_probable(bound: BoundCouplings, parts: Sequence[Observations], priors: Sequence[Distribution]) -> list[Observations]:
+    """The data at about the most probable rate, the same of all sites.
 
     Raises
     ------
     HamlearnError
-        If they say rates themselves, or states are too many to be listed.
+        If they say rates themselves, states are too many to be listed, or priors are of other sites or rates.
     """
     from hamlearn.infer import incomplete
 
     if any(part.flip is not None for part in parts):
         raise HamlearnError("the data say how often they are misread (flip), and the model asks for it: leave one of them out.")
+    if len(priors) not in (1, bound.lattice.n_sites):
+        raise HamlearnError(
+            f"flip= is one prior, of a rate of all sites, or a list with one for each; got {len(priors)} for {bound.lattice.n_sites} sites."
+        )
     likelihood = incomplete.marginal(bound, declared(bound, parts, 0.01))
     if likelihood is None:
         raise HamlearnError(
             "an unknown readout error rate is learned where all states can be listed (some 16 spins, 10 sites of three states), and here "
             "they are too many: measure it and declare it with the data, hl.microstates(..., flip=rate)."
         )
-    line = _Line.of(likelihood, prior, _everywhere())
-    return declared(bound, parts, float(rate_of(line.u[line.log.argmax()])))
+    dense, log = _Line.of(likelihood, _everywhere()).posterior(priors)
+    return declared(bound, parts, float(rate_of(dense[log.argmax()])))
 
 
-def noted(rate: np.ndarray, prior: Distribution) -> Noted:
-    """What the verdict has to say of draws of the rate."""
+def noted(rate: np.ndarray, priors: Sequence[Distribution]) -> Noted:
+    """What the verdict has to say of draws of the rate ``(chain, draw)``, or of those of all sites ``(chain, draw, site)``."""
+    drawn = rate.reshape(-1, len(priors))
+    shares = [float(one.var() / moments(prior)[1]) for one, prior in zip(drawn.T, priors, strict=True)]
+    severity = "caution" if max(shares) > DOMINATED else "note"
+    if len(priors) == 1:
+        low, high = np.quantile(drawn, (0.05, 0.95))
+        numbers = {"mean": float(drawn.mean()), "low": float(low), "high": float(high), "share": shares[0]}
+        return Noted("readout rate", severity, "readout errors", numbers)
+    means = drawn.mean(0)
+    numbers = {"mean": float(means.mean()), "least": float(means.min()), "most": float(means.max()), "where": int(means.argmax())}
+    loose = [site for site, share in enumerate(shares) if share > DOMINATED]
+    return Noted("readout rates", severity, "readout errors", numbers | {"sites": len(shares), "loose": len(loose), "first": loose[:3]})
+
+
+def moments(prior: Distribution) -> tuple[float, float]:
+    """Mean and variance of a rate, between 0 and 1/2, by its prior."""
     u = np.linspace(-25, 25, 20001)
-    log = _log_prior(prior, u)
-    weight = np.exp(log - log.max())
+    log = _log_prior([prior], u)
+    weight, f = np.exp(log - log.max()), rate_of(u)
     weight /= weight.sum()
-    f = rate_of(u)
-    share = float(rate.var() / (weight @ f**2 - (weight @ f) ** 2))
-    low, high = np.quantile(rate, (0.05, 0.95))
-    numbers = {"mean": float(rate.mean()), "low": float(low), "high": float(high), "share": share}
-    return Noted("readout rate", "caution" if share > DOMINATED else "note", "readout errors", numbers)
+    return float(weight @ f), float(weight @ f**2 - (weight @ f) ** 2)
 
 
 @dataclass(frozen=True)
 class WithRate(LaplaceApproximation):
     """The normal approximation at every rate, the rates by their evidence."""
 
-    prior: Distribution | None = None
+    prior: tuple[Distribution, ...] = ()
     name: ClassVar[str] = "laplace"
 
     @classmethod
-    def of(cls, engine: Engine | None, prior: Distribution) -> WithRate:
+    def of(cls, engine: Engine | None, prior: tuple[Distribution, ...]) -> WithRate:
         """In place of an engine, which has to be the normal approximation, or nothing that was asked for."""
         if engine is not None and engine.name != "laplace":
             raise HamlearnError(
@@ -115,16 +134,20 @@ class WithRate(LaplaceApproximation):
         """For the record: its settings."""
         return {"draws": self.draws, "chains": self.chains}
 
+    def worth(self, fit: Fit) -> float:
+        """For what share of its independence a row counts."""
+        score, size = fit.calibration.score, sum(part.size for part in fit.likelihood.parts)
+        return 1.0 if score is None or not fit.calibration.adjusted else min(1.0, score.ess / size)
+
     def draw(self, fit: Fit, *, seed: int, checkpoint: str | PathLike[str] | None = None) -> Drawn:
         """Draws of θ and of the rate, ``flip``; rows that hang together count for as many as they are worth."""
-        assert isinstance(fit.likelihood, MarginalLikelihood) and self.prior is not None
-        score, size = fit.calibration.score, sum(part.size for part in fit.likelihood.parts)
-        worth = 1.0 if score is None or not fit.calibration.adjusted else min(1.0, score.ess / size)
-        line = _Line.of(fit.likelihood, self.prior, _everywhere(), worth, fit.mean)
-        line = _Line.of(fit.likelihood, self.prior, np.linspace(*line.ends, _FINE), worth, fit.mean)
+        assert isinstance(fit.likelihood, MarginalLikelihood)
+        worth = self.worth(fit)
+        dense, log = _Line.of(fit.likelihood, _everywhere(), worth, fit.mean).posterior(self.prior)
+        there = dense[log > log.max() - _FAR]
+        line = _Line.of(fit.likelihood, np.linspace(there[0] - _APART, there[-1] + _APART, _FINE), worth, fit.mean)
         generator, shape = np.random.default_rng(seed), (self.chains, self.draws)
-        dense = np.linspace(line.u[0], line.u[-1], _DENSE)
-        log = CubicSpline(line.u, line.log)(dense)
+        dense, log = line.posterior(self.prior)
         total = np.cumsum(np.exp(log - log.max()))
         u = np.interp(generator.random(shape), total / total[-1], dense)
         near = np.abs(u[..., None] - line.u).argmin(-1)
@@ -137,7 +160,7 @@ class WithRate(LaplaceApproximation):
 
 @dataclass(frozen=True, eq=False)
 class _Line:
-    """The posterior along the line: places, log density there (up to a constant), mean of θ and covariance root."""
+    """The likelihood along the line: places, its logarithm there, mean of θ and covariance root."""
 
     u: np.ndarray
     log: np.ndarray
@@ -148,7 +171,6 @@ class _Line:
     def of(
         cls,
         likelihood: MarginalLikelihood,
-        prior: Distribution,
         places: np.ndarray,
         worth: float = 1.0,
         start: np.ndarray | None = None,
@@ -156,29 +178,26 @@ class _Line:
         """At these places; those without a maximum are left out."""
         blocks, found = normal_blocks(likelihood.bound), []
         with track(len(places), "integrating over readout errors") as bar:
-            for u, log in zip(places, _log_prior(prior, places), strict=True):
+            for u in places:
                 rates = np.full(likelihood.bound.lattice.n_sites, rate_of(u))
                 best = maximise(likelihood.misread_at(rates, worth), blocks, start=start, shown=False)
                 information = best.information + np.diag(best.penalty)
                 bar.advance()
-                if not best.converged or not np.isfinite(log) or np.linalg.eigvalsh(information)[0] <= 0:
+                if not best.converged or np.linalg.eigvalsh(information)[0] <= 0:
                     continue
                 start, root = best.theta, inverse_root(information)
-                found.append((u, best.value - prior_terms(likelihood.bound, best.theta, blocks)[0] + log, best.theta, root))
+                found.append((u, best.value - prior_terms(likelihood.bound, best.theta, blocks)[0], best.theta, root))
         if len(found) < 4:
             raise HamlearnError(
-                "the readout error rate is not found: at hardly any rate that its prior allows are couplings well defined. Give a prior on "
+                "the readout error rate is not found: at hardly any rate are couplings well defined. Give a prior on "
                 "(0, 0.5), such as numpyro.distributions.Beta(2, 60), priors of couplings that hold them, or more rows."
             )
         return cls(*map(np.array, zip(*found, strict=True)))
 
-    @property
-    def ends(self) -> tuple[float, float]:
-        """Between which the posterior lies."""
+    def posterior(self, priors: Sequence[Distribution]) -> tuple[np.ndarray, np.ndarray]:
+        """Places that are close to each other, and the log density there up to a constant."""
         dense = np.linspace(self.u[0], self.u[-1], _DENSE)
-        log = CubicSpline(self.u, self.log)(dense)
-        there = dense[log > log.max() - _FAR]
-        return float(there[0]), float(there[-1])
+        return dense, CubicSpline(self.u, self.log)(dense) + _log_prior(priors, dense)
 
 
 def _everywhere() -> np.ndarray:
@@ -187,12 +206,30 @@ def _everywhere() -> np.ndarray:
     return np.linspace(first, last, _COARSE)
 
 
-def _log_prior(prior: Distribution, u: np.ndarray) -> np.ndarray:
-    """Log density of the prior along the line."""
+def _log_prior(priors: Sequence[Distribution], u: np.ndarray) -> np.ndarray:
+    """Log density along the line of a rate of any of these priors."""
+    f = rate_of(u)
+    with np.errstate(divide="ignore"):
+        return np.asarray(logsumexp([log_prior(one, f) for one in priors], 0) + np.log(f) + np.log(1 - 2 * f))
+
+
+def log_prior(prior: Distribution, rates: np.ndarray) -> np.ndarray:
+    """Log density of a prior at rates.
+
+    Raises
+    ------
+    HamlearnError
+        If it allows none of them.
+    """
     import jax
 
-    f = rate_of(u)
     with jax.enable_x64(True):
-        log = np.asarray(prior.distribution.log_prob(f), float)
-    with np.errstate(divide="ignore"):
-        return np.where(np.isnan(log), -np.inf, log + np.log(f) + np.log(1 - 2 * f))
+        inside, log = np.asarray(prior.distribution.support(rates)), np.full(len(rates), -np.inf)
+        log[inside] = prior.distribution.log_prob(rates[inside])  # which NumPyro leaves to whoever asks: beyond it is any number
+    log[np.isnan(log)] = -np.inf
+    if not np.any(log > -np.inf):
+        raise HamlearnError(
+            f"the prior {prior.text} of a readout error rate allows none between {rates.min():.2g} and {rates.max():.2g}: give "
+            "one on (0, 0.5), such as numpyro.distributions.Beta(2, 60)."
+        )
+    return log

@@ -57,10 +57,10 @@ class Couplings(Model):
         unit vectors.
     scores : sequence of float (q,), or one for every site, optional
         Of ordered states, in their order; their mean is taken off. −1 to 1 in equal steps by default.
-    flip : distribution of NumPyro, optional
-        Prior of the rate at which all spins are misread, where it is not known, such as ``numpyro.distributions.Beta(2, 60)``: it is
-        learned with the couplings, ``post["posterior"]["flip"]``. A rate that is known is declared with the data,
-        ``hl.microstates(..., flip=0.02)``.
+    flip : distribution of NumPyro, or a sequence of one for every site, optional
+        Prior of the rate at which sites are misread, as any other value alike, where it is not known, such as
+        ``numpyro.distributions.Beta(2, 60)``: one rate of all sites or, of a list of priors, one of every site. It is learned with the
+        couplings, ``post["posterior"]["flip"]``. A rate that is known is declared with the data, ``hl.microstates(..., flip=0.02)``.
 
     Raises
     ------
@@ -83,7 +83,7 @@ class Couplings(Model):
     field_prior: Normal
     interaction: Interaction
     scores: tuple[Any, ...]
-    flip: Distribution | None
+    flip: tuple[Distribution, ...]
     sites: tuple[str, ...] = field(default=(), init=False)  # what the data call them (:meth:`on`), no setting of a user
     kind: ClassVar[str] = "couplings"
     traits: ClassVar[Traits] = Traits(
@@ -115,7 +115,7 @@ class Couplings(Model):
         object.__setattr__(self, "field_prior", DEFAULT if field_prior is None else field_prior)
         object.__setattr__(self, "interaction", choice(interaction, get_args(Interaction), "interaction"))
         object.__setattr__(self, "scores", as_scores(scores))
-        object.__setattr__(self, "flip", None if flip is None else _rate_prior(flip))
+        object.__setattr__(self, "flip", _rate_priors(flip))
         if self.scores and interaction != "ordinal":
             raise HamlearnError(f"scores= are of ordered states, interaction='ordinal'; interaction={interaction!r} has none.")
         if not isinstance(self.field_prior, Normal):
@@ -123,7 +123,8 @@ class Couplings(Model):
 
     def __repr__(self) -> str:
         graph = "all pairs" if self.graph is None else f"{self.graph.kind} {self.graph.shape}"
-        flip = "" if self.flip is None else f", flip={self.flip!r}"
+        rates = self.flip[0] if len(set(map(repr, self.flip))) == 1 else list(self.flip)
+        flip = f", flip={rates!r}{' at every site' if len(self.flip) > 1 else ''}" if self.flip else ""
         return f"Couplings({graph}, tie={told_tie(self.tie)}, fields={told_tie(self.fields)}, prior={self.prior!r}{flip})"
 
     @property
@@ -144,7 +145,7 @@ class Couplings(Model):
     @property
     def of_true_values(self) -> Couplings:
         """The same model where values are known."""
-        return self.changed(flip=None)
+        return self.changed(flip=())
 
     def changed(self, **settings: Any) -> Couplings:
         """The same model with other settings, which are taken as they are."""
@@ -249,7 +250,7 @@ class Couplings(Model):
             field_prior=field_prior,
             interaction=description["interaction"],
             scores=description.get("scores", ()),
-            flip=prior_from_dict(description["flip"]) if "flip" in description else None,
+            flip=list(map(prior_from_dict, description.get("flip", ()))),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -263,8 +264,13 @@ class Couplings(Model):
             "field_prior": prior_to_dict(self.field_prior),
             "interaction": self.interaction,
             **({"scores": list(self.scores)} if self.scores else {}),
-            **({"flip": prior_to_dict(self.flip)} if self.flip is not None else {}),
+            **({"flip": list(map(prior_to_dict, self.flip))} if self.flip else {}),
         }
+
+
+def _rate_priors(given: Any) -> tuple[Distribution, ...]:
+    """The priors of rates of readout errors: none, one of a rate of all sites, or one for every site."""
+    return () if given is None else tuple(map(_rate_prior, given)) if isinstance(given, Sequence) else (_rate_prior(given),)
 
 
 def _rate_prior(given: Any) -> Distribution:
@@ -273,8 +279,8 @@ def _rate_prior(given: Any) -> Distribution:
     if not isinstance(found, Distribution) or not (found.distribution is None or hasattr(found.distribution, "log_prob")):
         raise HamlearnError(
             "flip= of a model is the prior of a rate that is not known, a distribution of NumPyro on (0, 0.5), such as "
-            f"numpyro.distributions.Beta(2, 60); got {shown(given)}. A rate that is known is declared with the data, hl.microstates(..., "
-            "flip=0.02)."
+            f"numpyro.distributions.Beta(2, 60), or a list of one for every site; got {shown(given)}. A known rate is declared with "
+            "the data, hl.microstates(..., flip=0.02)."
         )
     return found
 

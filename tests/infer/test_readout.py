@@ -223,12 +223,12 @@ ASKED = Couplings(SQUARE.lattice, flip=dist.Beta(1, 20))
 
 def readings(rate, rows=2000, seed=0):
     data = hl.simulate(SQUARE, beta=0.5, draws=rows, chains=1, seed=seed, sampler="exact")
-    return misread(data, rate, seed).drop_vars(["flip", "true"])
+    return misread(data, rate, seed).drop_vars(["flip", "true", "read"])
 
 
 def test_a_rate_is_drawn_by_the_likelihood_that_is_left_to_it():
     world = hl.systems.Ising((3, 3))
-    data = misread(hl.simulate(world, beta=0.3, draws=400, chains=1, seed=1, sampler="exact"), 0.05).drop_vars(["flip", "true"])
+    data = misread(hl.simulate(world, beta=0.3, draws=400, chains=1, seed=1, sampler="exact"), 0.05).drop_vars(["flip", "true", "read"])
     model = Couplings(SQUARE.lattice, fields=None, tie="uniform", flip=dist.Beta(2, 30), prior=hl.models.Normal(50.0))
     post = hl.learn(data, model, check=False)
     _, parts, _ = bind(data, model)
@@ -271,10 +271,92 @@ def test_rates_and_couplings_hold_the_truth(tmp_path):
     )
 
 
-def test_what_the_data_do_not_tell_is_said():
+@pytest.mark.parametrize("priors", [1, 9], ids=["a rate", "rates of sites"])
+def test_what_the_data_do_not_tell_is_said(priors):
     data = hl.simulate(SQUARE, beta=0.02, draws=300, chains=1, seed=0, sampler="exact")  # nothing to see a rate by
-    said = [one for one in hl.verdict(hl.learn(data, ASKED, check=False)).reasons if one.topic == "readout errors"]
-    assert [one.severity for one in said] == ["caution"] and "what its prior says" in said[0].what
+    model = Couplings(SQUARE.lattice, flip=[dist.Beta(1, 20)] * priors)
+    said = [one for one in hl.verdict(hl.learn(data, model, check=False)).reasons if one.topic == "readout errors"]
+    assert [one.severity for one in said] == ["caution"]
+    assert ("what its prior says" if priors == 1 else "at 9 of 9 (site 0, site 1, site 2, …) the data hardly say it") in said[0].what
+
+
+def test_a_rate_of_states_is_learned():
+    graph = lattice.complete(5)
+    world = hl.systems.Potts(graph, 3, np.random.default_rng(4).normal(0, 0.7, graph.n_bonds))
+    channel = 0.9 * np.eye(3) + 0.1 / 2 * (1 - np.eye(3))
+    data = read_by(hl.simulate(world, beta=0.8, draws=2000, chains=1, seed=2, sampler="exact"), channel)
+    model = Couplings(interaction="potts", flip=dist.Beta(1, 20))
+    found = hl.learn(data.drop_vars(["flip", "true", "read"]), model, check=False)["posterior"].to_dataset().stack(every=("chain", "draw"))
+    assert_within(found["flip"].mean(), 0.1, found["flip"].std(), "rate")
+    assert_within(found["J"].mean("every"), world.J, found["J"].std("every"), "couplings")
+
+
+def test_a_prior_ends_where_it_says():
+    model = Couplings(SQUARE.lattice, flip=dist.Uniform(0.06, 0.1))
+    drawn = hl.learn(readings(0.03), model, check=False)["posterior"]["flip"].values
+    assert drawn.min() > 0.055 and drawn.max() < 0.105  # to the spacing of the line
+
+
+# Rates of sites that are not known.
+RATES = [0.01, 0.1, 0.03, 0.02, 0.05, 0.02, 0.12, 0.04, 0.02]
+
+
+@pytest.mark.parametrize("family", ["spins, all pairs", "general", "mixed, general"])
+def test_slopes_of_rates_are_those_of_the_likelihood(family):
+    make, shape, q = FAMILIES[family]
+    rates = 0.3 * np.random.default_rng(3).random(shape)
+    bound, parts, _ = bind([hl.microstates(holed(one, 0.2, k), flip=rates) for k, one in enumerate(data_sets(shape, q))], make())
+    found, theta = MarginalLikelihood(bound, parts), 0.4 * np.random.default_rng(1).normal(size=bound.n_params)
+    value = lambda at: found.misread_at(at, 0.5).value_and_gradient(theta)[0]
+    np.testing.assert_allclose(found.misread_at(rates, 1.0).value_and_gradient(theta)[0], plain(bound, parts, theta), rtol=1e-10)
+    np.testing.assert_allclose(found.misread_at(rates, 0.5).rate_slopes(theta), oracles.numerical_gradient(value, rates), atol=1e-5)
+
+
+def test_rates_of_sites_are_drawn_from_their_posterior():
+    world = hl.systems.Ising((4,))
+    true = hl.simulate(world, beta=0.7, draws=1500, chains=1, seed=1, sampler="exact")
+    data = misread(true, np.array([0.01, 0.12, 0.05, 0.08])).drop_vars(["flip", "true", "read"])
+    model = Couplings(world.lattice, fields=None, tie="uniform", flip=[dist.Beta(2, 20)] * 4, prior=hl.models.Normal(50.0))
+    found = hl.learn(data, model, check=False)["posterior"]["flip"].values.reshape(-1, 4)
+    every = np.array(list(itertools.product((-1, 1), repeat=4)))  # Metropolis walks over rates and the coupling, by sums over all states
+    bonds = (every * np.roll(every, 1, 1)).sum(1)
+    counts = np.bincount((data["state"].values[0] + 1) // 2 @ [8, 4, 2, 1], minlength=16)
+    differ = every[:, None] != every
+    rng, walkers = np.random.default_rng(0), 400
+
+    def log(at):
+        rates, J = at[:, None, None, :4], at[:, 4:]
+        read = np.where(differ, rates, 1 - rates).prod(-1)
+        weight = np.exp(0.7 * J * bonds)
+        inside = ((at[:, :4] > 0) & (at[:, :4] < 0.5)).all(1)
+        seen = np.einsum("wrs,ws->wr", read, weight / weight.sum(1, keepdims=True))
+        prior = np.log(np.abs(at[:, :4])) + 19 * np.log(np.abs(1 - at[:, :4]))
+        return np.where(inside, np.log(np.abs(seen)) @ counts + prior.sum(1), -np.inf)
+
+    now, kept = np.tile([0.06] * 4 + [1.0], (walkers, 1)), []
+    here = log(now)
+    for step in range(1200):
+        other = now + rng.normal(size=now.shape) * ([0.016] * 4 + [0.05])
+        there = log(other)
+        accepted = np.log(rng.random(walkers)) < there - here
+        now, here = np.where(accepted[:, None], other, now), np.where(accepted, there, here)
+        if step >= 400 and step % 20 == 0:
+            kept.append(now[:, :4])
+    drawn = np.concatenate(kept)
+    assert_within(found.mean(0), drawn.mean(0), 0.08 * drawn.std(0), "rates of sites")
+    np.testing.assert_allclose(found.std(0), drawn.std(0), rtol=0.12)
+
+
+def test_rates_of_sites_and_couplings_hold_the_truth(tmp_path):
+    true = hl.simulate(SQUARE, beta=0.5, draws=3000, chains=1, seed=5, sampler="exact")
+    data = misread(true, np.reshape(RATES, (3, 3))).drop_vars(["flip", "true", "read"])
+    post = hl.load(hl.save(hl.learn(data, Couplings(SQUARE.lattice, flip=[dist.Beta(1, 20)] * 9)), tmp_path / "post.nc"))
+    found = post["posterior"].to_dataset()
+    assert found["flip"].dims == ("chain", "draw", "site")
+    assert_within(found["flip"].mean(("chain", "draw")), RATES, found["flip"].std(("chain", "draw")), "rates")
+    assert_within(found["J"].mean(("chain", "draw")), SQUARE.J, found["J"].std(("chain", "draw")), "couplings")
+    assert posteriors.provenance_of(post).check.decision == "agrees" and "a rate of every site" in str(hl.verdict(post))
+    assert "at every site" in repr(posteriors.model_of(post))
 
 
 LARGE = hl.microstates(np.random.default_rng(0).choice([-1, 1], (200, 30)))
@@ -290,6 +372,15 @@ HOW = {
         "one group of rows",
     ),
     "a number": (lambda: Couplings(flip=0.02), "declared with the data"),
+    "rates of other sites": (
+        lambda: hl.learn(SMALL.drop_vars("flip"), Couplings(flip=[RATE] * 3), check=False),
+        "a list with one for each; got 3 for 4 sites",
+    ),
+    "a list of numbers": (lambda: Couplings(flip=[0.02, 0.03]), "or a list of one for every site; got 0.02"),
+    "beyond a half": (
+        lambda: hl.learn(SMALL.drop_vars("flip"), Couplings(flip=dist.Uniform(0.6, 0.9)), check=False),
+        r"prior Uniform\(low=0.6, high=0.9\) of a readout error rate allows none",
+    ),
     "a normal": (lambda: Couplings(flip=hl.models.Normal()), "a distribution of NumPyro on"),
     "angles": (
         lambda: hl.learn(hl.microstates(np.eye(3), "angles"), Couplings(fields=None, flip=RATE), check=False),

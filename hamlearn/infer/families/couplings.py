@@ -11,7 +11,7 @@ import xarray as xr
 
 from hamlearn.data.readout import require_flips, with_flip
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.infer import absences, completions, families, large, posteriors, rates
+from hamlearn.infer import absences, completions, families, large, posteriors, rates, rates_by_site
 from hamlearn.infer.choose import choose
 from hamlearn.infer.enquiry import Enquiry
 from hamlearn.infer.likelihoods import NAMES, OneHotLikelihood
@@ -47,7 +47,7 @@ def opened(
     data: list[xr.Dataset], model: Couplings, *, likelihood: str, calibrate: bool, seed: int, engine: str | Engine = SAMPLED
 ) -> Opened:
     """The posterior before its draws."""
-    if model.flip is not None:
+    if model.flip:
         raise HamlearnError(
             "an unknown readout error rate is learned by hl.learn from one group of rows alone: for groups and programs declare the rate "
             "with the data, hl.microstates(..., flip=rate)."
@@ -73,10 +73,11 @@ def _ask(
             "that were tested: tie='uniform', calibrate=False."
         )
     frozen, enquiry = frozen_sites(parts), Enquiry(model, bound.space, sets, seed)
-    if model.flip is not None:
+    if model.flip:
         require_flips(bound.space)
         choice(likelihood, ("auto", "exact"), "likelihood of an unknown readout error rate")
-        settings, likelihood = rates.WithRate.of(settings, model.flip), "exact"
+        kind = rates_by_site.WithRates if len(model.flip) > 1 else rates.WithRate
+        settings, likelihood = kind.of(settings, model.flip), "exact"
         parts = rates.at_most_probable(bound, parts, model.flip)
     prepared = choose(bound, parts, likelihood, settings, seed)
     if prepared.likelihood.name == "score" and not calibrate:
@@ -105,24 +106,27 @@ def _ask(
 
 def _assemble(asked: Asked, answer: Answer) -> xr.DataTree:
     """The tree of an answer: draws of θ, the optimum, and the record of how they were made."""
-    return posteriors.build(
+    rate = answer.own.get("flip")
+    found = posteriors.build(
         asked.prepared.likelihood.bound,
         answer.theta,
         answer.point,
         stats=answer.stats,
         **answer.sparse,
-        provenance=_as_observed(asked, asked.provenance(answer), answer.own.get("flip")),
+        provenance=_as_observed(asked, asked.provenance(answer), rate),
         parts=asked.parts,
         sets=asked.enquiry.sets,
     )
+    if rate is not None:
+        found["posterior"]["flip"] = xr.DataArray(rate, dims=("chain", "draw", "site")[: rate.ndim])
+    return found
 
 
 def _as_observed(asked: Asked, made: Provenance, rate: np.ndarray | None) -> Provenance:
     """The record, with what missing and misread cells say of themselves."""
     parts, q = asked.parts, asked.prepared.likelihood.bound.space.q
     found = absences.noted(parts, q, made.calibration.tau)
-    prior = asked.prepared.likelihood.bound.model.flip
-    found += absences.errors(parts) if rate is None or prior is None else (rates.noted(rate, prior),)
+    found += absences.errors(parts) if rate is None else (rates.noted(rate, asked.prepared.likelihood.bound.model.flip),)
     flip = absences.misread(parts) if rate is None else float(rate.mean())
     return replace(made, missing=absences.share(parts), flip=flip, findings=(*made.findings, *found))
 
@@ -130,8 +134,9 @@ def _as_observed(asked: Asked, made: Provenance, rate: np.ndarray | None) -> Pro
 def completed(post: xr.DataTree, sets: list[xr.Dataset], seed: int) -> list[xr.Dataset]:
     """Microstates with every cell that is not known drawn given what was read, by the mean of the posterior."""
     bound, theta = posteriors.bound_of(post), posteriors.theta_draws(post).mean((0, 1))
-    if bound.model.flip is not None:
-        sets = [with_flip(one, float(post["posterior"]["flip"].mean()), bound.space) for one in sets]
+    if bound.model.flip:
+        rate = post["posterior"].to_dataset()["flip"].mean(("chain", "draw")).values.tolist()
+        sets = [with_flip(one, rate, bound.space) for one in sets]
     return [completions.completed(posteriors.numbered(post, one), bound, theta, seed + number) for number, one in enumerate(sets)]
 
 

@@ -106,6 +106,24 @@ class Readings:
         found = np.maximum(found, _LEAST)
         return top + np.log(found), (weight, found)
 
+    def rate_slopes(self, log_weight: np.ndarray) -> np.ndarray:
+        """Slopes ``(n_sites,)`` of Σ weight log p(reading) with the rates of sites at which all other values are read alike.
+
+        The derivative of a site's matrix C with its rate is E C, E = (dC/df) C⁻¹, so that one product serves all sites.
+        """
+        (weight, found), result = self.conditional(log_weight)[1], np.zeros(len(self.matrices))
+        for matrices, rows in self._members:
+            every = multiplied(matrices, weight)
+            ratio, left = np.bincount(self.number[rows], self.weight[rows] / found[rows], len(every)), 1
+            for site, matrix in enumerate(matrices):
+                q = len(matrix)
+                if not (matrix[0] == 1).all():  # else it was not read, at any rate
+                    paired = np.einsum("lar,lbr->ab", ratio.reshape(left, q, -1), every.reshape(left, q, -1))
+                    change = (np.ones((q, q)) - q * np.eye(q)) / (q - 1)
+                    result[site] += float((change @ np.linalg.inv(matrix) * paired).sum())
+                left *= q
+        return result
+
     def spread(self, share: Any, n_states: int) -> np.ndarray:
         """Weight of every state given the readings of all rows."""
         (weight, found), total = share, 0.0

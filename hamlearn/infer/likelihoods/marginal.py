@@ -151,6 +151,11 @@ class MarginalLikelihood(ExactLikelihood):
         other.sizes = worth * self.sizes
         return other
 
+    def rate_slopes(self, theta: np.ndarray) -> np.ndarray:
+        """Slopes of the log likelihood ``(n_sites,)`` with the rates at which sites are misread, as all other values alike."""
+        energies = self._table @ theta
+        return np.sum([cast(Readings, one).rate_slopes(self.betas[one.part] * energies) for one in self.groups], 0)
+
     @property
     def operations(self) -> float:
         """Of one value and gradient in compiled code."""
