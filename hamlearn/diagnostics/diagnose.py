@@ -176,8 +176,8 @@ def _digest(table: xr.Dataset) -> Comparison:
     adjusted = table["p_adjusted"].values
     order = np.argsort(adjusted, kind="stable")
     tests = int(attrs.get("named", 0))  # of scores, which come first and have sentences of their own
-    named = [k for k in order if k < tests and adjusted[k] < CHECK]
     names, places = table["statistic"].values, table["where"].values
+    named = [k for k in order if (k < tests or places[k]) and adjusted[k] < CHECK]  # also products of sites that one half named
     return Comparison(
         **told,
         overall_p=float(attrs["overall_p"]),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hamlearn.diagnostics import wording
+from hamlearn.diagnostics.predictive_test import called
 from hamlearn.diagnostics.scores import words
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.provenance import Provenance
@@ -343,13 +344,16 @@ def _misfit(n: Numbers, made: Provenance) -> Words:
     check = made.check
     assert check is not None and check.overall_p is not None
     said = [words.sentence(one, place == 0) for place, one in enumerate(check.named)]
-    others = [name for name in check.failed if name not in {one["name"] for one in check.named}]
+    told = {name for one in check.named for name in (one["name"], called(one["name"], one.get("where", "")))}
+    others = [name for name in check.failed if name not in told]
     begins = lambda text: text.split(",")[0].split(";")[0]
     parts = list({begins(text): text for text, _ in said[2::-1]}.values())[::-1]  # one sentence on a thing, of its strongest test
     if others:
         parts.append(f"{wording.listed(others, 3)} of held-out data {'differs' if len(others) == 1 else 'differ'} from its predictions")
     what = f"the model family does not fit: {'; '.join(parts)} ({wording.chance(check.overall_p)} over {check.statistics} statistics)"
-    return what, said[0][1] if said else wording.misfit_advice(made)
+    # That whole microstates are too rare or too frequent says nothing of why, where another test does.
+    advice = [one[1] for one in said if one[1] != words.ADVICE["whole"]] or [one[1] for one in said]
+    return what, advice[0] if advice else wording.misfit_advice(made)
 
 
 def _check(made: Provenance) -> Any:

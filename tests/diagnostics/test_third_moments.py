@@ -98,3 +98,12 @@ def test_strengths_are_those_of_a_regression_over_all_states():
         left = product - features @ taken
         assert row["strength"] == pytest.approx((observed - p) @ left / (p @ left**2), rel=1e-5)
         assert row["strength_error"] == pytest.approx((1500 * (p @ left**2)) ** -0.5, rel=1e-5)
+
+
+def test_the_verdict_names_the_triple_and_the_list_of_triplets():
+    data = hl.microstates(rows(0, 0.4, 2000), space="spins", independent=True, names=list("abcdefg"))
+    post = hl.learn(data, hl.models.Couplings(None), engine="laplace", seed=0)
+    misfit = next(one for one in hl.verdict(post).reasons if one.code == "misfit")
+    first = hl.diagnostics.triplets(post, data).iloc[0]
+    assert f"the product of sites {first['site_i']}, {first['site_j']}, {first['site_k']} in held-out data" in misfit.what, misfit
+    assert misfit.advice.startswith("hl.diagnostics.triplets(post, data) says which three spins"), misfit

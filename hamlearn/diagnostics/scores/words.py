@@ -15,7 +15,8 @@ ADVICE = {
     "sites": "Give the model fields: fields='site'.",
     "bonds": "Give every bond its own coupling: tie='bond'.",
     "products": "Separate mixed systems (bonds that change together), or add terms of four sites: hl.models.ClusterExpansion, of spins.",
-    "triples": "Terms of three spins (hl.models.ClusterExpansion), or fields: fields='site'.",
+    "triples": "hl.diagnostics.triplets(post, data) says which three spins, and how strongly. On a lattice hl.models.ClusterExpansion learns such "
+    "terms; without fields, fields='site' may be what is missing.",
     "whole": "The model lacks something that has no name here: try hl.models.ClusterExpansion, or more bonds.",
 }
 
@@ -24,7 +25,7 @@ LINEAR = 0.12  # factor of a label beyond which an estimate to first order is of
 
 
 def sentence(found: Mapping[str, Any], first: bool) -> tuple[str, str]:
-    """What one failed test means, and what to do.
+    """What one failed test means, and what to do; also of a product of a few sites that were chosen in one half of the data.
 
     Parameters
     ----------
@@ -66,6 +67,10 @@ def sentence(found: Mapping[str, Any], first: bool) -> tuple[str, str]:
         return f"the frequencies of {name} differ from the model's", ADVICE["whole"]
     if name.endswith("bonds, common factor"):
         return "many bonds vary together from row to row", ADVICE["products"]
+    if name.startswith("strongest product"):
+        return f"the product of {found['where']} in held-out data is not the model's", ADVICE[
+            "triples" if "three spins" in name else "products"
+        ]
     if name.startswith("three-spin products"):
         return "three-spin products deviate", ADVICE["triples"]
     return f"{name.split(',')[0]} deviate", ADVICE["products"]
