@@ -15,8 +15,8 @@ ADVICE = {
     "sites": "Give the model fields: fields='site'.",
     "bonds": "Give every bond its own coupling: tie='bond'.",
     "products": "Separate mixed systems (bonds that change together), or add terms of four sites: hl.models.ClusterExpansion, of spins.",
-    "triples": "hl.diagnostics.triplets(post, data) says which three spins, and how strongly. On a lattice hl.models.ClusterExpansion learns such "
-    "terms; without fields, fields='site' may be what is missing.",
+    "triples": "hl.diagnostics.triplets(post, data) says which three spins, and how strongly. On a lattice hl.models.ClusterExpansion "
+    "learns such terms; without fields, fields='site' may be what is missing.",
     "whole": "The model lacks something that has no name here: try hl.models.ClusterExpansion, or more bonds.",
 }
 
