@@ -10,13 +10,13 @@ import typer.main
 
 import hamlearn as hl
 from hamlearn import cli
-from hamlearn.cli import verbs
+from hamlearn.cli import learning, verbs
 from hamlearn.systems import SAMPLERS
 
 GENERAL = {
     "simulate": {"system", "output", "shape", "beta", "draws", "chains", "sampler", "seed"},
     "learn": {"by", "files", "output", "space", "beta", "likelihood", "engine", "check", "counts", "model", "strict", "stdin", "seed"}
-    | {"variable", "weights", "gaps", "max_gaps", "independent", "flip", "labels"},
+    | {"variable", "dims", "weights", "gaps", "max_gaps", "independent", "flip", "labels"},
 }
 VALUES = {  # two values of every option that simulate has of its own
     "q": (4, 5),
@@ -42,7 +42,7 @@ def run(monkeypatch, capsys, *arguments) -> tuple[int, str]:
     return cli.run(), capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("command", "owners"), [("simulate", verbs.OF_SYSTEMS), ("learn", verbs.OF_MODELS)])
+@pytest.mark.parametrize(("command", "owners"), [("simulate", verbs.OF_SYSTEMS), ("learn", learning.OF_MODELS)])
 def test_every_option_is_general_or_has_owners(command, owners):
     names = set(parameters(command)) - {"context", "help"}
     assert names == GENERAL[command] | set(owners)
@@ -66,11 +66,11 @@ def test_what_a_system_does_not_have_is_refused_and_what_it_has_is_used(system, 
         assert len(set(told)) == len(told)
 
 
-@pytest.mark.parametrize("model", verbs.MODELS)
+@pytest.mark.parametrize("model", learning.MODELS)
 def test_what_a_model_does_not_have_is_refused(model, tmp_path, monkeypatch, capsys):
     np.save(tmp_path / "d.npy", np.random.default_rng(0).choice([-1, 1], size=(50, 3)))
     spelled = parameters("learn")
-    for name, owners in verbs.OF_MODELS.items():
+    for name, owners in learning.OF_MODELS.items():
         if model in owners:
             continue
         option = (OF_LEARN[name],) if OF_LEARN[name].startswith("--") else (spelled[name], OF_LEARN[name])

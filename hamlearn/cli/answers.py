@@ -17,6 +17,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and 
 Csv = Annotated[bool, typer.Option("--csv", help="Print a table with commas and nothing else.")]
 Group = Annotated[str | None, typer.Option(help="Of groups that `learn --by` learned: which.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.", min=0, max=2**31 - 1)]
+Output = Annotated[Path, typer.Option("-o", "--output", help="Where the result goes; - is standard output.")]
 Posterior = Annotated[Path, typer.Argument(help="A posterior that `hamlearn learn` wrote; - is standard input.")]
 
 

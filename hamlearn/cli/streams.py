@@ -72,6 +72,14 @@ def read_from(path: Path, read: Callable[[Path], Read], kind: str = "nc") -> Rea
             raise HamlearnError(str(error).replace(str(file), _NAME).replace(file.name, _NAME)) from error
 
 
+def read_sets(files: list[Path], betas: list[float | None], kind: str, **rules: Any) -> list[Any]:
+    """Microstates of every file, at its temperature; `rules` are further arguments of :func:`hamlearn.microstates`."""
+    import hamlearn as hl
+
+    read = lambda beta: lambda file: hl.microstates(file, beta=beta, **rules)
+    return [read_from(file, read(beta), kind) for file, beta in zip(files, betas, strict=True)]
+
+
 def _everything() -> bytes:
     pieces, size = [], 0
     while piece := sys.stdin.buffer.read(_PIECE):

@@ -11,7 +11,7 @@ from hamlearn.cli import documents
 from hamlearn.cli.answers import Json, Seed, load
 from hamlearn.cli.keeping import PAGES, keep, require_target, say
 from hamlearn.cli.options import betas_of, one_of, read_betas, read_sizes, require_different, require_format, require_own_options
-from hamlearn.cli.streams import is_stream, read_from
+from hamlearn.cli.streams import is_stream, read_sets
 from hamlearn.cli.work import Work
 from hamlearn.errors import HamlearnError, choice
 
@@ -73,8 +73,7 @@ def critical(
         rules: dict[str, Any] = {"space": space, "variable": variable, "independent": independent}
         make = _maker(system, q)
         require_own_options(context, system, _OF_SYSTEMS, f"--system {system}")
-        read = lambda value: lambda file: hl.microstates(file, beta=value, **rules)
-        sets = [read_from(file, read(value), stdin) for file, value in zip(files, betas_of(beta, files), strict=True)]
+        sets = read_sets(files, betas_of(beta, files), stdin, **rules)
         found = hl.critical_point([_folded(one, dimension) for one in sets], system=make, **chosen)
     if output is not None:
         keep(work, lambda path: hl.report(found, path), output, quick=False, ending=PAGES[0])
