@@ -156,8 +156,15 @@ def _root(symmetric: np.ndarray) -> np.ndarray:
         return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
 
 
-def steady_sandwich(information: np.ndarray, score: ScoreCovariance, leverage: float = 0.0) -> np.ndarray:
-    """A root of H⁻¹JH⁻¹ that serves where batches are not many times as many as parameters.
+def steady_sandwich(
+    information: np.ndarray,
+    score: ScoreCovariance,
+    leverage: float = 0.0,
+    *,
+    slope: np.ndarray | None = None,
+    expected: np.ndarray | None = None,
+) -> np.ndarray:
+    """A root of A⁻¹JA⁻ᵀ that serves where batches are not many times as many as parameters.
 
     Parameters
     ----------
@@ -167,6 +174,10 @@ def steady_sandwich(information: np.ndarray, score: ScoreCovariance, leverage: f
         J, from independent contributions.
     leverage : float
         Share of its own noise that the fit takes out of the scores of a composite likelihood, p / (sites × rows).
+    slope : array (n_params, n_params), optional
+        A, the derivative of an equation that is no gradient; H unless given, and then `expected` is too.
+    expected : array (n_params, n_params), optional
+        J as the fitted model has it, up to a factor; H unless given.
 
     Returns
     -------
@@ -175,12 +186,14 @@ def steady_sandwich(information: np.ndarray, score: ScoreCovariance, leverage: f
 
     Notes
     -----
-    Correlations are those of J shrunk towards a multiple of H with the intensity of Ledoit & Wolf (2004): a raw J of n contributions has
-    rank n − 1, and a prior multiplied with it would decide the directions that it lacks. Variances are the raw ones (of independent
-    rows the larger of raw and shrunk ones: a few rows often miss the one in which a spin disagrees with a strong field), over
+    Correlations are those of J shrunk towards a multiple of what is expected, with the intensity of Ledoit & Wolf (2004): a raw J of n
+    contributions has rank n − 1, and a prior multiplied with it would decide the directions that it lacks. Variances are the raw ones (of
+    independent rows the larger of raw and shrunk ones: a few rows often miss the one in which a spin disagrees with a strong field), over
     (1 − leverage)² as scores at the optimum are residuals (HC3 of MacKinnon & White 1985).
     """
-    half = inverse_root(information)
+    target = information if expected is None else expected
+    half = inverse_root(target)
+    outer = half if slope is None else np.linalg.solve(slope, target @ half)
     white = half.T @ ((score.J + score.J.T) / 2) @ half
     p, n = len(white), max(score.batches, 2)
     mean = float(np.trace(white)) / p
@@ -189,8 +202,8 @@ def steady_sandwich(information: np.ndarray, score: ScoreCovariance, leverage: f
     noise = ((mean * p) ** 2 + float((white**2).sum())) / n
     spread = float(((white - mean * np.eye(p)) ** 2).sum())
     shrinkage = min(1.0, noise / spread) if spread > 0 else 1.0
-    root = half @ _root((1 - shrinkage) * white + shrinkage * mean * np.eye(p))
-    shrunk, raw = (root**2).sum(1), ((half @ white) * half).sum(1)
+    root = outer @ _root((1 - shrinkage) * white + shrinkage * mean * np.eye(p))
+    shrunk, raw = (root**2).sum(1), ((outer @ white) * outer).sum(1)
     wanted = np.maximum(raw, shrunk) if score.tau == 1.0 and not score.chains_disagree else raw
     wanted = wanted / (1 - min(leverage, MOST_LEVERAGE)) ** 2
     return root * np.sqrt(np.divide(wanted, shrunk, out=np.ones_like(shrunk), where=shrunk > 0))[:, None]

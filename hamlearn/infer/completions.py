@@ -29,11 +29,11 @@ class Completions:
     rows : array of int (row,)
         Their numbers, counted over all chains.
     states : array of int8 (row, K, n_sites)
-        Their completions as value indices; the first ones are what was read, and drawn site by site where nothing was, from the
-        frequencies of what was observed there.
+        Their completions as value indices; the first ones are true values `first` ``(row, n_sites)`` of all rows where they are given, else
+        what was read, and drawn site by site where nothing was, from the frequencies of what was observed there.
     """
 
-    def __init__(self, bound: BoundCouplings, part: Observations, each: int, seed: int) -> None:
+    def __init__(self, bound: BoundCouplings, part: Observations, each: int, seed: int, first: np.ndarray | None = None) -> None:
         self.bound, self.part = bound, part
         flat = part.states.reshape(-1, part.states.shape[-1])
         probabilities = channel(part, bound.space.q)
@@ -45,8 +45,8 @@ class Completions:
         self._readings = holed[where]
         with np.errstate(divide="ignore"):
             self._channel = np.log(probabilities)
-        self.states = np.repeat(holed[:, None], each, 1)
-        for site in np.flatnonzero((holed < 0).any(0)):
+        self.states = np.repeat((flat if first is None else first)[self.rows, None], each, 1)
+        for site in np.flatnonzero((self.states < 0).any((0, 1))):
             column = flat[:, site]
             seen = np.bincount(column[column >= 0], minlength=bound.space.q) / np.count_nonzero(column >= 0)
             gone = holed[:, site] < 0
