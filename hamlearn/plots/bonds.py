@@ -122,7 +122,8 @@ def _sites(page: Sheet, places: np.ndarray, size: float, called: list[str], fiel
             "color": on(colour),
         }
         if not inside:
-            style = {"fontsize": 7.5, "color": look.ink, "xytext": (0.4 * size, 0.4 * size), "textcoords": "offset points"}
+            away = 0.36 * size + 1.5  # the corner of the text is outside of the circle, whatever hangs below its line
+            style = {"fontsize": 7.5, "color": look.ink, "xytext": (away, away), "textcoords": "offset points", "va": "bottom"}
             style["path_effects"] = [withStroke(linewidth=2.5, foreground=look.ground)]  # readable on a bond
         axes.annotate(drawable(name, 24), place, zorder=4, **style, **VERBATIM)
 

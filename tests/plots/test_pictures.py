@@ -6,6 +6,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import hamlearn as hl
@@ -145,6 +146,19 @@ def test_draws_that_are_equal_share_a_rank(post):
     figure = plots.trace(tied, 1)
     heights = [steps.get_data().values for steps in figure.axes[1].patches]
     assert len(heights) == draws.sizes["chain"] and all(max(one) > 0.45 * draws.sizes["draw"] for one in heights)
+
+
+def test_long_names_stand_beside_their_circles(post):
+    figure = plots.couplings(post, names=[f"gagging {k}" for k in range(9)])  # letters that hang below their line
+    canvas, axes = FigureCanvasAgg(figure), figure.axes[0]
+    canvas.draw()
+    circles = next(one for one in axes.collections if len(one.get_offsets()) == 9)
+    radius = figure.dpi / 72 * (circles.get_sizes()[0] ** 0.5 + 0.8) / 2
+    places = axes.transData.transform(circles.get_offsets())
+    boxes = [one.get_window_extent() for one in axes.texts]
+    assert len(boxes) == 9
+    for box, (x, y) in zip(boxes, places, strict=True):
+        assert np.hypot(max(box.x0 - x, 0), max(box.y0 - y, 0)) > radius
 
 
 def test_names_must_be_one_for_every_site(post):
