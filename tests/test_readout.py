@@ -103,7 +103,7 @@ REFUSED = {
     "a matrix of others": (lambda: hl.microstates(VALUES, flip=THREE), "matrices of 3 values for sites that have 2"),
     "one matrix for many": (
         lambda: hl.microstates(np.arange(2) * np.ones((9, 1), int), "states", q=(2, 3), flip=THREE),
-        r"matrices of 3 values for sites that have 2, 3: give every site one of its own",
+        r"matrices of 3 values for sites that have 2, 3: give each one of its own",
     ),
     "directions of three": (lambda: hl.microstates(COLOURS, "states", flip=(0.1, 0.2)), r"a \(3, 3\) matrix of P\(read \| true\)"),
     "states that are missing": (
