@@ -85,6 +85,14 @@ def test_a_wide_table_without_names_is_told_and_read(tmp_path, caplog):
         hl.microstates(tmp_path / "h.csv")
 
 
+def test_a_mask_lies_as_its_source():
+    states = spins(4, 40)
+    mask = np.arange(160).reshape(4, 40) == 61
+    for source in (states, pd.DataFrame(states, index=PEOPLE)):
+        found = hl.data.missing(hl.microstates(source, dims=("site", "draw"), mask=mask))
+        assert np.argwhere(found[0]).tolist() == [[21, 1]]
+
+
 def test_names_of_rows_in_a_long_table_are_no_site(tmp_path, caplog):
     people("spins").set_axis([f"row {k}" for k in range(40)]).to_csv(tmp_path / "t.csv", index_label="who")
     with caplog.at_level("INFO", logger="hamlearn"):

@@ -508,3 +508,14 @@ def test_codes_survive_a_file_and_name_what_is_unknown(tmp_path):
     assert codes_of(again) == [1, 2, 5]
     with pytest.raises(HamlearnError, match=r"the codes \[5\], which are none of the states"):
         recoded(again, [1, 2, 3])
+
+
+def test_a_table_that_has_not_been_computed_is_refused_with_the_call():
+    class LazyFrame:  # of polars: columns, and no numbers yet
+        columns = ("a", "b")
+
+        def collect(self):
+            """Never called."""
+
+    with pytest.raises(HamlearnError, match=r"a LazyFrame has not been computed: give source\.collect\(\)"):
+        hl.microstates(LazyFrame())

@@ -38,6 +38,7 @@ READ = {
     "ends_in_commas.csv": (lines(",").replace("\n", ",\n"), None, ""),
     "remarks.csv": ("# made, by; a program\n" + lines(",", header=NAMES).replace("\n", " # odd\n"), NAMES, ""),
     "windows.csv": ("\ufeff" + lines(",", header=NAMES).replace("\n", "\r\n"), NAMES, ""),
+    "excel.csv": ("\ufeffsep=;\r\n" + lines(";", header=NAMES).replace("\n", "\r\n"), NAMES, "columns separated by semicolons"),
     "pandas.csv": (lines(",", header=["", *NAMES], leading=range(12)), NAMES, "the first column numbers the rows and is left out"),
     "pandas_numbered.csv": (lines(",", header=["", "0", "1", "2", "3"], leading=range(12)), ["0", "1", "2", "3"], "names of its columns"),
     "numbered.csv": (

@@ -128,6 +128,8 @@ def _refuse_what_is_none(source: Any) -> None:
         raise HamlearnError(
             f"states are an array or a file; got a {type(source).__name__}, which has no order or shape: make a list of it."
         )
+    if hasattr(source, "collect") and not hasattr(source, "__array__"):
+        raise HamlearnError(f"a {type(source).__name__} has not been computed: give source.collect().")
     if source is None or isinstance(source, type) or callable(source):
         raise HamlearnError(f"states are an array or a file; got {shown(source)}.")
     if hasattr(source, "todense") or hasattr(source, "toarray"):

@@ -158,6 +158,8 @@ def microstates(
         made = made if names is None else with_names(made, names)
     else:
         table = with_said(opened, space, beta, counts, weights, q)
+        if mask is not None and dims is not None and list(dims) != list(table.dims or ()):  # its rows were sites
+            mask = np.transpose(mask)
         made = _of_table(table, labels, mask, names, wrap=wrap, geometry=geometry)
     return made if flip is None else with_flip(made, flip, own_space(made), names_of(made))
 

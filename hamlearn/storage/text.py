@@ -26,6 +26,7 @@ _WIDE = 100_000  # columns beyond which the reader of tables is slow: about 40 Â
 _COLUMN_SECONDS, _COLUMN_BYTES = 4e-5, 3_000
 _SEPARATORS = {";": "semicolons", "\t": "tabs", ",": "commas", " ": "blanks"}  # the first that cuts all lines alike
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+_EXCEL = re.compile(rb"\A(\xef\xbb\xbf)?\"?sep=.\"?\r?\n")  # tells Excel what separates columns, which is seen here from them
 _SURE = 5  # so many names 0, 1, 2, ... are no microstate
 _MANY = 20  # rows among which every state of the first row should occur
 
@@ -37,7 +38,7 @@ def read_text(target: Path, count_column: int | str | None, *, plain: bool = Fal
     """
     import pandas as pd
 
-    text, where = unpacked(target), str(target)
+    text, where = _EXCEL.sub(b"", unpacked(target), count=1), str(target)
     try:
         lines = _first_lines(text)
         _require_narrow(lines, where)
@@ -55,7 +56,9 @@ def read_text(target: Path, count_column: int | str | None, *, plain: bool = Fal
     except pd.errors.ParserError as error:
         if "EOF inside string" in str(error):
             raise HamlearnError(f"{target} opens a quotation mark that is never closed; remove it.") from error
-        raise HamlearnError(f"{target} is ragged: {str(error).strip()}. Every line needs the same number of columns.") from error
+        raise HamlearnError(
+            f"{target} is ragged: {str(error).strip().split('C error: ')[-1]}. Every line needs the same number of columns."
+        ) from error
     if len(frame) and frame.iloc[:, -1].isna().any():  # the reader fills short lines up
         _require_whole_lines(text, separator, max(map(len, rows)), where)
     if frame.shape[1] < len(rows[-1]):
