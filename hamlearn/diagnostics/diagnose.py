@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -13,7 +14,7 @@ from hamlearn import data as microstates
 from hamlearn.arguments import require_seed
 from hamlearn.diagnostics import arviz, comparison, cost, densities, invariants, predictive_test, scores, signals, simulated
 from hamlearn.diagnostics.about import introduced
-from hamlearn.diagnostics.verdict import CHECK, LEVELS, Verdict, verdict
+from hamlearn.diagnostics.verdict import CHECK, LEVELS, Verdict, verdict, weigh
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, observations, one_group, posteriors
 from hamlearn.infer.accepted import admit_posterior
@@ -24,6 +25,7 @@ from hamlearn.processes import verb
 from hamlearn.progress import aside, logger
 
 _NO_EQUILIBRIUM = "Collect more data, or give the model fewer terms or a lower largest power."
+GROUPS = 5  # whose comparisons may each raise a false alarm in a hundred; each of more has to be as much more unlikely
 MEMBERS = 8  # of a posterior, whose mean energy score tests look at: its error is a third of a member's
 
 
@@ -80,7 +82,7 @@ def _by_group(post: xr.DataTree, data: list[xr.Dataset] | None, made: Provenance
     found, compared = [one for one in made.findings if one.topic != "groups"], dict[str, Comparison]()
     for number, name in enumerate(names):
         member = diagnose(one_group.group(post, name), own.get(name), check=check, seed=seed + number)
-        said = verdict(member)
+        said = weigh(_of_several(posteriors.provenance_of(member), len(names)), beta_declared=bool(int(member.attrs["beta_declared"])))
         severity = dict(zip(LEVELS, SEVERITIES, strict=True))[said.level]
         found.append(Noted("told", severity, "groups", {}, f"{model.by} {name}: {said.summary[0].lower()}{said.summary[1:].rstrip('.')}"))
         kept = {child: one.to_dataset() for child, one in member.children.items() if child != "posterior"}
@@ -88,6 +90,14 @@ def _by_group(post: xr.DataTree, data: list[xr.Dataset] | None, made: Provenance
         post[f"group_{number}"].attrs = dict(member.attrs)
         compared[name] = cast(Comparison, posteriors.provenance_of(member).check)
     return {"findings": tuple(found), "check": _of_groups(compared)}
+
+
+def _of_several(made: Provenance, groups: int) -> Provenance:
+    """The record of one of so many groups: false alarms of more than `GROUPS` add up to no more than theirs."""
+    if made.check is None or made.check.overall_p is None:
+        return made
+    p = min(1.0, made.check.overall_p * max(1.0, groups / GROUPS))
+    return replace(made, check=replace(made.check, overall_p=p))
 
 
 def _of_groups(compared: dict[str, Comparison]) -> Comparison:

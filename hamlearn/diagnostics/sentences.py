@@ -179,6 +179,15 @@ def _spreads_of_the_prior(n: Numbers, made: Provenance) -> Words:
     return what, "Give more groups, or a spread= that you mean: what is said of groups that were not observed rests on it."
 
 
+@sentence("a group apart")
+def _a_group_apart(n: Numbers, made: Provenance) -> Words:
+    what = (
+        f"{n['by']} {n['group']} lies apart from all others in {wording.place(n['name'])} (p = {n['p_value']:.2g}): no normal spread "
+        "holds them all, and its interval is pulled towards theirs"
+    )
+    return what, "Look at its data; or learn the others without it, and compare the two with hl.compare."
+
+
 # Identifiability
 
 

@@ -5,23 +5,29 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 import xarray as xr
 
 import hamlearn as hl
 from hamlearn import cli
 from hamlearn.infer.families import hierarchical
+from hamlearn.infer.lone_groups import lone
+from hamlearn.infer.provenance import Comparison
 from hamlearn.spaces import States
 from hamlearn.statistics import effective_sample_size
-from statistics_budget import assert_within
+from statistics_budget import assert_within, spend
 
 PAIR = hl.systems.lattice.graph([[0, 1]])
 SAME, ROWS = (5, 2, 17), (5, 6, 20)  # of how many rows of every group both spins agree
 MODEL = hl.models.Hierarchical(hl.models.Couplings(PAIR, fields=None, prior=hl.models.Normal(1.5)), by="subject", spread=1.0)
+diagnose = import_module("hamlearn.diagnostics.diagnose")  # a function of the room has the name of its module
 NAMES = ("anna", "ben", "eve")
 
 
@@ -206,6 +212,35 @@ def test_few_groups_leave_spreads_to_their_prior(post):
         told[count] = [one for one in hl.verdict(found).reasons if one.topic == "prior"]
     assert [one.severity for one in told[2]] == ["caution"] and "2 groups hardly say the spread" in told[2][0].what
     assert told[8] == []
+
+
+def test_a_lone_group_is_named():
+    """Ten pairs of spins attract each other about alike; of one more they repel. Without it nobody lies apart."""
+    data = {str(k): rows(same, 400) for k, same in enumerate(np.linspace(280, 300, 10).astype(int))}
+    small = hl.infer.Pooled(draws=50, warmup=100, chains=2)
+    for lou in (True, False):
+        found = hl.infer.learn({**data, **({"lou": rows(120, 400)} if lou else {})}, MODEL, engine=small, seed=0)
+        told = [one.what for one in hl.verdict(found).reasons if one.topic == "spread"]
+        assert len(told) == lou and all("subject lou lies apart from all others" in one for one in told)
+
+
+def test_groups_that_have_a_normal_spread_seldom_seem_to_lie_apart():
+    """Of sizes from 30 to 10 000 rows, where a spread is hardly known."""
+    generator, alarms, repeats = np.random.default_rng(0), 0, 200
+    variances = np.repeat(1 / np.geomspace(30, 1e4, 8)[:, None], 5, 1)
+    for spread in (0.02, 0.2):
+        for _ in range(repeats):
+            alarms += lone(generator.normal(0, np.sqrt(spread**2 + variances)), variances).min() < 0.01
+    assert scipy.stats.binomtest(alarms, 2 * repeats, 0.02, alternative="greater").pvalue > spend()
+
+
+def test_of_many_groups_each_has_to_be_more_unlikely(post):
+    """A comparison with p = 0.005 is a caution of one of three groups, and by chance among forty."""
+    differs = Comparison("differs", overall_p=0.005, statistics=20, failed=("energy",), largest_z=3.0)
+    unlikely = replace(hl.infer.provenance(hl.infer.group(post, "eve")), check=differs)
+    found = {count: diagnose.weigh(diagnose._of_several(unlikely, count)) for count in (3, 40)}
+    misfits = {count: [one for one in said.reasons if one.topic == "fit" and one.severity == "caution"] for count, said in found.items()}
+    assert misfits[3] and not misfits[40]
 
 
 def test_spreads_of_tables_add_in_squares():

@@ -26,6 +26,7 @@ from hamlearn.infer.enquiry import Enquiry
 from hamlearn.infer.families import Open
 from hamlearn.infer.fit import Fit
 from hamlearn.infer.groups import sample_stats
+from hamlearn.infer.lone_groups import FEWEST, lone
 from hamlearn.infer.observations import mean_beta
 from hamlearn.infer.one_group import group, names
 from hamlearn.infer.pipeline import Opened
@@ -38,6 +39,7 @@ from hamlearn.systems.exact.work import OPERATIONS_PER_SECOND
 
 _BASES = ("separable", "off", "sandwich", "independent")  # what error bars may rest on, the weakest first
 _PRIORS = 0.3  # of the variance of a spread's prior that is left, beyond which it says what the prior says
+_APART = 0.01  # p-value of a group that lies apart, of all groups and parameters together
 _SWEEP = 2e-9, 2e-3  # seconds of a sweep of one chain: of the cube of the parameters of a group, and of everything else
 
 
@@ -127,6 +129,7 @@ def _assembled(enquiry: Enquiry, kind: Open, opened: dict[str, Opened], drawn: p
     theta = {name: (("chain", "draw", "parameter"), one) for name, one in (("mean", drawn.mean), ("spread", drawn.spread))}
     groups = {"posterior": by_group.assign(own), "theta": xr.Dataset(theta, coords=parameter), **sample_stats(drawn.stats)}
     provenance = _merged(enquiry, [posteriors.provenance_of(one) for one in members], drawn, settings, bound.parameter_names)
+    provenance = replace(provenance, findings=(*provenance.findings, *_apart(model.by, opened, members)))
     tree = posteriors.assemble(groups, model=model, space=enquiry.space, provenance=provenance, sets=enquiry.sets)
     tree.attrs["beta"] = json.dumps(list(dict.fromkeys(json.loads(tree.attrs["beta"]))))  # each temperature once, of however many groups
     for number, (member, one) in enumerate(zip(members, opened.values(), strict=True)):
@@ -134,6 +137,20 @@ def _assembled(enquiry: Enquiry, kind: Open, opened: dict[str, Opened], drawn: p
         tree[place := f"group_{number}"] = xr.DataTree.from_dict({**kept, "alone": _alone(one.fit)})
         tree[place].attrs = {**member.attrs, "group_of": f"{tree.attrs['fingerprint']} {enquiry.seed}"}
     return tree
+
+
+def _apart(by: str, opened: dict[str, Opened], members: Sequence[xr.DataTree]) -> tuple[Noted, ...]:
+    """What the verdict has to say of a group that no normal spread holds."""
+    known = np.array([[posteriors.provenance_of(one).optimum.finite] for one in members])
+    estimates = np.where(known, [one.fit.centre for one in opened.values()], 0.0)
+    variances = np.where(known, [np.diag(one.fit.calibration.covariance) for one in opened.values()], np.inf)
+    p = lone(estimates, variances) if known.sum() >= FEWEST else np.ones_like(estimates)
+    group, where = np.unravel_index(int(p.argmin()), p.shape)
+    if p.min() > _APART:
+        return ()
+    name = next(iter(opened.values())).fit.likelihood.bound.parameter_names[where]
+    numbers = {"by": by, "group": list(opened)[group], "name": name, "p_value": float(p.min())}
+    return (Noted("a group apart", "caution", "spread", numbers),)
 
 
 def _alone(fit: Fit) -> xr.Dataset:
