@@ -243,7 +243,7 @@ SENTENCES |= {
         f"{percent(n['share'])} of the readings are wrong by the rates that the data declare, at {n['sites']} sites"
         + ("" if n["most"] < 1.2 * n["share"] else f" (most at {made.site(n['where'])}, {percent(n['most'])})")
         + ": what was learned, and is predicted, is of true values. The rates are taken on "
-        "trust: readings hardly contradict wrong ones, and couplings are then wrong with them"
+        "trust: comparisons hardly contradict wrong ones, and couplings are then wrong with them"
         + (_ONE_COMPLETION if made.check is not None and made.check.decision != "not run" else ""),
         "",
     ),
