@@ -55,7 +55,7 @@ Dims = Annotated[
 ]
 Flip = Annotated[
     str | None,
-    typer.Option(help="How often spins are misread: a rate, two (-1 read as 1, 1 as -1), one a site, or name=rate,name=rate."),
+    typer.Option(help="How often sites are misread: a rate, two (-1 read as 1, 1 as -1), one a site, or name=rate,name=rate."),
 ]
 Labels = Annotated[
     str | None, typer.Option(help="All states of columns in their order: no,yes of all, or smoker=no,yes;calm=1,2,3 by name.")
