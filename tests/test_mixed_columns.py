@@ -100,6 +100,14 @@ def test_missing_cells_may_have_been_what_their_sites_have():
     np.testing.assert_allclose(scores.sum(0), likelihood.value_and_gradient(theta)[1], atol=1e-10)
 
 
+@pytest.mark.parametrize("first", [0, 3])
+def test_missing_cells_of_a_site_with_few_states_are_kept_whatever_comes_first(first):
+    """A cell of few states was taken for the very first value, which its site may not have."""
+    rows = np.array([[first, 1.0], [1, 0], [2, np.nan], [3, 1]])
+    found = hl.microstates(rows, space="states", q=(4, 2))
+    assert found["state"].values.reshape(4, 2).tolist() == [[first, 1], [1, 0], [2, hl.spaces.MISSING], [3, 1]]
+
+
 def test_spaces_say_what_sites_have(tmp_path):
     space = States(SIZES)
     assert (space.q, space.sizes, space.uniform) == (4, SIZES, False) and States((3, 3)) == States(3)

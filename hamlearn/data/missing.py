@@ -91,7 +91,7 @@ def covered(array: np.ndarray, mask: Any) -> np.ndarray:
 
 
 def filled(states: np.ndarray, gone: np.ndarray) -> np.ndarray:
-    """States with one that was observed in place of those that were not: what checks of values look at.
+    """States with the least that was observed, which every site may have, in place of those that were not: what checks of values look at.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def filled(states: np.ndarray, gone: np.ndarray) -> np.ndarray:
     if gone.all():
         raise HamlearnError("all cells of the states are missing (NaN): nothing was observed.")
     result = states.copy()
-    result[gone] = states[~gone][0]
+    result[gone] = states[~gone].min()
     return result
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.stats import kstest
@@ -59,6 +61,17 @@ def test_it_is_still_said_after_a_file(post, tmp_path):
 def test_much_that_is_missing_makes_the_verdict_cautious():
     found = noted(observations(holed(0.4)), 2, 1.0)
     assert [(one.code, one.severity) for one in found] == [("missing cells", "caution")]
+
+
+def test_what_depends_on_its_own_value_cannot_be_seen_and_is_said(post):
+    """Nothing in the data gives it away, so what intervals rest on stands in every verdict, and on the page that shows what it does."""
+    shy = hl.learn(holed(0.1, up=3.0), Couplings(), engine="laplace", check=False)
+    for one in post, shy:
+        assert "intervals hold where whether a cell is missing does not depend on its value" in str(hl.verdict(one))
+    pull = shy["posterior"]["h"].mean(("chain", "draw")) / shy["posterior"]["h"].std(("chain", "draw"))
+    assert pull.max() < 0  # true fields are zero; all seem to say no, by several error bars
+    page = Path(__file__).parents[2] / "docs" / "tasks" / "missing.md"
+    assert "If people who would say yes are shy of it, no likelihood knows" in page.read_text(encoding="utf-8")
 
 
 def test_gaps_that_depend_on_other_sites_are_seen():
