@@ -11,8 +11,10 @@ import pandas as pd
 import pytest
 
 import hamlearn as hl
+from hamlearn.diagnostics import cost
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.incomplete import marginal
+from hamlearn.infer.likelihoods import PatternLikelihood, composite
 from hamlearn.infer.observations import bind
 from hamlearn.spaces import States
 from hamlearn.systems import exact
@@ -81,6 +83,19 @@ def test_what_is_listed_is_the_product_of_what_every_site_has():
     assert float(exact.log_partition(mixed, 1e-9)) == pytest.approx(math.log(math.prod(sizes)))
     with pytest.raises(HamlearnError, match=r"2 · 5\*\*20 = 1.9e\+14 states are too many"):
         exact.all_states(hl.systems.lattice.hypercubic(21), (2,) + (5,) * 20)
+
+
+def test_costs_and_likelihoods_count_what_every_site_has():
+    """Twelve answers of two kinds and one of thirty are 122 880 states, not 30^13 = 2e19."""
+    sizes, rng = (2,) * 12 + (30,), np.random.default_rng(0)
+    data = hl.microstates(np.stack([rng.integers(size, size=400) for size in sizes], 1), space="states", q=sizes, independent=True)
+    model = hl.models.Couplings(interaction="ordinal")
+    bound, parts, _ = bind(data, model)
+    assert bound.n_states == bound.n_patterns == math.prod(sizes) == bound.space.count(13)
+    assert exact.method(bound.system(np.zeros(bound.n_params))) == "enumeration"
+    assert isinstance(composite(bound, parts, "pseudo"), PatternLikelihood)  # codes of its patterns fit into one integer
+    few = data.isel(site=slice(4, None)) if "site" in data.dims else data.isel({data["state"].dims[-1]: slice(4, None)})
+    assert cost.of_check(few, model).compiling == 0  # 7680 states, which are listed; of 30^9 nothing would be
 
 
 def test_missing_cells_may_have_been_what_their_sites_have():

@@ -1,7 +1,7 @@
 """Columns of a table that are questions of their own: each has the states that were seen in it, whatever they were called.
 
 What the states of every site were called is the coordinate ``codes`` of the site axis (JSON), how many there are the coordinate
-``n_states``: both follow where sites are selected.
+``n_states`` (or which, of those that they were called, where some are none of its): both follow where sites are selected.
 """
 
 from __future__ import annotations
@@ -70,8 +70,16 @@ def with_codes(data: xr.Dataset, codes: Codes) -> xr.Dataset:
         told = {} if codes[0] == list(range(len(codes[0]))) else {"codes": json.dumps(codes[0])}
         return _with_attrs(found, {**kept, "q": max(sizes), **told})
     axis = site_axis(data)
-    found = data.assign_coords(codes=(axis, np.array([json.dumps(own) for own in codes])), n_states=(axis, np.array(sizes)))
-    return _with_attrs(found, {**kept, **States(sizes).attrs})  # type: ignore[arg-type]
+    found = _with_attrs(data.assign_coords(codes=(axis, np.array([json.dumps(own) for own in codes]))), kept)
+    return with_space(found, States(sizes))  # type: ignore[arg-type]
+
+
+def with_space(data: xr.Dataset, space: Space) -> xr.Dataset:
+    """The same microstates as ones of `space`; which states every site has follows where sites are selected."""
+    axis, found = site_axis(data), data.drop_vars("n_states", errors="ignore")
+    if not space.uniform and axis is not None:
+        found = found.assign_coords(n_states=(axis, np.array([json.dumps(one) for one in space.sizes])))
+    return _with_attrs(found, {name: value for name, value in data.attrs.items() if name != "sizes"} | space.attrs)
 
 
 def _with_attrs(data: xr.Dataset, attrs: Mapping[Any, Any]) -> xr.Dataset:
@@ -82,9 +90,11 @@ def _with_attrs(data: xr.Dataset, attrs: Mapping[Any, Any]) -> xr.Dataset:
 
 def own_space(data: xr.Dataset) -> Space:
     """The space of one Dataset: of sites with their own numbers of states that of the sites there are."""
-    if "n_states" in data.coords:
-        return States(tuple(data["n_states"].values.tolist()))  # type: ignore[arg-type]
-    return from_attrs(data.attrs)
+    if "n_states" not in data.coords:
+        return from_attrs(data.attrs)
+    codes = column_codes(data)
+    q = int(data.attrs["q"]) if codes is None else max(map(len, codes))
+    return States(q, tuple(json.loads(str(one)) for one in np.atleast_1d(data["n_states"].values).tolist()))
 
 
 def column_codes(data: xr.Dataset) -> Codes | None:

@@ -13,7 +13,7 @@ import xarray as xr
 from hamlearn.arguments import require_beta, require_flag, shown
 from hamlearn.data.arrays import LEADING, name_axes, plain
 from hamlearn.data.cells import Cells, Numbers, in_numbers, in_space
-from hamlearn.data.columns import Labels, own_space, with_codes
+from hamlearn.data.columns import Labels, own_space, with_codes, with_space
 from hamlearn.data.geometry import declared
 from hamlearn.data.missing import covered, require_observed, say
 from hamlearn.data.names import names_of, site_axis, with_names
@@ -294,5 +294,5 @@ def _assemble(
             dataset[label] = (lead, per_row(given, shape, label + "s"))
     if counts is not None:
         attrs = {**attrs, "independent": 1}  # a histogram has lost the order of its draws
-    dataset.attrs = {**space.attrs, "schema_version": SCHEMA, **attrs}
-    return dataset
+    dataset.attrs = {"schema_version": SCHEMA, **attrs}
+    return with_space(dataset, space)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hamlearn.errors import HamlearnError
+from hamlearn.spaces.extents import Extent, rooms
 from hamlearn.spaces.numbers import hint_of_codes
 
 
@@ -42,10 +43,10 @@ def require_varied(values: np.ndarray, gone: np.ndarray, names: Sequence[str], w
         )
 
 
-def require_room(values: np.ndarray, q: int | tuple[int, ...], names: Sequence[str], where: str) -> None:
+def require_room(values: np.ndarray, q: Extent, names: Sequence[str], where: str) -> None:
     """An error where a column ``(row, column)`` of a table holds a whole number that `q`, its number of states, has no room for."""
     rows = values.reshape(-1, len(names))
-    sizes = np.broadcast_to(q, len(names))
+    sizes = np.array(rooms(q, len(names)))
     most = np.where(np.isfinite(rows), rows, 0).max(0)
     over = np.flatnonzero((most >= sizes) & (most == np.floor(most)))
     if len(over):

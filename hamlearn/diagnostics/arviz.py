@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from hamlearn.data.codes import state_names
 from hamlearn.infer import families, labels, one_group, posteriors
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.groups import own_parameters
@@ -164,11 +163,10 @@ def summary(post: xr.DataTree, round_to: int | None = 4, *, group: str | None = 
 
 def _states(post: xr.DataTree, name: str) -> list[list[tuple[str, ...]]]:
     """What the states of every site are called, or the pairs of states of every bond."""
-    lattice = posteriors.bound_of(post).lattice
-    each = state_names(post, lattice.n_sites)
+    each = posteriors.states_of(post)
     if name == "h":
         return [[(state,) for state in states] for states in each]
-    return [list(itertools.product(each[i], each[j])) for i, j in lattice.bonds.tolist()]
+    return [list(itertools.product(each[i], each[j])) for i, j in posteriors.bound_of(post).lattice.bonds.tolist()]
 
 
 def mixing(values: np.ndarray) -> dict[str, np.ndarray]:

@@ -12,7 +12,8 @@ import xarray as xr
 from hamlearn.diagnostics import wording
 from hamlearn.infer import families, labels, posteriors
 from hamlearn.models.actions import percent
-from hamlearn.spaces import Space
+from hamlearn.spaces import Space, States
+from hamlearn.spaces.extents import each
 
 PARAMETERS = "All parameters"
 
@@ -105,10 +106,13 @@ def zero_of_energy(post: xr.DataTree, names: list[str]) -> str:
     return known + asked.zero
 
 
-def sites(space: Space, words: Sequence[str] = ()) -> str:
+def sites(space: Space, words: Sequence[Any] = ()) -> str:
     """What the sites of a space can be, in words."""
     if not space.uniform:
-        return f"states, from {min(space.sizes)} to {space.q} of them at a site"
+        sizes = each(space.extent, len(space.sizes))
+        counted = f"{'' if len(set(sizes)) == 1 else f'from {min(sizes)} to '}{max(sizes)} of them at a site"
+        own = not words or isinstance(words[0], tuple)  # where all were called alike, some sites were not seen in all of them
+        return f"states, {counted}" if own else f"{sites(States(space.q), words)}, {counted}"
     if words and not space.continuous:
         shown = [f"{value} ({word})".replace("-1", "−1") for value, word in zip(space.values.tolist()[:6], words, strict=False)]
         return f"{'spins' if space.binary else f'{space.q} states'}, {', '.join(shown)}{', …' if len(words) > 6 else ''}"
@@ -138,7 +142,7 @@ def facts(post: xr.DataTree) -> list[tuple[str, str, str]]:
         ("extrapolated", "extrapolated to β", here),
         ("space", "every site", sites(posteriors.space_of(post), made.words)),
         ("sites", "sites", wording.count(float(np.prod(posteriors.site_shape(post))))),
-        ("codes", "codes of states 0, 1, …", "" if made.words and posteriors.space_of(post).uniform else codes(post)),
+        ("codes", "codes of states 0, 1, …", "" if made.words and isinstance(made.words[0], str) else codes(post)),
         ("bonds", bonds, wording.count(sizes["bond"]) if "bond" in sizes else ""),
         ("missing", "cells missing", percent(made.missing) if made.missing else ""),
         ("flip", "readout errors, allowed for", percent(made.flip) if made.flip else ""),

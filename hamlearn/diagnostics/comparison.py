@@ -21,6 +21,7 @@ from hamlearn.diagnostics.predictive_test import MORE_DATA, LeftOut
 from hamlearn.errors import HamlearnError, Undetermined
 from hamlearn.infer import observations, posteriors
 from hamlearn.infer.asked import LikelihoodName
+from hamlearn.infer.seen import only_seen
 from hamlearn.models import Couplings
 from hamlearn.processes import verb
 from hamlearn.systems.base import Space
@@ -98,7 +99,7 @@ def check(
     'agrees'
     """
     draws, seed = require_whole(draws, "draws", 2), require_seed(seed)
-    sets = microstates.split_by_beta(microstates.admit(data))
+    sets = only_seen(microstates.split_by_beta(microstates.admit(data)), model)
     found = _scores(sets, model, tau, seed, start)
     compared = _held_out(sets, model, likelihood, draws, tau, seed)
     if isinstance(compared, LeftOut):

@@ -51,17 +51,21 @@ _MOVED, _FIELD_COMPILING = 0.07, 2.5  # of one site in all trajectories of all m
 _DRAWS = 24_576  # microstates of all members
 
 
-def refitted(sites: int, q: int, bonds: int, neighbours: int, parameters: int, rows: int) -> Cost:
+def refitted(
+    sites: int, q: int, bonds: int, neighbours: int, parameters: int, rows: int, *, states: float = 0.0, patterns: float = 0.0
+) -> Cost:
     """What a check of couplings costs: score tests, searches, and a fit to half of the data that predicts the other half.
 
     Parameters
     ----------
     sites, q, bonds, neighbours : int
-        Of the lattice: sites, values of each, bonds, and most neighbours of a site.
+        Of the lattice: sites, most values of one, bonds, and most neighbours of a site.
     parameters : int
         Of the family.
     rows : int
         Microstates.
+    states, patterns : float
+        How many all sites have, and one with its neighbours at most, where some sites have fewer values than q.
 
     Examples
     --------
@@ -69,17 +73,17 @@ def refitted(sites: int, q: int, bonds: int, neighbours: int, parameters: int, r
     about 4 s, and up to 1.3 s to compile what no cache holds yet
     """
     n, p, compiling = sites, parameters, 0.0
+    states, patterns = states or power(q, n), patterns or power(q, neighbours + 1)
     counted = _OBSERVED * rows * n + _SITE * n + _FIXED
     if p <= MOST_PARAMETERS and crowding(p, rows, n) <= MOST_CROWDED:
         values = q * (32.0 * n + 2500.0)  # of a row: at most some hundred terms of every kind, and those of every site
         spectra = sum(min(_SPECTRUM * float(side) ** 3, _ENDS) for side in (n, bonds))
-        if power(q, n) * p <= MOST_NUMBERS:  # the exact likelihood is maximised for them as well
-            counted += costs.optimum(n, q, neighbours, p, rows, rows, listed=True)
+        if states * p <= MOST_NUMBERS:  # the exact likelihood is maximised for them as well
+            counted += costs.optimum(n, neighbours, p, rows, rows, listed=states)
         counted += _VALUE * min(rows * values, MOST_WORK) + min(rows / 2000, 0.5) + spectra
     if p <= MAX_PARAMETERS:
-        listed = power(q, n) * (p + 500) <= LISTED
-        patterns = int(min(rows, power(q, neighbours + 1)))
-        counted += costs.optimum(n, q, neighbours, p, rows, patterns, listed=listed)
+        listed = states * (p + 500) <= LISTED
+        counted += costs.optimum(n, neighbours, p, rows, int(min(rows, patterns)), listed=states if listed else 0.0)
         compiling = 0.0 if listed else _SIMULATED
     return Cost(counted + compiling, compiling)
 
@@ -168,7 +172,8 @@ def of_check(data: Any, model: Model) -> Cost | None:
         return replace(found, seconds=found.seconds + trained)
     bound = cast(Any, model).bind(space, shape)
     lattice = bound.lattice
-    found = refitted(lattice.n_sites, space.q, lattice.n_bonds, int(lattice.degree.max(initial=0)), bound.n_params, rows)
+    sizes = {"states": bound.n_states, "patterns": bound.n_patterns}
+    found = refitted(lattice.n_sites, space.q, lattice.n_bonds, int(lattice.degree.max(initial=0)), bound.n_params, rows, **sizes)
     return replace(found, once=costs.GIBBS_COMPILING if cast(Any, model).prior.sparse else 0.0)
 
 

@@ -150,6 +150,7 @@ def _compare(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], made: P
     model, tau = posteriors.model_of(post).of_true_values, float(made.calibration.tau)
     asked = families.traits(post)
     if asked.compared == "refit" and posteriors.space_of(post).q:
+        data = [posteriors.numbered(post, one) for one in microstates.split_by_beta(data)]
         return comparison.check(data, model, tau=tau, seed=seed, start=posteriors.theta_point(post))
     if asked.compared == "held out":  # direct draws against what training held out: nothing is refitted
         return densities.check(post, data, seed)

@@ -20,6 +20,7 @@ from hamlearn.diagnostics.rankings import Ranking
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import posteriors
 from hamlearn.infer.asked import EngineAsked, LikelihoodName
+from hamlearn.infer.seen import only_seen
 from hamlearn.models.traits import Model
 from hamlearn.processes import verb
 from hamlearn.progress import aside, track
@@ -104,6 +105,7 @@ def rank(
     sets = [_rows_apart(part) for part in microstate_data.split_by_beta(admit(data))]
     for name, model in named.items():
         _require_scored(name, model, microstate_data.space_of(sets[0]), score)
+    own = {name: only_seen(sets, model) for name, model in named.items()}  # a state of one fold alone is a state of all
     shares = [_folds(part, folds, np.random.default_rng(seed)) for part in sets]
     engines = _engines(engine, named)
     scores = {name: [np.full(part["state"].shape[:2], np.nan) for part in sets] for name in named}
@@ -111,8 +113,8 @@ def rank(
     kind: str = score
     with track(folds * len(named), "ranking") as bar:
         for fold in range(folds):
-            fitted = [part.isel({axis: np.flatnonzero(label != fold)}) for part, (axis, label) in zip(sets, shares, strict=True)]
             for name, model in named.items():
+                fitted = [part.isel({axis: np.flatnonzero(label != fold)}) for part, (axis, label) in zip(own[name], shares, strict=True)]
                 with aside():
                     posts[name] = _learned(name, fitted, model, {"likelihood": likelihood, "engine": engines[name], "seed": seed})
                 bar.advance()
@@ -120,7 +122,7 @@ def rank(
                 kind = _kind(posts, named, score, draws * folds, sets)
                 parameters = {name: posteriors.provenance_of(post).n_params or np.nan for name, post in posts.items()}
             for name, post in posts.items():
-                for index, (part, (axis, label)) in enumerate(zip(sets, shares, strict=True)):
+                for index, (part, (axis, label)) in enumerate(zip(own[name], shares, strict=True)):
                     where = np.flatnonzero(label == fold)
                     values, variance = _scored(name, post, part.isel({axis: where}), kind, draws)
                     noise[name] += variance

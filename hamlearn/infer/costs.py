@@ -132,33 +132,33 @@ def _optimum(likelihood: Likelihood) -> float:
     sites, size = likelihood.counts.shape if isinstance(likelihood, PatternLikelihood) else (bound.lattice.n_sites, rows)
     neighbours = int(bound.lattice.degree.max(initial=0))
     listed = isinstance(likelihood, ExactLikelihood)
-    return optimum(sites, bound.space.q, neighbours, bound.n_params, rows, size, listed=listed)
+    return optimum(sites, neighbours, bound.n_params, rows, size, listed=bound.n_states if listed else 0.0)
 
 
-def optimum(sites: int, q: int, neighbours: int, parameters: int, rows: int, size: int, *, listed: bool) -> float:
+def optimum(sites: int, neighbours: int, parameters: int, rows: int, size: int, *, listed: float = 0.0) -> float:
     """Seconds of Newton steps, a Hessian, scores of all rows and a few factorisations.
 
     Parameters
     ----------
-    sites, q, neighbours : int
-        Of the lattice: sites, values of each, and most neighbours of one.
+    sites, neighbours : int
+        Of the lattice: sites, and most neighbours of one.
     parameters : int
         Of the family.
     rows : int
         Microstates.
     size : int
         What conditionals of a site are summed over: rows, or distinct patterns of its neighbours.
-    listed : bool
-        Whether all states are listed in place of looking at sites one by one.
+    listed : float
+        How many states are listed, where that takes the place of looking at sites one by one.
 
     Examples
     --------
-    >>> round(optimum(256, 2, 4, 1, 4000, 32, listed=False), 3)
+    >>> round(optimum(256, 4, 1, 4000, 32), 3)
     0.003
     """
     features, factorisations = neighbours + 1.0, parameters**3 / 2e9
     if listed:
-        return 5.0 * float(q) ** sites * parameters**2 / 3e9 + factorisations
+        return 5.0 * listed * parameters**2 / 3e9 + factorisations
     if size < rows:
         counted = size * sites * (features**2 + 200 * features) + rows * parameters * min(parameters, 100)
         return counted / 3e9 + factorisations

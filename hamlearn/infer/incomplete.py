@@ -14,7 +14,6 @@ from hamlearn.infer.likelihoods.marginal import MarginalLikelihood, listable
 from hamlearn.infer.observations import Observations
 from hamlearn.models import BoundCouplings
 from hamlearn.progress import logger
-from hamlearn.statistics import power
 from hamlearn.systems import exact
 
 ENOUGH = 0.5  # of the rows that every site must keep for its conditional
@@ -57,7 +56,7 @@ def stand_in(
             f"missing cells of {bound.space.name} are not learned from: leave those rows out, hl.data.complete_rows(data), or those sites."
         )
     known = all(part.flip is None for part in parts)
-    local = known and power(bound.space.q, int(bound.lattice.degree.max(initial=0)) + 1) <= MOST_PATTERNS
+    local = known and bound.n_patterns <= MOST_PATTERNS
     seen, seconds = kept(bound, parts) if local else 0.0, augmented.work(bound, parts)
     random = all(one.code != "missing depends" for one in absences.noted(parts, bound.space.q, 1.0))
     if seen > 0 and (name != "pseudo" or seconds > LONGEST or (seen >= ENOUGH and random and seconds > affordable)):

@@ -13,6 +13,7 @@ import xarray as xr
 from hamlearn import data as microstate_data
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.constrained import require_kept
+from hamlearn.infer.seen import only_seen
 from hamlearn.systems.base import Space
 
 ABSENT = -1  # index of the value of a cell that was not observed
@@ -113,10 +114,10 @@ def bind(data: xr.Dataset | Iterable[xr.Dataset], model: Any) -> tuple[Any, list
         )
     model = model.on(microstate_data.names_of(sets[0])).at(mean_beta([float(part["beta"]) for part in sets]))  # priors in units of kT
     bound = _bound(model, space, sets[0])
-    parts = []
-    for part in sets:
-        parts.append(as_observations(part, space))
-    return bound, parts, sets
+    if (narrow := only_seen(sets, model)) is not sets:
+        sets, space = narrow, microstate_data.space_of(narrow)
+        bound = model.bind(space, microstate_data.site_shape(sets[0]))
+    return bound, [as_observations(part, space) for part in sets], sets
 
 
 def _bound(model: Any, space: Space, data: xr.Dataset) -> Any:

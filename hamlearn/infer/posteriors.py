@@ -8,6 +8,7 @@ Attributes are strings and numbers, structured ones as one JSON string.
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import replace
 from importlib import metadata
@@ -21,14 +22,18 @@ from hamlearn import models, spaces, storage
 from hamlearn.arguments import require_path, require_whole
 from hamlearn.data import codes_of, fingerprint, names_of, recoded, require_same
 from hamlearn.data import site_shape as site_shape_of
+from hamlearn.data import space_of as space_of_data
+from hamlearn.data.codes import state_names
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import labels, stored
 from hamlearn.infer.accepted import SCHEMA, read_json, require_posterior
 from hamlearn.infer.groups import by_temperature, sample_stats
 from hamlearn.infer.observations import Observations, channel, flat
-from hamlearn.infer.provenance import Noted, Provenance
-from hamlearn.infer.upgrades import names_in, read
+from hamlearn.infer.provenance import Provenance
+from hamlearn.infer.seen import KEY, in_space, noted
+from hamlearn.infer.upgrades import names_in, read, without_never
 from hamlearn.models import BoundCouplings
+from hamlearn.spaces import States
 from hamlearn.systems.base import Space
 
 
@@ -45,10 +50,8 @@ def build(
     sets: list[xr.Dataset],
 ) -> xr.DataTree:
     """A posterior from draws of θ ``(chain, draw, n_params)``, its optimum, and how it was made."""
-    observed = _observed(bound, parts)
-    bound = replace(bound, never=_never(bound, parts))
-    if bound.never:
-        provenance = replace(provenance, findings=(*provenance.findings, _excluded(bound)))
+    never = json.loads(sets[0].attrs.get(KEY, "[]"))
+    provenance = replace(provenance, findings=(*provenance.findings, *noted(never)))
     posterior = variables(bound, theta, ("chain", "draw"))
     posterior = posterior.assign_coords(chain=np.arange(theta.shape[0]), draw=np.arange(theta.shape[1]))
     if included is not None:
@@ -56,32 +59,14 @@ def build(
     if hyper is not None:
         for index, name in enumerate(("inclusion_probability", "slab_width", "slab_magnitude")):
             posterior[name] = (("chain", "draw"), hyper[..., index])
-    known = {"observed_data": observed, "constant_data": labels.constant(bound.lattice)}
+    known = {"observed_data": _observed(bound, parts), "constant_data": labels.constant(bound.lattice)}
     groups = {"posterior": posterior, "point": variables(bound, point, ()), **known, **sample_stats(stats)}
     found = assemble(groups, model=bound.model, space=bound.space, provenance=provenance, sets=sets)
-    if bound.never:
-        found.attrs["never"] = json.dumps(bound.never)
+    found.attrs |= {KEY: json.dumps(never)} if never else {}
     return found
 
 
-def _never(bound: BoundCouplings, parts: list[Observations]) -> tuple[tuple[int, int], ...]:
-    """States of sites that were never read, where each has energies of its own; none where a prior must be trusted instead."""
-    if bound.interaction != "general" or bound.model.tie != "bond" or bound.model.fields != "site" or bound.n_params > LIMIT:
-        return ()
-    never = bound.space.there(bound.lattice.n_sites)
-    for part in parts:
-        states = part.gathered[0]
-        for state in range(bound.space.q):
-            never[:, state] &= ~(states == state).any(0)
-    return tuple((int(site), int(state)) for site, state in np.argwhere(never))
-
-
-def _excluded(bound: BoundCouplings) -> Noted:
-    return Noted("states never seen", "note", "states", {"count": len(bound.never), "first": [list(one) for one in bound.never[:4]]})
-
-
 _TIED = {"posterior", "point"}  # groups with the variables of a model
-LIMIT = 5000  # parameters; beyond it only a tight prior makes sense (large alignments), and it says what was never seen
 
 
 def assemble(groups: dict[str, xr.Dataset], *, model: Any, space: Space, provenance: Provenance, sets: list[xr.Dataset]) -> xr.DataTree:
@@ -227,12 +212,28 @@ def space_of(post: xr.DataTree) -> Space:
 
 
 def numbered(post: xr.DataTree, states: Any) -> Any:
-    """Microstates with their states numbered as the posterior's are (see the attribute ``codes``); arrays as they are."""
+    """Microstates in the posterior's space, with their states numbered as its are (see the attribute ``codes``); arrays as they are."""
     if isinstance(states, xr.Dataset):
         require_same_sites(post, states)
-    if not isinstance(states, xr.Dataset) or not space_of(post).labelled:
+    if not isinstance(states, xr.Dataset) or not isinstance(space := space_of(post), States):
         return states
-    return recoded(states, codes_of(post))
+    found = recoded(states, codes_of(post))
+    return found if space_of_data(found) == space else in_space(found, space)
+
+
+def states_of(post: xr.DataTree) -> list[list[str]]:
+    """What the states that every site has are called, by the words or the codes that they had where they came from."""
+    lattice = bound_of(post).lattice
+    every, there = state_names(post, lattice.n_sites), space_of(post).there(lattice.n_sites)
+    return [[own[state] for state in np.flatnonzero(has)] for own, has in zip(every, there, strict=True)]
+
+
+def same_states(post: xr.DataTree) -> bool:
+    """Whether the states of all sites are the same things, even where some sites were not seen in all of them."""
+    there = space_of(post).there(math.prod(site_shape(post)))
+    for site, state in json.loads(post.attrs.get(KEY, "[]")):
+        there[site, state] = True
+    return bool(there.all())
 
 
 def require_readings(post: xr.DataTree, what: str) -> None:
@@ -248,9 +249,8 @@ def site_shape(post: xr.DataTree) -> tuple[int, ...]:
 
 def bound_of(post: xr.DataTree) -> BoundCouplings:
     """The couplings a posterior belongs to, on its sites; only for posteriors of that kind."""
-    bound = model_of(post).bind(space_of(post), site_shape(post))
-    never = tuple((int(site), int(state)) for site, state in json.loads(post.attrs.get("never", "[]")))
-    return replace(bound, never=never) if never else bound
+    bound: BoundCouplings = model_of(post).bind(space_of(post), site_shape(post))
+    return bound
 
 
 def theta_draws(post: xr.DataTree) -> np.ndarray:
@@ -358,6 +358,7 @@ def _relabel(post: xr.DataTree) -> None:
 def upgrade(post: xr.DataTree) -> None:
     """What an earlier version wrote of how a posterior was made (and those joined or grouped in it), as this one writes it."""
     recorded(post, read(post.attrs))
+    without_never(post.attrs)
     for child in post.children.values():
         if "model" in child.attrs:
             upgrade(child)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any
+
+import numpy as np
 
 from hamlearn.arguments import shown
 from hamlearn.data.codes import words_in
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.provenance import Provenance
+from hamlearn.infer.seen import KEY
 from hamlearn.infer.typed import AGAIN
+from hamlearn.spaces import from_attrs
 
 _NOTES: tuple[tuple[Callable[[str], bool], str], ...] = (  # the sentences that these versions decided by
     (lambda note: "separable" in note, "separable"),
@@ -56,6 +61,16 @@ def _told(found: Any, where: str) -> dict[str, Any]:
     numbers = {key: value for key, value in found.items() if key not in ("severity", "topic", "what", "advice")}
     kept = {key: found.get(key, "") for key in ("severity", "topic", "what", "advice")}
     return {"code": "told", **kept, "numbers": numbers}
+
+
+def without_never(attrs: dict[Any, Any]) -> None:
+    """Attributes of a posterior, changed in place: states never seen, which were listed apart, are none of its space."""
+    if "never" in attrs:
+        space = from_attrs(attrs)
+        there = np.ones((math.prod(json.loads(attrs["site_shape"])), space.q), bool)
+        there[tuple(np.array(json.loads(attrs["never"])).T)] = False
+        attrs[KEY] = attrs.pop("never")
+        attrs |= space.only(there).attrs  # type: ignore[attr-defined]
 
 
 def names_in(attrs: Mapping[Any, Any]) -> tuple[str, ...]:

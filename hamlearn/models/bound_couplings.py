@@ -14,11 +14,13 @@ import numpy as np
 
 from hamlearn.errors import HamlearnError
 from hamlearn.models.base import Block
+from hamlearn.spaces import States
+from hamlearn.spaces.extents import around
 from hamlearn.systems import exact
 from hamlearn.systems.base import Space, System
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.pairwise import Pairwise
-from hamlearn.systems.potts import QState, clock_table, excluded, ordinal_scores
+from hamlearn.systems.potts import QState, clock_table, ordinal_scores
 from hamlearn.systems.vectors import VectorSpins
 from hamlearn.systems.xy import XY
 
@@ -39,15 +41,13 @@ def zero_sum_basis(q: int) -> np.ndarray:
 class BoundCouplings:
     """:class:`~hamlearn.models.Couplings` on given sites: θ ↔ couplings and fields, and the basis tables θ multiplies.
 
-    θ = (J by group and basis table, h by group and basis vector), shape ``(n_params,)``. States that were `never` seen at a site, as
-    (site, state), have no energy that data could tell: systems made of θ exclude them.
+    θ = (J by group and basis table, h by group and basis vector), shape ``(n_params,)``.
     """
 
     model: Couplings
     lattice: Lattice
     space: Space
     interaction: str
-    never: tuple[tuple[int, int], ...] = ()
     _cache: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -146,6 +146,11 @@ class BoundCouplings:
         """The tables that strengths of one bond multiply, shape ``(n_tables, q, q)``."""
         return self.pair_basis
 
+    @property
+    def vectors(self) -> np.ndarray:
+        """Those of every site, shape ``(n_sites, n_vectors, q)``, or of all alike ``(1, n_vectors, q)``."""
+        return self.field_basis[None]
+
     def vectors_of(self, site: int) -> np.ndarray:
         """The vectors that fields of one site multiply, shape ``(n_vectors, q)``."""
         return self.field_basis
@@ -166,6 +171,11 @@ class BoundCouplings:
         """How many microstates there are, inf beyond any float."""
         return self.space.count(self.lattice.n_sites)
 
+    @cached_property
+    def n_patterns(self) -> float:
+        """How many states a site has together with its neighbours, at most; inf beyond any float."""
+        return around(self.space.extent, self.lattice.bonds, self.lattice.n_sites)
+
     def states(self) -> np.ndarray:
         """All microstates ``(row, n_sites)`` as value indices, where they are few enough to be listed."""
         return exact.all_states(self.lattice, self.space.extent).reshape(-1, self.lattice.n_sites)
@@ -182,8 +192,12 @@ class BoundCouplings:
 
     def mean_statistics(self, pair: np.ndarray, single: np.ndarray) -> np.ndarray:
         """T ``(row, n_params)`` of frequencies of pairs of states on bonds ``(row, n_bonds, q, q)`` and of states ``(row, n_sites, q)``."""
-        columns = [_grouped(np.einsum("ab,tgab->tg", table, pair), self.bond_group) for table in self.pair_basis]
-        couplings = np.stack(columns, -1).reshape(len(pair), -1)
+        if self.interaction == "general":  # products of vectors: far fewer operations than table by table
+            columns = np.einsum("ma,tgab,nb->tmng", self.field_basis, pair, self.field_basis, optimize=True)
+        else:
+            columns = np.einsum("mab,tgab->tmg", self.pair_basis, pair)
+        columns = columns.reshape(len(pair), self.n_tables, -1)
+        couplings = np.moveaxis(_grouped(columns, self.bond_group), 1, -1).reshape(len(pair), -1)
         if not len(self.field_group):
             return couplings
         fields = np.stack([_grouped(single @ vector, self.field_group) for vector in self.field_basis], -1)
@@ -231,29 +245,9 @@ class BoundCouplings:
     def values(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What the posterior reports: J per bond (strengths, or zero-sum tables) and h per site (or per state)."""
         if self.interaction == "general":
-            J, h = self.tables(theta)
-            return self._without_never(J, h) if self.never else (J, h)
+            return self.tables(theta)
         couplings, fields = self.coefficients(theta)
         return couplings[..., 0], fields[..., 0] if self.interaction in ("ising", "xy") else (fields[..., None] * self.field_basis).sum(-2)
-
-    def _without_never(self, J: np.ndarray, h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The same energies of all states that occur, up to a constant, in the zero-sum gauge of these states alone.
-
-        What the tables say of the others is the prior's, not the data's, and in the gauge of all states it would move every entry.
-        """
-        there = self.space.there(self.lattice.n_sites).astype(float)
-        there[tuple(np.array(self.never).T)] = 0.0
-        share = there / there.sum(1, keepdims=True)
-        first, second = self.lattice.bonds.T
-        rows = np.einsum("...bac,bc->...ba", J, share[second])
-        columns = np.einsum("...bac,ba->...bc", J, share[first])
-        mean = np.einsum("...ba,ba->...b", rows, share[first])
-        J = (J - rows[..., :, None] - columns[..., None, :] + mean[..., None, None]) * there[first][:, :, None] * there[second][:, None, :]
-        moved = np.moveaxis(np.array(h, float), -2, 0)  # site first, so that bonds may be added by their ends
-        np.add.at(moved, first, np.moveaxis(rows, -2, 0))
-        np.add.at(moved, second, np.moveaxis(columns, -2, 0))
-        h = np.moveaxis(moved, 0, -2)
-        return J, (h - (h * share).sum(-1, keepdims=True)) * there
 
     def from_values(self, J: np.ndarray, h: np.ndarray | None) -> np.ndarray:
         """Inverse of :meth:`values` (tied parameters are read off the first bond or site that uses them)."""
@@ -283,11 +277,8 @@ class BoundCouplings:
             return XY(target, J, name="Learned")
         if self.interaction == "vectors":
             return VectorSpins(target, J, h, self.space.event_shape[0], name="Learned")
-        if self.never:
-            h = np.array(h, float)
-            h[(..., *np.array(self.never).T)] = excluded(J, h)
-        q = self.space.q if self.space.uniform else self.space.there(target.n_sites).sum(1).tolist()
-        return QState(target, q, J, h, interaction=self.interaction, scores=self.model.scores, name="Learned")
+        assert isinstance(self.space, States)
+        return QState(target, self.space, J, h, interaction=self.interaction, scores=self.model.scores, name="Learned")
 
     def _retied(self, theta: np.ndarray, lattice: Lattice) -> tuple[np.ndarray, np.ndarray]:
         if self.model.tie != "uniform" or self.model.fields == "site":

@@ -143,6 +143,11 @@ class Couplings(Model):
         return self.interaction == "ordinal"
 
     @property
+    def states_apart(self) -> bool:
+        """Of tables that nothing ties."""
+        return self.interaction in ("auto", "general") and self.tie == "bond" and self.fields == "site"
+
+    @property
     def of_true_values(self) -> Couplings:
         """The same model where values are known."""
         return self.changed(flip=())

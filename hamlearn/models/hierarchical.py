@@ -63,12 +63,18 @@ class Hierarchical(Model):
     traits: ClassVar[Traits] = Traits(
         "hierarchical",
         "groups that share a mean and a spread",
+        mixed=True,
         missing=True,
         compared="by group",
         groups=("theta", "group_0"),
         closed="has means and spreads of groups above the parameters of each",
         zero="they are those of its groups.",
     )
+
+    @property
+    def states_apart(self) -> bool:
+        """As in the model of one group."""
+        return self.model.states_apart
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, Model):

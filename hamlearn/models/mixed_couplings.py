@@ -29,12 +29,12 @@ class MixedCouplings(BoundCouplings):
     field_basis = pair_basis
 
     @cached_property
-    def _vectors(self) -> np.ndarray:
+    def vectors(self) -> np.ndarray:
         """Of fields, ``(n_sites, l, q)``: zero-sum over the states of the site."""
-        sizes, q = self.space.there(self.lattice.n_sites).sum(1), self.space.q
-        found = np.zeros((len(sizes), q - 1, q))
-        for site, size in enumerate(sizes):
-            found[site, : size - 1, :size] = zero_sum_basis(size)
+        there, q = self.space.there(self.lattice.n_sites), self.space.q
+        found = np.zeros((len(there), q - 1, q))
+        for own, values in zip(found, map(np.flatnonzero, there), strict=True):
+            own[: len(values) - 1, values] = zero_sum_basis(len(values))
         return found
 
     @cached_property
@@ -42,7 +42,7 @@ class MixedCouplings(BoundCouplings):
         """What tables are products of, ``(n_sites, k, q)``: scores, or the vectors of fields."""
         if self.interaction == "ordinal":
             return site_scores(self.space, self.lattice.n_sites, self.model.scores)[:, None]
-        return self._vectors
+        return self.vectors
 
     @cached_property
     def _tables(self) -> np.ndarray:
@@ -69,12 +69,12 @@ class MixedCouplings(BoundCouplings):
 
     def vectors_of(self, site: int) -> np.ndarray:
         """The vectors that fields of one site multiply, zero where it has fewer."""
-        return np.asarray(self._vectors[site])
+        return np.asarray(self.vectors[site])
 
     @cached_property
     def _places(self) -> tuple[np.ndarray, np.ndarray, int, int]:
         """Positions in θ of strengths and fields, and how many there are of each."""
-        bonds, sites = np.abs(self._tables).max((2, 3)) > 0, np.abs(self._vectors).max(2) > 0
+        bonds, sites = np.abs(self._tables).max((2, 3)) > 0, np.abs(self.vectors).max(2) > 0
         pairs, n = _placed(bonds, self.bond_group, 0, "tie", "couplings of bonds")
         fields, p = _placed(sites, self.field_group, n, "fields", "fields of sites")
         return np.where(pairs < 0, p, pairs), np.where(fields < 0, p, fields), n, p - n
@@ -115,13 +115,13 @@ class MixedCouplings(BoundCouplings):
         """Sufficient statistics T of every row of value indices."""
         first, second = self.lattice.bonds.T
         pairs = self._tables[np.arange(len(first)), :, states[:, first], states[:, second]]
-        single = self._vectors[np.arange(states.shape[1]), :, states] if len(self.field_group) else np.zeros((len(states), 0))
+        single = self.vectors[np.arange(states.shape[1]), :, states] if len(self.field_group) else np.zeros((len(states), 0))
         return np.asarray(np.concatenate([pairs.reshape(len(states), -1), single.reshape(len(states), -1)], 1) @ self._sums)
 
     def mean_statistics(self, pair: np.ndarray, single: np.ndarray) -> np.ndarray:
         """T of frequencies of pairs of states on bonds, and of states on sites."""
         pairs = np.einsum("gmab,tgab->tgm", self._tables, pair).reshape(len(pair), -1)
-        fields = np.einsum("sla,tsa->tsl", self._vectors, single) if len(self.field_group) else np.zeros((len(pair), 0))
+        fields = np.einsum("sla,tsa->tsl", self.vectors, single) if len(self.field_group) else np.zeros((len(pair), 0))
         return np.asarray(np.concatenate([pairs, fields.reshape(len(pair), -1)], 1) @ self._sums)
 
     def coefficients(self, theta: Any) -> tuple[Any, Any]:
@@ -137,7 +137,7 @@ class MixedCouplings(BoundCouplings):
         couplings, fields = self.coefficients(theta)
         q = self.space.q
         tables = (couplings[..., None, :] @ self._tables.reshape(-1, self.n_tables, q * q))[..., 0, :]
-        return tables.reshape((*couplings.shape[:-1], q, q)), (fields[..., None, :] @ self._vectors)[..., 0, :]
+        return tables.reshape((*couplings.shape[:-1], q, q)), (fields[..., None, :] @ self.vectors)[..., 0, :]
 
     def tables(self, theta: Any) -> tuple[Any, Any]:
         """Minus the energies: bond tables and site fields, which exclude what a site lacks."""
@@ -149,7 +149,7 @@ class MixedCouplings(BoundCouplings):
         J, h = self._raw(theta)
         if self.interaction == "ordinal":
             return self.coefficients(theta)[0][..., 0], h
-        return self._without_never(J, h) if self.never else (J, h)
+        return J, h
 
     def from_values(self, J: np.ndarray, h: np.ndarray | None) -> np.ndarray:
         """Inverse of :meth:`values`."""
@@ -157,7 +157,7 @@ class MixedCouplings(BoundCouplings):
         theta = np.zeros((*pairs.shape[:-2], self.n_params + 1))
         theta[..., self.pair_index] = pairs
         if len(self.field_group) and h is not None:
-            theta[..., self.field_index] = np.einsum("...sa,sla->...sl", h, self._vectors)
+            theta[..., self.field_index] = np.einsum("...sa,sla->...sl", h, self.vectors)
         return theta[..., :-1]
 
 

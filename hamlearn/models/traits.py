@@ -121,6 +121,11 @@ class Model:
         return False
 
     @property
+    def states_apart(self) -> bool:
+        """Whether every state of every site, where it is no spin, has energies of its own, of which no other state says anything."""
+        return False
+
+    @property
     def of_true_values(self) -> Self:
         """The same model where values are known: without what it says of readout errors."""
         return self

@@ -9,7 +9,6 @@ import networkx as nx
 import numpy as np
 import xarray as xr
 
-from hamlearn.data.codes import state_names
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, posteriors
 from hamlearn.systems.lattice import Lattice
@@ -27,9 +26,9 @@ def posterior_values(post: xr.DataTree, name: str) -> np.ndarray:
 def strengths(post: xr.DataTree) -> tuple[np.ndarray, str]:
     """One number per bond ``(chain, draw, bond)`` and what it is.
 
-    Of a coupling table in the zero-sum gauge this is the mean of its diagonal times q/(q − 1): the Potts coupling of a
-    Potts table. Where sites have states of their own, whose diagonals mean nothing, it is the coupling of an ordinal table: the projection
-    on the product of scores.
+    Of a coupling table in the zero-sum gauge this is the mean of its diagonal times q/(q − 1): the Potts coupling of a Potts table (of
+    the states that were seen at both ends). Where sites have states of their own, whose diagonals mean nothing, it is the coupling of an
+    ordinal table: the projection on the product of scores.
 
     Raises
     ------
@@ -43,12 +42,16 @@ def strengths(post: xr.DataTree) -> tuple[np.ndarray, str]:
     values = posterior_values(post, "J")
     if values.ndim == 3:
         return values, "coupling J"
-    bound, q = posteriors.bound_of(post), values.shape[-1]
-    if not bound.space.uniform:
-        first, second = site_scores(bound.space, bound.lattice.n_sites)[bound.lattice.bonds.T]
+    bound = posteriors.bound_of(post)
+    ends = bound.lattice.bonds.T
+    if not posteriors.same_states(post):
+        first, second = site_scores(bound.space, bound.lattice.n_sites)[ends]
         size = (first**2).sum(1) * (second**2).sum(1)
         return np.einsum("...gab,ga,gb->...g", values, first, second, optimize=True) / size, "coupling (ordinal part)"
-    return np.einsum("...aa->...", values) / (q - 1), "coupling (Potts part)"
+    there = bound.space.there(bound.lattice.n_sites)
+    (here, other), both = there.sum(1)[ends], (there[ends[0]] & there[ends[1]]).sum(1)
+    size = both * (1 - 1 / here - 1 / other + both / (here * other))  # q − 1 where all states were seen at both ends
+    return np.einsum("...aa->...", values) / np.where(size > 0, size, np.inf), "coupling (Potts part)"
 
 
 def site_names(lattice: Lattice, names: Sequence[object] | None) -> list[str]:
@@ -98,7 +101,7 @@ def rows(post: xr.DataTree, parameter: str = "J", names: Sequence[object] | None
         return labels, flat
     if not bound.space.labelled:
         return [f"{label}, state {state}" for label in labels for state in range(values.shape[-1])], flat
-    states = state_names(post, bound.lattice.n_sites)
+    states = posteriors.states_of(post)
     labels = [f"{label}, state {state}" for label, site in zip(labels, first, strict=True) for state in states[site]]
     return labels, flat[:, np.flatnonzero(bound.entries("h")[first])]
 

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hamlearn.errors import HamlearnError
+from hamlearn.spaces.extents import Extent, count
 from hamlearn.spaces.numbers import require_numbers
-from hamlearn.statistics import power
 
 MISSING = -128
 """What stands for a cell that was not observed in microstates of discrete spaces; in continuous ones it is NaN."""
@@ -28,8 +28,8 @@ class Space:
         What files call it.
     q : int
         Number of values of a site; 0 where they are continuous.
-    sizes : tuple of int
-        Number of values of every site, where sites differ; else ().
+    sizes : tuple
+        Of every site how many values it has, or which, where sites differ; else ().
     event_shape : tuple of int
         Axes of one site; () where it is one number.
     signed : bool
@@ -62,7 +62,7 @@ class Space:
     interaction: ClassVar[str] = ""
     gaps: ClassVar[bool] = True
     q: ClassVar[int] = 0
-    sizes: ClassVar[tuple[int, ...]] = ()
+    sizes: ClassVar[tuple[int | tuple[int, ...], ...]] = ()
 
     def __init_subclass__(cls, name: str = "", **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -87,15 +87,13 @@ class Space:
         return True
 
     @property
-    def extent(self) -> int | tuple[int, ...]:
-        """How many values there are: of every site where sites differ, else of all."""
+    def extent(self) -> Extent:
+        """How many values there are, or which: of every site where sites differ, else of all."""
         return self.sizes or self.q
 
     def count(self, n_sites: int) -> float:
         """Number of microstates of so many sites, whatever the constraint; inf where values are continuous, and beyond any float."""
-        if self.continuous:
-            return math.inf
-        return math.prod(map(float, self.sizes)) if self.sizes else power(self.q, n_sites)
+        return math.inf if self.continuous else count(self.extent, n_sites)
 
     def there(self, n_sites: int) -> np.ndarray:
         """Which of the values each site has, shape ``(n_sites, q)``."""

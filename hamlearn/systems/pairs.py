@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hamlearn.spaces.extents import Extent
 from hamlearn.systems.base import System
 from hamlearn.systems.lattice import Lattice
 
@@ -29,19 +30,19 @@ class Pairs(NamedTuple):
         What a bond adds for every pair of states.
     fields : array (n_sites, q)
         What a site adds for every state; constants are with the first site. −∞ for states that a site does not have.
-    sizes : tuple of int
-        Number of states of every site, where some have fewer than q; else ().
+    sizes : tuple
+        Of every site how many states it has, or which, where some have fewer than q; else ().
     """
 
     lattice: Lattice
     q: int
     tables: np.ndarray
     fields: np.ndarray
-    sizes: tuple[int, ...] = ()
+    sizes: tuple[int | tuple[int, ...], ...] = ()
 
     @property
-    def extent(self) -> int | tuple[int, ...]:
-        """How many states there are: of every site where sites differ, else of all."""
+    def extent(self) -> Extent:
+        """How many states there are, or which: of every site where sites differ, else of all."""
         return self.sizes or self.q
 
     @property

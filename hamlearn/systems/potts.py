@@ -30,15 +30,6 @@ def clock_table(q: int) -> np.ndarray:
     return np.cos(angle[:, None] - angle[None])
 
 
-EXCLUDED = 1e4
-"""Energy of a state that was never seen, in units of the largest coupling or field (or of one)."""
-
-
-def excluded(J: np.ndarray, h: np.ndarray) -> float:
-    """The field that keeps a state from occurring beside couplings and fields of this size."""
-    return -EXCLUDED * max(1.0, float(np.abs(J).max(initial=0.0)), float(np.abs(h).max(initial=0.0)))
-
-
 def ordinal_scores(q: int, scores: Sequence[float] = ()) -> np.ndarray:
     """Scores of ordered states, shape ``(q,)``: −1 to 1 in equal steps, or those given less their mean.
 
@@ -77,8 +68,8 @@ def site_scores(space: Space, n_sites: int, scores: Sequence[Any] = ()) -> np.nd
     if len(rows) != n_sites:
         raise HamlearnError(f"scores= has a row for every one of {n_sites} sites, or one for all; got {len(rows)} rows.")
     found = np.zeros((n_sites, space.q))
-    for site, (row, size) in enumerate(zip(rows, space.there(n_sites).sum(1).tolist(), strict=True)):
-        found[site, :size] = ordinal_scores(size, row)
+    for row, there, own in zip(rows, space.there(n_sites), found, strict=True):
+        own[there] = ordinal_scores(int(there.sum()), row)
     return found
 
 
@@ -90,8 +81,9 @@ class QState(ParametricSystem, kind="qstate", structure=("q", "sizes", "interact
     ----------
     bonds : array of int (n_bonds, 2), or Lattice
         Which pairs interact.
-    q : int or sequence of int (n_sites,)
-        Number of states, 0 … q−1; of every site its own. Arrays then have room for the largest; what a site lacks has infinite energy.
+    q : int, sequence (n_sites,) or States
+        Number of states, 0 … q−1; of every site its own, or the states themselves. Arrays then have room for all; what a site lacks has
+        infinite energy.
     J : float, array (n_bonds,), (q, q) or (n_bonds, q, q)
         Coupling strengths that multiply `interaction`, or whole coupling tables when `interaction` is "general";
         positive favours.
@@ -107,7 +99,7 @@ class QState(ParametricSystem, kind="qstate", structure=("q", "sizes", "interact
 
     lattice: Lattice
     q: int
-    sizes: tuple[int, ...]
+    sizes: tuple[int | tuple[int, ...], ...]
     J: np.ndarray
     h: np.ndarray
     interaction: str
@@ -117,7 +109,7 @@ class QState(ParametricSystem, kind="qstate", structure=("q", "sizes", "interact
     def __init__(
         self,
         bonds: Any,
-        q: int | Sequence[int],
+        q: int | Sequence[int | Sequence[int]] | States,
         J: Any = 1.0,
         h: Any = 0.0,
         *,
@@ -126,9 +118,9 @@ class QState(ParametricSystem, kind="qstate", structure=("q", "sizes", "interact
         n_sites: int | None = None,
         name: str = "QState",
     ) -> None:
-        lattice, space = lattices.as_lattice(bonds, n_sites), States(q)  # type: ignore[arg-type]
-        if np.ndim(q) and np.size(q) != lattice.n_sites:
-            raise HamlearnError(f"q is a number of states, or one for each of {lattice.n_sites} sites; got {np.size(q)} numbers.")
+        lattice, space = lattices.as_lattice(bonds, n_sites), q if isinstance(q, States) else States(q)  # type: ignore[arg-type]
+        if (given := q if isinstance(q, Sequence | np.ndarray) else space.sizes) and len(given) != lattice.n_sites:
+            raise HamlearnError(f"q is a number of states, or one for each of {lattice.n_sites} sites; got {len(given)} numbers.")
         q, there = space.q, space.there(lattice.n_sites)
         general = choice(interaction, ("clock", "potts", "ordinal", "general"), "interaction") == "general"
         if interaction == "ordinal":
@@ -182,8 +174,8 @@ class QState(ParametricSystem, kind="qstate", structure=("q", "sizes", "interact
     def from_dict(cls, description: Mapping[str, Any]) -> QState:
         """The system that :meth:`to_dict` described."""
         given = {key: description[key] for key in ("J", "h", "interaction", "name")}
-        q = description.get("sizes") or description["q"]
-        return cls(lattices.from_dict(description["lattice"]), q, **given, scores=description.get("scores", ()))
+        space = States(description["q"], description.get("sizes", ()))
+        return cls(lattices.from_dict(description["lattice"]), space, **given, scores=description.get("scores", ()))
 
     def __repr__(self) -> str:
         return f"{self.name}(shape={self.lattice.shape}, q={self.sizes or self.q}, {self.lattice.n_bonds} bonds)"

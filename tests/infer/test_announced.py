@@ -1,7 +1,6 @@
 """What learning and its check are said to cost before they start: functions of sizes, never of time."""
 
 import logging
-from functools import partial
 
 import numpy as np
 import pytest
@@ -26,11 +25,11 @@ COUNTS = {
     "check of spins by energies alone": (seconds(simulated, known="energies"), {"sites": 36, "q": 2, "rows": 2000}),
     "check of fields by simulation": (seconds(simulated), {"sites": 36, "q": 0, "rows": 2000}),
     "optimum": (
-        partial(optimum, listed=False),
-        {"sites": 36, "q": 2, "neighbours": 4, "parameters": 108, "rows": 2000, "size": 500},
+        optimum,
+        {"sites": 36, "neighbours": 4, "parameters": 108, "rows": 2000, "size": 500},
     ),
 }
-MORE = [(kind, name) for kind, (_, sizes) in COUNTS.items() for name, size in sizes.items() if size and (kind, name) != ("optimum", "q")]
+MORE = [(kind, name) for kind, (_, sizes) in COUNTS.items() for name, size in sizes.items() if size]
 
 
 @pytest.mark.parametrize(("kind", "name"), MORE)

@@ -10,7 +10,7 @@ import scipy.stats
 
 from hamlearn.diagnostics.scores.sums import Collected, Rows
 from hamlearn.models import BoundCouplings
-from hamlearn.systems.exact.weights import each
+from hamlearn.spaces.extents import each, ranks
 
 MOST_NUMBERS = 2e7  # states times parameters
 MOST_STATES = 4096  # for whole microstates, one by one: more are never seen often enough
@@ -63,7 +63,8 @@ class Listed:
         if len(self.states) > MOST_STATES or np.any(rows.weight != 1):
             return None
         expected = len(rows.index) * self.probability(theta, rows.beta)
-        number = np.ravel_multi_index(tuple(rows.index.T), each(self.bound.space.extent, rows.index.shape[1]))
+        extent = self.bound.space.extent
+        number = np.ravel_multi_index(tuple(ranks(rows.index, extent).T), each(extent, rows.index.shape[1]))
         seen = np.bincount(number, minlength=len(self.states))
         order = np.argsort(-expected, kind="stable")
         rare = expected[order] < _LEAST_EXPECTED

@@ -31,6 +31,7 @@ from hamlearn.infer.observations import mean_beta
 from hamlearn.infer.one_group import group, names
 from hamlearn.infer.pipeline import Opened
 from hamlearn.infer.provenance import Identifiability, Noted, OptimumFound, Provenance
+from hamlearn.infer.seen import only_seen
 from hamlearn.infer.settings import Drawn, External, Pooled, require_memory
 from hamlearn.models import Hierarchical, Normal
 from hamlearn.progress import aside
@@ -48,6 +49,7 @@ def learn(data: list[xr.Dataset], model: Hierarchical, likelihood: str, engine: 
     settings = _settings(engine)
     sets = microstates.split_by_beta(data)
     _require_alike(model, sets)
+    sets = only_seen(sets, model)  # groups share parameters, and so the states that one of them was seen in
     here = model.on(microstates.names_of(sets[0])).at(mean_beta([float(one["beta"]) for one in sets]))
     _require_normal(here, sets)
     grouped = model.grouped(sets)

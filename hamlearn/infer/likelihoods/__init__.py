@@ -18,7 +18,6 @@ from hamlearn.infer.likelihoods.tied import TiedLikelihood, counts_sums
 from hamlearn.infer.observations import Observations
 from hamlearn.models import BoundCouplings
 from hamlearn.models.couplings import pair_counts
-from hamlearn.statistics import power
 
 MOST_PATTERNS = 2**62  # coded as one integer
 NAMES = ("auto", "exact", "pseudo", "screening", "rise", "logrise", "score")
@@ -34,21 +33,14 @@ def composite(bound: BoundCouplings, parts: Sequence[Observations], name: str) -
         return DirectionLikelihood(bound, parts, choice(name, directions.NAMES, f"likelihood of {bound.space.name}"))
     if name == "score":
         raise HamlearnError("score matching is for continuous states (angles, reals); for discrete ones use 'pseudo' or 'screening'.")
-    q, degree = bound.space.q, int(bound.lattice.degree.max(initial=0))
-    patterns = power(q, degree + 1)
+    q, degree, patterns = bound.space.q, int(bound.lattice.degree.max(initial=0)), bound.n_patterns
     n_rows = sum(part.weight.size for part in parts)
     parallel = bool(np.any(pair_counts(bound.lattice) > 1))
     if bound.interaction == "ising" and not parallel and patterns > max(4096, n_rows / 2):
         return TiedLikelihood(bound, parts, name) if counts_sums(bound, parts, name) else RowLikelihood(bound, parts, name)
     n_features = bound.n_vectors + degree * bound.n_tables
     size = bound.lattice.n_sites * min(patterns, n_rows) * n_features * (q if name == "pseudo" and q > 2 else 1)
-    if (
-        name == "pseudo"
-        and bound.interaction == "general"
-        and bound.space.uniform
-        and bound.model.tie == "bond"
-        and max(patterns / 1e7, size / 2.5e8) > 1
-    ):
+    if name == "pseudo" and bound.interaction == "general" and bound.model.tie == "bond" and max(patterns / 1e7, size / 2.5e8) > 1:
         return OneHotLikelihood(bound, parts)
     if patterns > MOST_PATTERNS or size > 2.5e8:
         raise HamlearnError(

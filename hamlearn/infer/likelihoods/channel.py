@@ -17,6 +17,7 @@ import numpy as np
 
 from hamlearn.infer.likelihoods.base import padded
 from hamlearn.infer.observations import Observations, channel
+from hamlearn.spaces.extents import Extent, each, ranks, room, values_of
 
 _LEAST = 1e-300  # probability of a reading, below which its logarithm is of no further use to a search
 
@@ -64,15 +65,16 @@ class Readings:
     number: np.ndarray
 
     @classmethod
-    def of(cls, states: np.ndarray, weight: np.ndarray, source: Observations, sizes: Sequence[int], part: int = 0) -> Readings:
-        """Of rows of value indices (below zero where they are missing), read as those of `source` are; `sizes` are numbers of values."""
-        gone = states < 0
+    def of(cls, states: np.ndarray, weight: np.ndarray, source: Observations, extent: Extent, part: int = 0) -> Readings:
+        """Of rows of value indices (below zero where they are missing), read as those of `source` are, of sites that have these values."""
+        gone, sites = states < 0, values_of(extent, states.shape[1])
         which, pattern = np.unique(gone, axis=0, return_inverse=True)
-        known = channel(source, max(sizes))
+        known = channel(source, room(extent) if source.flip is None else source.flip.shape[-1])
         matrices = tuple(
-            np.where(none[:, None, None], _nothing(q), one[:q, :q]) for none, one, q in zip(which.T, known, sizes, strict=True)
+            np.where(none[:, None, None], _nothing(len(own)), one[np.ix_(own, own)])
+            for none, one, own in zip(which.T, known, sites, strict=True)
         )
-        number = np.where(gone, 0, states) @ places(sizes)
+        number = np.where(gone, 0, ranks(states, extent)) @ places(each(extent, len(sites)))
         return cls(part, np.arange(len(states)), weight, matrices, pattern.reshape(-1), number)
 
     def misread_at(self, rates: np.ndarray, worth: float) -> Readings:

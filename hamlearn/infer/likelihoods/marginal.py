@@ -21,8 +21,8 @@ from hamlearn.infer.likelihoods.channel import Readings, places
 from hamlearn.infer.likelihoods.exact import ExactLikelihood
 from hamlearn.infer.observations import Observations, unique_rows
 from hamlearn.models import BoundCouplings
+from hamlearn.spaces.extents import each, ranks
 from hamlearn.systems.base import Space
-from hamlearn.systems.exact.weights import each
 
 MOST_COMPLETIONS = 2e7  # of all distinct rows, whose numbers are held in memory (160 MB)
 MOST_STATES = 2e7  # of all states for every pattern of missing cells, where rows are misread
@@ -94,12 +94,12 @@ def grouped(part: Observations, states: np.ndarray, weight: np.ndarray, space: S
     """Rows that are read as those of a part are, in groups that are summed together."""
     sizes = each(space.extent, states.shape[1])
     if part.flip is None:
-        return groups(states, weight, np.array(sizes), number)
-    return iter([Readings.of(states, weight, part, sizes, number)])
+        return groups(ranks(states, space.extent), weight, np.array(sizes), number)
+    return iter([Readings.of(states, weight, part, space.extent, number)])
 
 
 def groups(states: np.ndarray, weight: np.ndarray, sizes: np.ndarray, part: int = 0) -> Iterator[Group]:
-    """Rows of value indices with missing cells (below zero) by how many values these may have: `sizes` ``(n_sites,)`` of every site."""
+    """Rows of value indices (ranks among those that a site has) with missing cells (below zero), by how many of `sizes` these may have."""
     place = places(sizes)
     gone = states < 0
     base, count = np.where(gone, 0, states) @ place, gone.sum(1)

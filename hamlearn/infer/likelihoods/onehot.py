@@ -15,7 +15,6 @@ import scipy.sparse
 from hamlearn.infer.likelihoods.base import Searched
 from hamlearn.infer.observations import Observations, flat
 from hamlearn.models import BoundCouplings
-from hamlearn.models.bound_couplings import zero_sum_basis
 
 _BLOCK = 1024  # rows
 
@@ -71,7 +70,7 @@ class OneHotLikelihood(Searched):
 
     def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """Objective and gradient."""
-        bound, q, n = self.bound, self.bound.space.q, self.bound.lattice.n_sites
+        bound, n, q = self.bound, self.bound.lattice.n_sites, self.bound.space.q
         value, product, fields = 0.0, np.zeros((n * q, n * q)), np.zeros((n, q))
         for part, hot, observed, residual in self._conditionals(theta):
             weight = self.weight[part]
@@ -85,34 +84,24 @@ class OneHotLikelihood(Searched):
         first, second = bound.lattice.bonds.T
         pairs = product.reshape(n, q, n, q)
         slopes = pairs[second, :, first].transpose(0, 2, 1) + pairs[first, :, second]
-        vectors = zero_sum_basis(q)
-        gradient = [np.einsum("ma,gab,nb->gmn", vectors, slopes, vectors, optimize=True).ravel()]
-        if len(bound.field_group):
-            gradient.append(_tied(fields, bound.field_group) @ vectors.T)
-        return value, np.concatenate([part.ravel() for part in gradient])
+        return value, bound.mean_statistics(slopes[None], fields[None])[0]
 
     def diagonal(self, theta: np.ndarray) -> np.ndarray:
         """Diagonal of minus the Hessian: Σ β² w Var(u_k) v_l², for a coupling from both of its ends."""
         bound, n = self.bound, self.bound.lattice.n_sites
-        vectors = zero_sum_basis(bound.space.q)
-        size = len(vectors)
+        vectors, sites, size = np.broadcast_to(bound.vectors, (n, bound.n_vectors, bound.space.q)), np.arange(n), bound.n_vectors
         product, fields = np.zeros((n * size, n * size)), np.zeros((n, size))
         for part, _, _, probability in self._conditionals(theta):
-            spread = probability @ (vectors**2).T - (probability @ vectors.T) ** 2
+            mean = lambda values, probability=probability: np.einsum("rsa,sla->rsl", probability, values, optimize=True)
+            spread = mean(vectors**2) - mean(vectors) ** 2
             spread *= (self.weight[part] * self.beta[part] ** 2)[:, None, None]
-            squares = (vectors**2).T[self.states[part]]
+            squares = (vectors**2)[sites, :, self.states[part]]
             product += spread.reshape(-1, n * size).T @ squares.reshape(-1, n * size)
             fields += spread.sum(0)
         pairs = product.reshape(n, size, n, size)
         first, second = bound.lattice.bonds.T
         couplings = pairs[first, :, second] + pairs[second, :, first].transpose(0, 2, 1)
-        if not len(bound.field_group):
-            return couplings.ravel()
-        return np.concatenate([couplings.ravel(), _tied(fields, bound.field_group).ravel()])
-
-
-def _tied(values: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Sums over the sites of every group."""
-    found = np.zeros((int(group.max()) + 1, *values.shape[1:]))
-    np.add.at(found, group, values)
-    return found
+        found = np.zeros(bound.n_params + 1)  # the last is of what sites with fewer states lack
+        np.add.at(found, bound.pair_index, couplings.reshape(bound.pair_index.shape))
+        np.add.at(found, bound.field_index, fields[:, : bound.field_index.shape[1]])
+        return found[:-1]

@@ -9,6 +9,7 @@ their values are, these are conditionals as good as any: the objective stays con
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -19,6 +20,7 @@ from hamlearn.infer.likelihoods import conditionals
 from hamlearn.infer.likelihoods.base import TRANSCENDENTAL, Searched, padded
 from hamlearn.infer.observations import Observations
 from hamlearn.models import BoundCouplings
+from hamlearn.spaces.extents import rooms
 
 _CHUNK = 1 << 20  # rows coded at a time: bounds memory, not results
 _TABLE = 1e7  # patterns that a table holds; more are sorted
@@ -37,6 +39,7 @@ class PatternLikelihood(Searched):
     def __init__(self, bound: BoundCouplings, parts: Sequence[Observations], name: str) -> None:
         self.bound, self.parts, self.name = bound, parts, name
         self._sites = conditionals.neighbour_lists(bound)
+        self._room = np.array(rooms(bound.space.extent, bound.lattice.n_sites), np.int64)
         per_site = [self._count(site) for site in range(bound.lattice.n_sites)]
         n_patterns = max(len(counts) for _, counts, _ in per_site)
         n_features = max(design.shape[-1] for design, _, _ in per_site)
@@ -59,20 +62,24 @@ class PatternLikelihood(Searched):
 
     def _count(self, site: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         neighbours, bonds, _ = self._sites[site]
-        q = self.bound.space.q
         columns = np.concatenate([[site], neighbours])
-        place = q ** np.arange(len(columns), dtype=np.int64)
+        place, sizes = self._code(columns)
         designs, counts = [], []
         for part in self.parts:
             states, weight = part.gathered
             if part.gaps:
                 known = (states[:, columns] >= 0).all(1)
                 states, weight = states[known], weight[known]
-            seen, total = _counted(states, weight, columns, place, q ** len(columns))
-            pattern = (seen[:, None] // place) % q
+            seen, total = _counted(states, weight, columns, place, math.prod(sizes.tolist()))
+            pattern = (seen[:, None] // place) % sizes
             designs.append(part.beta * self._design(site, pattern[:, 0], pattern[:, 1:]))
             counts.append(total)
         return np.concatenate(designs), np.concatenate(counts), conditionals.parameter_index(self.bound, site, bonds)
+
+    def _code(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What the state of every one of these sites counts in the code of a pattern, and how many it has room for."""
+        sizes = self._room[columns]
+        return np.append(1, np.cumprod(sizes[:-1])), sizes
 
     def _design(self, site: int, observed: np.ndarray, neighbours: np.ndarray) -> np.ndarray:
         _, bonds, first = self._sites[site]
@@ -159,9 +166,8 @@ class PatternLikelihood(Searched):
 
     def _score_table(self, beta: float, site: int, local: np.ndarray, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Row of a table of scores for every state row, and the table ``(pattern, feature)`` of one site; the last is of missing cells."""
-        q = self.bound.space.q
         columns = np.concatenate([[site], self._sites[site][0]])
-        place = q ** np.arange(len(columns), dtype=np.int64)
+        place, sizes = self._code(columns)
         found, known = states[:, columns], (states[:, columns] >= 0).all(1)
         if not known.all():
             inner, table = self._score_table(beta, site, local, states[known])
@@ -169,7 +175,7 @@ class PatternLikelihood(Searched):
             code[known] = inner
             return code, np.concatenate([table, np.zeros((1, table.shape[1]))])
         seen, code = np.unique(found @ place, return_inverse=True)
-        pattern = (seen[:, None] // place) % q
+        pattern = (seen[:, None] // place) % sizes
         design = beta * self._design(site, pattern[:, 0], pattern[:, 1:])
         if self.multiclass:
             logits = design @ local + self.floor[site]

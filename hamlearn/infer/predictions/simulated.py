@@ -20,7 +20,6 @@ from hamlearn.infer.shares import HANDFUL
 from hamlearn.systems.factors import sites_of
 from hamlearn.systems.observables import Observable
 from hamlearn.systems.pairs import pairs_of
-from hamlearn.systems.potts import EXCLUDED
 from hamlearn.systems.sampling import exchanging, simulate, simulate_systems, tempering
 from hamlearn.systems.sampling.cluster import is_ferromagnet
 from hamlearn.systems.sampling.stacks import simulate_stack, stackable
@@ -279,9 +278,7 @@ def _free_variance(system: Any) -> float:
         return float(np.var(np.asarray(system.energy(_random_states(system)), float)))
     tables = pairs.tables
     tables = tables - tables.mean(-1, keepdims=True) - tables.mean(-2, keepdims=True) + tables.mean((-1, -2), keepdims=True)
-    # Excluded states (of QState) are not there to be excited.
-    fields = np.where(pairs.fields > -0.5 * EXCLUDED * max(1.0, np.abs(tables).max(initial=0.0)), pairs.fields, np.nan)
-    return float(np.sum(tables**2) / pairs.q**2 + np.sum(np.nanvar(fields, axis=-1)))
+    return float(np.sum(tables**2) / pairs.q**2 + np.sum(np.nanvar(pairs.known, axis=-1)))
 
 
 def _log_partitions(systems: Sequence[Any], energies: np.ndarray, rungs: np.ndarray, seed: int, draws: int) -> np.ndarray:

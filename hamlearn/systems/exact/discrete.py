@@ -111,18 +111,18 @@ class Enumeration(_Tables):
         if space.continuous:
             return "needs a system of spins or q-state sites"
         most = enumeration.MAX_STATES if pairs_of(system) is not None else enumeration.MOST_EVALUATED
-        if enumeration.count_states(lattice, space.extent) <= most:
+        if space.count(lattice.n_sites) <= most:
             return None
         return f"{enumeration.power_text(space.extent, lattice.n_sites)} states are more than {most}"
 
     def preference(self, system: System) -> float:
         """Its states, unless they are few."""
-        states = enumeration.count_states(system.lattice, system.space.extent)
-        return 0.0 if states <= cuts.ALWAYS_ENUMERATE else float(states)
+        states = system.space.count(system.lattice.n_sites)
+        return 0.0 if states <= cuts.ALWAYS_ENUMERATE else states
 
     def cost(self, system: System, beta: float) -> float:
         """Of all states."""
-        return 30.0 * float(enumeration.count_states(system.lattice, system.space.extent))
+        return 30.0 * system.space.count(system.lattice.n_sites)
 
     def unit(self, system: System) -> float:
         """See :class:`_Discrete`."""

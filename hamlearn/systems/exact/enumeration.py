@@ -16,8 +16,9 @@ import numpy as np
 from jax.nn import logsumexp
 
 from hamlearn.errors import HamlearnError
+from hamlearn.spaces.extents import Extent, count, each, listed
 from hamlearn.systems.base import System, energies_of
-from hamlearn.systems.exact.weights import Extent, each, group_states, log_weights
+from hamlearn.systems.exact.weights import log_weights
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.pairs import Pairs
 
@@ -30,14 +31,9 @@ MOST_EVALUATED = 2**16
 """Largest number of states of a system that is known by its energies only: 16 spins, 4×4."""
 
 
-def count_states(lattice: Lattice, q: Extent) -> int:
-    """Number of states: q**n_sites, or the product of what every site has."""
-    return math.prod(each(q, lattice.n_sites))
-
-
 def require_enumerable(lattice: Lattice, q: Extent) -> None:
     """Raise unless all states of `lattice` can be enumerated."""
-    if count_states(lattice, q) > MAX_STATES:
+    if count(q, lattice.n_sites) > MAX_STATES:
         most = max(each(q, lattice.n_sites))
         largest = int(np.log(MAX_STATES) / np.log(most) + 1e-9)
         raise HamlearnError(
@@ -56,7 +52,7 @@ def power_text(q: Extent, n_sites: int) -> str:
     return f"{' · '.join(power(size, sizes.count(size)) for size in sorted(set(sizes)))} = {value}"
 
 
-def all_states(lattice: Lattice, q: int | Sequence[int] = 2) -> np.ndarray:
+def all_states(lattice: Lattice, q: int | Sequence[int | Sequence[int]] = 2) -> np.ndarray:
     """Every state of a lattice, as indices.
 
     Parameters
@@ -64,7 +60,7 @@ def all_states(lattice: Lattice, q: int | Sequence[int] = 2) -> np.ndarray:
     lattice : Lattice
         Gives the site axes; at most 2^20 states.
     q : int or sequence of int (n_sites,)
-        Number of states per site (2: spins, index 0 is −1 and 1 is +1), or of every site its own.
+        Number of states per site (2: spins, index 0 is −1 and 1 is +1), or of every site its own: the number, or the states themselves.
 
     Returns
     -------
@@ -82,9 +78,9 @@ def all_states(lattice: Lattice, q: int | Sequence[int] = 2) -> np.ndarray:
     >>> exact.all_states(lattice.hypercubic(2), q=2).tolist()
     [[0, 0], [0, 1], [1, 0], [1, 1]]
     """
-    extent = int(q) if np.ndim(q) == 0 else tuple(int(one) for one in q)  # type: ignore[arg-type, union-attr]
+    extent = tuple(tuple(one) if isinstance(one, Sequence) else int(one) for one in q) if isinstance(q, Sequence) else int(q)
     require_enumerable(lattice, extent)
-    return group_states(extent, lattice.n_sites).reshape(-1, *lattice.shape)
+    return listed(extent, lattice.n_sites).reshape(-1, *lattice.shape)
 
 
 def evaluate(system: System) -> np.ndarray:
@@ -108,8 +104,7 @@ def state_log_weights(lattice: Lattice, q: Extent, tables: jax.Array, fields: ja
     (first, second), most = lattice.bonds.T, fields.shape[-1]
     pair = jnp.zeros((lattice.n_sites, most, lattice.n_sites, most), tables.dtype)
     sizes = q if isinstance(q, tuple) else ()
-    if sizes:  # a product with zero is a number only where what is not there is one
-        fields = jnp.where(np.arange(most) < np.array(sizes)[:, None], fields, 0.0)
+    fields = jnp.where(fields == -jnp.inf, 0.0, fields)  # of what is not there, and not listed: a product with zero has to be a number
     return log_weights(pair.at[first, :, second, :].add(tables), fields, sizes)
 
 

@@ -14,10 +14,11 @@ from jax import lax
 
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.processes import verb
+from hamlearn.spaces.extents import Extent, room, values_of
 from hamlearn.systems.base import System
 from hamlearn.systems.exact import enumeration, transfer
 from hamlearn.systems.exact.cuts import General, lattice_method, require_layers
-from hamlearn.systems.exact.weights import Extent, each, require_double
+from hamlearn.systems.exact.weights import require_double
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.pairs import Pairs, pairs_of
 
@@ -35,9 +36,9 @@ def log_partition_function(
     ----------
     lattice : Lattice
         Sites and bonds.
-    q : int or tuple of int (n_sites,)
-        States per site (2: spins), or of every site its own: tables and fields have room for the largest, and what they hold of states
-        that a site does not have counts for nothing.
+    q : int or tuple (n_sites,)
+        States per site (2: spins), or of every site its own: how many, or which. Tables and fields have room for all, and what they hold
+        of states that a site does not have counts for nothing.
     method : {"enumeration", "transfer"}, optional
         The cheaper by default.
     arithmetic : {"auto", "linear", "log"}
@@ -79,7 +80,8 @@ def log_partition_function(
 
         return by_enumeration
 
-    layers, there = require_layers(lattice, q), _there(lattice, q)
+    layers, most = require_layers(lattice, q), room(q)
+    there = _there(lattice, q, most)
 
     def linear(tables: jax.Array, fields: jax.Array) -> jax.Array:
         return transfer.log_partition(layers, tables, fields, linear=True)
@@ -88,7 +90,7 @@ def log_partition_function(
         return transfer.log_partition(layers, tables, fields, linear=False)
 
     def by_transfer(tables: Any, fields: Any) -> jax.Array:
-        tables, fields = require_double(tables), jnp.where(there, require_double(fields), _NOWHERE)
+        tables, fields = require_double(tables)[:, :most, :most], jnp.where(there, require_double(fields)[:, :most], _NOWHERE)
         if arithmetic == "log":
             return log(tables, fields)
         safe = lax.stop_gradient(transfer.energy_range(layers, tables, fields)) < transfer.LINEAR_RANGE
@@ -99,15 +101,17 @@ def log_partition_function(
     return by_transfer
 
 
-def _there(lattice: Lattice, q: Extent) -> np.ndarray:
-    """Which states every site has, ``(n_sites, q)``."""
-    sizes = np.array(each(q, lattice.n_sites))
-    return np.asarray(np.arange(sizes.max()) < sizes[:, None])
+def _there(lattice: Lattice, q: Extent, most: int) -> np.ndarray:
+    """Which of so many states every site has, ``(n_sites, most)``."""
+    found = np.zeros((lattice.n_sites, most), bool)
+    for site, values in enumerate(values_of(q, lattice.n_sites)):
+        found[site, list(values)] = True
+    return found
 
 
 def masked(pairs: Pairs, beta: float) -> np.ndarray:
     """Fields times β for the transfer matrix, which has room for states that a site does not have."""
-    return np.where(_there(pairs.lattice, pairs.extent), beta * pairs.fields, _NOWHERE)
+    return np.where(_there(pairs.lattice, pairs.extent, pairs.q), beta * pairs.fields, _NOWHERE)
 
 
 @dataclass(frozen=True)

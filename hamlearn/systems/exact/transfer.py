@@ -27,8 +27,9 @@ import numpy as np
 from jax import lax
 from jax.nn import logsumexp
 
+from hamlearn.spaces.extents import listed
 from hamlearn.systems.exact.layers import Layers
-from hamlearn.systems.exact.weights import group_states, log_kernel, log_weights, one_hot_states
+from hamlearn.systems.exact.weights import log_kernel, log_weights, one_hot_states
 
 LINEAR_RANGE = 600.0
 """Largest :func:`energy_range` that the linear arithmetic accepts."""
@@ -172,7 +173,7 @@ def sample(
     The partial products are prefixes, so layers are drawn backwards: on a ring layer 0 first, then n − 1 … 1.
     """
     cross = cross.reshape(-1, layers.width * layers.q, layers.width * layers.q)
-    features, states = one_hot_states(layers.q, layers.width), group_states(layers.q, layers.width)
+    features, states = one_hot_states(layers.q, layers.width), listed(layers.q, layers.width)
     result = np.empty((draws, layers.sites.size), np.int8)
     size = max(1, CHUNK // layers.states)
     for begin in range(0, draws, size):

@@ -8,7 +8,6 @@ gathering of table entries, no scattering of their gradients.
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 from typing import Any
 
@@ -17,33 +16,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from hamlearn.errors import HamlearnError
+from hamlearn.spaces.extents import Extent, count, listed, room
 
+Sizes = tuple[int | tuple[int, ...], ...]  # an extent, () where all sites have the same values
 SMALL_GROUP = 64
 """Groups of up to this many states are not halved: a deep recursion costs more to compile than it saves."""
 
 
-Extent = int | tuple[int, ...]
-"""Number of values of every site alike, or of each."""
-
-
-def each(q: Extent, n_sites: int) -> tuple[int, ...]:
-    """Number of values of every one of `n_sites` sites."""
-    return q if isinstance(q, tuple) else (q,) * n_sites
-
-
-@lru_cache(maxsize=64)
-def group_states(q: Extent, n_sites: int) -> np.ndarray:
-    """All states of `n_sites` sites in C order (the last site fastest), int8 ``(q**n_sites, n_sites)``."""
-    states = np.ascontiguousarray(np.indices(each(q, n_sites), dtype=np.int8).reshape(n_sites, -1).T)
-    states.setflags(write=False)
-    return states
-
-
 @lru_cache(maxsize=64)
 def one_hot_states(q: Extent, n_sites: int, width: int | None = None) -> np.ndarray:
-    """The states of :func:`group_states` as 0/1 features, float64 ``(q**n_sites, n_sites * width)``; `width` is q by default."""
-    states = group_states(q, n_sites)
-    features = np.eye(width or max(each(q, n_sites)))[states].reshape(len(states), -1)
+    """All states, listed, as 0/1 features, float64 ``(q**n_sites, n_sites * width)``; `width` is q by default."""
+    states = listed(q, n_sites)
+    features = np.eye(width or room(q))[states].reshape(len(states), -1)
     features.setflags(write=False)
     return features
 
@@ -55,8 +39,8 @@ def log_kernel(cross: jax.Array, first: Extent | None = None, second: Extent | N
     ----------
     cross : array (..., m, q, k, q)
         Couplings from the m sites of the first group to the k sites of the second.
-    first, second : tuple of int, optional
-        Where sites have fewer values than q: how many, of both groups.
+    first, second : tuple, optional
+        Where sites have fewer values than q: which, of both groups (:mod:`hamlearn.spaces.extents`).
 
     Returns
     -------
@@ -67,7 +51,7 @@ def log_kernel(cross: jax.Array, first: Extent | None = None, second: Extent | N
     return jnp.asarray(one_hot_states(first or q, m, q)) @ (matrix @ jnp.asarray(one_hot_states(second or q, k, q)).T)
 
 
-def log_weights(pair: jax.Array, fields: jax.Array, sizes: tuple[int, ...] = ()) -> jax.Array:
+def log_weights(pair: jax.Array, fields: jax.Array, sizes: Sizes = ()) -> jax.Array:
     """Log weight of every state of a group of sites.
 
     Parameters
@@ -76,16 +60,16 @@ def log_weights(pair: jax.Array, fields: jax.Array, sizes: tuple[int, ...] = ())
         Couplings inside the group; each bond in one of its two orders.
     fields : array (..., m, q)
         Log weight of each state of each site.
-    sizes : tuple of int
-        Number of values of every site, where some have fewer than q.
+    sizes : tuple
+        Values of every site, where some have fewer than q.
 
     Returns
     -------
     array (..., q**m), or as many as `sizes` make
-        In the order of :func:`group_states`.
+        In the order of :func:`hamlearn.spaces.extents.listed`.
     """
     m, q = fields.shape[-2:]
-    if m == 1 or math.prod(sizes or each(q, m)) <= SMALL_GROUP:
+    if m == 1 or count(sizes or q, m) <= SMALL_GROUP:
         features = jnp.asarray(one_hot_states(sizes or q, m, q))
         field, coupling = fields.reshape(*fields.shape[:-2], m * q), pair.reshape(*pair.shape[:-4], m * q, m * q)
         return field @ features.T + jnp.sum((features @ coupling) * features, -1)
