@@ -215,7 +215,10 @@ def test_tensors_tables_and_device_arrays_are_taken():
     ):
         np.testing.assert_array_equal(microstates(source)["state"].values, FLAT[None])
     for source, message in (
-        (pandas.DataFrame(FLAT).assign(name="a"), "the table holds text in column 'name', 'a', and numbers in column '0'"),
+        (
+            pandas.DataFrame(FLAT).assign(name="a"),
+            "the table holds text in column 'name', 'a', and numbers in column '0': .*space='states'",
+        ),
         (pandas.DataFrame(FLAT)[0], "at least two axes"),
         (torch.ones(3, 3, device="meta"), "cannot be read as an array of states"),
     ):

@@ -234,13 +234,14 @@ SENTENCES |= {
         "Do not rely on predicted totals: tie parameters, or collect more data.",
     ),
     "missing cells": lambda n, made: (
-        f"{percent(n['share'])} of the cells are missing, at {n['sites']} sites (most at {made.site(n['where'])}, {percent(n['most'])}): "
+        f"{percent(n['share'])} of the cells are missing, at {wording.several(n['sites'], 'site')} "
+        f"(most at {made.site(n['where'])}, {percent(n['most'])}): "
         "intervals hold where whether a cell is missing does not depend on its value, given what was observed"
         + (_ONE_COMPLETION if made.check is not None and made.check.decision != "not run" else ""),
         "Find out why cells are missing; a rate that depends on the value itself shifts fields and couplings." if n["share"] > 0.3 else "",
     ),
     "readout errors": lambda n, made: (
-        f"{percent(n['share'])} of the readings are wrong by the rates that the data declare, at {n['sites']} sites"
+        f"{percent(n['share'])} of the readings are wrong by the rates that the data declare, at {wording.several(n['sites'], 'site')}"
         + ("" if n["most"] < 1.2 * n["share"] else f" (most at {made.site(n['where'])}, {percent(n['most'])})")
         + ": what was learned, and is predicted, is of true values. The rates are taken on "
         "trust: comparisons hardly contradict wrong ones, and couplings are then wrong with them"

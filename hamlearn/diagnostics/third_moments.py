@@ -40,7 +40,8 @@ def triplets(
     """Triples of spins whose connected third moment is not what the learned pairs and fields make of it.
 
     Every triple is a score test of the coupling K that its product would have in the energy: what the fit has taken up of it through
-    fields and pairs is projected out, so that errors of the fit do not enter. The list is that of Benjamini and Hochberg.
+    fields and pairs is projected out, so that errors of the fit do not enter. The list is that of Benjamini and Hochberg. Each is tested
+    alone: a strong product also moves those of triples that share spins with it, or are coupled to it, and these are listed with it.
 
     Parameters
     ----------

@@ -174,7 +174,10 @@ def _require_alike(first: xr.DataTree, second: xr.DataTree) -> None:
         asked = families.traits(post)
         if asked.density or asked.closed:
             model = type(posteriors.model_of(post)).__name__
-            raise HamlearnError(f"a posterior of {model} has no parameters to compare one by one: compare what hl.predict says of both.")
+            raise HamlearnError(
+                f"a posterior of {model} has no parameters to compare one by one: compare what hl.predict says of both; of a posterior "
+                "of groups, two of these, hl.infer.group(post, name)."
+            )
     kinds = [families.kind_of(post) for post in (first, second)]
     if kinds[0] != kinds[1]:
         raise HamlearnError(f"these are posteriors of different models, {kinds[0]} and {kinds[1]}: learn both with the same one.")

@@ -209,6 +209,7 @@ def _triplets(post: xr.DataTree, data: Any) -> Answer:
     lead = f"{len(found)} of {tested} triples that can be tested are beyond pairs, with a tenth of the list false at most (expected)."
     if found.empty:
         return Answer(lead, [])
+    lead += " Each is put to the test alone: one strong product also moves those of triples that share spins with it, or are coupled to it."
     error = found["strength_error"].to_numpy()
     columns = [*_named(found, "ijk", "triple"), numbers("strength", "strength βK", found["strength"], errors=error)]
     columns += [

@@ -180,7 +180,10 @@ def _words(
     if any(re.fullmatch(r"[+-]?\d+,\d+", word) for word in words):
         raise HamlearnError(f"{where} has decimal commas in column {told}, {words[0][:40]!r}; write decimal points.")
     if words and numbers:
-        raise HamlearnError(f"{where} holds text in column {told}, {words[0][:40]!r}, among numbers; a column is numbers or words.")
+        raise HamlearnError(
+            f"{where} holds text in column {told}, {words[0][:40]!r}, among numbers; a column is numbers or words. Empty the cells that "
+            "hold no answer, or write words in all of them."
+        )
     if not words:
         table = np.array([numbers.get(code, 0.0) for code in range(len(found))] + [0.0])
         return table[codes], None, missing

@@ -74,6 +74,13 @@ def test_what_depends_on_its_own_value_cannot_be_seen_and_is_said(post):
     assert "If people who would say yes are shy of it, no likelihood knows" in page.read_text(encoding="utf-8")
 
 
+def test_gaps_of_one_site_are_at_one_site():
+    state = WHOLE["state"].values.copy()
+    state[0, ::7, 2] = MISSING
+    post = hl.learn(WHOLE.assign(state=(WHOLE["state"].dims, state)), Couplings(), engine="laplace", check=False)
+    assert any("at 1 site (most at site 2" in one.what for one in hl.verdict(post).reasons)
+
+
 def test_gaps_that_depend_on_other_sites_are_seen():
     post = hl.learn(holed(0.1, by=2, up=3.0), Couplings(), engine="laplace", check=False)
     (said,) = [one for one in hl.verdict(post).reasons if "completely at random" in one.what]

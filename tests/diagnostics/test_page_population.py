@@ -51,7 +51,7 @@ def test_what_was_planted_is_on_the_page(page, data):
     pairs = {(row["site_i"], row["site_j"]) for row in files["pairs.csv"]}
     assert pairs == {("ann", "ben"), ("eve", "joe")} and claims["pairs"].startswith("2 of 15 couplings")
     assert [files["triplets.csv"][0][f"site_{end}"] for end in "ijk"] == ["eve", "kim", "lea"]
-    assert claims["triplets"].startswith(f"{len(files['triplets.csv'])} of 20 triples")
+    assert claims["triplets"].startswith(f"{len(files['triplets.csv'])} of 20 triples") and "put to the test alone" in claims["triplets"]
     # Shares of numbers of spins up, and the entropy of the model's own probabilities, by hand.
     up = (data["state"].values[0] > 0).sum(1)
     np.testing.assert_allclose(numbers(files["counts.csv"], "data")[:, 0], np.bincount(up, minlength=7) / 4000, rtol=1e-6)
