@@ -247,6 +247,8 @@ class Couplings(Model):
         graph = description["graph"]
         field_prior = prior_from_dict(description["field_prior"])
         assert isinstance(field_prior, Normal)
+        rates = description.get("flip", ())
+        rates = [rates] if isinstance(rates, Mapping) else rates  # versions that knew one rate of all sites wrote its prior bare
         return cls(
             None if graph is None else lattices.from_dict(graph),
             description["tie"],
@@ -255,7 +257,7 @@ class Couplings(Model):
             field_prior=field_prior,
             interaction=description["interaction"],
             scores=description.get("scores", ()),
-            flip=list(map(prior_from_dict, description.get("flip", ()))),
+            flip=list(map(prior_from_dict, rates)),
         )
 
     def to_dict(self) -> dict[str, Any]:

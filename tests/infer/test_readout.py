@@ -271,6 +271,30 @@ def test_rates_and_couplings_hold_the_truth(tmp_path):
     )
 
 
+@pytest.mark.parametrize("kind", ["learned", "known", "missing"])
+def test_bands_lie_where_the_draws_are(kind):
+    """No refit to means of what was read, of which some is wrong or missing, says where the optimum is."""
+    ring = hl.systems.Ising(lattice.hypercubic((5,)), J=0.6)
+    data = hl.simulate(ring, beta=1.0, draws=1000, chains=1, seed=0, sampler="exact")
+    data = holed(data, 0.4, seed=1) if kind == "missing" else misread(data, 0.08).drop_vars(["flip"] if kind == "learned" else [])
+    model = Couplings(ring.lattice, fields=None, flip=dist.Beta(2, 30) if kind == "learned" else None)
+    post = hl.learn(data, model, engine="laplace", check=False, seed=0)
+    every = np.array(list(itertools.product((-1, 1), repeat=5)))
+    energies = -post["posterior"]["J"].values.reshape(-1, 5) @ (every[:, ring.lattice.bonds[:, 0]] * every[:, ring.lattice.bonds[:, 1]]).T
+    weights = np.exp(-(energies - energies.min(1, keepdims=True)))
+    means = (weights * energies).sum(1) / weights.sum(1) / 5
+    band = hl.predict(post, 1.0, observables=["energy"], seed=0)
+    assert_within(band["energy"].sel(quantity="mean").item(), means.mean(), means.std() / np.sqrt(64), "energy")  # of 64 draws
+    assert "missing or misread" in band.attrs["centring"]
+
+
+def test_versions_that_knew_one_rate_wrote_its_prior_bare():
+    model = Couplings(SQUARE.lattice, flip=dist.Beta(2, 60))
+    older = model.to_dict()
+    older["flip"] = older["flip"][0]
+    assert Couplings.from_dict(older).to_dict() == model.to_dict()
+
+
 @pytest.mark.parametrize("priors", [1, 9], ids=["a rate", "rates of sites"])
 def test_what_the_data_do_not_tell_is_said(priors):
     data = hl.simulate(SQUARE, beta=0.02, draws=300, chains=1, seed=0, sampler="exact")  # nothing to see a rate by

@@ -83,6 +83,8 @@ def refits(post: xr.DataTree, seed: int, shape: tuple[int, ...] | None = None, w
     reason = ""
     if made.likelihood != "exact":
         reason = f"refits are affordable with the exact likelihood, not with {made.likelihood}"
+    elif made.missing or made.flip:
+        reason = "of microstates with missing or misread values the optimum is not that of their means"
     elif not (flat or isinstance(prior, Normal)):
         reason = "the shift under a sparse or heavy-tailed prior is not known"
     elif made.engine.name == "external":
