@@ -97,6 +97,21 @@ def test_predictions_say_what_was_used(glass):
         hl.infer.predict(glass, 0.5, draws=0)
 
 
+def test_intervals_end_where_values_do(glass):
+    """Of twenty-one parameters and forty rows energies are off by more than they scatter, which widens what is not centred."""
+    data = hl.simulate(hl.systems.EdwardsAnderson((3, 3), seed=1), beta=0.3, draws=40, chains=1, seed=0, sampler="exact")
+    few = hl.infer.learn(data, hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3))), likelihood="pseudo", engine="laplace")
+    found = hl.infer.predict(few, 0.3, observables=["energy", "entropy", "entropy_bits", "multi_information", "count_distribution"])
+    assert "wider by what is not centred" in found["energy"].attrs["interval"]
+    ends = {"entropy": np.log(2), "entropy_bits": 9, "multi_information": 9, "count_distribution": 1}
+    for name, most in ends.items():
+        low, high = (found[name].isel(beta=0).sel(quantity=end).values for end in ("lower", "upper"))
+        assert (low >= 0).all() and (high <= most).all() and (low < high).all()
+    assert float(found["entropy"].isel(beta=0).sel(quantity="upper")) == np.log(2)
+    assert found["entropy"].attrs["interval"].endswith("; wider by what is not centred; ends where values do")
+    assert "ends" not in found["energy"].attrs["interval"]
+
+
 def test_members_that_do_not_exist_are_not_counted(glass):
     few = glass.copy()
     few["posterior"] = few["posterior"].to_dataset().isel(chain=[0], draw=slice(0, 6))

@@ -28,6 +28,7 @@ from hamlearn.infer.predictions.widening import widened
 from hamlearn.infer.predictions.work import Work
 from hamlearn.infer.shares import warning
 from hamlearn.processes import verb
+from hamlearn.systems.base import System
 from hamlearn.systems.observables import Observable, known, looked_up
 
 FIXED = ("sites", "spacing")
@@ -148,7 +149,7 @@ def predict(
         parts.append(found)
     order = np.argsort(np.concatenate(list(places.values())), kind="stable")
     estimates = {record.name: _joined([part[record.name] for part in parts], order) for record in records}
-    result = _curves(post, betas, estimates, shapes[-1], records, level, seed)
+    result = _curves(post, betas, estimates, (shapes[-1], groups[shapes[-1]][0]), records, level, seed)
     result.attrs |= {"draws_asked": asked, "operations": work.operations, "compiling": work.compiling} | one_group.told(post)
     result.attrs |= {"centring": centre.words} if centre.words else {}
     if shares:
@@ -251,16 +252,17 @@ def _curves(
     post: xr.DataTree,
     betas: np.ndarray,
     estimates: dict[str, Estimates],
-    shape: tuple[int, ...],
+    last: tuple[tuple[int, ...], System],
     records: list[Observable],
     level: float,
     seed: int,
 ) -> xr.Dataset:
-    """The dataset of predictions."""
+    """The dataset of predictions, of the `last` sites and what is there."""
+    shape, system = last
     result = xr.Dataset(coords={"beta": betas, "quantity": ["mean", "sd", "lower", "upper", "mc_error"]})
     for record in records:
         found = estimates[record.name]
-        result[record.name] = _summarise(found, level, record.axis)
+        result[record.name] = _summarise(found, level, record.axis, record.possible(system) if record.possible else None)
         result[record.name].attrs["long_name"] = record.long_name
         if found.distances is not None:
             result = result.assign_coords({record.axis: found.distances})
@@ -279,7 +281,7 @@ def _curves(
     return result
 
 
-def _summarise(estimates: Estimates, level: float, axis: str) -> xr.DataArray:
+def _summarise(estimates: Estimates, level: float, axis: str, possible: tuple[float, float] | None) -> xr.DataArray:
     """Mean, posterior spread, an interval that holds what the simulation leaves open too, and the simulation's error."""
     values, noise = estimates.values, (estimates.errors**2).mean(0)
     independent = len(values) if estimates.independent is None else min(estimates.independent, len(values))
@@ -291,12 +293,17 @@ def _summarise(estimates: Estimates, level: float, axis: str) -> xr.DataArray:
     four = found.mean + shift, found.sd, found.lower + shift, found.upper + shift
     if estimates.recalibrated is not None:
         four = widened(four, estimates.recalibrated, level)
+    kind = found.kind if estimates.shift is not None or not np.any(uncertain) else f"{found.kind}; wider by what is not centred"
+    if possible:
+        ends = [np.clip(end, *possible) for end in four[2:]]
+        kind += "" if np.array_equal(ends, four[2:], equal_nan=True) else "; ends where values do"
+        four = four[0], four[1], ends[0], ends[1]
     dims = ("beta", "quantity") if found.mean.ndim == 1 else ("beta", "quantity", axis)
     result = xr.DataArray(np.stack([*four, mc_error], 1), dims=dims)
     result.attrs = {
         "method": estimates.method,
         "draws_used": independent,
-        "interval": found.kind,
+        "interval": kind,
         "centred": int(estimates.shift is not None),
     }
     return result

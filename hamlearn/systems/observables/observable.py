@@ -55,6 +55,8 @@ class Observable:
     optimism : callable, optional
         ``(beta, n_sites)`` → how far it is off at the temperature of the data where β times the energy per site is off by one. Fits
         of many parameters to few rows take energies for too low (:mod:`hamlearn.infer.predictions.centring`), and what is made of them.
+    possible : callable, optional
+        ``(system)`` → the least and the greatest value that it can have, where that is known: intervals end there.
 
     Examples
     --------
@@ -79,6 +81,7 @@ class Observable:
     separations: Callable[[Any], np.ndarray] | None = None
     axis: str = "r"
     optimism: Callable[[float, int], float] | None = None
+    possible: Callable[[System], tuple[float, float]] | None = None
 
     def __repr__(self) -> str:
         return f"<observable {self.name}: {self.long_name}>"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hamlearn.errors import HamlearnError, choice
+from hamlearn.spaces import extents
 from hamlearn.systems.base import System
 from hamlearn.systems.observables import population, rotors, spins
 from hamlearn.systems.observables.observable import Means, Observable, everywhere
@@ -39,6 +40,17 @@ def _of_entropy(beta: float, n: int) -> float:
 
 def _of_all_in_bits(beta: float, n: int) -> float:
     return n / population.BIT
+
+
+def _to_random(system: System) -> tuple[float, float]:
+    """Entropy per site, up to that of states that are all as probable; of continuous values it has no least one."""
+    if system.space.continuous:
+        return -np.inf, np.inf
+    return 0.0, float(np.mean(np.log(extents.each(system.space.extent, system.lattice.n_sites))))
+
+
+def _to_random_in_bits(system: System) -> tuple[float, float]:
+    return 0.0, _to_random(system)[1] * system.lattice.n_sites / population.BIT
 
 
 def _with_susceptibility(system: System) -> bool:
@@ -182,7 +194,15 @@ OBSERVABLES: list[Observable] = [
         for applies, default in ((_discrete, True), (everywhere, False))  # of continuous systems few have it
         for record in (
             Observable(
-                "entropy", "entropy per site, nats", _energy, _entropy, applies, needs_log_z=True, default=default, optimism=_of_entropy
+                "entropy",
+                "entropy per site, nats",
+                _energy,
+                _entropy,
+                applies,
+                needs_log_z=True,
+                default=default,
+                optimism=_of_entropy,
+                possible=_to_random,
             ),
             Observable(
                 "free_energy",
@@ -196,7 +216,16 @@ OBSERVABLES: list[Observable] = [
             ),
         )
     ),
-    Observable("entropy_bits", "entropy of all sites, bits", _energy, _entropy_bits, _discrete, needs_log_z=True, optimism=_of_all_in_bits),
+    Observable(
+        "entropy_bits",
+        "entropy of all sites, bits",
+        _energy,
+        _entropy_bits,
+        _discrete,
+        needs_log_z=True,
+        optimism=_of_all_in_bits,
+        possible=_to_random_in_bits,
+    ),
     Observable(
         "multi_information",
         "multi-information of all sites, bits",
@@ -205,6 +234,7 @@ OBSERVABLES: list[Observable] = [
         _spins,
         needs_log_z=True,
         optimism=_of_all_in_bits,
+        possible=_to_random_in_bits,
     ),
     Observable(
         "count_distribution",
@@ -215,6 +245,7 @@ OBSERVABLES: list[Observable] = [
         True,
         separations=lambda system: np.arange(system.lattice.n_sites + 1),
         axis="up",
+        possible=lambda system: (0.0, 1.0),
     ),
     Observable(
         "abs_magnetization",
