@@ -4,8 +4,8 @@ Every data set is a new glass and new rows at β = 0.5, of which every cell is m
 probability that is larger where the spin is up ("up"): 1.5 times that of spins that are down. Intervals are central ones of 4000 draws of
 the normal approximation (engine "laplace"). Coverage is of couplings (of fields in brackets; true fields are zero), its error the scatter
 of the shares of data sets. "Width" is the mean standard deviation of couplings over that of the same rows without gaps. Seconds are of CPU.
-Data sets are kept one by one (results/missing_sets.json): the script goes on where it was stopped. Rows of "6×6 glass" (16 data
-sets) and "24 spins" (20) by augmentation were made before J was shrunk to that of rows that a solution makes: widths change by −1 to +4 %.
+Data sets are kept one by one (results/missing_sets.json): the script goes on where it was stopped. Rows of "24 spins" (20
+data sets) were made before J was shrunk to that of rows that a solution makes: widths change by −1 to +4 %.
 
     python missing.py [--quick] [name ...]
 """
