@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from importlib import metadata
 from pathlib import Path
@@ -47,4 +48,7 @@ def write(script: Path, doc: str | None, text: str, record: dict[str, Any], name
     (folder / f"{name}.md").write_text(
         f"# {head}\n\nMade by `{script.name}`, whose docstring explains the columns.\n\n{text}\n{settings}\n"
     )
-    (folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    text = json.dumps(record, indent=1)
+    # Innermost lists and objects take a line each: records of many repetitions have thousands of them.
+    text = re.sub(r"[\[{][^\[\]{}]*[\]}]", lambda found: re.sub(r"\s*\n\s*", " ", found[0]), text)
+    (folder / f"{name}.json").write_text(text + "\n")
