@@ -298,3 +298,11 @@ def test_crossings_are_upward_and_pairs_are_twice_as_large():
     assert pairs([8, 16, 32]) == [(0, 1), (1, 2)] and pairs([10, 12]) == [(0, 1)]
     betas = np.linspace(0, 1, 11)
     np.testing.assert_allclose(rising(betas, np.stack([betas - 0.33, 0.33 - betas])), [0.33, np.nan])
+
+
+def test_microstates_of_another_number_of_states_are_refused():
+    sets = [
+        hl.simulate(hl.systems.Potts((size, size), q=q), beta=[0.9, 1.0, 1.1], draws=20, chains=1, seed=0) for size, q in ((4, 3), (6, 4))
+    ]
+    with pytest.raises(hl.HamlearnError, match="size 4: the system has sites of 4 states, the microstates of 3"):
+        hl.critical_point([one.assign_attrs(independent=1) for one in sets], system=lambda shape: hl.systems.Potts(shape, q=4))

@@ -143,6 +143,11 @@ def _of_size(parts: list[xr.Dataset], system: System) -> Histograms:
     """Of microstates of one size."""
     if system.space.name != microstates.space_of(parts[0]).name:
         raise HamlearnError(f"the system has sites of {system.space.name}, the microstates of {microstates.space_of(parts[0]).name}.")
+    if strange := [q for part in parts if (q := microstates.space_of(part).q) != system.space.q]:
+        raise HamlearnError(
+            f"size {system.lattice.shape[0]}: the system has sites of {system.space.q} states, the microstates of {strange[0]}. All are of "
+            "one system: give its number of states (q=, --q), and declare it of microstates in which some were never seen."
+        )
     betas = [float(part["beta"]) if int(part.attrs.get("beta_declared", 1)) else np.nan for part in parts]
     size = system.lattice.shape[0]
     if len(set(betas)) < len(betas) or not np.all(np.isfinite(betas)):
