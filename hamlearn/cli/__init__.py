@@ -29,7 +29,13 @@ from hamlearn.cli import compiling
 from hamlearn.cli.signals import Listening, tell, to_nowhere
 
 _OF_STREAMS = (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF)
-_LISTS = {"--beta": ",", "--sizes": ",", "--powers": ",", "--shape": "x"}  # options that take several numbers, and what joins these
+_LISTS = {
+    "--beta": ",",
+    "--sizes": ",",
+    "--powers": ",",
+    "--scores": ",",
+    "--shape": "x",
+}  # options that take several numbers, and what joins these
 COMPLETES = "_HAMLEARN_COMPLETE"  # set by the script of --install-completion
 FAULT = 70  # EX_SOFTWARE of sysexits.h: a fault of the program, not of its user
 

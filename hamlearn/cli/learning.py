@@ -19,6 +19,7 @@ from hamlearn.cli.options import (
     read_labels,
     read_names,
     read_powers,
+    read_scores,
     require_different,
     require_format,
     require_lattice_options,
@@ -30,7 +31,7 @@ from hamlearn.errors import choice
 
 MODELS = ("couplings", "cluster-expansion", "local-interaction", "autoregressive", "dcl", "polynomial-action")
 OF_MODELS = {
-    **dict.fromkeys(("graph", "shape", "tie", "fields", "prior"), ("couplings",)),
+    **dict.fromkeys(("graph", "shape", "tie", "fields", "prior", "interaction", "scores"), ("couplings",)),
     "open_boundaries": ("couplings", "polynomial-action"),
     "window": ("cluster-expansion", "local-interaction"),
     **dict.fromkeys(("powers", "neighbour"), ("polynomial-action",)),
@@ -60,6 +61,10 @@ Flip = Annotated[
 Labels = Annotated[
     str | None, typer.Option(help="All states of columns in their order: no,yes of all, or smoker=no,yes;calm=1,2,3 by name.")
 ]
+Scores = Annotated[
+    str | None,
+    typer.Option(help="Of ordinal couplings: what states count, 0,1,3 of all or calm=0,1,3;tired=0,2,3; equal steps by default."),
+]
 By = Annotated[
     str | None,
     typer.Option(help="Files are groups with parameters of their own that share a mean and a spread; what groups are: --by subject."),
@@ -78,6 +83,8 @@ def learn(
     tie: Annotated[str, typer.Option(**one_of("bond", "uniform", "distance"))] = "bond",
     fields: Annotated[str, typer.Option(**one_of("site", "uniform", "none"))] = "site",
     prior: Annotated[str | None, typer.Option(**one_of("normal", "laplace", "horseshoe", "spike_slab"))] = None,
+    interaction: Annotated[str, typer.Option(**one_of("auto", "ising", "clock", "potts", "ordinal", "general", "xy", "vectors"))] = "auto",
+    scores: Scores = None,
     likelihood: Annotated[str, typer.Option(**one_of("auto", "exact", "pseudo", "screening", "rise", "logrise", "score"))] = "auto",
     engine: Annotated[str, typer.Option(**one_of("auto", "mle", "map", "laplace", "importance", "nuts", "gibbs"))] = "auto",
     calibrate: Annotated[bool, typer.Option(help="Correct error bars so that they cover.")] = True,
@@ -136,7 +143,9 @@ def _model(said: dict[str, Any], data: Any) -> Any:
     wrapped = not said["open_boundaries"]
     makers: dict[str, Any] = {
         "couplings": lambda: models.Couplings(
-            read_graph(said["graph"], data, said["shape"], wrapped), prior=said["prior"], tie=said["tie"], fields=said["fields"]
+            read_graph(said["graph"], data, said["shape"], wrapped),
+            scores=read_scores(said["scores"], data),
+            **{name: said[name] for name in ("prior", "tie", "fields", "interaction")},
         ),
         "cluster-expansion": lambda: models.ClusterExpansion(window=said["window"]),
         "local-interaction": lambda: models.LocalInteraction(window=said["window"]),

@@ -131,6 +131,41 @@ def read_labels(text: str | None) -> list[str] | dict[str, list[str]] | None:
     return found if named else found[""]
 
 
+def read_scores(text: str | None, data: Any) -> list[Any]:
+    """What ordered states count: alike for all sites (``0,1,3``), a row for every site (``0,1,3;0,1``), or by name (``calm=0,1,3``).
+
+    A site that is not named keeps equal steps, which an empty row stands for.
+
+    Examples
+    --------
+    >>> import hamlearn as hl
+    >>> answers = hl.microstates([[0, 2], [1, 0]], "states", names=["calm", "tired"])
+    >>> read_scores("0, 1, 3", answers), read_scores("tired=0,1,3", answers)
+    ([0.0, 1.0, 3.0], [[], [0.0, 1.0, 3.0]])
+    """
+    from hamlearn.data import names_of
+
+    if text is None:
+        return []
+    parts = [part.rpartition("=") for part in text.split(";")]
+    try:
+        rows = [[float(number) for number in numbers.split(",")] for _, _, numbers in parts]
+    except ValueError:
+        rows = []
+    given = [name.strip() for name, _, _ in parts]
+    if not rows or len({not name for name in given}) > 1 or (given[0] and len(set(given)) < len(given)):
+        raise HamlearnError(f"--scores lists what states count, such as 0,1,3, or by column, calm=0,1,3;tired=0,2,3; got {text!r}.")
+    if not given[0]:
+        return rows[0] if len(rows) == 1 else rows
+    names = names_of(data)
+    if unknown := [name for name in given if name not in names]:
+        raise HamlearnError(
+            f"--scores names {unknown[0]!r}, which is no column of these data: {', '.join(names[:8]) or 'they have no names'}."
+        )
+    by_name = dict(zip(given, rows, strict=True))
+    return [by_name.get(name, []) for name in names]
+
+
 def betas_of(text: str | None, files: list[Path]) -> list[float | None]:
     """One inverse temperature for every file."""
     betas: list[float | None] = [None] * len(files) if text is None else list(read_betas(text))
