@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
+import hamlearn as hl
 from hamlearn.errors import HamlearnError
 from hamlearn.systems import Ising, Potts, lattice, observables
 
@@ -124,3 +127,24 @@ def test_formulas_are_shared_by_frameworks(framework):
         found = function(array)
         assert type(found).__module__.split(".")[0] != "numpy"
         np.testing.assert_allclose(np.asarray(found), function(plain), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "system",
+    [
+        hl.systems.Ordinal(lattice.graph([[0, 1], [1, 2], [0, 2]], 3), (2, 4, 3), [0.8, -0.6, 0.5], [0.2, 0.1, -0.2, 0.3]),
+        Potts((2, 2), q=3, J=0.7),
+        Ising((2, 3), J=0.4, h=0.3),
+        hl.systems.InteractionTables((4,), 2, np.array([0.3, -0.2, 0.1, 0.4])),
+    ],
+    ids=["ordinal of mixed sites", "Potts", "Ising", "tables"],
+)
+def test_disorder_is_the_mean_over_all_states(system):
+    values = [range(size) for size in system.space.sizes or [system.space.q] * system.lattice.n_sites]
+    states = system.space.values[np.array(list(itertools.product(*values)))].reshape(-1, *system.lattice.shape)
+    energy, n = np.asarray(system.energy(states), float), system.lattice.n_sites
+    known = {one.name: one.disordered(system, np.array([0.5])) for one in observables.known(system) if one.disordered}
+    assert known["energy"] == pytest.approx(energy.mean() / n, abs=1e-12)
+    assert known["entropy"] == pytest.approx(np.log(len(states)) / n)
+    assert known["free_energy"][0] == pytest.approx(energy.mean() / n - np.log(len(states)) / n / 0.5)
+    assert -np.log(np.exp(-0.5 * energy).sum()) / 0.5 / n <= known["free_energy"][0]

@@ -23,6 +23,7 @@ from hamlearn.infer.optimum import maximise
 from hamlearn.infer.predictions import kept
 from hamlearn.infer.predictions.estimator import Estimates
 from hamlearn.infer.predictions.work import HESSIAN, Work
+from hamlearn.infer.provenance import Provenance
 from hamlearn.models import BoundCouplings, Normal, Prior
 from hamlearn.systems.base import System
 from hamlearn.systems.observables import Observable
@@ -44,11 +45,14 @@ class Refits:
         What was done, or why nothing was.
     optimism : float
         Estimate of the energy per site's shift at β = 1 where it is not removed; 0 where it is negligible or removed.
+    beta : float
+        The highest temperature of the data.
     """
 
     systems: list[System]
     words: str
     optimism: float = 0.0
+    beta: float = np.inf
 
 
 def refits(post: xr.DataTree, seed: int, shape: tuple[int, ...] | None = None, work: Work | None = None) -> Refits:
@@ -73,13 +77,13 @@ def refits(post: xr.DataTree, seed: int, shape: tuple[int, ...] | None = None, w
     if not families.traits(post).bonds or posteriors.space_of(post).continuous:
         return Refits([], "not centred: the shift of bands by refits is known for couplings of spins and q-state sites")
     bound, made = posteriors.bound_of(post), posteriors.provenance_of(post)
-    rows, p, n = made.worth, bound.n_params, bound.lattice.n_sites
+    rows, p, n = made.worth * _known(made, bound.space.q), bound.n_params, bound.lattice.n_sites
     # Shift 2p/(Mβ) against the posterior's spread of the energy sqrt(N c/M)/β, with c ~ 1/2 the heat capacity per site.
     if 3 * p < NEGLIGIBLE * np.sqrt(rows * n):
         return Refits([], f"not needed: {p} parameters from {rows:.4g} effective rows shift by less than {NEGLIGIBLE:g} sd")
     flat = made.engine.name == "mle"
     prior = None if flat else bound.model.prior
-    optimism = 2 * p / (rows * n)
+    optimism, observed = 2 * p / (rows * n), float(posteriors.trained_betas(post).min())
     reason = ""
     if made.likelihood != "exact":
         reason = f"refits are affordable with the exact likelihood, not with {made.likelihood}"
@@ -94,15 +98,25 @@ def refits(post: xr.DataTree, seed: int, shape: tuple[int, ...] | None = None, w
     elif not made.optimum.finite:
         reason = "the likelihood has no single finite optimum"
     if reason:
-        return Refits([], f"not centred: {reason}; intervals of energies and entropies hold 2p/(M beta) instead", optimism)
+        return Refits([], f"not centred: {reason}; intervals of energies and entropies hold 2p/(M beta) instead", optimism, observed)
     centres, pairs = _found(bound, post, prior, seed, work or Work())
     if len(pairs) < PAIRS // 2:
         words = "not centred: refits run off to infinity; intervals of energies and entropies hold 2p/(M beta) instead"
-        return Refits([], words, optimism)
+        return Refits([], words, optimism, observed)
     lattice = None if shape is None else bound.lattice.resized(shape)
     systems = [bound.system(theta, lattice) for theta in [*centres, *(one for pair in pairs for one in pair)]]
     words = f"by {len(pairs)} pairs of refits to slightly shifted data ({p} parameters, {rows:.4g} effective rows)"
     return Refits(systems, words)
+
+
+def _known(made: Provenance, q: int) -> float:
+    """Share of the rows that couplings learn from, as if the others were not there.
+
+    A coupling learns from the rows in which both of its sites were observed. A site that is misread at the rate f keeps 1 − f q/(q−1) of
+    how it goes with others, a pair the square of that, and so much less is every row worth, squared once more as information is.
+    """
+    kept = 1 - made.flip * q / (q - 1)
+    return max((1 - made.missing) ** 2 * kept**4, 1e-6)
 
 
 _Optima = tuple[list[np.ndarray], list[tuple[np.ndarray, np.ndarray]]]
@@ -176,18 +190,17 @@ def _likelihood(bound: BoundCouplings, post: xr.DataTree, rows: float) -> ExactL
 
 
 def centred(
-    estimates: dict[str, Estimates], found: Refits, betas: np.ndarray, records: Sequence[Observable], system: System
+    estimates: dict[str, Estimates], found: Refits, betas: np.ndarray, records: Sequence[Observable], systems: Sequence[System]
 ) -> dict[str, Estimates]:
     """Estimates of members alone, with the shift that centres them; `estimates` are of members and then of ``found.systems``.
 
-    `records` are what was estimated, of members like `system`.
+    `records` are what was estimated, of the members `systems`.
 
     Observables that were sampled are left where they are: second differences would multiply their noise by a hundred.
     """
     if not found.systems:
-        n, moved = system.lattice.n_sites, {record.name: record.optimism for record in records if record.optimism and found.optimism}
-        told = {name: found.optimism * np.array([by(beta, n) for beta in betas.tolist()]) for name, by in moved.items()}
-        return {name: replace(one, shift_error=told[name]) if name in told else one for name, one in estimates.items()}
+        told = {one.name: _held(one, estimates[one.name], found, betas, systems) for one in records if one.optimism}
+        return {name: replace(one, shift_error=told[name]) if name in told and found.optimism else one for name, one in estimates.items()}
     count, result = len(found.systems), {}
     for name, one in estimates.items():
         values, own = one.values[:-count], one.values[-count:]
@@ -198,3 +211,21 @@ def centred(
         shift = own[0] - bias.mean(0) - values.mean(0)
         result[name] = replace(result[name], shift=shift, shift_error=bias.std(0, ddof=1) / np.sqrt(len(bias)))
     return result
+
+
+def _held(record: Observable, one: Estimates, found: Refits, betas: np.ndarray, systems: Sequence[System]) -> np.ndarray:
+    """How far members may be off where they are not centred, at every temperature: ``(beta,)``.
+
+    It is 2p/(Mβ) at the temperature of the data. Where it is colder it does not shrink, since parameters that are too strong stay so.
+    As β → 0 it would grow without end, where every state is as probable whatever was learned. What bounds it there: a fit is off since
+    it takes noise for order, so the truth lies between what the draws say and what they would say if all states were as
+    probable (energies, free energies and entropies of any system lie below that, its multi-information above it). How far the draws
+    are from there is the most that they can be off.
+    """
+    assert record.optimism is not None
+    by, n = record.optimism, systems[0].lattice.n_sites
+    shift = found.optimism * np.array([by(min(beta, found.beta), n) for beta in betas.tolist()])
+    if record.disordered is None:
+        return shift
+    there = np.array([np.broadcast_to(record.disordered(system, betas), betas.shape) for system in systems])
+    return np.fmin(shift, np.abs((one.values - there).mean(0)))  # nan where it is not known

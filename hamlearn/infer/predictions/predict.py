@@ -145,7 +145,7 @@ def predict(
             shares.append(share)
         else:
             key = (whole, "members", draws, seed, sites, extents)
-            found = centred(members.estimate([*systems, *centre.systems], at, records, seed, work, key), centre, at, records, systems[0])
+            found = centred(members.estimate([*systems, *centre.systems], at, records, seed, work, key), centre, at, records, systems)
         parts.append(found)
     order = np.argsort(np.concatenate(list(places.values())), kind="stable")
     estimates = {record.name: _joined([part[record.name] for part in parts], order) for record in records}

@@ -55,6 +55,9 @@ class Observable:
     optimism : callable, optional
         ``(beta, n_sites)`` → how far it is off at the temperature of the data where β times the energy per site is off by one. Fits
         of many parameters to few rows take energies for too low (:mod:`hamlearn.infer.predictions.centring`), and what is made of them.
+    disordered : callable, optional
+        ``(system, betas)`` → its values at all of them where all states are as probable, nan where that is not known: a fit that
+        took noise for order is off by no more than it is away from this.
     possible : callable, optional
         ``(system)`` → the least and the greatest value that it can have, where that is known: intervals end there.
 
@@ -81,6 +84,7 @@ class Observable:
     separations: Callable[[Any], np.ndarray] | None = None
     axis: str = "r"
     optimism: Callable[[float, int], float] | None = None
+    disordered: Callable[[System, Any], Any] | None = None
     possible: Callable[[System], tuple[float, float]] | None = None
 
     def __repr__(self) -> str:

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.spaces import extents
 from hamlearn.systems.base import System
-from hamlearn.systems.observables import population, rotors, spins
+from hamlearn.systems.observables import disorder, population, rotors, spins
 from hamlearn.systems.observables.observable import Means, Observable, everywhere
 
 
@@ -46,11 +45,15 @@ def _to_random(system: System) -> tuple[float, float]:
     """Entropy per site, up to that of states that are all as probable; of continuous values it has no least one."""
     if system.space.continuous:
         return -np.inf, np.inf
-    return 0.0, float(np.mean(np.log(extents.each(system.space.extent, system.lattice.n_sites))))
+    return 0.0, disorder.entropy(system)
 
 
 def _to_random_in_bits(system: System) -> tuple[float, float]:
-    return 0.0, _to_random(system)[1] * system.lattice.n_sites / population.BIT
+    return 0.0, _random_in_bits(system)
+
+
+def _random_in_bits(system: System) -> float:
+    return disorder.entropy(system) * system.lattice.n_sites / population.BIT
 
 
 def _with_susceptibility(system: System) -> bool:
@@ -187,7 +190,15 @@ OBSERVABLES: list[Observable] = [
     ),
     Observable("energy", "energy per site of space", _thermal_energies, applies=_thermal, default=True),
     Observable("heat_capacity", "heat capacity per site of space", _thermal_energies, _thermal_capacity, _thermal, default=True),
-    Observable("energy", "energy per site", _energy, lambda means, beta, n: means[..., 0] / n, default=True, optimism=_of_energy),
+    Observable(
+        "energy",
+        "energy per site",
+        _energy,
+        lambda means, beta, n: means[..., 0] / n,
+        default=True,
+        optimism=_of_energy,
+        disordered=lambda system, beta: disorder.energy(system),
+    ),
     Observable("heat_capacity", "heat capacity per site", _two_energies, _heat_capacity, default=True),
     *(
         record
@@ -202,6 +213,7 @@ OBSERVABLES: list[Observable] = [
                 needs_log_z=True,
                 default=default,
                 optimism=_of_entropy,
+                disordered=lambda system, beta: disorder.entropy(system),
                 possible=_to_random,
             ),
             Observable(
@@ -213,6 +225,7 @@ OBSERVABLES: list[Observable] = [
                 needs_log_z=True,
                 default=default,
                 optimism=_of_energy,
+                disordered=disorder.free_energy,
             ),
         )
     ),
@@ -224,6 +237,7 @@ OBSERVABLES: list[Observable] = [
         _discrete,
         needs_log_z=True,
         optimism=_of_all_in_bits,
+        disordered=lambda system, beta: _random_in_bits(system),
         possible=_to_random_in_bits,
     ),
     Observable(
@@ -234,6 +248,7 @@ OBSERVABLES: list[Observable] = [
         _spins,
         needs_log_z=True,
         optimism=_of_all_in_bits,
+        disordered=lambda system, beta: 0.0,
         possible=_to_random_in_bits,
     ),
     Observable(
