@@ -28,7 +28,15 @@ VALUES = {  # two values of every option that simulate has of its own
     "m2": (-2.0, -3.0),
 }
 OF_LEARN = {"open_boundaries": "--open", "calibrate": "--no-calibrate", "graph": "square", "shape": "3", "tie": "uniform", "fields": "none"}
-OF_LEARN |= {"prior": "normal", "window": "2", "powers": "2", "neighbour": "product", "interaction": "ordinal", "scores": "0,1"}
+OF_LEARN |= {
+    "prior": "normal",
+    "window": "2",
+    "powers": "2",
+    "neighbour": "product",
+    "interaction": "ordinal",
+    "scores": "0,1",
+    "flip_prior": "Beta(1,20)",
+}
 
 
 def parameters(command: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ import pytest
 
 import hamlearn as hl
 from hamlearn import diagnostics, storage
-from hamlearn.cli.options import read_flip
+from hamlearn.cli.rates import read_flip
 from hamlearn.data import admit, fingerprint, flips, known
 from hamlearn.errors import HamlearnError
 

@@ -10,7 +10,7 @@ inside the verbs, so that ``--help`` answers at once, and signals are listened t
 * `signals`: what is heard, and how a command ends because of it;
 * `keeping`: targets that are tried before the work, results that are kept wherever they can be;
 * `streams`: ``-``, standard input and output in the place of files;
-* `options`: the text of options, read;
+* `options`, `rates`: the text of options, read; what they say of readout errors;
 * `documents`: answers as JSON and CSV;
 * `verbs`, `learning`, `answers`, `transition`, `demo`: the commands.
 """

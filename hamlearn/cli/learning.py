@@ -14,7 +14,6 @@ from hamlearn.cli.options import (
     group_names,
     one_of,
     read_column,
-    read_flip,
     read_graph,
     read_labels,
     read_names,
@@ -25,13 +24,14 @@ from hamlearn.cli.options import (
     require_lattice_options,
     require_own_options,
 )
+from hamlearn.cli.rates import is_file, read_flip, read_flip_prior
 from hamlearn.cli.streams import read_sets
 from hamlearn.cli.work import Work
 from hamlearn.errors import choice
 
 MODELS = ("couplings", "cluster-expansion", "local-interaction", "autoregressive", "dcl", "polynomial-action")
 OF_MODELS = {
-    **dict.fromkeys(("graph", "shape", "tie", "fields", "prior", "interaction", "scores"), ("couplings",)),
+    **dict.fromkeys(("graph", "shape", "tie", "fields", "prior", "interaction", "scores", "flip_prior"), ("couplings",)),
     "open_boundaries": ("couplings", "polynomial-action"),
     "window": ("cluster-expansion", "local-interaction"),
     **dict.fromkeys(("powers", "neighbour"), ("polynomial-action",)),
@@ -56,7 +56,14 @@ Dims = Annotated[
 ]
 Flip = Annotated[
     str | None,
-    typer.Option(help="How often sites are misread: a rate, two (-1 read as 1, 1 as -1), one a site, or name=rate,name=rate."),
+    typer.Option(
+        help="How often sites are misread: a rate, two (-1 read as 1, 1 as -1), one a site, name=rate,name=rate, or a file (.json .csv "
+        ".npy) of rates or of matrices P(read | true)."
+    ),
+]
+FlipPrior = Annotated[
+    str | None,
+    typer.Option(help="Prior of a rate that is not known, a distribution of NumPyro: 'Beta(1,20)', 'Beta(1,20) per site', or one a site."),
 ]
 Labels = Annotated[
     str | None, typer.Option(help="All states of columns in their order: no,yes of all, or smoker=no,yes;calm=1,2,3 by name.")
@@ -98,6 +105,7 @@ def learn(
     max_gaps: Annotated[float | None, typer.Option(help="Columns of an alignment with a larger share of gaps are left out.")] = None,
     independent: Annotated[bool, typer.Option("--independent", help="Rows are no chain: their order means nothing.")] = False,
     flip: Flip = None,
+    flip_prior: FlipPrior = None,
     labels: Labels = None,
     by: By = None,
     model: Annotated[str, typer.Option(**one_of(*MODELS))] = "couplings",
@@ -122,7 +130,7 @@ def learn(
     betas, column = betas_of(beta, files), read_column(counts)
     require_different(files)
     require_format(context, files)
-    require_target(output, inputs=[*files, Path(graph)])
+    require_target(output, inputs=[*files, *map(Path, [graph, *([flip] if flip and is_file(flip) else [])])])
     rules = {name: context.params[name] for name in ("space", "weights", "gaps", "max_gaps", "variable", "independent")}
     rules |= {"flip": read_flip(flip), "labels": read_labels(labels), "dims": read_names(dims, "--dims", "site,draw")}
     data = read_sets(files, betas, stdin, counts=column, **rules)
@@ -145,6 +153,7 @@ def _model(said: dict[str, Any], data: Any) -> Any:
         "couplings": lambda: models.Couplings(
             read_graph(said["graph"], data, said["shape"], wrapped),
             scores=read_scores(said["scores"], data),
+            flip=read_flip_prior(said["flip_prior"], data),
             **{name: said[name] for name in ("prior", "tie", "fields", "interaction")},
         ),
         "cluster-expansion": lambda: models.ClusterExpansion(window=said["window"]),

@@ -97,23 +97,6 @@ def read_column(text: str | None) -> int | str | None:
         return text
 
 
-def read_flip(text: str | None) -> Any:
-    """Rates of readout errors: one number, a pair of them by direction, one for every site, or rates by name."""
-    if text is None:
-        return None
-    words, told = text.split(","), f"--flip is a rate, such as 0.02, two of them, one for every site, or name=rate,name=rate; got {text!r}."
-    try:
-        named = [(name.strip(), float(rate)) for name, _, rate in (word.rpartition("=") for word in words)]
-    except ValueError:
-        raise HamlearnError(told) from None
-    if "=" in text:
-        if twice := [name for k, (name, _) in enumerate(named) if name in dict(named[:k])]:
-            raise HamlearnError(f"--flip gives {twice[0]!r} more than one rate; give every name once: {text!r}.")
-        return dict(named)
-    rates = [rate for _, rate in named]
-    return rates[0] if len(rates) == 1 else tuple(rates) if len(rates) == 2 else rates
-
-
 def read_labels(text: str | None) -> list[str] | dict[str, list[str]] | None:
     """All states in their order, of all columns (``no,yes``) or by column (``smoker=no,yes;calm=1,2,3``).
 

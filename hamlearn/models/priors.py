@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from hamlearn.arguments import require_number
-from hamlearn.errors import HamlearnError, choice
+from hamlearn.errors import HamlearnError, choice, closest
 from hamlearn.processes import alone
 
 
@@ -263,7 +263,7 @@ class Distribution:
     Raises
     ------
     HamlearnError
-        If it is neither, or has axes of its own.
+        If it is neither, has axes of its own, or is one of whole numbers.
 
     Examples
     --------
@@ -286,6 +286,8 @@ class Distribution:
             if found.batch_shape or found.event_shape:
                 axes = found.batch_shape + found.event_shape
                 raise HamlearnError(f"a prior is the distribution of one coupling; this {type(found).__name__} has axes {axes}.")
+            if found.support.is_discrete:
+                raise HamlearnError(f"a prior is of a real number; {type(found).__name__} is a distribution of whole numbers.")
         elif not callable(found):
             raise HamlearnError(f"a prior is a distribution of NumPyro or a function that returns one; got {found!r}.")
         if not self.text:
@@ -345,17 +347,44 @@ class Distribution:
     @classmethod
     def from_dict(cls, description: dict[str, Any]) -> Distribution:
         """The prior that :meth:`to_dict` described; a class is looked up among NumPyro's distributions and nowhere else."""
-        import numpyro.distributions as dist
-
         if "family" not in description:
             return cls(None, str(description.get("text", "")))
-        family = getattr(dist, str(description["family"]), None) if description["family"] in dist.__all__ else None
-        if not (isinstance(family, type) and issubclass(family, dist.Distribution)):
-            raise HamlearnError(f"NumPyro has no distribution {description['family']!r}.")
-        return cls(family(**{str(name): float(value) for name, value in description["arguments"].items()}))
+        return cls(_family(str(description["family"]))(**{str(name): float(value) for name, value in description["arguments"].items()}))
+
+    @classmethod
+    def called(cls, name: str, *numbers: float, **parameters: float) -> Distribution:
+        """A distribution by what NumPyro calls it, with its numbers: of text that somebody wrote, which is never run.
+
+        Raises
+        ------
+        HamlearnError
+            If NumPyro has none of that name, or it is none with these numbers.
+
+        Examples
+        --------
+        >>> Distribution.called("Beta", 1.0, concentration0=20.0)
+        Distribution(Beta(concentration1=1, concentration0=20))
+        """
+        family = _family(name)
+        try:
+            return cls(family(*numbers, **parameters, validate_args=True))
+        except (AssertionError, AttributeError, NotImplementedError, TypeError, ValueError) as error:
+            given = ", ".join([*(f"{one:g}" for one in numbers), *(f"{word}={one:g}" for word, one in parameters.items())])
+            raise HamlearnError(f"{name}({given}) is no distribution: {error}") from error
 
     def __repr__(self) -> str:
         return f"Distribution({self.text})"
+
+
+def _family(name: str) -> Any:
+    """A class of NumPyro's distributions; it is looked up there and nowhere else."""
+    import numpyro.distributions as dist
+
+    known = [word for word in dist.__all__ if isinstance(one := getattr(dist, word), type) and issubclass(one, dist.Distribution)]
+    if name not in known:
+        near = closest(name, known)
+        raise HamlearnError(f"NumPyro has no distribution {name!r}." + (f" Did you mean {near}?" if near else ""))
+    return getattr(dist, name)
 
 
 def _is_distribution(value: Any) -> bool:

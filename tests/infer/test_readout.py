@@ -405,6 +405,7 @@ HOW = {
         lambda: hl.learn(SMALL.drop_vars("flip"), Couplings(flip=dist.Uniform(0.6, 0.9)), check=False),
         r"prior Uniform\(low=0.6, high=0.9\) of a readout error rate allows none",
     ),
+    "whole numbers": (lambda: Couplings(flip=dist.Poisson(0.1)), "a prior is of a real number; Poisson is a distribution of whole numbers"),
     "a normal": (lambda: Couplings(flip=hl.models.Normal()), "a distribution of NumPyro on"),
     "angles": (
         lambda: hl.learn(hl.microstates(np.eye(3), "angles"), Couplings(fields=None, flip=RATE), check=False),
