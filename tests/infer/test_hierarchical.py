@@ -278,6 +278,16 @@ def test_what_is_no_data_of_groups_is_refused(data, said):
     assert "\n" not in str(caught.value)
 
 
+def test_the_group_that_is_refused_is_named():
+    """Of sixty groups nobody knew which was to be left out."""
+    poor = rows(30, 60).assign_attrs(independent=0)  # in such an order that no independent batches are found
+    with pytest.raises(hl.HamlearnError) as alone:
+        hl.learn(poor, MODEL.model)
+    with pytest.raises(hl.HamlearnError) as caught:
+        hl.learn({**DATA, "lou": poor}, MODEL)
+    assert str(caught.value) == f"subject 'lou': {alone.value}"
+
+
 def test_what_is_no_model_of_groups_is_refused():
     with pytest.raises(hl.HamlearnError, match="weights of trained networks"):
         hl.models.Hierarchical(hl.models.Autoregressive())

@@ -8,7 +8,8 @@ draws, which are in ``posterior`` with an axis for groups; :mod:`hamlearn.infer.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast
 
@@ -58,9 +59,10 @@ def learn(data: list[xr.Dataset], model: Hierarchical, likelihood: str, engine: 
     opened = dict[str, Opened]()
     with aside():
         for name, own in grouped.items():
-            families.admitted(own, here.model, calibrate)  # what this kind of model cannot learn from is refused as it does
-            opened[name] = kind.opened(own, here.model, likelihood=likelihood, calibrate=calibrate, seed=seed)
-            _require_batches(model.by, name, opened[name].fit)
+            with _named(model.by, name):
+                families.admitted(own, here.model, calibrate)  # what this kind of model cannot learn from is refused as it does
+                opened[name] = kind.opened(own, here.model, likelihood=likelihood, calibrate=calibrate, seed=seed)
+                opened[name].fit.require_batches("pooling")
     fits = [one.fit for one in opened.values()]
     require_memory(settings, (len(fits) + 2) * len(fits[0].mean))
     settings = _corrected(settings, fits, enquiry)
@@ -94,13 +96,14 @@ def _require_normal(model: Hierarchical, sets: list[xr.Dataset]) -> None:
         )
 
 
-def _require_batches(by: str, name: str, fit: Fit) -> None:
+@contextmanager
+def _named(by: str, name: str) -> Iterator[None]:
+    """What is refused of one group is told with its name: of sixty nobody knows which to leave out."""
     try:
-        fit.require_batches("pooling")
+        yield
     except HamlearnError as error:
-        raise HamlearnError(
-            f"{by} {name!r}: {str(error).replace('Use engine=' + chr(39) + 'laplace' + chr(39) + ', tie', 'Tie')}"
-        ) from None
+        told = str(error).replace("Use engine='laplace', tie", "Tie")  # groups have one engine
+        raise HamlearnError(f"{by} {name!r}: {told}") from None
 
 
 def _corrected(settings: Pooled, fits: Sequence[Fit], enquiry: Enquiry) -> Pooled:
