@@ -306,3 +306,19 @@ def test_microstates_of_another_number_of_states_are_refused():
     ]
     with pytest.raises(hl.HamlearnError, match="size 4: the system has sites of 4 states, the microstates of 3"):
         hl.critical_point([one.assign_attrs(independent=1) for one in sets], system=lambda shape: hl.systems.Potts(shape, q=4))
+
+
+@pytest.mark.parametrize(
+    "systems",
+    [
+        (hl.systems.Ising((8, 8)), hl.systems.Potts((8, 8), q=3)),
+        (hl.systems.Ising((8, 8)), hl.systems.Potts((12, 12), q=3)),
+        (hl.systems.Potts((8, 8), q=4), hl.systems.Potts((8, 8), q=3)),
+    ],
+    ids=["spins and states", "of two sizes", "numbers of states"],
+)
+def test_microstates_of_different_models_are_told_so(systems):
+    """Of one size they were refused for that, and sets of another size would not have helped."""
+    sets = [hl.simulate(one, beta=[0.9, 1.0, 1.1], draws=20, chains=1, seed=0) for one in systems]
+    with pytest.raises(hl.HamlearnError, match=r"of different models, .* and .*: a transition is that of one system"):
+        hl.critical_point(sets, system=hl.systems.Ising)

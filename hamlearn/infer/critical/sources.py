@@ -33,13 +33,18 @@ def of_data(sets: Iterable[xr.Dataset], system: Callable[[tuple[int, ...]], Syst
     Raises
     ------
     HamlearnError
-        If they are of one size or one temperature, of extents that differ, have no order of time, or the system is none of theirs.
+        If they are of several models, one size or one temperature, of extents that differ, have no order of time, or the system is none
+        of theirs.
     """
+    given = microstates.admit(sets)
+    _require_one_model([microstates.space_of(one).name for one in given])
     by_size: dict[tuple[int, ...], list[xr.Dataset]] = {}
-    for part in microstates.split_by_beta(microstates.admit(sets)):
+    for part in microstates.split_by_beta(given):
         by_size.setdefault(microstates.site_shape(part), []).append(part)
     for shape in by_size:
         _require_cube(shape)
+    if len(by_size) == 1:  # of several sizes one may have seen fewer states, which the system tells
+        _require_one_model([f"{microstates.space_of(one)}" for one in given])
     _require_sizes([shape[0] for shape in by_size])
     return [_of_size(parts, _system(system, shape)) for shape, parts in sorted(by_size.items())]
 
@@ -194,6 +199,15 @@ def _system(make: Any, shape: tuple[int, ...]) -> System:
     if not np.allclose(twice, 2 * once):
         raise HamlearnError(f"the action of {found!r} is not β times an energy: microstates of one temperature say nothing of another one.")
     return found
+
+
+def _require_one_model(told: Sequence[str]) -> None:
+    """An error where sets say that they are of different models, which is no question of sizes."""
+    if len(models := list(dict.fromkeys(told))) > 1:
+        raise HamlearnError(
+            f"the microstates are of different models, {' and '.join(models)}: a transition is that of one system, at several sizes and "
+            "temperatures. Ask for each of them alone."
+        )
 
 
 def _require_cube(shape: tuple[int, ...]) -> None:
