@@ -70,7 +70,7 @@ def strongest(index: np.ndarray, q: int, order: int) -> Strongest | None:
     >>> strongest(index, 3, 3).sites
     array([0, 2, 5])
     """
-    functions = np.stack([_functions(np.bincount(one, minlength=q) / len(index)) for one in index.T])  # (site, state, component)
+    functions = functions_of(np.stack([np.bincount(one, minlength=q) / len(index) for one in index.T]))
     moving = np.flatnonzero(functions.any((1, 2)))
     first, second = np.triu_indices(len(moving), 1)
     parts = functions.shape[2]
@@ -99,6 +99,11 @@ def strongest(index: np.ndarray, q: int, order: int) -> Strongest | None:
     if not size[pair, other]:
         return None
     return _function(moving[chosen], moments[pair, :, other].reshape((parts,) * order), functions)
+
+
+def functions_of(shares: np.ndarray) -> np.ndarray:
+    """Functions ``(site, state, component)`` of sites whose states have these shares ``(site, state)``, as :func:`strongest` has them."""
+    return np.stack([_functions(share) for share in shares])
 
 
 def _functions(share: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import scipy.stats
 import hamlearn as hl
 from hamlearn.data import build
 from hamlearn.diagnostics import predictive_test, scores
-from hamlearn.diagnostics.scores import blocks, conditionals, listed, named, sums, terms, words
+from hamlearn.diagnostics.scores import blocks, conditionals, listed, named, sums, terms, triples, words
 from hamlearn.infer import observations
 from hamlearn.systems import SPINS, exact, lattice
 from statistics_budget import assert_within, spend
@@ -122,6 +122,9 @@ def test_scores_have_mean_zero_and_the_slopes_that_are_projected_out(q):
         return found.G if what == "G" else found.H if what == "H" else found.scores[0] if what == "scores" else found.sums[0]
 
     lists, totals, _ = named.directions(bound)
+    if q == 3:
+        lists.append(terms.Tables("tables", np.array([[0, 2, 5], [1, 2, 3]]), np.random.default_rng(9).normal(size=(2, 3, 3, 3))))
+        totals = np.pad(totals, ((0, 0), (0, 2)))
     assert sum(len(one) for one in lists) > 5
     np.testing.assert_allclose(expected(theta, theta, "sums"), 0, atol=1e-12)
     np.testing.assert_allclose(expected(theta, theta, "scores"), 0, atol=1e-12)
@@ -133,6 +136,59 @@ def test_scores_have_mean_zero_and_the_slopes_that_are_projected_out(q):
         np.testing.assert_allclose(-slope, expected(theta, theta, "G")[:, k], atol=2e-7)
         slope = (expected(theta + moved, theta, "scores") - expected(theta - moved, theta, "scores")) / (2 * step)
         np.testing.assert_allclose(-slope, expected(theta, theta, "H")[:, k], atol=2e-7)
+
+
+@pytest.mark.parametrize("q", [2, 3])
+def test_triples_are_chosen_by_scores_that_plain_loops_find(q):
+    """The score of a function of three sites: its value less its expectation given all other sites, for each of the three."""
+    grid, rng = lattice.hypercubic((5,), periodic=False), np.random.default_rng(q)
+    bound = COUPLINGS(grid, interaction="auto" if q == 2 else "potts").bind(SPINS if q == 2 else hl.systems.states(3), grid.shape)
+    model = conditionals.PairConditionals(bound, rng.normal(size=bound.n_params))
+    index, weight, beta = rng.integers(q, size=(40, 5)).astype(np.int8), rng.uniform(0.5, 2, 40), 0.7
+    functions = np.tile([[-1.0], [1.0]], (5, 1, 1)) if q == 2 else rng.normal(size=(5, 3, 2))
+    slopes, spread = triples._slopes(model, [sums.Rows(index, weight, np.arange(40), 40, beta)], functions, 40)
+    i, a, j, b, k, c = 0, 0, 3, q - 2, 4, 0
+    expected, variance = 0.0, 0.0
+    for row, times in zip(index, weight, strict=True):
+        product = lambda x: functions[i, x[i], a] * functions[j, x[j], b] * functions[k, x[k], c]
+        for site in (i, j, k):
+            changed = np.tile(row, (q, 1))
+            changed[:, site] = np.arange(q)
+            p = np.exp(-beta * model.energies(changed))
+            p /= p.sum()
+            expected += beta * times * (product(row) - sum(share * product(x) for share, x in zip(p, changed, strict=True)))
+            if site == j:
+                own = functions[j, :, b]
+                variance += beta**2 * times * (p @ own**2 - (p @ own) ** 2)
+    assert slopes[i, a, j, b, k, c] == pytest.approx(expected, rel=1e-10) and spread[j, b] == pytest.approx(variance, rel=1e-10)
+
+
+@pytest.mark.parametrize(("q", "strength", "rows"), [(2, 0.3, 1500), (3, 0.6, 3000)])
+def test_three_sites_that_interact_are_named_among_all(q, strength, rows):
+    """Spins: a product of strength K; three states: their sum modulo three decides. No two of the sites are neighbours."""
+    grid, rng, sites = lattice.hypercubic((8,)), np.random.default_rng(q), [0, 3, 6]
+    states = exact.all_states(grid, q).reshape(-1, 8)
+    equal = states[:, grid.bonds[:, 0]] == states[:, grid.bonds[:, 1]]
+    own = (2.0 * states[:, sites] - 1).prod(1) if q == 2 else states[:, sites].sum(1) % 3 == 0
+    index = picked(states, equal @ rng.normal(size=8) + strength * own, rows, rng)
+    values = 2 * index.astype(int) - 1 if q == 2 else index
+    data = hl.microstates(values, beta=1.0, independent=True, **({} if q == 2 else {"space": "states", "q": 3}))
+    model = COUPLINGS(grid, interaction="auto" if q == 2 else "potts")
+    table = predictive_test.table([], 100, None, named=score_rows([data], model).rows)
+    row = table.sel(statistic=f"{triples.name(q)}, the strongest")
+    assert str(row["where"].values) == "sites 0, 3, 6" and float(row["p_adjusted"]) < 1e-4
+    if q == 2:
+        assert_within(float(row["effect"]), strength, np.hypot(float(row["effect_sd"]), 0.05), "K")  # one step of Newton's
+
+
+def test_triples_of_large_lattices_are_those_along_bonds():
+    """Of 400 spins there are ten million triples, which are not listed."""
+    grid = lattice.hypercubic((20, 20))
+    bound = COUPLINGS(grid).bind(SPINS, grid.shape)
+    model = conditionals.PairConditionals(bound, np.zeros(bound.n_params))
+    index = np.random.default_rng(0).integers(2, size=(30, 400)).astype(np.int8)
+    found = triples.candidates(model, [sums.Rows(index, np.ones(30), np.arange(30), 30, 1.0)], grid, 2)
+    assert found.among == len(found.terms) == 256 and found.terms.sites.tolist() == terms.triples(grid).tolist()
 
 
 def test_energies_alone_give_the_same_scores_as_the_tables_of_a_pair_model():
@@ -261,6 +317,7 @@ def test_every_failed_test_has_a_sentence():
     bound = COUPLINGS(SQUARE, tie="uniform", fields=None).bind(SPINS, (4, 4))
     names = [test.name for test in named.directions(bound)[2]]
     names += ["temperature labels, the strongest", "couplings of each temperature by themselves", "whole microstates at beta = 0.5"]
+    names += [f"{triples.name(q)}, the strongest" for q in (2, 3)]
     for name in names:
         found = {"name": name, "effect": 0.1, "effect_sd": 0.01, "unit": "K", "where": "0–5"}
         text, advice = words.sentence(found, True)

@@ -12,8 +12,9 @@ import numpy as np
 
 from hamlearn.diagnostics import predictive_test
 from hamlearn.diagnostics.predictive_test import MORE_DATA, LeftOut
-from hamlearn.diagnostics.scores import blocks, listed, named, sums
+from hamlearn.diagnostics.scores import blocks, listed, named, sums, triples
 from hamlearn.diagnostics.scores.conditionals import EnergyConditionals, PairConditionals
+from hamlearn.diagnostics.scores.terms import Terms
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.likelihoods import ExactLikelihood, OneHotLikelihood, composite
 from hamlearn.infer.observations import Observations
@@ -94,7 +95,7 @@ def pairs(
     rng = np.random.default_rng(seed)
     found, totals, tests = named.directions(bound)
     q = bound.space.q
-    work = q * (sum(one.sites.size for one in found) + bound.lattice.n_sites * 8)
+    work = q * (sum(one.sites.size for one in found) + 3 * triples.CANDIDATES + bound.lattice.n_sites * 8)
     most = int(max(MOST_WORK / work / len(parts), 500))
     taken = [blocks.gathered(part, tau, most, len(parts), rng) for part, tau in zip(parts, taus, strict=True)]
     data = [rows for rows, _ in taken]
@@ -117,6 +118,7 @@ def pairs(
         result.nothing = LeftOut(what, MORE_DATA)
         return result
     model = PairConditionals(bound, best.theta)
+    found, totals, tests = _with_triples(found, totals, tests, triples.candidates(model, data, bound.lattice, q), bound)
     collected = [sums.collect(model, rows, found, totals, q) for rows in data]
     result.isolated = isolated(bound, best.theta, collected)
     exactly = listed.Listed(bound) if listed.applies(bound) else None
@@ -141,6 +143,22 @@ def pairs(
     if exactly is not None and all(part.independent for part in parts):
         result.rows += _whole(exactly, theta, data)
     return result
+
+
+def _with_triples(
+    found: list[Terms], totals: np.ndarray, tests: list[named.Named], chosen: triples.Candidates | None, bound: BoundCouplings
+) -> tuple[list[Terms], np.ndarray, list[named.Named]]:
+    """Terms, totals and tests with those of three sites that were chosen from the data: their columns come after all other terms'."""
+    if chosen is None:
+        return found, totals, tests
+    before, more = totals.shape[1], len(chosen.terms)
+    moved = [replace(one, columns=np.where(one.columns < before, one.columns, one.columns + more)) for one in tests]
+    places = tuple(f"sites {', '.join(map(bound.lattice.word, one))}" for one in chosen.terms.sites.tolist())
+    test = named.Named(
+        f"{chosen.terms.name}, the strongest", np.arange(before, before + more), "chosen", "K" if bound.space.q == 2 else "", places,
+        among=chosen.among, degrees=chosen.degrees,
+    )  # fmt: skip
+    return [*found, chosen.terms], np.pad(totals, ((0, 0), (0, more))), [*moved, test]
 
 
 def crowding(parameters: int, rows: float, sites: int) -> float:

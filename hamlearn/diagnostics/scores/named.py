@@ -35,14 +35,19 @@ class Named:
         Plain words.
     columns : int array
         The columns of the residual scores that it reads.
-    how : {"one", "all", "strongest", "common factor"}
-        One number; the sum of squares; the largest of all; the largest eigenvalue of the matrix of `pairs`.
+    how : {"one", "all", "strongest", "chosen", "common factor"}
+        One number; the sum of squares; the largest of all; the largest of those that were chosen `among` so many; the largest
+        eigenvalue of the matrix of `pairs`.
     unit : str
         What one unit of the direction is: "K", "J", "h", "spread of beta", "share", "beta factor"; empty where there is no one size.
     labels : tuple of str
         What to call every column where the strongest is named.
     pairs : int array (column, 2), optional
         Place of every column in a symmetric matrix.
+    among : int
+        How many the columns are the largest of.
+    degrees : int array (column,), optional
+        Dimensions of the space in which the direction of every column was chosen.
     """
 
     name: str
@@ -51,6 +56,8 @@ class Named:
     unit: str = ""
     labels: tuple[str, ...] = ()
     pairs: np.ndarray | None = None
+    among: int = 0
+    degrees: np.ndarray | None = None
 
 
 def directions(bound: BoundCouplings) -> tuple[list[Terms], np.ndarray, list[Named]]:
@@ -145,6 +152,10 @@ def judge(tests: Sequence[Named], sums: Sums, rng: np.random.Generator, *, known
                 )
             )
             continue
+        if test.how == "chosen":
+            if (row := _chosen(test, kept, z[columns], strength, error, blocks)) is not None:
+                rows.append(row)
+            continue
         size, size_sd, unit, where, weight = np.nan, np.nan, "", "", 1.0
         if test.how == "all":
             value, null = float((z[columns] ** 2).sum()), (noise[:, columns] ** 2).sum(1)
@@ -168,6 +179,30 @@ def judge(tests: Sequence[Named], sums: Sums, rng: np.random.Generator, *, known
             )
         )
     return rows
+
+
+def _chosen(
+    test: Named, kept: np.ndarray, z: np.ndarray, strength: np.ndarray, error: np.ndarray, blocks: int
+) -> predictive_test.Row | None:
+    """The most unlikely of some columns, as it is of all that they were chosen among (Bonferroni).
+
+    No direction that a score itself chose is larger than the sum of squares over all directions of its space (Hotelling's T²).
+    """
+    assert test.degrees is not None
+    degrees = test.degrees[kept]
+    if (tested := degrees < blocks).sum() == 0:
+        return None
+    p = np.ones(len(z))
+    d = degrees[tested]
+    p[tested] = scipy.stats.f.sf(z[tested] ** 2 * (blocks - d) / (d * (blocks - 1)), d, blocks - d)
+    k = int(np.argmin(p))
+    whole, spread = float(np.sqrt(degrees[k])), float(np.sqrt(0.5))
+    value, where = float(abs(z[k])), test.labels[int(np.flatnonzero(kept)[k])]
+    size = (float(strength[k]), float(error[k])) if test.unit else (np.nan, np.nan)
+    return predictive_test.Row(
+        test.name, value, whole, spread, (value - whole) / spread, min(1.0, test.among * float(p[k])), True, *size, test.unit, where,
+        _ONE_NUMBER,
+    )  # fmt: skip
 
 
 def _tail(value: float, null: np.ndarray) -> float:

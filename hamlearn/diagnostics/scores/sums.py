@@ -18,7 +18,7 @@ import scipy.linalg
 import scipy.sparse
 
 from hamlearn.diagnostics.scores.conditionals import Conditionals
-from hamlearn.diagnostics.scores.terms import Terms, product
+from hamlearn.diagnostics.scores.terms import Terms
 from hamlearn.infer.observations import codes
 
 _CHUNK_VALUES = 1 << 21
@@ -198,7 +198,7 @@ def _chunk(
         # Directions: local terms of this site, their totals, and the square of the energy.
         columns = np.concatenate([*(start + where for start, where in zip(starts, touching[site], strict=False)), []]).astype(int)
         values = [
-            beta * _site_values(index, part.sites[where], site, q, every[where] if q == 2 else every)
+            beta * _site_values(index, part, where, site, q, every[where] if q == 2 else every)
             for part, every, where in zip(terms, products, touching[site], strict=True)
         ]
         met = np.where(np.isfinite(one.energy), one.energy, 0.0)  # it is infinite in a state that a site does not have
@@ -243,12 +243,13 @@ def _centred(values: np.ndarray, probability: np.ndarray, observed: np.ndarray) 
     return centred[np.arange(len(values)), observed], centred.reshape(-1, values.shape[-1]), probability
 
 
-def _site_values(index: np.ndarray, sites: np.ndarray, site: int, q: int, products: np.ndarray) -> np.ndarray:
+def _site_values(index: np.ndarray, part: Terms, where: np.ndarray, site: int, q: int, products: np.ndarray) -> np.ndarray:
     """Terms ``(term, n)`` that hold `site`, as functions of its value; of spins from their `products` ``(term, row)``."""
     if q == 2:
         return np.asarray((products * (4.0 * index[:, site] - 2)).T[:, None])
+    sites = part.sites[where]
     states = index[:, sites].astype(np.int64)
-    return np.stack([product(np.where(sites == site, value, states), q) for value in range(q)], 1)
+    return np.stack([part.of(np.where(sites == site, value, states), q, where) for value in range(q)], 1)
 
 
 def solve(H: np.ndarray, right: np.ndarray) -> np.ndarray:

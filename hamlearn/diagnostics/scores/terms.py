@@ -36,7 +36,22 @@ class Terms:
 
     def values(self, index: np.ndarray, q: int) -> np.ndarray:
         """Every term of every row of value indices, shape ``(row, term)``."""
-        return product(index[:, self.sites], q)
+        return self.of(index[:, self.sites], q, np.arange(len(self)))
+
+    def of(self, states: np.ndarray, q: int, where: np.ndarray) -> np.ndarray:
+        """Some of the terms, from the value indices of their sites ``(row, term, n)``."""
+        return product(states, q)
+
+
+@dataclass(frozen=True, eq=False)
+class Tables(Terms):
+    """Terms that are tables over the states of their three sites ``(term, q, q, q)``."""
+
+    tables: np.ndarray
+
+    def of(self, states: np.ndarray, q: int, where: np.ndarray) -> np.ndarray:
+        """Entries of the tables."""
+        return np.asarray(self.tables[(where, *np.moveaxis(states, -1, 0))])
 
 
 def product(states: np.ndarray, q: int) -> np.ndarray:

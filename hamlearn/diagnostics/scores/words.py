@@ -17,6 +17,8 @@ ADVICE = {
     "products": "Separate mixed systems (bonds that change together), or add terms of four sites: hl.models.ClusterExpansion, of spins.",
     "triples": "hl.diagnostics.triplets(post, data) says which three spins, and how strongly. On a lattice hl.models.ClusterExpansion "
     "learns such terms; without fields, fields='site' may be what is missing.",
+    "functions": "Pairs are not all there is: join two of these sites to one column with a state for every combination, or learn a density, "
+    "hl.models.Autoregressive.",
     "whole": "The model lacks something that has no name here: try hl.models.ClusterExpansion, or more bonds.",
 }
 
@@ -71,6 +73,10 @@ def sentence(found: Mapping[str, Any], first: bool) -> tuple[str, str]:
         return f"the product of {found['where']} in held-out data is not the model's", ADVICE[
             "triples" if "three spins" in name else "products"
         ]
+    if name.startswith("product of three spins"):
+        return f"a three-spin product of {found['where']} is missing from the model (K = {size})", ADVICE["triples"]
+    if name.startswith("function of three sites"):
+        return f"{found['where']} interact beyond pairs of states", ADVICE["functions"]
     if name.startswith("three-spin products"):
         return "three-spin products deviate", ADVICE["triples"]
     return f"{name.split(',')[0]} deviate", ADVICE["products"]
