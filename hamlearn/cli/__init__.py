@@ -12,7 +12,7 @@ inside the verbs, so that ``--help`` answers at once, and signals are listened t
 * `streams`: ``-``, standard input and output in the place of files;
 * `options`, `rates`: the text of options, read; what they say of readout errors;
 * `documents`: answers as JSON and CSV;
-* `verbs`, `learning`, `answers`, `transition`, `demo`: the commands.
+* `verbs`, `learning`, `answers`, `reporting`, `transition`, `demo`: the commands.
 """
 
 from __future__ import annotations

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from hamlearn.cli import answers, documents, learning, transition
+from hamlearn.cli import answers, documents, learning, reporting, transition
 from hamlearn.cli.answers import Csv, Group, Json, Output, Posterior, Seed, Strict, end, load
-from hamlearn.cli.keeping import PAGES, checkpoint_of, keep, require_target, say
+from hamlearn.cli.keeping import checkpoint_of, keep, require_target, say
 from hamlearn.cli.options import one_of, read_betas, read_names, read_shape, require_own_options
 from hamlearn.cli.signals import tell
-from hamlearn.cli.streams import is_stream, read_from
+from hamlearn.cli.streams import is_stream
 from hamlearn.cli.work import Work
 from hamlearn.errors import HamlearnError, choice
 
@@ -208,28 +208,7 @@ def extrapolate(
     end(found.level, strict=strict)
 
 
-@app.command()
-def report(
-    context: typer.Context,
-    posterior: Posterior,
-    output: Output,
-    prediction: Annotated[Path | None, typer.Option(help="A prediction that `hamlearn predict` wrote, to show.")] = None,
-    group: Group = None,
-    strict: Strict = False,
-) -> None:
-    """One self-contained HTML page: verdict, couplings, predictions, checks, provenance."""
-    import hamlearn as hl
-    from hamlearn import storage
-
-    work = context.ensure_object(Work)
-    require_target(output, PAGES, inputs=[posterior, *([] if prediction is None else [prediction])])
-    curve = None if prediction is None else read_from(prediction, storage.read_dataset)
-    if curve is not None and not {"beta", "quantity"} <= set(curve.dims):
-        raise HamlearnError(f"{prediction} holds no prediction; make one with `hamlearn predict`.")
-    post = load(posterior, group)
-    keep(work, lambda path: hl.report(post, path, prediction=curve), output, quick=False, ending=PAGES[0])
-    say(output=output)
-    end(hl.verdict(post).level, strict=strict)
+app.command()(reporting.report)
 
 
 @app.command()

@@ -6,6 +6,7 @@ line that asks it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ import xarray as xr
 from hamlearn import data as microstates
 from hamlearn import infer
 from hamlearn.data import flattened
+from hamlearn.data.codes import words_in
 from hamlearn.diagnostics.discoveries import pairs
 from hamlearn.diagnostics.foreign import NAME, readable
 from hamlearn.diagnostics.third_moments import triplets
@@ -100,7 +102,8 @@ def parts(post: xr.DataTree, data: Any, wanted: Sequence[str] | None) -> list[Pa
     Raises
     ------
     HamlearnError
-        If `wanted` names no question, needs data that are not there, or asks what is no question of this posterior.
+        If `wanted` names no question, needs data that are not there, or asks what is no question of this posterior; or the data are of
+        other sites or values.
     """
     asked = _asked(wanted, with_data=data is not None)
     if not applies(post):
@@ -110,8 +113,27 @@ def parts(post: xr.DataTree, data: Any, wanted: Sequence[str] | None) -> list[Pa
                 "has no such section; leave them out."
             )
         return []
+    for one in [] if data is None else flattened(data):
+        _require_fitting(post, one)
     size = Size(posteriors.bound_of(post).lattice.n_sites, _rows(data))
     return [_part(name, post, data, size, asked=name in asked) for name, one in QUESTIONS.items() if data is not None or not one.of_data]
+
+
+def _require_fitting(post: xr.DataTree, data: xr.Dataset) -> None:
+    """An error where microstates are of other sites than the posterior, or their values mean something else."""
+    sites, own = math.prod(posteriors.site_shape(post)), math.prod(microstates.site_shape(microstates.validate(data)))
+    if own != sites:
+        raise HamlearnError(f"these are microstates of {own} sites, and the posterior is of {sites}: give those that it was learned from.")
+    read, learned = microstates.space_of(posteriors.numbered(post, data)), posteriors.space_of(post)
+    if type(read) is not type(learned):
+        raise HamlearnError(f"these are microstates of {read.name}, and the posterior is of {learned.name}: read them as it was learned.")
+    words = [words_in(one.attrs) for one in (data, post)]
+    if all(words) and words[0] != words[1]:
+        told = [", ".join(map(str, one)) for one in words]
+        raise HamlearnError(
+            f"these microstates have their values in the order {told[0]}, and the posterior in the order {told[1]}: read them with "
+            f"labels={list(words[1])} (at the shell --labels {','.join(map(str, words[1]))})."
+        )
 
 
 def _asked(wanted: Sequence[str] | None, *, with_data: bool) -> list[str]:
@@ -131,9 +153,10 @@ def _part(name: str, post: xr.DataTree, data: Any, size: Size, *, asked: bool) -
     one = QUESTIONS[name]
     if not (asked or one.quick(size)):
         call = f'hl.report(post, path{", data=data" if data is not None else ""}, questions=["{name}"])'
-        return Part(
-            name, one.heading, f"This takes more than two seconds here, and waits to be asked for: {one.line}, or on this page {call}.", []
+        lead = (
+            f"This takes more than two seconds here, and waits to be asked for: {one.line}, or on this page {call}, --questions {name} at"
         )
+        return Part(name, one.heading, f"{lead} the shell.", [])
     try:
         return Part(name, one.heading, *one.answer(post, data))
     except HamlearnError as error:
