@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -157,3 +158,40 @@ def test_a_data_array_and_a_list_of_sets_keep_them():
     named = xr.DataArray(HOLED, dims=("draw", "site"))
     assert hl.microstates(named).identical(DATA)
     assert [one.identical(DATA) for one in admit([DATA, ANGLES], missing=True)] == [True, False]
+
+
+HIDDEN = {
+    "codes of an array": (lambda table: table.to_numpy(), {}, list(range(1, 6)), 5),
+    "codes of columns": (lambda table: table, {}, list(range(1, 6)), 5),
+    "words of columns": (lambda table: table.map(lambda one: "none" if one == 9 else "abcde"[one - 1]), {}, list("abcde"), 5),
+    "a number of states": (lambda table: table.to_numpy(), {"q": 10}, list(range(10)), 10),
+    "columns that differ": (lambda table: table.assign(d=table["a"] % 2), {}, [*3 * [list(range(1, 6))], [0, 1]], 5),
+}
+
+
+@pytest.mark.parametrize(("made", "options", "codes", "q"), HIDDEN.values(), ids=HIDDEN)
+@pytest.mark.parametrize("interaction", ["general", "ordinal"])
+def test_a_state_that_a_mask_hides_everywhere_is_none(made, options, codes, q, interaction):
+    """Of columns with codes or words of their own the hidden one stayed a state, which ordered states then had a step for."""
+    rng = np.random.default_rng(2)
+    table = pd.DataFrame(rng.integers(1, 6, (300, 3)), columns=list("abc"))
+    table[rng.random(table.shape) < 0.1] = 9
+    table.iloc[0] = 1
+    given = made(table)
+    mask = np.zeros(given.shape, bool)
+    mask[:, :3] = table.to_numpy() == 9
+    data = hl.microstates(given, space="states", mask=mask, independent=True, **options)
+    assert hl.data.codes_of(data) == codes and hl.data.space_of(data).q == q
+    np.testing.assert_array_equal(hl.data.missing(data)[0], mask)
+    post = hl.learn(data, hl.models.Couplings(interaction=interaction), engine="laplace", check=False)
+    assert hl.data.codes_of(post) == codes
+    rows, names = data["state"].values[0], hl.data.codes.state_names(data, data.sizes["site"])
+    told = [[None if state < 0 else names[site][state] for site, state in enumerate(row)] for row in rows]
+    expected = given.to_numpy() if hasattr(given, "to_numpy") else given
+    assert told == [[None if gone else str(one) for one, gone in zip(*both, strict=True)] for both in zip(expected, mask, strict=True)]
+
+
+def test_words_of_spins_may_stand_beside_a_third_that_a_mask_hides():
+    table = pd.DataFrame({"a": ["yes", "no", "refused", "no"], "b": ["no", "yes", "yes", "refused"]})
+    data = hl.microstates(table, mask=(table == "refused").to_numpy())
+    assert data["state"].values.tolist() == [[[1, -1], [-1, 1], [hl.spaces.MISSING, 1], [-1, hl.spaces.MISSING]]]

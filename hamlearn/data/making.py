@@ -15,7 +15,7 @@ from hamlearn.data.arrays import LEADING, name_axes, plain
 from hamlearn.data.cells import Cells, Numbers, in_numbers, in_space
 from hamlearn.data.columns import Labels, own_space, with_codes, with_space
 from hamlearn.data.geometry import declared
-from hamlearn.data.missing import covered, require_observed, say
+from hamlearn.data.missing import hidden, require_observed, say
 from hamlearn.data.names import names_of, site_axis, with_names
 from hamlearn.data.opening import across, open_table, refuse_unclear_axes, with_said
 from hamlearn.data.readout import with_flip
@@ -98,7 +98,7 @@ def microstates(
         string coordinate of a DataArray's site axis are taken unasked. Names are the coordinate of the site axis, so
         ``data.sel(site=["anna", "ben"])`` selects; posteriors, verdicts, pages and pictures call sites and bonds by them.
     mask : array of bool, optional
-        In the shape of `source`, True where a cell was not observed, whatever stands there.
+        In the shape of `source`, True where a cell was not observed, whatever stands there: what is hidden everywhere is no state.
     gaps : {"state", "missing"}, optional
         Of an alignment (.fasta, .fa, .a2m, .sto, ...): whether a gap is the state 0 of 21 (``-ACDEFGHIKLMNPQRSTVWY``) or 5 (``-ACGU``,
         ``-ACGT``), which is the default, or a cell that was not observed, with the letters from 0.
@@ -166,9 +166,9 @@ def microstates(
 
 def _of_table(table: Table, labels: Labels | None, mask: Any, names: Any, *, wrap: bool, geometry: dict[str, Any]) -> xr.Dataset:
     """Microstates of a table that says all that is known of it: its cells as states, then what comes with them."""
-    turned, read = across(table), in_numbers(table, labels)
-    array = plain(read.table)
-    array, axes = name_axes(array if mask is None else covered(array, mask), table.dims)
+    turned = across(table)
+    read = in_numbers(table if mask is None else hidden(table, mask), labels)
+    array, axes = name_axes(plain(read.table), table.dims)
     cells = in_space(read, array, wrap=wrap, site_axes=sum(axis not in LEADING for axis in axes))
     site_dims = _site_dims(cells, axes, named=table.dims is not None)
     weights = table.weights

@@ -7,6 +7,7 @@ space, so what does not know of missing cells refuses them; nothing else says wh
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from hamlearn import spaces
 from hamlearn.errors import HamlearnError
 from hamlearn.progress import logger
 from hamlearn.spaces import Space
-from hamlearn.storage.table import WORDS, says_nothing
+from hamlearn.storage.table import WORDS, Table, says_nothing
 
 WAY_OUT = (
     "Only couplings of spins and states are learned from data with gaps (hl.models.Couplings); hl.data.complete_rows(data) keeps the "
@@ -82,12 +83,46 @@ def covered(array: np.ndarray, mask: Any) -> np.ndarray:
     HamlearnError
         If the mask is none of Booleans, or of another shape.
     """
-    hidden = np.asarray(mask)
-    if hidden.dtype != bool:
-        raise HamlearnError(f"mask= holds True where a cell was not observed, and False elsewhere; got dtype {hidden.dtype}.")
-    if hidden.shape != array.shape:
-        raise HamlearnError(f"mask= has the shape {hidden.shape}, and the states {array.shape}: give one value for every cell.")
-    return np.where(hidden, np.nan, array)
+    return np.where(_checked(mask, array.shape), np.nan, array)
+
+
+def _checked(mask: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """A mask as an array of Booleans."""
+    given = np.asarray(mask)
+    if given.dtype != bool:
+        raise HamlearnError(f"mask= holds True where a cell was not observed, and False elsewhere; got dtype {given.dtype}.")
+    if given.shape != shape:
+        raise HamlearnError(f"mask= has the shape {given.shape}, and the states {shape}: give one value for every cell.")
+    return given
+
+
+def hidden(table: Table, mask: Any) -> Table:
+    """A table without the cells that a mask hides; a word that stands in hidden cells alone is none of its words.
+
+    Raises
+    ------
+    HamlearnError
+        If the mask is none of Booleans, or of another shape.
+
+    Examples
+    --------
+    >>> table = Table(np.array([[0, 1], [2, 0]]), labels=(("no", "refused", "yes"), ("no", "yes")))
+    >>> found = hidden(table, np.array([[False, True], [False, False]]))
+    >>> found.labels, found.missing.tolist()
+    ((('no', 'yes'), ('no',)), [[False, True], [False, False]])
+    """
+    gone = _checked(mask, table.values.shape)
+    gone = gone if table.missing is None else gone | table.missing
+    if table.labels is None:
+        return replace(table, missing=gone)
+    values, there = table.values.reshape(len(table.values), -1).copy(), ~gone.reshape(len(gone), -1)
+    labels = list(table.labels)
+    for place, words in enumerate(table.labels):
+        if words is not None:
+            met = np.unique(values[there[:, place], place]).astype(int)
+            labels[place] = tuple(words[one] for one in met)
+            values[:, place] = np.searchsorted(met, values[:, place])
+    return replace(table, values=values.reshape(table.values.shape), labels=tuple(labels), missing=gone)
 
 
 def filled(states: np.ndarray, gone: np.ndarray) -> np.ndarray:
