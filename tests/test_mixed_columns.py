@@ -13,6 +13,7 @@ import pytest
 import hamlearn as hl
 from hamlearn.diagnostics import cost
 from hamlearn.errors import HamlearnError
+from hamlearn.infer import seen
 from hamlearn.infer.incomplete import marginal
 from hamlearn.infer.likelihoods import PatternLikelihood, composite
 from hamlearn.infer.observations import bind
@@ -191,6 +192,80 @@ def test_two_files_have_the_states_of_both(tmp_path):
     hl.save(post, tmp_path / "post.nc")
     density = hl.infer.log_likelihood(hl.load(tmp_path / "post.nc"), sets[1], draws=5)["log_likelihood"]["microstates"]
     assert np.isfinite(density.values).all()  # numbered as the posterior has them
+
+
+def likert(rows=400, seed=0, **columns):
+    """Answers from 1 to 5 to three questions, with columns put in."""
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(rng.integers(1, 6, (rows, 3)), columns=["calm", "busy", "tired"]).assign(**columns)
+
+
+def with_code(code, times, values=(1, 2, 3, 4, 5), rows=400):
+    """A column of some values, among them a code so many times."""
+    column = np.random.default_rng(code % 97).choice(values, rows)
+    column[:times] = code
+    return column
+
+
+STRAY = {
+    "99": (99, 1),
+    "99 often": (99, 60),
+    "9": (9, 4),
+    "-1": (-1, 5),
+    "-9": (-9, 20),
+    "-99": (-99, 3),
+    "999": (999, 12),
+    "typed twice": (55, 1),
+}
+
+
+@pytest.mark.parametrize(("code", "times"), STRAY.values(), ids=STRAY)
+def test_a_code_far_from_the_others_is_told(code, times, caplog):
+    """One 99 among answers from 1 to 5 was a sixth equal step of the scale, in silence."""
+    table = likert(calm=with_code(code, times))
+    with caplog.at_level(logging.WARNING, "hamlearn"):
+        data = hl.microstates(table, space="states", independent=True)
+    often = {1: "once", 3: "three times"}.get(times, f"{times} times")
+    assert f"calm holds {code} {often}, far from its other codes (1 to 5)" in caplog.text
+    assert f"table.where(table != {code})" in caplog.text and caplog.text.count("far from") == 1
+    post = hl.learn(data, hl.models.Couplings(interaction="ordinal"), engine="laplace", seed=0)
+    (told,) = [one for one in hl.verdict(post).reasons if one.topic == "states" and one.severity == "caution"]
+    assert f"site calm holds {code} " in told.what and "beside 1 to 5" in told.what and "table.where" in told.advice
+    emptied = hl.microstates(table.where(table != code), space="states", independent=True)
+    hidden = hl.microstates(table, space="states", mask=(table == code).to_numpy(), independent=True)
+    for one in (emptied, hidden):
+        assert hl.data.space_of(one) == States(5) and hl.data.missing(one).sum() == times
+
+
+QUIET = {
+    "states 0, 1 and 5": with_code(5, 120, (0, 1, 5)),
+    "0 to 10 with a rare end": np.r_[np.random.default_rng(0).integers(0, 7, 398), 9, 10],
+    "steps of ten": np.random.default_rng(0).choice([0, 10, 20, 30, 99], 400),
+    "ages": np.r_[np.random.default_rng(0).integers(18, 90, 399), 99],
+    "a scale of two sides": with_code(-1, 5, (-2, 0, 1, 2)),
+    "none and less": with_code(-1, 5, (0, 1, 2)),
+    "gaps": np.random.default_rng(0).choice([1, 2, 4, 8, 16], 400),
+    "two codes": with_code(99, 30, (1,)),
+    "nine steps": np.r_[np.random.default_rng(0).integers(1, 9, 399), 9],
+}
+
+
+@pytest.mark.parametrize("column", QUIET.values(), ids=QUIET)
+def test_codes_that_may_be_states_raise_no_alarm(column, caplog):
+    with caplog.at_level(logging.WARNING, "hamlearn"):
+        data = hl.microstates(likert(calm=column), space="states", independent=True)
+        if column.min() >= 0:
+            hl.microstates(np.stack([column, np.roll(column, 1)], 1), space="states", independent=True)
+    assert "far from" not in caplog.text
+    assert not [one for one in seen.of_codes([data]) if one.code == "stray codes"]
+
+
+def test_a_scale_that_other_columns_fill_is_none_to_be_told(caplog):
+    few = likert(calm=with_code(9, 2), busy=np.random.default_rng(1).integers(0, 11, 400))
+    with caplog.at_level(logging.WARNING, "hamlearn"):
+        hl.microstates(few, space="states", independent=True)
+        hl.microstates(likert(calm=with_code(99, 2)), space="states", labels={"calm": [1, 2, 3, 4, 5, 99]}, independent=True)
+    assert "far from" not in caplog.text
 
 
 MISTAKES = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +20,7 @@ from hamlearn.data.names import names_of, site_axis, with_names
 from hamlearn.data.opening import across, open_table, refuse_unclear_axes, with_said
 from hamlearn.data.readout import with_flip
 from hamlearn.data.sequences import sequence_weights
+from hamlearn.data.strays import DECLARED, strays, told, way_out
 from hamlearn.data.validation import SCHEMA, admit_one, refuse_copied_chains
 from hamlearn.data.values import per_row, refuse_repeated_end, require_varied
 from hamlearn.errors import HamlearnError, choice
@@ -84,7 +85,7 @@ def microstates(
     q : int or sequence of int, optional
         Number of states for ``space="states"``, or that of every site. By default the states are the codes that occur: a code that is
         never observed is no state, so 1 … 5 or 0, 2, 5 become 0 … 4 or 0 … 2, in their order, and the attribute ``codes`` keeps what
-        they were.
+        they were. A code far from the others, as 99 among 1 … 5, is told, for it often says that there was no answer.
         Declare `q` where codes mean themselves (a clock's angles) or unobserved states exist.
     wrap : bool
         For ``space="angles"``: angles outside [0, 2π) are meant, and are reduced to it. Without it they are an error,
@@ -177,6 +178,8 @@ def _of_table(table: Table, labels: Labels | None, mask: Any, names: Any, *, wra
     _require_told(read, cells, axes, turned)
     attrs = {"source_space": read.name, "beta_declared": int(table.beta is not None), **geometry}
     attrs |= {"independent": 1} if table.independent else {}
+    if labels is not None and read.called is not None:
+        attrs[DECLARED] = json.dumps(list(labels) if isinstance(labels, Mapping) else read.called)
     attrs |= {} if cells.codes is None else {"codes": json.dumps(cells.codes)}
     cells.values[cells.gone] = cells.space.missing
     beta = 1.0 if table.beta is None else table.beta
@@ -186,8 +189,12 @@ def _of_table(table: Table, labels: Labels | None, mask: Any, names: Any, *, wra
     refuse_copied_chains([made])
     made = made if read.columns is None else with_codes(made, read.columns)
     if names is not None:
-        return with_names(made, names)
-    return made if read.called is None or site_axis(made) is None else with_names(made, read.called, "the header")
+        made = with_names(made, names)
+    elif read.called is not None and site_axis(made) is not None:
+        made = with_names(made, read.called, "the header")
+    for one in strays([made])[:4]:
+        logger.warning("%s. %s.", told(one, names_of(made)), way_out(one.code))
+    return made
 
 
 def _site_dims(cells: Cells, axes: list[str], *, named: bool) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from hamlearn.data.strays import way_out
 from hamlearn.diagnostics import wording
 from hamlearn.diagnostics.predictive_test import called
 from hamlearn.diagnostics.scores import words
@@ -278,6 +279,15 @@ SENTENCES |= {
         + ", ".join(f"{made.state(state, site)} at {made.site(site)}" for site, state in n["first"])
         + (f" and {n['count'] - len(n['first'])} more" if n["count"] > len(n["first"]) else ""),
         "If they can occur, more data or a model with fewer states would tell how rarely.",
+    ),
+    "stray codes": lambda n, made: (
+        "taken for states although they stand far from the other codes, as those for no answer do: "
+        + "; ".join(
+            f"{made.site(site)} holds {code} {wording.several(count, 'time')}, beside {low} to {high}"
+            for site, code, count, low, high in n["first"]
+        )
+        + (f"; and {n['count'] - len(n['first'])} more" if n["count"] > len(n["first"]) else ""),
+        f"{way_out(n['first'][0][1])}.",
     ),
     "weak couplings": lambda n, made: (
         f"whether weak couplings exist is undetermined: those below {wording.between(n['low'], n['high'])} could be missed, and their "

@@ -30,7 +30,7 @@ from hamlearn.infer.accepted import SCHEMA, read_json, require_posterior
 from hamlearn.infer.groups import by_temperature, sample_stats
 from hamlearn.infer.observations import Observations, channel, flat
 from hamlearn.infer.provenance import Provenance
-from hamlearn.infer.seen import KEY, in_space, noted
+from hamlearn.infer.seen import KEY, in_space, noted, of_codes
 from hamlearn.infer.upgrades import names_in, read, without_never
 from hamlearn.models import BoundCouplings
 from hamlearn.spaces import States
@@ -76,6 +76,7 @@ def assemble(groups: dict[str, xr.Dataset], *, model: Any, space: Space, provena
     (see :func:`hamlearn.infer.provenance.new_provenance`).
     """
     tree = xr.DataTree.from_dict(dict(groups))
+    provenance = replace(provenance, findings=(*provenance.findings, *of_codes(sets)))
     known = {"codes": json.dumps(codes_of(sets[0]))} if "codes" in sets[0].attrs or "codes" in sets[0].coords else {}
     if names := names_of(sets[0]):
         known["site_names"] = json.dumps(names)

@@ -16,6 +16,7 @@ import xarray as xr
 
 from hamlearn.data import multiplicity, names_of, rows, site_shape, space_of
 from hamlearn.data.columns import with_space
+from hamlearn.data.strays import strays
 from hamlearn.infer.provenance import Noted
 from hamlearn.spaces import States
 
@@ -65,3 +66,10 @@ def only_seen(sets: list[xr.Dataset], model: Any) -> list[xr.Dataset]:
 def noted(never: list[list[int]]) -> tuple[Noted, ...]:
     """What a posterior says of states ``[site, state]`` that were never seen."""
     return (Noted("states never seen", "note", "states", {"count": len(never), "first": never[:4]}),) if never else ()
+
+
+def of_codes(sets: list[xr.Dataset]) -> tuple[Noted, ...]:
+    """What a posterior says of codes that stand far from the others of their column: each was taken for a state like any other."""
+    found = strays(sets)
+    numbers = {"count": len(found), "first": [[one.site, one.code, one.times, one.low, one.high] for one in found[:4]]}
+    return (Noted("stray codes", "caution", "states", numbers),) if found else ()

@@ -1,0 +1,122 @@
+"""Codes that stand far from the others of their column, as 99 among answers from 1 to 5: they often say that there was no answer.
+
+Nothing is changed. What is found is said when data are read, and again by the verdict of what was learned.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from hamlearn.data.codes import codes_of
+from hamlearn.data.names import names_of, word
+from hamlearn.data.reading import multiplicity, rows, site_shape
+from hamlearn.spaces import from_attrs
+
+DECLARED = "declared"  # attribute of microstates: the sites whose codes were listed by hand, as JSON
+
+NO_ANSWER = frozenset({9, 77, 88, 97, 98, 99, 777, 888, 997, 998, 999, 9999, -1, -7, -8, -9, -77, -88, -99, -999})
+_RARE = 0.1  # of a column: a code of one digit that is seen more often is an answer
+_ODD = 0.01  # of a column: one that is no usual code for no answer, and yet far off
+
+
+class Stray(NamedTuple):
+    """A code of a site that stands far from the others: how often it was seen, and between which the others lie."""
+
+    site: int
+    code: int
+    times: float
+    low: int
+    high: int
+
+
+def strays(sets: Sequence[xr.Dataset]) -> list[Stray]:
+    """Codes of microstates (of one model, at all temperatures) that may say that there was no answer.
+
+    Examples
+    --------
+    >>> import hamlearn as hl
+    >>> answers = np.random.default_rng(0).integers(1, 6, (200, 2))
+    >>> answers[7, 1] = 99
+    >>> strays([hl.microstates(answers, space="states", independent=True)])
+    [Stray(site=1, code=99, times=1.0, low=1, high=5)]
+    """
+    if not from_attrs(sets[0].attrs).labelled:
+        return []
+    sites = math.prod(site_shape(sets[0]))
+    codes = codes_of(sets[0])
+    own: Any = codes if codes and isinstance(codes[0], list) else [codes] * sites
+    if all(list(one) == list(range(len(one))) for one in own) or any(isinstance(code, str) for code in codes):
+        return []
+    seen = [_counted(sets, site, one) for site, one in enumerate(own)]
+    ordinary = [{code for code in one if code not in NO_ANSWER} for one in seen]
+    every = set().union(*ordinary)
+    names, declared = names_of(sets[0]), set(json.loads(sets[0].attrs.get(DECLARED, "[]")))
+    found = []
+    for site, counts in enumerate(seen):
+        if word(names, site) in declared:
+            continue
+        others = every if len(own) > 1 and own[0] is own[-1] else ordinary[site]  # of sites that were read alike all together
+        far = [code for code in counts if _stray(code, counts, others, every)]
+        near = others - set(far)
+        found += [Stray(site, code, counts[code], min(near), max(near)) for code in far]
+    return found
+
+
+def _counted(sets: Sequence[xr.Dataset], site: int, codes: Sequence[int]) -> dict[int, float]:
+    """How often every code of a site was seen; nothing of words."""
+    if any(isinstance(code, str) for code in codes):
+        return {}
+    counts = np.zeros(len(codes))
+    for data in sets:
+        column, weight = rows(data)[..., site], np.broadcast_to(multiplicity(data)[0], data["state"].shape[:2])
+        counts += np.bincount(column[column >= 0], weight[column >= 0], len(codes))[: len(codes)]
+    return {code: float(count) for code, count in zip(codes, counts, strict=True) if count > 0}
+
+
+def _stray(code: int, counts: dict[int, float], others: set[int], every: set[int]) -> bool:
+    """Whether a code stands far from the `others` of its column, none of which are usual codes for no answer.
+
+    A code of two digits that repeats one is conspicuous wherever it stands far off. One of a single digit may as well be an answer: it has
+    to be rare, and nothing near it seen in any column (`every`), as on a scale from 0 to 10 of which few have the upper end.
+    """
+    rest = np.array(sorted(others - {code}))
+    if len(rest) < 2 or rest[0] <= code <= rest[-1]:
+        return False
+    step, wide = int(np.diff(rest).max()), int(rest[-1] - rest[0])
+    gap, share = min(abs(code - int(rest[0])), abs(code - int(rest[-1]))), counts[code] / sum(counts.values())
+    elsewhere = min(abs(code - one) for one in every - {code})
+    if code in NO_ANSWER and abs(code) > 9:
+        return gap >= 10 * step and gap > 2 * wide
+    if code == -1:  # beside 0 it is the next step of a scale that has no other side
+        return share <= _RARE and min(every) >= 0 and len(rest) >= 3 and (gap > step or wide >= 4)
+    if code in NO_ANSWER:
+        return share <= _RARE and min(gap, elsewhere) >= 3 * step
+    return share <= _ODD and len(rest) >= 3 and min(gap, elsewhere) > 3 * wide
+
+
+def told(stray: Stray, names: Sequence[str]) -> str:
+    """What is said of it, as the beginning of a sentence.
+
+    Examples
+    --------
+    >>> told(Stray(1, 99, 3.0, 1, 5), ("calm", "busy"))
+    'busy holds 99 three times, far from its other codes (1 to 5)'
+    """
+    few = {1.0: "once", 2.0: "twice", 3.0: "three times"}
+    times = few.get(stray.times, f"{stray.times:.5g} times")
+    where = names[stray.site] if names else f"site {stray.site}"
+    return f"{where} holds {stray.code} {times}, far from its other codes ({stray.low} to {stray.high})"
+
+
+def way_out(code: int) -> str:
+    """What to do about a code."""
+    return (
+        f"If it says that there was no answer, leave these cells empty: table.where(table != {code}) of a DataFrame, "
+        f"mask=(states == {code}) of an array. A state that it is may be declared, labels={{column: [...]}}"
+    )
