@@ -11,6 +11,7 @@ from hamlearn import infer
 from hamlearn.diagnostics import claims, wording
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, posteriors
+from hamlearn.models.actions import percent
 from hamlearn.plots.curves import drawn, number, observed, require
 from hamlearn.systems import XY, InteractionTables, Pairwise, QState, exact
 from hamlearn.systems.density import LearnedDensity
@@ -84,6 +85,7 @@ def lead(post: xr.DataTree, curves: xr.Dataset) -> str:
     where = f"β = {betas[0]:.4g}" + (f" to {betas[-1]:.4g}" if len(betas) > 1 else "")
     sentences = [f"{'Of the particle' if path else 'Per site'}, at {where}, from {draw_systems(post, curves)}."]
     sentences.append(f"Group: {curves.attrs['group']}." if "group" in curves.attrs else "")
+    sentences.append(_of_true_states(post) if "states" in curves.attrs else "")
     if banded(curves):
         sentences.append(_bands(curves, single=claims.draws(post)[0] == 1))
     elif claims.draws(post)[0] == 1:
@@ -104,6 +106,14 @@ def lead(post: xr.DataTree, curves: xr.Dataset) -> str:
     if number(curves, "hypothetical", 0):
         sentences.append("The observation's β was not declared, so β here is relative to it and the curves are hypothetical.")
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _of_true_states(post: xr.DataTree) -> str:
+    """That predictions are no readings: of what was misread, or is missing in part."""
+    made = posteriors.provenance_of(post)
+    if made.flip:
+        return f"They are of true states: readings, {percent(made.flip)} of which are wrong, differ from them."
+    return "They are of true states, with a value in every cell."
 
 
 def draw_systems(post: xr.DataTree, curves: xr.Dataset) -> str:

@@ -49,6 +49,10 @@ def test_the_verdict_and_the_page_say_how_much_is_missing(post, tmp_path):
     assert provenance_of(post).missing == pytest.approx(0.1, abs=0.02)
     assert "% of cells missing" in post.attrs["about"]
     page = hl.report(post, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "They are of true states, with a value in every cell." in page
+    assert hl.infer.predict(post, 0.5, observables=["energy"]).attrs["states"] == "true states"
+    whole = hl.infer.learn(WHOLE, Couplings(), engine="laplace", seed=0)
+    assert "states" not in hl.infer.predict(whole, 0.5, observables=["energy"]).attrs
     assert "cells missing" in page and "one completion by what was learned" in page
 
 

@@ -34,7 +34,11 @@ def test_the_verdict_and_the_page_say_that_errors_are_allowed_for(post, tmp_path
     assert said.severity == "note" and "of true values" in said.what and "one completion" in said.what
     assert provenance_of(again).flip == pytest.approx(0.05) and "readout errors of 5 %" in again.attrs["about"]
     assert "readout errors, allowed for" in hl.report(again, tmp_path / "page.html").read_text(encoding="utf-8")
-    curve = hl.predict(again, [0.6], observables=["energy"])["energy"].sel(quantity=["lower", "upper"]).values[0]
+    predicted = hl.predict(again, [0.6], observables=["energy"])
+    assert predicted.attrs["states"] == "true states"
+    told = "They are of true states: readings, 5 % of which are wrong, differ from them."
+    assert told in hl.report(again, tmp_path / "page.html", predicted).read_text(encoding="utf-8")
+    curve = predicted["energy"].sel(quantity=["lower", "upper"]).values[0]
     truth = hl.systems.exact.thermodynamics(GLASS, 0.6)["energy"].item()
     assert curve[0] < truth < curve[1]
 

@@ -32,6 +32,7 @@ from hamlearn.systems.base import System
 from hamlearn.systems.observables import Observable, known, looked_up
 
 FIXED = ("sites", "spacing")
+TRUE = "true states"  # what is predicted from readings or rows with gaps: states themselves
 
 
 @verb
@@ -93,7 +94,8 @@ def predict(
         :func:`hamlearn.infer.predictions.agreement.agreement`; densities, whose own draws are reweighted, add the effective
         share of these as ``predicted_ess``. Means of couplings learned by the exact likelihood are centred where few rows bear many
         parameters (:mod:`hamlearn.infer.predictions.centring`; the attribute ``centring`` says how or why not, ``centred`` of
-        a variable whether it was). The attribute ``warning`` is there where a share is below 0.1; ``operations`` is the counted work,
+        a variable whether it was). Of a posterior from misread or missing cells the attribute ``states`` is "true states": predictions
+        are never of readings. The attribute ``warning`` is there where a share is below 0.1; ``operations`` is the counted work,
         announced part by part before each starts (logger "hamlearn", level INFO), and ``compiling`` its part that a cache of compiled
         code may hold. ``hl.predict`` adds the level of
         :func:`hamlearn.verdict` as attribute ``verdict``: bands are no better than the posterior.
@@ -266,7 +268,7 @@ def _curves(
         result[record.name].attrs["long_name"] = record.long_name
         if found.distances is not None:
             result = result.assign_coords({record.axis: found.distances})
-    declared = int(post.attrs["beta_declared"])
+    declared, made = int(post.attrs["beta_declared"]), posteriors.provenance_of(post)
     result.attrs = {
         "level": level,
         "draws": min(result[name].attrs["draws_used"] for name in estimates),
@@ -276,6 +278,8 @@ def _curves(
         "hypothetical": int(not declared),
         "seed": seed,
     }
+    if made.flip or made.missing:
+        result.attrs["states"] = TRUE
     if not declared:
         result.attrs["note"] = "the observation's beta was not declared: beta here is relative to it (1 = as observed)"
     return result
