@@ -17,8 +17,8 @@ ADVICE = {
     "products": "Separate mixed systems (bonds that change together), or add terms of four sites: hl.models.ClusterExpansion, of spins.",
     "triples": "hl.diagnostics.triplets(post, data) says which three spins, and how strongly. On a lattice hl.models.ClusterExpansion "
     "learns such terms; without fields, fields='site' may be what is missing.",
-    "functions": "Pairs are not all there is: join two of these sites to one column with a state for every combination, or learn a density, "
-    "hl.models.Autoregressive.",
+    "functions": "Pairs are not all there is: join two of these sites to one column with a state for every combination, or learn a "
+    "density, hl.models.Autoregressive.",
     "whole": "The model lacks something that has no name here: try hl.models.ClusterExpansion, or more bonds.",
 }
 
