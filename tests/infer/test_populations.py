@@ -12,7 +12,7 @@ from hamlearn.infer.predictions import annealed, members
 from hamlearn.infer.predictions.work import Work
 from hamlearn.systems import Pairwise, lattice
 from hamlearn.systems.observables import looked_up
-from statistics_budget import assert_within
+from statistics_budget import assert_within, spend, z_limit
 
 NAMES = ["entropy_bits", "multi_information", "count_distribution"]
 
@@ -35,7 +35,7 @@ def listed(system: Pairwise, beta: float) -> dict[str, np.ndarray]:
     entropy, mean = -(p * np.log2(p)).sum(), p @ up
     alone = -(mean * np.log2(mean) + (1 - mean) * np.log2(1 - mean)).sum()
     counts = np.array([p[up.sum(1) == k].sum() for k in range(n + 1)])
-    return {"entropy_bits": entropy, "multi_information": alone - entropy, "count_distribution": counts, "log_z": log_z}
+    return {"entropy_bits": entropy, "multi_information": alone - entropy, "count_distribution": counts, "log_z": log_z, "states": p}
 
 
 def test_populations_are_those_of_a_plain_sum_over_states():
@@ -97,3 +97,23 @@ def test_glasses_that_walks_cannot_follow_say_so():
         patch.setattr(annealed, "MOST_UPDATES", 1)  # no longer walks
         found = members.estimate([cold], np.array([1.0]), looked_up(["free_energy"], cold), 0)["free_energy"]
     assert found.share is not None and found.share[0] < 0.5
+
+
+def test_pairs_that_never_fire_together_do_not_shift_what_is_told_of_the_population():
+    """A prior decides their couplings, and normal draws around the mode make triples far too frequent: by 1.5 of their scatter."""
+    n, count, sets, off, held = 8, 400, 16, [], []
+    states = np.array(list(itertools.product([-1, 1], repeat=n)))
+    for seed in range(sets):
+        rng, graph = np.random.default_rng(seed), lattice.complete(n)
+        world = Pairwise(graph, rng.normal(0.05, 0.15, graph.n_bonds), rng.normal(-1.1, 0.3, n))
+        p = listed(world, 1.0)["states"]
+        data = hl.microstates(states[rng.choice(len(p), count, p=p)], space="spins", independent=True)
+        post = hl.infer.learn(data, hl.models.Couplings(None), engine="laplace", seed=seed)
+        told, truth = hl.infer.predict(post, 1.0, observables=NAMES, draws=24, seed=seed).isel(beta=0), listed(world, 1.0)
+        mean, low, high = (told["count_distribution"].sel(quantity=one).values for one in ("mean", "lower", "upper"))
+        fired = truth["count_distribution"]
+        off.append([*(float(told[name].sel(quantity="mean")) - truth[name] for name in NAMES[:2]), *(mean - fired)[2:4]])
+        held.append(np.mean(((low <= fired) & (fired <= high))[count * fired >= 5]))
+    assert_within(np.mean(off, 0), 0.0, np.std(off, 0, ddof=1) / np.sqrt(sets), "entropy, multi-information, P(2) and P(3)")
+    spend()
+    assert np.mean(held) > 0.9 - z_limit() * np.std(held, ddof=1) / np.sqrt(sets), "P(K)"

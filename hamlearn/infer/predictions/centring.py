@@ -95,8 +95,6 @@ def refits(post: xr.DataTree, seed: int, shape: tuple[int, ...] | None = None, w
         reason = "the draws were made elsewhere, and their mean is theirs"
     elif made.engine.name == "pooled":
         reason = "its group learns from others, whose shift is not known"
-    elif not made.optimum.finite:
-        reason = "the likelihood has no single finite optimum"
     if reason:
         return Refits([], f"not centred: {reason}; intervals of energies and entropies hold 2p/(M beta) instead", optimism, observed)
     centres, pairs = _found(bound, post, prior, seed, work or Work())
