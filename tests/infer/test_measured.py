@@ -66,3 +66,17 @@ def test_every_temperature_is_a_point_and_what_has_no_average_is_refused(post, s
     np.testing.assert_allclose(found["abs_magnetization"].sel(beta=0.5, quantity="mean"), value(found, "abs_magnetization"), rtol=1e-12)
     with pytest.raises(hl.HamlearnError, match="no 'entropy' that could be averaged"):
         hl.infer.measured(post, two, ["entropy"])
+
+
+@pytest.mark.parametrize("whole", [0, 300])
+def test_microstates_with_gaps_are_refused_with_the_averages_that_there_are(whole, post, states):
+    gaps = states.astype(float)
+    rows = np.arange(whole, ROWS)
+    gaps[rows, rows % 3, rows // 3 % 3] = np.nan  # another site in every row
+    data = as_data(gaps)
+    with pytest.raises(hl.HamlearnError, match=f"{ROWS - whole} of {ROWS} have missing cells.*hl.predict") as told:
+        hl.infer.measured(post, data)
+    assert ("complete_rows" in str(told.value)) == bool(whole) and "\n" not in str(told.value)
+    if whole:
+        found = hl.infer.measured(post, hl.data.complete_rows(data))
+        assert value(found, "abs_magnetization") == pytest.approx(np.abs(states[:whole].mean((1, 2))).mean())

@@ -10,6 +10,7 @@ import xarray as xr
 
 from hamlearn import data as microstates
 from hamlearn.arguments import require_seed, require_whole
+from hamlearn.data.readout import refuse_misread
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, posteriors
 from hamlearn.infer.accepted import admit_posterior
@@ -61,7 +62,7 @@ def measured(
     Raises
     ------
     HamlearnError
-        If the microstates are of other sites, or an observable is none of microstates.
+        If the microstates are of other sites, have missing cells or may be misread, or an observable is none of microstates.
 
     Examples
     --------
@@ -77,7 +78,7 @@ def measured(
     records = _records(observables, systems[0])
     posteriors.require_readings(post, "averages over microstates")
     sums: dict[float, Sums] = {}
-    for part in microstates.split_by_beta(microstates.admit(data)):
+    for part in microstates.split_by_beta(_whole(data)):
         part = posteriors.numbered(post, part)
         beta = float(part["beta"])
         _add(sums.setdefault(beta, Sums(beta, systems[0].lattice.n_sites)), part, systems, records, rng)
@@ -92,6 +93,30 @@ def measured(
         found[record.name] = xr.DataArray(np.stack([means, errors], 1), dims=axes, attrs={"long_name": record.long_name})
         coords |= {} if at is None else {record.axis: at}
     return xr.Dataset(found, coords=coords)
+
+
+def _whole(data: xr.Dataset | Iterable[xr.Dataset]) -> list[xr.Dataset]:
+    """The microstates, every cell of which has to be known.
+
+    Sums over the sites that were seen are no way out: where some sites are seen, |m|, fluctuations and counts have other means.
+    """
+    sets = microstates.admit(data, missing=True)
+    lacking = total = 0
+    for one in sets:
+        refuse_misread(one)
+        sites = tuple(axis for axis, name in enumerate(one["state"].dims) if name not in ("beta", "chain", "draw"))
+        gone = microstates.missing(one).any(sites)
+        lacking, total = lacking + int(gone.sum()), total + gone.size
+    if lacking:
+        others = (
+            "hl.infer.measured(post, hl.data.complete_rows(data)) averages the others, a fair choice where absence has nothing to do with "
+            "the values; "
+        )
+        raise HamlearnError(
+            f"averages over microstates are of whole ones, and {lacking} of {total} have missing cells. {others if lacking < total else ''}"
+            "hl.predict(post, beta) says what the posterior knows of all sites, learned with the gaps."
+        )
+    return sets
 
 
 def _records(observables: Sequence[str | Observable] | None, system: Any) -> list[Observable]:
