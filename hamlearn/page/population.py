@@ -68,6 +68,8 @@ class Question:
         ``(post, data)`` → :class:`Answer`.
     of_data : bool
         Whether it needs the microstates.
+    fewest : int
+        Sites that it takes: of two all that they know of each other is in their pair, and there is no triple.
     """
 
     heading: str
@@ -75,6 +77,7 @@ class Question:
     quick: Callable[[Size], bool]
     answer: Callable[[xr.DataTree, Any], Answer]
     of_data: bool = False
+    fewest: int = 2
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def applies(post: xr.DataTree) -> bool:
     if not (families.traits(post).bonds and "J" in post["posterior"] and posteriors.space_of(post).binary):
         return False
     graph, single = posteriors.bound_of(post).lattice, layout.posterior_values(post, "J").ndim == 3
-    joined = graph.n_sites > 2 and graph.n_bonds == graph.n_sites * (graph.n_sites - 1) // 2
+    joined = graph.n_sites > 1 and graph.n_bonds == graph.n_sites * (graph.n_sites - 1) // 2
     return single and joined and len(posteriors.observed_betas(post)) == 1
 
 
@@ -116,7 +119,8 @@ def parts(post: xr.DataTree, data: Any, wanted: Sequence[str] | None) -> list[Pa
     for one in [] if data is None else flattened(data):
         _require_fitting(post, one)
     size = Size(posteriors.bound_of(post).lattice.n_sites, _rows(data))
-    return [_part(name, post, data, size, asked=name in asked) for name, one in QUESTIONS.items() if data is not None or not one.of_data]
+    fitting = {name for name, one in QUESTIONS.items() if size.sites >= one.fewest and (data is not None or not one.of_data)}
+    return [_part(name, post, data, size, asked=name in asked) for name in QUESTIONS if name in fitting or name in asked]
 
 
 def _require_fitting(post: xr.DataTree, data: xr.Dataset) -> None:
@@ -151,6 +155,8 @@ def _rows(data: Any) -> int:
 
 def _part(name: str, post: xr.DataTree, data: Any, size: Size, *, asked: bool) -> Part:
     one = QUESTIONS[name]
+    if size.sites < one.fewest:
+        return Part(name, one.heading, f"Not answered: it takes {one.fewest} spins, and there are {size.sites}.", [])
     if not (asked or one.quick(size)):
         call = f'hl.report(post, path{", data=data" if data is not None else ""}, questions=["{name}"])'
         lead = (
@@ -171,6 +177,9 @@ def _pairs(post: xr.DataTree, data: Any) -> Answer:
     table = pairs(post, false_discovery_rate=_FALSE)
     found = table[table["found"]]
     lead = f"{len(found)} of {len(table)} couplings are listed as there, with a tenth of the list false at most (expected)."
+    if len(table) == 1:
+        told = "there" if len(found) else "not told from none"
+        lead = f"The one coupling is {told}, by a rule that takes noise for one in a tenth of such data at most."
     if found.empty:
         return Answer(lead, [])
     sure = (
@@ -292,9 +301,10 @@ QUESTIONS = {
         lambda size: size.sites <= _LISTED and size.sites * size.rows <= _READ,
         _information,
         of_data=True,
+        fewest=3,
     ),
     "triplets": Question(
-        "Triples beyond pairs", "hl.diagnostics.triplets(post, data)", lambda size: size.sites <= _SUMMED, _triplets, of_data=True
+        "Triples beyond pairs", "hl.diagnostics.triplets(post, data)", lambda size: size.sites <= _SUMMED, _triplets, of_data=True, fewest=3
     ),
     "basins": Question(
         "Basins",

@@ -93,6 +93,23 @@ def test_without_data_there_is_what_the_posterior_knows(page):
     assert "data" not in Tables(text).files["counts.csv"][0] and "basins" not in claims_of(text)
 
 
+def test_two_spins_have_one_pair_and_no_share_or_triple(tmp_path):
+    """The page refused their data; shares of pairs and triples among pairs are no questions of two."""
+    rng = np.random.default_rng(0)
+    first = rng.choice([-1, 1], 400)
+    states = np.stack([first, np.where(rng.random(400) < 0.7, first, rng.choice([-1, 1], 400))], 1)
+    names = [f"I felt so restless that I could not sit still for more than a minute {k}" for k in range(2)]
+    data = hl.microstates(states, independent=True, names=names)
+    post = hl.infer.learn(data, hl.models.Couplings(), engine="laplace", seed=0)
+    text = hl.report(post, tmp_path / "page.html", data=data, questions=["information"]).read_text(encoding="utf-8")
+    claims, files = claims_of(text), Tables(text).files
+    assert claims["pairs"].startswith("The one coupling is there") and "triplets" not in claims
+    assert claims["information"] == "Not answered: it takes 3 spins, and there are 2."
+    assert FILES & set(files) == {"pairs.csv", "entropy.csv", "counts.csv", "basins.csv"}
+    np.testing.assert_allclose(numbers(files["counts.csv"], "data")[:, 0], np.bincount((states > 0).sum(1), minlength=3) / 400, rtol=1e-6)
+    assert f'<th scope="row" class="words">{names[0]} – {names[1]}</th>' in text  # wraps: a phone is less wide
+
+
 def test_what_takes_long_waits_to_be_asked(page, data, monkeypatch):
     for name in ("_LISTED", "_SUMMED", "_READ", "_RUN_DOWN"):
         monkeypatch.setattr(population, name, 0)
