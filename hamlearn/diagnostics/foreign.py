@@ -42,16 +42,29 @@ def _character(one: str) -> str:
 def drawable(text: object, limit: int = LABEL) -> str:
     r"""Text for a label of a picture: one line, short, and only of characters that the font has; give :data:`VERBATIM` with it.
 
-    What the picture leaves out, the tables of the page have.
+    Of a pair, ``"one – other"``, both names are cut. What the picture leaves out, the tables of the page have, and its titles.
 
     Examples
     --------
     >>> drawable("a name\nof two lines"), drawable("J[0,1] and much more", limit=8)
-    ('a name of two lines', 'J[0,1] …')
+    ('a name of two lines', 'J[0,1]…')
+    >>> drawable("restless – always tired and without hope", limit=24)
+    'restless – always tired…'
     """
-    line = " ".join(readable(text).split())
-    line = line if len(line) <= limit else line[: limit - 1] + "…"
+    line = _cut(" ".join(readable(text).split()), limit)
     return line if line.isascii() else _with_glyphs(line)
+
+
+def _cut(line: str, limit: int) -> str:
+    """A line with its end cut, or the ends of two names, each of which has what the other leaves."""
+    if len(line) <= limit:
+        return line
+    first, dash, second = line.partition(" – ")
+    if not dash:
+        return line[: limit - 1].rstrip() + "…"
+    room = limit - len(dash)
+    own = min(len(first), max(room // 2, room - len(second)))
+    return _cut(first, own) + dash + _cut(second, room - own)
 
 
 def _with_glyphs(line: str) -> str:

@@ -19,6 +19,7 @@ from hamlearn.plots.picture import sheet
 from hamlearn.plots.style import legend
 
 STRONGEST = 40
+_LABEL = 34  # characters: longer labels leave the bars of a narrow picture less than half of it
 
 
 def forest(
@@ -89,7 +90,7 @@ def forest_of(
     told = [f"{labels[k]}: {mean[k]:.4g}, {a:.4g} to {b:.4g}" for k, a, b in zip(shown, low, high, strict=True)]
     page.mark(axes.hlines(y, low, high, colors=colours, linewidth=2.6, alpha=0.75), told)
     page.mark(axes.scatter(mean[shown], y, s=17, c=colours, edgecolors=look.ground, linewidths=0.5, zorder=3), told)
-    axes.set_yticks(y, [drawable(labels[k]) for k in shown], fontsize=7.5, **VERBATIM)
+    axes.set_yticks(y, [drawable(labels[k], _LABEL) for k in shown], fontsize=7.5, **VERBATIM)
     axes.set_ylim(-0.8, len(shown) - 0.2)
     axes.set_xlabel(f"{what}, mean and 90 % interval" if np.any(high > low) else what)
     if len(shown) < total:

@@ -161,6 +161,19 @@ def test_long_names_stand_beside_their_circles(post):
         assert np.hypot(max(box.x0 - x, 0), max(box.y0 - y, 0)) > radius
 
 
+def test_long_names_of_pairs_leave_room_for_what_is_drawn(post):
+    names = [f"I felt so restless that I could not sit still {k}" for k in range(9)]
+    figure = plots.forest(post, names=names)
+    canvas, axes = FigureCanvasAgg(figure), figure.axes[0]
+    canvas.draw()
+    assert axes.get_position().width > 0.4
+    told = [one.get_text() for one in axes.get_yticklabels()]
+    assert all(len(one) <= 34 and one.count("…") == 2 and " – I felt so" in one for one in told)
+    label = axes.xaxis.label.get_window_extent()
+    assert label.x0 >= 0 and label.x1 <= figure.bbox.width
+    assert any(title.startswith(f"{names[0]} – {names[1]}: ") for title in next(iter(titles(figure).values())))
+
+
 def test_names_must_be_one_for_every_site(post):
     for names in (["a"], "abcdefghi"):
         with pytest.raises(hl.HamlearnError, match="one name for every site, 9 of them"):
