@@ -12,7 +12,7 @@ import xarray as xr
 
 from hamlearn import data as microstates
 from hamlearn.arguments import require_seed
-from hamlearn.diagnostics import arviz, comparison, cost, densities, invariants, predictive_test, scores, signals, simulated
+from hamlearn.diagnostics import arviz, comparison, cost, densities, invariants, predictive_test, scores, signals, simulated, wording
 from hamlearn.diagnostics.about import introduced
 from hamlearn.diagnostics.verdict import CHECK, LEVELS, Verdict, verdict, weigh
 from hamlearn.errors import HamlearnError
@@ -89,7 +89,7 @@ def _by_group(post: xr.DataTree, data: list[xr.Dataset] | None, made: Provenance
         post[f"group_{number}"] = xr.DataTree.from_dict(kept)
         post[f"group_{number}"].attrs = dict(member.attrs)
         compared[name] = cast(Comparison, posteriors.provenance_of(member).check)
-    return {"findings": tuple(found), "check": _of_groups(compared)}
+    return {"findings": tuple(found), "check": _of_groups(model.by, compared)}
 
 
 def _of_several(made: Provenance, groups: int) -> Provenance:
@@ -100,11 +100,12 @@ def _of_several(made: Provenance, groups: int) -> Provenance:
     return replace(made, check=replace(made.check, overall_p=p))
 
 
-def _of_groups(compared: dict[str, Comparison]) -> Comparison:
+def _of_groups(by: str, compared: dict[str, Comparison]) -> Comparison:
     """Comparisons of groups as one, by the smallest p-value times their number."""
     known = [one for one in compared.values() if one.overall_p is not None]
     if not known:
-        return next(iter(compared.values()))
+        first = next(iter(compared.values()))
+        return replace(first, reason=_whose(by, {name: one.reason for name, one in compared.items()}))
     p = min(1.0, len(known) * min(cast(float, one.overall_p) for one in known))
     return Comparison(
         "differs" if p < CHECK else "agrees",
@@ -113,9 +114,20 @@ def _of_groups(compared: dict[str, Comparison]) -> Comparison:
         held_out=sum(one.held_out for one in known),
         failed=tuple(f"{what} of {name}" for name, one in compared.items() for what in one.failed),
         largest_z=max(one.largest_z for one in known),
-        skipped=next((one.skipped for one in known if one.skipped), ""),
+        skipped=_whose(by, {name: one.skipped for name, one in compared.items() if one.overall_p is not None}),
         advice=next((one.advice for one in known if one.skipped), ""),
     )
+
+
+def _whose(by: str, told: dict[str, str]) -> str:
+    """What was left out of groups, and of which: such as "... (subject anna, ben)"; empty where nothing was."""
+    groups: dict[str, list[str]] = {}
+    for name, what in told.items():
+        if what:
+            groups.setdefault(what, []).append(name)
+    if [*groups.values()] == [[*told]]:
+        return next(iter(groups))  # all of them alike
+    return "; ".join(f"{what} ({by} {wording.listed(names, 3)})" for what, names in groups.items())
 
 
 def _looked_at(

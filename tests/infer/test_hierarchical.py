@@ -243,6 +243,18 @@ def test_of_many_groups_each_has_to_be_more_unlikely(post):
     assert misfits[3] and not misfits[40]
 
 
+def test_groups_whose_comparison_is_left_out_are_named():
+    """The verdict said "left out", of 60 microstates, and not of whom."""
+    few, most = "no fit to half of the data (60 microstates)", Comparison("agrees", overall_p=0.5, statistics=4, held_out=4)
+    compared = {"anna": most, "ben": replace(most, skipped=few, advice="Give more."), "eve": replace(most, skipped=few)}
+    found = diagnose._of_groups("subject", compared)
+    assert found.skipped == f"{few} (subject ben, eve)" and found.advice == "Give more."
+    undecided = {name: Comparison("undecided", reason=few) for name in NAMES}
+    assert diagnose._of_groups("subject", undecided).reason == few
+    undecided["eve"] = Comparison("undecided", reason="too few")
+    assert diagnose._of_groups("subject", undecided).reason == f"{few} (subject anna, ben); too few (subject eve)"
+
+
 def test_spreads_of_tables_add_in_squares():
     """A table of states is a sum of parameters; its entries' spreads are those of such sums."""
     bound = hl.models.Couplings(PAIR).bind(States(3), (2,))
