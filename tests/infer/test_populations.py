@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import hamlearn as hl
-from hamlearn.infer.predictions import annealed, members
+from hamlearn.infer.predictions import annealed, members, redrawn
 from hamlearn.infer.predictions.work import Work
-from hamlearn.systems import Pairwise, lattice
+from hamlearn.models import Normal
+from hamlearn.systems import SPINS, Pairwise, lattice
 from hamlearn.systems.observables import looked_up
 from statistics_budget import assert_within, spend, z_limit
 
@@ -117,3 +118,48 @@ def test_pairs_that_never_fire_together_do_not_shift_what_is_told_of_the_populat
     assert_within(np.mean(off, 0), 0.0, np.std(off, 0, ddof=1) / np.sqrt(sets), "entropy, multi-information, P(2) and P(3)")
     spend()
     assert np.mean(held) > 0.9 - z_limit() * np.std(held, ddof=1) / np.sqrt(sets), "P(K)"
+
+
+def test_entropies_by_the_pseudo_likelihood_are_centred_and_no_wider_than_they_scatter():
+    """Of 36 parameters from 400 rows they are too low by about p/M = 0.13 bits, twice their scatter; half a band of 2p/M is 0.43."""
+    n, count, sets, off, widths, held = 8, 400, 16, [], [], []
+    states = np.array(list(itertools.product([-1, 1], repeat=n)))
+    for seed in range(sets):
+        rng, graph = np.random.default_rng(seed), lattice.complete(n)
+        world = Pairwise(graph, rng.normal(0.0, 0.3, graph.n_bonds), rng.normal(0.0, 0.1, n))
+        truth = listed(world, 1.0)
+        data = hl.microstates(states[rng.choice(len(states), count, p=truth["states"])], space="spins", independent=True)
+        post = hl.infer.learn(data, hl.models.Couplings(None), likelihood="pseudo", engine="laplace", seed=seed)
+        told = hl.infer.predict(post, 1.0, observables=NAMES[:2], draws=24, seed=seed).isel(beta=0)
+        assert told["entropy_bits"].attrs["centred"]
+        ends = np.array([told[name].sel(quantity=["mean", "lower", "upper"]) - truth[name] for name in NAMES[:2]])
+        off.append(ends[:, 0])
+        widths.append(ends[:, 2] - ends[:, 1])
+        held.append((ends[:, 1] <= 0) & (ends[:, 2] >= 0))
+    scatter = np.std(off, 0, ddof=1)
+    assert_within(np.mean(off, 0), 0.0, scatter / np.sqrt(sets), "entropy and multi-information")
+    assert np.all(np.mean(widths, 0) < 0.6) and np.mean(held) > 0.8  # 0.9 and more by 2p/M
+
+
+def test_refits_to_drawn_rows_without_noise_are_the_fit_and_noise_moves_them_as_data_would():
+    """Second differences are wanted: what noise moves in the first order must cancel in a pair, and be as large as sampling's."""
+    graph = lattice.complete(6)
+    bound = hl.models.Couplings(graph).bind(SPINS, (6,))
+    theta, rows = np.random.default_rng(0).normal(0.0, 0.2, bound.n_params), 1000
+    (fit, pulled), pairs = redrawn.refitted(bound, theta, None, [1.0], [rows], 0.3, 8, 0)
+    np.testing.assert_allclose(pulled, theta, atol=1e-7)
+    np.testing.assert_array_equal(fit, theta)
+    moved = np.array([(up - down) / 2 for up, down in pairs]) / 0.3
+    bent = np.array([(up + down) / 2 - theta for up, down in pairs])
+    states = np.array(list(itertools.product([-1, 1], repeat=6)))
+    i, j = np.triu_indices(6, 1)
+    features = np.concatenate([states[:, i] * states[:, j], states], 1)
+    p = np.exp(features @ theta)
+    p /= p.sum()
+    centred = features - p @ features
+    least = np.diag(np.linalg.inv((centred.T * p) @ centred)) / rows  # the Cramér–Rao bound
+    ratio = (moved**2).mean(0) / least
+    assert 0.8 < ratio.mean() < 1.4  # of 168 squares; pairs lose little against the bound here
+    assert np.abs(bent).max() < 0.2 * np.abs(moved).max()
+    (_, pulled), _ = redrawn.refitted(bound, theta, Normal(0.02), [1.0], [rows], 0.3, 1, 0)
+    assert np.abs(pulled).sum() < 0.5 * np.abs(theta).sum()

@@ -100,7 +100,7 @@ def test_predictions_say_what_was_used(glass):
 def test_intervals_end_where_values_do(glass):
     """Of twenty-one parameters and forty rows energies are off by more than they scatter, which widens what is not centred."""
     data = hl.simulate(hl.systems.EdwardsAnderson((3, 3), seed=1), beta=0.3, draws=40, chains=1, seed=0, sampler="exact")
-    few = hl.infer.learn(data, hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3))), likelihood="pseudo", engine="laplace")
+    few = hl.infer.learn(data, hl.models.Couplings(hl.systems.lattice.hypercubic((3, 3))), likelihood="rise", engine="laplace")
     found = hl.infer.predict(few, 0.3, observables=["energy", "entropy", "entropy_bits", "multi_information", "count_distribution"])
     assert "wider by what is not centred" in found["energy"].attrs["interval"]
     ends = {"entropy": np.log(2), "entropy_bits": 9, "multi_information": 9, "count_distribution": 1}
@@ -219,9 +219,9 @@ def test_what_is_not_centred_is_said_and_held():
     system = hl.systems.EdwardsAnderson((3, 3), seed=3)
     data = hl.simulate(system, beta=0.4, draws=500, chains=2, seed=0, sampler="exact")
     few, many = (hl.models.Couplings(system.lattice, tie=tie, fields=fields) for tie, fields in (("bond", "site"), ("uniform", None)))
-    pseudo = hl.infer.predict(hl.infer.learn(data, few, likelihood="pseudo", engine="laplace"), 0.4, observables=["energy"])
-    assert "not centred" in pseudo.attrs["centring"] and not pseudo["energy"].attrs["centred"]
-    reach = (pseudo["energy"].sel(quantity="upper") - pseudo["energy"].sel(quantity="mean")).item()
+    screened = hl.infer.predict(hl.infer.learn(data, few, likelihood="rise", engine="laplace"), 0.4, observables=["energy"])
+    assert "not centred" in screened.attrs["centring"] and not screened["energy"].attrs["centred"]
+    reach = (screened["energy"].sel(quantity="upper") - screened["energy"].sel(quantity="mean")).item()
     assert reach > 1.3 * 2 * 27 / (1000 * 0.4 * 9)
     tied = hl.infer.predict(hl.infer.learn(data, many, engine="laplace"), 0.4, observables=["energy"])
     assert tied.attrs["centring"].startswith("not needed")
@@ -231,7 +231,7 @@ def test_what_is_not_centred_is_known_where_every_state_is_as_probable():
     """The shift 2p/(M beta) grew without end as beta fell, to widths of 1e8 where spins have the energy zero."""
     system = hl.systems.EdwardsAnderson((3, 3), seed=3)
     data = hl.simulate(system, beta=0.4, draws=60, chains=1, seed=0, sampler="exact")
-    post = hl.infer.learn(data, hl.models.Couplings(system.lattice), likelihood="pseudo", engine="laplace")
+    post = hl.infer.learn(data, hl.models.Couplings(system.lattice), likelihood="rise", engine="laplace")
     betas, names = np.array([1e-9, 1e-4, 0.05, 0.4, 0.8]), ["energy", "free_energy", "entropy", "multi_information"]
     found = hl.infer.predict(post, betas, observables=names)
     low, high, mean, sd = (found["energy"].sel(quantity=end).values[:3] for end in ("lower", "upper", "mean", "sd"))
@@ -246,7 +246,7 @@ def test_what_is_not_centred_is_known_where_every_state_is_as_probable():
 def test_shifts_of_bands_do_not_shrink_where_it_is_colder_than_the_data():
     system = hl.systems.EdwardsAnderson((3, 3), seed=3)
     data = hl.simulate(system, beta=0.4, draws=100, chains=1, seed=0, sampler="exact")
-    post = hl.infer.learn(data, hl.models.Couplings(system.lattice), likelihood="pseudo", engine="laplace")
+    post = hl.infer.learn(data, hl.models.Couplings(system.lattice), likelihood="rise", engine="laplace")
     found = hl.infer.predict(post, [0.4, 1.5], observables=["energy"])["energy"]
     expected = 2 * 27 / (100 * 0.4 * 9)
     assert ((found.sel(quantity="upper") - found.sel(quantity="mean")).values > 1.6 * expected).all()

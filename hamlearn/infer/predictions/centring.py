@@ -4,7 +4,8 @@ Of p parameters and M effective rows the energy of the optimum is too low by abo
 data, and the mean over posterior draws by as much again, since the energy is concave in θ. Other observables and other
 temperatures have other shifts, so no formula is subtracted. An estimate f(θ̂) is a function of the data's means, so its bias is
 half the trace of its second derivative in these, with their covariance: the model is fitted again to means that are a little off
-its own in opposite directions, and every observable is computed from these fits at every temperature.
+its own in opposite directions, and every observable is computed from these fits at every temperature. The pseudo-likelihood is fitted to
+rows drawn from the fit instead (:mod:`.redrawn`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from hamlearn.infer import families, posteriors
 from hamlearn.infer.likelihoods import ExactLikelihood
 from hamlearn.infer.observations import Observations
 from hamlearn.infer.optimum import maximise
-from hamlearn.infer.predictions import kept
+from hamlearn.infer.predictions import kept, redrawn
 from hamlearn.infer.predictions.estimator import Estimates
 from hamlearn.infer.predictions.work import HESSIAN, Work
 from hamlearn.infer.provenance import Provenance
@@ -85,8 +86,11 @@ def refits(post: xr.DataTree, seed: int, shape: tuple[int, ...] | None = None, w
     prior = None if flat else bound.model.prior
     optimism, observed = 2 * p / (rows * n), float(posteriors.trained_betas(post).min())
     reason = ""
-    if made.likelihood != "exact":
-        reason = f"refits are affordable with the exact likelihood, not with {made.likelihood}"
+    by_rows = made.likelihood == "pseudo"
+    if by_rows and (kind := redrawn.refusal(bound, posteriors.observed_betas(post).tolist(), PAIRS)):
+        reason = f"refits of rows that are drawn from the fit are not affordable, or not known: {kind}"
+    elif made.likelihood not in ("exact", "pseudo"):
+        reason = f"refits are affordable with the exact likelihood and the pseudo-likelihood, not with {made.likelihood}"
     elif made.missing or made.flip:
         reason = "of microstates with missing or misread values the optimum is not that of their means"
     elif not (flat or isinstance(prior, Normal)):
@@ -99,12 +103,13 @@ def refits(post: xr.DataTree, seed: int, shape: tuple[int, ...] | None = None, w
         return Refits([], f"not centred: {reason}; intervals of energies and entropies hold 2p/(M beta) instead", optimism, observed)
     centres, pairs = _found(bound, post, prior, seed, work or Work())
     if len(pairs) < PAIRS // 2:
-        words = "not centred: refits run off to infinity; intervals of energies and entropies hold 2p/(M beta) instead"
+        reason = "refits run off to infinity" + ", or too few rows can be drawn from the fit" * by_rows
+        words = f"not centred: {reason}; intervals of energies and entropies hold 2p/(M beta) instead"
         return Refits([], words, optimism, observed)
     lattice = None if shape is None else bound.lattice.resized(shape)
     systems = [bound.system(theta, lattice) for theta in [*centres, *(one for pair in pairs for one in pair)]]
     words = f"by {len(pairs)} pairs of refits to slightly shifted data ({p} parameters, {rows:.4g} effective rows)"
-    return Refits(systems, words)
+    return Refits(systems, words, optimism, observed)
 
 
 def _known(made: Provenance, q: int) -> float:
@@ -124,8 +129,14 @@ def _found(bound: BoundCouplings, post: xr.DataTree, prior: Prior | None, seed: 
     """The refits, made once: no temperature enters, so they are kept by the content of the posterior."""
 
     def make() -> tuple[_Optima, Work]:
-        likelihood = _likelihood(bound, post, float(posteriors.provenance_of(post).worth))
-        cost = Work()
+        made, cost = posteriors.provenance_of(post), Work()
+        if made.likelihood == "pseudo":
+            observed = post["observed_data"].to_dataset()
+            betas, sizes = observed["beta"].values.tolist(), observed["size"].values.astype(float)
+            cost.announce(f"{2 * PAIRS} refits to rows drawn from the fit, that centre the bands", redrawn.operations(bound, betas, PAIRS))
+            rows = sizes * float(made.worth) / sizes.sum()
+            return redrawn.refitted(bound, posteriors.theta_point(post), prior, betas, rows.tolist(), _STEP, PAIRS, seed), cost
+        likelihood = _likelihood(bound, post, float(made.worth))
         compiling = 0.0 if likelihood.tabulated else HESSIAN
         cost.announce(f"{2 * PAIRS} refits that centre the bands", _operations(likelihood), compiling=compiling)
         return _pairs(likelihood, post, prior, seed), cost
@@ -194,20 +205,25 @@ def centred(
 
     `records` are what was estimated, of the members `systems`.
 
-    Observables that were sampled are left where they are: second differences would multiply their noise by a hundred.
+    Observables that were sampled for every system by itself are left where they are: second differences would multiply their noise by a
+    hundred. Systems that share their microstates have differences of little noise, which is in the error of the shift.
     """
+    moved = [one for one in records if one.optimism and found.optimism]
+    told = {one.name: _held(one, estimates[one.name], found, betas, systems) for one in moved}
     if not found.systems:
-        told = {one.name: _held(one, estimates[one.name], found, betas, systems) for one in records if one.optimism}
-        return {name: replace(one, shift_error=told[name]) if name in told and found.optimism else one for name, one in estimates.items()}
+        return {name: replace(one, shift_error=told[name]) if name in told else one for name, one in estimates.items()}
     count, result = len(found.systems), {}
     for name, one in estimates.items():
         values, own = one.values[:-count], one.values[-count:]
         result[name] = replace(one, values=values, errors=one.errors[:-count])
-        if one.errors.any():
+        if one.errors.any() and one.shared is None:
+            if name in told:
+                result[name] = replace(result[name], shift_error=told[name])
             continue
         bias = ((own[2::2] + own[3::2]) / 2 - own[1]) / _STEP**2 + own[1] - own[0]
         shift = own[0] - bias.mean(0) - values.mean(0)
-        result[name] = replace(result[name], shift=shift, shift_error=bias.std(0, ddof=1) / np.sqrt(len(bias)))
+        error = np.hypot(bias.std(0, ddof=1) / np.sqrt(len(bias)), one.errors[-count])
+        result[name] = replace(result[name], shift=shift, shift_error=error)
     return result
 
 
@@ -226,4 +242,4 @@ def _held(record: Observable, one: Estimates, found: Refits, betas: np.ndarray, 
     if record.disordered is None:
         return shift
     there = np.array([np.broadcast_to(record.disordered(system, betas), betas.shape) for system in systems])
-    return np.fmin(shift, np.abs((one.values - there).mean(0)))  # nan where it is not known
+    return np.fmin(shift, np.abs((one.values[: len(systems)] - there).mean(0)))  # nan where it is not known
