@@ -50,7 +50,7 @@ _LEAST = 0.02  # such a share, below which a step is damped: the curvature of co
 _SETTLED, _NOISE = 0.1, 0.04  # squared length of a step for every parameter, and how much of that the noise of completions may be
 _PASSES = 64  # at most, over which the equation is averaged
 _FEWEST_MADE, _MADE = 1000, 20  # rows that are made of a solution, at least, and for every parameter: J is then known to 5 %
-_CHUNK = 1 << 22  # values of scores that are held at once
+CHUNK = 1 << 22  # values of scores that are held at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,23 +83,31 @@ class _Equation:
         return self.value, self.derivative, self.curvature
 
 
+@dataclass(frozen=True)
+class _Size:
+    """How many components a score has."""
+
+    n_params: int
+
+
 @dataclass(frozen=True, eq=False)
-class _Rows:
+class Numbered:
     """Scores of rows that are known by number, as :func:`~hamlearn.infer.scatter.score_covariance` asks for them."""
 
-    bound: BoundCouplings
+    bound: _Size
     parts: Sequence[Observations]
     scores: np.ndarray
 
     @classmethod
-    def of(cls, bound: BoundCouplings, parts: Sequence[Observations], scores: Sequence[np.ndarray]) -> _Rows:
+    def of(cls, parts: Sequence[Observations], scores: Sequence[np.ndarray]) -> Numbered:
         """Rows of all temperatures, numbered one after the other."""
         first = np.cumsum([0, *(part.weight.size for part in parts)])
         numbers = [start + np.arange(part.weight.size).reshape(*part.weight.shape, 1) for start, part in zip(first, parts, strict=False)]
         numbered = [replace(part, states=states) for part, states in zip(parts, numbers, strict=True)]
-        return cls(bound, numbered, scores[0] if len(scores) == 1 else np.concatenate(scores))
+        return cls(_Size(scores[0].shape[1]), numbered, scores[0] if len(scores) == 1 else np.concatenate(scores))
 
     def row_scores(self, theta: np.ndarray) -> Callable[[Observations, np.ndarray], np.ndarray]:
+        """Scores of rows by their numbers."""
         return lambda part, states: self.scores[states[:, 0]]
 
 
@@ -140,7 +148,7 @@ def likelihood(bound: BoundCouplings, parts: Sequence[Observations], seed: int, 
     theta, prior = np.zeros(p), None if flat else normal_blocks(bound)
     with track(_ROUNDS + _STEPS, "completing") as bar:
         for _ in range(_ROUNDS):
-            theta = _solved(bound, drawn, theta, prior)
+            theta = solved(bound, drawn, theta, prior)
             bar.advance()
             for one in drawn:
                 one.sweep(theta, _SWEEPS)
@@ -172,7 +180,8 @@ def likelihood(bound: BoundCouplings, parts: Sequence[Observations], seed: int, 
     return NormalLikelihood(bound, parts, "pseudo", centre, known)
 
 
-def _complete(bound: BoundCouplings, drawn: Sequence[Completions]) -> Likelihood:
+def complete(bound: BoundCouplings, drawn: Sequence[Completions]) -> Likelihood:
+    """The pseudo-likelihood of completed data."""
     found = composite(bound, [one.observations() for one in drawn], "pseudo")
     if isinstance(found, OneHotLikelihood):
         raise HamlearnError(
@@ -182,9 +191,9 @@ def _complete(bound: BoundCouplings, drawn: Sequence[Completions]) -> Likelihood
     return found
 
 
-def _solved(bound: BoundCouplings, drawn: Sequence[Completions], theta: np.ndarray, prior: Sequence[Block] | None) -> np.ndarray:
+def solved(bound: BoundCouplings, drawn: Sequence[Completions], theta: np.ndarray, prior: Sequence[Block] | None) -> np.ndarray:
     """The maximum of completed data."""
-    best = maximise(_complete(bound, drawn), prior, start=theta, shown=False)
+    best = maximise(complete(bound, drawn), prior, start=theta, shown=False)
     if best.runaway or not best.converged:
         worst = bound.parameter_names[int(np.argmax(np.abs(best.theta)))]
         raise Undetermined(
@@ -215,17 +224,17 @@ def _equation(bound: BoundCouplings, drawn: Sequence[Completions], theta: np.nda
     """The equation at θ, with other completions than those there were."""
     for one in drawn:
         one.sweep(theta, 3 * _SWEEPS)
-    complete = _complete(bound, drawn)
-    score_of, curvature = complete.row_scores(theta), complete.information(theta)
+    completed = complete(bound, drawn)
+    score_of, curvature = completed.row_scores(theta), completed.information(theta)
     value, lost, scores = np.zeros(len(theta)), np.zeros_like(curvature), []
     scatter, total_scatter = 0.0, 1e-300
     for one in drawn:
         part, flat = one.part, one.part.states.reshape(-1, one.part.states.shape[-1])
         weight, each, found = part.weight.reshape(-1), one.states.shape[1], np.empty((len(flat), len(theta)))
         whole = np.setdiff1d(np.arange(len(flat)), one.rows)
-        for rows in _pieces(whole, len(theta)):
+        for rows in pieces(whole, len(theta)):
             found[rows] = score_of(part, flat[rows])
-        for place in _pieces(np.arange(len(one.rows)), each * len(theta)):
+        for place in pieces(np.arange(len(one.rows)), each * len(theta)):
             rows, states = one.rows[place], one.states[place].reshape(-1, flat.shape[1])
             score = score_of(part, states).reshape(len(rows), each, -1)
             found[rows] = score.mean(1)
@@ -240,8 +249,9 @@ def _equation(bound: BoundCouplings, drawn: Sequence[Completions], theta: np.nda
     return _Equation(value, curvature - lost, curvature, scores, scatter / total_scatter)
 
 
-def _pieces(rows: np.ndarray, width: int) -> list[np.ndarray]:
-    return [rows[start : start + max(1, _CHUNK // width)] for start in range(0, len(rows), max(1, _CHUNK // width))]
+def pieces(rows: np.ndarray, width: int) -> list[np.ndarray]:
+    """Rows in pieces whose scores, `width` values each, are held at once."""
+    return [rows[start : start + max(1, CHUNK // width)] for start in range(0, len(rows), max(1, CHUNK // width))]
 
 
 def _error(
@@ -249,7 +259,7 @@ def _error(
 ) -> tuple[np.ndarray, ScoreCovariance]:
     """A root of A⁻¹JA⁻ᵀ, and J."""
     parts = [one.part for one in drawn]
-    score = score_covariance(cast(Any, _Rows.of(bound, parts, equation.scores)), np.zeros(bound.n_params))
+    score = score_covariance(cast(Any, Numbered.of(parts, equation.scores)), np.zeros(bound.n_params))
     if score.batches < 3:
         raise HamlearnError(
             f"the draws hold only {score.batches} independent batches (autocorrelation time {score.tau:.3g} draws): no error bar can be "

@@ -61,6 +61,38 @@ class Completions:
         cells = self._sites, self._readings, self._start, self._channel
         _sweeps(self.states, *cells, beta * fields, beta * tables, self.bound.lattice.bonds, *self._lists, sweeps, self._rng)
 
+    def averages(self, theta: np.ndarray, sweeps: int, rows: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Move the completions of some rows on, all of whose cells are open, and average over these sweeps.
+
+        Returns
+        -------
+        array (row, K, n_params)
+            T.
+        array (row, K, n_sites)
+            How often cells were misread; 0 where they were not read.
+
+        Notes
+        -----
+        Every move of a site counts as the probabilities of its values given all others, not as the value that was drawn: averages are the
+        same and scatter less (Gelfand and Smith, J. Am. Stat. Assoc. 85, 398 (1990)).
+        """
+        states, bonds, (tables, fields) = self.states[rows], self.bound.lattice.bonds, self.bound.tables(theta)
+        q, beta = self.bound.space.q, self.part.beta
+        pair, single = np.zeros((*states.shape[:2], len(bonds), q, q)), np.zeros((*states.shape, q))
+        wrong = np.zeros(states.shape)
+        cells = self._sites, self._readings, self._start[rows.start : rows.start + len(states) + 1], self._channel
+        _averaged(pair, single, wrong, states, *cells, beta * fields, beta * tables, bonds, *self._lists, sweeps, self._rng)
+        flat = lambda one: one.reshape(-1, *one.shape[2:]) / sweeps
+        return self.bound.mean_statistics(flat(pair), flat(single)).reshape(*states.shape[:2], -1), wrong / sweeps
+
+    def misread(self, part: Observations) -> Completions:
+        """The same completions of the same rows, misread at other rates."""
+        other = object.__new__(Completions)
+        other.__dict__.update(self.__dict__, part=part)
+        with np.errstate(divide="ignore"):
+            other._channel = np.log(channel(part, self.bound.space.q))
+        return other
+
     def only(self, each: int) -> Completions:
         """The first so many completions of every row (or those there are, repeated)."""
         other = object.__new__(Completions)
@@ -97,6 +129,31 @@ def completed(data: xr.Dataset, bound: BoundCouplings, theta: np.ndarray, seed: 
 
 
 @kernel
+def _log_weights(
+    weight: np.ndarray,
+    site: int,
+    read: int,
+    states: np.ndarray,
+    channel: np.ndarray,
+    fields: np.ndarray,
+    tables: np.ndarray,
+    bonds: np.ndarray,
+    first: np.ndarray,
+    group: np.ndarray,
+    place: np.ndarray,
+) -> None:
+    """Of every value of a site, given its reading and all others."""
+    q = len(weight)
+    for value in range(q):
+        weight[value] = fields[site, value] + channel[site, read, value]
+    for k in range(first[site], first[site + 1]):
+        bond, end = group[k], place[k]
+        there = states[bonds[bond, 1 - end]]
+        for value in range(q):
+            weight[value] += tables[bond, value, there] if end == 0 else tables[bond, there, value]
+
+
+@kernel
 def _sweeps(
     states: np.ndarray,
     sites: np.ndarray,
@@ -116,16 +173,11 @@ def _sweeps(
     weight = np.empty(q)
     for row in range(states.shape[0]):
         for copy in range(states.shape[1]):
+            own = states[row, copy]
             for _ in range(sweeps):
                 for cell in range(start[row], start[row + 1]):
                     site = sites[cell]
-                    for value in range(q):
-                        weight[value] = fields[site, value] + channel[site, readings[cell], value]
-                    for k in range(first[site], first[site + 1]):
-                        bond, end = group[k], place[k]
-                        there = states[row, copy, bonds[bond, 1 - end]]
-                        for value in range(q):
-                            weight[value] += tables[bond, value, there] if end == 0 else tables[bond, there, value]
+                    _log_weights(weight, site, readings[cell], own, channel, fields, tables, bonds, first, group, place)
                     top = weight.max()
                     total = 0.0
                     for value in range(q):
@@ -134,4 +186,53 @@ def _sweeps(
                     mark, chosen = uniform(rng) * total, 0
                     while chosen < q - 1 and weight[chosen] <= mark:
                         chosen += 1
-                    states[row, copy, site] = chosen
+                    own[site] = chosen
+
+
+@kernel
+def _averaged(
+    pair: np.ndarray,
+    single: np.ndarray,
+    wrong: np.ndarray,
+    states: np.ndarray,
+    sites: np.ndarray,
+    readings: np.ndarray,
+    start: np.ndarray,
+    channel: np.ndarray,
+    fields: np.ndarray,
+    tables: np.ndarray,
+    bonds: np.ndarray,
+    first: np.ndarray,
+    group: np.ndarray,
+    place: np.ndarray,
+    sweeps: int,
+    rng: np.ndarray,
+) -> None:
+    q = fields.shape[1]
+    weight = np.empty(q)
+    for row in range(states.shape[0]):
+        for copy in range(states.shape[1]):
+            own, pairs = states[row, copy], pair[row, copy]
+            for _ in range(sweeps):
+                for cell in range(start[row], start[row + 1]):
+                    site, read = sites[cell], readings[cell]
+                    _log_weights(weight, site, read, own, channel, fields, tables, bonds, first, group, place)
+                    top = weight.max()
+                    weight[:] = np.exp(weight - top)
+                    weight /= weight.sum()
+                    if read >= 0:
+                        wrong[row, copy, site] += 1 - weight[read]
+                    single[row, copy, site] += weight
+                    for k in range(first[site], first[site + 1]):
+                        bond, end = group[k], place[k]
+                        there = own[bonds[bond, 1 - end]]
+                        for value in range(q):
+                            if end == 0:
+                                pairs[bond, value, there] += 0.5 * weight[value]
+                            else:
+                                pairs[bond, there, value] += 0.5 * weight[value]
+                    mark, chosen = uniform(rng), 0
+                    while chosen < q - 1 and weight[chosen] <= mark:
+                        mark -= weight[chosen]
+                        chosen += 1
+                    own[site] = chosen

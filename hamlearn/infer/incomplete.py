@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import absences, augmented
+from hamlearn.infer import absences, augmented, rates_augmented
 from hamlearn.infer.likelihoods import Likelihood, PatternLikelihood
 from hamlearn.infer.likelihoods.conditionals import neighbour_lists
 from hamlearn.infer.likelihoods.marginal import MarginalLikelihood, listable
@@ -55,6 +55,8 @@ def stand_in(
         raise HamlearnError(
             f"missing cells of {bound.space.name} are not learned from: leave those rows out, hl.data.complete_rows(data), or those sites."
         )
+    if bound.model.flip:
+        return _with_rates(bound, parts, seed, reasons, flat=flat)
     known = all(part.flip is None for part in parts)
     local = known and bound.n_patterns <= MOST_PATTERNS
     seen, seconds = kept(bound, parts) if local else 0.0, augmented.work(bound, parts)
@@ -81,6 +83,19 @@ def stand_in(
     logger.info("%s: data augmentation takes about %.2g s", cells, seconds)
     reasons.append(f"{cells}: data augmentation; the likelihood enters as a normal one, error bars for what is not known")
     return augmented.likelihood(bound, parts, seed, flat=flat)
+
+
+def _with_rates(bound: BoundCouplings, parts: Sequence[Observations], seed: int, reasons: list[str], *, flat: bool) -> Likelihood:
+    seconds = rates_augmented.work(bound, parts)
+    if seconds > LONGEST:
+        raise HamlearnError(
+            f"readout errors at an unknown rate would take {seconds / 60:.0f} minutes of data augmentation: take fewer rows or bonds, or "
+            "declare the rate, hl.microstates(..., flip=rate)."
+        )
+    logger.info("readout errors at an unknown rate: data augmentation takes about %.2g s", seconds)
+    told = "data augmentation, the exact likelihood's equations averaged over drawn true values; it enters as a normal one"
+    reasons.append(f"readout errors at an unknown rate: {told}")
+    return rates_augmented.likelihood(bound, parts, seed, flat=flat)
 
 
 def kept(bound: BoundCouplings, parts: Sequence[Observations]) -> float:

@@ -42,6 +42,7 @@ _ENDS = 1e-4, 0.45  # rates that are looked at
 _COARSE, _FINE, _DENSE = 10, 13, 2001  # points of the line: where the posterior is, the posterior, and its spline
 _APART = 0.05  # beyond what is probable, so that a narrow posterior has a line too
 _FAR = 9.0  # nats below the top that are negligible
+START = 0.01  # rate at which a search begins
 DOMINATED = 0.5  # share of the prior's variance that is left, beyond which it is the prior that says what the rate is
 
 
@@ -56,35 +57,27 @@ def rate_of(u: np.ndarray) -> np.ndarray:
     return np.asarray(0.5 / (1 + np.exp(-u)))
 
 
-def declared(bound: BoundCouplings, parts: Sequence[Observations], rate: float) -> list[Observations]:
-    """The data as if all sites were misread at this rate."""
+def declared(bound: BoundCouplings, parts: Sequence[Observations], rate: float | np.ndarray) -> list[Observations]:
+    """The data as if all sites were misread at this rate, or each at its own."""
     n_sites = bound.lattice.n_sites
-    flip = uniform(np.full(n_sites, rate), bound.space.there(n_sites))
+    flip = uniform(np.broadcast_to(rate, n_sites), bound.space.there(n_sites))
     return [replace(part, flip=flip) for part in parts]
 
 
-def at_most_probable(bound: BoundCouplings, parts: Sequence[Observations], priors: Sequence[Distribution]) -> list[Observations]:
-    """The data at about the most probable rate, the same of all sites.
-
-    Raises
-    ------
-    HamlearnError
-        If they say rates themselves, states are too many to be listed, or priors are of other sites or rates.
-    """
-    from hamlearn.infer import incomplete
-
+def require_unknown(bound: BoundCouplings, parts: Sequence[Observations], priors: Sequence[Distribution]) -> None:
+    """An error if the data say rates themselves, or priors are of other sites."""
     if any(part.flip is not None for part in parts):
         raise HamlearnError("the data say how often they are misread (flip), and the model asks for it: leave one of them out.")
     if len(priors) not in (1, bound.lattice.n_sites):
         raise HamlearnError(
             f"flip= is one prior, of a rate of all sites, or a list with one for each; got {len(priors)} for {bound.lattice.n_sites} sites."
         )
-    likelihood = incomplete.marginal(bound, declared(bound, parts, 0.01))
-    if likelihood is None:
-        raise HamlearnError(
-            "an unknown readout error rate is learned where all states can be listed (some 16 spins, 10 sites of three states), and here "
-            "they are too many: measure it and declare it with the data, hl.microstates(..., flip=rate)."
-        )
+
+
+def at_most_probable(
+    bound: BoundCouplings, parts: Sequence[Observations], likelihood: MarginalLikelihood, priors: Sequence[Distribution]
+) -> list[Observations]:
+    """The data at about the most probable rate, the same of all sites."""
     dense, log = _Line.of(likelihood, _everywhere()).posterior(priors)
     return declared(bound, parts, float(rate_of(dense[log.argmax()])))
 

@@ -44,13 +44,11 @@ class WithRates(WithRate):
 
     def draw(self, fit: Fit, *, seed: int, checkpoint: str | PathLike[str] | None = None) -> Drawn:
         """Draws of θ and of the rates, ``flip`` ``(chain, draw, site)``; rows that hang together count for as many as they are worth."""
-        assert isinstance(fit.likelihood, MarginalLikelihood)
-        worth, found = self.worth(fit), None
         at, start = np.array([moments(one)[0] for one in self.prior]), fit.mean
         sd = np.zeros(len(at))
         with track(_ROUNDS, "integrating over readout errors") as bar:
             for _ in range(_ROUNDS):
-                found = _Expansion.of(fit.likelihood, at, worth, start)
+                found = self.expansion(fit, at, start)
                 drawn = found.sampled(self.prior, at, np.maximum(_WIDE * sd, _LONGEST), *_ROUGH, seed).reshape(-1, len(at))
                 mean, sd = drawn.mean(0), drawn.std(0)
                 bar.advance()
@@ -68,11 +66,16 @@ class WithRates(WithRate):
         generator = np.random.default_rng(seed)
         rates = generator.permutation(rates).reshape(*shape, -1)
         theta = found.theta + (rates - found.rates) @ found.move.T
-        return Drawn(theta + generator.normal(size=theta.shape) @ found.root.T, own={"flip": rates})
+        return Drawn(theta + generator.normal(size=theta.shape) @ found.root.T, own={"flip": rates if len(at) > 1 else rates[..., 0]})
+
+    def expansion(self, fit: Fit, rates: np.ndarray, start: np.ndarray) -> Expansion:
+        """How probable rates near these are, and couplings at them, which are sought from `start` on."""
+        assert isinstance(fit.likelihood, MarginalLikelihood)
+        return Expansion.of(fit.likelihood, rates, self.worth(fit), start)
 
 
 @dataclass(frozen=True, eq=False)
-class _Expansion:
+class Expansion:
     """Log L(θ̂(f); f) near some rates, to second order.
 
     Attributes
@@ -91,7 +94,7 @@ class _Expansion:
     root: np.ndarray
 
     @classmethod
-    def of(cls, likelihood: MarginalLikelihood, rates: np.ndarray, worth: float, start: np.ndarray) -> _Expansion:
+    def of(cls, likelihood: MarginalLikelihood, rates: np.ndarray, worth: float, start: np.ndarray) -> Expansion:
         """At these rates; rows count for the share `worth`."""
         blocks, here = normal_blocks(likelihood.bound), likelihood.misread_at(rates, worth)
         best = maximise(here, blocks, start=start, shown=False)

@@ -11,7 +11,7 @@ import xarray as xr
 
 from hamlearn.data.readout import require_flips, with_flip
 from hamlearn.errors import HamlearnError, choice
-from hamlearn.infer import absences, completions, families, large, posteriors, rates, rates_by_site
+from hamlearn.infer import absences, completions, families, incomplete, large, posteriors, rates, rates_augmented, rates_by_site
 from hamlearn.infer.choose import choose
 from hamlearn.infer.enquiry import Enquiry
 from hamlearn.infer.likelihoods import NAMES, OneHotLikelihood
@@ -76,10 +76,9 @@ def _ask(
     if model.flip:
         require_flips(bound.space)
         choice(likelihood, ("auto", "exact"), "likelihood of an unknown readout error rate")
-        kind = rates_by_site.WithRates if len(model.flip) > 1 else rates.WithRate
-        settings, likelihood = kind.of(settings, model.flip), "exact"
-        parts = rates.at_most_probable(bound, parts, model.flip)
+        parts, settings, likelihood = _with_rates(bound, parts, settings)
     prepared = choose(bound, parts, likelihood, settings, seed)
+    parts = list(prepared.likelihood.parts)
     if prepared.likelihood.name == "score" and not calibrate:
         raise HamlearnError(
             "the loss of score matching has no natural scale: its error bars come from calibration alone; leave calibrate=True."
@@ -102,6 +101,18 @@ def _ask(
     if not prepared.engine.flat:
         enquiry.say(*_priors(model, bound, parts))
     return Asked(enquiry, prepared, parts, frozen, calibrate, _assemble)
+
+
+def _with_rates(bound: BoundCouplings, parts: list[Observations], settings: Engine | None) -> tuple[list[Observations], Engine, str]:
+    """The data at rates near those to be learned, and what learns them: sums over all states, or draws where these are too many."""
+    priors = bound.model.flip
+    rates.require_unknown(bound, parts, priors)
+    declared = rates.declared(bound, parts, rates.START)
+    listed = incomplete.marginal(bound, declared)
+    if listed is None:
+        return declared, rates_augmented.AugmentedRates.of(settings, priors), "auto"
+    kind = rates_by_site.WithRates if len(priors) > 1 else rates.WithRate
+    return rates.at_most_probable(bound, parts, listed, priors), kind.of(settings, priors), "exact"
 
 
 def _assemble(asked: Asked, answer: Answer) -> xr.DataTree:
