@@ -234,6 +234,35 @@ def test_groups_that_have_a_normal_spread_seldom_seem_to_lie_apart():
     assert scipy.stats.binomtest(alarms, 2 * repeats, 0.02, alternative="greater").pvalue > spend()
 
 
+WIDE = np.r_[0.5, np.zeros(11)]  # one coupling that differs between groups, among eleven that do not
+
+
+@pytest.mark.parametrize("spread", [np.zeros(12), np.linspace(0, 0.3, 12), WIDE], ids=["none", "several", "one"])
+@pytest.mark.parametrize("groups", [4, 6, 12])
+@pytest.mark.parametrize("equal", [True, False])
+def test_variances_that_lend_to_each_other_raise_no_false_alarms(groups, spread, equal):
+    """Of couplings that differ alike, not at all, or one of them only: the large variance must not be taken for a lone group."""
+    generator, repeats = np.random.default_rng(groups), 150
+    variances = np.repeat(2 / (np.full(groups, 1000.0) if equal else np.geomspace(30, 1e4, groups))[:, None], 12, 1)
+    alarms = sum(lone(generator.normal(0, np.sqrt(spread**2 + variances)), variances).min() < 0.01 for _ in range(repeats))
+    assert scipy.stats.binomtest(int(alarms), repeats, 0.03, alternative="greater").pvalue > spend()
+
+
+def test_a_coupling_of_another_sign_is_seen_among_six_and_a_reversed_group_among_four():
+    """Couplings of sd 0.5 that differ between groups by 0.05, of 1000 rows: few groups know a spread by that of other couplings."""
+    generator, seen = np.random.default_rng(0), {"one": 0, "all": 0}
+    for _ in range(60):
+        for what, groups in (("one", 6), ("all", 4)):
+            truth = generator.normal(generator.normal(0, 0.5, 12), 0.05, (groups, 12))
+            if what == "one":
+                truth[:, 3] = generator.normal(0.5, 0.05, groups)
+            truth[2] *= np.where(np.arange(12) == 3, -1, 1) if what == "one" else -1
+            p = lone(generator.normal(truth, np.sqrt(2e-3)), np.full(truth.shape, 2e-3))
+            seen[what] += p[2].min() < 0.01 and np.argmin(p.min(1)) == 2
+    assert scipy.stats.binomtest(seen["one"], 60, 0.8, alternative="less").pvalue > spend()
+    assert scipy.stats.binomtest(seen["all"], 60, 0.97, alternative="less").pvalue > spend()
+
+
 def test_of_many_groups_each_has_to_be_more_unlikely(post):
     """A comparison with p = 0.005 is a caution of one of three groups, and by chance among forty."""
     differs = Comparison("differs", overall_p=0.005, statistics=20, failed=("energy",), largest_z=3.0)
