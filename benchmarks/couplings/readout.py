@@ -34,7 +34,7 @@ PROBLEMS = {
     "3×3 glass, 1000 rows, 10 % of cells missing": (square(1000, 3), (0.05,), "auto", 0.1, 60),
     "10 spins, all pairs, 1000 rows": (pairs(10, 1000), (0.02, 0.05), "auto", 0.0, 60),
     "3×3 glass, 2000 rows, rates of sites not known": (square(2000, 3), (0.02, 0.05), "rates", 0.0, 60),
-    "6×6 glass, 1000 rows, rate not known": (square(1000), (0.02, 0.05), "rate", 0.0, 20),
+    "6×6 glass, 1000 rows, rate not known": (square(1000), (0.05,), "rate", 0.0, 20),
     "6×6 glass, 1000 rows, rates of sites not known": (square(1000), (0.05,), "rates", 0.0, 10),
     "6 sites of 3 states, 1000 rows": (potts(1000), (0.02, 0.05), "auto", 0.0, 60),
     "6 sites of 3 states, 1000 rows, rate not known": (potts(1000), (0.02, 0.05), "rate", 0.0, 60),

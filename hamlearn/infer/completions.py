@@ -218,11 +218,15 @@ def _averaged(
                     site, read = sites[cell], readings[cell]
                     _log_weights(weight, site, read, own, channel, fields, tables, bonds, first, group, place)
                     top = weight.max()
-                    weight[:] = np.exp(weight - top)
-                    weight /= weight.sum()
+                    total = 0.0
+                    for value in range(q):
+                        weight[value] = np.exp(weight[value] - top)
+                        total += weight[value]
+                    for value in range(q):
+                        weight[value] /= total
+                        single[row, copy, site, value] += weight[value]
                     if read >= 0:
                         wrong[row, copy, site] += 1 - weight[read]
-                    single[row, copy, site] += weight
                     for k in range(first[site], first[site + 1]):
                         bond, end = group[k], place[k]
                         there = own[bonds[bond, 1 - end]]

@@ -109,8 +109,8 @@ def work(bound: BoundCouplings, parts: Sequence[Observations]) -> float:
     """CPU seconds of one ordinary core that :func:`likelihood` takes, about (benchmarks/couplings/readout.py)."""
     rows, sites, rates = sum(part.weight.size for part in parts), bound.lattice.n_sites, len(bound.model.flip)
     made, near = max(_FEWEST_MADE, _MADE * (bound.n_params + rates)), 1 + 2 * bound.lattice.n_bonds / sites
-    sweeps = _EACH * 40 * (rows + made) + 60 * max(rows, made)
-    return 1.0 + (2 if rates == 1 else 5) * sweeps * sites * (2e-8 * near * bound.space.q + 4e-8)
+    sweeps = _EACH * 50 * (rows + made) + 100 * max(rows, made)
+    return 1.0 + (3 if rates == 1 else 7) * sweeps * sites * (2e-8 * near * bound.space.q + 4e-8)
 
 
 def likelihood(bound: BoundCouplings, parts: Sequence[Observations], seed: int, *, flat: bool = False) -> NormalWithRates:
