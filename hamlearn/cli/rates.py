@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FILES = (".json", ".csv", ".tsv", ".txt", ".npy")
 _MOST = 1 << 26  # bytes of a file of rates: more is none
 _PRIOR = re.compile(r"\s*([A-Za-z]\w*)\s*\(([^()]*)\)\s*")
-_OF_EVERY_SITE = " per site"
+_OF_EVERY_SITE = "per site"
 _IN_FILES = (
     "a file of rates holds one for every site, a name and a rate on every line (or two, of the lower value read as the upper and the other "
     "way round), or a square matrix of P(read | true)"

@@ -51,6 +51,7 @@ def _sites(n: Numbers, made: Provenance) -> str:
     return ", ".join(map(made.site, n["first"])) + (", …" if n["loose"] > len(n["first"]) else "")
 
 
+_ROUGH_RATE = "; that is too little for its interval, and those of couplings, to be relied on: of few rows rates come out too low"
 _ONE_COMPLETION = ". The comparison looks at one completion by what was learned, and sees less than one of complete data"
 
 
@@ -251,10 +252,10 @@ SENTENCES |= {
     ),
     "readout rate": lambda n, made: (
         f"{percent(n['mean'])} of the readings are wrong ({percent(n['low'])} to {percent(n['high'])}), as was learned with the couplings"
-        + ("; the data hardly say it: that is what its prior says" if n["share"] > 0.5 else "")
+        + ("; the data hardly say it: that is what its prior says" if n["share"] > 0.5 else _ROUGH_RATE if n.get("rough") else "")
         + (_ONE_COMPLETION if made.check is not None and made.check.decision != "not run" else ""),
         "Measure the rate, or give a prior that you believe: couplings are as strong as the rate that they are seen through says."
-        if n["share"] > 0.5
+        if n["share"] > 0.5 or n.get("rough")
         else "",
     ),
     "readout rates": lambda n, made: (

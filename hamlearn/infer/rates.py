@@ -43,6 +43,7 @@ _COARSE, _FINE, _DENSE = 10, 13, 2001  # points of the line: where the posterior
 _APART = 0.05  # beyond what is probable, so that a narrow posterior has a line too
 _FAR = 9.0  # nats below the top that are negligible
 START = 0.01  # rate at which a search begins
+LOOSE, SEEN = 0.4, 0.008  # of a rate and as such, beyond which a standard deviation is too much for what follows from it to be relied on
 DOMINATED = 0.5  # share of the prior's variance that is left, beyond which it is the prior that says what the rate is
 
 
@@ -89,7 +90,10 @@ def noted(rate: np.ndarray, priors: Sequence[Distribution]) -> Noted:
     severity = "caution" if max(shares) > DOMINATED else "note"
     if len(priors) == 1:
         low, high = np.quantile(drawn, (0.05, 0.95))
-        numbers = {"mean": float(drawn.mean()), "low": float(low), "high": float(high), "share": shares[0]}
+        mean, sd = float(drawn.mean()), float(drawn.std())
+        rough = sd > max(LOOSE * mean, SEEN)
+        numbers = {"mean": mean, "low": float(low), "high": float(high), "share": shares[0], "rough": int(rough)}
+        severity = "caution" if rough else severity
         return Noted("readout rate", severity, "readout errors", numbers)
     means = drawn.mean(0)
     numbers = {"mean": float(means.mean()), "least": float(means.min()), "most": float(means.max()), "where": int(means.argmax())}
@@ -223,6 +227,7 @@ def log_prior(prior: Distribution, rates: np.ndarray) -> np.ndarray:
     if not np.any(log > -np.inf):
         raise HamlearnError(
             f"the prior {prior.text} of a readout error rate allows none between {rates.min():.2g} and {rates.max():.2g}: give "
-            "one on (0, 0.5), such as numpyro.distributions.Beta(2, 60)."
+            "one on (0, 0.5), such as numpyro.distributions.Beta(2, 60); a rate that is known goes with the data, "
+            "hl.microstates(..., flip=rate)."
         )
     return log

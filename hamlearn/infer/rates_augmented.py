@@ -139,11 +139,12 @@ def likelihood(bound: BoundCouplings, parts: Sequence[Observations], seed: int, 
                 one.sweep(theta, _SWEEPS)
         free = [Free(one, max(one.part.weight.size, _FEWEST_MADE, -(-count // len(drawn))), seed + k) for k, one in enumerate(drawn)]
         sweeps, sd = (_FEWEST, _FEWEST), np.full(len(rates), _FAR)
+        least = np.minimum(_FAR / 4, [np.sqrt(moments(one)[1]) for one in priors])  # so narrow a prior has a grid of its own
         for number in range(_STEPS):
             drawn = [one.misread(part) for one, part in zip(drawn, declared(bound, parts, rates), strict=True)]
             joint, score, noise = _joint(drawn, free, theta, rates, sweeps, count, seed + number)
             found = joint.expansion(bound, flat=flat)
-            wanted, sd, spread = _mean(found, priors, rates, sd, seed)
+            wanted, sd, spread = _mean(found, priors, rates, np.maximum(sd, least), seed)
             new = np.clip(wanted, rates - _FAR, rates + _FAR)
             new = np.clip(new, _LEAST, _MOST)
             here, (theta, rates) = (theta, rates), (found.theta + found.move @ (new - found.rates), new)
@@ -185,7 +186,7 @@ def _mean(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean, standard deviations and covariance of the rates by an expansion and their priors."""
     for _ in range(2):  # grids around where they are
-        drawn = found.sampled(priors, at, np.maximum(8 * sd, 2 * _FAR), *_WALKERS, seed).reshape(-1, len(at))
+        drawn = found.sampled(priors, at, 8 * sd, *_WALKERS, seed).reshape(-1, len(at))
         at, sd = drawn.mean(0), drawn.std(0)
     return at, sd, np.atleast_2d(np.cov(drawn.T))
 
@@ -209,6 +210,8 @@ def _joint(
         A += part.size / made.shape[1] * (cross + cross.T) / 2
         J += part.size / made.shape[1] * made.mean(0).T @ made.mean(0)
     score = score_covariance(augmented.Numbered.of([one.part for one in drawn], [one.mean(0) for one in scores]), np.zeros(len(A)))
+    if score.batches < 3 and score.tau == 1.0:
+        raise HamlearnError(f"{score.batches} independent microstates cannot say how estimates scatter: give three or more.")
     if score.batches < 3:
         raise HamlearnError(
             f"the draws hold only {score.batches} independent batches (autocorrelation time {score.tau:.3g} draws): no error bar can be "

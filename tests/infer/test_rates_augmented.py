@@ -120,6 +120,14 @@ def test_what_the_data_do_not_tell_is_said(unlisted, priors):
     assert [one.severity for one in said] == ["caution"]
 
 
+def test_a_rate_that_few_rows_say_roughly_is_no_ground_for_belief(unlisted):
+    data = misread(hl.simulate(SQUARE, beta=0.6, draws=100, chains=1, seed=31, sampler="exact"), 0.1)
+    post = hl.learn(data.drop_vars(["flip", "true", "read"]), Couplings(SQUARE.lattice, fields=None, flip=dist.Beta(1, 20)), seed=0)
+    verdict = hl.verdict(post)
+    said = [one for one in verdict.reasons if one.topic == "readout errors"]
+    assert [one.severity for one in said] == ["caution"] and "too little" in said[0].what and verdict.level != "believe"
+
+
 @pytest.mark.slow
 def test_many_spins_are_judged_and_predicted(tmp_path):
     world = hl.systems.EdwardsAnderson((5, 5), seed=2)

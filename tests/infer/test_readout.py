@@ -399,6 +399,11 @@ HOW = {
         lambda: hl.learn({"a": LARGE, "b": LARGE[{"draw": slice(9)}]}, hl.models.Hierarchical(Couplings(flip=RATE)), check=False),
         "one group of rows",
     ),
+    "another prior": (
+        lambda: hl.learn(SMALL.drop_vars("flip"), Couplings(flip=RATE, prior="spike_slab"), check=False),
+        "normal priors of couplings",
+    ),
+    "no calibration": (lambda: hl.learn(LARGE, Couplings(flip=RATE), calibrate=False, check=False), "leave calibrate=True"),
     "a number": (lambda: Couplings(flip=0.02), "declared with the data"),
     "rates of other sites": (
         lambda: hl.learn(SMALL.drop_vars("flip"), Couplings(flip=[RATE] * 3), check=False),

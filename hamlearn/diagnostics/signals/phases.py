@@ -1,8 +1,8 @@
 """Broken symmetry: rows of one phase only, although the model that was learned from them expects its mirror image too.
 
 In one phase a spontaneous magnetization and a field cannot be told apart by the sign of m. The learned model itself
-says how much weight the flipped states have: p(−σ)/p(σ) = exp(S(σ) − S(−σ)). Where no row shows them, although the
-posterior makes that improbable, the chain never left its phase.
+says how much weight the flipped states have: p(−σ)/p(σ) = exp(S(σ) − S(−σ)), averaged over rows that are well inside the phase.
+Where no row shows them, although the posterior makes that improbable, the chain never left its phase.
 """
 
 from __future__ import annotations
@@ -34,8 +34,10 @@ def find(view: View) -> list[Signal]:
         return []
     flat = view.rows.reshape(-1, view.rows.shape[-1])
     some = flat[:: -(-len(flat) // _ROWS)]
+    count, edge = len(some), MIRRORED * abs(typical)
+    some = some[some.mean(-1) * np.sign(typical) >= edge]  # rows closer to m = 0 have mirror images that are of this phase as well
     differences = np.stack([view.action(some, one) - view.action(-some, one) for one in view.members(MEMBERS)])
-    weights = scipy.special.logsumexp(differences, axis=1) - np.log(len(some))
+    weights = scipy.special.logsumexp(differences, axis=1) - np.log(count)
     centre, width = weights.mean(), weights.std(ddof=1)
     worth = len(flat) if not view.ordered else len(flat) / max(1.0, float(np.nan_to_num(integrated_autocorrelation_time(mean), nan=1.0)))
     shares = scipy.special.expit(centre + width * scipy.stats.norm.ppf((np.arange(2000) + 0.5) / 2000))

@@ -25,6 +25,8 @@ from hamlearn.systems.base import System
 
 __all__ = ["completed", "draw_systems", "learn", "opened", "parameters"]
 
+_CALIBRATED = "error bars of data augmentation, of what is missing or misread, come from calibration alone; leave calibrate=True."
+
 
 def learn(
     data: xr.Dataset | Iterable[xr.Dataset],
@@ -76,7 +78,14 @@ def _ask(
     if model.flip:
         require_flips(bound.space)
         choice(likelihood, ("auto", "exact"), "likelihood of an unknown readout error rate")
+        if not isinstance(model.prior, Normal):
+            raise HamlearnError(
+                f"an unknown readout error rate is learned with normal priors of couplings, prior='normal'; got {model.prior.name!r}. With "
+                "a rate that is declared, hl.microstates(..., flip=rate), every prior will do."
+            )
         parts, settings, likelihood = _with_rates(bound, parts, settings)
+        if likelihood == "auto" and not calibrate:
+            raise HamlearnError(_CALIBRATED)
     prepared = choose(bound, parts, likelihood, settings, seed)
     parts = list(prepared.likelihood.parts)
     if prepared.likelihood.name == "score" and not calibrate:
@@ -84,9 +93,7 @@ def _ask(
             "the loss of score matching has no natural scale: its error bars come from calibration alone; leave calibrate=True."
         )
     if prepared.likelihood.calibration is not None and not calibrate:
-        raise HamlearnError(
-            "error bars of data augmentation, of what is missing or misread, come from calibration alone; leave calibrate=True."
-        )
+        raise HamlearnError(_CALIBRATED)
     prepared.announce()
     enquiry.say(*prepared.reasons)
     whole = bound.n_params <= large.LIMIT and not prepared.diagonal  # else fewer draws are kept, and priors stay as they are
