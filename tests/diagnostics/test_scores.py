@@ -353,3 +353,16 @@ def test_many_parameters_and_few_rows_are_not_asked(rows, crowded):
     assert (scores.crowding(bound.n_params, rows, bound.lattice.n_sites) > scores.MOST_CROWDED) == crowded
     if crowded:
         assert "666 fitted parameters" in scores.pairs(bound, parts, [1.0]).nothing.what
+
+
+def test_what_a_few_rare_rows_decide_is_not_judged():
+    """Of independent spins that are up in 5 to 15 % of the rows hardly three are ever up together, and no sum over such rows is normal."""
+    objected = 0
+    for seed in range(4):
+        rng = np.random.default_rng([seed, 9, 2, 11])
+        rows = np.where(rng.random((1000, 9)) < rng.uniform(0.05, 0.15, 9), 1, -1)
+        bound, parts, _ = observations.bind([hl.microstates(rows, independent=True)], hl.models.Couplings())
+        found = scores.pairs(bound, parts, [1.0], seed)
+        if found.rows:
+            objected += predictive_test.table([], found.blocks, None, named=found.rows).attrs["overall_p"] < 0.01
+    assert objected == 0

@@ -136,7 +136,8 @@ def pairs(
         one = next(test for test in tests if test.name == "energy dispersion")
         tests.remove(one)
         _judged([replace(one, columns=np.array([0]))], sums.residuals(apart), parts, rng, result, known=still)
-    _judged(tests, sums.residuals(collected), parts, rng, result)
+    contributions = sums.expected_contributions(model, data, found, totals, q, collected)
+    _judged(tests, sums.residuals(collected, contributions), parts, rng, result)
     if len(parts) > 1:
         known = still and exactly is not None
         _judged(_temperatures(parts, bound.n_params), sums.apart(apart, theta), parts, rng, result, known=known)
@@ -228,7 +229,8 @@ def energies(systems: Sequence[System], parts: Sequence[Observations], tau: floa
         return result
     found, totals, tests = named.generic(tuple(systems[0].lattice.shape), q)
     collected = [sums.collect(model, rows, found, totals, q) for rows in data]
-    _judged(tests, sums.residuals(collected), parts, rng, result)
+    contributions = sums.expected_contributions(model, data, found, totals, q, collected)
+    _judged(tests, sums.residuals(collected, contributions), parts, rng, result)
     if len(parts) > 1:
         _judged(_temperatures(parts, 1)[:1], sums.apart(collected, model.theta), parts, rng, result)
     return result

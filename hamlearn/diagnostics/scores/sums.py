@@ -9,7 +9,7 @@ likelihoods; Kent 1982, Varin, Reid & Firth 2011). It asks for no partition func
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from hamlearn.diagnostics.scores.terms import Terms
 from hamlearn.infer.observations import codes
 
 _CHUNK_VALUES = 1 << 21
+_LOOKED_AT = 2000  # rows that say how rare the values are that decide a sum
 _BOUNDED = 30.0  # odds of a misread value beyond which they count no more
 _TAKEN_UP = 1e-4  # share of a direction's information that must be left by the fitted ones
 _ROUNDING = (
@@ -67,18 +68,21 @@ class Sums:
         information is the estimated strength.
     alive : bool array (column,)
         Whether the direction is anything but a function of what was fitted.
+    contributions : array (column,)
+        How many rows would share its variance, did they come as the fitted model has them; inf where that is not asked.
     """
 
     blocks: np.ndarray
     information: np.ndarray
     alive: np.ndarray
+    contributions: np.ndarray
 
     def only(self, columns: np.ndarray) -> Sums:
         """Some of the columns."""
-        return Sums(self.blocks[:, columns], self.information[columns], self.alive[columns])
+        return Sums(self.blocks[:, columns], self.information[columns], self.alive[columns], self.contributions[columns])
 
 
-def residuals(collected: Sequence[Collected]) -> Sums:
+def residuals(collected: Sequence[Collected], contributions: np.ndarray | None = None) -> Sums:
     """Residual scores of every direction, over the blocks of all temperatures."""
     H, G = sum(one.H for one in collected), sum(one.G for one in collected)
     gain = solve(np.asarray(H), np.asarray(G).T).T
@@ -87,7 +91,7 @@ def residuals(collected: Sequence[Collected]) -> Sums:
     blocks = np.concatenate([one.sums - one.scores @ gain.T for one in collected])
     whole = sum((one.sums**2).sum(0) for one in collected)
     alive = (left > _TAKEN_UP * np.maximum(information, 1e-300)) & ((blocks**2).sum(0) > _ROUNDING * whole)
-    return Sums(blocks, left, alive)
+    return Sums(blocks, left, alive, np.full(len(left), np.inf) if contributions is None else contributions)
 
 
 def apart(collected: Sequence[Collected], theta: np.ndarray) -> Sums:
@@ -167,60 +171,126 @@ def collect(model: Conditionals, rows: Rows, terms: Sequence[Terms], totals: np.
     index, weight = rows.index[first], np.bincount(place, rows.weight)
     energy = np.concatenate([model.energies(index[some]) for some in _chunks(len(index), 1 << 14)])
     energy -= float(weight @ energy / weight.sum())
-    touching = [[np.flatnonzero((one.sites == site).any(1)) for one in terms] for site in range(n_sites)]
     for some in _chunks(len(index), size):
-        _chunk(model, index[some], blocks[:, some], weight[some], rows.beta, energy[some], terms, touching, totals, q, found)
+        _chunk(_Locals(model, index[some], rows.beta, energy[some], terms, totals, q), blocks[:, some], weight[some], found)
     return found
 
 
-def _chunk(
-    model: Conditionals, index: np.ndarray, blocks: Any, weight: np.ndarray, beta: float, energy: np.ndarray, terms: Sequence[Terms],
-    touching: list[list[np.ndarray]], totals: np.ndarray, q: int, found: Collected,
-) -> None:  # fmt: skip
+def expected_contributions(
+    model: Conditionals, rows: Sequence[Rows], terms: Sequence[Terms], totals: np.ndarray, q: int, collected: Sequence[Collected]
+) -> np.ndarray:
+    """How many rows would share the variance of every column, did they come as the fitted model has them.
+
+    (Σ v²)² / Σ v⁴ of what is left of every single site's scores, averaged over the values that it may take: also over those that no row
+    holds. A sum that a few rare values decide has no normal tails, whether these were seen or not. All sites of a term are moved by the
+    same rare row, so that as many values are one row.
+    """
+    H, G = sum(one.H for one in collected), sum(one.G for one in collected)
+    gain = solve(np.asarray(H), np.asarray(G).T).T
+    second, fourth = np.zeros(len(gain)), np.zeros(len(gain))
+    for one in rows:
+        some = np.linspace(0, len(one.index) - 1, min(_LOOKED_AT, len(one.index))).round().astype(int)
+        index, weight = one.index[some], one.weight[some] * one.weight.sum() / one.weight[some].sum()
+        energy = model.energies(index)
+        energy -= float(weight @ energy / weight.sum())
+        for part in _chunks(len(index), max(64, _CHUNK_VALUES // sum(gain.shape))):
+            for local in _Locals(model, index[part], one.beta, energy[part], terms, totals, q):
+                for columns, steep in ((local.columns, local.flat), (local.misread, local.steep)):
+                    left = steep - local.deep @ gain[np.ix_(columns, local.index)].T
+                    share = (local.mass * weight[part, None]).reshape(-1, 1)
+                    tail = share if q > 2 else share * (1 - 3 * local.mass.reshape(-1, 1))
+                    second[columns] += (share * left**2).sum(0)
+                    fourth[columns] += (tail * left**4).sum(0)
+    n_sites = rows[0].index.shape[1]
+    together = np.full(len(gain), float(n_sites))
+    together[: totals.shape[1]] = np.repeat([one.sites.shape[1] for one in terms], [len(one) for one in terms])
+    together[totals.shape[1] + len(totals) + 1 :] = 1.0  # sites are misread one by one
+    return np.asarray(second**2 / np.maximum(fourth, 1e-300) / together)
+
+
+@dataclass(frozen=True, eq=False)
+class _Local:
+    """Scores of one site in some rows: of fitted parameters, of directions, and of misread values.
+
+    `own` and `read` ``(row, k)`` are what they are at the value that was observed; `flat`, `deep` and `steep` ``(row · m, k)`` and `mass`
+    ``(row, m)`` are parts whose products are covariances (see :func:`_centred`).
+    """
+
+    index: np.ndarray
+    scores: np.ndarray
+    deep: np.ndarray
+    mass: np.ndarray
+    columns: np.ndarray
+    own: np.ndarray
+    flat: np.ndarray
+    misread: np.ndarray
+    read: np.ndarray
+    steep: np.ndarray
+    variance: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class _Locals:
+    """The scores of some rows, site by site."""
+
+    model: Conditionals
+    rows: np.ndarray
+    beta: float
+    energy: np.ndarray
+    terms: Sequence[Terms]
+    totals: np.ndarray
+    q: int
+
+    def __iter__(self) -> Iterator[_Local]:
+        index, beta, terms, totals, q = self.rows, self.beta, self.terms, self.totals, self.q
+        n_sites, n_terms = index.shape[1], totals.shape[1]
+        starts = np.cumsum([0, *(len(one) for one in terms)])
+        here = np.arange(len(index))
+        dispersion, flips = n_terms + len(totals), n_terms + len(totals) + 1
+        products = [part.values(index, q).T if q == 2 else np.empty(0) for part in terms]
+        for site in range(n_sites):
+            one = self.model.site(index, site)
+            observed = index[:, site]
+            logits = -beta * one.energy
+            logits -= logits.max(1, keepdims=True)
+            probability = np.exp(logits)
+            probability /= probability.sum(1, keepdims=True)
+            scores, deep, mass = _centred(beta * _apart(one.features), probability, observed)
+            # Directions: local terms of this site, their totals, and the square of the energy.
+            touching = [np.flatnonzero((part.sites == site).any(1)) for part in terms]
+            columns = np.concatenate([*(start + where for start, where in zip(starts, touching, strict=False)), []]).astype(int)
+            values = [
+                beta * _site_values(index, part, where, site, q, every[where] if q == 2 else every)
+                for part, every, where in zip(terms, products, touching, strict=True)
+            ]
+            met = np.where(np.isfinite(one.energy), one.energy, 0.0)  # it is infinite in a state that a site does not have
+            shifted = self.energy[:, None] + met - met[here, observed][:, None]
+            dispersed = _apart((beta * shifted[..., None]) ** 2 / 2)
+            local = np.concatenate([*values, dispersed[..., :0]], -1)
+            local = np.concatenate([local, local @ totals[:, columns].T, dispersed], -1)
+            columns = np.concatenate([columns, np.arange(n_terms, n_terms + len(totals)), [dispersion]])
+            own, flat, _ = _centred(local, probability, observed)
+            # A share of misread values: p(x with the site in another value) / p(x), bounded, so that no single row decides.
+            odds = np.minimum((1 - probability) / np.maximum(probability, 1e-300) / (q - 1), 1e6)
+            odds /= 1 + odds / _BOUNDED
+            variance = (odds * ((1 - probability) / (q - 1) - probability)).sum(1)
+            read, steep, _ = _centred(np.repeat(_apart(odds[..., None]), 2, -1), probability, observed)
+            misread = np.array([flips + site, flips + n_sites])
+            yield _Local(one.index, scores, deep, mass, columns, own, flat, misread, read, steep, variance)
+
+
+def _chunk(every: _Locals, blocks: Any, weight: np.ndarray, found: Collected) -> None:
     """Add what some distinct rows contribute; `blocks` ``(block, row)`` holds how much each weighs in every block."""
-    count, n_sites = index.shape
-    n_terms = totals.shape[1]
-    sums, scores = np.zeros((len(found.variance), count)), np.zeros((model.n_params, count))
-    starts = np.cumsum([0, *(len(one) for one in terms)])
-    here = np.arange(count)
-    dispersion, flips = n_terms + len(totals), n_terms + len(totals) + 1
-    products = [part.values(index, q).T if q == 2 else np.empty(0) for part in terms]
-    for site in range(n_sites):
-        one = model.site(index, site)
-        observed = index[:, site]
-        logits = -beta * one.energy
-        logits -= logits.max(1, keepdims=True)
-        probability = np.exp(logits)
-        probability /= probability.sum(1, keepdims=True)
-        own, deep, mass = _centred(beta * _apart(one.features), probability, observed)
-        weighted = (mass * weight[:, None]).reshape(-1)
-        scores[one.index] += own.T
-        # Directions: local terms of this site, their totals, and the square of the energy.
-        columns = np.concatenate([*(start + where for start, where in zip(starts, touching[site], strict=False)), []]).astype(int)
-        values = [
-            beta * _site_values(index, part, where, site, q, every[where] if q == 2 else every)
-            for part, every, where in zip(terms, products, touching[site], strict=True)
-        ]
-        met = np.where(np.isfinite(one.energy), one.energy, 0.0)  # it is infinite in a state that a site does not have
-        shifted = energy[:, None] + met - met[here, observed][:, None]
-        dispersed = _apart((beta * shifted[..., None]) ** 2 / 2)
-        local = np.concatenate([*values, dispersed[..., :0]], -1)
-        local = np.concatenate([local, local @ totals[:, columns].T, dispersed], -1)
-        columns = np.concatenate([columns, np.arange(n_terms, n_terms + len(totals)), [dispersion]])
-        own, flat, _ = _centred(local, probability, observed)
-        sums[columns] += own.T
-        found.G[np.ix_(columns, one.index)] += (flat * weighted[:, None]).T @ deep
-        found.H[np.ix_(one.index, one.index)] += (deep * weighted[:, None]).T @ deep
-        found.variance[columns] += weighted @ flat**2
-        # A share of misread values: p(x with the site in another value) / p(x), bounded, so that no single row decides.
-        odds = np.minimum((1 - probability) / np.maximum(probability, 1e-300) / (q - 1), 1e6)
-        odds /= 1 + odds / _BOUNDED
-        variance = (odds * ((1 - probability) / (q - 1) - probability)).sum(1)
-        score, steep, _ = _centred(_apart(odds[..., None]), probability, observed)
-        both = np.array([flips + site, flips + n_sites])
-        found.G[np.ix_(both, one.index)] += (steep[:, 0] * weighted) @ deep
-        found.variance[both] += weight @ variance
-        sums[both] += score.T
+    sums, scores = np.zeros((len(found.variance), len(weight))), np.zeros((len(found.H), len(weight)))
+    for one in every:
+        weighted = (one.mass * weight[:, None]).reshape(-1)
+        scores[one.index] += one.scores.T
+        for columns, own, flat in ((one.columns, one.own, one.flat), (one.misread, one.read, one.steep)):
+            sums[columns] += own.T
+            found.G[np.ix_(columns, one.index)] += (flat * weighted[:, None]).T @ one.deep
+        found.H[np.ix_(one.index, one.index)] += (one.deep * weighted[:, None]).T @ one.deep
+        found.variance[one.columns] += weighted @ one.flat**2
+        found.variance[one.misread] += weight @ one.variance
     found.sums += blocks @ sums.T
     found.scores += blocks @ scores.T
 
