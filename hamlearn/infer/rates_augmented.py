@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 _EACH = 2  # completions of a row, whose averages are known apart
 _ROUNDS, _SWEEPS = 8, 4  # of the way to where steps begin, and sweeps of one of them
-_STEPS = 24  # at most
+_STEPS, _SPENT = 24, 3000  # steps and sweeps, at most
 _LEAST, _MOST = 1e-3, 0.45  # rates that equations are taken at
 _FAR = 0.03  # way of a rate at once
 _SETTLED, _NOISE = 0.3, 0.1  # squared length of a step for every parameter, and what share of J may be the noise of completions
@@ -52,6 +52,12 @@ _FEWEST, _MOST_SWEEPS = 16, 512  # that completions are averaged over
 _MOST_MADE = 64  # of rows that a solution makes
 _MADE, _FEWEST_MADE = 30, 2000  # rows made of a solution: for every parameter, and at least
 _REMEMBERED = 0.25  # correlation of where chains are with where they began; chance alone makes 0.1 of hundreds of parameters
+_STUCK = 0.7  # the same after three steps, beyond which more of them will not do
+_NOT_FOUND = (
+    "the readout error rate is not found: couplings and rates move with every step, as where rows hardly differ (few of them, or a low "
+    "temperature). Give a prior on (0, 0.5) that says more, such as numpyro.distributions.Beta(2, 60), fewer bonds, more rows, or the "
+    "rates, hl.microstates(..., flip=rate)."
+)
 _FLOOR = 1e-8  # of the scores' own scatter: directions that no row tells of
 _WALKERS = 150, 1  # and draws of each, that say where the mean of the rates is
 
@@ -140,6 +146,7 @@ def likelihood(bound: BoundCouplings, parts: Sequence[Observations], seed: int, 
         free = [Free(one, max(one.part.weight.size, _FEWEST_MADE, -(-count // len(drawn))), seed + k) for k, one in enumerate(drawn)]
         sweeps, sd = (_FEWEST, _FEWEST), np.full(len(rates), _FAR)
         least = np.minimum(_FAR / 4, [np.sqrt(moments(one)[1]) for one in priors])  # so narrow a prior has a grid of its own
+        spent = 0
         for number in range(_STEPS):
             drawn = [one.misread(part) for one, part in zip(drawn, declared(bound, parts, rates), strict=True)]
             joint, score, noise = _joint(drawn, free, theta, rates, sweeps, count, seed + number)
@@ -150,18 +157,18 @@ def likelihood(bound: BoundCouplings, parts: Sequence[Observations], seed: int, 
             here, (theta, rates) = (theta, rates), (found.theta + found.move @ (new - found.rates), new)
             step = np.concatenate([theta - here[0], rates - here[1]])
             bar.advance()
+            if number == 2:
+                _require_mixed(free, _STUCK)  # before minutes are spent on it
             settled = float(step @ joint.precision @ step) < _SETTLED * size
             if settled and all(share < _NOISE or many == _MOST_SWEEPS for share, many in zip(noise, sweeps, strict=True)):
                 break
+            spent += sum(sweeps)
             wanted_sweeps = [np.ceil(1.5 * many * share / _NOISE) for many, share in zip(sweeps, noise, strict=True)]
             first, second = (int(np.clip(many, _FEWEST, _MOST_SWEEPS)) for many in wanted_sweeps)
             sweeps = first, second
-        else:
-            raise HamlearnError(
-                "the readout error rate is not found: couplings and rates move with every step. Give a prior on (0, 0.5) that says more, "
-                "such as numpyro.distributions.Beta(2, 60), fewer bonds, more rows, or the rates, hl.microstates(..., flip=rate)."
-            )
-    _require_mixed(free)
+            if spent > _SPENT or number == _STEPS - 1:
+                raise HamlearnError(_NOT_FOUND)
+    _require_mixed(free, _REMEMBERED)
     alone = joint.expansion(bound, flat=True)
     covariance = alone.root @ alone.root.T + alone.move @ spread @ alone.move.T
     covariance = (covariance + covariance.T) / 2
@@ -170,10 +177,10 @@ def likelihood(bound: BoundCouplings, parts: Sequence[Observations], seed: int, 
     return NormalWithRates(bound, [one.part for one in drawn], alone.theta + alone.move @ (wanted - alone.rates), known, joint)
 
 
-def _require_mixed(free: Sequence[Free]) -> None:
+def _require_mixed(free: Sequence[Free], most: float) -> None:
     """An error where chains remember where they began: ⟨T⟩ would then hold the noise of the data that it is compared with."""
     memory_left = max(float(one.memory.max()) for one in free)
-    if memory_left > _REMEMBERED:
+    if memory_left > most:
         raise HamlearnError(
             "an unknown readout error rate needs averages of the model, and its chains still remember where they began (correlation "
             f"{memory_left:.2f}): it is too cold for moves of single sites. Learn from a higher temperature, or declare the rate, "
