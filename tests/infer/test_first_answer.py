@@ -80,7 +80,7 @@ def test_sums_over_rows_visit_every_state_once(monkeypatch):
         monkeypatch.setattr(module, name, lambda *args: (visited.append((name, len(args[place]))), plain(*args))[1])
 
     counting(BoundCouplings, "statistics", 1)
-    counting(scores.sums, "_chunk", 1)
+    counting(scores.sums, "_chunk", 2)
     counting(images, "_overlaps", 2)
     exact.ExactLikelihood(bound, parts)._total(parts[0])
     exact_rows = [rows for _, rows in visited]
