@@ -10,6 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+# Two worker processes share two cores. Torch's threads wait for each other by spinning: with as many in every process as there are
+# cores, beside anything else, small networks took ten times as long. Workers and commands that tests start inherit this.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 
 import global_state

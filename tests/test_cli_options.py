@@ -16,7 +16,7 @@ from hamlearn.systems import SAMPLERS
 GENERAL = {
     "simulate": {"system", "output", "shape", "beta", "draws", "chains", "sampler", "seed"},
     "learn": {"by", "files", "output", "space", "beta", "likelihood", "engine", "check", "counts", "model", "strict", "stdin", "seed"}
-    | {"variable", "dims", "weights", "gaps", "max_gaps", "independent", "flip", "labels"},
+    | {"variable", "dims", "weights", "gaps", "max_gaps", "independent", "flip", "labels", "missing"},
 }
 VALUES = {  # two values of every option that simulate has of its own
     "q": (4, 5),
@@ -106,4 +106,17 @@ def test_states_of_columns_are_listed_at_the_shell(tmp_path, monkeypatch, capsys
     }
     for given, message in told.items():
         code, err = run(monkeypatch, capsys, *learn, "--labels", given)
+        assert code == 2 and message in err
+
+
+def test_codes_for_no_answer_are_said_at_the_shell(tmp_path, monkeypatch, capsys):
+    rng = np.random.default_rng(0)
+    cells = np.where(rng.random((80, 3)) < 0.1, "99", rng.choice(["1", "2", "3"], (80, 3)))
+    cells[4, 2], cells[5, 1] = "-9", "refused"
+    (tmp_path / "survey.csv").write_text("\n".join(["calm,busy,tired", *map(",".join, cells)]))
+    learn = ("learn", tmp_path / "survey.csv", "--space", "states", "--no-check", "--engine", "laplace", "-o", tmp_path / "post.nc")
+    assert run(monkeypatch, capsys, *learn, "--missing", "calm=99;busy=99,refused;tired=-9,99")[0] == 0
+    assert hl.data.codes_of(hl.load(tmp_path / "post.nc")) == [1, 2, 3]
+    for given, message in {"99": "'refused', among numbers", "calm=": "--missing lists codes", "lazy=9": "names the column 'lazy'"}.items():
+        code, err = run(monkeypatch, capsys, *learn, "--missing", given)
         assert code == 2 and message in err

@@ -404,7 +404,7 @@ BROKEN = {
     "short.csv": (_write("1,1,-1\n1,1\n1,1,-1\n"), {}, "ragged|missing"),
     "short at the end.csv": (_write("1,1,-1\n1,1\n"), {}, "ragged"),
     "words.csv": (_write("1,up\n1,down\n"), {}, "text in column"),
-    "late_word.csv": (_write("1,1\n1,up\n"), {}, r"text in column 1, 'up', among numbers; .*Empty the cells"),
+    "late_word.csv": (_write("1,1\n1,up\n"), {}, r"text in column 1, 'up', among numbers; .*missing='up'"),
     "no_count.csv": (_write("1,1\n1,-1\n"), {"counts": 5}, "has no column 5 to take counts from; it has 2 columns"),
     "no_count_name.csv": (_write("a,b\n1,1\n1,-1\n"), {"counts": "n"}, "has no column 'n'"),
     "bits.csv": (_write("0,1\n1,1\n"), {}, "space='bits'"),

@@ -62,6 +62,43 @@ def test_a_mask_says_so_whatever_stands_there():
     assert hl.microstates(SPINS, mask=np.zeros_like(GONE)).identical(hl.microstates(SPINS))
 
 
+WORDS = pd.DataFrame({"calm": ["1", "refused", "10", "2"], "busy": ["7", "1", "2", "10"], "age": ["young", "?", "old", "refused"]})
+ASKED = pd.DataFrame({"calm": [1, 99, 3, 2], "busy": [2, 1, 99, 98], "age": [7, 5, 7, 9]})
+
+# Codes that stand for no answer, what they are said of, and which cells they leave out.
+NO_ANSWER = {
+    "a number": (99, ASKED, lambda: ASKED == 99),
+    "numbers": ([99, 98.0], ASKED, lambda: ASKED.isin([99, 98])),
+    "a number as text, as of the shell": (["99"], ASKED, lambda: ASKED == 99),
+    "by column": ({"busy": 99, "age": [9]}, ASKED, lambda: ((ASKED == 99) & [False, True, False]) | ((ASKED == 9) & [False, False, True])),
+    "a word among numbers": ("refused", WORDS, lambda: WORDS.isin(["refused", "?"])),
+    "a word and a number": (["refused", 7], WORDS, lambda: WORDS.isin(["refused", "?", "7"])),
+    "an array": (-9, np.where(GONE, -9, SPINS), lambda: pd.DataFrame(GONE)),
+}
+
+
+@pytest.mark.parametrize("name", NO_ANSWER)
+@pytest.mark.parametrize("way", ["at once", "from a file"])
+def test_codes_for_no_answer_leave_their_cells_out_and_are_no_states(name, way, tmp_path):
+    codes, table, where = NO_ANSWER[name]
+    gone = where().to_numpy()
+    if way == "from a file":
+        pd.DataFrame(table).to_csv(tmp_path / "asked.csv", index=False, header=isinstance(table, pd.DataFrame))
+    source = tmp_path / "asked.csv" if way == "from a file" else table
+    rules = {"space": "states"} if isinstance(table, pd.DataFrame) else {}
+    found = hl.microstates(source, independent=True, missing=codes, **rules)
+    emptied = hl.microstates(pd.DataFrame(table).mask(gone), independent=True, **rules)
+    np.testing.assert_array_equal(missing(found)[0], gone)
+    np.testing.assert_array_equal(found["state"].values, emptied["state"].values)
+    assert hl.data.codes_of(found) == hl.data.codes_of(emptied)
+
+
+def test_a_code_that_stands_nowhere_is_told(caplog):
+    with caplog.at_level("WARNING", "hamlearn"):
+        hl.microstates(ASKED, "states", independent=True, missing={"busy": [99, 97]})
+    assert "missing=97 stands nowhere in the table" in caplog.text
+
+
 def test_codes_bits_and_continuous_spaces_keep_their_gaps():
     codes = np.where(GONE, np.nan, np.where(SPINS > 0, 5, 2))
     states = hl.microstates(codes, "states")
@@ -115,6 +152,11 @@ REFUSED = {
     "a mask of another shape": (lambda: hl.microstates(SPINS, mask=GONE[:3]), r"mask= has the shape \(3, 4\), and the states \(40, 4\)"),
     "a mask of numbers": (lambda: hl.microstates(SPINS, mask=GONE.astype(int)), "mask= holds True where"),
     "a mask of a dataset": (lambda: hl.microstates(DATA, mask=GONE), "mask=.* would be ignored"),
+    "a code of a dataset": (lambda: hl.microstates(DATA, missing=-1), "missing=-1 would be ignored"),
+    "a code of another kind": (lambda: hl.microstates(SPINS, missing=[None]), "missing= takes the numbers or words"),
+    "a code of a column that is not there": (lambda: hl.microstates(ASKED, "states", missing={"bsy": 9}), "names the column 'bsy'"),
+    "a code of a column of an array": (lambda: hl.microstates(SPINS, missing={"busy": 9}), "of a table with a header"),
+    "a word among numbers that is not said": (lambda: hl.microstates(WORDS, "states"), "'refused', among numbers.*missing='refused'"),
     "words beside": (lambda: hl.microstates([["1", "?"], ["a", "1"]]), "must be numbers .*found 'a'"),
     "infinite beside": (lambda: hl.microstates(np.where(GONE, np.nan, np.inf)), "found inf"),
     "vectors": (lambda: hl.microstates(np.where(GONE[:, None], np.nan, np.ones((40, 1, 4)) / 2), "vectors"), "NaN"),

@@ -227,13 +227,14 @@ def test_a_code_far_from_the_others_is_told(code, times, caplog):
         data = hl.microstates(table, space="states", independent=True)
     often = {1: "once", 3: "three times"}.get(times, f"{times} times")
     assert f"calm holds {code} {often}, far from its other codes (1 to 5)" in caplog.text
-    assert f"table.where(table != {code})" in caplog.text and caplog.text.count("far from") == 1
+    assert f"missing={code} " in caplog.text and f"--missing={code} " in caplog.text and caplog.text.count("far from") == 1
     post = hl.learn(data, hl.models.Couplings(interaction="ordinal"), engine="laplace", seed=0)
     (told,) = [one for one in hl.verdict(post).reasons if one.topic == "states" and one.severity == "caution"]
-    assert f"site calm holds {code} " in told.what and "beside 1 to 5" in told.what and "table.where" in told.advice
+    assert f"site calm holds {code} " in told.what and "beside 1 to 5" in told.what and f"missing={code} " in told.advice
     emptied = hl.microstates(table.where(table != code), space="states", independent=True)
     hidden = hl.microstates(table, space="states", mask=(table == code).to_numpy(), independent=True)
-    for one in (emptied, hidden):
+    said = hl.microstates(table, space="states", missing=code, independent=True)
+    for one in (emptied, hidden, said):
         assert hl.data.space_of(one) == States(5) and hl.data.missing(one).sum() == times
 
 

@@ -16,6 +16,7 @@ from hamlearn.cli.options import (
     read_column,
     read_graph,
     read_labels,
+    read_missing,
     read_names,
     read_powers,
     read_scores,
@@ -68,6 +69,7 @@ FlipPrior = Annotated[
 Labels = Annotated[
     str | None, typer.Option(help="All states of columns in their order: no,yes of all, or smoker=no,yes;calm=1,2,3 by name.")
 ]
+Missing = Annotated[str | None, typer.Option(help="Codes that stand for no answer: 99,-9 in all columns, or calm=99;age=-9 by name.")]
 Scores = Annotated[
     str | None,
     typer.Option(help="Of ordinal couplings: what states count, 0,1,3 of all or calm=0,1,3;tired=0,2,3; equal steps by default."),
@@ -107,6 +109,7 @@ def learn(
     flip: Flip = None,
     flip_prior: FlipPrior = None,
     labels: Labels = None,
+    missing: Missing = None,
     by: By = None,
     model: Annotated[str, typer.Option(**one_of(*MODELS))] = "couplings",
     window: Annotated[int, typer.Option(help="Extent of the window of a cluster expansion or local interaction.", min=1)] = 3,
@@ -132,7 +135,12 @@ def learn(
     require_format(context, files)
     require_target(output, inputs=[*files, *map(Path, [graph, *([flip] if flip and is_file(flip) else [])])])
     rules = {name: context.params[name] for name in ("space", "weights", "gaps", "max_gaps", "variable", "independent")}
-    rules |= {"flip": read_flip(flip), "labels": read_labels(labels), "dims": read_names(dims, "--dims", "site,draw")}
+    rules |= {
+        "flip": read_flip(flip),
+        "labels": read_labels(labels),
+        "missing": read_missing(missing),
+        "dims": read_names(dims, "--dims", "site,draw"),
+    }
     data = read_sets(files, betas, stdin, counts=column, **rules)
     said = {**context.params, "fields": None if fields == "none" else fields}  # words, which the verbs know or refuse
     made, given = _model(said, data[0]), data if by is None else dict(zip(group_names(files), data, strict=True))

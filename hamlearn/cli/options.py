@@ -105,12 +105,30 @@ def read_labels(text: str | None) -> list[str] | dict[str, list[str]] | None:
     >>> read_labels("no, yes"), read_labels("smoker=no,yes;calm=1,2,3")
     (['no', 'yes'], {'smoker': ['no', 'yes'], 'calm': ['1', '2', '3']})
     """
-    if text is None:
-        return None
+    return (
+        None
+        if text is None
+        else _by_column(text, "--labels lists states in their order, such as no,yes, or by column, smoker=no,yes;calm=1,2,3")
+    )
+
+
+def read_missing(text: str | None) -> list[str] | dict[str, list[str]] | None:
+    """Codes that stand for no answer, in all columns (``99,-9``) or by column (``calm=99;age=-9,-8``).
+
+    Examples
+    --------
+    >>> read_missing("99, -9"), read_missing("calm=99;age=-9,-8")
+    (['99', '-9'], {'calm': ['99'], 'age': ['-9', '-8']})
+    """
+    return None if text is None else _by_column(text, "--missing lists codes for no answer, such as 99,-9, or by column, calm=99;age=-9,-8")
+
+
+def _by_column(text: str, what: str) -> list[str] | dict[str, list[str]]:
+    """Words of all columns, or by column; an error that begins with `what` where it is neither."""
     parts, named = [part.rpartition("=") for part in text.split(";")], "=" in text
     found = {name.strip(): [word.strip() for word in words.split(",")] for name, _, words in parts}
     if not all(map(all, found.values())) or ("" in found) == named or len(found) < len(parts):
-        raise HamlearnError(f"--labels lists states in their order, such as no,yes, or by column, smoker=no,yes;calm=1,2,3; got {text!r}.")
+        raise HamlearnError(f"{what}; got {text!r}.")
     return found if named else found[""]
 
 

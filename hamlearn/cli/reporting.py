@@ -9,7 +9,7 @@ import typer
 
 from hamlearn.cli.answers import Group, Output, Posterior, Strict, end, load
 from hamlearn.cli.keeping import PAGES, keep, require_target, say
-from hamlearn.cli.options import read_column, read_labels, read_names, require_different
+from hamlearn.cli.options import read_column, read_labels, read_missing, read_names, require_different
 from hamlearn.cli.streams import read_from, read_sets
 from hamlearn.cli.work import Work
 from hamlearn.errors import HamlearnError
@@ -37,6 +37,7 @@ def report(
     counts: Annotated[str | None, typer.Option(help="Of --data, as of learn.")] = None,
     variable: Annotated[str | None, typer.Option(help="Of --data, as of learn.")] = None,
     labels: Annotated[str | None, typer.Option(help="Of --data, as of learn.")] = None,
+    missing: Annotated[str | None, typer.Option(help="Of --data, as of learn.")] = None,
     group: Group = None,
     strict: Strict = False,
 ) -> None:
@@ -46,8 +47,8 @@ def report(
 
     work = context.ensure_object(Work)
     files = list(data or ())
-    for name, given in (("space", space), ("counts", counts), ("variable", variable), ("labels", labels)):
-        if given is not None and not files:
+    for name in ("space", "counts", "variable", "labels", "missing"):
+        if context.params[name] is not None and not files:
             raise HamlearnError(f"--{name} says how the microstates of --data are read; give these too, or leave it out.")
     require_different(files)
     require_target(output, PAGES, inputs=[posterior, *files, *([] if prediction is None else [prediction])])
@@ -56,7 +57,8 @@ def report(
     if curve is not None and not {"beta", "quantity"} <= set(curve.dims):
         raise HamlearnError(f"{prediction} holds no prediction; make one with `hamlearn predict`.")
     post = load(posterior, group)
-    rules: dict[str, Any] = {"space": space, "counts": read_column(counts), "variable": variable, "labels": read_labels(labels)}
+    rules: dict[str, Any] = {"space": space, "counts": read_column(counts), "variable": variable}
+    rules |= {"labels": read_labels(labels), "missing": read_missing(missing)}
     sets = read_sets(files, [None] * len(files), "csv", **rules)
     page: dict[str, Any] = {"prediction": curve, "data": sets or None, "questions": asked}
     keep(work, lambda path: hl.report(post, path, **page), output, quick=False, ending=PAGES[0])

@@ -15,7 +15,7 @@ from hamlearn.data.arrays import LEADING, name_axes, plain
 from hamlearn.data.cells import Cells, Numbers, in_numbers, in_space
 from hamlearn.data.columns import Labels, own_space, with_codes, with_space
 from hamlearn.data.geometry import declared
-from hamlearn.data.missing import hidden, require_observed, say
+from hamlearn.data.missing import Codes, checked, hidden, require_observed, say, unanswered
 from hamlearn.data.names import names_of, site_axis, with_names
 from hamlearn.data.opening import across, open_table, refuse_unclear_axes, with_said
 from hamlearn.data.readout import with_flip
@@ -27,6 +27,7 @@ from hamlearn.errors import HamlearnError, choice
 from hamlearn.progress import logger
 from hamlearn.spaces import MISSING, Space, SpaceName
 from hamlearn.storage import Table
+from hamlearn.storage.table import settled
 
 
 def microstates(
@@ -49,6 +50,7 @@ def microstates(
     independent: bool = False,
     labels: Labels | None = None,
     flip: Any = None,
+    missing: Codes | Mapping[str, Codes] | None = None,
 ) -> xr.Dataset:
     """Observed microstates from an array or a file, validated.
 
@@ -122,6 +124,8 @@ def microstates(
         ``{name: rate}``; where there are more than two values, as each of the others alike. Of spins and bits also by direction, of −1 read
         as 1 and of 1 as −1, ``(0.01, 0.03)`` (of two sites ``([a, a], [b, b])``). Or a matrix ``(q, q)`` of P(read | true), whose rows, one
         for every true value, sum to one: of all sites, or of every site.
+    missing : number, word, sequence of these, or mapping of column to these, optional
+        Codes that stand for no answer, ``[99, -9]`` or ``{"age": 99}``: their cells were not observed, and they are no states.
 
     Returns
     -------
@@ -154,13 +158,17 @@ def microstates(
     rules = {"gaps": gaps, "max_gaps": max_gaps, "variable": variable}
     opened = open_table(source, dims, beta, counts if isinstance(counts, int | str) else None, rules)
     if isinstance(opened, xr.Dataset):
-        given = {"space": space, "beta": beta, "dims": dims, "counts": counts, "weights": weights, "q": q, "mask": mask, "labels": labels}
-        made = _already_said(admit_one(opened, missing=True), {**given, "wrap": True if wrap else None}, geometry)
+        given = {"space": space, "beta": beta, "dims": dims, "counts": counts, "weights": weights, "q": q, "mask": mask}
+        given |= {"labels": labels, "missing": missing, "wrap": True if wrap else None}
+        made = _already_said(admit_one(opened, missing=True), given, geometry)
         made = made if names is None else with_names(made, names)
     else:
         table = with_said(opened, space, beta, counts, weights, q)
         if mask is not None and dims is not None and list(dims) != list(table.dims or ()):  # its rows were sites
             mask = np.transpose(mask)
+        if missing is not None:
+            none = unanswered(table, missing)
+            mask = none if mask is None else none | checked(mask, none.shape)
         made = _of_table(table, labels, mask, names, wrap=wrap, geometry=geometry)
     return made if flip is None else with_flip(made, flip, own_space(made), names_of(made))
 
@@ -168,7 +176,7 @@ def microstates(
 def _of_table(table: Table, labels: Labels | None, mask: Any, names: Any, *, wrap: bool, geometry: dict[str, Any]) -> xr.Dataset:
     """Microstates of a table that says all that is known of it: its cells as states, then what comes with them."""
     turned = across(table)
-    read = in_numbers(table if mask is None else hidden(table, mask), labels)
+    read = in_numbers(settled(table if mask is None else hidden(table, mask)), labels)
     array, axes = name_axes(plain(read.table), table.dims)
     cells = in_space(read, array, wrap=wrap, site_axes=sum(axis not in LEADING for axis in axes))
     site_dims = _site_dims(cells, axes, named=table.dims is not None)
@@ -192,8 +200,8 @@ def _of_table(table: Table, labels: Labels | None, mask: Any, names: Any, *, wra
         made = with_names(made, names)
     elif read.called is not None and site_axis(made) is not None:
         made = with_names(made, read.called, "the header")
-    for one in strays([made])[:4]:
-        logger.warning("%s. %s.", told(one, names_of(made)), way_out(one.code))
+    if far := strays([made]):
+        logger.warning("%s. %s.", told(far, names_of(made)), way_out([one.code for one in far]))
     return made
 
 

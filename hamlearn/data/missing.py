@@ -6,7 +6,7 @@ space, so what does not know of missing cells refuses them; nothing else says wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,10 +14,14 @@ import numpy as np
 import xarray as xr
 
 from hamlearn import spaces
+from hamlearn.arguments import shown
+from hamlearn.data.names import header
 from hamlearn.errors import HamlearnError
 from hamlearn.progress import logger
 from hamlearn.spaces import Space
-from hamlearn.storage.table import WORDS, Table, says_nothing
+from hamlearn.storage.table import WORDS, Table, is_number, says_nothing
+
+Codes = float | str | Sequence[float | str]
 
 WAY_OUT = (
     "Only couplings of spins and states are learned from data with gaps (hl.models.Couplings); hl.data.complete_rows(data) keeps the "
@@ -54,16 +58,8 @@ def as_floats(array: np.ndarray) -> np.ndarray:
     try:
         return np.where(gone, "nan", array.astype(str)).astype(float)
     except ValueError:
-        words = sorted({str(one) for one in array[~gone].ravel().tolist() if not _is_number(one)})
+        words = sorted({str(one) for one in array[~gone].ravel().tolist() if not is_number(one)})
         raise HamlearnError(f"states must be numbers (beside cells that are missing); found {', '.join(map(repr, words[:5]))}.") from None
-
-
-def _is_number(value: Any) -> bool:
-    try:
-        float(value)
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 def uncovered(source: Any) -> Any:
@@ -83,10 +79,10 @@ def covered(array: np.ndarray, mask: Any) -> np.ndarray:
     HamlearnError
         If the mask is none of Booleans, or of another shape.
     """
-    return np.where(_checked(mask, array.shape), np.nan, array)
+    return np.where(checked(mask, array.shape), np.nan, array)
 
 
-def _checked(mask: Any, shape: tuple[int, ...]) -> np.ndarray:
+def checked(mask: Any, shape: tuple[int, ...]) -> np.ndarray:
     """A mask as an array of Booleans."""
     given = np.asarray(mask)
     if given.dtype != bool:
@@ -94,6 +90,56 @@ def _checked(mask: Any, shape: tuple[int, ...]) -> np.ndarray:
     if given.shape != shape:
         raise HamlearnError(f"mask= has the shape {given.shape}, and the states {shape}: give one value for every cell.")
     return given
+
+
+def unanswered(table: Table, codes: Codes | Mapping[str, Codes]) -> np.ndarray:
+    """Which cells of a table hold one of the `codes` that stand for no answer, in all columns or in those that are named.
+
+    Raises
+    ------
+    HamlearnError
+        If a code is neither a number nor a word, or a column is not there.
+
+    Examples
+    --------
+    >>> table = Table(np.array([[1, 0], [99, 1]]), names=("age", "smoker"), labels=(None, ("99", "yes")))
+    >>> unanswered(table, 99).tolist(), unanswered(table, {"smoker": ["99"]}).tolist()
+    ([[False, True], [True, False]], [[False, True], [False, False]])
+    """
+    names = header(table.names)
+    if not isinstance(codes, Mapping):
+        wanted = dict.fromkeys(range(int(np.prod(table.values.shape[1:]))), _listed(codes))
+    elif names is None:
+        raise HamlearnError(f"missing= by column is of a table with a header, and {table.where} has none; give the codes alone.")
+    elif strange := [name for name in codes if name not in names]:
+        raise HamlearnError(f"missing= names the column {shown(strange[0])}, which {table.where} does not have: {', '.join(names[:8])}.")
+    else:
+        wanted = {names.index(name): _listed(own) for name, own in codes.items()}
+    values = table.values.reshape(len(table.values), -1)
+    gone, met = np.zeros(values.shape, bool), set()
+    for place, own in wanted.items():
+        words = None if table.labels is None else table.labels[place]
+        for code in own:
+            # A word of a column is the number of its place among the words; what is no word of it is met nowhere.
+            value = _number(code) if words is None else (words.index(str(code)) if str(code) in words else np.nan)
+            gone[:, place] |= (here := values[:, place] == value)
+            met |= {code} if here.any() else set()
+    for code in dict.fromkeys(code for own in wanted.values() for code in own if code not in met):
+        logger.warning("missing=%s stands nowhere in %s: is it written so there?", shown(code), table.where)
+    return gone.reshape(table.values.shape)
+
+
+def _listed(codes: Codes) -> list[float | str]:
+    """Codes for no answer, one or several, as a list."""
+    given: list[Any] = [codes] if isinstance(codes, str) or not np.iterable(codes) else list(codes)
+    if wrong := [one for one in given if isinstance(one, bool) or not isinstance(one, str | int | float | np.number)]:
+        raise HamlearnError(f"missing= takes the numbers or words that stand for no answer, such as [99, -9]; got {shown(wrong[0])}.")
+    return given
+
+
+def _number(code: float | str) -> float:
+    """A code as a number, NaN if it is none."""
+    return float(code) if is_number(str(code)) else np.nan
 
 
 def hidden(table: Table, mask: Any) -> Table:
@@ -111,7 +157,7 @@ def hidden(table: Table, mask: Any) -> Table:
     >>> found.labels, found.missing.tolist()
     ((('no', 'yes'), ('no',)), [[False, True], [False, False]])
     """
-    gone = _checked(mask, table.values.shape)
+    gone = checked(mask, table.values.shape)
     gone = gone if table.missing is None else gone | table.missing
     if table.labels is None:
         return replace(table, missing=gone)

@@ -22,6 +22,7 @@ DECLARED = "declared"  # attribute of microstates: the sites whose codes were li
 
 NO_ANSWER = frozenset({9, 77, 88, 97, 98, 99, 777, 888, 997, 998, 999, 9999, -1, -7, -8, -9, -77, -88, -99, -999})
 _RARE = 0.1  # of a column: a code of one digit that is seen more often is an answer
+_TOLD = 3  # columns that are named
 _ODD = 0.01  # of a column: one that is no usual code for no answer, and yet far off
 
 
@@ -100,23 +101,35 @@ def _stray(code: int, counts: dict[int, float], others: set[int], every: set[int
     return share <= _ODD and len(rest) >= 3 and min(gap, elsewhere) > 3 * wide
 
 
-def told(stray: Stray, names: Sequence[str]) -> str:
-    """What is said of it, as the beginning of a sentence.
+def told(strays: Sequence[Stray], names: Sequence[str]) -> str:
+    """What is said of them, as the beginning of a sentence.
 
     Examples
     --------
-    >>> told(Stray(1, 99, 3.0, 1, 5), ("calm", "busy"))
+    >>> told([Stray(1, 99, 3.0, 1, 5)], ("calm", "busy"))
     'busy holds 99 three times, far from its other codes (1 to 5)'
     """
     few = {1.0: "once", 2.0: "twice", 3.0: "three times"}
-    times = few.get(stray.times, f"{stray.times:.5g} times")
-    where = names[stray.site] if names else f"site {stray.site}"
-    return f"{where} holds {stray.code} {times}, far from its other codes ({stray.low} to {stray.high})"
+    each = [
+        f"{names[one.site] if names else f'site {one.site}'} holds {one.code} {few.get(one.times, f'{one.times:.5g} times')}, "
+        f"far from its other codes ({one.low} to {one.high})"
+        for one in strays[:_TOLD]
+    ]
+    return "; ".join(each) + (f"; and {len(strays) - _TOLD} more" if len(strays) > _TOLD else "")
 
 
-def way_out(code: int) -> str:
-    """What to do about a code."""
+def way_out(codes: Sequence[int]) -> str:
+    """What to do about codes.
+
+    Examples
+    --------
+    >>> way_out([99, 98, 99])[:75]
+    'If they say that there was no answer, missing=[98, 99] of hl.microstates (-'
+    """
+    every = sorted(set(codes))
+    given = f"missing={every[0]}" if len(every) == 1 else f"missing={every}"
     return (
-        f"If it says that there was no answer, leave these cells empty: table.where(table != {code}) of a DataFrame, "
-        f"mask=(states == {code}) of an array. A state that it is may be declared, labels={{column: [...]}}"
+        f"If {'it says' if len(every) == 1 else 'they say'} that there was no answer, {given} of hl.microstates "
+        f"(--missing={','.join(map(str, every))} at the shell) leaves these cells out. A state that it is may be declared, "
+        "labels={column: [...]} (--labels)"
     )

@@ -288,7 +288,7 @@ SENTENCES |= {
             for site, code, count, low, high in n["first"]
         )
         + (f"; and {n['count'] - len(n['first'])} more" if n["count"] > len(n["first"]) else ""),
-        f"{way_out(n['first'][0][1])}.",
+        f"{way_out([one[1] for one in n['first']])}.",
     ),
     "weak couplings": lambda n, made: (
         f"whether weak couplings exist is undetermined: those below {wording.between(n['low'], n['high'])} could be missed, and their "

@@ -38,6 +38,7 @@ GUESSED_RATIO = 1.4  # by how much error bars of a stand-in are too small where 
 CHECK, CHECK_SERIOUS = 0.01, 0.001  # overall p-value of the predictive comparison
 DEFLATED = 4.0  # standard deviations of a statistic that copies do not explain: one in 16 000 by chance
 UNEVEN = 1.5  # times as many distinct rows as even copies leave: resampling with replacement leaves 1.26 times
+CAUSES = ("stray codes",)  # findings that all others may follow from: they are said first, however grave those are
 _SEVERITY = {"note": 0, "caution": 1, "serious": 2}
 
 
@@ -51,7 +52,7 @@ class Verdict:
     summary : str
         One sentence.
     reasons : tuple of Finding
-        Everything that was weighed, the worst first.
+        Everything that was weighed: what all else may follow from, then the worst first.
     """
 
     level: str
@@ -140,7 +141,7 @@ def weigh(made: Provenance, *, beta_declared: bool = True) -> Verdict:
     reasons += [found("no number", "caution", topic, made, names=names) for topic, names in unknown.items()]
     if not beta_declared:
         reasons.append(found("undeclared temperature", "note", "temperature", made))
-    reasons.sort(key=lambda one: -_SEVERITY[one.severity])
+    reasons.sort(key=lambda one: (one.code not in CAUSES, -_SEVERITY[one.severity]))
     level = LEVELS[max((_SEVERITY[one.severity] for one in reasons), default=0)]
     return Verdict(level, _summary(reasons, made), tuple(reasons))
 

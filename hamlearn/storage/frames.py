@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hamlearn.errors import HamlearnError
-from hamlearn.storage.table import Table, column, says_nothing, tell
+from hamlearn.storage.table import Table, column, is_number, says_nothing, tell
 
 _NUMBERS_ROWS = ("", "nan", "index", "id", "row", "unnamed: 0")  # what a first column is called that is none
 _TIMES = ("time", "t", "frame", "timestamp")
@@ -165,28 +165,23 @@ def _column(series: Any, told: str, where: str) -> tuple[np.ndarray, tuple[str, 
 def _words(
     codes: np.ndarray, found: list[str], missing: np.ndarray, told: str, where: str, *, ordered: bool = False
 ) -> tuple[np.ndarray, tuple[str, ...] | None, np.ndarray]:
-    """A column whose cells are `found[code]`: numbers if all of them are, otherwise the numbers of its words, in their order or sorted."""
+    """A column whose cells are `found[code]`: numbers if all of them are, otherwise the numbers of its words, in their order or sorted.
+
+    Of words among numbers those are words, too: :func:`hamlearn.storage.table.settled` refuses what is then left of them.
+    """
     nothing = np.array([says_nothing(one) for one in found] + [True])
     missing = missing | nothing[codes]
     met = np.unique(codes[~missing])
-    numbers, words = {}, []
-    for code in met:
-        try:
-            numbers[int(code)] = float(found[code])
-        except ValueError:
-            words.append(found[code])
+    numbers = {int(code): float(found[code]) for code in met if is_number(found[code])}
+    words = [found[code] for code in met if code not in numbers]
     if any(map(is_complex, words)):
         raise HamlearnError(f"{where} holds complex numbers in column {told}; states must be real.")
     if any(re.fullmatch(r"[+-]?\d+,\d+", word) for word in words):
         raise HamlearnError(f"{where} has decimal commas in column {told}, {words[0][:40]!r}; write decimal points.")
-    if words and numbers:
-        raise HamlearnError(
-            f"{where} holds text in column {told}, {words[0][:40]!r}, among numbers; a column is numbers or words. Empty the cells that "
-            "hold no answer, or write words in all of them."
-        )
     if not words:
         table = np.array([numbers.get(code, 0.0) for code in range(len(found))] + [0.0])
         return table[codes], None, missing
+    words = [found[code] for code in met]
     in_order = list(dict.fromkeys(words)) if ordered else sorted(set(words))
     place = {word: number for number, word in enumerate(in_order)}
     return np.array([place.get(one, 0) for one in found] + [0])[codes], tuple(in_order), missing

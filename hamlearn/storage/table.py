@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hamlearn.errors import HamlearnError
 from hamlearn.progress import logger
 
 WORDS = frozenset({"", "?", ".", "na", "n/a", "nan", "none", "null", "<na>"})
@@ -75,6 +76,47 @@ class Table:
 def column(names: Sequence[str] | None, number: int) -> str:
     """What messages call a column: its name in quotation marks, or its number, counted from 0."""
     return str(number) if names is None else repr(" ".join(names[number].split())[:40])  # an unclosed quote makes a name of many lines
+
+
+def settled(table: Table) -> Table:
+    """A table whose columns are numbers or words each: of words that are all numbers, the numbers.
+
+    Raises
+    ------
+    HamlearnError
+        If a column has words among numbers.
+
+    Examples
+    --------
+    >>> settled(Table(np.array([[0], [1]]), labels=(("10", "9"),))).values.tolist()
+    [[10.0], [9.0]]
+    """
+    if not any(is_number(word) for words in table.labels or () for word in words or ()):
+        return table
+    values, labels = table.values.reshape(len(table.values), -1).astype(float), list(table.labels or ())
+    for place, words in enumerate(labels):
+        kinds = [is_number(word) for word in words or ()]
+        if not any(kinds) or words is None:
+            continue
+        if not all(kinds):
+            word = words[kinds.index(False)][:40]
+            raise HamlearnError(
+                f"{table.where} holds text in column {table.column(place)}, {word!r}, among numbers; a column is numbers or words. If it "
+                f"says that there was no answer, missing={word!r} of hl.microstates (--missing at the shell) leaves its cells out."
+            )
+        index = values[:, place].astype(int).clip(0, len(words) - 1)  # what stands in a missing cell may be no word
+        values[:, place] = np.array([float(word) for word in words])[index]
+        labels[place] = None
+    return replace(table, values=values.reshape(table.values.shape), labels=None if labels.count(None) == len(labels) else tuple(labels))
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def says_nothing(word: str) -> bool:
