@@ -111,7 +111,7 @@ def test_states_of_columns_are_listed_at_the_shell(tmp_path, monkeypatch, capsys
 
 def test_codes_for_no_answer_are_said_at_the_shell(tmp_path, monkeypatch, capsys):
     rng = np.random.default_rng(0)
-    cells = np.where(rng.random((80, 3)) < 0.1, "99", rng.choice(["1", "2", "3"], (80, 3)))
+    cells = np.where(rng.random((80, 3)) < 0.1, "99", rng.choice(["1", "2", "3"], (80, 3))).astype(object)
     cells[4, 2], cells[5, 1] = "-9", "refused"
     (tmp_path / "survey.csv").write_text("\n".join(["calm,busy,tired", *map(",".join, cells)]))
     learn = ("learn", tmp_path / "survey.csv", "--space", "states", "--no-check", "--engine", "laplace", "-o", tmp_path / "post.nc")
