@@ -18,6 +18,7 @@ from hamlearn.infer.predictions import members
 from hamlearn.infer.predictions.estimator import error_of
 from hamlearn.infer.spin_rows import BLOCKS, left_out, require_spins, spin_rows
 from hamlearn.processes import verb
+from hamlearn.progress import logger
 from hamlearn.systems.observables import looked_up
 from hamlearn.systems.observables.population import BIT, independent_entropy
 from hamlearn.systems.sampling import simulate
@@ -55,12 +56,13 @@ def information(post: xr.DataTree, data: Any, *, level: float = 0.9, seed: int =
         leaving out blocks of rows; since all three entropies move together, that of the share is much smaller than theirs would make it.
         Intervals end where values do, and estimates with them: nothing is below zero, and no share above one.
         Attributes: ``unseen``, the estimated probability of states that were not seen; ``bias``, what was taken off the entropy of the
-        data, since the same estimate of as many rows of the model is off by that; ``method``, how the model's entropy was found.
+        data, since the same estimate of as many rows of the model is off by that (NaN where it is untold); ``untold``, why the entropy
+        of the data is NaN, empty where it is not; ``method``, how the model's entropy was found.
 
     Raises
     ------
     HamlearnError
-        If too many states were seen once, the rows have weights or several temperatures, or the posterior is not of couplings of spins.
+        If the rows have weights or several temperatures, or the posterior is not of couplings of spins.
 
     Notes
     -----
@@ -89,19 +91,20 @@ def information(post: xr.DataTree, data: Any, *, level: float = 0.9, seed: int =
     counts = np.bincount(index.ravel(), weights=rows.times)
     size, once = float(counts.sum()), float((counts == 1).sum())
     unseen = once / size
+    untold = ""
     if unseen > MOST_UNSEEN:
-        raise HamlearnError(
+        untold = (
             f"the entropy of the data cannot be told: {100 * unseen:.0f} % of the rows are states seen once, so about as much of "
-            f"the probability was never seen (at most {100 * MOST_UNSEEN:.0f} %). What pairs explain in bits is hl.predict(post, beta, "
-            'observables=["multi_information"]); fewer sites, or more rows, have a share.'
+            f"the probability was never seen (at most {100 * MOST_UNSEEN:.0f} %); fewer sites, or more rows, have a share"
         )
+        logger.warning("%s; the entropies of pairs and of independent spins remain.", untold)
     beta, made = float(betas[0]), posteriors.provenance_of(post)
     system = bound.system(posteriors.theta_point(post))
     free = members.estimate([system], betas, looked_up(["free_energy"], system), seed)["free_energy"]
     log_z, noise = (float(one) * beta * bound.lattice.n_sites / BIT for one in (-free.values[0, 0], free.errors[0, 0]))
     energy = lambda spins: beta * np.asarray(system.energy(spins.reshape(-1, *bound.lattice.shape)), float) / BIT
     worth = size / max(made.calibration.tau, 1.0)
-    bias, scatter = _bias(system, beta, round(worth), energy, log_z, seed)
+    bias, scatter = (np.nan, np.nan) if untold else _bias(system, beta, round(worth), energy, log_z, seed)
     up = (rows.spins > 0).astype(float)
     mean = np.tensordot(rows.times, up, (0, 0)) / size
     each = np.stack([_alone(up, mean), energy(distinct)[index.ravel()], -np.log2(counts / size)[index.ravel()]], 1)
@@ -114,7 +117,7 @@ def information(post: xr.DataTree, data: Any, *, level: float = 0.9, seed: int =
     values = np.array([alone, pairs, entropy_of_counts(counts) / BIT - bias])
     blocks = values + left_out(each, rows) - crossed
     found = _told(values, blocks, np.array([0.0, noise, scatter]), level)
-    return found.assign_attrs(unseen=unseen, bias=bias, method=free.method)
+    return found.assign_attrs(unseen=unseen, bias=bias, untold=untold, method=free.method)
 
 
 def _alone(up: np.ndarray, mean: np.ndarray) -> np.ndarray:
@@ -133,7 +136,7 @@ def _bias(system: Any, beta: float, rows: int, energy: Any, log_z: float, seed: 
 
 
 def _told(values: np.ndarray, blocks: np.ndarray, noise: np.ndarray, level: float) -> xr.Dataset:
-    """Entropies and what is made of them, with errors, from the entropies S₁, S₂, S and their replicates."""
+    """Entropies and what is made of them, with errors, from the entropies S₁, S₂, S (which may be NaN) and their replicates."""
     made: dict[str, Any] = {
         "independent_entropy": lambda s: s[..., 0],
         "model_entropy": lambda s: s[..., 1],

@@ -220,17 +220,20 @@ def _counted(post: xr.DataTree, data: Any, counts: np.ndarray) -> Table:
 
 def _information(post: xr.DataTree, data: Any) -> Answer:
     found = infer.information(post, data)
-    rows = pd.DataFrame({name: values.values for name, values in found.items()}, index=found["quantity"].values).T
+    rows = pd.DataFrame({name: values.values for name, values in found.items()}, index=found["quantity"].values).T.dropna()
     names = [f"{name.replace('i_', 'i-').replace('_', ' ')}{'' if name == 'share' else ', bits'}" for name in rows.index]
     columns = (
         texts("quantity", "of all spins", names, "words"),
         *_banded(rows, "mean", "mean"),
         Column("error", "±", rows["error"].tolist()),
     )
-    share = rows.loc["share"]
+    mean, low, high = (number(float(found["share"].sel(quantity=one))) for one in ("mean", "lower", "upper"))
+    untold = found.attrs["untold"]
     lead = (
-        f"Pairs explain {number(share['mean'])} ({number(share['lower'])} to {number(share['upper'])}) of what the spins know of each "
-        "other, by entropies of independent spins, of the fitted pairs and of the data."
+        f"{untold[0].upper()}{untold[1:]}. Those of independent spins and of the fitted pairs are:"
+        if untold
+        else f"Pairs explain {mean} ({low} to {high}) of what the spins know of each other, by entropies of independent spins, of the "
+        "fitted pairs and of the data."
     )
     return Answer(lead, [Table("Information", "information.csv", columns, len(rows))])
 

@@ -124,9 +124,12 @@ def test_what_takes_long_waits_to_be_asked(page, data, monkeypatch):
         assert line in claims[name] and f'data=data, questions=["{name}"]' in claims[name]
 
 
-def test_what_the_verb_refuses_is_said(page, data):
-    few = data.isel(draw=slice(0, 40))
-    assert claims_of(page(data=few))["information"].startswith("Not answered: the entropy of the data cannot be told")
+def test_what_cannot_be_told_is_said(page, data):
+    text = page(data=data.isel(draw=slice(0, 40)))
+    assert claims_of(text)["information"].startswith("The entropy of the data cannot be told")
+    rows = {row["quantity"]: row["mean"] for row in Tables(text).files["information.csv"]}
+    assert list(rows) == ["independent entropy, bits", "model entropy, bits", "pair information, bits"]
+    assert np.isfinite([float(mean) for mean in rows.values()]).all()
 
 
 @pytest.mark.parametrize(

@@ -108,12 +108,24 @@ def test_counted_rows_say_the_same_as_rows_and_errors_know_of_time():
     assert float(one["data_entropy"][0]) == pytest.approx(entropy_of_counts(times) / np.log(2) - one.attrs["bias"], rel=1e-9)
 
 
-def test_what_data_cannot_tell_is_refused():
+def test_what_data_cannot_tell_is_untold_and_the_rest_remains(caplog):
     states = np.random.default_rng(0).choice([-1, 1], size=(300, 12))
     data = hl.microstates(states, space="spins", independent=True)
     post = hl.infer.learn(data, hl.models.Couplings(None), engine="map")
-    with pytest.raises(hl.HamlearnError, match="entropy of the data cannot be told"):
-        hl.infer.information(post, data)
+    found = hl.infer.information(post, data)
+    assert "entropy of the data cannot be told" in found.attrs["untold"] and found.attrs["untold"] in caplog.text
+    untold = {name for name, values in found.items() if np.isnan(values).all()}
+    assert untold == {"data_entropy", "multi_information", "share"} and np.isnan(found.attrs["bias"])
+    every = np.array(list(itertools.product([-1, 1], repeat=12)))
+    i, j = np.triu_indices(12, 1)
+    log_p = every @ post["point"]["h"].values + (every[:, i] * every[:, j]) @ post["point"]["J"].values
+    log_p -= scipy.special.logsumexp(log_p)
+    listed = -(np.exp(log_p) @ log_p) / np.log(2)
+    corrected = listed + (78 - sum(hl.infer.posteriors.provenance_of(post).prior_share)) / (2 * 300 * np.log(2))  # Miller's
+    np.testing.assert_allclose(found["model_entropy"][0], corrected, atol=0.005)
+    alone, pairs, between = (found[name].values for name in ("independent_entropy", "model_entropy", "pair_information"))
+    assert between[0] == max(alone[0] - pairs[0], 0) and np.isfinite(between).all()
+    assert hl.infer.information(*learned(tripled(0, 0.0), 2000, 0)).attrs["untold"] == ""
     with pytest.raises(hl.HamlearnError, match="no numbers of times"):
         hl.infer.information(post, hl.microstates(states, space="spins", weights=np.full(300, 0.5)))
     with pytest.raises(hl.HamlearnError, match="microstates of 11 sites"):
