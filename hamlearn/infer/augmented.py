@@ -24,7 +24,7 @@ import numpy as np
 
 from hamlearn import memory
 from hamlearn.errors import HamlearnError, Undetermined
-from hamlearn.infer.calibrate import Calibration, inverse_root, steady_sandwich
+from hamlearn.infer.calibrate import Calibration, inverse_root, require_batches, steady_sandwich
 from hamlearn.infer.completions import Completions
 from hamlearn.infer.likelihoods import Likelihood, OneHotLikelihood, composite
 from hamlearn.infer.likelihoods.normal import NormalLikelihood
@@ -260,11 +260,7 @@ def _error(
     """A root of A⁻¹JA⁻ᵀ, and J."""
     parts = [one.part for one in drawn]
     score = score_covariance(cast(Any, Numbered.of(parts, equation.scores)), np.zeros(bound.n_params))
-    if score.batches < 3:
-        raise HamlearnError(
-            f"the draws hold only {score.batches} independent batches (autocorrelation time {score.tau:.3g} draws): no error bar can be "
-            "estimated. Run longer or more chains."
-        )
+    require_batches(score)
     leverage = bound.n_params / (bound.lattice.n_sites * score.ess)
     expected = _expected(bound, drawn, theta, seed)
     return steady_sandwich(equation.curvature, score, leverage, slope=equation.derivative, expected=expected), score

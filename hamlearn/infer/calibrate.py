@@ -195,18 +195,43 @@ def steady_sandwich(
     half = inverse_root(target)
     outer = half if slope is None else np.linalg.solve(slope, target @ half)
     white = half.T @ ((score.J + score.J.T) / 2) @ half
-    p, n = len(white), max(score.batches, 2)
-    mean = float(np.trace(white)) / p
+    mean, shrinkage = shrunk_to_even(white, score.batches)
     if mean <= 0:
         return sandwich(information, score)
-    noise = ((mean * p) ** 2 + float((white**2).sum())) / n
-    spread = float(((white - mean * np.eye(p)) ** 2).sum())
-    shrinkage = min(1.0, noise / spread) if spread > 0 else 1.0
-    root = outer @ _root((1 - shrinkage) * white + shrinkage * mean * np.eye(p))
+    root = outer @ _root((1 - shrinkage) * white + shrinkage * mean * np.eye(len(white)))
     shrunk, raw = (root**2).sum(1), ((outer @ white) * outer).sum(1)
     wanted = np.maximum(raw, shrunk) if score.tau == 1.0 and not score.chains_disagree else raw
     wanted = wanted / (1 - min(leverage, MOST_LEVERAGE)) ** 2
     return root * np.sqrt(np.divide(wanted, shrunk, out=np.ones_like(shrunk), where=shrunk > 0))[:, None]
+
+
+def shrunk_to_even(white: np.ndarray, batches: int) -> tuple[float, float]:
+    """The mean variance of a covariance of independent batches, and the intensity with which it is shrunk to that in all directions.
+
+    Ledoit & Wolf (2004): the noise of the entries over how far they are from even.
+    """
+    p, n = len(white), max(batches, 2)
+    mean = float(np.trace(white)) / p
+    noise, spread = ((mean * p) ** 2 + float((white**2).sum())) / n, float(((white - mean * np.eye(p)) ** 2).sum())
+    return mean, min(1.0, noise / spread) if spread > 0 else 1.0
+
+
+def require_batches(score: ScoreCovariance, *, insist: str = "") -> None:
+    """An error where fewer than three independent batches are to say how estimates scatter; `insist` is how it is done without."""
+    if score.batches >= 3:
+        return
+    otherwise = f", or insist with {insist}" if insist else ""
+    if score.tau == 1.0:
+        raise HamlearnError(
+            f"the number of independent microstates is {score.batches}, which cannot say how estimates scatter: give three or more"
+            f"{otherwise}."
+        )
+    raise HamlearnError(
+        f"the draws are so strongly autocorrelated (autocorrelation time {score.tau:.3g} draws) that they hold only {score.batches} "
+        "independent batch(es), or their distribution changes along the rows (compare the first half with the second): no error bar "
+        f"can be estimated. Run longer or more chains, split what changed{otherwise}; rows that are no chain are declared by "
+        "hl.microstates(..., independent=True)."
+    )
 
 
 def calibrate(
@@ -228,18 +253,7 @@ def calibrate(
             "or give counts=, how often every row was seen."
         )
     score = score_covariance(likelihood, theta, minimum=minimum)
-    if score.batches < 3 and score.tau == 1.0:
-        raise HamlearnError(
-            f"the number of independent microstates is {score.batches}, which cannot say how estimates scatter: give three or more, "
-            "or insist with calibrate=False."
-        )
-    if score.batches < 3:
-        raise HamlearnError(
-            f"the draws are so strongly autocorrelated (autocorrelation time {score.tau:.3g} draws) that they hold only {score.batches} "
-            "independent batch(es), or their distribution changes along the rows (compare the first half with the second): no error bar "
-            "can be estimated. Run longer or more chains, split what changed, or insist with calibrate=False; rows that are no chain are "
-            "declared by hl.microstates(..., independent=True)."
-        )
+    require_batches(score, insist="calibrate=False")
     weighted = any(part.weighted for part in likelihood.parts)
     if not likelihood.composite and score.tau == 1.0 and not score.chains_disagree and not weighted:
         return as_it_is(Basis("independent", {"tested": True}), score)

@@ -56,7 +56,7 @@ def stand_in(
             f"missing cells of {bound.space.name} are not learned from: leave those rows out, hl.data.complete_rows(data), or those sites."
         )
     if bound.model.flip:
-        return _with_rates(bound, parts, seed, reasons, flat=flat)
+        return _with_rates(bound, parts, seed, reasons)
     known = all(part.flip is None for part in parts)
     local = known and bound.n_patterns <= MOST_PATTERNS
     seen, seconds = kept(bound, parts) if local else 0.0, augmented.work(bound, parts)
@@ -85,7 +85,7 @@ def stand_in(
     return augmented.likelihood(bound, parts, seed, flat=flat)
 
 
-def _with_rates(bound: BoundCouplings, parts: Sequence[Observations], seed: int, reasons: list[str], *, flat: bool) -> Likelihood:
+def _with_rates(bound: BoundCouplings, parts: Sequence[Observations], seed: int, reasons: list[str]) -> Likelihood:
     seconds = rates_augmented.work(bound, parts)
     if seconds > LONGEST:
         raise HamlearnError(
@@ -95,7 +95,7 @@ def _with_rates(bound: BoundCouplings, parts: Sequence[Observations], seed: int,
     logger.info("readout errors at an unknown rate: data augmentation takes about %.2g s", seconds)
     told = "data augmentation, the exact likelihood's equations averaged over drawn true values; it enters as a normal one"
     reasons.append(f"readout errors at an unknown rate: {told}")
-    return rates_augmented.likelihood(bound, parts, seed, flat=flat)
+    return rates_augmented.likelihood(bound, parts, seed)
 
 
 def kept(bound: BoundCouplings, parts: Sequence[Observations]) -> float:

@@ -25,7 +25,7 @@ import numpy as np
 from hamlearn import memory
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import augmented
-from hamlearn.infer.calibrate import Calibration, inverse_root
+from hamlearn.infer.calibrate import Calibration, inverse_root, require_batches, shrunk_to_even
 from hamlearn.infer.completions import Completions
 from hamlearn.infer.likelihoods.normal import NormalLikelihood
 from hamlearn.infer.observations import Observations
@@ -119,7 +119,7 @@ def work(bound: BoundCouplings, parts: Sequence[Observations]) -> float:
     return 1.0 + (3 if rates == 1 else 7) * sweeps * sites * (2e-8 * near * bound.space.q + 4e-8)
 
 
-def likelihood(bound: BoundCouplings, parts: Sequence[Observations], seed: int, *, flat: bool = False) -> NormalWithRates:
+def likelihood(bound: BoundCouplings, parts: Sequence[Observations], seed: int) -> NormalWithRates:
     """The solution of the averaged equations as a normal likelihood, with what it says of rates whose priors the model has.
 
     `parts` are declared to be misread at some rate, where the search begins.
@@ -136,7 +136,7 @@ def likelihood(bound: BoundCouplings, parts: Sequence[Observations], seed: int, 
     theta, rates = np.zeros(bound.n_params), np.clip([moments(one)[0] for one in priors], _LEAST, _MOST)
     parts = declared(bound, parts, rates)
     drawn = [Completions(bound, part, _EACH, seed + number) for number, part in enumerate(parts)]
-    prior = None if flat else normal_blocks(bound)
+    prior = normal_blocks(bound)
     with track(_ROUNDS + _STEPS, "integrating over readout errors") as bar:
         for _ in range(_ROUNDS):
             theta = augmented.solved(bound, drawn, theta, prior)
@@ -150,7 +150,7 @@ def likelihood(bound: BoundCouplings, parts: Sequence[Observations], seed: int, 
         for number in range(_STEPS):
             drawn = [one.misread(part) for one, part in zip(drawn, declared(bound, parts, rates), strict=True)]
             joint, score, noise = _joint(drawn, free, theta, rates, sweeps, count, seed + number)
-            found = joint.expansion(bound, flat=flat)
+            found = joint.expansion(bound)
             wanted, sd, spread = _mean(found, priors, rates, np.maximum(sd, least), seed)
             new = np.clip(wanted, rates - _FAR, rates + _FAR)
             new = np.clip(new, _LEAST, _MOST)
@@ -217,13 +217,7 @@ def _joint(
         A += part.size / made.shape[1] * (cross + cross.T) / 2
         J += part.size / made.shape[1] * made.mean(0).T @ made.mean(0)
     score = score_covariance(augmented.Numbered.of([one.part for one in drawn], [one.mean(0) for one in scores]), np.zeros(len(A)))
-    if score.batches < 3 and score.tau == 1.0:
-        raise HamlearnError(f"{score.batches} independent microstates cannot say how estimates scatter: give three or more.")
-    if score.batches < 3:
-        raise HamlearnError(
-            f"the draws hold only {score.batches} independent batches (autocorrelation time {score.tau:.3g} draws): no error bar can be "
-            "estimated. Run longer or more chains."
-        )
+    require_batches(score)
     root = _floored_root(_shrunk(score, J) + drawn_noise)
     noise = _noise(scores, [one.part for one in drawn], root), _largest(root.T @ drawn_noise @ root)
     white = root.T @ A
@@ -246,10 +240,7 @@ def _shrunk(score: ScoreCovariance, expected: np.ndarray) -> np.ndarray:
     """J, shrunk to a multiple of what is expected by as much as :func:`hamlearn.infer.calibrate.steady_sandwich` does."""
     half = _floored_root(expected)
     white = half.T @ ((score.J + score.J.T) / 2) @ half
-    p, n = len(white), max(score.batches, 2)
-    mean = float(np.trace(white)) / p
-    noise, spread = ((mean * p) ** 2 + float((white**2).sum())) / n, float(((white - mean * np.eye(p)) ** 2).sum())
-    shrinkage = min(1.0, noise / spread) if spread > 0 else 1.0
+    mean, shrinkage = shrunk_to_even(white, score.batches)
     return np.asarray((1 - shrinkage) * score.J + shrinkage * mean * expected)
 
 

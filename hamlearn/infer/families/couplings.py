@@ -83,9 +83,7 @@ def _ask(
                 f"an unknown readout error rate is learned with normal priors of couplings, prior='normal'; got {model.prior.name!r}. With "
                 "a rate that is declared, hl.microstates(..., flip=rate), every prior will do."
             )
-        parts, settings, likelihood = _with_rates(bound, parts, settings)
-        if likelihood == "auto" and not calibrate:
-            raise HamlearnError(_CALIBRATED)
+        parts, settings, likelihood = _with_rates(bound, parts, settings, calibrate=calibrate)
     prepared = choose(bound, parts, likelihood, settings, seed)
     parts = list(prepared.likelihood.parts)
     if prepared.likelihood.name == "score" and not calibrate:
@@ -110,12 +108,16 @@ def _ask(
     return Asked(enquiry, prepared, parts, frozen, calibrate, _assemble)
 
 
-def _with_rates(bound: BoundCouplings, parts: list[Observations], settings: Engine | None) -> tuple[list[Observations], Engine, str]:
+def _with_rates(
+    bound: BoundCouplings, parts: list[Observations], settings: Engine | None, *, calibrate: bool
+) -> tuple[list[Observations], Engine, str]:
     """The data at rates near those to be learned, and what learns them: sums over all states, or draws where these are too many."""
     priors = bound.model.flip
     rates.require_unknown(bound, parts, priors)
     declared = rates.declared(bound, parts, rates.START)
     listed = incomplete.marginal(bound, declared)
+    if listed is None and not calibrate:
+        raise HamlearnError(_CALIBRATED)
     if listed is None:
         return declared, rates_augmented.AugmentedRates.of(settings, priors), "auto"
     kind = rates_by_site.WithRates if len(priors) > 1 else rates.WithRate
