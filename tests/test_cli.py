@@ -373,6 +373,10 @@ MISTAKES = {
         "--model must be one",
     ),
     "a single group": (["learn", "bits.csv", "--space", "bits", "--by", "subject", "-o", "p.nc"], "one subject only, 'bits'"),
+    "groups of one table": (
+        ["learn", "bits.csv", "--by", "subject", "-o", "p.nc"],
+        r"A table with a column 'subject' is cut into one file for each, or learned in Python: .*drop\(columns='subject'\)",
+    ),
     "groups called as a part of a posterior": (["learn", "bits.csv", "--space", "bits", "--by", "bond", "-o", "p.nc"], "by= is a word"),
     "unknown option": (["learn", "bits.csv", "--bogus", "-o", "p.nc"], r"there is no option --bogus\. See --help"),
     "misspelt option": (["learn", "bits.csv", "--likelyhood", "exact", "-o", "p.nc"], "Did you mean --likelihood"),

@@ -93,6 +93,93 @@ def test_codes_for_no_answer_leave_their_cells_out_and_are_no_states(name, way, 
     assert hl.data.codes_of(found) == hl.data.codes_of(emptied)
 
 
+SITES = pd.DataFrame(np.resize([[1, 2, 3], [2, 3, 1], [3, 1, 2], [1, 1, 2]], (20, 3)), columns=["calm", "busy", "age"]).astype(object)
+GAPS = {"one column": [(3, "busy")], "several": [(3, "busy"), (3, "age"), (7, "age")], "many": [(k, "busy") for k in range(0, 20, 3)]}
+
+
+@pytest.mark.parametrize("gaps", GAPS.values(), ids=GAPS)
+@pytest.mark.parametrize("said", ["all", "by name"])
+def test_words_among_numbers_are_found_in_a_table_on_its_side(gaps, said, tmp_path):
+    table, empty = SITES.copy(), SITES.copy()
+    for row, name in gaps:
+        table.loc[row, name], empty.loc[row, name] = "refused", None
+    codes = "refused" if said == "all" else {name: "refused" for _, name in gaps}
+    table.T.to_csv(tmp_path / "t.csv")
+    found = hl.microstates(tmp_path / "t.csv", "states", dims=("site", "draw"), missing=codes)
+    assert found.identical(hl.microstates(empty, "states"))
+    wrong = rf"t\.csv holds text in column '{gaps[0][1]}', 'refused', among numbers.*missing='refused'"
+    with pytest.raises(HamlearnError, match=wrong):
+        hl.microstates(tmp_path / "t.csv", "states", dims=("site", "draw"))
+
+
+def test_sites_of_words_and_of_numbers_are_read_on_their_side(tmp_path):
+    table = SITES.assign(smoker=np.resize(["no", "yes", "no"], 20))
+    table.T.to_csv(tmp_path / "t.csv")
+    assert hl.microstates(tmp_path / "t.csv", "states", dims=("site", "draw")).identical(hl.microstates(table, "states"))
+
+
+@pytest.mark.parametrize("code", [99, 99.0, "99", "99.0"])
+def test_a_number_is_a_code_however_it_is_written(code):
+    table = SITES.copy()
+    table["busy"] = table["busy"].map(str)
+    table.loc[[2, 5, 9], "busy"] = ["refused", "99", "99.0"]
+    found = hl.microstates(table, "states", missing=["refused", code])
+    assert np.argwhere(missing(found)[0]).tolist() == [[2, 1], [5, 1], [9, 1]]
+
+
+@pytest.mark.parametrize("dims", [None, ("site", "draw")])
+def test_a_column_of_words_without_any_answer_is_refused(dims, tmp_path):
+    words = pd.DataFrame(np.where(SPINS > 0, "yes", "no"), columns=list("abcd")).assign(c="unasked")
+    (words if dims is None else words.T).to_csv(tmp_path / "w.csv", index=dims is not None)
+    with pytest.raises(HamlearnError, match=r"column 'c' .* holds one value only"):
+        hl.microstates(tmp_path / "w.csv", dims=dims, missing="unasked")
+    words.to_csv(tmp_path / "n.csv", index=False, header=False)
+    with pytest.raises(HamlearnError, match=r"site 2 .* more missing cells than observed ones \(100%"):
+        hl.microstates(tmp_path / "n.csv", missing="unasked")
+
+
+def test_bytes_are_no_codes():
+    with pytest.raises(HamlearnError, match=r"takes the numbers or words that stand for no answer.*got b'9'"):
+        hl.microstates(SPINS, missing=b"9")
+
+
+MEASURED = pd.DataFrame(np.random.default_rng(1).normal(size=(30, 3)), columns=["u", "v", "w"]).astype(object)
+
+
+def test_a_first_column_of_measurements_with_a_word_is_a_site(tmp_path):
+    """Every row has another value, but these are no names of rows."""
+    table = MEASURED.copy()
+    table.loc[4, "u"] = "broken"
+    table.to_csv(tmp_path / "m.csv", index=False)
+    with pytest.raises(HamlearnError, match="holds text in column 'u', 'broken', among numbers"):
+        hl.microstates(tmp_path / "m.csv", "reals")
+    found = hl.microstates(tmp_path / "m.csv", "reals", missing="broken")
+    assert found["site"].values.tolist() == ["u", "v", "w"] and np.argwhere(missing(found)[0]).tolist() == [[4, 0]]
+
+
+@pytest.mark.parametrize("cell", [None, "lost"])
+def test_a_time_that_was_not_written_makes_no_site_of_times(cell, tmp_path):
+    table = MEASURED.assign(time=np.arange(30) * 0.5)
+    table.to_csv(tmp_path / "t.csv", index=False)
+    assert hl.microstates(tmp_path / "t.csv", "reals")["time"].values.tolist() == (np.arange(30) * 0.5).tolist()
+    table["time"] = table["time"].astype(object)
+    table.loc[5, "time"] = cell
+    table.to_csv(tmp_path / "t.csv", index=False)
+    for codes in (None, "lost"):
+        with pytest.raises(HamlearnError, match="column 'time' that rises from row to row as time does, and 1 of its cells hold"):
+            hl.microstates(tmp_path / "t.csv", "reals", missing=codes)
+
+
+def test_a_column_that_tells_all_rows_apart_is_no_site(tmp_path):
+    """Also where one is lost: a site of as many states as rows teaches nothing."""
+    for number, who in enumerate(([*range(7, 27)], [None, *range(1, 20)], [f"p{k}" for k in range(20)])):
+        table = SITES.assign(who=who)
+        table.to_csv(tmp_path / f"{number}.csv", index=False)
+        with pytest.raises(HamlearnError, match=r"column 'who' .* another value in each of its (20|19) rows.*drop\(columns=\['who'\]\)"):
+            hl.microstates(tmp_path / f"{number}.csv", "states")
+    assert hl.microstates(table, "states", labels={"who": sorted(who)})["state"].sizes["site"] == 4
+
+
 def test_a_code_that_stands_nowhere_is_told(caplog):
     with caplog.at_level("WARNING", "hamlearn"):
         hl.microstates(ASKED, "states", independent=True, missing={"busy": [99, 97]})

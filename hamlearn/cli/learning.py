@@ -22,6 +22,7 @@ from hamlearn.cli.options import (
     read_scores,
     require_different,
     require_format,
+    require_groups,
     require_lattice_options,
     require_own_options,
 )
@@ -132,6 +133,7 @@ def learn(
         require_lattice_options(graph, shape, open_boundaries=open_boundaries)
     betas, column = betas_of(beta, files), read_column(counts)
     require_different(files)
+    require_groups(files, by)
     require_format(context, files)
     require_target(output, inputs=[*files, *map(Path, [graph, *([flip] if flip and is_file(flip) else [])])])
     rules = {name: context.params[name] for name in ("space", "weights", "gaps", "max_gaps", "variable", "independent")}

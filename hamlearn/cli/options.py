@@ -195,6 +195,19 @@ def group_names(files: list[Path]) -> list[str]:
     return stems if len(set(stems)) == len(files) else list(map(str, files))
 
 
+def require_groups(files: list[Path], by: str | None) -> None:
+    """Refuse groups where there is one file: its own column, if it has one that names them, is no file."""
+    from hamlearn import models
+
+    if by is None or len(files) > 1:
+        return
+    models.Hierarchical(models.Couplings(None), by=by)  # refuses a word that cannot name groups
+    raise HamlearnError(
+        f"there is one {by} only, {group_names(files)[0]!r}: every file is a group. A table with a column {by!r} is cut into one file for "
+        f"each, or learned in Python: hl.microstates(table.drop(columns={by!r}), ...).assign_coords({by}=('draw', table[{by!r}]))."
+    )
+
+
 def require_format(context: Any, files: list[Path]) -> None:
     """Refuse to be told what standard input holds where nothing is read from it: a file's ending says what that holds."""
     if context.get_parameter_source("stdin").name == "COMMANDLINE" and not any(map(is_stream, files)):

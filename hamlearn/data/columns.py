@@ -21,6 +21,8 @@ from hamlearn.errors import HamlearnError
 from hamlearn.spaces import MISSING, Space, States, from_attrs
 from hamlearn.storage.table import Table, tell
 
+_NO_CHANCE = 10  # so many rows with a value each have not come to them as those of a site do
+
 Codes = list[list[Any]]
 Labels = Sequence[Any] | Mapping[str, Sequence[Any]]
 
@@ -50,6 +52,11 @@ def by_column(table: Table, space: Any, q: Any, labels: Labels | None) -> tuple[
         there = np.isfinite(column) if table.missing is None else ~table.missing[:, place] & np.isfinite(column)
         words = None if table.labels is None else table.labels[place]
         met = _met(table, place, column[there]) if words is None else [words[int(one)] for one in np.unique(column[there])]
+        if known.get(name) is None and len(met) == there.sum() >= _NO_CHANCE:
+            raise HamlearnError(
+                f"column {table.column(place)} of {table.where} has another value in each of its {len(met)} rows: it tells rows apart and "
+                f"is no site. Leave it out, table.drop(columns=[{table.column(place)}])."
+            )
         own = _declared(table, place, met, known.get(name))
         index = {code: number for number, code in enumerate(own)}
         seen, where = np.unique(column[there], return_inverse=True)

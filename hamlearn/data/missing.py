@@ -120,10 +120,11 @@ def unanswered(table: Table, codes: Codes | Mapping[str, Codes]) -> np.ndarray:
     for place, own in wanted.items():
         words = None if table.labels is None else table.labels[place]
         for code in own:
-            # A word of a column is the number of its place among the words; what is no word of it is met nowhere.
-            value = _number(code) if words is None else (words.index(str(code)) if str(code) in words else np.nan)
-            gone[:, place] |= (here := values[:, place] == value)
-            met |= {code} if here.any() else set()
+            # A word of a column is the number of its place among the words; 99 and 99.0 are one number, however they are written.
+            same = [_number(code)] if words is None else [k for k, word in enumerate(words) if _same(code, word)]
+            for here in (values[:, place] == one for one in same):
+                gone[:, place] |= here
+                met |= {code} if here.any() else set()
     for code in dict.fromkeys(code for own in wanted.values() for code in own if code not in met):
         logger.warning("missing=%s stands nowhere in %s: is it written so there?", shown(code), table.where)
     return gone.reshape(table.values.shape)
@@ -131,7 +132,7 @@ def unanswered(table: Table, codes: Codes | Mapping[str, Codes]) -> np.ndarray:
 
 def _listed(codes: Codes) -> list[float | str]:
     """Codes for no answer, one or several, as a list."""
-    given: list[Any] = [codes] if isinstance(codes, str) or not np.iterable(codes) else list(codes)
+    given: list[Any] = [codes] if isinstance(codes, str | bytes) or not np.iterable(codes) else list(codes)
     if wrong := [one for one in given if isinstance(one, bool) or not isinstance(one, str | int | float | np.number)]:
         raise HamlearnError(f"missing= takes the numbers or words that stand for no answer, such as [99, -9]; got {shown(wrong[0])}.")
     return given
@@ -140,6 +141,11 @@ def _listed(codes: Codes) -> list[float | str]:
 def _number(code: float | str) -> float:
     """A code as a number, NaN if it is none."""
     return float(code) if is_number(str(code)) else np.nan
+
+
+def _same(code: float | str, word: str) -> bool:
+    """Whether a code is a word of a table: the same text, or the same number."""
+    return str(code).strip() == word or _number(code) == _number(word)
 
 
 def hidden(table: Table, mask: Any) -> Table:

@@ -81,14 +81,23 @@ def _with_dims(table: Table, dims: Sequence[str] | None) -> Table:
 
 def _turned(table: Table) -> Table:
     """A table of sites times microstates as one of microstates times sites: what its rows are called are the names, a header is none."""
-    values, labels = table.values, table.labels
-    if labels is not None and all(labels):
-        words = sorted({word for own in labels for word in own or ()})
-        number = [np.array([words.index(word) for word in own or ()]) for own in labels]
-        values = np.stack([own[np.clip(values[:, k], 0, len(own) - 1).astype(int)] for k, own in enumerate(number)], axis=1)
-        labels = (tuple(words),) * len(values)
     missing = None if table.missing is None else table.missing.T
-    return replace(table, values=values.T, missing=missing, labels=labels, names=table.rows, dims=list(table.dims or ())[::-1])
+    if table.labels is None:
+        return replace(table, values=table.values.T, missing=missing, names=table.rows, dims=list(table.dims or ())[::-1])
+    # Beside columns of words numbers are words too: which a site has, its row says, and no column.
+    texts = np.stack([_as_words(table.values[:, place], own) for place, own in enumerate(table.labels)])
+    there = np.ones(texts.shape, bool) if missing is None else ~missing
+    words = [np.unique(texts[there[:, site], site]) for site in range(texts.shape[1])]
+    values = np.stack([np.searchsorted(own, texts[:, site]) for site, own in enumerate(words)], axis=1)
+    labels = tuple(tuple(map(str, own)) for own in words)
+    return replace(table, values=values, missing=missing, labels=labels, names=table.rows, dims=list(table.dims or ())[::-1])
+
+
+def _as_words(column: np.ndarray, words: tuple[str, ...] | None) -> np.ndarray:
+    """A column as texts: its words, or its numbers as they are written."""
+    if words is None:
+        return np.array([np.format_float_positional(number, trim="-") for number in column.astype(float)])
+    return np.array(words or ("",))[np.clip(column, 0, max(len(words) - 1, 0)).astype(int)]
 
 
 def with_said(table: Table, space: Any, beta: Any, counts: Any, weights: Any, q: Any) -> Table:

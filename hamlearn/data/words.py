@@ -128,7 +128,10 @@ def _values(table: Table, words: list[str], numbers: Sequence[int]) -> np.ndarra
     flat = table.values.reshape(len(table.values), -1).astype(np.intp)
     result = np.empty(flat.shape, np.int8)
     for k, column in enumerate(table.labels or ()):
-        values = np.array([place[word] if word in place else folded[word.casefold()] for word in column or ()], np.int8)
+        if not column:  # nothing is observed of it
+            result[:, k] = numbers[0]
+            continue
+        values = np.array([place[word] if word in place else folded[word.casefold()] for word in column], np.int8)
         result[:, k] = values[np.clip(flat[:, k], 0, len(values) - 1)]
     return result.reshape(table.values.shape)
 

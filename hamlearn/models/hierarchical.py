@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from hamlearn.arguments import require_number, shown
-from hamlearn.data import flattened
+from hamlearn.data import flattened, names_of
 from hamlearn.errors import HamlearnError
 from hamlearn.models.traits import TRAINED, Model, Traits
 from hamlearn.systems.base import Space
@@ -116,6 +116,11 @@ class Hierarchical(Model):
         """The groups of one Dataset."""
         if self.by not in data.coords:
             if self.by not in data.attrs:
+                if self.by in names_of(data):
+                    raise HamlearnError(
+                        f"{self.by} is a site of these microstates; where it says of which {self.by} every row is, it is a coordinate: "
+                        f"hl.microstates(table.drop(columns={self.by!r}), ...).assign_coords({self.by}=('draw', table[{self.by!r}]))."
+                    )
                 raise HamlearnError(
                     f"these microstates do not say of which {self.by} they are: give a mapping {{name: microstates}}, or one coordinate, "
                     f"data.assign_coords({self.by}=('draw', [...]))."

@@ -61,7 +61,7 @@ def of_frame(frame: Any, where: str, count_column: int | str | None = None, *, n
         labels=labels,
         missing=missing,
         where=where,
-        **{what: frame.iloc[:, place].to_numpy() for what, place in aside.items()},
+        **{what: _plain(frame.iloc[:, place], what) for what, place in aside.items()},
     )
 
 
@@ -84,6 +84,11 @@ def _set_aside(frame: Any, names: Sequence[str] | None, count_column: int | str 
         found["weights"] = place
     for word in _TIMES:
         if (place := called(word)) is not None and width > 1 and _rises(frame.iloc[:, place]):
+            if gaps := int(np.isnan(_numbers(frame.iloc[:, place])).sum()):
+                raise HamlearnError(
+                    f"{where} has a column {names[place]!r} that rises from row to row as time does, and {gaps} of its cells "  # type: ignore[index]
+                    f"{'hold' if gaps > 1 else 'holds'} no number: fill them, drop the column, or call it otherwise if it is a site."
+                )
             tell(where, "column %r rises from row to row and is kept as the time of the draws, no site", names[place])  # type: ignore[index]
             found["time"] = place
             break
@@ -91,8 +96,26 @@ def _set_aside(frame: Any, names: Sequence[str] | None, count_column: int | str 
 
 
 def _rises(series: Any) -> bool:
-    """Whether numbers become larger in every row."""
-    return series.dtype.kind in "iuf" and len(series) > 2 and bool(np.all(np.diff(series.to_numpy().astype(float)) > 0))
+    """Whether the numbers of a column become larger from row to row."""
+    numbers = _numbers(series)
+    known = numbers[~np.isnan(numbers)]
+    return len(known) > 2 and bool(np.all(np.diff(known) > 0))
+
+
+def _plain(series: Any, what: str) -> Any:
+    """A column that is none of the states as an array: of times numbers, though they were written as text."""
+    import pandas as pd
+
+    return (pd.to_numeric(series) if what == "time" else series).to_numpy()
+
+
+def _numbers(series: Any) -> np.ndarray:
+    """A column as floats, NaN where it holds no number: of dates, truth and the like everywhere."""
+    import pandas as pd
+
+    if not (series.dtype.kind in "iuf" or pd.api.types.is_object_dtype(series.dtype) or pd.api.types.is_string_dtype(series.dtype)):
+        return np.full(len(series), np.nan)
+    return np.asarray(pd.to_numeric(series, errors="coerce").to_numpy(float, na_value=np.nan))
 
 
 def _numbering(frame: Any, names: Sequence[str] | None, taken: set[int], where: str) -> int | None:
@@ -110,12 +133,15 @@ def _numbering(frame: Any, names: Sequence[str] | None, taken: set[int], where: 
 
 
 def _names_rows(values: np.ndarray, labels: tuple[tuple[str, ...] | None, ...] | None, missing: np.ndarray | None) -> bool:
-    """Whether the first of several columns alone has another word in every row; in a short, narrow table that may be chance."""
+    """Whether the first of several columns alone has another word in every row; in a short, narrow table that may be chance.
+
+    Most of these are no numbers: a column of measurements with a word in one cell names nothing.
+    """
     rows, width = values.shape
     if labels is None or labels[0] is None or width == 1 or not (1 < rows < width - 1 or rows >= _NO_CHANCE):
         return False
-    alone = all(words is None or len(words) < rows for words in labels[1:])
-    return alone and len(labels[0]) == rows and (missing is None or not missing[:, 0].any())
+    naming = [words is not None and 2 * sum(map(is_number, words)) < len(words) == rows for words in labels]
+    return naming[0] and not any(naming[1:]) and (missing is None or not missing[:, 0].any())
 
 
 def _states(
@@ -154,7 +180,7 @@ def _column(series: Any, told: str, where: str) -> tuple[np.ndarray, tuple[str, 
         filled = series.to_numpy() if isinstance(series.dtype, np.dtype) else series.fillna(0).to_numpy(series.dtype.numpy_dtype)
         return filled, None, missing
     if series.dtype.kind in "mM":
-        raise HamlearnError(f"{where} holds dates in column {told}, which are no states; drop it, or call it 'time'.")
+        raise HamlearnError(f"{where} holds dates in column {told}, no states; drop it, or call it 'time' and write numbers.")
     try:
         codes, uniques = pd.factorize(series)
     except TypeError as error:

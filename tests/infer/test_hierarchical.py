@@ -300,6 +300,10 @@ def test_spreads_of_tables_add_in_squares():
         ({"anna": DATA["anna"]}, "one subject only, 'anna'"),
         ({**DATA, "lou": rows(1, 1)}, "'lou' has one microstate"),
         (list(DATA.values()), "of which subject they are"),
+        (
+            rows(6, 9).assign_coords(site=["subject", "calm"]),
+            r"subject is a site.*assign_coords\(subject=\('draw', table\['subject'\]\)",
+        ),
         ({**DATA, "lou": hl.microstates(np.ones((5, 3), int), beta=1.0)}, "same states and sites"),
         ({**DATA, "lou": hl.microstates([[0, 2], [1, 0]], space="states", beta=1.0)}, r"same states and sites; these have spins \(q = 2\)"),
         (
