@@ -118,6 +118,10 @@ def test_an_unknown_rate_is_learned_as_in_python(option, prior, shell):
 MISTAKES = {
     "a prior that is none": (("--flip-prior", "0.02"), "--flip-prior is a distribution of NumPyro"),
     "whole numbers": (("--flip-prior", "Poisson(1)"), "a prior is of a real number; Poisson is a distribution of whole numbers"),
+    "ends the other way round": (
+        ("--flip-prior", "Uniform(0.2,0.1)"),
+        "Uniform from 0.2 to 0.1 allows no number: give the lower end first",
+    ),
     "other sites": (("--flip-prior", "Beta(1,20);Beta(1,20)"), "got 2 for 9 sites"),
     "both": (("--flip", "0.02", "--flip-prior", "Beta(1,20)"), "leave one of them out"),
     "no such file": (("--flip", "nothing.json"), "no such file: nothing.json"),

@@ -288,6 +288,11 @@ class Distribution:
                 raise HamlearnError(f"a prior is the distribution of one coupling; this {type(found).__name__} has axes {axes}.")
             if found.support.is_discrete:
                 raise HamlearnError(f"a prior is of a real number; {type(found).__name__} is a distribution of whole numbers.")
+            if (low := getattr(found.support, "lower_bound", None)) is not None and hasattr(found.support, "upper_bound"):
+                if not float(low) < float(high := found.support.upper_bound):
+                    raise HamlearnError(
+                        f"{type(found).__name__} from {float(low):g} to {float(high):g} allows no number: give the lower end first."
+                    )
         elif not callable(found):
             raise HamlearnError(f"a prior is a distribution of NumPyro or a function that returns one; got {found!r}.")
         if not self.text:
