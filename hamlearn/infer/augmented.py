@@ -26,7 +26,7 @@ from hamlearn import memory
 from hamlearn.errors import HamlearnError, Undetermined
 from hamlearn.infer.calibrate import Calibration, inverse_root, require_batches, steady_sandwich
 from hamlearn.infer.completions import Completions
-from hamlearn.infer.likelihoods import Likelihood, OneHotLikelihood, composite
+from hamlearn.infer.likelihoods import Likelihood, composite, takes_one_hot
 from hamlearn.infer.likelihoods.normal import NormalLikelihood
 from hamlearn.infer.observations import Observations, unknown
 from hamlearn.infer.optimum import maximise, normal_blocks, prior_terms
@@ -113,11 +113,16 @@ class Numbered:
 
 def work(bound: BoundCouplings, parts: Sequence[Observations]) -> float:
     """CPU seconds of one ordinary core that :func:`likelihood` takes, about, counted from sizes (benchmarks/couplings/missing.py)."""
-    rows, p = sum(part.weight.size for part in parts), bound.n_params
-    holed = sum(part.weight.size if part.flip is not None else int((part.states < 0).any(2).sum()) for part in parts)
-    share = sum(unknown(part) for part in parts) / sum(part.states.size for part in parts)
-    completions = rows - holed + holed * _each(rows, p)
+    p, share = bound.n_params, sum(unknown(part) for part in parts) / sum(part.states.size for part in parts)
+    completions = _completions(bound, parts)
     return 0.4 + ((2 + 30 * share) * completions + 2 * FEWEST * _made(p)) * p * (3e-8 + 1.2e-10 * p)
+
+
+def _completions(bound: BoundCouplings, parts: Sequence[Observations]) -> int:
+    """How many rows there are when those whose values are not all known are completed."""
+    rows = sum(part.weight.size for part in parts)
+    holed = sum(part.weight.size if part.flip is not None else int((part.states < 0).any(2).sum()) for part in parts)
+    return rows + holed * (_each(rows, bound.n_params) - 1)
 
 
 def _each(rows: int, n_params: int) -> int:
@@ -182,13 +187,17 @@ def likelihood(bound: BoundCouplings, parts: Sequence[Observations], seed: int, 
 
 def complete(bound: BoundCouplings, drawn: Sequence[Completions]) -> Likelihood:
     """The pseudo-likelihood of completed data."""
-    found = composite(bound, [one.observations() for one in drawn], "pseudo")
-    if isinstance(found, OneHotLikelihood):
+    return cast(Likelihood, composite(bound, [one.observations() for one in drawn], "pseudo"))  # of one hot they are refused before
+
+
+def require_hessian(bound: BoundCouplings, parts: Sequence[Observations]) -> None:
+    """An error where the likelihood of completed data has none, which the equations are solved with."""
+    if takes_one_hot(bound, _completions(bound, parts), "pseudo"):
         raise HamlearnError(
-            f"missing or misread cells of {bound.space.q} states on a graph this dense need a Hessian of too many parameters: take fewer "
-            "bonds, tie the couplings (interaction='potts'), or keep the rows without gaps (hl.data.complete_rows)."
+            f"missing or misread cells of {bound.space.q} states on a graph this dense need a Hessian of too many parameters "
+            f"({bound.n_params}): take fewer bonds, tie the couplings (interaction='potts'), or keep the rows without gaps "
+            "(hl.data.complete_rows). Of an alignment a gap may be a state, gaps='state'."
         )
-    return found
 
 
 def solved(bound: BoundCouplings, drawn: Sequence[Completions], theta: np.ndarray, prior: Sequence[Block] | None) -> np.ndarray:

@@ -74,6 +74,7 @@ def stand_in(
             f"likelihood={name!r} needs rows in which a site and all its neighbours were observed: use likelihood='pseudo', which fills "
             "in missing cells by data augmentation, or 'auto'."
         )
+    augmented.require_hessian(bound, parts)
     cells = f"{sum(int((part.states < 0).sum()) for part in parts)} missing cells" if known else "readouts with errors"
     if seconds > LONGEST:
         raise HamlearnError(
@@ -86,6 +87,7 @@ def stand_in(
 
 
 def _with_rates(bound: BoundCouplings, parts: Sequence[Observations], seed: int, reasons: list[str]) -> Likelihood:
+    augmented.require_hessian(bound, parts)
     seconds = rates_augmented.work(bound, parts)
     if seconds > LONGEST:
         raise HamlearnError(

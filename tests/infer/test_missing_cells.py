@@ -286,3 +286,13 @@ def test_what_cannot_be_learned_with_gaps_is_refused(name):
     data = hl.microstates(np.where(SMALL["state"].values[0] == MISSING, np.nan, 1.0), "angles") if name == "angles" else SMALL
     with pytest.raises(HamlearnError, match=message):
         hl.learn(data, Couplings(fields=None), check=False, **options)
+
+
+def test_tables_of_a_dense_graph_are_refused_before_the_work(monkeypatch):
+    """An alignment with gaps as missing cells was announced at minutes, and refused in the midst of them."""
+    monkeypatch.setattr(augmented, "Completions", None)
+    states = np.random.default_rng(0).integers(4, size=(800, 22)).astype(float)
+    states[np.random.default_rng(1).random(states.shape) < 0.03] = np.nan
+    data = hl.microstates(states, "states", q=4, independent=True)
+    with pytest.raises(HamlearnError, match=r"too many parameters \(2145\): take fewer bonds"):
+        hl.learn(data, Couplings(), check=False)

@@ -38,9 +38,8 @@ def composite(bound: BoundCouplings, parts: Sequence[Observations], name: str) -
     parallel = bool(np.any(pair_counts(bound.lattice) > 1))
     if bound.interaction == "ising" and not parallel and patterns > max(4096, n_rows / 2):
         return TiedLikelihood(bound, parts, name) if counts_sums(bound, parts, name) else RowLikelihood(bound, parts, name)
-    n_features = bound.n_vectors + degree * bound.n_tables
-    size = bound.lattice.n_sites * min(patterns, n_rows) * n_features * (q if name == "pseudo" and q > 2 else 1)
-    if name == "pseudo" and bound.interaction == "general" and bound.model.tie == "bond" and max(patterns / 1e7, size / 2.5e8) > 1:
+    size = _table_size(bound, n_rows, name)
+    if takes_one_hot(bound, n_rows, name):
         return OneHotLikelihood(bound, parts)
     if patterns > MOST_PATTERNS or size > 2.5e8:
         raise HamlearnError(
@@ -49,6 +48,20 @@ def composite(bound: BoundCouplings, parts: Sequence[Observations], name: str) -
             "and a table for every bond the pseudo-likelihood needs neither."
         )
     return PatternLikelihood(bound, parts, name)
+
+
+def takes_one_hot(bound: BoundCouplings, n_rows: int, name: str) -> bool:
+    """Whether :func:`composite` of so many rows is one that has no Hessian: a table for every bond of a dense graph of states."""
+    if name != "pseudo" or bound.interaction != "general" or bound.model.tie != "bond":
+        return False
+    return max(bound.n_patterns / 1e7, _table_size(bound, n_rows, name) / 2.5e8) > 1
+
+
+def _table_size(bound: BoundCouplings, n_rows: int, name: str) -> float:
+    """Numbers in the tables of patterns of all sites."""
+    n_features = bound.n_vectors + int(bound.lattice.degree.max(initial=0)) * bound.n_tables
+    values = bound.space.q if name == "pseudo" and bound.space.q > 2 else 1
+    return bound.lattice.n_sites * min(bound.n_patterns, n_rows) * n_features * values
 
 
 __all__ = [
@@ -61,4 +74,5 @@ __all__ = [
     "RowLikelihood",
     "TiedLikelihood",
     "composite",
+    "takes_one_hot",
 ]
