@@ -177,3 +177,36 @@ def test_files_of_bonds_may_name_sites_and_lose_none(votes, tmp_path):
     bonds.write_text("ben,bea\nanna,=1+1\n")  # a first line that is no header, with a slip
     with pytest.raises(HamlearnError, match="the site 'bea', which the data do not have"):
         hl.models.Couplings(read_graph(str(bonds), votes, None, True)).on(NAMES)
+
+
+NUMBERED = hl.microstates(np.random.default_rng(0).choice([-1, 1], (40, 4)), names=["1", "2", "x", "4"])
+BONDS = {
+    "names that are numbers": ("1,2\n2,4\n", [[0, 1], [1, 3]]),
+    "beside words": ("1,2\n2,x\n", [[0, 1], [1, 2]]),
+    "words in the first line alone": ("x,1\n4,2\n", [[2, 0], [3, 1]]),
+    "below a header": ("from,to\n1,2\n2,4\n", [[0, 1], [1, 3]]),
+    "places, where one is no name": ("0,1\n1,2\n", [[0, 1], [1, 2]]),
+}
+
+
+@pytest.mark.parametrize("name", BONDS)
+def test_files_of_bonds_call_sites_by_numbers_as_the_data_do(name, tmp_path):
+    """Sites that are called 1 to 4 were counted from 0: a bond of 1 and 2 became one of 2 and 3."""
+    from hamlearn.cli.options import read_graph
+
+    text, bonds = BONDS[name]
+    (tmp_path / "b.csv").write_text(text)
+    found = read_graph(str(tmp_path / "b.csv"), NUMBERED, None, True)
+    assert hl.models.Couplings(found).on(("1", "2", "x", "4")).graph.bonds.tolist() == bonds
+    np.save(tmp_path / "b.npy", [[1, 2], [2, 3]])  # numbers that nobody wrote are places, as in Python
+    assert read_graph(str(tmp_path / "b.npy"), NUMBERED, None, True).tolist() == [[1, 2], [2, 3]]
+
+
+@pytest.mark.parametrize("text", ["1,2\n2,\n", "x,1\n2,\n", "x,1\nNA,2\n"])
+def test_a_bond_without_an_end_is_refused(text, tmp_path):
+    """It became a bond of the first site."""
+    from hamlearn.cli.options import read_graph
+
+    (tmp_path / "b.csv").write_text(text)
+    with pytest.raises(HamlearnError, match="a bond with an end that is empty"):
+        read_graph(str(tmp_path / "b.csv"), NUMBERED, None, True)

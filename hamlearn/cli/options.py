@@ -12,6 +12,7 @@ from hamlearn.errors import HamlearnError
 
 LATTICES = ("square", "triangular", "honeycomb")
 _MOST_BETAS = 10_000
+_BINARY = (".npy", ".npz", ".mat", ".h5", ".hdf5")  # files of numbers, which are places of sites and no names
 _SITE = 64  # bytes that a site of a lattice takes at least, with its bonds
 
 
@@ -266,21 +267,29 @@ def read_graph(name: str, data: Any, shape: str | None, periodic: bool) -> Any:
     loaded = storage.read_states(name, plain=True)
     if not isinstance(loaded, storage.Table):
         return loaded["state"].values
-    return loaded.values if loaded.labels is None else _named_bonds(loaded, data)
+    if loaded.missing is not None:
+        row = int(loaded.missing.reshape(len(loaded.missing), -1).any(1).argmax())
+        raise HamlearnError(f"{name} has a bond with an end that is empty, in row {row} (counted from 0): every bond has two sites.")
+    named = loaded.values.ndim == 2 and not name.lower().endswith(_BINARY)
+    return _bonds(loaded, data) if named else loaded.values
 
 
-def _named_bonds(table: Any, data: Any) -> list[tuple[str, ...]]:
-    """Bonds between sites that are called by name; a first line with the name of a site is a bond, and no header."""
+def _bonds(table: Any, data: Any) -> Any:
+    """Bonds of a text: pairs of names where sites are called so, by numbers too; a first line with the name of a site is no header."""
     from hamlearn.data import names_of
     from hamlearn.storage.table import tell
 
-    words = [labels or tuple(map(str, range(int(table.values.max()) + 1))) for labels in table.labels]
-    pairs = [tuple(words[k][value] for k, value in enumerate(row)) for row in table.values.astype(int).tolist()]
-    first = tuple(table.names or ())
-    if set(first) & set(names_of(data)):
-        return [first, *pairs]
-    if first:
+    known, first, labels = set(names_of(data)), tuple(table.names or ()), table.labels or (None,) * table.values.shape[1]
+    rows = [tuple(words[int(one)] if words else f"{one:.16g}" for words, one in zip(labels, row, strict=True)) for row in table.values]
+    bond = bool(set(first) & known)
+    if first and not bond:
         tell(table.where, "the first line, %s, is a header: no site is called so", ", ".join(first))
+    pairs = [first, *rows] if bond else rows
+    if bond or table.labels is not None:
+        return pairs
+    if not {one for pair in pairs for one in pair} <= known:
+        return table.values
+    tell(table.where, "its numbers are names of sites: the data have sites that are called so")
     return pairs
 
 
