@@ -37,10 +37,11 @@ _WHERE = {
     "report": "hamlearn.page",
 }
 _ROOMS = ("systems", "models", "infer", "diagnostics", "plots", "statistics", "datasets")
+_BESIDE = ("data", "spaces")  # what pages call on data and their spaces: found without another verb before it
 __all__ = [*_WHERE, *_ROOMS, "__version__"]
 
 if TYPE_CHECKING:
-    from hamlearn import datasets, diagnostics, infer, models, plots, statistics, systems
+    from hamlearn import data, datasets, diagnostics, infer, models, plots, spaces, statistics, systems
     from hamlearn.data import microstates
     from hamlearn.diagnostics.ranking import rank
     from hamlearn.diagnostics.verdict import verdict
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name in _WHERE:
         value = getattr(importlib.import_module(_WHERE[name]), name)
-    elif name in _ROOMS:
+    elif name in _ROOMS or name in _BESIDE:
         value = importlib.import_module(f"hamlearn.{name}")
     else:
         raise AttributeError(f"module 'hamlearn' has no attribute {name!r}")
@@ -67,4 +68,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, *_BESIDE])

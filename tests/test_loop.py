@@ -3,6 +3,9 @@
 A further model or system is one line in ``LOOPS``.
 """
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -91,6 +94,9 @@ def test_two_temperatures_enter_jointly():
 
 def test_import_and_directory():
     assert set(hl.__all__) <= set(dir(hl))
+    command = "import hamlearn as hl; print(hl.data.missing.__name__, hl.spaces.MISSING)"  # before any verb has loaded them
+    found = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["missing", "-128"]
     with pytest.raises(AttributeError, match="no attribute 'lern'"):
         hl.lern
 

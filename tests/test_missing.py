@@ -186,6 +186,27 @@ def test_a_code_that_stands_nowhere_is_told(caplog):
     assert "missing=97 stands nowhere in the table" in caplog.text
 
 
+TABLE = pd.DataFrame(SPINS, columns=list("abcd"))
+REFUSALS = {
+    "a code in every column": (TABLE.mask(GONE, -9), "spins", r"missing=-9 of hl.microstates \(--missing=-9"),
+    "a code of an array of bits": (np.where(GONE, -1, SPINS > 0), "bits", "missing=-1 of hl.microstates"),
+    "codes below the states": (np.where(GONE, -9, SPINS + 3), "states", "missing=-9 of hl.microstates"),
+    "a column of groups": (TABLE.assign(subject=np.arange(len(TABLE)) % 5), "spins", "Only column subject holds such values"),
+    "a column of words": (
+        TABLE.assign(subject=[f"s{k % 5}" for k in range(len(TABLE))]),
+        "spins",
+        "to whom a row belongs .*assign_coords",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_values_outside_the_space_are_refused_with_a_way_out(name):
+    given, space, told = REFUSALS[name]
+    with pytest.raises(HamlearnError, match=told):
+        hl.microstates(given, space, independent=True)
+
+
 def test_codes_bits_and_continuous_spaces_keep_their_gaps():
     codes = np.where(GONE, np.nan, np.where(SPINS > 0, 5, 2))
     states = hl.microstates(codes, "states")

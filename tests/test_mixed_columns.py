@@ -319,6 +319,14 @@ def test_mistakes_are_named(mistake, message):
         mistake()
 
 
+def test_categories_of_a_frame_keep_their_order():
+    levels, words = ["young", "middle", "old"], ["old", "young", "middle", "young", "old", "middle"]
+    table = pd.DataFrame({"calm": [1, 2, 3, 1, 2, 3], "age": pd.Categorical(words, levels), "sex": list("mfmfmf")})
+    data = hl.microstates(table, space="states", independent=True)
+    assert hl.data.codes_of(data) == [[1, 2, 3], levels, ["f", "m"]]  # words that are no categories stay in alphabetical order
+    assert data["state"].sel(site="age").values[0].tolist() == [levels.index(word) for word in words]
+
+
 def test_tables_of_mixed_pairs_have_the_entries_that_there_are():
     data = hl.microstates(people().dropna()[["smoker", "busy"]], space="states", independent=True)
     post = hl.learn(data, hl.models.Couplings(), engine="laplace", seed=0)

@@ -32,6 +32,8 @@ READ = {
     "semicolons.csv": (lines(";", header=NAMES), NAMES, "columns separated by semicolons"),
     "tabs.tsv": (lines("\t", header=NAMES), NAMES, "columns separated by tabs"),
     "blanks.txt": (lines("  ", header=NAMES), NAMES, "columns separated by blanks"),
+    "bars.txt": (lines("|", header=NAMES), NAMES, "columns separated by bars"),
+    "spaced_bars.txt": (lines(" | ", header=NAMES), NAMES, "columns separated by bars"),
     "aligned.txt": ("\n".join("  " + "  ".join(f"{value:3d}" for value in row) + " " for row in STATES), None, "separated by blanks"),
     "after_commas.csv": (lines(", ", header=NAMES), NAMES, ""),
     "quoted.csv": (lines(";", header=[f'"{name};x"' for name in NAMES]), [f"{name};x" for name in NAMES], "semicolons"),

@@ -13,6 +13,7 @@ from hamlearn.data.codes import several, without_gaps
 from hamlearn.data.columns import Codes, Labels, by_column
 from hamlearn.data.missing import filled, require_gaps
 from hamlearn.data.names import header
+from hamlearn.data.strays import outside
 from hamlearn.data.values import require_room
 from hamlearn.data.words import numbered, worded
 from hamlearn.errors import HamlearnError, choice
@@ -94,7 +95,10 @@ def in_space(read: Numbers, array: np.ndarray, *, wrap: bool, site_axes: int) ->
     gone = np.isnan(array) if array.dtype.kind == "f" and kind.gaps else np.zeros(array.shape, bool)
     seen = filled(array, gone) if gone.any() else array
     if read.space is None:
-        values, found = spaces.received(seen, read.name, read.q, wrap=wrap)
+        try:
+            values, found = spaces.received(seen, read.name, read.q, wrap=wrap)
+        except HamlearnError as error:
+            raise HamlearnError(f"{error}{outside(seen, read.name, read.q if isinstance(read.q, int) else None, read.called)}") from None
     else:
         require_gaps(read.space, gone)
         values, found = read.space.validate(seen, wrap=wrap, site_axes=site_axes), read.space

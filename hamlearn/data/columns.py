@@ -31,7 +31,8 @@ def by_column(table: Table, space: Any, q: Any, labels: Labels | None) -> tuple[
     """A table with the values of every column numbered by themselves, and what they were; None where columns are to be read alike.
 
     Columns are questions of their own where they have names, they hold states, and nothing else is declared of them (`q`). `labels` are all
-    states, in their order, of all columns or of those that are named; of others those that were seen, words in alphabetical order.
+    states, in their order, of all columns or of those that are named; of others those that were seen, words in alphabetical order or in
+    that of a frame's categories.
 
     Raises
     ------
@@ -158,7 +159,7 @@ def _declared(table: Table, place: int, met: list[Any], labels: Sequence[Any] | 
                 f"column {named} of {table.where} holds one value only, {only}: nothing is learned of it. Leave the "
                 f"column out, or declare the states that it could have had, labels={{{named}: [...]}}."
             )
-        return sorted(met)
+        return met  # numbers rise, words have the order of their table: that of the alphabet, or that of the categories of a frame
     given = list(labels) if not isinstance(labels, str) else []
     try:
         plain = [type(met[0])(one) if met else one for one in given]

@@ -16,7 +16,7 @@ import xarray as xr
 from hamlearn.data.codes import codes_of
 from hamlearn.data.names import names_of, word
 from hamlearn.data.reading import multiplicity, rows, site_shape
-from hamlearn.spaces import from_attrs
+from hamlearn.spaces import BITS, SPINS, States, from_attrs
 
 DECLARED = "declared"  # attribute of microstates: the sites whose codes were listed by hand, as JSON
 
@@ -126,10 +126,42 @@ def way_out(codes: Sequence[int]) -> str:
     >>> way_out([99, 98, 99])[:75]
     'If they say that there was no answer, missing=[98, 99] of hl.microstates (-'
     """
+    return f"{left_out(codes)}. A state that it is may be declared, labels={{column: [...]}} (--labels)"
+
+
+def left_out(codes: Sequence[int]) -> str:
+    """How cells of codes are declared to be without an answer."""
     every = sorted(set(codes))
     given = f"missing={every[0]}" if len(every) == 1 else f"missing={every}"
     return (
         f"If {'it says' if len(every) == 1 else 'they say'} that there was no answer, {given} of hl.microstates "
-        f"(--missing={','.join(map(str, every))} at the shell) leaves these cells out. A state that it is may be declared, "
-        "labels={column: [...]} (--labels)"
+        f"(--missing={','.join(map(str, every))} at the shell) leaves these cells out"
+    )
+
+
+def outside(array: np.ndarray, space: str, q: int | None, called: Sequence[str] | None) -> str:
+    """What may be done about values that are none of `space`, as the end of a refusal: columns that are no sites, codes for no answer.
+
+    Examples
+    --------
+    >>> outside(np.array([[-1, 2], [1, 3]]), "spins", None, ["anna", "subject"])[:54]
+    ' Only column subject holds such values: is it a site? '
+    >>> outside(np.array([[0, 1], [-9, 1]]), "bits", None, None)[:76]
+    ' If it says that there was no answer, missing=-9 of hl.microstates (--missin'
+    """
+    kept = {SPINS.name: (-1, 1), BITS: (0, 1)}.get(space)
+    if kept is None and space != States.name:
+        return ""
+    strange = ~np.isin(array, kept) if kept else (array < 0) | (array >= (np.inf if q is None else q))
+    found = np.unique(array[strange])
+    if found.size and all(float(value).is_integer() and int(value) in NO_ANSWER for value in found):
+        return f" {left_out([int(value) for value in found])}."
+    if called is None or len(called) < 2 or len(called) != array.shape[-1]:
+        return ""
+    columns = np.flatnonzero(strange.reshape(-1, len(called)).any(0))
+    if len(columns) != 1:
+        return ""
+    return (
+        f" Only column {called[columns[0]]} holds such values: is it a site? One that says to whom a row belongs is none: leave it out, "
+        'and give it as a coordinate, data.assign_coords(subject=("draw", column)); at the shell write a file for each.'
     )

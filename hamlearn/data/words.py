@@ -54,8 +54,9 @@ def numbered(table: Table, space: str | Space | None, order: Sequence[str] | Non
         word = (table.labels[other] or ("",))[0][:40]
         raise HamlearnError(
             f"{table.where} holds text in column {table.column(other)}, {word!r}, and numbers in column {table.column(place)}: leave out "
-            "the column that is no site, say space='states' (--space states) where each column has states of its own, or write words "
-            "(or numbers) everywhere."
+            "the column that is no site (one that says to whom a row belongs is given as a coordinate, "
+            "data.assign_coords(subject=(\"draw\", column)), at the shell as a file for each), say space='states' (--space states) where "
+            "each column has states of its own, or write words (or numbers) everywhere."
         )
     two = name in (SPINS.name, BITS)
     words = _two(table, order) if two else _several(table, order)

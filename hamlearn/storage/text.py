@@ -24,7 +24,7 @@ _GROWTH = 8  # bytes in memory for one of text: "1," becomes a number of 8 bytes
 _LINES = 64  # are looked at to guess what separates columns
 _WIDE = 100_000  # columns beyond which the reader of tables is slow: about 40 µs and 3 kB for each
 _COLUMN_SECONDS, _COLUMN_BYTES = 4e-5, 3_000
-_SEPARATORS = {";": "semicolons", "\t": "tabs", ",": "commas", " ": "blanks"}  # the first that cuts all lines alike
+_SEPARATORS = {";": "semicolons", "\t": "tabs", ",": "commas", "|": "bars", " ": "blanks"}  # the first that cuts all lines alike
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 _EXCEL = re.compile(rb"\A(\xef\xbb\xbf)?\"?sep=.\"?\r?\n")  # tells Excel what separates columns, which is seen here from them
 _SURE = 5  # so many names 0, 1, 2, ... are no microstate
