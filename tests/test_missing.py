@@ -183,7 +183,18 @@ def test_a_column_that_tells_all_rows_apart_is_no_site(tmp_path):
 def test_a_code_that_stands_nowhere_is_told(caplog):
     with caplog.at_level("WARNING", "hamlearn"):
         hl.microstates(ASKED, "states", independent=True, missing={"busy": [99, 97]})
-    assert "missing=97 stands nowhere in the table" in caplog.text
+        hl.microstates(ASKED, "states", independent=True, missing=[*range(20, 40)])
+    assert [record.getMessage() for record in caplog.records if "nowhere" in record.getMessage()] == [
+        "missing=97 stands nowhere in the table: is it written so there?",
+        "of missing= 20, 21, 22, 23, 24, 25, 26, 27 and 12 more stand nowhere in the table: are they written so there?",
+    ]
+
+
+def test_a_first_row_with_a_code_is_no_header(tmp_path):
+    """Its word beside numbers looks like names, and the row was lost."""
+    SITES.loc[[0, *range(20)]].assign(busy=["refused", *SITES["busy"]]).to_csv(tmp_path / "t.csv", index=False, header=False)
+    with pytest.raises(HamlearnError, match=r"first line of .*t\.csv \(1, refused, 3, \.\.\.\) was read as .*'refused' among the codes"):
+        hl.microstates(tmp_path / "t.csv", "states", missing="refused")
 
 
 TABLE = pd.DataFrame(SPINS, columns=list("abcd"))

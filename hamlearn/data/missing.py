@@ -115,6 +115,12 @@ def unanswered(table: Table, codes: Codes | Mapping[str, Codes]) -> np.ndarray:
         raise HamlearnError(f"missing= names the column {shown(strange[0])}, which {table.where} does not have: {', '.join(names[:8])}.")
     else:
         wanted = {names.index(name): _listed(own) for name, own in codes.items()}
+    given = {str(code) for own in wanted.values() for code in own if not is_number(str(code))}
+    if (first := given & set(names or ())) and any(map(is_number, names or ())):
+        raise HamlearnError(
+            f"the first line of {table.where} ({', '.join((names or [])[:4])}, ...) was read as the names of its columns, and missing= has "
+            f"{shown(min(first))} among the codes for no answer: write a line of names above it."
+        )
     values = table.values.reshape(len(table.values), -1)
     gone, met = np.zeros(values.shape, bool), set()
     for place, own in wanted.items():
@@ -125,8 +131,12 @@ def unanswered(table: Table, codes: Codes | Mapping[str, Codes]) -> np.ndarray:
             for here in (values[:, place] == one for one in same):
                 gone[:, place] |= here
                 met |= {code} if here.any() else set()
-    for code in dict.fromkeys(code for own in wanted.values() for code in own if code not in met):
-        logger.warning("missing=%s stands nowhere in %s: is it written so there?", shown(code), table.where)
+    if nowhere := list(dict.fromkeys(code for own in wanted.values() for code in own if code not in met)):
+        told = ", ".join(map(shown, nowhere[:8])) + (f" and {len(nowhere) - 8} more" if len(nowhere) > 8 else "")
+        if len(nowhere) == 1:
+            logger.warning("missing=%s stands nowhere in %s: is it written so there?", told, table.where)
+        else:
+            logger.warning("of missing= %s stand nowhere in %s: are they written so there?", told, table.where)
     return gone.reshape(table.values.shape)
 
 
