@@ -22,6 +22,7 @@ def folder(tmp_path_factory):
     rows = hl.simulate(world, beta=0.6, draws=600, chains=1, seed=0, sampler="exact")["state"].values.reshape(-1, 4)
     lines = [",".join("yes" if one > 0 else "no" for one in row) for row in rows]
     (place / "votes.csv").write_text("\n".join([",".join(NAMES), *lines]))
+    (place / "turned.csv").write_text("\n".join(",".join([name, *cells]) for name, cells in zip(NAMES, _cells(lines), strict=True)))
     np.savetxt(place / "bits.csv", (rows + 1) // 2, fmt="%d", delimiter=",")
     for name, half in ("first", rows[:300]), ("second", rows[300:]):
         np.savetxt(place / f"{name}.csv", (half + 1) // 2, fmt="%d", delimiter=",")
@@ -33,6 +34,11 @@ def folder(tmp_path_factory):
     hl.save(learned(hl.microstates(place / "bits.csv", space="bits", independent=True)), place / "bits.nc")
     hl.save(learned(hl.microstates(place / "bits.csv", space="bits"), hl.systems.lattice.hypercubic((4,))), place / "ring.nc")
     return place
+
+
+def _cells(lines):
+    """Cells of lines, a column after the other."""
+    return zip(*(line.split(",") for line in lines), strict=True)
 
 
 @pytest.fixture
@@ -74,6 +80,13 @@ def test_questions_that_need_the_microstates_are_answered(what, shell, folder, t
     data = [hl.microstates(name, space="bits" if "bits" in options else None, labels=labels) for name in options[1:4:2] if ".csv" in name]
     expected = hl.report(hl.load(post), tmp_path / "expected.html", data=data).read_text(encoding="utf-8")
     assert page == expected
+
+
+def test_a_table_on_its_side_is_read_as_it_was_learned_from(shell):
+    code, err, expected = shell("votes.nc", "--data", "votes.csv")
+    assert code == 0, err
+    code, err, page = shell("votes.nc", "--data", "turned.csv", "--dims", "site,draw")
+    assert (code, page) == (0, expected), err
 
 
 def test_what_is_asked_is_answered_whatever_it_takes(shell, monkeypatch):

@@ -36,6 +36,7 @@ def report(
     space: Annotated[str | None, typer.Option(help="Of --data, as of learn.")] = None,
     counts: Annotated[str | None, typer.Option(help="Of --data, as of learn.")] = None,
     variable: Annotated[str | None, typer.Option(help="Of --data, as of learn.")] = None,
+    dims: Annotated[str | None, typer.Option(help="Of --data, as of learn.")] = None,
     labels: Annotated[str | None, typer.Option(help="Of --data, as of learn.")] = None,
     missing: Annotated[str | None, typer.Option(help="Of --data, as of learn.")] = None,
     group: Group = None,
@@ -47,7 +48,7 @@ def report(
 
     work = context.ensure_object(Work)
     files = list(data or ())
-    for name in ("space", "counts", "variable", "labels", "missing"):
+    for name in ("space", "counts", "variable", "dims", "labels", "missing"):
         if context.params[name] is not None and not files:
             raise HamlearnError(f"--{name} says how the microstates of --data are read; give these too, or leave it out.")
     require_different(files)
@@ -58,7 +59,7 @@ def report(
         raise HamlearnError(f"{prediction} holds no prediction; make one with `hamlearn predict`.")
     post = load(posterior, group)
     rules: dict[str, Any] = {"space": space, "counts": read_column(counts), "variable": variable}
-    rules |= {"labels": read_labels(labels), "missing": read_missing(missing)}
+    rules |= {"dims": read_names(dims, "--dims", "site,draw"), "labels": read_labels(labels), "missing": read_missing(missing)}
     sets = read_sets(files, [None] * len(files), "csv", **rules)
     page: dict[str, Any] = {"prediction": curve, "data": sets or None, "questions": asked}
     keep(work, lambda path: hl.report(post, path, **page), output, quick=False, ending=PAGES[0])
