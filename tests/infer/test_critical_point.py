@@ -186,6 +186,8 @@ def test_temperatures_that_energies_contradict_are_told_first(sets, found):
     swapped = [part.assign_coords(beta=[0.34, 0.46, 0.40, 0.52]) for part in sets[:2]]
     told = hl.critical_point(swapped, system=hl.systems.Ising).notes[0]
     assert "do not believe it" in told and "not of these temperatures" in told
+    scaled = [part.assign_coords(beta=part["beta"] * 1.15) for part in sets[:2]]
+    assert "times those declared" in hl.critical_point(scaled, system=hl.systems.Ising).notes[0]
     other = hl.critical_point(sets[:2], system=lambda shape: hl.systems.Ising(hl.systems.lattice.triangular(shape)))
     assert "do not believe it" in other.notes[0]
 

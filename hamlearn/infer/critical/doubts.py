@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import sys
+
 import numpy as np
+import scipy.stats
 
 from hamlearn.infer.critical.crossings import Curves
+from hamlearn.infer.critical.ratios import Unit
 from hamlearn.infer.critical.scaling import Scaled
 
 _FEW = 0.1  # of the effective microstates of a size: below it a temperature is hardly covered
@@ -45,13 +50,30 @@ def of_temperatures(found: Curves) -> list[str]:
     if not every:
         return []
     size, worst = min(every, key=lambda one: one[1].p_value)
-    if worst.p_value * len(every) >= _UNLIKELY:
+    factor, error, p_value = _factor([one.of.unit for one in found.averages])
+    tests = len(every) + 1
+    if min(worst.p_value, p_value) * tests >= _UNLIKELY:
         return []
-    return [
-        f"do not believe it: energies of size {size} at β = {worst.low:.4g} and {worst.high:.4g} are not of these temperatures (they "
-        f"differ by about {worst.apparent:.2g} and not {worst.high - worst.low:.2g}; p = {worst.p_value * len(every):.1g}): β is declared "
-        "wrong, system= is another one, or chains have not forgotten their start"
-    ]
+    if p_value < worst.p_value:
+        what = (
+            f"energies of all sizes are of temperatures whose differences are {factor:.3g} ± {error:.1g} times those declared "
+            f"(p = {p_value * tests:.1g}): the unit of β is another one"
+        )
+    else:
+        what = (
+            f"energies of size {size} at β = {worst.low:.4g} and {worst.high:.4g} are not of these temperatures (they "
+            f"differ by about {worst.apparent:.2g} and not {worst.high - worst.low:.2g}; p = {worst.p_value * tests:.1g}): "
+            "β is declared wrong"
+        )
+    return [f"do not believe it: {what}, system= is another one, or chains have not forgotten their start"]
+
+
+def _factor(units: list[Unit]) -> tuple[float, float, float]:
+    """By what all steps between temperatures are to be multiplied, its error, and the p-value of one; by the fewest blocks of a size."""
+    score, variance, information = (sum(getattr(one, name) for one in units) for name in ("score", "variance", "information"))
+    error = max(math.sqrt(variance), sys.float_info.min)
+    p_value = 2 * scipy.stats.t.sf(abs(score) / error, min(one.blocks for one in units) - 1)
+    return 1 - score / information, error / information, float(p_value)
 
 
 def of_coverage(found: Curves) -> list[str]:

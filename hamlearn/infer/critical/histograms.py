@@ -15,7 +15,7 @@ import numpy as np
 
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.critical.columns import COLUMNS, Series, block_length
-from hamlearn.infer.critical.ratios import Ratio, ratios
+from hamlearn.infer.critical.ratios import Ratio, Unit, ratios, unit
 
 LEVELS = 2000  # of energies that are told apart; more are binned, and a bin stands at the mean of its energies
 OVERLAP = 0.03  # of histograms of neighbouring temperatures: below it a few microstates join their free energies
@@ -48,6 +48,8 @@ class Histograms:
         Autocorrelation times in draws.
     ratios : tuple of Ratio
         Every temperature compared with the next: are they those that were declared?
+    unit : Unit
+        All of them at once: is what they are multiples of the unit that was declared?
     """
 
     size: int
@@ -59,6 +61,7 @@ class Histograms:
     sums: np.ndarray
     tau: np.ndarray
     ratios: tuple[Ratio, ...]
+    unit: Unit
 
     @classmethod
     def of(cls, series: list[Series], size: int, n_sites: int) -> Histograms:
@@ -85,8 +88,8 @@ class Histograms:
                 sums[..., column] += np.bincount(where, rows[..., column].ravel(), sums[..., 0].size).reshape(sums.shape[:2])
         tau, centre = np.array([one.tau for one in series]), float(levels.mean())
         worth, betas = chains * per_chain * length / tau, np.array([one.beta for one in series])
-        compared = ratios(betas, levels, at, owner, tau)
-        return cls(size, n_sites, betas, worth, levels - centre, centre, sums, tau, compared)
+        compared = betas, levels, at, owner, tau
+        return cls(size, n_sites, betas, worth, levels - centre, centre, sums, tau, ratios(*compared), unit(*compared))
 
     @cached_property
     def free_energies(self) -> np.ndarray:

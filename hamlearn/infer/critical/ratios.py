@@ -34,6 +34,26 @@ class Ratio(NamedTuple):
     p_value: float
 
 
+class Unit(NamedTuple):
+    """All steps between temperatures of one size compared at once, by their common factor.
+
+    Attributes
+    ----------
+    score : float
+        Slope of the log-likelihood in the logarithm of the factor, at one.
+    variance : float
+        Of the score, from blocks that hold all temperatures.
+    information : float
+        Minus the second derivative: the factor is 1 − score / information, to first order.
+    blocks : int
+    """
+
+    score: float
+    variance: float
+    information: float
+    blocks: int
+
+
 def ratios(betas: np.ndarray, levels: np.ndarray, at: np.ndarray, owner: np.ndarray, tau: np.ndarray) -> tuple[Ratio, ...]:
     """Every temperature compared with the next.
 
@@ -53,8 +73,29 @@ def ratios(betas: np.ndarray, levels: np.ndarray, at: np.ndarray, owner: np.ndar
     return tuple(_ratio(betas[k : k + 2], levels, at[k : k + 2], owner, tau[k : k + 2]) for k in range(len(betas) - 1))
 
 
+def unit(betas: np.ndarray, levels: np.ndarray, at: np.ndarray, owner: np.ndarray, tau: np.ndarray) -> Unit:
+    """What neighbours say of a factor of all temperatures together; arguments are those of :func:`ratios`.
+
+    A unit of energy that is off by a few per cent is too little for two neighbours, whose steps are small, and not for all of them.
+    """
+    scores, information = np.zeros(int(owner.max()) + 1), 0.0
+    for k, step in enumerate(np.diff(betas)):
+        one, curvature = _scores(betas[k : k + 2], levels, at[k : k + 2], owner, tau[k : k + 2])
+        scores, information = scores + step * one, information + float(step**2 * curvature)
+    return Unit(float(scores.sum()), float(len(scores) * scores.var(ddof=1)), information, len(scores))
+
+
 def _ratio(betas: np.ndarray, levels: np.ndarray, at: np.ndarray, owner: np.ndarray, tau: np.ndarray) -> Ratio:
     """The score test of the slope, the constant being fitted."""
+    scores, information = _scores(betas, levels, at, owner, tau)
+    step, blocks = float(betas[1] - betas[0]), len(scores)
+    error = np.sqrt(blocks * scores.var(ddof=1))
+    p_value = 2 * scipy.stats.t.sf(abs(scores.sum()) / max(error, np.finfo(float).tiny), blocks - 1)
+    return Ratio(float(betas[0]), float(betas[1]), float(step - scores.sum() / information), float(p_value))
+
+
+def _scores(betas: np.ndarray, levels: np.ndarray, at: np.ndarray, owner: np.ndarray, tau: np.ndarray) -> tuple[np.ndarray, float]:
+    """The slope's score of every block, the constant being fitted, and its information."""
     step, energy, blocks = betas[1] - betas[0], levels - levels[at].mean(), int(owner.max()) + 1
     counts = np.stack([np.bincount(one.ravel(), minlength=len(levels)) / t for one, t in zip(at, tau, strict=True)])
     total, reach = counts.sum(0), float(step * np.abs(energy).max()) + 50.0
@@ -65,12 +106,10 @@ def _ratio(betas: np.ndarray, levels: np.ndarray, at: np.ndarray, owner: np.ndar
     scores = np.zeros(blocks)
     for residual, one, t in zip((-second, 1 - second), at, tau, strict=True):
         scores += np.bincount(owner.ravel(), (residual * beside)[one].ravel() / t, blocks)
-    error = np.sqrt(blocks * scores.var(ddof=1))
-    p_value = 2 * scipy.stats.t.sf(abs(scores.sum()) / max(error, np.finfo(float).tiny), blocks - 1)
-    return Ratio(float(betas[0]), float(betas[1]), float(step - scores.sum() / (weight @ beside**2)), float(p_value))
+    return scores, float(weight @ beside**2)
 
 
-__all__ = ["Ratio", "ratios"]
+__all__ = ["Ratio", "Unit", "ratios", "unit"]
 
 
 def __dir__() -> list[str]:
