@@ -3,13 +3,19 @@
 Rates of every site are in :mod:`hamlearn.infer.rates_by_site`.
 
 What is integrated over is one number, so it is done on a line, u = log f/(½ − f): at every rate the posterior of θ is nearly normal, and
-the largest likelihood there, L(θ̂(f); f), says how probable f is. Draws take f from the line and θ from the normal at f, so intervals of
-couplings hold what is not known of the rate.
+the largest likelihood there, L(θ̂(f); f), says how probable f is, modified as below. Draws take f from the line and θ from the normal at
+f, so intervals of couplings hold what is not known of the rate.
 
 The likelihood, not the evidence ∫ L π dθ: wide priors of many couplings say that these are large, and large couplings are what a large rate
-hides, so the evidence was three error bars too high (3×3 spins, 27 parameters of priors twice as wide as the strengths). With the prior of
-θ that says nothing at any given rate, √det I(θ; f), both are the same to second order (Berger and Bernardo, Bayesian Statistics 4, 35,
-1992).
+hides, so the evidence was three error bars too high (3×3 spins, 27 parameters of priors twice as wide as the strengths). But the largest
+likelihood takes for certain what the couplings fit of the noise: from 100 rows rates were too low by 0.6 of their error bars, and 0.78 of
+90 % intervals held them. The modified profile likelihood of Barndorff-Nielsen (Biometrika 70, 343 (1983)) is right to the next order,
+whatever the parameters are called; with covariances of scores at two points in place of derivatives by the data (Severini, Biometrika
+86, 235 (1999)) it is
+
+    log M(f) = log L(θ̂(f); f) + ½ log det j(f) − log det Σ_rows g(θ̂(f); f) g(θ̂(f₀); f₀)ᵀ,
+
+j minus the Hessian, g scores of rows, f₀ where L is largest. What no row tells of is left to the priors of θ in both determinants.
 """
 
 from __future__ import annotations
@@ -27,7 +33,7 @@ from hamlearn.data.readout import uniform
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.calibrate import inverse_root
 from hamlearn.infer.likelihoods.marginal import MarginalLikelihood
-from hamlearn.infer.observations import Observations
+from hamlearn.infer.observations import Observations, unique_rows
 from hamlearn.infer.optimum import maximise, normal_blocks, prior_terms
 from hamlearn.infer.provenance import Noted
 from hamlearn.infer.settings import Drawn, Engine, LaplaceApproximation
@@ -42,6 +48,7 @@ _ENDS = 1e-4, 0.45  # rates that are looked at
 _COARSE, _FINE, _DENSE = 10, 13, 2001  # points of the line: where the posterior is, the posterior, and its spline
 _APART = 0.05  # beyond what is probable, so that a narrow posterior has a line too
 _FAR = 9.0  # nats below the top that are negligible
+_LEAST_INSIDE = 1e-3  # of a prior's probability that is of rates at all: a normal far from them would be cut at its tail
 START = 0.01  # rate at which a search begins
 LOOSE, SEEN = 0.4, 0.008  # of a rate and as such, beyond which a standard deviation is too much for what follows from it to be relied on
 DOMINATED = 0.5  # share of the prior's variance that is left, beyond which it is the prior that says what the rate is
@@ -73,6 +80,18 @@ def require_unknown(bound: BoundCouplings, parts: Sequence[Observations], priors
         raise HamlearnError(
             f"flip= is one prior, of a rate of all sites, or a list with one for each; got {len(priors)} for {bound.lattice.n_sites} sites."
         )
+    for one in priors:
+        if (share := _inside(one)) < _LEAST_INSIDE:
+            raise HamlearnError(
+                f"the prior {one.text} of a readout error rate has {share:.1g} of its probability between 0 and 1/2, where rates are: give "
+                "one on (0, 0.5), such as numpyro.distributions.Beta(2, 60)."
+            )
+
+
+def _inside(prior: Distribution) -> float:
+    """How much of its probability a prior has between 0 and 1/2, about."""
+    u = np.linspace(-25, 25, 20001)
+    return float(np.exp(_log_prior([prior], u)).sum() * (u[1] - u[0]))
 
 
 def at_most_probable(
@@ -112,7 +131,7 @@ def moments(prior: Distribution) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class WithRate(LaplaceApproximation):
-    """The normal approximation at every rate, the rates by their evidence."""
+    """The normal approximation at every rate, the rates by their modified profile likelihood."""
 
     prior: tuple[Distribution, ...] = ()
     name: ClassVar[str] = "laplace"
@@ -157,7 +176,7 @@ class WithRate(LaplaceApproximation):
 
 @dataclass(frozen=True, eq=False)
 class _Line:
-    """The likelihood along the line: places, its logarithm there, mean of θ and covariance root."""
+    """The likelihood along the line: places, its logarithm there (modified), mean of θ and covariance root."""
 
     u: np.ndarray
     log: np.ndarray
@@ -189,7 +208,29 @@ class _Line:
                 "the readout error rate is not found: at hardly any rate are couplings well defined. Give a prior on "
                 "(0, 0.5), such as numpyro.distributions.Beta(2, 60), priors of couplings that hold them, or more rows."
             )
-        return cls(*map(np.array, zip(*found, strict=True)))
+        line = cls(*map(np.array, zip(*found, strict=True)))
+        return replace(line, log=line.log + line.modification(likelihood, worth))
+
+    def modification(self, likelihood: MarginalLikelihood, worth: float) -> np.ndarray:
+        """What makes a modified profile likelihood of the largest likelihood at every place, in logarithms."""
+        bound, blocks = likelihood.bound, normal_blocks(likelihood.bound)
+        weight = worth * np.concatenate([unique_rows(part)[1] for part in likelihood.parts])[:, None]
+        _, reference = self._scores(likelihood, int(self.log.argmax()), worth)
+        found = []
+        for place in range(len(self.u)):
+            at, scores = self._scores(likelihood, place, worth)
+            prior = np.diag(prior_terms(bound, self.theta[place], blocks)[2])
+            spread = np.linalg.slogdet(at.information(self.theta[place]) + prior)[1]
+            found.append(0.5 * spread - np.linalg.slogdet((weight * scores).T @ reference + prior)[1])
+        return np.array(found)
+
+    def _scores(self, likelihood: MarginalLikelihood, place: int, worth: float) -> tuple[MarginalLikelihood, np.ndarray]:
+        """The likelihood at the rate of a place, and scores of distinct rows ``(row, n_params)``."""
+        rates = np.full(likelihood.bound.lattice.n_sites, rate_of(self.u[place]))
+        at = likelihood.misread_at(rates, worth)
+        scores = at.row_scores(self.theta[place])
+        read = declared(likelihood.bound, likelihood.parts, rates)
+        return at, np.concatenate([scores(part, unique_rows(part)[0]) for part in read])
 
     def posterior(self, priors: Sequence[Distribution]) -> tuple[np.ndarray, np.ndarray]:
         """Places that are close to each other, and the log density there up to a constant."""

@@ -12,6 +12,7 @@ import pytest
 from infer import oracles
 from infer.test_likelihoods import FAMILIES, data_sets
 from infer.test_missing_cells import holed, rows_of
+from scipy.optimize import minimize
 from scipy.stats import chisquare
 
 import hamlearn as hl
@@ -233,7 +234,7 @@ def test_a_rate_is_drawn_by_the_likelihood_that_is_left_to_it():
     post = hl.learn(data, model, check=False)
     _, parts, _ = bind(data, model)
     grid = np.linspace(0.001, 0.3, 60)
-    J, values = np.linspace(0.2, 4.0, 381), []
+    J, values, peaks, scores = np.linspace(0.2, 4.0, 1901), [], [], []
     every = np.array(list(itertools.product((-1, 1), repeat=9)))
     bonds = (every[:, SQUARE.lattice.bonds[:, 0]] * every[:, SQUARE.lattice.bonds[:, 1]]).sum(1)
     rows, counts = np.unique(parts[0].states[0], axis=0, return_counts=True)
@@ -241,8 +242,15 @@ def test_a_rate_is_drawn_by_the_likelihood_that_is_left_to_it():
     log_z = np.log(np.exp(0.3 * np.outer(J, bonds)).sum(1))
     for rate in grid:
         chances = (rate**wrong * (1 - rate) ** (9 - wrong)) @ np.exp(0.3 * np.outer(bonds, J))
-        values.append((counts @ np.log(chances) - 400 * log_z).max())
-    log = np.array(values) + np.asarray(dist.Beta(2, 30).log_prob(grid))
+        logs = np.log(chances) - log_z  # of a row, at every J
+        peak = int((counts @ logs).argmax())
+        values.append((counts @ logs)[peak])
+        slopes = np.gradient(logs, J, axis=1)
+        scores.append(slopes[:, peak])
+        peaks.append(-counts @ np.gradient(slopes, J, axis=1)[:, peak])
+    # Severini: half the log of the curvature, less that of the covariance of scores with those at the top
+    log = np.array(values) + 0.5 * np.log(peaks) - np.log(np.array(scores) @ (counts * scores[int(np.argmax(values))]))
+    log += np.asarray(dist.Beta(2, 30).log_prob(grid))
     weight = np.exp(log - log.max())
     weight /= weight.sum()
     mean = weight @ grid
@@ -250,6 +258,50 @@ def test_a_rate_is_drawn_by_the_likelihood_that_is_left_to_it():
     found = post["posterior"]["flip"].values
     assert_within(found.mean(), mean, np.hypot(sd / np.sqrt(found.size), 0.02 * sd), "rate")
     assert found.std() == pytest.approx(sd, rel=0.1)
+
+
+def test_the_likelihood_of_a_rate_is_modified_for_what_couplings_fit_of_the_noise():
+    """Sixty rows, six couplings: the largest likelihood alone, log L(θ̂(f); f), has its mean a fifth of an error bar lower."""
+    pairs = np.array(list(itertools.combinations(range(4), 2)))
+    every = np.array(list(itertools.product((-1, 1), repeat=4)))
+    T = every[:, pairs[:, 0]] * every[:, pairs[:, 1]]
+    rng = np.random.default_rng(3)
+    weight = np.exp(T @ np.array([0.7, -0.5, 0.6, 0.4, -0.7, 0.5]))
+    read = every[rng.choice(16, 60, p=weight / weight.sum())] * np.where(rng.random((60, 4)) < 0.08, -1, 1)
+    rows, counts = np.unique(read, axis=0, return_counts=True)
+    wrong = (rows[:, None] != every).sum(-1)
+    prior = dist.Beta(2, 20)
+    post = hl.learn(
+        hl.microstates(read, beta=1.0, independent=True), Couplings(fields=None, flip=prior, prior=hl.models.Normal(1.0)), check=False
+    )
+
+    def logs(theta, rate):  # of the distinct rows
+        energy = T @ theta
+        return np.log((rate**wrong * (1 - rate) ** (4 - wrong)) @ np.exp(energy)) - np.log(np.exp(energy).sum())
+
+    def slopes(theta, rate, step=1e-4):
+        return np.stack([(logs(theta + one, rate) - logs(theta - one, rate)) / (2 * step) for one in step * np.eye(6)], 1)
+
+    grid, start, profile, best = np.linspace(0.002, 0.3, 60), np.zeros(6), [], []
+    for rate in grid:
+        start = minimize(lambda theta: 0.5 * theta @ theta - counts @ logs(theta, rate), start, tol=1e-8).x
+        best.append(start)
+        profile.append(counts @ logs(start, rate))
+    top, modified = int(np.argmax(profile)), []
+    for theta, rate, value in zip(best, grid, profile, strict=True):
+        bent = -np.stack([counts @ (slopes(theta + one, rate) - slopes(theta - one, rate)) / 2e-3 for one in 1e-3 * np.eye(6)])
+        crossed = (counts[:, None] * slopes(theta, rate)).T @ slopes(best[top], grid[top])
+        modified.append(value + 0.5 * np.linalg.slogdet(bent + np.eye(6))[1] - np.linalg.slogdet(crossed + np.eye(6))[1])
+    means = []
+    for one in (modified, profile):
+        log = np.array(one) + np.asarray(prior.log_prob(grid))
+        share = np.exp(log - log.max())
+        share /= share.sum()
+        means.append(share @ grid)
+        sd = np.sqrt(share @ (grid - means[-1]) ** 2)
+    found = post["posterior"]["flip"].values
+    assert means[0] - means[1] > 0.15 * sd
+    assert_within(found.mean(), means[0], np.hypot(sd / np.sqrt(found.size), 0.02 * sd), "rate")
 
 
 def test_rates_and_couplings_hold_the_truth(tmp_path):
@@ -413,6 +465,10 @@ HOW = {
     "beyond a half": (
         lambda: hl.learn(SMALL.drop_vars("flip"), Couplings(flip=dist.Uniform(0.6, 0.9)), check=False),
         r"prior Uniform\(low=0.6, high=0.9\) of a readout error rate allows none",
+    ),
+    "far from rates": (
+        lambda: hl.learn(SMALL.drop_vars("flip"), Couplings(flip=dist.Normal(3, 0.1)), check=False),
+        "of its probability between 0 and 1/2",
     ),
     "whole numbers": (lambda: Couplings(flip=dist.Poisson(0.1)), "a prior is of a real number; Poisson is a distribution of whole numbers"),
     "a normal": (lambda: Couplings(flip=hl.models.Normal()), "a distribution of NumPyro on"),
