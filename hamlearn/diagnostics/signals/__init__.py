@@ -13,7 +13,7 @@ from typing import Any
 import xarray as xr
 
 from hamlearn import data as microstates
-from hamlearn.diagnostics.signals import coincidences, conserved, grain, images, phases, stationarity, timeseries
+from hamlearn.diagnostics.signals import coincidences, conserved, grain, images, phases, stationarity, stuck, timeseries
 from hamlearn.diagnostics.signals.view import Signal, View, views
 
 __all__ = ["Signal", "View", "find", "views"]
@@ -24,7 +24,7 @@ def _repeated(view: View) -> list[Signal]:
     return conserved.find(view) or grain.find(view) or coincidences.find(view) or images.find(view)
 
 
-SEARCHES: tuple[Callable[[View], list[Signal]], ...] = (stationarity.find, timeseries.find, _repeated, phases.find)
+SEARCHES: tuple[Callable[[View], list[Signal]], ...] = (stationarity.find, stuck.find, timeseries.find, _repeated, phases.find)
 
 
 def find(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset]) -> list[dict[str, Any]]:
