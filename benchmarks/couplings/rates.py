@@ -49,9 +49,14 @@ def learned(name: str, seed: int) -> dict[str, Any]:
     seconds = time.process_time() - started
     rates, J = post["posterior"]["flip"].values.ravel(), post["posterior"]["J"].values.reshape(-1, len(truth))
     low, high = np.quantile(J, [0.05, 0.95], axis=0)
-    ends = np.quantile(rates, [0.05, 0.95]).tolist()
-    inside = float(np.mean((low <= truth) & (truth <= high)))
-    return {"rate": rate, "mean": float(rates.mean()), "sd": float(rates.std()), "ends": ends, "inside": inside, "seconds": seconds}
+    figures = {
+        "rate": rate,
+        "mean": rates.mean(),
+        "sd": rates.std(),
+        "inside": np.mean((low <= truth) & (truth <= high)),
+        "seconds": seconds,
+    }
+    return {key: round(float(one), 6) for key, one in figures.items()} | {"ends": np.quantile(rates, [0.05, 0.95]).round(6).tolist()}
 
 
 def row(name: str, sets: list[dict[str, Any]]) -> dict[str, Any]:
