@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import scipy.fft
 import scipy.signal
+import scipy.stats
 
 import hamlearn as hl
 from hamlearn.diagnostics import signals
-from hamlearn.diagnostics.signals import coincidences, conserved, images, stationarity, timeseries
+from hamlearn.diagnostics.signals import coincidences, conserved, following, images, stationarity, timeseries
 from hamlearn.diagnostics.signals.view import views
 from hamlearn.systems import exact, lattice
 from statistics_budget import assert_within
@@ -135,6 +136,57 @@ def test_a_site_that_was_stuck_is_named_among_rows_without_an_order(name):
     assert len(named) == wrong, found
     if wrong:
         assert named[0].startswith("site 5 keeps one value in 45") and "channel that was stuck" in named[0]
+
+
+def keeping(rows: np.ndarray, share: float) -> np.ndarray:
+    """Site 5 keeps what it was a row earlier in this share of the rows."""
+    rows, late = rows.copy(), np.random.default_rng(0).random(len(rows)) < share
+    for row in np.flatnonzero(late[1:]) + 1:
+        rows[row, 1, 1] = rows[row - 1, 1, 1]
+    return rows
+
+
+# Rows that are declared independent, and which sites are named where they follow from the row before.
+FOLLOWING = {
+    "independent": (lambda: glass(3), None),
+    "a site that is late": (lambda: keeping(glass(3), 0.2), "site 5 is correlated with its own value there"),
+    "the same, shuffled": (lambda: np.random.default_rng(0).permutation(keeping(glass(3), 0.2)), None),
+    "driven": (lambda: driven(0).reshape(-1, 2, 5), "is correlated with site"),
+    "a chain": (lambda: sweeps(0, order="fixed", rule="heat bath", updates=16)[0], "is correlated with"),
+    "three rows of everyone": (
+        lambda: np.repeat(glass(3, 1000), 3, 0) * np.where(np.random.default_rng(1).random((3000, 4, 4)) < 0.3, -1, 1),
+        "its own",
+    ),
+    "sorted by all sites": (lambda: glass(3)[np.lexsort(glass(3).reshape(-1, 16).T)], None),
+    "sorted by their sum": (lambda: glass(3)[np.argsort(glass(3).sum((1, 2)), kind="stable")], None),
+    "sorted by what was not kept": (lambda: glass(3)[np.argsort(np.random.default_rng(0).normal(glass(3)[:, 0, 0]))], None),
+}
+
+
+@pytest.mark.parametrize("name", FOLLOWING)
+def test_rows_that_follow_from_the_row_before_are_not_independent(name):
+    """They were believed: no order is looked for among rows whose order is said to mean nothing."""
+    make, named = FOLLOWING[name]
+    rows = make()
+    data = hl.microstates(rows, beta=0.5, independent=True)
+    model = hl.models.Couplings(lattice.hypercubic(rows.shape[1:]))
+    said = [one["what"] for one in signals.find(hl.infer.learn(data, model, engine="laplace", seed=0), data)]
+    follow = [one for one in said if "follow from the row before" in one]
+    assert len(follow) == (named is not None), said
+    if named is not None:
+        assert named in follow[0]
+
+
+def test_rows_that_are_independent_seldom_follow_by_chance():
+    """Rare values, few rows, rows sorted by their sum: of 200 tables p-values below 0.05 are not more than chance has."""
+    rng, p_values = np.random.default_rng(0), []
+    for number in range(200):
+        x = (rng.random((1, int(rng.choice([200, 1000])), 6)) < rng.choice([0.01, 0.1, 0.5], size=6)).astype(float)
+        x = x[:, np.argsort(x.sum(-1)[0], kind="stable")] if number % 2 else x
+        x = x[..., x.std((0, 1)) > 0]
+        z = following.compare((x - x.mean(1, keepdims=True)) / x.std((0, 1)))[0]
+        p_values.append(min(1.0, 2 * z.size * scipy.stats.norm.sf(np.abs(z).max())))
+    assert sum(p < 0.05 for p in p_values) <= 20 and min(p_values) > following.ALARM  # 10 expected at most, by Bonferroni
 
 
 def test_rows_driven_by_the_row_before_are_a_time_series():

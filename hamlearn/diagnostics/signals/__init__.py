@@ -13,15 +13,15 @@ from typing import Any
 import xarray as xr
 
 from hamlearn import data as microstates
-from hamlearn.diagnostics.signals import coincidences, conserved, grain, images, phases, stationarity, stuck, timeseries
+from hamlearn.diagnostics.signals import coincidences, conserved, following, grain, images, phases, stationarity, stuck, timeseries
 from hamlearn.diagnostics.signals.view import Signal, View, views
 
 __all__ = ["Signal", "View", "find", "views"]
 
 
 def _repeated(view: View) -> list[Signal]:
-    """Something that never changes, or few values, which make rows repeat; else equal rows; else images of rows."""
-    return conserved.find(view) or grain.find(view) or coincidences.find(view) or images.find(view)
+    """Something that never changes, or few values, which make rows repeat; else equal rows; else images of rows; else rows that follow."""
+    return conserved.find(view) or grain.find(view) or coincidences.find(view) or images.find(view) or following.find(view)
 
 
 SEARCHES: tuple[Callable[[View], list[Signal]], ...] = (stationarity.find, stuck.find, timeseries.find, _repeated, phases.find)

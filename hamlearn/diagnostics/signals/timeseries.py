@@ -31,7 +31,7 @@ def find(view: View) -> list[Signal]:
     draws = view.rows.shape[1]
     if not view.ordered or draws < FEWEST:
         return []
-    features, site = _features(view)
+    features, site = standardised(view)
     if len(np.unique(site)) < 2:
         return []
     p_value, ratio, matrix = compare(features, site)
@@ -99,7 +99,7 @@ def compare(features: np.ndarray, site: np.ndarray, lag: int = 1) -> tuple[float
     return p_value, float(value(gram_time, everything) / max(value(gram_row, everything), floor, 1e-300)), matrix
 
 
-def _features(view: View) -> tuple[np.ndarray, np.ndarray]:
+def standardised(view: View) -> tuple[np.ndarray, np.ndarray]:
     """Standardised features ``(chain, draw, k)`` and the site of each; sites are thinned evenly where there are very many."""
     (chains, draws, _), n = view.rows.shape, view.system.lattice.n_sites
     per_site = view.space.features
