@@ -51,8 +51,7 @@ def _sites(n: Numbers, made: Provenance) -> str:
     return ", ".join(map(made.site, n["first"])) + (", …" if n["loose"] > len(n["first"]) else "")
 
 
-_ROUGH_RATE = "; that is too little for its interval, and those of couplings, to be relied on: of few rows rates come out too low"
-_HIGH_RATE = "; at so high a rate averages over draws of the true values have left couplings too weak, with intervals that do not hold them"
+_ROUGH_RATE = "; that is too little for its interval, and those of couplings, to be relied on"
 _ONE_COMPLETION = ". The comparison looks at one completion by what was learned, and sees less than one of complete data"
 
 
@@ -254,21 +253,19 @@ SENTENCES |= {
     "readout rate": lambda n, made: (
         f"{percent(n['mean'])} of the readings are wrong ({percent(n['low'])} to {percent(n['high'])}), as was learned with the couplings"
         + ("; the data hardly say it: that is what its prior says" if n["share"] > 0.5 else _ROUGH_RATE if n.get("rough") else "")
-        + (_HIGH_RATE if n.get("sampled_high") else "")
         + (_ONE_COMPLETION if made.check is not None and made.check.decision != "not run" else ""),
         "Measure the rate, or give a prior that you believe: couplings are as strong as the rate that they are seen through says."
-        if n["share"] > 0.5 or n.get("rough") or n.get("sampled_high")
+        if n["share"] > 0.5 or n.get("rough")
         else "",
     ),
     "readout rates": lambda n, made: (
         f"{percent(n['mean'])} of the readings are wrong, from {percent(n['least'])} at one site to {percent(n['most'])} at "
         f"{made.site(n['where'])}, as was learned with the couplings, a rate of every site"
         + (f"; at {n['loose']} of {n['sites']} ({_sites(n, made)}) the data hardly say it: there it is its prior" if n["loose"] else "")
-        + (_HIGH_RATE if n.get("sampled_high") else "")
         + (_ONE_COMPLETION if made.check is not None and made.check.decision != "not run" else ""),
         "Measure these rates, or give priors that you believe: couplings are as strong as the rates that they are seen through say, and of "
         "a site with few bonds only a prior knows."
-        if n["loose"] or n.get("sampled_high")
+        if n["loose"]
         else "",
     ),
     "missing depends": lambda n, made: (

@@ -11,7 +11,10 @@ of its row. The pseudo-likelihood's equation of θ would do as well, but leaves 
 What g changes with is known from rows that the solution makes, A = −E[∂g] = Cov(g, g), each factor from completions of its own, whose noise
 is then in no product; J, the scatter of the total score, is that of the data's rows, shrunk to that of these, and holds the noise of ⟨T⟩.
 What the data say is the normal exp(−½ gᵀJ⁻¹g) with g linear in (θ, f): it says nothing where A is nothing, such as of the rate of a site
-without bonds, and asks for no inverse of A. It is expanded where the mean of the posterior is, found by steps to the mean of draws.
+without bonds, and asks for no inverse of A. It is expanded where the mean of the posterior is, found by steps to the mean of draws,
+shorter ones where they go back and forth. Of the rates it is the likelihood alone, along the couplings that are most probable with their
+priors, as where states are listed (:mod:`hamlearn.infer.rates`): the priors' own slope, which wants small couplings, made rates of 6×6
+spins two error bars too low.
 """
 
 from __future__ import annotations
@@ -44,10 +47,12 @@ if TYPE_CHECKING:
 
 _EACH = 2  # completions of a row, whose averages are known apart
 _ROUNDS, _SWEEPS = 8, 4  # of the way to where steps begin, and sweeps of one of them
-_STEPS, _SPENT = 24, 3000  # steps and sweeps, at most
+_STEPS, _SPENT = 24, 6000  # steps and sweeps, at most
 _LEAST, _MOST = 1e-3, 0.45  # rates that equations are taken at
 _FAR = 0.03  # way of a rate at once
 _SETTLED, _NOISE = 0.3, 0.1  # squared length of a step for every parameter, and what share of J may be the noise of completions
+_SLOWEST, _ALIGNED = 0.25, 0.3  # share of a step that is taken at least, and cosine of steps that hang together
+_NEAR = 0.5  # standard deviations by which the mean of a rate may still move
 _FEWEST, _MOST_SWEEPS = 16, 512  # that completions are averaged over
 _MOST_MADE = 64  # of rows that a solution makes
 _MADE, _FEWEST_MADE = 30, 2000  # rows made of a solution: for every parameter, and at least
@@ -86,10 +91,12 @@ class Joint:
         root = inverse_root(inner)
         solved = lambda right: root @ (root.T @ right)
         step, move = solved(self.slope[:p] + pull), -solved(cross)
-        curvature = self.precision[p:, p:] + cross.T @ move
+        # Of the likelihood alone, along the maxima with priors, as in Expansion.of: the priors' own slope would be the evidence's.
+        curvature = self.precision[p:, p:] + cross.T @ move - move.T @ (stiff[:, None] * move)
         values, vectors = np.linalg.eigh((curvature + curvature.T) / 2)
         curvature = vectors * np.maximum(values, 0) @ vectors.T
-        return Expansion(self.rates, self.slope[p:] - cross.T @ step, curvature, self.theta + step, move, root)
+        slope = self.slope[p:] - cross.T @ step - move.T @ (pull - stiff * step)
+        return Expansion(self.rates, slope, curvature, self.theta + step, move, root)
 
 
 class NormalWithRates(NormalLikelihood):
@@ -146,28 +153,29 @@ def likelihood(bound: BoundCouplings, parts: Sequence[Observations], seed: int) 
         free = [Free(one, max(one.part.weight.size, _FEWEST_MADE, -(-count // len(drawn))), seed + k) for k, one in enumerate(drawn)]
         sweeps, sd = (_FEWEST, _FEWEST), np.full(len(rates), _FAR)
         least = np.minimum(_FAR / 4, [np.sqrt(moments(one)[1]) for one in priors])  # so narrow a prior has a grid of its own
-        spent = 0
+        spent, pace, step = 0, 1.0, np.zeros(size)
         for number in range(_STEPS):
             drawn = [one.misread(part) for one, part in zip(drawn, declared(bound, parts, rates), strict=True)]
             joint, score, noise = _joint(drawn, free, theta, rates, sweeps, count, seed + number)
             found = joint.expansion(bound)
             wanted, sd, spread = _mean(found, priors, rates, np.maximum(sd, least), seed)
-            new = np.clip(wanted, rates - _FAR, rates + _FAR)
-            new = np.clip(new, _LEAST, _MOST)
-            here, (theta, rates) = (theta, rates), (found.theta + found.move @ (new - found.rates), new)
-            step = np.concatenate([theta - here[0], rates - here[1]])
+            far = np.maximum(_FAR, rates / 2)
+            new = np.clip(np.clip(wanted, rates - far, rates + far), _LEAST, _MOST)
+            step, before = np.concatenate([found.theta + found.move @ (new - found.rates) - theta, new - rates]), step
             bar.advance()
             if number == 2:
                 _require_mixed(free, _STUCK)  # before minutes are spent on it
-            settled = float(step @ joint.precision @ step) < _SETTLED * size
-            if settled and all(share < _NOISE or many == _MOST_SWEEPS for share, many in zip(noise, sweeps, strict=True)):
+            near = step @ joint.precision @ step < _SETTLED * size and np.all(np.abs(wanted - rates) <= _NEAR * sd)
+            if near and all(share < _NOISE or many == _MOST_SWEEPS for share, many in zip(noise, sweeps, strict=True)):
                 break
+            pace *= _pacing(step, before, joint.precision)
+            pace = min(max(pace, _SLOWEST), 1.0)
+            theta, rates = theta + pace * step[: bound.n_params], rates + pace * step[bound.n_params :]
             spent += sum(sweeps)
-            wanted_sweeps = [np.ceil(1.5 * many * share / _NOISE) for many, share in zip(sweeps, noise, strict=True)]
-            first, second = (int(np.clip(many, _FEWEST, _MOST_SWEEPS)) for many in wanted_sweeps)
-            sweeps = first, second
             if spent > _SPENT or number == _STEPS - 1:
                 raise HamlearnError(_NOT_FOUND)
+            first, second = (max(many, int(np.ceil(1.5 * many * share / _NOISE))) for many, share in zip(sweeps, noise, strict=True))
+            sweeps = min(first, _MOST_SWEEPS), min(second, _MOST_SWEEPS)
     _require_mixed(free, _REMEMBERED)
     alone = joint.expansion(bound, flat=True)
     covariance = alone.root @ alone.root.T + alone.move @ spread @ alone.move.T
@@ -175,6 +183,12 @@ def likelihood(bound: BoundCouplings, parts: Sequence[Observations], seed: int) 
     basis = Basis("sandwich", {"batches": score.batches, "kind": score.kind, "composite": False, "tau": score.tau})
     known = Calibration(np.linalg.inv(covariance), np.linalg.cholesky(covariance), float(score.batches - 1), True, basis, score)
     return NormalWithRates(bound, [one.part for one in drawn], alone.theta + alone.move @ (wanted - alone.rates), known, joint)
+
+
+def _pacing(step: np.ndarray, before: np.ndarray, precision: np.ndarray) -> float:
+    """By what the share of a step that is taken changes: less where it goes back where the one before came from, more where it goes on."""
+    cosine = step @ precision @ before / np.sqrt(max((before @ precision @ before) * (step @ precision @ step), 1e-300))
+    return 1.0 if abs(cosine) < _ALIGNED else 1.5 if cosine > 0 else 0.5
 
 
 def _require_mixed(free: Sequence[Free], most: float) -> None:

@@ -11,7 +11,7 @@ from infer.test_missing_cells import holed
 from infer.test_readout import GLASS, RATES, SQUARE, misread, read_by
 
 import hamlearn as hl
-from hamlearn.infer import posteriors, rates
+from hamlearn.infer import posteriors
 from hamlearn.infer.likelihoods import marginal
 from hamlearn.infer.rates_augmented import _NOISE
 from hamlearn.models import Couplings
@@ -62,23 +62,26 @@ def test_information_and_optimum_are_those_of_the_likelihood(unlisted):
     np.testing.assert_allclose(drawn.std(1), sd, rtol=0.12)
 
 
-def test_a_rate_is_drawn_by_the_likelihood_that_is_left_to_it(unlisted):
+@pytest.mark.parametrize("scale", [50.0, 0.25])
+def test_a_rate_is_drawn_by_the_likelihood_that_is_left_to_it(unlisted, scale):
+    """That of the couplings most probable at each rate, whose prior, narrow or wide, moves these and says nothing of the rate by itself."""
     world = hl.systems.Ising((3, 3))
     data = misread(hl.simulate(world, beta=0.3, draws=1500, chains=1, seed=1, sampler="exact"), 0.05)
     every = np.array(list(itertools.product((-1, 1), repeat=9)))
     bonds = (every[:, SQUARE.lattice.bonds[:, 0]] * every[:, SQUARE.lattice.bonds[:, 1]]).sum(1)
     rows, counts = np.unique(data["state"].values[0].reshape(-1, 9), axis=0, return_counts=True)
     wrong = (rows[:, None] != every).sum(-1)
-    J, grid, values = np.linspace(0.4, 2.0, 321), np.linspace(0.001, 0.3, 100), []
+    J, grid, values = np.linspace(0.4, 2.0, 1601), np.linspace(0.001, 0.3, 100), []
     log_z = np.log(np.exp(0.3 * np.outer(J, bonds)).sum(1))
     for rate in grid:
         chances = (rate**wrong * (1 - rate) ** (9 - wrong)) @ np.exp(0.3 * np.outer(bonds, J))
-        values.append((counts @ np.log(chances) - 1500 * log_z).max())
+        log = counts @ np.log(chances) - 1500 * log_z
+        values.append(log[(log - 0.5 * (J / scale) ** 2).argmax()])
     log = np.array(values) + np.asarray(dist.Beta(2, 30).log_prob(grid))
     weight = np.exp(log - log.max()) / np.exp(log - log.max()).sum()
     mean = weight @ grid
     sd = np.sqrt(weight @ (grid - mean) ** 2)
-    model = Couplings(SQUARE.lattice, fields=None, tie="uniform", flip=dist.Beta(2, 30), prior=hl.models.Normal(50.0))
+    model = Couplings(SQUARE.lattice, fields=None, tie="uniform", flip=dist.Beta(2, 30), prior=hl.models.Normal(scale))
     found = learned(data, model)["flip"].values
     assert_within(found.mean(), mean, LEFT * sd, "rate")
     assert found.std() == pytest.approx(sd, rel=0.15)
@@ -98,6 +101,17 @@ def test_a_rate_and_couplings_hold_the_truth(unlisted, world, gaps):
     found = learned(holed(read, gaps, 1) if gaps else read, Couplings(flip=dist.Beta(1, 20), **options))
     assert_within(found["flip"].mean(), 0.08, found["flip"].std(), "rate")
     assert_within(found["J"].mean("every"), system.J, found["J"].std("every"), "couplings")
+
+
+def test_a_rate_far_from_its_prior_is_reached(monkeypatch):
+    """The search ended while rates were still on their way: 0.2 where 0.05 was expected left couplings a third too weak."""
+    world = hl.systems.EdwardsAnderson((3, 3), seed=2)
+    data = misread(hl.simulate(world, beta=0.5, draws=4000, chains=1, seed=2, sampler="exact"), 0.18).drop_vars(["flip", "true", "read"])
+    model = Couplings(world.lattice, fields=None, flip=dist.Beta(1, 20))
+    listed = hl.learn(data, model, check=False)["posterior"]["flip"].values
+    monkeypatch.setattr(marginal, "MOST_STATES", 0)
+    found = learned(data, model)["flip"].values
+    assert_within(found.mean(), listed.mean(), LEFT * listed.std(), "rate")
 
 
 @pytest.mark.slow
@@ -121,7 +135,7 @@ def test_what_the_data_do_not_tell_is_said(unlisted, priors):
 
 
 def test_a_rate_that_few_rows_say_roughly_is_no_ground_for_belief(unlisted):
-    data = misread(hl.simulate(SQUARE, beta=0.6, draws=100, chains=1, seed=31, sampler="exact"), 0.1)
+    data = misread(hl.simulate(SQUARE, beta=0.6, draws=150, chains=1, seed=31, sampler="exact"), 0.05)
     post = hl.learn(data.drop_vars(["flip", "true", "read"]), Couplings(SQUARE.lattice, fields=None, flip=dist.Beta(1, 20)), seed=0)
     verdict = hl.verdict(post)
     said = [one for one in verdict.reasons if one.topic == "readout errors"]
@@ -142,18 +156,3 @@ def test_many_spins_are_judged_and_predicted(tmp_path):
     true = hl.systems.exact.thermodynamics(world, 0.5)["energy"].item()
     assert_within(band.sel(quantity="mean").item(), true, band.sel(quantity="sd").item(), "energy")
     assert "as was learned with the couplings" in str(hl.verdict(post))
-
-
-@pytest.mark.parametrize("sites", [1, 3])
-def test_a_high_rate_that_was_learned_from_draws_is_a_caution(sites):
-    """Of 6×6 spins misread at 0.2 couplings came out a third too weak, four error bars off, and nothing said so."""
-    priors = [hl.models.Distribution(dist.Beta(1, 20))] * sites
-    drawn = np.random.default_rng(0).normal(0.03, 0.002, (4, 100, sites))
-    drawn[..., -1] += 0.17
-    drawn = drawn[..., 0] if sites == 1 else drawn
-    assert rates.noted(drawn, priors, listed=False).severity == "caution"
-    assert (
-        rates.noted(drawn, priors, listed=True).severity
-        == rates.noted(drawn - 0.15 * (drawn > 0.1), priors, listed=False).severity
-        == "note"
-    )

@@ -17,7 +17,7 @@ from hamlearn.infer.enquiry import Enquiry
 from hamlearn.infer.likelihoods import NAMES, OneHotLikelihood
 from hamlearn.infer.observations import Observations, bind, frozen_sites, mean_beta
 from hamlearn.infer.pipeline import Answer, Asked, Opened
-from hamlearn.infer.provenance import Noted, Provenance
+from hamlearn.infer.provenance import Provenance
 from hamlearn.infer.scales import widened
 from hamlearn.infer.settings import SAMPLED, Engine, as_engine, require_memory
 from hamlearn.models import BoundCouplings, Couplings, Normal
@@ -108,12 +108,6 @@ def _ask(
     return Asked(enquiry, prepared, parts, frozen, calibrate, _assemble)
 
 
-def _of_rates(asked: Asked, rate: np.ndarray) -> Noted:
-    """What the verdict has to say of learned rates; a likelihood that was averaged over draws has error bars of its own."""
-    found = asked.prepared.likelihood
-    return rates.noted(rate, found.bound.model.flip, listed=found.calibration is None)
-
-
 def _with_rates(
     bound: BoundCouplings, parts: list[Observations], settings: Engine | None, *, calibrate: bool
 ) -> tuple[list[Observations], Engine, str]:
@@ -152,7 +146,7 @@ def _as_observed(asked: Asked, made: Provenance, rate: np.ndarray | None) -> Pro
     """The record, with what missing and misread cells say of themselves."""
     parts, q = asked.parts, asked.prepared.likelihood.bound.space.q
     found = absences.noted(parts, q, made.calibration.tau)
-    found += absences.errors(parts) if rate is None else (_of_rates(asked, rate),)
+    found += absences.errors(parts) if rate is None else (rates.noted(rate, asked.prepared.likelihood.bound.model.flip),)
     flip = absences.misread(parts) if rate is None else float(rate.mean())
     return replace(made, missing=absences.share(parts), flip=flip, findings=(*made.findings, *found))
 
