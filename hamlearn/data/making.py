@@ -112,7 +112,8 @@ def microstates(
         axes or more. Arrays of groups of .h5 files have paths, ``"group/name"``.
     independent : bool
         Whether rows were observed independently of each other and their order means nothing: people who were asked, sequences of a family,
-        repetitions of an experiment. Without it rows are draws of a chain, whose autocorrelation is measured and counted.
+        repetitions of an experiment. Without it rows are draws of a chain, whose autocorrelation is measured and counted. A verdict looks
+        whether rows so declared follow from the row before, or repeat others.
     labels : sequence, or mapping of column to sequence, optional
         All states of all columns of a table with a header (or of those that are named) in their order, whether they were seen or not:
         ``{"age": ["young", "old"]}``, ``[1, 2, 3, 4, 5]``. Of a table of words (yes/no, up/down, letters): the words in the order of the
