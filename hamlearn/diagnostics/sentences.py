@@ -52,6 +52,7 @@ def _sites(n: Numbers, made: Provenance) -> str:
 
 
 _ROUGH_RATE = "; that is too little for its interval, and those of couplings, to be relied on"
+_FEW_ROWS = "; from {:.2g} rows for every parameter couplings can pass for what is a rate, and rates come out wrong by several error bars"
 _ONE_COMPLETION = ". The comparison looks at one completion by what was learned, and sees less than one of complete data"
 
 
@@ -253,19 +254,21 @@ SENTENCES |= {
     "readout rate": lambda n, made: (
         f"{percent(n['mean'])} of the readings are wrong ({percent(n['low'])} to {percent(n['high'])}), as was learned with the couplings"
         + ("; the data hardly say it: that is what its prior says" if n["share"] > 0.5 else _ROUGH_RATE if n.get("rough") else "")
+        + (_FEW_ROWS.format(n["rows_each"]) if n.get("few") else "")
         + (_ONE_COMPLETION if made.check is not None and made.check.decision != "not run" else ""),
         "Measure the rate, or give a prior that you believe: couplings are as strong as the rate that they are seen through says."
-        if n["share"] > 0.5 or n.get("rough")
+        if n["share"] > 0.5 or n.get("rough") or n.get("few")
         else "",
     ),
     "readout rates": lambda n, made: (
         f"{percent(n['mean'])} of the readings are wrong, from {percent(n['least'])} at one site to {percent(n['most'])} at "
         f"{made.site(n['where'])}, as was learned with the couplings, a rate of every site"
         + (f"; at {n['loose']} of {n['sites']} ({_sites(n, made)}) the data hardly say it: there it is its prior" if n["loose"] else "")
+        + (_FEW_ROWS.format(n["rows_each"]) if n.get("few") else "")
         + (_ONE_COMPLETION if made.check is not None and made.check.decision != "not run" else ""),
         "Measure these rates, or give priors that you believe: couplings are as strong as the rates that they are seen through say, and of "
         "a site with few bonds only a prior knows."
-        if n["loose"]
+        if n["loose"] or n.get("few")
         else "",
     ),
     "missing depends": lambda n, made: (

@@ -146,7 +146,11 @@ def _as_observed(asked: Asked, made: Provenance, rate: np.ndarray | None) -> Pro
     """The record, with what missing and misread cells say of themselves."""
     parts, q = asked.parts, asked.prepared.likelihood.bound.space.q
     found = absences.noted(parts, q, made.calibration.tau)
-    found += absences.errors(parts) if rate is None else (rates.noted(rate, asked.prepared.likelihood.bound.model.flip),)
+    if rate is None:
+        found += absences.errors(parts)
+    else:
+        bound = asked.prepared.likelihood.bound
+        found += (rates.noted(rate, bound.model.flip, made.worth / bound.n_params),)
     flip = absences.misread(parts) if rate is None else float(rate.mean())
     return replace(made, missing=absences.share(parts), flip=flip, findings=(*made.findings, *found))
 
