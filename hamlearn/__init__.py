@@ -34,6 +34,7 @@ _WHERE = {
     "load": "hamlearn.infer",
     "verdict": "hamlearn.diagnostics",
     "rank": "hamlearn.diagnostics",
+    "audit": "hamlearn.diagnostics",
     "report": "hamlearn.page",
 }
 _ROOMS = ("systems", "models", "infer", "diagnostics", "plots", "statistics", "datasets")
@@ -43,6 +44,7 @@ __all__ = [*_WHERE, *_ROOMS, "__version__"]
 if TYPE_CHECKING:
     from hamlearn import data, datasets, diagnostics, infer, models, plots, spaces, statistics, systems
     from hamlearn.data import microstates
+    from hamlearn.diagnostics.audits import audit
     from hamlearn.diagnostics.ranking import rank
     from hamlearn.diagnostics.verdict import verdict
     from hamlearn.errors import HamlearnError

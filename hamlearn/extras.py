@@ -32,7 +32,7 @@ class Extra:
 EXTRAS = {
     "neural": Extra("neural densities (Autoregressive, Flow, DCL, approximate)", ("torch", "pyro")),
     "zarr": Extra("folders that end in .zarr", ("zarr",)),
-    "sklearn": Extra("estimators (hamlearn.estimator)", ("sklearn",)),
+    "sklearn": Extra("estimators (hamlearn.estimator) and support-vector machines", ("sklearn",)),
 }
 
 

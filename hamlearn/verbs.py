@@ -46,10 +46,11 @@ def learn(
         :class:`hamlearn.infer.Training`'s ``memory``, other models load it.
     model : Couplings, PolynomialAction, or another model of :mod:`hamlearn.models`
         What is unknown, and its prior.
-    likelihood : {"auto", "exact", "pseudo", "screening", "rise", "logrise", "score"}
+    likelihood : {"auto", "exact", "pseudo", "exchange", "screening", "rise", "logrise", "score"}
         How log p(data | θ) is evaluated; "screening" is "rise". "auto" takes the exact one where its counted work is less
         than ten seconds of one ordinary core (counted, so the choice is the same on any machine), else the
-        pseudo-likelihood. "score" is score matching, for angles and real fields;
+        pseudo-likelihood, and of spins whose sum is fixed "exchange", conditionals of two unlike spins. "score" is score matching,
+        for angles and real fields;
         "auto" takes it for polynomial actions unless it wastes data (the record says how much).
     engine : {"auto", "mle", "map", "laplace", "importance", "nuts", "gibbs"} or settings
         How the posterior is found, or settings such as ``hl.infer.NUTS(draws=500)``. "auto" takes importance sampling where

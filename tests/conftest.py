@@ -37,6 +37,12 @@ def _global_state_is_left_alone() -> Iterator[None]:
         )
 
 
+@pytest.hookimpl(trylast=True)  # of those that were asked for
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests start first: a worker that started one last would be waited for."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 _MAPS = 30_000  # of the 65 530 that Linux grants a process; doctests, which end without this, come last
 _ended = itertools.count(1)
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import norm
 
 FALSE_ALARM = 1e-3
-N_STOCHASTIC_TESTS = 600
+N_STOCHASTIC_TESTS = 700
 
 _spent = 0
 

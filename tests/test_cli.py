@@ -369,7 +369,7 @@ MISTAKES = {
     ),
     "two betas for one file": (["learn", "bits.csv", "--space", "bits", "--beta", "0.3,0.4", "-o", "p.nc"], "1 file need one beta"),
     "unknown model before its options": (
-        ["learn", "nothing.csv", "--graph", "square", "--model", "rbm", "-o", "p.nc"],
+        ["learn", "nothing.csv", "--graph", "square", "--model", "boltzmann", "-o", "p.nc"],
         "--model must be one",
     ),
     "a single group": (["learn", "bits.csv", "--space", "bits", "--by", "subject", "-o", "p.nc"], "one subject only, 'bits'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import numpy as np
@@ -86,3 +87,58 @@ def test_mistakes_are_one_line_and_exit_2(name, survey, shell):
     code, err, post = shell(survey, "--space", "states", *options)
     (line,) = [line for line in err.splitlines() if line.startswith("hamlearn:")]
     assert code == 2 and message in line and "Traceback" not in err and not post.exists(), line
+
+
+def at_the_shell(monkeypatch, capsys, *arguments):
+    monkeypatch.setattr(sys, "argv", ["hamlearn", *map(str, arguments)])
+    code = cli.run()
+    return code, capsys.readouterr()
+
+
+def test_machines_are_learned_and_audited(tmp_path, monkeypatch, capsys):
+    """The machine of the same words in Python, with as many hidden units, of spins and of fields; one of spins is audited."""
+    states = hl.systems.exact.sample(hl.systems.Ising((2, 2)), 0.4, 300, seed=0)
+    spins, fields = tmp_path / "spins.npy", tmp_path / "fields.npy"
+    np.save(spins, states)
+    np.save(fields, np.random.default_rng(0).normal(size=(300, 3)))
+    given = {"spins": (spins, "rbm", ("--beta", 0.4)), "reals": (fields, "gaussian-rbm", ())}
+    models = {"spins": hl.models.RBM(hidden=3), "reals": hl.models.GaussianRBM(hidden=2)}
+    for space, (file, name, more) in given.items():
+        model, post = models[space], tmp_path / f"{name}.nc"
+        options = ("--space", space, "--independent", "--no-check", "--model", name, "--hidden", model.hidden, *more, "-o", post)
+        code, said = at_the_shell(monkeypatch, capsys, "learn", file, *options)
+        assert code == 0, said.err
+        data = hl.microstates(file, space=space, independent=True, **({"beta": 0.4} if more else {}))
+        expected = hl.learn(data, model, check=False)
+        found = hl.load(post)
+        assert hl.models.from_dict(json.loads(found.attrs["model"])) == model
+        shown = data["state"].values[0][:5]
+        np.testing.assert_allclose(hl.log_prob(found, shown), hl.log_prob(expected, shown))
+    audited = ("--reference", spins, "--space", "spins", "--independent", "--json", "--beta", 0.4)
+    code, said = at_the_shell(monkeypatch, capsys, "audit", tmp_path / "rbm.nc", *audited)
+    assert code == 0 and json.loads(said.out)["how"]["reference"] == "300 rows", said.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--model", "rbn"), "--model must be one of"),
+        (("--model", "rbm", "--hidden", "0"), "hidden"),
+        (("--hidden", "4"), "--hidden describes rbm and gaussian-rbm"),
+        (("--model", "rbm", "--hidden", "4", "--window", "2"), "--window describes"),
+        (("--model", "rbm", "--no-calibrate"), "--calibrate describes"),
+        (("--model", "rbm", "--engine", "gibbs"), "engine must be"),
+        (("--model", "rbm", "--likelihood", "pseudo"), "likelihood"),
+        (
+            (
+                "--model",
+                "gaussian-rbm",
+            ),
+            "visible real numbers; got spins",
+        ),
+    ],
+)
+def test_what_is_no_machine_is_one_line(options, message, tmp_path, monkeypatch, capsys):
+    np.save(tmp_path / "d.npy", np.random.default_rng(0).choice([-1, 1], size=(50, 3)))
+    code, said = at_the_shell(monkeypatch, capsys, "learn", tmp_path / "d.npy", "--space", "spins", *options, "-o", tmp_path / "p.nc")
+    assert code == 2 and message in said.err and "Traceback" not in said.err and not (tmp_path / "p.nc").exists()

@@ -30,6 +30,7 @@ VALUES = {  # two values of every option that simulate has of its own
 OF_LEARN = {"open_boundaries": "--open", "calibrate": "--no-calibrate", "graph": "square", "shape": "3", "tie": "uniform", "fields": "none"}
 OF_LEARN |= {
     "prior": "normal",
+    "hidden": "2",
     "window": "2",
     "powers": "2",
     "neighbour": "product",

@@ -456,6 +456,14 @@ FAMILIES |= {
     "members of LocalInteraction": ("members", lambda m: MODELS.LocalInteraction(members=m), COUNT),
     "decay of LocalInteraction": ("decay", lambda d: MODELS.LocalInteraction(decay=d), {k: v for k, v in POSITIVE.items() if k != "none"}),
     "activation of LocalInteraction": ("activation", lambda a: MODELS.LocalInteraction(activation=a), WORDS),
+    "hidden of NetworkAction": (
+        "hidden",
+        lambda h: MODELS.NetworkAction(hidden=h),
+        {"none": None, "text": "xy", "zero": (0, 2), "half": (1.5, 2), "one": (3,), "odd": (3, 3), "number": 8},
+    ),
+    "degree of NetworkAction": ("degree", lambda d: MODELS.NetworkAction(degree=d), {"none": None, "text": "x", "odd": 3, "true": True}),
+    "even of NetworkAction": ("even", lambda e: MODELS.NetworkAction(even=e), {"none": None, "text": "x", "number": 1}),
+    "decay of NetworkAction": ("decay", lambda d: MODELS.NetworkAction(decay=d), {k: v for k, v in POSITIVE.items() if k != "none"}),
     "focus of Extensive": ("focus", MODELS.Extensive, COUNT),
     "context of Extensive": ("context", lambda c: MODELS.Extensive(context=c), {**NOT_WHOLE, "negative": -1}),
     "hidden of Extensive": (

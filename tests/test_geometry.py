@@ -26,8 +26,11 @@ FAMILIES = {  # system, β, model, settings of learn
     "cluster expansion": (SPINS, 0.3, hl.models.ClusterExpansion(window=2, order=2), {}),
     "local interaction": (SPINS, 0.3, hl.models.LocalInteraction(window=2, hidden=(2,), members=2), {}),
     "density": (SPINS, 0.3, hl.models.Autoregressive(hidden=(4,)), {"engine": QUICK}),
+    "machine": (SPINS, 0.3, hl.models.RBM(hidden=2), {"engine": QUICK}),
+    "machine of reals": (FIELD, 1.0, hl.models.GaussianRBM(), {}),
     "flow": (FIELD, 1.0, hl.models.Flow("affine", layers=1, hidden=2), {"engine": QUICK}),
     "action of paths": (WELL, 2.0, hl.models.PolynomialAction((2, 4)), {"likelihood": "score"}),
+    "networks of paths": (hl.systems.Path(6, hl.systems.DoubleWell(4.0, 2.8)), 2.0, hl.models.NetworkAction((2, 4)), {}),
     "action of fields": (FIELD, 1.0, hl.models.PolynomialAction((2, 4)), {"likelihood": "score"}),
     "dcl": (
         SPINS,

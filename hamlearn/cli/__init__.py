@@ -1,6 +1,6 @@
 """The verbs from a shell, on files.
 
-``hamlearn simulate | learn | verdict | summary | predict | plan | critical | extrapolate | report | demo``
+``hamlearn simulate | learn | verdict | summary | predict | plan | critical | audit | calibrate | extrapolate | report | demo``
 
 A user's mistake is one line on standard error and exit code 2, never a traceback. An interrupted command (Ctrl-C, a polite kill, a
 closed terminal) says in one sentence what is kept and where, and exits with 128 and the signal's number. Everything heavy is imported
@@ -12,7 +12,7 @@ inside the verbs, so that ``--help`` answers at once, and signals are listened t
 * `streams`: ``-``, standard input and output in the place of files;
 * `options`, `rates`: the text of options, read; what they say of readout errors;
 * `documents`: answers as JSON and CSV;
-* `verbs`, `learning`, `answers`, `reporting`, `transition`, `demo`: the commands.
+* `verbs`, `learning`, `answers`, `reporting`, `transition`, `auditing`, `calibrating`, `demo`: the commands.
 """
 
 from __future__ import annotations

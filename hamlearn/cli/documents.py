@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+    from hamlearn.diagnostics import Audit, Ranks
     from hamlearn.diagnostics.verdict import Verdict
     from hamlearn.infer import CriticalPoint, Plan
 
 VERDICT, PREDICTION, SUMMARY, PLAN = "hamlearn.verdict/1", "hamlearn.prediction/1", "hamlearn.summary/1", "hamlearn.plan/1"
-CRITICAL = "hamlearn.critical/1"
+CRITICAL, AUDIT, CALIBRATION = "hamlearn.critical/1", "hamlearn.audit/1", "hamlearn.calibration/1"
 _NEEDED = ("rows_needed", "rows_detected")
 _STATED = ("level", "draws", "seed", "data_fingerprint", "verdict", "warning", "group")
 
@@ -122,6 +123,28 @@ def critical_json(found: CriticalPoint) -> str:
     return _json(
         {"schema": CRITICAL, **{name: one._asdict() for name, one in numbers.items()}, **tables, **stated, "notes": list(found.notes)}
     )
+
+
+def audit_json(found: Audit) -> str:
+    """An audit: the decision, and every finding."""
+    stated = {"decision": found.decision, "summary": found.summary, "level": found.level, "how": found.how}
+    return _json({"schema": AUDIT, **stated, "findings": [asdict(one) for one in found.findings]})
+
+
+def calibration_json(found: Ranks) -> str:
+    """A calibration: the decision, and coverage, bias and width by kind of parameter."""
+    stated = {"decision": found.decision, "summary": found.summary, "truths": found.truths, "p_value": found.p_value, "draws": found.draws}
+    counts = {"sets": len(found.ranks), "failed": len(found.failures), "slow": found.slow}
+    kinds = []
+    for k, name in enumerate(found.kinds["of"].values):
+        one = found.kinds.isel(of=k)
+        numbers = {key: float(one[key]) for key in ("bias", "bias_error", "width", "width_error")}
+        levels = [
+            {"level": float(level), **{key: float(one[key].sel(level=level)) for key in ("coverage", "error", "p_value")}}
+            for level in one["level"].values
+        ]
+        kinds.append({"of": str(name), **numbers, "levels": levels})
+    return _json({"schema": CALIBRATION, **stated, **counts, "kinds": kinds})
 
 
 def _csv(rows: list[list[Any]]) -> str:

@@ -81,6 +81,16 @@ def keep(work: Work, write: Callable[[Path], Any], output: Path, *, quick: bool 
             one.remove()
 
 
+def write_found(found: Any, path: Path) -> None:
+    """What was found of a posterior: its page, or the posterior with it, as the ending says."""
+    import hamlearn as hl
+
+    if path.suffix in RESULTS and found.posterior is not None:
+        hl.save(found.posterior, path)
+    else:
+        hl.report(found, path)
+
+
 def _elsewhere(write: Callable[[Path], Any], output: Path) -> Path | None:
     """Where a result that cannot be where it belongs was written, if anywhere."""
     name = output.name if len(os.fsencode(output.name)) <= _LONGEST else f"result{output.suffix}"

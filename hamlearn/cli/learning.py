@@ -31,13 +31,20 @@ from hamlearn.cli.streams import read_sets
 from hamlearn.cli.work import Work
 from hamlearn.errors import choice
 
-MODELS = ("couplings", "cluster-expansion", "local-interaction", "autoregressive", "dcl", "polynomial-action")
+MODELS = ("couplings", "cluster-expansion", "local-interaction", "autoregressive", "rbm", "gaussian-rbm", "dcl", "polynomial-action")
 OF_MODELS = {
     **dict.fromkeys(("graph", "shape", "tie", "fields", "prior", "interaction", "scores", "flip_prior"), ("couplings",)),
     "open_boundaries": ("couplings", "polynomial-action"),
+    "hidden": ("rbm", "gaussian-rbm"),
     "window": ("cluster-expansion", "local-interaction"),
     **dict.fromkeys(("powers", "neighbour"), ("polynomial-action",)),
-    "calibrate": ("couplings", "cluster-expansion", "local-interaction", "polynomial-action"),  # densities have nothing to correct
+    "calibrate": (
+        "couplings",
+        "cluster-expansion",
+        "local-interaction",
+        "gaussian-rbm",
+        "polynomial-action",
+    ),  # densities have nothing to correct
 }
 
 Files = Annotated[
@@ -95,7 +102,9 @@ def learn(
     prior: Annotated[str | None, typer.Option(**one_of("normal", "laplace", "horseshoe", "spike_slab"))] = None,
     interaction: Annotated[str, typer.Option(**one_of("auto", "ising", "clock", "potts", "ordinal", "general", "xy", "vectors"))] = "auto",
     scores: Scores = None,
-    likelihood: Annotated[str, typer.Option(**one_of("auto", "exact", "pseudo", "screening", "rise", "logrise", "score"))] = "auto",
+    likelihood: Annotated[
+        str, typer.Option(**one_of("auto", "exact", "pseudo", "exchange", "screening", "rise", "logrise", "score"))
+    ] = "auto",
     engine: Annotated[str, typer.Option(**one_of("auto", "mle", "map", "laplace", "importance", "nuts", "gibbs"))] = "auto",
     calibrate: Annotated[bool, typer.Option(help="Correct error bars so that they cover.")] = True,
     check: Annotated[bool, typer.Option(help="Compare with held-out data for the verdict.")] = True,
@@ -114,6 +123,9 @@ def learn(
     by: By = None,
     model: Annotated[str, typer.Option(**one_of(*MODELS))] = "couplings",
     window: Annotated[int, typer.Option(help="Extent of the window of a cluster expansion or local interaction.", min=1)] = 3,
+    hidden: Annotated[
+        int | None, typer.Option(help="Hidden units of a machine; of rbm 64 by default, of gaussian-rbm (real fields) one a site.", min=1)
+    ] = None,
     powers: Annotated[str, typer.Option(help="Powers of the field in a polynomial action, comma-separated.")] = "2,4",
     neighbour: Annotated[str, typer.Option(help="Neighbour term of a polynomial action: difference or product.")] = "difference",
     strict: Strict = False,
@@ -169,6 +181,8 @@ def _model(said: dict[str, Any], data: Any) -> Any:
         "cluster-expansion": lambda: models.ClusterExpansion(window=said["window"]),
         "local-interaction": lambda: models.LocalInteraction(window=said["window"]),
         "autoregressive": models.Autoregressive,
+        "rbm": lambda: models.RBM(**({} if said["hidden"] is None else {"hidden": said["hidden"]})),
+        "gaussian-rbm": lambda: models.GaussianRBM(hidden=said["hidden"]),
         "dcl": models.DCL,
         "polynomial-action": lambda: models.PolynomialAction(
             powers=read_powers(said["powers"]), periodic=wrapped, neighbour=said["neighbour"]

@@ -104,7 +104,7 @@ def _maker(name: str, q: int) -> Any:
 
 def _folded(data: xr.Dataset, dimension: int | None) -> xr.Dataset:
     """Flat rows as the sites of a lattice of equal extents, in C order."""
-    from hamlearn.data import site_shape
+    from hamlearn.data import folded, site_shape
 
     shape = site_shape(data)
     if dimension is None and len(shape) == 1:
@@ -114,8 +114,4 @@ def _folded(data: xr.Dataset, dimension: int | None) -> xr.Dataset:
     size = round(shape[0] ** (1 / dimension))
     if len(shape) > 1 or size**dimension != shape[0]:
         raise HamlearnError(f"--dimension {dimension} takes rows of L^{dimension} sites; got sites {shape}.")
-    state = data["state"]
-    lead, rest = state.dims[: state.dims.index("draw") + 1], state.shape[state.dims.index("draw") + 2 :]
-    axes = [f"x{k}" for k in range(dimension)]
-    values = state.values.reshape(*state.shape[: len(lead)], *dimension * (size,), *rest)
-    return data.drop_vars("state").assign(state=((*lead, *axes, *state.dims[len(lead) + 1 :]), values, state.attrs))
+    return folded(data, dimension * (size,))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hamlearn.cli import answers, documents, learning, reporting, transition
+from hamlearn.cli import answers, auditing, calibrating, documents, learning, reporting, transition
 from hamlearn.cli.answers import Csv, Group, Json, Output, Posterior, Seed, Strict, end, load
 from hamlearn.cli.keeping import checkpoint_of, keep, require_target, say
 from hamlearn.cli.options import one_of, read_betas, read_names, read_shape, require_own_options
@@ -27,7 +27,20 @@ OF_SYSTEMS = {
     "m2": ("scalar-field",),
 }
 # The registry's names, in its order, without importing it: --help answers at once. A test compares them.
-SAMPLERS = ("own", "exact", "kawasaki", "swendsen_wang", "wolff", "overrelaxation", "heat_bath", "kinks", "hmc", "tempering", "metropolis")
+SAMPLERS = (
+    "own",
+    "exact",
+    "kawasaki",
+    "swendsen_wang",
+    "wolff",
+    "overrelaxation",
+    "block_gibbs",
+    "heat_bath",
+    "kinks",
+    "hmc",
+    "tempering",
+    "metropolis",
+)
 DEFAULT_SHAPE = "8x8"
 
 app = typer.Typer(
@@ -182,6 +195,8 @@ def plan(
 
 
 app.command()(transition.critical)
+app.command()(auditing.audit)
+app.command()(calibrating.calibrate)
 
 
 @app.command()

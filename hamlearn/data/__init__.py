@@ -13,7 +13,18 @@ from hamlearn.data.geometry import periodic, spacing
 from hamlearn.data.making import build, microstates
 from hamlearn.data.missing import complete_rows, missing
 from hamlearn.data.names import as_names, names_of, require_same, word
-from hamlearn.data.reading import excerpt, fingerprint, multiplicity, on_disk, open_microstates, rows, site_shape, split_by_beta, worth
+from hamlearn.data.reading import (
+    excerpt,
+    fingerprint,
+    folded,
+    multiplicity,
+    on_disk,
+    open_microstates,
+    rows,
+    site_shape,
+    split_by_beta,
+    worth,
+)
 from hamlearn.data.readout import flips, known
 from hamlearn.data.sequences import sequence_weights
 from hamlearn.data.validation import SCHEMA, admit, admit_one, admit_states, flattened, space_of, validate
@@ -31,6 +42,7 @@ __all__ = [
     "fingerprint",
     "flattened",
     "flips",
+    "folded",
     "known",
     "microstates",
     "missing",

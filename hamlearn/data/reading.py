@@ -89,6 +89,26 @@ def site_shape(data: xr.Dataset) -> tuple[int, ...]:
     return tuple(shape[: len(shape) - len(space_of(data).event_shape)])
 
 
+def folded(data: xr.Dataset, shape: Sequence[int]) -> xr.Dataset:
+    """Flat rows as sites of a lattice of as many, in C order; other microstates as they are.
+
+    Examples
+    --------
+    >>> import hamlearn as hl
+    >>> flat = hl.microstates([[1, -1, 1, 1], [1, 1, -1, 1]], space="spins", beta=0.5)
+    >>> site_shape(folded(flat, (2, 2))), site_shape(folded(flat, (3, 3)))
+    ((2, 2), (4,))
+    """
+    own, shape = site_shape(data), tuple(shape)
+    if len(own) != 1 or len(shape) == 1 or own[0] != np.prod(shape):
+        return data
+    state = data["state"]
+    first = state.dims.index("draw") + 1
+    dims = (*state.dims[:first], *(f"x{k}" for k in range(len(shape))), *state.dims[first + 1 :])
+    values = state.values.reshape(*state.shape[:first], *shape, *state.shape[first + 1 :])
+    return data.drop_vars("state").assign(state=(dims, values, state.attrs))
+
+
 def multiplicity(data: xr.Dataset) -> tuple[np.ndarray, bool]:
     """How much every row counts ``(chain, draw)``, and whether these are weights (True) or repeat counts."""
     if "weight" in data:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from hamlearn.diagnostics import phases
 from hamlearn.diagnostics.arviz import convergence, summary
-from hamlearn.diagnostics.calibration import coverage, sbc
+from hamlearn.diagnostics.audits import Audit, AuditFinding, audit
+from hamlearn.diagnostics.calibration import Coverage, Ranks, coverage, sbc
 from hamlearn.diagnostics.comparison import check
 from hamlearn.diagnostics.diagnose import diagnose, judge
 from hamlearn.diagnostics.discoveries import pairs, residuals
@@ -15,11 +17,17 @@ from hamlearn.diagnostics.rankings import Ranking
 from hamlearn.diagnostics.symmetry import symmetry
 from hamlearn.diagnostics.third_moments import triplets
 from hamlearn.diagnostics.verdict import Finding, Verdict, verdict
+from hamlearn.diagnostics.windows import support
 
 __all__ = [
+    "Audit",
+    "AuditFinding",
+    "Coverage",
     "Finding",
     "Ranking",
+    "Ranks",
     "Verdict",
+    "audit",
     "check",
     "convergence",
     "coverage",
@@ -28,11 +36,13 @@ __all__ = [
     "judge",
     "locality",
     "pairs",
+    "phases",
     "posterior_predictive",
     "rank",
     "residuals",
     "sbc",
     "summary",
+    "support",
     "symmetry",
     "triplets",
     "verdict",

@@ -164,7 +164,8 @@ def of_check(data: Any, model: Model) -> Cost | None:
     space, shape = microstates.space_of(sets), microstates.site_shape(sets[0])
     rows = sum(one["state"].size for one in sets) // int(np.prod((*shape, *space.event_shape)))
     if compared == "held out":
-        return drawn(cast("Autoregressive | Flow", model), space, shape, rows, len(sets))
+        count = getattr(named(model.traits), "cost_of_check", drawn)
+        return cast("Cost | None", count(cast("Autoregressive | Flow", model), space, shape, rows, len(sets)))
     if compared == "simulated" or not space.q:
         bonds, known = _interacting(model, space, shape)
         trained = cast(Counted, named(model.traits)).seconds(model, space, shape, rows // 2) if model.traits.counted else 0.0

@@ -13,7 +13,6 @@ from hamlearn.diagnostics import predictive_test
 from hamlearn.diagnostics.holdout import BLOCKS, MIN_BLOCKS
 from hamlearn.diagnostics.simulated import Statistics
 from hamlearn.infer import families, posteriors, training_data
-from hamlearn.infer.families import autoregressive
 from hamlearn.progress import logger
 
 if TYPE_CHECKING:
@@ -25,9 +24,12 @@ _SECONDS = 10.0  # that draws with their probabilities are counted to take, at m
 
 def most_draws(density: Evaluator) -> int:
     """Draws of all networks like `density` at one temperature: by what one costs, counted, not timed."""
-    from hamlearn.infer.engines.neural import torch_cost  # loads torch
+    counted = getattr(density, "drawn_seconds", None)
+    if counted is None:
+        from hamlearn.infer.engines.neural import torch_cost  # loads torch
 
-    return int(np.clip(_DRAWS * _SECONDS / torch_cost.drawn_seconds(density, _DRAWS, 0), _FEWEST_DRAWS, _DRAWS))
+        counted = lambda count: torch_cost.drawn_seconds(density, count, 0)
+    return int(np.clip(_DRAWS * _SECONDS / counted(_DRAWS), _FEWEST_DRAWS, _DRAWS))
 
 
 def check(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], seed: int = 0) -> xr.Dataset:
@@ -42,7 +44,7 @@ def check(post: xr.DataTree, data: xr.Dataset | Iterable[xr.Dataset], seed: int 
     """
     sets, rng = microstates.split_by_beta(microstates.admit(data)), np.random.default_rng(seed)
     share = float(posteriors.provenance_of(post).engine.settings["heldout"])
-    densities, system = autoregressive.evaluators(post), families.of(post).draw_systems(post, 1, 0, None)[0]
+    densities, system = families.evaluators(post), families.of(post).draw_systems(post, 1, 0, None)[0]
     most = most_draws(densities[0])
     if most < _DRAWS:
         logger.info("comparing with %d draws in place of %d: one takes long", most, _DRAWS)

@@ -8,6 +8,8 @@ from typing import Any
 from hamlearn.diagnostics import sentences
 from hamlearn.infer.provenance import Noted, Provenance
 
+PASSED = ("audit agrees", "calibrated here")  # codes of what was noted that say that a test was passed
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -37,6 +39,11 @@ class Finding:
     passed: bool = False
     code: str = ""
 
+    @property
+    def sentence(self) -> str:
+        """What was found, with its capital letter and full stop."""
+        return f"{self.what[0].upper()}{self.what[1:]}."
+
 
 def found(code: str, severity: str, topic: str, made: Provenance, *, passed: bool = False, **numbers: Any) -> Finding:
     """A finding on a posterior, in words."""
@@ -47,4 +54,4 @@ def found(code: str, severity: str, topic: str, made: Provenance, *, passed: boo
 def told(noted: Noted, made: Provenance) -> Finding:
     """What `learn` or a search for signals noted, in words."""
     what, advice = (noted.what, noted.advice) if noted.code == "told" else sentences.of(noted.code, noted.numbers, made)
-    return Finding(noted.severity, noted.topic, what, advice, False, noted.code)
+    return Finding(noted.severity, noted.topic, what, advice, noted.code in PASSED, noted.code)

@@ -24,7 +24,7 @@ MIN_BLOCKS = 20
 BLOCK_TIMES = 5.0  # autocorrelation times a block must last
 FEWEST_DRAWS = 8  # of a chain, below which no autocorrelation is seen
 _SERIES_VALUES = 4_000_000
-_SIGNIFICANT = 4.5  # standard errors: 1 in 1500 among 100 series
+SIGNIFICANT = 4.5  # standard errors: 1 in 1500 among 100 series
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,8 +121,8 @@ def slowest_tau(data: xr.Dataset, *, symmetric: bool = False) -> float:
     series = invariants.series(rows[:, :kept], space, invariant=symmetric)
     found = integrated_autocorrelation(series)
     # The largest of many estimates is above 1 by chance: count only what is significant, by τ itself or by neighbours.
-    neighbours = autocorrelation(series)[1] > _SIGNIFICANT / np.sqrt(chains * kept)
-    seen = np.where(neighbours | (found.tau - 1 > _SIGNIFICANT * found.standard_error), found.tau, 1.0)
+    neighbours = autocorrelation(series)[1] > SIGNIFICANT / np.sqrt(chains * kept)
+    seen = np.where(neighbours | (found.tau - 1 > SIGNIFICANT * found.standard_error), found.tau, 1.0)
     return float(np.nanmax(seen, initial=1.0))
 
 

@@ -62,7 +62,7 @@ def refit(sets: list[xr.Dataset], model: Couplings, *, likelihood: LikelihoodNam
     bound = model.bind(space, microstates.site_shape(sets[0]))
     if likelihood == "auto":
         oracle = exact.method(bound.system(np.zeros(bound.n_params)))
-        likelihood = "exact" if oracle == "enumeration" and _listable(bound) else "pseudo"
+        likelihood = "exact" if oracle == "enumeration" and _listable(bound) else bound.stand_in
     if model.prior.sparse:
         prior = model.prior if isinstance(model.prior, SpikeSlab) else SpikeSlab()
         sparse = model.changed(prior=prior)

@@ -330,6 +330,17 @@ def _weak_terms(n: Numbers, made: Provenance) -> Words:
     return what, "More data, or a smaller window, see weaker terms."
 
 
+@sentence("conserved field")
+def _conserved_field(n: Numbers, made: Provenance) -> Words:
+    if n["tied"]:
+        what = f"the field is not determined, and left out: the magnetization is {n['magnetization']} in every row"
+    else:
+        what = (
+            f"fields are determined up to their mean, as the magnetization is {n['magnetization']} in every row; the sparsest are reported"
+        )
+    return what, "Data whose magnetization is free determine it."
+
+
 # Rows themselves
 
 

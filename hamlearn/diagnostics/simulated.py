@@ -18,6 +18,7 @@ from hamlearn import infer
 from hamlearn.arguments import require_seed
 from hamlearn.diagnostics import holdout, invariants, predictive_test, scores
 from hamlearn.diagnostics.features import bin_edges
+from hamlearn.diagnostics.members import Members, actions
 from hamlearn.diagnostics.predictive_test import LeftOut, Statistic
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families
@@ -29,7 +30,6 @@ from hamlearn.systems import exact, sampling
 from hamlearn.systems.base import axes_of
 from hamlearn.systems.exact.work import OPERATIONS_PER_SECOND
 from hamlearn.systems.parametric import stacked
-from hamlearn.systems.sampling.energies import energies
 from hamlearn.systems.sampling.samplers import SAMPLERS
 from hamlearn.systems.sampling.stacks import simulate_stack, stackable
 
@@ -38,7 +38,6 @@ _DRAWS = 24_576  # microstates of all members together
 _CHAINS = 8
 _COMPILING = 2.0  # seconds
 _POOLED = 12_000  # microstates that energies of all members are compared on
-_LINEAR = 0.5  # β times the spread of member energies up to which expectations are linear in them
 
 
 def check(
@@ -119,28 +118,13 @@ def _compare(systems: list[Any], fit: xr.Dataset, half: holdout.Half, label: str
 
 
 def _moved(systems: list[Any], states: list[np.ndarray], columns: np.ndarray, beta: float) -> np.ndarray:
-    """How every member's expectations differ from the mean of all, ``(member, column)``.
-
-    By linear response in the pooled draws, δ⟨f⟩ = −β Cov(f, E_member − Ē), which has hardly any simulation noise; where
-    members differ by more than a fraction of the temperature, by their own means.
-    """
+    """How every member's expectations differ from the mean of all, ``(member, column)``; by linear response in some of all draws."""
     keep = max(1, len(states) * len(states[0]) // _POOLED)
-    pooled = np.concatenate(states)[::keep]
-    values = columns.reshape(-1, columns.shape[-1])[::keep]
-    energy = np.stack([actions(system, pooled, beta) for system in systems])
-    energy -= energy.mean(0)
-    energy -= energy.mean(1, keepdims=True)
-    if np.median(energy.std(1)) < _LINEAR:
-        return -energy @ (values - values.mean(0)) / len(values)
+    found = Members(tuple(systems), np.concatenate(states)[::keep], beta)
+    if found.linear:
+        return found.moved(columns.reshape(-1, columns.shape[-1])[::keep])
     means = columns.mean(1)
     return np.asarray(means - means.mean(0))
-
-
-def actions(system: Any, states: np.ndarray, beta: float) -> np.ndarray:
-    """Actions of states ``(row, *sites)``; of pairs by their tables: on a dense graph the formula takes ten times as long."""
-    if system.pairs is None:
-        return np.asarray(system.action(states, beta), float)
-    return beta * energies(system, states.reshape(len(states), -1))
 
 
 def _prediction_noise(columns: np.ndarray, moved: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -190,10 +174,15 @@ def _draw(system: Any, beta: float, fitted: np.ndarray, rng: np.random.Generator
     if system.space.q and exact.oracle(system, "sample"):
         return np.asarray(exact.sample(system, beta, count, seed)).reshape(count, *fitted.shape[1:])
     start = fitted[rng.integers(len(fitted), size=_CHAINS)]
-    found = sampling.simulate(
-        system, beta=beta, draws=max(1, count // _CHAINS), chains=_CHAINS, seed=seed, thin=5, start=start, progress=False
-    )
+    size: dict[str, Any] = {"draws": max(1, count // _CHAINS), "chains": _CHAINS, "seed": seed, "progress": False}
+    found = sampling.simulate(system, beta=beta, **size, **{"thin": 5, "start": start, **conserving(system)})
     return np.asarray(found["state"].values).reshape(-1, *fitted.shape[1:])
+
+
+def conserving(system: Any) -> dict[str, Any]:
+    """How spins whose sum is fixed are drawn: along a ladder of temperatures, for the stripes of cold ones do not turn otherwise."""
+    ladder = system.space.constraint and SAMPLERS["tempering"].refusal(system) is None
+    return {"sampler": "tempering", "thin": "auto", "start": "hot"} if ladder else {}
 
 
 @dataclass(eq=False)

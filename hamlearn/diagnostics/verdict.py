@@ -15,7 +15,7 @@ from typing import Any
 import scipy.stats
 import xarray as xr
 
-from hamlearn.diagnostics import trainings, unmeasured, wording
+from hamlearn.diagnostics import action_sentences, audit_sentences, calibration_sentences, trainings, unmeasured, wording  # noqa: F401
 from hamlearn.diagnostics.findings import Finding, found, told
 from hamlearn.infer import posteriors
 from hamlearn.infer.accepted import admit_posterior
@@ -39,6 +39,7 @@ CHECK, CHECK_SERIOUS = 0.01, 0.001  # overall p-value of the predictive comparis
 DEFLATED = 4.0  # standard deviations of a statistic that copies do not explain: one in 16 000 by chance
 UNEVEN = 1.5  # times as many distinct rows as even copies leave: resampling with replacement leaves 1.26 times
 CAUSES = ("stray codes",)  # findings that all others may follow from: they are said first, however grave those are
+AUDIT = "audit"  # of findings that are as grave, those of an audit are said first
 _SEVERITY = {"note": 0, "caution": 1, "serious": 2}
 
 
@@ -141,7 +142,7 @@ def weigh(made: Provenance, *, beta_declared: bool = True) -> Verdict:
     reasons += [found("no number", "caution", topic, made, names=names) for topic, names in unknown.items()]
     if not beta_declared:
         reasons.append(found("undeclared temperature", "note", "temperature", made))
-    reasons.sort(key=lambda one: (one.code not in CAUSES, -_SEVERITY[one.severity]))
+    reasons.sort(key=lambda one: (one.code not in CAUSES, -_SEVERITY[one.severity], one.topic != AUDIT))
     level = LEVELS[max((_SEVERITY[one.severity] for one in reasons), default=0)]
     return Verdict(level, _summary(reasons, made), tuple(reasons))
 
@@ -149,10 +150,9 @@ def weigh(made: Provenance, *, beta_declared: bool = True) -> Verdict:
 def _summary(reasons: list[Finding], made: Provenance) -> str:
     bad = [one for one in reasons if one.severity != "note"]
     if not bad:
-        return wording.nothing_wrong(made)
-    first = bad[0].what[0].upper() + bad[0].what[1:]
+        return " ".join([wording.nothing_wrong(made), *(one.sentence for one in reasons if one.topic == AUDIT)])
     more = f" {len(bad) - 1} more {'finding' if len(bad) == 2 else 'findings'} below." if len(bad) > 1 else ""
-    return first + "." + more
+    return bad[0].sentence + more
 
 
 def _convergence(made: Provenance) -> Iterator[Finding]:

@@ -28,6 +28,18 @@ def several(number: float, noun: str) -> str:
     return f"{count(number)} {noun}{'' if number == 1 else 's'}"
 
 
+def number(value: float, error: float = math.nan, unit: str = "") -> str:
+    """A number with its sign, its error and its unit.
+
+    Examples
+    --------
+    >>> number(-0.1234, 0.01, "per site")
+    '−0.123 ± 0.01 per site'
+    """
+    told = f"{value:+.3g}" + (f" ± {error:.2g}" if math.isfinite(error) and error > 0 else "")
+    return (told + (f" {unit}" if unit else "")).replace("-", "−")
+
+
 def between(low: float, high: float) -> str:
     """A range of strengths, or one where it is narrow."""
     return f"{high:.2g}" if high < 1.2 * low else f"{low:.2g} to {high:.2g}"
@@ -96,6 +108,10 @@ def not_sampled(made: Provenance) -> str:
     name, draws = made.engine.name, made.convergence.draws if made.convergence else 0
     if name in ("mle", "map", "laplace"):
         return f"not sampled: engine {name} draws independently from a normal or Student t distribution around the optimum"
+    if name == "closed form":
+        return "not sampled: the posterior is known in closed form, and its draws are independent"
+    if name == "solve":
+        return "not sampled: the weights are solved for, and drawn independently from a normal distribution around the optimum"
     if name == "identity":
         return "nothing was sampled: known weights join the learned densities"
     if name == "lbfgs":
@@ -172,6 +188,8 @@ def basis(found: Basis) -> str:
         return f"not calibrated: {n['n_params']} parameters, error bars from the diagonal curvature only"
     if found.code == "perturbed":
         return f"members trained on scores perturbed by their covariance over {n['batches']} parts of the data"
+    if found.code == "closed form":
+        return f"the posterior of a Gaussian in closed form, of rows worth {n['worth']:.4g}"
     if found.code == "density":
         weights = ", tempered to what the draws are worth; a variational posterior over weights" if n.get("weights") else ""
         return f"a normalised density: −ln p of whole microstates{weights}"

@@ -29,7 +29,7 @@ from hamlearn.infer.predictions.measured import measured
 from hamlearn.infer.predictions.predict import predict
 from hamlearn.infer.prior_draws import prior
 from hamlearn.infer.program import Program, from_samples, program
-from hamlearn.infer.settings import MAP, MLE, NUTS, Gibbs, ImportanceSampling, LaplaceApproximation, Pooled
+from hamlearn.infer.settings import MAP, MLE, NUTS, ClosedForm, Gibbs, ImportanceSampling, LaplaceApproximation, Pooled
 from hamlearn.infer.strengths import contacts, interaction_strength
 from hamlearn.infer.training import Bayesian, Training, Variational
 
@@ -38,6 +38,7 @@ __all__ = [
     "MLE",
     "NUTS",
     "Bayesian",
+    "ClosedForm",
     "CriticalPoint",
     "DensityProgram",
     "Differences",

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 from hamlearn.infer.settings import Engine
 from hamlearn.infer.training import Bayesian, Training, Variational
 
-LikelihoodName = Literal["auto", "exact", "pseudo", "screening", "rise", "logrise", "score"]
+LikelihoodName = Literal["auto", "exact", "pseudo", "exchange", "screening", "rise", "logrise", "score"]
 EngineName = Literal["auto", "mle", "map", "laplace", "importance", "nuts", "gibbs", "training", "bayesian", "variational"]
 Fixed = Literal["sites", "spacing"]
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import incomplete
+from hamlearn.infer.constrained import require_able
 from hamlearn.infer.costs import Cost, announced, gradients_alone, rows_of, work
 from hamlearn.infer.large import LIMIT
 from hamlearn.infer.likelihoods import ExactLikelihood, Likelihood, OneHotLikelihood, RowLikelihood, composite
@@ -74,11 +75,12 @@ def choose(bound: BoundCouplings, parts: Sequence[Observations], likelihood: str
     check_priors(bound.model.prior, engine)
     automatic = engine is None
     engine = engine or _engine(bound, reasons)
+    require_able(likelihood, bound.stand_in, bound.space)
     if likelihood == "screening":
         likelihood = "rise"
     if any(part.unsure for part in parts):
         chosen: Likelihood | OneHotLikelihood = _incomplete(bound, parts, likelihood, engine, seed, reasons)
-    elif likelihood == "exact":
+    elif likelihood == "exact" and not bound.space.continuous:  # of directions none is known, which `composite` says
         chosen = ExactLikelihood(bound, parts)
     elif likelihood == "auto":
         chosen = _auto_likelihood(bound, parts, engine, reasons)
@@ -164,18 +166,18 @@ def _incomplete(
 def _auto_likelihood(
     bound: BoundCouplings, parts: Sequence[Observations], engine: Engine, reasons: list[str]
 ) -> Likelihood | OneHotLikelihood:
-    method = exact.method(bound.system(np.zeros(bound.n_params)))
+    method, stand_in = exact.method(bound.system(np.zeros(bound.n_params))), bound.stand_in
     if method in ("enumeration", "transfer"):
         candidate = ExactLikelihood(bound, parts)
         seconds = work(candidate, engine)
         if engine.name == "gibbs" and not candidate.tabulated:
-            reasons.append("likelihood pseudo: gibbs with the exact one needs a table of all states, and they are too many")
+            reasons.append(f"likelihood {stand_in}: gibbs with the exact one needs a table of all states, and they are too many")
         elif seconds > AFFORDABLE:
             limit = f"more than {AFFORDABLE:.0f} s; likelihood='exact' buys narrower error bars for them"
-            reasons.append(f"likelihood pseudo: exact ({method}) would take about {seconds:.0f} s of work, {limit}")
+            reasons.append(f"likelihood {stand_in}: exact ({method}) would take about {seconds:.0f} s of work, {limit}")
         else:
             reasons.append(f"likelihood exact ({method}): about {seconds:.0f} s of work, affordable")
             return candidate
     else:
-        reasons.append("likelihood pseudo: no exact oracle for this graph")
-    return composite(bound, parts, "pseudo")
+        reasons.append(f"likelihood {stand_in}: no exact oracle for this graph")
+    return composite(bound, parts, stand_in)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hamlearn.infer.large import LIMIT
-from hamlearn.infer.likelihoods import ExactLikelihood, Likelihood, OneHotLikelihood, PatternLikelihood
+from hamlearn.infer.likelihoods import ExactLikelihood, ExchangeLikelihood, Likelihood, OneHotLikelihood, PatternLikelihood
 from hamlearn.infer.observations import Observations
 from hamlearn.infer.settings import NUTS, Engine, Gibbs, ImportanceSampling, LaplaceApproximation
 from hamlearn.models import BoundCouplings
@@ -30,6 +30,7 @@ _EXACT_COMPILING = {  # beside the above, (inside NUTS, from a table of all stat
 _TRACED = 0.25  # of a compilation: what comes before it, which no cache spares: "4x4 glass, few rows"
 _ROW_SUM = 8e-8  # of one statistic of one row, its sum and its scores for the calibration: "4x4 glass, many rows"
 _SITE_OF_ROW = 1.2e-6  # of a site of a row where conditionals are compressed to patterns: "16x16, tied"
+_PAIR_OF_ROW = 2e-7  # of an exchange of two sites of a row: "8x8, fixed magnetization"
 _NORMAL = 2.5e-7  # of the square of how many parameters there are: draws: "50 spins, all pairs"
 _GIBBS = 3.0  # times what the choice counts of sweeps: "12 spins, spike and slab"
 GIBBS_COMPILING = 15.0  # of the loops of Gibbs sampling, by numba: "9 spins, horseshoe" in a new environment, whose check samples so
@@ -91,6 +92,8 @@ def announced(likelihood: Likelihood | OneHotLikelihood, engine: Engine, *, diag
     if isinstance(likelihood, ExactLikelihood):
         counted += _ROW_SUM * likelihood.bound.n_params * rows_of(likelihood.parts)
         compiling += _EXACT_COMPILING[sampled, likelihood.tabulated]
+    elif isinstance(likelihood, ExchangeLikelihood):
+        counted += _PAIR_OF_ROW * rows_of(likelihood.parts) * len(likelihood.pairs)
     else:
         counted += _SITE_OF_ROW * rows_of(likelihood.parts) * likelihood.bound.lattice.n_sites
     return compiled(counted, compiling)

@@ -110,6 +110,11 @@ def log_likelihood(
             f"pointwise likelihoods of {posteriors.space_of(post).name} need a normalised density (hl.models.Flow, Autoregressive): the "
             "conditionals of continuous sites under an energy are not offered."
         )
+    if not whole and (fixed := posteriors.space_of(post).constraint):
+        raise HamlearnError(
+            f"the {', '.join(fixed)} is fixed, so that a site follows from the others: its conditional says nothing. likelihood='exact' "
+            "gives ln p of whole rows, where states can be listed (up to 16 sites)."
+        )
     sets = microstate_data.split_by_beta(admit(data))
     rows, beta = _rows(post, sets)
     sites = math.prod(posteriors.site_shape(post))
@@ -120,7 +125,13 @@ def log_likelihood(
             f"{words(LIMIT)} are kept. Ask for fewer draws (draws=), or give fewer rows."
         )
     if density:
-        values = np.stack([one.log_prob(rows, beta if one.conditioned else None) for one in density(post)])
+        densities = density(post)
+        if len(densities) != chains * kept:
+            raise HamlearnError(
+                f"the weights of {len(densities)} of {chains * kept} draws are kept: pointwise likelihoods need those of all. Their own: "
+                "hl.log_prob(post, data)."
+            )
+        values = np.stack([one.log_prob(rows, beta if one.conditioned else None) for one in densities])
     else:
         values = _by_system(post, rows, beta, whole, chains * kept)
     still = np.ptp(values, axis=0) == 0

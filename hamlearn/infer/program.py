@@ -160,7 +160,7 @@ def program(
 
     seed = require_seed(seed)
     sets, family = families.admitted(data, model, calibrate)
-    if model.traits.density:
+    if model.traits.density and not model.traits.closed:
         return density_program.program(sets, model, likelihood, seed)
     if lacking := model.traits.closed:
         raise HamlearnError(

@@ -26,6 +26,7 @@ BASES = {
     "surrogate": "a sandwich with J shrunk by `shrinkage`, from `batches` of a `kind`, around which a sparse posterior was sampled",
     "factor": "one `factor` on the whole curvature, from `batches` of a `kind` and `count` of `n_params` terms",
     "independent": "the curvature of an exact likelihood: draws are independent, as declared or (`tested`) as found",
+    "closed form": "the posterior of a Gaussian, of rows that are worth `worth`",
     "off": "nothing: calibrate=False",
     "separable": "nothing: the data are (nearly) separable or leave directions unidentified",
     "diagonal": "the diagonal curvature only, of `n_params` parameters",

@@ -193,6 +193,18 @@ class Pooled(_Draws):
 
 
 @dataclass(frozen=True)
+class ClosedForm(_Draws):
+    """Independent draws of a posterior that is known in closed form: of :class:`hamlearn.models.GaussianRBM`, and nothing else."""
+
+    draws: int = 250
+    name: ClassVar[str] = "closed form"
+
+    def draw(self, fit: Fit, *, seed: int, checkpoint: str | PathLike[str] | None = None) -> Drawn:
+        """Refused: other posteriors have no closed form."""
+        raise HamlearnError("hl.infer.ClosedForm draws posteriors of hl.models.GaussianRBM, and nothing else; use engine='auto'.")
+
+
+@dataclass(frozen=True)
 class OwnEngine(_Draws):
     """An engine of a user's own: an object with a method ``draw(fit, seed)`` that gives draws of θ ``(chain, draw, n_params)``.
 

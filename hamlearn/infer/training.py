@@ -81,7 +81,8 @@ class Training:
     memory: int = 2**30
     name: ClassVar[str] = "training"
     honoured: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "energies": ("epochs", "batch", "learning_rate", "patience", "seconds", "weight_decay", "heldout", "checkpoint")
+        "energies": ("epochs", "batch", "learning_rate", "patience", "seconds", "weight_decay", "heldout", "checkpoint"),
+        "machines": ("epochs", "batch", "learning_rate", "seconds", "weight_decay", "heldout", "checkpoint"),
     }
 
     def __post_init__(self) -> None:

@@ -109,7 +109,8 @@ def space_and_shape(sets: list[xr.Dataset]) -> tuple[Space, tuple[int, ...]]:
     return space_of(sets), next(iter(found))[1]
 
 
-def _rows(sets: list[xr.Dataset], space: Space, share: float) -> Rows:
+def rows_of(sets: list[xr.Dataset], space: Space, share: float) -> Rows:
+    """Microstates of all temperatures as rows in memory, a share of them held out."""
     parts = [split(part, space, share) for part in sets]
     states, beta, weight, heldout, used = (np.concatenate(column) for column in zip(*(part[:5] for part in parts), strict=True))
     if used.sum() < 2 or not heldout.any():
@@ -123,7 +124,7 @@ def _in_memory(sets: list[xr.Dataset], space: Space, settings: Training, model: 
     from hamlearn.infer.engines.neural.torch_batches import as_sample
     from hamlearn.models.densities.build import context_of
 
-    rows = _rows([part.load() if microstate_data.on_disk(part) else part for part in sets], space, settings.heldout)
+    rows = rows_of([part.load() if microstate_data.on_disk(part) else part for part in sets], space, settings.heldout)
     weighted = None if not np.ptp(rows.weight) else rows.weight
     parts = []
     for mask in (rows.used, rows.heldout):

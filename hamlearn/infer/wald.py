@@ -117,16 +117,19 @@ def _joined(first: np.ndarray, second: np.ndarray, one: float, other: float) -> 
 
 
 def discovery_rates(p_values: np.ndarray) -> np.ndarray:
-    """For every p-value the smallest false-discovery rate at which it is a discovery (Benjamini & Hochberg 1995); nan where it is nan.
+    """For every p-value the smallest false-discovery rate at which it is a discovery (Benjamini & Hochberg 1995); nan stays, uncounted.
 
     Examples
     --------
     >>> discovery_rates(np.array([0.01, 0.5, 0.03, 0.04])).tolist()
     [0.04, 0.5, 0.05333333333333333, 0.05333333333333333]
+    >>> discovery_rates(np.array([0.01, np.nan, 0.04])).tolist()
+    [0.02, nan, 0.04]
     """
-    order, n = np.argsort(p_values, kind="stable"), len(p_values)
+    known = np.flatnonzero(~np.isnan(p_values))
+    order, n = known[np.argsort(p_values[known], kind="stable")], len(known)
     rates = np.minimum.accumulate((p_values[order] * n / np.arange(1, n + 1))[::-1])[::-1]
-    found = np.empty(n)
+    found = np.full(len(p_values), np.nan)
     found[order] = np.minimum(rates, 1.0)
     return found
 

@@ -16,9 +16,12 @@ from hamlearn.models.dcl import DCL
 from hamlearn.models.extensive import BoundExtensive, Extensive
 from hamlearn.models.extrapolated import ExtrapolatedAction
 from hamlearn.models.flow import Flow
+from hamlearn.models.gaussian_rbm import GaussianRBM
 from hamlearn.models.hierarchical import Hierarchical
 from hamlearn.models.local_interaction import BoundLocalInteraction, LocalInteraction
+from hamlearn.models.network_action import BoundNetworkAction, NetworkAction
 from hamlearn.models.priors import Distribution, Horseshoe, Laplace, Normal, Prior, SpikeSlab
+from hamlearn.models.rbm import RBM
 from hamlearn.models.scale import Scale
 from hamlearn.models.traits import Model, Traits
 
@@ -57,6 +60,7 @@ def from_dict(description: dict[str, Any]) -> Any:
 
 __all__ = [
     "DCL",
+    "RBM",
     "Autoregressive",
     "Block",
     "BoundAction",
@@ -65,6 +69,7 @@ __all__ = [
     "BoundExtensive",
     "BoundFamily",
     "BoundLocalInteraction",
+    "BoundNetworkAction",
     "ClusterExpansion",
     "Couplings",
     "Distribution",
@@ -73,11 +78,13 @@ __all__ = [
     "Family",
     "Flat",
     "Flow",
+    "GaussianRBM",
     "Hierarchical",
     "Horseshoe",
     "Laplace",
     "LocalInteraction",
     "Model",
+    "NetworkAction",
     "Normal",
     "PolynomialAction",
     "Prior",

@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
 from hamlearn.arguments import require_number, require_whole
 from hamlearn.errors import HamlearnError, choice
+from hamlearn.models.conserved_couplings import resized
 from hamlearn.models.traits import Model, Traits
 from hamlearn.systems import lattice as lattices
-from hamlearn.systems.base import Space, System
+from hamlearn.systems.base import SPINS, Space, System
+from hamlearn.systems.fixed_magnetization import FixedMagnetization
 from hamlearn.systems.interaction_tables import InteractionTables
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.pairwise import Pairwise
@@ -76,6 +78,7 @@ class ClusterExpansion(Model):
     traits: ClassVar[Traits] = Traits(
         "cluster_expansion",
         "multi-spin terms",
+        conserved=True,
         tested=True,
         closed="does not know which terms exist, and what says that they do has no density that a gradient could follow",
         zero="they are those of the terms, without one.",
@@ -135,7 +138,13 @@ class ClusterExpansion(Model):
                 f"a window {window} on a periodic lattice {extents}: terms would wrap around and coincide with others. "
                 f"The extents must be at least {least}; use a smaller window or larger lattices."
             )
-        bound = BoundClusterExpansion(self, window, extents)
+        if space.constraint and (short := [axis for axis in range(len(extents)) if extents[axis] < 2 * window[axis]]):
+            least = tuple(2 * w for w in window)
+            raise HamlearnError(
+                f"the sum of all spins is fixed, and a window {window} on {extents} holds all displacements along an axis: sums of its "
+                f"terms are then the same for all microstates, and not determined. The extents must be at least {least}."
+            )
+        bound = BoundClusterExpansion(self, window, extents, space)
         if bound.n_params > MOST_PARAMETERS:
             raise HamlearnError(
                 f"{self!r} on {extents} has {bound.n_params} candidate terms, more than {MOST_PARAMETERS}: "
@@ -166,6 +175,12 @@ class BoundClusterExpansion:
     model: ClusterExpansion
     window: tuple[int, ...]
     shape: tuple[int, ...]
+    space: Space = SPINS
+
+    @property
+    def stand_in(self) -> Literal["pseudo", "exchange"]:
+        """The composite likelihood that finds terms."""
+        return "exchange" if self.space.constraint else "pseudo"
 
     @cached_property
     def lattice(self) -> Lattice:
@@ -240,7 +255,14 @@ class BoundClusterExpansion:
             same = self.orders == order
             probability[same] = self.model.expected * 2.0 ** (1 - order) * weight[same] / weight[same].sum()
         probability = np.minimum(probability, 0.5)[self.term_of]
-        return np.log(probability) - np.log1p(-probability)
+        odds = np.log(probability) - np.log1p(-probability)
+        odds[self.unseen] = -np.inf
+        return odds
+
+    @cached_property
+    def unseen(self) -> np.ndarray:
+        """Elements of θ that no data determine: the uniform field where the sum of all spins is fixed, whose energy is always the same."""
+        return np.flatnonzero(self.orders == 1) if self.space.constraint and self.copies == 1 else np.zeros(0, int)
 
     @cached_property
     def parameter_names(self) -> list[str]:
@@ -263,6 +285,16 @@ class BoundClusterExpansion:
 
     def system(self, theta: np.ndarray, shape: tuple[int, ...] | None = None, *, pairs: np.ndarray | None = None) -> System:
         """The Hamiltonian with strengths θ ``(n_params,)``; on another lattice where terms are tied by translation.
+
+        It keeps the magnetization (per site) of data in which that is fixed; :meth:`free_system` does not.
+        """
+        found = self.free_system(theta, shape, pairs=pairs)
+        if not self.space.constraint:
+            return found
+        return FixedMagnetization(found, resized(self.space.constraint["magnetization"], self.n_sites, found.lattice.n_sites))
+
+    def free_system(self, theta: np.ndarray, shape: tuple[int, ...] | None = None, *, pairs: np.ndarray | None = None) -> System:
+        """The same, of all states.
 
         `pairs` marks the parameters for which there should be bonds, also where they are zero (so that several members
         share a lattice); by default those that are not zero. A pair system where no term has more than two spins,

@@ -16,6 +16,7 @@ from hamlearn import memory
 from hamlearn.arguments import shown
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.models.bound_couplings import BoundCouplings, told_tie
+from hamlearn.models.conserved_couplings import ConservedCouplings, require_determined
 from hamlearn.models.mixed_couplings import MixedCouplings
 from hamlearn.models.priors import DEFAULT, Distribution, Normal, Prior, PriorName, as_prior, prior_from_dict, prior_to_dict
 from hamlearn.models.traits import Model, Traits
@@ -92,6 +93,7 @@ class Couplings(Model):
         bonds=True,
         mixed=True,
         missing=True,
+        conserved=True,
         compared="refit",
         zero="they are those of the pair terms and fields, without one.",
     )
@@ -239,7 +241,10 @@ class Couplings(Model):
                     f"in the order of {'the bonds of the graph' if what == 'tie' else 'sites (C order)'}."
                 )
         kind = BoundCouplings if space.uniform else MixedCouplings
-        return kind(self, lattice.called(self.sites) if self.sites else lattice, space, interaction)
+        named = lattice.called(self.sites) if self.sites else lattice
+        if space.constraint:
+            return require_determined(ConservedCouplings(self, named, space, interaction))
+        return kind(self, named, space, interaction)
 
     @classmethod
     def from_dict(cls, description: Mapping[str, Any]) -> Self:

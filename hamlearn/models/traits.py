@@ -27,10 +27,14 @@ class Traits:
         Its parameters are strengths of bonds and fields of sites; pages show them as such, and their posterior mean is a system.
     spacing : bool
         Its data have a lattice spacing, which another temperature may leave as it is.
+    thermal : bool
+        It knows how its action depends on temperature, and what it was shown: another temperature asks it alone.
     mixed : bool
         Its sites may have numbers of states of their own.
     missing : bool
         It is learned from microstates of which cells are missing or misread.
+    conserved : bool
+        It is learned from microstates of a fixed sum by conditionals of exchanges.
     streams : bool
         It is learned piece by piece from data that exceed memory.
     compared : {"refit", "simulated", "held out", "by group", "not"}
@@ -60,8 +64,10 @@ class Traits:
     density: bool = False
     bonds: bool = False
     spacing: bool = False
+    thermal: bool = False
     mixed: bool = False
     missing: bool = False
+    conserved: bool = False
     streams: bool = False
     compared: Literal["refit", "simulated", "held out", "by group", "not"] = "simulated"
     tested: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +12,35 @@ import xarray as xr
 
 from hamlearn import infer, plots, storage
 from hamlearn.arguments import require_path
-from hamlearn.diagnostics import arviz, claims, wording
+from hamlearn.diagnostics import Audit, arviz, claims, wording
+from hamlearn.diagnostics.calibration import Ranks
 from hamlearn.diagnostics.diagnose import diagnose
 from hamlearn.diagnostics.foreign import NAME, readable
 from hamlearn.diagnostics.identifiability import identifiability
+from hamlearn.diagnostics.phases import Phases
 from hamlearn.diagnostics.verdict import Verdict, verdict
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import CriticalPoint, posteriors
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.interrupts import uninterrupted
-from hamlearn.page import forecast, frame, population, sections, tables, transition, words
+from hamlearn.page import audited, calibrated, forecast, frame, phased, population, result, sections, tables, transition, words
 from hamlearn.plots.curves import drawn, require
 from hamlearn.processes import alone, filtering, verb
 
+Answered = CriticalPoint | Phases | Audit | Ranks
+ANSWERS: dict[type, Callable[[Any], result.Answer]] = {
+    CriticalPoint: transition.page,
+    Phases: phased.page,
+    Audit: audited.page,
+    Ranks: calibrated.page,
+}
+"""What each result's page says."""
 HEADLINES = {"believe": "Believe it", "caution": "Use it with caution", "do not believe": "Do not believe it"}
 
 
 @verb
 def report(
-    post: xr.DataTree | CriticalPoint,
+    post: xr.DataTree | Answered,
     path: str | os.PathLike[str],
     prediction: xr.Dataset | None = None,
     title: str | None = None,
@@ -47,9 +57,10 @@ def report(
 
     Parameters
     ----------
-    post : DataTree, or CriticalPoint
-        A posterior of :func:`hamlearn.learn`, fresh or loaded; or what :func:`hamlearn.critical_point` found, whose page has its own
-        curves, crossings and peaks.
+    post : DataTree, CriticalPoint, Phases, Audit or Ranks
+        A posterior of :func:`hamlearn.learn`, fresh or loaded; or another answer, whose page has pictures and tables of its own: what
+        :func:`hamlearn.critical_point` or a function of :mod:`hamlearn.diagnostics.phases` found, an audit of :func:`hamlearn.audit`, a
+        calibration of :mod:`hamlearn.diagnostics.calibration`.
     path : path
         Where the page goes; it is written completely or not at all.
     prediction : Dataset, optional
@@ -111,7 +122,7 @@ def _write(path: Path, page: str) -> None:
 @alone()
 @filtering()
 def render(
-    post: xr.DataTree | CriticalPoint,
+    post: xr.DataTree | Answered,
     prediction: xr.Dataset | None = None,
     title: str | None = None,
     data: Any = None,
@@ -120,12 +131,13 @@ def render(
     """The page of :func:`report` as a string."""
     if title is not None and not isinstance(title, str):
         raise HamlearnError(f"the title of a page is a text; got {title!r}.")
-    if isinstance(post, CriticalPoint):
+    if isinstance(post, Answered):
         if not (prediction is data is questions is None):
+            named = type(post).__name__
             raise HamlearnError(
-                "the page of a critical point has curves of its own; prediction=, data= and questions= are for that of a posterior."
+                f"the page of {named} has pictures and tables of its own; prediction=, data= and questions= are for a posterior."
             )
-        return transition.render(post, title)
+        return result.render(ANSWERS[type(post)](post), title)
     if prediction is not None:
         require(prediction)
     admit_posterior(post)
@@ -153,12 +165,13 @@ def _render(post: xr.DataTree, prediction: xr.Dataset | None, title: str | None,
     weak = identifiability(post, directions=6) if heading == claims.PARAMETERS else None
     caption = "" if curves is None else forecast.caption(post, curves)
     template, parts = frame.template("report.html")
+    audit = Audit.from_dataset(post["audit"].to_dataset()) if "audit" in post.children else None
     return str(
         template.render(
             **parts,
             title=title or page.title,
             subtitle=page.subtitle,
-            contents=_contents(heading, asked=bool(asked), determined=weak is not None),
+            contents=_contents(heading, audited=audit is not None, asked=bool(asked), determined=weak is not None),
             verdict=found,
             headline=HEADLINES[found.level],
             good=[reason for reason in found.reasons if reason.passed],
@@ -166,6 +179,8 @@ def _render(post: xr.DataTree, prediction: xr.Dataset | None, title: str | None,
             bad=[reason for reason in found.reasons if reason.severity != "note"],
             advice=_advice(found),
             limits=words.limits(made, found),
+            audit_lead="" if audit is None else f"{audit.summary[0].upper()}{audit.summary[1:]}. {audited.method(audit)}",
+            audit=[] if audit is None else audited.tables(audit),
             first=None if page.first is None else frame.drawn(page.first),
             facts=claims.facts(post),
             figures=[frame.drawn(one) for one in page.others],
@@ -192,9 +207,10 @@ def _render(post: xr.DataTree, prediction: xr.Dataset | None, title: str | None,
     )
 
 
-def _contents(heading: str, *, asked: bool, determined: bool) -> list[tuple[str, str]]:
+def _contents(heading: str, *, audited: bool, asked: bool, determined: bool) -> list[tuple[str, str]]:
     """Ids and names of the parts of the page."""
-    found = [("findings", "How far to trust it"), ("learned", heading), ("predictions", "Predictions")]
+    found = [("findings", "How far to trust it"), *([("audit", "Its audit")] if audited else [])]
+    found += [("learned", heading), ("predictions", "Predictions")]
     found += [("population", "The spins together")] if asked else []
     found += [("comparison", "Is it like the data?"), ("convergence", "Convergence")]
     return found + ([("determined", "What the data determine")] if determined else []) + [("origin", "Where this comes from")]

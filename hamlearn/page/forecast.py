@@ -14,7 +14,6 @@ from hamlearn.infer import families, posteriors
 from hamlearn.models.actions import percent
 from hamlearn.plots.curves import drawn, number, observed, require
 from hamlearn.systems import XY, InteractionTables, Pairwise, QState, exact
-from hamlearn.systems.density import LearnedDensity
 
 _CHEAP_SITES = 150  # a simulated default prediction on more sites takes longer than a page should
 _CHEAP_BONDS = 600  # or on more bonds: of 50 sites all joined a run that was too noisy went on for minutes
@@ -52,7 +51,7 @@ def _same(post: xr.DataTree, curves: xr.Dataset) -> None:
 def _default(post: xr.DataTree) -> xr.Dataset | str:
     """The default prediction, or why there is none."""
     system = families.of(post).draw_systems(post, 1, 0, None)[0]
-    oracle, density = exact.method(system), isinstance(system, LearnedDensity)
+    oracle, density = exact.method(system), families.traits(post).density
     if density and not system.space.q:
         return "A density of a continuous system knows its own temperature: hl.extrapolate carries its action to another."
     # All members in one compiled run, or direct draws that are reweighted.

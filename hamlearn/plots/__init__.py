@@ -8,7 +8,9 @@ give pictures for dark pages; what is saved keeps its ground.
 
 from __future__ import annotations
 
+from hamlearn.plots.audits import audit
 from hamlearn.plots.bonds import contacts, couplings, matrix
+from hamlearn.plots.calibrations import calibration
 from hamlearn.plots.criticality import critical_point
 from hamlearn.plots.parameters import forest, inclusion
 from hamlearn.plots.paths import compare_paths
@@ -16,8 +18,11 @@ from hamlearn.plots.plans import plan
 from hamlearn.plots.predictions import prediction
 from hamlearn.plots.soundness import checks, trace, training
 from hamlearn.plots.states import correlation, snapshots, vortices
+from hamlearn.plots.transitions import phases
 
 __all__ = [
+    "audit",
+    "calibration",
     "checks",
     "compare_paths",
     "contacts",
@@ -27,6 +32,7 @@ __all__ = [
     "forest",
     "inclusion",
     "matrix",
+    "phases",
     "plan",
     "prediction",
     "snapshots",

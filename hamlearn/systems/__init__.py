@@ -16,17 +16,22 @@ from hamlearn.systems.base import ANGLES, REALS, SPINS, Space, System, space_fro
 from hamlearn.systems.density import LearnedDensity, density_from_dict
 from hamlearn.systems.field import OF_0_1, Field, PolynomialField, RangedField, ScalarField, ThermalField
 from hamlearn.systems.fixed_magnetization import FixedMagnetization
+from hamlearn.systems.gaussian_machine import GaussianMachine
 from hamlearn.systems.interaction_tables import InteractionTables
 from hamlearn.systems.lattice import Lattice
+from hamlearn.systems.layers import UnitLayer
+from hamlearn.systems.network_path import NetworkPath
 from hamlearn.systems.pairwise import EdwardsAnderson, Ising, Pairwise, SherringtonKirkpatrick, WeakStrong
 from hamlearn.systems.parametric import ParametricSystem
 from hamlearn.systems.path import Path
 from hamlearn.systems.potentials import DoubleWell, Polynomial
 from hamlearn.systems.potts import Clock, Ordinal, Potts, QState, ordinal_scores, zero_sum
+from hamlearn.systems.rbm import RestrictedBoltzmannMachine
 from hamlearn.systems.sampling.sampler import Sampler
 from hamlearn.systems.sampling.samplers import (
     HMC,
     SAMPLERS,
+    BlockGibbs,
     Exact,
     HeatBath,
     Kawasaki,
@@ -81,8 +86,8 @@ def from_dict(description: dict[str, Any], *, potential: Callable[[Any], Any] | 
 
 
 def _read(kind: str, description: dict[str, Any], potential: Callable[[Any], Any] | None) -> System:
-    if kind == "path":
-        return Path.from_dict(description, potential)
+    if kind in (Path.kind, NetworkPath.kind):
+        return (Path if kind == Path.kind else NetworkPath).from_dict(description, potential)
     if kind == "joined_action":
         return JoinedAction([from_dict(part, potential=potential) for part in description["parts"]], description["betas"])
     if kind == FixedMagnetization.kind:
@@ -99,12 +104,14 @@ __all__ = [
     "SAMPLERS",
     "SPINS",
     "XY",
+    "BlockGibbs",
     "Clock",
     "DoubleWell",
     "EdwardsAnderson",
     "Exact",
     "Field",
     "FixedMagnetization",
+    "GaussianMachine",
     "HeatBath",
     "Heisenberg",
     "InteractionTables",
@@ -115,6 +122,7 @@ __all__ = [
     "Lattice",
     "LearnedDensity",
     "Metropolis",
+    "NetworkPath",
     "Ordinal",
     "Overrelaxation",
     "Own",
@@ -126,6 +134,7 @@ __all__ = [
     "Potts",
     "QState",
     "RangedField",
+    "RestrictedBoltzmannMachine",
     "Sampler",
     "ScalarField",
     "SherringtonKirkpatrick",
@@ -134,6 +143,7 @@ __all__ = [
     "System",
     "Tempering",
     "ThermalField",
+    "UnitLayer",
     "VectorSpins",
     "WeakStrong",
     "Wolff",

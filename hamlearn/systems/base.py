@@ -22,6 +22,7 @@ from hamlearn.systems.lattice import Lattice
 
 if TYPE_CHECKING:
     from hamlearn.systems.field import Field
+    from hamlearn.systems.hidden import HiddenLayer
     from hamlearn.systems.interaction_tables import InteractionTables
     from hamlearn.systems.pairs import Directions, Pairs
     from hamlearn.systems.path import Path
@@ -128,6 +129,11 @@ class System:
     @property
     def nearest_path(self) -> Path | None:
         """The imaginary-time path of neighbouring slices that it is: the transfer operator, kinks."""
+        return None
+
+    @property
+    def hidden_layer(self) -> HiddenLayer | None:
+        """The hidden units that it is the marginal of: all sites at once given them (block Gibbs), log Z of few of them."""
         return None
 
     @property

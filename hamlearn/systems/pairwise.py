@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -16,6 +16,7 @@ from hamlearn.arguments import require_seed
 from hamlearn.errors import choice
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import SPINS, Space, as_site_axes, broadcast_parameter
+from hamlearn.systems.fixed_magnetization import FixedMagnetization
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.pairs import Pairs
 from hamlearn.systems.parametric import ParametricSystem, parameter
@@ -97,7 +98,17 @@ class Pairwise(ParametricSystem, kind="pairwise"):
         return f"{self.name}(shape={self.lattice.shape}, {self.lattice.n_bonds} bonds)"
 
 
-def Ising(shape: int | Sequence[int] | Lattice, J: Any = 1.0, h: Any = 0.0, *, periodic: bool = True) -> Pairwise:
+@overload
+def Ising(
+    shape: int | Sequence[int] | Lattice, J: Any = 1.0, h: Any = 0.0, *, periodic: bool = True, magnetization: None = None
+) -> Pairwise: ...
+@overload
+def Ising(
+    shape: int | Sequence[int] | Lattice, J: Any = 1.0, h: Any = 0.0, *, periodic: bool = True, magnetization: int
+) -> FixedMagnetization: ...
+def Ising(
+    shape: int | Sequence[int] | Lattice, J: Any = 1.0, h: Any = 0.0, *, periodic: bool = True, magnetization: int | None = None
+) -> Pairwise | FixedMagnetization:
     """Ising model on a hypercubic lattice (or any lattice given): H = −J Σ⟨ij⟩ σ_i σ_j − Σ h_i σ_i.
 
     Parameters
@@ -108,6 +119,8 @@ def Ising(shape: int | Sequence[int] | Lattice, J: Any = 1.0, h: Any = 0.0, *, p
         Coupling (one, or one per bond) and field (one, or one per site), in units of energy.
     periodic : bool
         Wrap the boundaries around.
+    magnetization : int, optional
+        Σσ of all microstates, where it is conserved: :class:`~hamlearn.systems.FixedMagnetization` of the same model.
 
     Examples
     --------
@@ -115,9 +128,12 @@ def Ising(shape: int | Sequence[int] | Lattice, J: Any = 1.0, h: Any = 0.0, *, p
     >>> ising = Ising((4, 4))
     >>> float(ising.energy(np.ones((4, 4))))  # the ground state: −2J per spin
     -32.0
+    >>> Ising((8, 8), magnetization=0)
+    FixedMagnetization(Ising(shape=(8, 8), 128 bonds), 0)
     """
     lattice = shape if isinstance(shape, Lattice) else lattices.hypercubic(shape, periodic=periodic)
-    return Pairwise(lattice, J, h, name="Ising")
+    free = Pairwise(lattice, J, h, name="Ising")
+    return free if magnetization is None else FixedMagnetization(free, magnetization)
 
 
 def EdwardsAnderson(

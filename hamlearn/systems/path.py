@@ -136,7 +136,20 @@ class Path(ParametricSystem, kind="path", structure=("n_tau", "periodic")):
         xp, x = self._paths(states)
         steps = xp.roll(x, -1, axis=-1) - x
         steps = steps if self.periodic else steps[..., :-1]
-        return 0.5 * self.kinetic * self.n_tau * xp.sum(steps * steps, axis=-1)
+        return self.n_tau * xp.sum(self.link(steps), axis=-1)
+
+    @property
+    def quadratic(self) -> bool:
+        """Whether the kinetic term is κ(Δx)²/2, as that of a particle."""
+        return True
+
+    def link(self, steps: Any) -> Any:
+        """k(Δx) of steps, elementwise, K = N_τ Σ k: here κ(Δx)²/2."""
+        return 0.5 * self.kinetic * steps * steps
+
+    def near_link(self, steps: np.ndarray) -> np.ndarray:
+        """The same as quickly as it can be had, to 1e-6: for samplers."""
+        return np.asarray(self.link(steps))
 
     def potential_part(self, states: Any) -> Any:
         """V = (1/N_τ) Σ V(x_i), the mean potential energy along each path, shape ``(...)``; free of β."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from hamlearn.arguments import require_number
 from hamlearn.errors import HamlearnError, choice
+from hamlearn.systems.layers import UnitLayer
 from hamlearn.systems.parametric import Parametric
 
 
@@ -135,7 +136,7 @@ def potential_to_dict(potential: Potential) -> dict[str, Any]:
     HamlearnError
         If it is a function without a name of its own (a lambda, a local function, one of ``__main__``).
     """
-    if isinstance(potential, DoubleWell | Polynomial):
+    if isinstance(potential, DoubleWell | Polynomial | UnitLayer):
         return potential.to_dict()
     module, name = getattr(potential, "__module__", None), getattr(potential, "__qualname__", None)
     if not module or not name or module == "__main__" or "<" in name:
@@ -152,11 +153,13 @@ def potential_from_dict(description: Mapping[str, Any], function: Potential | No
     A function is never looked up by the name in a description: whoever wrote the file would choose what is imported and
     called here. The caller gives it.
     """
-    kind = choice(description.get("kind", ""), ("double_well", "polynomial", "callable"), "kind of potential")
+    kind = choice(description.get("kind", ""), ("double_well", "polynomial", "unit_layer", "callable"), "kind of potential")
     if kind == "double_well":
         return DoubleWell(description["lam"], description["mu"])
     if kind == "polynomial":
         return Polynomial(description["c"])
+    if kind == "unit_layer":
+        return UnitLayer.from_dict(description)
     if function is None:
         raise HamlearnError(
             f"the potential was the function {str(description.get('name'))[:80]!r}; a file never makes hamlearn import or call code. "
@@ -167,6 +170,6 @@ def potential_from_dict(description: Mapping[str, Any], function: Potential | No
 
 def potential_name(potential: Potential) -> str:
     """What errors and `repr` call a potential."""
-    if isinstance(potential, DoubleWell | Polynomial):
+    if isinstance(potential, DoubleWell | Polynomial | UnitLayer):
         return repr(potential)
     return str(getattr(potential, "__qualname__", type(potential).__name__))

@@ -45,6 +45,13 @@ def _extensive() -> System:
     return bound.system(weights)
 
 
+def _machine(space: Space, *axes: int) -> System:
+    """Two hidden units on a torus."""
+    rng, values = np.random.default_rng(7), (space.q,) if space.labelled else ()
+    arrays = rng.normal(size=(int(np.prod(axes)), *values)), rng.normal(size=2), rng.normal(size=(int(np.prod(axes)), *values, 2))
+    return hl.systems.RestrictedBoltzmannMachine(axes, *arrays, space=space, beta=0.6)
+
+
 TABLES = np.random.default_rng(3).normal(size=(4, 3, 3))
 DENSITY = lambda states, beta=None: -0.5 * (np.asarray(states) ** 2).sum(-1)
 
@@ -68,6 +75,11 @@ SYSTEMS: dict[str, Callable[[], Any]] = {
     "path in a double well": lambda: hl.systems.Path(8, hl.systems.DoubleWell(4.0, 2.0)),
     "path of a given width": lambda: hl.systems.Path(8, hl.systems.Polynomial([0.1, 0.5]), 1.3, a=0.4),
     "open path": lambda: hl.systems.Path(6, hl.systems.Polynomial([0, 0.5, 0, 0.3]), periodic=False),
+    "path of a network": lambda: hl.systems.NetworkPath(
+        8,
+        hl.systems.UnitLayer([0.1, 0.5], [0.3, -0.2], [-0.5, 0.5], 0.4),
+        steps=hl.systems.UnitLayer([0, 0.5], [0.2], [0.7], 0.5, even=True),
+    ),
     "scalar field": lambda: hl.systems.ScalarField((3, 3), m2=1.0, lam=0.5),
     "scalar field of products": lambda: hl.systems.ScalarField((3, 3), m2=5.0, lam=0.5, coupling="product"),
     "polynomial field": lambda: hl.systems.PolynomialField((3, 3), [0.1, 0.5, 0.0, 0.2], 0.7),
@@ -82,6 +94,9 @@ SYSTEMS: dict[str, Callable[[], Any]] = {
     ),
     "joined paths": lambda: hl.systems.JoinedAction([hl.systems.Path(8, hl.systems.DoubleWell(4.0, 2.0))] * 2, [2.0, 4.0]),
     "extensive energy": _extensive,
+    "machine of spins": lambda: _machine(SPINS, 3, 3),
+    "machine of states": lambda: _machine(hl.systems.states(3), 2, 2),
+    "machine of reals": lambda: hl.systems.GaussianMachine((2, 3), np.random.default_rng(5).normal(size=(6, 2)), 20.0),
     "density": lambda: hl.systems.LearnedDensity(lattice.hypercubic(4), hl.systems.REALS, 0.5, DENSITY),
     "a user's own": lambda: ThreeSpins(6, 0.4),
 }

@@ -17,6 +17,7 @@ LEARN = partial(hl.learn, seed=0)
 TRAINING = hl.infer.Training(epochs=2)
 TORUS = hl.systems.Ising((4, 4))
 WELL = hl.systems.Path(8, hl.systems.DoubleWell(4.0, 2.8))
+FREE = hl.systems.ScalarField((2, 3), m2=1.0, lam=0.0)
 TIED = hl.models.Couplings(SQUARE, tie="uniform", fields=None)
 
 
@@ -138,10 +139,13 @@ KINDS: dict[str, Callable[[], xr.DataTree]] = {
     "vectors": _vectors,
     "cluster_expansion": lambda: LEARN(ising(), hl.models.ClusterExpansion(window=2), check=False),
     "local energy": lambda: LEARN(ising(), hl.models.LocalInteraction(window=2, hidden=(2,), members=2), check=False),
+    "action of networks": lambda: LEARN([paths(2.0), paths(4.0)], hl.models.NetworkAction((2, 4), decay=10.0), check=False),
     "extensive": lambda: hl.infer.distill(ising(), TORUS.energy(ising()["state"].values), hl.models.Extensive(1, 1, hidden=(2,))),
     "consistent": _dcl,
     "one network": lambda: LEARN(ising(), hl.models.Autoregressive(hidden=(8,)), engine=TRAINING),
     "two networks": _coarse,
+    "machines": lambda: LEARN(ising(), hl.models.RBM(hidden=3, members=2), engine=TRAINING),
+    "machine of reals": lambda: LEARN(hl.simulate(FREE, beta=1.0, draws=500, chains=4, seed=0), hl.models.GaussianRBM(hidden=3)),
     "networks of paths": lambda: networks(5.0, 2),
     "flow": _flow,
     "trained on an action": _action(8),
@@ -155,7 +159,7 @@ KINDS: dict[str, Callable[[], xr.DataTree]] = {
     "extrapolated action": lambda: hl.extrapolate([well(10.0), well(20.0)], beta=40.0),
     "extrapolated couplings": lambda: hl.extrapolate(cached("tied"), beta=0.6),
     "groups": _groups,
-    "joined networks": lambda: hl.extrapolate([networks(5.0, 2), networks(10.0, 2)], beta=6.0),
+    "joined networks": lambda: hl.extrapolate([networks(5.0, 2), networks(10.0, 1)], beta=6.0),
 }
 
 SLOW = ("NUTS", "consistent", "a user's own of reals")  # seconds of compilation each
@@ -179,8 +183,10 @@ LABELS: dict[str, tuple[str, ...]] = {
     "vectors": BONDS,
     "cluster_expansion": ("K[σ(0,0)]", "included[σ(0,0)σ(0,1)]"),
     "local energy": ("table[0]", "strength[pair[0,1]]"),
+    "action of networks": ("c[2]", "kinetic", "step_weight[0]", "weight[1]"),
     "extensive": ("probe_energy[0]",),
     "consistent": ("probe_energy[0]",),
+    "machine of reals": ("mu2", "spectrum[0]", "inverse_propagator[0,1]", "weights[5, 2]"),
     "path": ("c[2]", "c[4]", "kinetic"),
     "open field": ("c[2]", "kinetic"),
     "thermal field": ("c[2]", "gradient", "kinetic"),

@@ -34,6 +34,7 @@ def test_every_basis_has_words():
     from hamlearn.diagnostics.wording import basis
 
     numbers = {"batches": 9, "kind": "rows", "composite": True, "tau": 2.0, "shrinkage": 0.1, "factor": 1.5, "count": 2, "n_params": 3}
+    numbers["worth"] = 60.0
     texts = [basis(Basis(code, numbers)) for code in BASES]
     assert len(set(texts)) == len(BASES) and all(text or code == "told" for code, text in zip(BASES, texts, strict=True))
 

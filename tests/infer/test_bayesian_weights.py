@@ -94,13 +94,14 @@ def test_autocorrelated_draws_widen_the_posterior():
     assert np.median(differences(learned(often)).std(0) / differences(learned(naive)).std(0)) > 0.8 * np.sqrt(tau)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_posterior_covers_the_truth():
     """z of one difference of ln p per data set, the truth being one that the density can represent."""
     log_p = BETA * ((STATES[:, PAIRS[:, 0]] * STATES[:, PAIRS[:, 1]]) @ J + STATES @ H)
     model = hl.models.Autoregressive(hidden=8)
     z = []
-    for seed in range(24):
+    for seed in range(14):
         post = hl.infer.learn(data(2000, 100 + seed), model, engine=Bayesian(steps=150, draws=100, **{**QUICK, "epochs": 8}), seed=seed)
         found, truth = differences(learned(post))[:, 9], differences(log_p)[9]
         z.append((found.mean() - truth) / found.std(ddof=1))

@@ -229,7 +229,7 @@ def test_the_loop_with_a_four_spin_term(tmp_path):
     assert_within(energy.sel(quantity="mean"), known, width, "energy predicted from tiles")
     elsewhere = hl.predict(loaded, beta=[0.4], shape=(6, 6), observables=["energy", "free_energy"], draws=4, seed=1)
     assert "tempering" in elsewhere["energy"].attrs["method"]
-    assert "<html" in hl.report(loaded, tmp_path / "report.html").read_text()
+    assert "<html" in hl.report(loaded, tmp_path / "report.html", prediction=curve).read_text()
 
 
 def test_too_little_data_and_wrong_kinds_are_refused():

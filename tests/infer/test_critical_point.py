@@ -232,7 +232,7 @@ def test_what_was_found_is_shown_and_kept(found, tmp_path):
 def test_a_posterior_of_one_coupling_tells_its_temperature():
     data = hl.simulate(hl.systems.Ising((6, 6)), beta=0.38, draws=500, chains=4, seed=0, progress=False)
     model = hl.models.Couplings(hl.systems.lattice.hypercubic((6, 6)), tie="uniform", fields=None)
-    post = hl.infer.learn(data, model, engine="laplace", seed=0)
+    post = hl.infer.learn(data, model, likelihood="pseudo", engine="laplace", seed=0)
     post = posteriors.with_provenance(post, check=Comparison("differs", overall_p=1e-9, statistics=5, held_out=5))
     found = hl.critical_point(post, sizes=(4, 8, 16), draws=300)
     assert found.notes[0].startswith("The posterior behind this is not to be believed")
@@ -249,7 +249,7 @@ def test_the_page_says_what_was_found(found, tmp_path):
     assert [note for note in found.notes if note not in html.unescape(page)] == []
     for table in (found.crossings, found.peaks):  # what a phone has no room for is in the file
         assert f"L = {table.iloc[0, 1]}" in page and "sd</th>" not in page
-    with pytest.raises(hl.HamlearnError, match="curves of its own"):
+    with pytest.raises(hl.HamlearnError, match="pictures and tables of its own"):
         hl.report(found, tmp_path / "transition.html", found.curves)
 
 

@@ -115,6 +115,7 @@ def test_loop(tmp_path):
 MISTAKES = {
     "ising": (lambda: hl.models.Couplings(SQUARE, interaction="ising").bind(UnitVectors(3), (3, 3)), "vectors 'vectors'"),
     "of angles": (lambda: hl.models.Couplings(SQUARE, interaction="vectors").bind(ANGLES, (3, 3)), "angles have the interaction 'xy'"),
+    "exact": (lambda: hl.infer.learn(random_data(3, 1.0), MODEL, likelihood="exact"), "likelihood of vectors must be one of"),
     "rise": (lambda: hl.infer.learn(random_data(3, 1.0), MODEL, likelihood="rise"), "likelihood of vectors must be one of"),
 }
 

@@ -148,6 +148,7 @@ MISTAKES = {
         "interaction 'xy'",
     ),
     "screening": (lambda: hl.infer.learn(data_of(size=30), MODEL, likelihood="rise"), "likelihood of angles must be one of"),
+    "exact": (lambda: hl.infer.learn(data_of(size=30), MODEL, likelihood="exact"), "likelihood of angles must be one of"),
     "score of spins": (
         lambda: hl.infer.learn(hl.microstates([[1, -1, 1]] * 3 + [[1, 1, 1]] * 3), hl.models.Couplings(None), likelihood="score"),
         "for continuous states",

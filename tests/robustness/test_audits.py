@@ -17,11 +17,11 @@ AUDITS = Path(__file__).parents[2] / "benchmarks" / "robustness"
 SAMPLE = """
 import kills, damaged, odd, injections, threads
 parts = [
-    kills.audit(4, 1, "simulate over", quiet=True),
-    damaged.audit(11, 1, quiet=True),
+    kills.audit(2, 1, "simulate over", quiet=True),
+    damaged.audit(5, 1, quiet=True),
     odd.audit(40, 2, quiet=True),
     injections.audit(12, 1, quiet=True),
-    threads.audit(8, 1, "simulate", quiet=True),
+    threads.audit(4, 1, "simulate", quiet=True),
 ]
 for part in parts:
     print(part.text())

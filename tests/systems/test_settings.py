@@ -19,6 +19,7 @@ from hamlearn.systems import (
     Kawasaki,
     LearnedDensity,
     Path,
+    RestrictedBoltzmannMachine,
     ScalarField,
     Tempering,
     lattice,
@@ -41,6 +42,7 @@ SYSTEMS = {
     "swendsen_wang": SQUARE,
     "wolff": SQUARE,
     "overrelaxation": XY((3, 3)),
+    "block_gibbs": RestrictedBoltzmannMachine((3, 3), -3.0, np.full(2, -13.5), 3.0, beta=0.4),  # which remembers where it starts
     "heat_bath": SQUARE,
     "kinks": Path(4, DoubleWell(4.0, 2.0)),
     "hmc": FIELD,

@@ -33,6 +33,7 @@ RUNS = {
     "numba, clusters": (Potts((3, 3), q=3), 0.8, {"sampler": "swendsen_wang"}),
     "numba, tiles": (TILES, 0.8, {"sampler": "tempering", "ladder": [0.4]}),
     "numba, exchanges": (FixedMagnetization(Ising((4, 4)), 0), 0.4, {"sampler": "kawasaki"}),
+    "numba, a ladder of exchanges": (FixedMagnetization(Ising((4, 4)), 0), 0.9, {"sampler": "tempering", "ladder": [0.4]}),
     "numba, vectors": (Heisenberg((2, 2)), [0.5, 1.0], {"sampler": "wolff"}),
     "independent": (GLASS, [0.3, 0.7], {"sampler": "exact", "burn_in": None}),
     "Python, a black box": (Known(Ising((2, 3))), 0.5, {"sampler": "metropolis"}),

@@ -25,6 +25,8 @@ from hamlearn.systems.base import System
 MOST_WORK = 1e8  # values of test functions that are computed: about two seconds
 MOST_PARAMETERS = 2500  # of a family that score tests are made of
 MOST_CROWDED = 1.5  # beyond which sound data fail them: a shift of some 0.8 standard deviations is within their false-alarm level
+_CONSERVED = "score tests need conditionals of single sites, which say nothing where the sum of all spins is fixed"
+_SEEN_ELSE = "The comparison with held-out data sees what it can."
 _ISOLATED = 0.3  # of the usual strength of a site's couplings that a site without any must be below, three errors included
 
 
@@ -85,6 +87,8 @@ def pairs(
     Tests
         The rows carry what was found in units of the model: a coupling of plaquettes, a share of misread values.
     """
+    if bound.space.constraint:
+        return Tests(nothing=LeftOut(_CONSERVED, _SEEN_ELSE))
     if bound.n_params > MOST_PARAMETERS:
         what = f"score tests with {bound.n_params} parameters take too long (more than {MOST_PARAMETERS})"
         return Tests(nothing=LeftOut(what, "Tie parameters, or take fewer bonds."))
@@ -218,6 +222,8 @@ def energies(systems: Sequence[System], parts: Sequence[Observations], tau: floa
     Tests
         Only the scale of the energies is projected out: where more was fitted the tests are conservative.
     """
+    if systems[0].space.constraint:
+        return Tests(nothing=LeftOut(_CONSERVED, _SEEN_ELSE))
     rng = np.random.default_rng(seed)
     model = EnergyConditionals(systems)
     n_sites, q = parts[0].states.shape[2], systems[0].space.q

@@ -3,7 +3,8 @@
 Take two independent rows that agree on all sites but one, i. Whether they agree at i too is decided by p(σ_i | rest)
 alone: they do with probability Σ_v p(v | rest)². So the number of pairs that agree everywhere is compared with what is
 expected of the pairs that agree everywhere else, which needs no partition function and holds at any temperature: cold
-rows coincide often, and then their neighbours say so. Copies of rows agree at every site.
+rows coincide often, and then their neighbours say so. Copies of rows agree at every site. Where the sum of all spins is fixed
+the same is said of two sites, which may have been the other way round.
 """
 
 from __future__ import annotations
@@ -132,7 +133,10 @@ def count(view: View, rows: np.ndarray, counts: np.ndarray, tau: float, first: i
     table = np.random.default_rng(0).integers(np.iinfo(np.int64).max, size=(index.shape[1], q))
     with np.errstate(over="ignore"):
         key = table[np.arange(index.shape[1]), index].sum(1)
-    sites = np.arange(first, index.shape[1])
+    sites = np.arange(first, index.shape[1])[:, None]
+    if view.space.constraint:  # no two rows of one sum differ at one site alone: at two, which may have been the other way round
+        mixed = np.random.default_rng(1).permutation(sites)
+        sites = np.hstack([mixed, np.roll(mixed, 1, 0)])
     sites = sites[np.linspace(0, len(sites) - 1, _affordable(key, index, table, total, sites)).round().astype(int)]
     near = int(np.ceil(NEAR * tau)) if view.ordered and tau > 1 else 0
     chains, draws = view.rows.shape[:2]
@@ -146,7 +150,7 @@ def _affordable(key: np.ndarray, index: np.ndarray, table: np.ndarray, total: np
     """How many sites can be looked at within the budget of energies."""
     if not len(sites):
         return 0
-    _, group = np.unique(key - table[sites[0], index[:, sites[0]]], return_inverse=True)
+    _, group = np.unique(_rest(key, index, table, sites[0]), return_inverse=True)
     involved = np.count_nonzero(np.bincount(group, weights=total)[group] > 1)
     return int(np.clip(_EVALUATIONS // max(involved * (table.shape[1] - 1), 1), 1, len(sites)))
 
@@ -168,10 +172,13 @@ def _over_sites(
     agree = np.full((len(distinct), len(sites)), np.nan)  # Σ_v p(v | rest)² of every row that shares its rest with another
     base = view.action(distinct)
     for column, site in enumerate(sites):
-        _, group = np.unique(key - table[site, index[:, site]], return_inverse=True)
+        _, group = np.unique(_rest(key, index, table, site), return_inverse=True)
         size = np.bincount(group, weights=total)
         busy = size[group] > 1
-        second, third = _moments(view, distinct[busy], index[busy, site], base[busy], int(site))
+        if len(site) > 1:
+            second, third = _moments_of_exchange(view, distinct[busy], base[busy], site)
+        else:
+            second, third = _moments(view, distinct[busy], index[busy, site[0]], base[busy], int(site[0]))
         agree[busy, column] = second
         one = np.unique(group[busy], return_index=True)[1]  # one row of each group
         n, s2, s3 = size[group[busy][one]], second[one], third[one]
@@ -185,6 +192,21 @@ def _over_sites(
     couples = total * (total - 1) / 2
     certain = float(np.nanmean(couples @ np.nan_to_num(agree) / couples.sum()))
     return Coincidences(pairs - close, float(expected.mean()), max(sd, 1.0), float(total.sum()), certain, len(distinct))
+
+
+def _rest(key: np.ndarray, index: np.ndarray, table: np.ndarray, sites: np.ndarray) -> np.ndarray:
+    """What is the same for rows that agree at all other sites."""
+    with np.errstate(over="ignore"):
+        return np.asarray(key - table[sites, index[:, sites]].sum(1))
+
+
+def _moments_of_exchange(view: View, rows: np.ndarray, base: np.ndarray, sites: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Σ p² and Σ p³ over the two ways round of two sites of every row, given all others and their sum: 1 where they are alike."""
+    exchanged = rows.copy()
+    exchanged[:, sites] = rows[:, sites[::-1]]
+    unlike = rows[:, sites[0]] != rows[:, sites[1]]
+    own = np.where(unlike, 1 / (1 + np.exp(np.minimum(base - view.action(exchanged), 700.0))), 1.0)
+    return own**2 + (1 - own) ** 2, own**3 + (1 - own) ** 3
 
 
 def _moments(view: View, rows: np.ndarray, value: np.ndarray, base: np.ndarray, site: int) -> tuple[np.ndarray, np.ndarray]:
@@ -204,8 +226,8 @@ def _moments(view: View, rows: np.ndarray, value: np.ndarray, base: np.ndarray, 
 def _close_pairs(label: np.ndarray, rows: np.ndarray, agree: np.ndarray, sites: np.ndarray, near: int) -> tuple[float, np.ndarray]:
     """Equal pairs within `near` draws of one chain, and what is expected at each site of those that agree elsewhere."""
     close, taken = 0.0, np.zeros(len(sites))
-    column = np.full(rows.shape[-1], -1)
-    column[sites] = np.arange(len(sites))
+    many = sites.shape[1]
+    place = {tuple(sorted(one)): column for column, one in enumerate(sites.tolist())}
     for lag in range(1, min(near, label.shape[1] - 1) + 1):
         earlier = label[:, :-lag]
         different = rows[:, lag:] != rows[:, :-lag]
@@ -213,7 +235,8 @@ def _close_pairs(label: np.ndarray, rows: np.ndarray, agree: np.ndarray, sites: 
         equal = earlier[number == 0]
         close += len(equal)
         taken += np.nan_to_num(agree[equal]).sum(0)
-        one = number == 1
-        site = column[different[one].argmax(-1)]
-        np.add.at(taken, site[site >= 0], agree[earlier[one], site][site >= 0])
+        one = number == many
+        where = np.nonzero(different[one])[-1].reshape(-1, many)
+        column = np.array([place.get(tuple(pair), -1) for pair in where.tolist()], int)
+        np.add.at(taken, column[column >= 0], agree[earlier[one], column][column >= 0])
     return close, taken

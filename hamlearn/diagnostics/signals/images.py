@@ -22,7 +22,6 @@ from hamlearn.diagnostics import holdout, wording
 from hamlearn.diagnostics.signals.view import Signal, View
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families
-from hamlearn.infer.families import autoregressive
 from hamlearn.infer.observations import codes
 from hamlearn.systems import sampling
 
@@ -34,6 +33,7 @@ LEVELS = 0.0, 0.5, 0.75  # quantiles of the action above which pairs are counted
 MOST_DRAWN, CHAINS, BURN_IN = 20_000, 16, 100
 FEWEST = 10  # pairs, or rows of repeated stretches
 _TOLERANCE = 1e-6  # of the spread of actions: a symmetry holds exactly or not at all
+NEAR = 5.0  # autocorrelation times within which a chain may repeat itself
 _PROBES = 16
 _VALUES = 3e7  # numbers that are transformed; of longer chains the first draws are looked at
 _SAME = 1e-10  # of the largest overlap: what rounding leaves
@@ -194,12 +194,14 @@ def _excess(view: View, moves: Moves, labels: np.ndarray, tau: float) -> list[Si
     """
     counts = np.ones(labels.shape) if view.counts is None else view.counts[:, : labels.shape[1]].astype(float)
     rows = float(counts.sum())
+    near = min(math.ceil(NEAR * tau), labels.shape[1] - 1) if view.ordered and tau > 1 and view.counts is None else 0
+    apart = 1 - near * (labels.shape[1] - (near + 1) / 2) * len(labels) / (rows * (rows - 1) / 2)  # share of pairs that are far in time
     if view.space.continuous:
         if _agree_by_chance(view, moves):
             return []
         settled = labels[np.diff(labels, axis=1, prepend=-1) != 0]  # a proposal that is refused leaves a row as it was
         found = [(_pairs(settled, np.ones(settled.size)), 0.0, 1.0, 1.0)]
-    elif _pairs(labels.ravel(), counts.ravel()) < FEWEST or (drawn := _drawn(view, moves)) is None:
+    elif _pairs(labels.ravel(), counts.ravel()) - _near_pairs(labels, near) < FEWEST or (drawn := _drawn(view, moves)) is None:
         return []
     else:
         action = view.action(view.rows[:, : labels.shape[1]].reshape(labels.size, -1)).reshape(labels.shape)
@@ -207,10 +209,11 @@ def _excess(view: View, moves: Moves, labels: np.ndarray, tau: float) -> list[Si
         for level in LEVELS:
             high = action >= np.quantile(action, level) - 1e-9 * np.ptp(action)
             share, scatter, error = _shared(*drawn, float(action[high].min()) - 1e-9 * float(np.ptp(action)))
-            expected = share * rows * (rows - 1) / 2
+            expected = apart * share * rows * (rows - 1) / 2
             # Poisson's part and that of rows which differ in how common they are; then what the drawn rows leave open.
             sd = math.sqrt(2 * expected + rows * tau * (rows * scatter) ** 2 + (rows**2 / 2 * error) ** 2 + 1)
-            found.append((_pairs(labels[high], counts[high]), expected, sd, float(high.mean())))
+            pairs = _pairs(labels[high], counts[high]) - _near_pairs(np.where(high, labels, -1), near)
+            found.append((pairs, expected, sd, float(high.mean())))
     pairs, expected, sd, part = max(found, key=lambda one: (one[0] - one[1]) / one[2])
     p_value = min(1.0, len(found) * float(scipy.stats.t.sf((pairs - expected) / sd, CHAINS - 1)))
     if pairs - expected < max(FEWEST, EXCESS * expected) or p_value > ALARM:
@@ -226,6 +229,12 @@ def _agree_by_chance(view: View, moves: Moves) -> bool:
     shared = [float((np.unique(column, return_counts=True)[1] ** 2.0).sum()) / len(flat) ** 2 for column in flat.T]
     images = len(moves.turns) * math.prod(size // step for size, step in zip(moves.shape, moves.steps, strict=True))
     return math.log(images * len(flat) ** 2 / 2) + float(np.log(shared).sum()) > math.log(FEWEST / 100)
+
+
+def _near_pairs(labels: np.ndarray, near: int) -> float:
+    """Pairs of one label (none of −1) within so many draws of a chain: a chain that stands still or comes back soon copies nothing."""
+    equal = lambda lag: (labels[:, lag:] == labels[:, :-lag]) & (labels[:, lag:] >= 0)
+    return float(sum(np.count_nonzero(equal(lag)) for lag in range(1, near + 1)))
 
 
 def _pairs(labels: np.ndarray, counts: np.ndarray) -> float:
@@ -245,7 +254,7 @@ def _drawn(view: View, moves: Moves) -> tuple[np.ndarray, np.ndarray] | None:
     most = MOST_DRAWN if direct or view.system.pure_jax else MOST_DRAWN // flat.shape[-1]  # what is stepped from Python is dear
     draws = min(len(flat), most) // CHAINS + 1
     if direct:
-        density = autoregressive.evaluators(view.post)[0]
+        density = families.evaluators(view.post)[0]
         states = density.sample(CHAINS * draws, 0, view.beta if density.conditioned else None)
     else:
         start = flat[np.linspace(0, len(flat) - 1, CHAINS).astype(int)].reshape(CHAINS, *moves.shape)

@@ -200,15 +200,15 @@ def critical_point(
             "a Kosterlitz–Thouless transition is found by the stiffness of planar rotors on two axes; these sites are none."
         )
     thouless = planar and transition != "second_order"
-    return _found(found, "kosterlitz_thouless" if thouless else "second_order", strength, asked, level, seed, notes)
+    notes = doubts.of_temperatures(found) + notes
+    return of_histograms(found, "kosterlitz_thouless" if thouless else "second_order", strength, asked, level, seed, notes)
 
 
-def _found(
+def of_histograms(
     histograms: list[Histograms], kind: str, strength: np.ndarray, omega: tuple[float, float], level: float, seed: int, notes: list[str]
 ) -> CriticalPoint:
-    """The critical point of histograms of all sizes; `strength` multiplies it."""
+    """The critical point of histograms of all sizes; `strength` multiplies it, `notes` come first."""
     found, sizes = crossings.curves(histograms, seed), [one.size for one in histograms]
-    notes = doubts.of_temperatures(found) + notes
     ratios = ["stiffness"] if kind == "kosterlitz_thouless" else ["binder", "length"]
     rows = []
     if kind == "kosterlitz_thouless":
@@ -223,7 +223,9 @@ def _found(
         notes = notes + doubts.of_scaling(fitted, sizes, found)
         names = {name: NAMES[name] for name in ratios}
         rows = [_row(one, level, strength, ratio=names[name], small=sizes[i], large=sizes[j]) for (name, (i, j)), one in places.items()]
-    peaks = {(name, k): crossings.peak(found, name, k) for name in ("heat_capacity", "susceptibility") for k in range(len(sizes))}
+    peaks = {
+        (name, k): crossings.peak(found.betas, one) for name in ("heat_capacity", "susceptibility") for k, one in enumerate(found.of(name))
+    }
     inside = {where: one for where, one in peaks.items() if np.isfinite(one).mean() > 0.95 and np.isfinite(one[0])}
     tops = [_row(one, level, strength, of=NAMES[name], size=sizes[k]) for (name, k), one in inside.items()]
     notes = notes + doubts.of_coverage(found)
@@ -270,7 +272,7 @@ def _omega(omega: Any) -> tuple[float, float]:
     return require_number(omega, "omega", above=0), 1e-3
 
 
-__all__ = ["CriticalPoint", "critical_point"]
+__all__ = ["CriticalPoint", "critical_point", "of_histograms"]
 
 
 def __dir__() -> list[str]:

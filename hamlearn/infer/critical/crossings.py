@@ -140,16 +140,15 @@ def rising(betas: np.ndarray, values: np.ndarray) -> np.ndarray:
     return found
 
 
-def peak(found: Curves, name: str, k: int) -> np.ndarray:
-    """Where a quantity of one size is largest ``(replicate,)``; nan where that is an end of the range."""
-    values = found.of(name)[k]
+def peak(betas: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Where curves ``(replicate, beta)`` are largest ``(replicate,)``; nan where that is an end of the range."""
     at = values.argmax(1)
-    inside = (at > 0) & (at < len(found.betas) - 1)
-    at, rows = np.clip(at, 1, len(found.betas) - 2), np.arange(len(values))
+    inside = (at > 0) & (at < len(betas) - 1)
+    at, rows = np.clip(at, 1, len(betas) - 2), np.arange(len(values))
     left, top, right = values[rows, at - 1], values[rows, at], values[rows, at + 1]
     bend = left - 2 * top + right
     shift = np.where(bend < 0, 0.5 * (left - right) / np.where(bend < 0, bend, -1.0), 0.0)
-    return np.where(inside, found.betas[at] + shift * (found.betas[1] - found.betas[0]), np.nan)
+    return np.where(inside, betas[at] + shift * (betas[1] - betas[0]), np.nan)
 
 
 __all__ = ["Curves", "Estimate", "crossing", "curves", "pairs", "peak", "rising"]

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.stats
 
 from hamlearn.infer.critical.crossings import Curves
+from hamlearn.infer.critical.histograms import Histograms
 from hamlearn.infer.critical.ratios import Unit
 from hamlearn.infer.critical.scaling import Scaled
 
@@ -44,28 +45,32 @@ def of_stiffness(p_value: float, sizes: list[int]) -> list[str]:
     return []
 
 
-def of_temperatures(found: Curves) -> list[str]:
+def of_temperatures(found: list[Histograms]) -> list[str]:
     """Where energies contradict the temperatures that were declared, or the system whose energies they are."""
-    every = [(one.of.size, ratio) for one in found.averages for ratio in one.of.ratios]
+    what = contradiction(found)
+    return [f"do not believe it: {what}, system= is another one, or chains have not forgotten their start"] if what else []
+
+
+def contradiction(found: list[Histograms]) -> str | None:
+    """How energies contradict the declared temperatures, in words; None if they do not."""
+    every = [(one.size, ratio) for one in found for ratio in one.ratios]
     if not every:
-        return []
+        return None
     size, worst = min(every, key=lambda one: one[1].p_value)
-    factor, error, p_value = _factor([one.of.unit for one in found.averages])
+    factor, error, p_value = _factor([one.unit for one in found])
     tests = len(every) + 1
     if min(worst.p_value, p_value) * tests >= _UNLIKELY:
-        return []
+        return None
     if p_value < worst.p_value:
-        what = (
+        return (
             f"energies of all sizes are of temperatures whose differences are {factor:.3g} ± {error:.1g} times those declared "
             f"(p = {p_value * tests:.1g}): the unit of β is another one"
         )
-    else:
-        what = (
-            f"energies of size {size} at β = {worst.low:.4g} and {worst.high:.4g} are not of these temperatures (they "
-            f"differ by about {worst.apparent:.2g} and not {worst.high - worst.low:.2g}; p = {worst.p_value * tests:.1g}): "
-            "β is declared wrong"
-        )
-    return [f"do not believe it: {what}, system= is another one, or chains have not forgotten their start"]
+    return (
+        f"energies of size {size} at β = {worst.low:.4g} and {worst.high:.4g} are not of these temperatures (they "
+        f"differ by about {worst.apparent:.2g} and not {worst.high - worst.low:.2g}; p = {worst.p_value * tests:.1g}): "
+        "β is declared wrong"
+    )
 
 
 def _factor(units: list[Unit]) -> tuple[float, float, float]:
@@ -87,7 +92,7 @@ def of_coverage(found: Curves) -> list[str]:
     return notes
 
 
-__all__ = ["of_coverage", "of_scaling", "of_stiffness", "of_temperatures"]
+__all__ = ["contradiction", "of_coverage", "of_scaling", "of_stiffness", "of_temperatures"]
 
 
 def __dir__() -> list[str]:

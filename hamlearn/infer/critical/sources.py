@@ -36,17 +36,29 @@ def of_data(sets: Iterable[xr.Dataset], system: Callable[[tuple[int, ...]], Syst
         If they are of several models, one size or one temperature, of extents that differ, have no order of time, or the system is none
         of theirs.
     """
+    found = by_size(sets)
+    if len(found) == 1:  # of several sizes one may have seen fewer states, which the system tells
+        _require_one_model([f"{microstates.space_of(one)}" for one in next(iter(found.values()))])
+    _require_sizes([shape[0] for shape in found])
+    return [_of_size(parts, _system(system, shape)) for shape, parts in found.items()]
+
+
+def by_size(sets: Iterable[xr.Dataset]) -> dict[tuple[int, ...], list[xr.Dataset]]:
+    """Microstates of one temperature each, by the extents of their lattice, which are equal; the smallest first.
+
+    Raises
+    ------
+    HamlearnError
+        If they are of several models, or of extents that differ.
+    """
     given = microstates.admit(sets)
     _require_one_model([microstates.space_of(one).name for one in given])
-    by_size: dict[tuple[int, ...], list[xr.Dataset]] = {}
+    found: dict[tuple[int, ...], list[xr.Dataset]] = {}
     for part in microstates.split_by_beta(given):
-        by_size.setdefault(microstates.site_shape(part), []).append(part)
-    for shape in by_size:
+        found.setdefault(microstates.site_shape(part), []).append(part)
+    for shape in found:
         _require_cube(shape)
-    if len(by_size) == 1:  # of several sizes one may have seen fewer states, which the system tells
-        _require_one_model([f"{microstates.space_of(one)}" for one in given])
-    _require_sizes([shape[0] for shape in by_size])
-    return [_of_size(parts, _system(system, shape)) for shape, parts in sorted(by_size.items())]
+    return dict(sorted(found.items()))
 
 
 def of_posterior(
@@ -153,8 +165,25 @@ def _of_size(parts: list[xr.Dataset], system: System) -> Histograms:
             f"size {system.lattice.shape[0]}: the system has sites of {system.space.q} states, the microstates of {strange[0]}. All are of "
             "one system: give its number of states (q=, --q), and declare it of microstates in which some were never seen."
         )
-    betas = [float(part["beta"]) if int(part.attrs.get("beta_declared", 1)) else np.nan for part in parts]
     size = system.lattice.shape[0]
+    betas = temperatures(parts, size)
+    draws = min(part.sizes["draw"] for part in parts)
+    series = []
+    for beta, part in zip(betas, parts, strict=True):
+        one = series_of(part["state"].values[:, -draws:], system, beta)
+        series.append(one._replace(tau=1.0) if int(part.attrs.get("independent", 0)) else one)
+    return _of_series(series, system)
+
+
+def temperatures(parts: Sequence[xr.Dataset], size: int) -> list[float]:
+    """β of every set of one size.
+
+    Raises
+    ------
+    HamlearnError
+        If one was not declared, or is there twice, if there is one only, if rows have no order of time, or numbers of chains differ.
+    """
+    betas = [float(part["beta"]) if int(part.attrs.get("beta_declared", 1)) else np.nan for part in parts]
     if len(set(betas)) < len(betas) or not np.all(np.isfinite(betas)):
         raise HamlearnError(
             f"size {size}: every temperature once, and declared (beta=); got {shown(betas)}. Join chains of one temperature."
@@ -167,12 +196,7 @@ def _of_size(parts: list[xr.Dataset], system: System) -> Histograms:
         )
     if len({part.sizes["chain"] for part in parts}) > 1:
         raise HamlearnError(f"size {size}: every temperature needs equally many chains; got {[part.sizes['chain'] for part in parts]}.")
-    draws = min(part.sizes["draw"] for part in parts)
-    series = []
-    for beta, part in zip(betas, parts, strict=True):
-        one = series_of(part["state"].values[:, -draws:], system, beta)
-        series.append(one._replace(tau=1.0) if int(part.attrs.get("independent", 0)) else one)
-    return _of_series(series, system)
+    return betas
 
 
 def _of_series(series: list[Series], system: System) -> Histograms:
@@ -223,7 +247,7 @@ def _require_sizes(sizes: Sequence[int]) -> None:
         )
 
 
-__all__ = ["SIZES", "of_data", "of_posterior"]
+__all__ = ["SIZES", "by_size", "of_data", "of_posterior", "temperatures"]
 
 
 def __dir__() -> list[str]:

@@ -13,6 +13,7 @@ from hamlearn import data as microstate_data
 from hamlearn import memory, statistics
 from hamlearn.arguments import require_seed, require_whole
 from hamlearn.errors import choice
+from hamlearn.infer import families
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.families import autoregressive
 from hamlearn.processes import verb
@@ -79,7 +80,7 @@ def correct(
     ((4, 50, 3, 3), True)
     """
     post = admit_posterior(post)
-    one = autoregressive.evaluators(post)[0]
+    one = families.evaluators(post)[0]
     autoregressive.require_same_sites(one, system)
     draws, chains, seed = require_whole(draws, "draws"), require_whole(chains, "chains"), require_seed(seed)
     cells = (draws + _BURN_IN) * chains * math.prod(one.shape)

@@ -17,7 +17,7 @@ import xarray as xr
 from hamlearn import memory, statistics
 from hamlearn.arguments import require_seed, require_whole
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import posteriors, slowness
+from hamlearn.infer import families, posteriors, slowness
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.draw_systems import site_states
 from hamlearn.infer.families import autoregressive
@@ -109,7 +109,7 @@ def estimate(
     True
     """
     post = admit_posterior(post)
-    found = autoregressive.evaluators(post)
+    found = families.evaluators(post)
     at, n, seed = one_beta(found[0].beta if beta is None else beta), require_whole(n, "n, the number of draws,", 2), require_seed(seed)
     memory.require(8 * n * math.prod(found[0].shape), f"{n} draws of {math.prod(found[0].shape)} sites", "Ask for fewer draws, n=.")
     rng = np.random.default_rng(seed)

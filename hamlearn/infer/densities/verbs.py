@@ -13,10 +13,9 @@ from hamlearn import data as microstate_data
 from hamlearn import memory
 from hamlearn.arguments import require_seed, require_whole
 from hamlearn.errors import HamlearnError
-from hamlearn.infer import posteriors
+from hamlearn.infer import families, posteriors
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.draw_systems import over_members, site_states
-from hamlearn.infer.families import autoregressive
 from hamlearn.processes import verb
 from hamlearn.systems import lattice as lattices
 from hamlearn.systems.base import one_beta
@@ -55,8 +54,8 @@ def log_prob(post: xr.DataTree, states: Any, beta: float | None = None) -> xr.Da
     1.0
     """
     post = admit_posterior(post)
-    found = autoregressive.evaluators(post)
-    system = autoregressive.draw_systems(post, 1, 0)[0]
+    found = families.evaluators(post)
+    system = families.of(post).draw_systems(post, 1, 0, None)[0]
     array, dims = site_states(system, posteriors.numbered(post, states))
     at: Any = None if beta is None else one_beta(beta)
     if at is None and found[0].conditioned and isinstance(states, xr.Dataset):
@@ -95,7 +94,7 @@ def sample(post: xr.DataTree, n: int, seed: int = 0, beta: float | None = None) 
     """
     post = admit_posterior(post)
     n, seed = require_whole(n, "the number of microstates"), require_seed(seed)
-    found = autoregressive.evaluators(post)
+    found = families.evaluators(post)
     if beta is not None and not found[0].conditioned:
         raise HamlearnError(
             "this density knows one temperature; for another, learn with Autoregressive(condition='beta') "

@@ -26,6 +26,7 @@ from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import families, posteriors, shares
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.asked import Fixed
+from hamlearn.infer.extrapolation import networks
 from hamlearn.infer.extrapolation.support import SHOWN, longest_links
 from hamlearn.infer.families import actions
 from hamlearn.infer.provenance import EngineUsed, Noted, Provenance
@@ -112,6 +113,9 @@ def extrapolate(posts: xr.DataTree | Sequence[xr.DataTree], beta: float, *, fixe
         )
     if asked.bonds:
         return _couplings(given, float(target), seed)
+    if asked.thermal:
+        networks.refuse_several(given)
+        return networks.extrapolated(given[0], float(target), seed)
     from hamlearn.infer.families import extrapolated
 
     path = posteriors.space_of(given[0]).unbounded and len(posteriors.site_shape(given[0])) == 1

@@ -130,6 +130,14 @@ def learn(
     return found.learn(sets, model, likelihood=likelihood, engine=engine, calibrate=calibrate, seed=seed, **saved)
 
 
+def evaluators(post: xr.DataTree) -> list[Any]:
+    """The normalised densities of a posterior, one per network; an error where it has none."""
+    from hamlearn.infer.families import autoregressive  # refuses other kinds, by name
+
+    found: list[Any] = getattr(of(post), "evaluators", autoregressive.evaluators)(post)
+    return found
+
+
 def saves(model: Any) -> bool:
     """Whether models of this kind may save themselves while they are learned, and so take ``checkpoint=``."""
     return "checkpoint" in inspect.signature(named(model.traits).learn).parameters

@@ -18,9 +18,11 @@ import xarray as xr
 from hamlearn import data as microstate_data
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import costs, families, groups, observations, posteriors
+from hamlearn.infer.constrained import require_able
 from hamlearn.infer.enquiry import Enquiry
 from hamlearn.infer.families import exact_pairs, terms
-from hamlearn.infer.likelihoods.terms import TermLikelihood
+from hamlearn.infer.likelihoods.exchanges import MANY_PAIRS, partners
+from hamlearn.infer.likelihoods.terms import ExchangeTerms, TermLikelihood
 from hamlearn.infer.observations import Observations
 from hamlearn.infer.provenance import Noted
 from hamlearn.infer.settings import Gibbs, as_engine, require_memory
@@ -28,11 +30,12 @@ from hamlearn.infer.thinning import thinned
 from hamlearn.models import BoundClusterExpansion, ClusterExpansion
 from hamlearn.progress import logger
 from hamlearn.statistics import descending, first_largest
-from hamlearn.systems.base import SPINS, System
+from hamlearn.systems.base import System
 
 __all__ = ["draw_systems", "learn", "parameters"]
 
 _SCREENED = 200_000  # observations (site of a microstate) of the screen: 80 MB for 400 terms
+_EXCHANGED = 2_000_000  # exchanges (of two sites of a microstate) of a refinement
 _PATTERN_BITS = 12  # a neighbourhood of so few sites is tabulated whole, so that a screen sees all the data
 _CANDIDATE, _MOST_CANDIDATES = 1e-3, 32  # what the refinement takes over
 _LEAST_OBSERVATIONS = 10  # per candidate term, below which nothing can be screened
@@ -53,18 +56,20 @@ def learn(
 
     `likelihood` "pseudo" leaves out the exact stage, "exact" demands it, "auto" takes it where it applies.
     """
-    choice(likelihood, ("auto", "exact", "pseudo"), "likelihood of ClusterExpansion")
+    choice(likelihood, ("auto", "exact", "pseudo", "exchange"), "likelihood of ClusterExpansion")
     settings = as_engine(engine) or _DRAWS
     if not settings.sparse:
         raise HamlearnError(f"Clusters are learned by engine='gibbs' (or 'auto'): the prior is spike-and-slab; got {settings.name!r}.")
     bound, parts, sets = _bind(data, model)
     require_memory(settings, bound.n_params)
-    asked = Enquiry(model, SPINS, sets, seed)
+    require_able(likelihood, bound.stand_in, bound.space)
+    asked = Enquiry(model, bound.space, sets, seed)
     parts, stride = thinned(parts)
     if stride > 1:
         asked.say(f"one draw in {stride} used: those between hardly differ from them")
     seconds = _seconds(bound, parts, cast(Gibbs, settings))
-    logger.info("learning which of %d terms exist: pseudo likelihood, engine %s, about %.2g s", bound.n_params, settings.name, seconds)
+    told = "learning which of %d terms exist: %s likelihood, engine %s, about %.2g s"
+    logger.info(told, bound.n_params, bound.stand_in, settings.name, seconds)
     found = _screen_and_refine(bound, parts, cast(Gibbs, settings), asked, calibrate=calibrate)
     theta, included = (np.zeros((settings.chains, settings.draws, bound.n_params)) for _ in range(2))
     theta[..., found.candidates], included[..., found.candidates] = found.draws.theta, found.draws.included
@@ -78,10 +83,10 @@ def learn(
     tree = {"posterior": _variables(bound, theta, included), "point": _variables(bound, point, point != 0)}
     screened = {"probability": ("term", found.probability), "detectable": ("term", found.detectable)}
     tree["screen"] = xr.Dataset(screened, coords=_coordinates(bound))
-    tree["observed_data"] = groups.by_temperature(parts, {"magnetization": groups.site_means(parts, SPINS)})
+    tree["observed_data"] = groups.by_temperature(parts, {"magnetization": groups.site_means(parts, bound.space)})
     return asked.posterior(
         tree,
-        likelihood="pseudo" if sharp is None else "exact",
+        likelihood=bound.stand_in if sharp is None else "exact",
         composite=sharp is None,
         engine=settings,
         n_params=max(len(selected), 1),
@@ -94,14 +99,15 @@ def learn(
         calibration={} if score is None else score.told,
         frozen_sites=(frozen := tuple(observations.frozen_sites(parts).tolist())),
         frozen_fields=frozen if bound.model.tie != "translation" else (),
-        findings=_undetermined(bound, found.detectable, selected),
+        findings=(*_undetermined(bound, found.detectable, selected), *_unseen(bound)),
     )
 
 
 def _seconds(bound: BoundClusterExpansion, parts: list[Observations], settings: Gibbs) -> float:
     """Of the screen and the refinement, about."""
     rows, refined = costs.rows_of(parts), min(bound.n_params, _MOST_CANDIDATES)
-    looked_at = min(rows * bound.n_sites, _SCREENED) * bound.n_params + rows * bound.n_sites * refined
+    every = min(rows * MANY_PAIRS, _EXCHANGED) if bound.space.constraint else rows * bound.n_sites
+    looked_at = min(every, _SCREENED) * bound.n_params + every * refined
     return _FIXED + _PER_OBSERVATION * looked_at + costs.sweeps(bound.n_params + refined, settings)
 
 
@@ -124,6 +130,13 @@ def _undetermined(bound: BoundClusterExpansion, detectable: np.ndarray, selected
         if len(there):
             weak.append({"order": order, "low": float(detectable[there].min()), "high": float(detectable[there].max())})
     return (Noted("weak terms", "note", "identifiability", {"orders": weak}),) if weak else ()
+
+
+def _unseen(bound: BoundClusterExpansion) -> tuple[Noted, ...]:
+    """What a fixed sum of all spins leaves undetermined, as a note of the verdict."""
+    if not bound.space.constraint or not np.any(bound.orders == 1):
+        return ()
+    return (Noted("conserved field", "note", "identifiability", {"tied": bound.copies == 1, **bound.space.constraint}),)
 
 
 def _bind(data: Any, model: ClusterExpansion) -> tuple[BoundClusterExpansion, list[Observations], list[xr.Dataset]]:
@@ -167,25 +180,37 @@ def _screen_and_refine(
     reach = int(np.prod([2 * extent - 1 for extent in bound.window]))
     tabulated = reach <= _PATTERN_BITS or bound.copies > 1
     sites = all_sites if tabulated else _distant_sites(bound, parts)
-    screen = TermLikelihood(bound, parts, everything, sites, compress=tabulated)
-    whole = len(sites) == bound.n_sites
+    if bound.space.constraint:
+        all_sites = _pairs(bound, parts, _EXCHANGED)
+        sites = all_sites if tabulated else _pairs(bound, parts, _SCREENED)
+    of = ExchangeTerms if bound.space.constraint else TermLikelihood
+    screen = of(bound, parts, everything, sites, compress=tabulated)
+    whole = len(sites) == len(all_sites)
     # A J of hundreds of terms, inverted, shifts the strongest by its own noise: error bars are those of the terms that are left.
     refine = bound.copies == 1 and bound.n_params > _MOST_CANDIDATES
     found = terms.sample(screen, bound.log_odds, slab, settings, calibrated=calibrate, seed=asked.seed, rough=refine or not whole)
     probability = found.included.mean((0, 1))
-    asked.say(f"screen of {bound.n_params} terms on {len(sites)} of {bound.n_sites} sites: {len(found.selected)} selected")
+    what = "pairs" if bound.space.constraint else "sites"
+    asked.say(f"screen of {bound.n_params} terms on {len(sites)} of {len(all_sites)} {what}: {len(found.selected)} selected")
     if whole and not refine:
         return _Found(found, everything, probability, terms.detectable(screen, found, everything, bound.log_odds, slab))
     order = descending(probability)[:_MOST_CANDIDATES]
     candidates = np.sort(order[probability[order] >= _CANDIDATE])
     if not len(candidates):
         candidates = order[:1]
-    final = TermLikelihood(bound, parts, candidates, all_sites, compress=True)
+    final = of(bound, parts, candidates, all_sites, compress=True)
     start = np.flatnonzero(np.isin(candidates, found.selected))
     refined = terms.sample(final, bound.log_odds[candidates], slab, settings, calibrated=calibrate, seed=asked.seed + 1, start=start)
-    asked.say(f"refinement of {len(candidates)} candidates on all sites: {len(refined.selected)} selected")
-    share = len(sites) / bound.n_sites
+    asked.say(f"refinement of {len(candidates)} candidates on all {what}: {len(refined.selected)} selected")
+    share = len(sites) / len(all_sites)
     return _Found(refined, candidates, probability, terms.detectable(screen, refined, candidates, bound.log_odds, slab, share))
+
+
+def _pairs(bound: BoundClusterExpansion, parts: list[Observations], most: int) -> np.ndarray:
+    """Pairs of sites whose exchanges are looked at, so that these are `most` observations at most."""
+    found, rows = partners(bound.n_sites, MANY_PAIRS), costs.rows_of(parts)
+    order = np.random.default_rng(0).permutation(len(found))[: max(1, most // rows)]  # any fixed choice will do
+    return found[np.sort(order)]
 
 
 def _distant_sites(bound: BoundClusterExpansion, parts: list[Observations]) -> np.ndarray:
@@ -221,7 +246,7 @@ def _variables(bound: BoundClusterExpansion, theta: np.ndarray, included: np.nda
 
 
 def _bound_of(post: xr.DataTree) -> BoundClusterExpansion:
-    return posteriors.model_of(post).bind(SPINS, posteriors.site_shape(post))
+    return posteriors.model_of(post).bind(posteriors.space_of(post), posteriors.site_shape(post))
 
 
 def draw_systems(post: xr.DataTree, n: int, seed: int, shape: tuple[int, ...] | None = None) -> list[System]:

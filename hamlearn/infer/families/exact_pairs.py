@@ -18,7 +18,6 @@ from hamlearn.infer.settings import LaplaceApproximation
 from hamlearn.models import BoundClusterExpansion, BoundCouplings, Couplings
 from hamlearn.progress import logger
 from hamlearn.systems import exact
-from hamlearn.systems.base import SPINS
 from hamlearn.systems.pairwise import Pairwise
 
 
@@ -42,7 +41,7 @@ def sharpened(
     calibrate: bool,
 ) -> Sharpened | None:
     """Optimum of the selected terms under the exact likelihood, where they are pairs and it is cheap; it says why (not)."""
-    if likelihood == "pseudo":
+    if likelihood in ("pseudo", "exchange"):
         return None
     tied = bound.copies == 1
     pairs, fields = ([int(k) for k in selected if tied and bound.orders[k % bound.n_terms] == order] for order in (2, 1))
@@ -54,15 +53,15 @@ def sharpened(
         method = exact.method(family.system(np.full(family.n_params, 0.1)))
     if family is None or method not in ("enumeration", "transfer"):
         if likelihood == "exact":
-            raise HamlearnError(f"likelihood='exact' is not possible: {why}. Use likelihood='auto' or 'pseudo'.")
-        say(f"likelihood pseudo: {why}")
+            raise HamlearnError(f"likelihood='exact' is not possible: {why}. Use likelihood='auto' or {bound.stand_in!r}.")
+        say(f"likelihood {bound.stand_in}: {why}")
         return None
     exactly = ExactLikelihood(family, parts)
     cost = announced(exactly, LaplaceApproximation())
     logger.info("then the exact likelihood of the %d that are left, %s", len(selected), cost)
     best = maximise(exactly)
     if not best.converged:
-        say("likelihood pseudo: the exact one has no finite optimum (data too ordered)")
+        say(f"likelihood {bound.stand_in}: the exact one has no finite optimum (data too ordered)")
         return None
     found = calibrated(exactly, best.theta, best.information, wanted=calibrate)
     say(f"strengths of the selected terms from the exact likelihood ({method})")
@@ -76,7 +75,7 @@ def _pair_family(bound: BoundClusterExpansion, pairs: list[int], fields: list[in
     for group, parameter in enumerate(pairs):
         one = np.zeros(bound.n_params)
         one[parameter] = 1.0
-        system = bound.system(one)
+        system = bound.free_system(one)
         assert isinstance(system, Pairwise)
         there = np.flatnonzero(system.J)
         lattices.append(system.lattice.bonds[there])
@@ -85,4 +84,4 @@ def _pair_family(bound: BoundClusterExpansion, pairs: list[int], fields: list[in
     bonds = np.concatenate(lattices)
     lattice = type(torus)(torus.shape, bonds, torus.kind, True, torus.positions, torus.periods)
     model = Couplings(lattice, tie=np.concatenate(groups), fields="uniform" if fields else None)
-    return model.bind(SPINS, torus.shape)
+    return model.bind(bound.space, torus.shape)

@@ -11,6 +11,7 @@ from hamlearn.infer.likelihoods import directions
 from hamlearn.infer.likelihoods.base import Likelihood
 from hamlearn.infer.likelihoods.directions import DirectionLikelihood
 from hamlearn.infer.likelihoods.exact import ExactLikelihood
+from hamlearn.infer.likelihoods.exchanges import ExchangeLikelihood
 from hamlearn.infer.likelihoods.onehot import OneHotLikelihood
 from hamlearn.infer.likelihoods.patterns import PatternLikelihood
 from hamlearn.infer.likelihoods.rows import RowLikelihood
@@ -20,7 +21,7 @@ from hamlearn.models import BoundCouplings
 from hamlearn.models.couplings import pair_counts
 
 MOST_PATTERNS = 2**62  # coded as one integer
-NAMES = ("auto", "exact", "pseudo", "screening", "rise", "logrise", "score")
+NAMES = ("auto", "exact", "pseudo", "exchange", "screening", "rise", "logrise", "score")
 
 
 def composite(bound: BoundCouplings, parts: Sequence[Observations], name: str) -> Likelihood | OneHotLikelihood:
@@ -29,6 +30,8 @@ def composite(bound: BoundCouplings, parts: Sequence[Observations], name: str) -
     Local patterns where a site has few of them (sparse graphs); where it has many (dense graphs) sums of neighbours where couplings are
     tied to few numbers, and else distinct rows.
     """
+    if bound.stand_in == "exchange":
+        return ExchangeLikelihood(bound, parts)
     if bound.space.continuous:
         return DirectionLikelihood(bound, parts, choice(name, directions.NAMES, f"likelihood of {bound.space.name}"))
     if name == "score":
@@ -68,6 +71,7 @@ __all__ = [
     "NAMES",
     "DirectionLikelihood",
     "ExactLikelihood",
+    "ExchangeLikelihood",
     "Likelihood",
     "OneHotLikelihood",
     "PatternLikelihood",

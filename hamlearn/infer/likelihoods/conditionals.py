@@ -15,10 +15,12 @@ import numpy as np
 
 from hamlearn.models import BoundCouplings
 
+LOGISTIC = ("pseudo", "exchange")  # objectives that are probabilities of one of two
+
 
 def binary(name: str, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Value, first derivative and minus the second derivative of the objective of one observation at z."""
-    if name == "pseudo":
+    if name in LOGISTIC:
         slope = np.tanh(z)
         return np.minimum(2 * z, 0.0) - np.log1p(np.exp(-2 * np.abs(z))), 1 - slope, 1 - slope**2
     with np.errstate(over="ignore"):

@@ -215,7 +215,7 @@ def _log_density_of(name: str, multiclass: bool) -> Callable[..., Any]:
         if multiclass:
             return -(counts * jax.nn.logsumexp(jnp.einsum("npak,nk->npa", design, local) + floor[:, None], -1)).sum()
         z = jnp.einsum("npk,nk->np", design, local)
-        if name == "pseudo":
+        if name in conditionals.LOGISTIC:
             return (counts * jax.nn.log_sigmoid(2 * z)).sum()
         total = (counts * jnp.exp(-z)).sum(1)
         return -total.sum() if name == "rise" else -(counts.sum(1) * jnp.log(total / counts.sum(1))).sum()

@@ -99,8 +99,16 @@ class TermLikelihood(Searched):
         grid = np.arange(bound.n_sites).reshape(bound.shape)
         axes = tuple(range(len(bound.shape)))
         self._anchors = np.stack([np.roll(grid, tuple(offset), axes).ravel() for offset in bound.offsets], 1)
-        self._entries = [self._entries_of(site) for site in (range(bound.n_sites) if bound.copies > 1 else [0])]
+        self._entries = [self._entries_of(unit) for unit in self._units()]
         self.blocks = self._blocks(compress)
+
+    def _units(self) -> range:
+        """What has entries of its own: every site, or the first for all where they are alike."""
+        return range(self.family.n_sites if self.family.copies > 1 else 1)
+
+    def counted(self, codes: np.ndarray, site: int, weight: np.ndarray) -> np.ndarray:
+        """How much rows count at a site: all as they do."""
+        return weight
 
     @property
     def bound(self) -> TermLikelihood:
@@ -156,9 +164,9 @@ class TermLikelihood(Searched):
             codes = self.codes(states)
             for site in self.sites:
                 features, _ = self.features(codes, site)
-                counts = weight
+                counts = self.counted(codes, int(site), weight)
                 if compress:
-                    features, counts = _unique(features, weight)
+                    features, counts = distinct_rows(features, counts)
                 gathered.setdefault(int(site) if self.family.copies > 1 else 0, []).append(
                     (features, counts, np.full(len(counts), part.beta))
                 )
@@ -169,7 +177,7 @@ class TermLikelihood(Searched):
                 merged = []
                 for one in np.unique(beta):
                     same = beta == one
-                    distinct, total = _unique(features[same], counts[same])
+                    distinct, total = distinct_rows(features[same], counts[same])
                     merged.append((distinct, total, np.full(len(total), one)))
                 features, counts, beta = (np.concatenate(column) for column in zip(*merged, strict=True))
             blocks.append(_Block(features, counts.astype(float), beta, self._entries[site][3]))
@@ -193,7 +201,7 @@ class TermLikelihood(Searched):
         """Objective, gradient, and the diagonal of minus the Hessian, in one pass."""
         total, gradient, diagonal = 0.0, np.zeros(self.n_params), np.zeros(self.n_params)
         for block in self.blocks:
-            value, first, second = conditionals.binary("pseudo", self.log_odds(block, theta))
+            value, first, second = conditionals.binary(self.name, self.log_odds(block, theta))
             total += float(block.counts @ value)
             slope, curvature = np.zeros((2, len(block.index)))
             _moments(block.features, first * block.counts * block.beta, second * block.counts * block.beta**2, slope, curvature)
@@ -213,7 +221,7 @@ class TermLikelihood(Searched):
             index = np.array([position[int(block.index[k])] for k in kept], int)
             for beta in np.unique(block.beta):
                 same = block.beta == beta
-                features, counts = _unique(block.features[np.ix_(same, kept)], block.counts[same])
+                features, counts = distinct_rows(block.features[np.ix_(same, kept)], block.counts[same])
                 smaller.blocks.append(_Block(features, counts, np.full(len(counts), beta), index))
         return smaller
 
@@ -228,7 +236,7 @@ class TermLikelihood(Searched):
         kept = np.arange(self.n_params) if columns is None else np.asarray(columns)
         result = np.zeros((self.n_params, self.n_params if columns is None else len(kept)))
         for block in self.blocks:
-            second = conditionals.binary("pseudo", self.log_odds(block, theta))[2]
+            second = conditionals.binary(self.name, self.log_odds(block, theta))[2]
             # Single precision: chunks of some ten thousand small integers, summed in double.
             weight = np.sqrt(second * block.counts * block.beta**2).astype(np.float32 if len(block.counts) > _CHUNK else float)
             where = {int(parameter): k for k, parameter in enumerate(block.index)}
@@ -248,14 +256,67 @@ class TermLikelihood(Searched):
             result, codes = np.zeros((len(states), self.n_params)), self.codes(states)
             for site in self.sites:
                 features, index = self.features(codes, site)
-                slope = part.beta * conditionals.binary("pseudo", part.beta * (features @ theta[index]))[1]
+                slope = part.beta * conditionals.binary(self.name, part.beta * (features @ theta[index]))[1]
                 result[:, index] += features * slope[:, None]
             return result
 
         return scores
 
 
-def _unique(features: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+class ExchangeTerms(TermLikelihood):
+    """The same of exchanges of two unlike spins, where the sum of all spins is fixed (:mod:`.exchanges`): `sites` are pairs of sites.
+
+    2z is what the exchange would cost: f(i) + f(j) without the placements that hold both, whose products an exchange leaves alone. Rows
+    in which the two are alike count nothing.
+    """
+
+    name = "exchange"
+
+    def __init__(
+        self, bound: BoundClusterExpansion, parts: Sequence[Observations], chosen: np.ndarray, pairs: np.ndarray, *, compress: bool
+    ) -> None:
+        self.pairs = np.asarray(pairs, np.int64)
+        super().__init__(bound, parts, chosen, np.arange(len(self.pairs)), compress=compress)
+
+    def _units(self) -> range:
+        return range(len(self.pairs))
+
+    def _entries_of(self, site: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Tiles, masks and feature columns of every placement through one of the two, and the parameter of every column."""
+        ends, tiles, kept = self.pairs[site].tolist(), [], []
+        bits = 1 << np.arange(len(self.family.offsets) - 1, -1, -1)
+        found = [super(ExchangeTerms, self)._entries_of(end) for end in ends]
+        for (places, masks, *_), here, other in zip(found, ends, ends[::-1], strict=True):
+            anchors = self._anchors[here, places]
+            both = (self._anchors[other] == anchors[:, None]) & ((masks[:, None] & bits) > 0)
+            tiles.append(anchors)
+            kept.append(~both.any(1))
+        parameters = [entry[3][entry[2]] for entry in found]  # of every entry, before columns that both ends share are one
+        chosen = np.concatenate(kept)
+        index, column = np.unique(np.concatenate(parameters)[chosen], return_inverse=True)
+        if self.family.copies == 1:
+            index, column = np.arange(self.n_params), np.concatenate(parameters)[chosen]
+        masks = np.concatenate([entry[1] for entry in found])[chosen]
+        return np.concatenate(tiles)[chosen], masks, column.ravel(), index
+
+    def _unlike(self, codes: np.ndarray, site: int) -> np.ndarray:
+        """Rows in which the two differ: the first place of a tile is the site that it is called by."""
+        top = len(self.family.offsets) - 1
+        i, j = self.pairs[site]
+        return np.asarray((codes[:, i] ^ codes[:, j]) >> top & 1, np.int8)
+
+    def counted(self, codes: np.ndarray, site: int, weight: np.ndarray) -> np.ndarray:
+        """Rows in which the two are unlike."""
+        return weight * self._unlike(codes, site)
+
+    def features(self, codes: np.ndarray, site: int) -> tuple[np.ndarray, np.ndarray]:
+        """Features of an exchange, zero where the two are alike, and the parameters they multiply."""
+        tiles, masks, columns, index = self._entries[site]
+        found = _features(codes, tiles, np.arange(len(tiles)), masks, columns, len(index), self._sign)
+        return found * self._unlike(codes, site)[:, None], index
+
+
+def distinct_rows(features: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distinct rows of small integers and how much each counts."""
     reach = int(np.abs(features).max(initial=0))
     base, width = 2 * reach + 1, features.shape[1]

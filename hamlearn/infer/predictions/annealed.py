@@ -7,6 +7,7 @@ couplings, an ordered phase of many spins) the tempering of :mod:`.simulated` an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -21,8 +22,8 @@ from hamlearn.infer.predictions.shared import mean_of, summary
 from hamlearn.infer.predictions.work import CALL, PER_ENERGY, Work, longest, of_energy
 from hamlearn.infer.shares import TRUSTED
 from hamlearn.systems.observables import Observable
-from hamlearn.systems.pairs import pairs_of
-from hamlearn.systems.sampling.annealing import annealed, independent_start
+from hamlearn.systems.sampling.annealing import annealed, annealed_exchanges, independent_start
+from hamlearn.systems.sampling.kawasaki import Kawasaki
 
 MOST_SITES = 256  # more spins need walks longer than tempering takes
 MOST_UPDATES = 1 << 29  # of single sites: about ten seconds
@@ -38,7 +39,8 @@ _PER_UPDATE = 200.0  # operations of an update of a site, most of which flip: "4
 def refusal(systems: Sequence[Any]) -> str | None:
     """Why walks are not for these systems, in a few words; None where they are."""
     first = systems[0]
-    if not first.space.binary or any(pairs_of(one) is None for one in systems):
+    listed = lambda one: one.pairs is not None or (bool(one.space.constraint) and one.windows is not None)
+    if not first.space.binary or not all(map(listed, systems)):
         return "they are no spins with pair couplings"
     return None if first.lattice.n_sites <= MOST_SITES else f"more than {MOST_SITES} sites"
 
@@ -54,13 +56,20 @@ def from_walks(systems: Sequence[Any], betas: np.ndarray, records: Sequence[Obse
     """
     centre = mean_of(systems) if len(systems) > 1 else None
     middle = systems[0] if centre is None else centre
-    J, h, _ = _terms(middle)
-    starts = [independent_start(beta * J, beta * h, seed) for beta in betas.tolist()]
+    windows = middle.pairs is None  # more than two spins interact, where their sum is fixed
+    J, h, _ = (np.zeros(()), np.zeros(middle.lattice.n_sites), 0.0) if windows else _terms(middle)
+    ups = middle.space.ups(len(h)) if middle.space.constraint else None
+    starts = [independent_start(beta * J, beta * h, seed) for beta in betas.tolist()] if ups is None else []
 
     def walked(system: Any, k: int, walks: int, steps: int, index: int) -> tuple[np.ndarray, np.ndarray]:
         """States and the logarithms of their weights, whose mean is Z."""
-        J, h, constant = _terms(system)
         root = np.random.SeedSequence([seed, index, k, walks, steps])
+        if system.pairs is None:
+            return _exchanged_windows(system, float(betas[k]), walks, steps, root)
+        J, h, constant = _terms(system)
+        if ups is not None:
+            flat, log_weight = annealed_exchanges(betas[k] * J, betas[k] * h, ups, walks, steps, root)
+            return flat.reshape(-1, *system.lattice.shape), log_weight - betas[k] * constant
         flat, log_weight = annealed(betas[k] * J, betas[k] * h, starts[k], walks, steps, root)
         return flat.reshape(-1, *system.lattice.shape), log_weight - betas[k] * constant
 
@@ -131,6 +140,19 @@ def _noisy(one: Estimates) -> bool:
     return bool(np.any(noise.mean(of_beta) > QUIET * spread.mean(of_beta)))
 
 
+def _exchanged_windows(system: Any, beta: float, walks: int, steps: int, root: np.random.SeedSequence) -> tuple[np.ndarray, np.ndarray]:
+    """As :func:`annealed_exchanges`, of tables of windows: states ``(walk, *sites)`` and the logarithms of their weights."""
+    n, (start, sweeps) = system.lattice.n_sites, root.spawn(2)
+    flat = system.space.random(np.random.default_rng(start), (walks, n))
+    log_weight = np.full(walks, math.log(math.comb(n, system.space.ups(n))))
+    ladder = np.linspace(0.0, beta, steps + 1)
+    for before, here, seed in zip(ladder[:-1], ladder[1:], sweeps.spawn(steps), strict=True):
+        log_weight -= (here - before) * np.asarray(system.energy(flat.reshape(-1, *system.lattice.shape)), float)
+        engine = Kawasaki().engine(system, np.array([here]), walks, 0)
+        flat = engine.advance(engine.init(flat, seed), 1, 1)[1][0]
+    return flat.reshape(-1, *system.lattice.shape), log_weight
+
+
 def weighted_states(system: Any, beta: float, walks: int, seed: int) -> tuple[np.ndarray, np.ndarray, float]:
     """States ``(walk, *sites)`` of a system with weights that add up to one, and their effective share: slower until it is trusted."""
     J, h, _ = _terms(system)
@@ -147,7 +169,7 @@ def weighted_states(system: Any, beta: float, walks: int, seed: int) -> tuple[np
 
 def _terms(system: Any) -> tuple[np.ndarray, np.ndarray, float]:
     """J as a matrix, h, and the constant that the energy has beside them."""
-    pairs: Any = pairs_of(system)
+    pairs = system.pairs  # of all states, or of those of one sum
     J, h = pairs.of_spins()
     n, (i, j) = pairs.lattice.n_sites, np.asarray(pairs.lattice.bonds).T
     matrix = np.zeros((n, n))

@@ -10,10 +10,10 @@ import xarray as xr
 
 from hamlearn.arguments import require_number, require_seed
 from hamlearn.errors import HamlearnError
+from hamlearn.infer import families
 from hamlearn.infer.accepted import admit_posterior
 from hamlearn.infer.densities.recalibration import recalibration
 from hamlearn.infer.draw_systems import site_states
-from hamlearn.infer.families import autoregressive
 from hamlearn.infer.predictions.estimator import Estimates
 from hamlearn.infer.predictions.widening import widened
 from hamlearn.processes import verb
@@ -59,14 +59,14 @@ def log_prob_band(post: xr.DataTree, states: Any, level: float = 0.9, seed: int 
     """
     post = admit_posterior(post)
     seed = require_seed(seed)
-    networks = autoregressive.evaluators(post)
+    networks = families.evaluators(post)
     require_number(level, "level, the probability of the interval,", above=0, below=1)
     if len(networks) < 2 or networks[0].conditioned:
         raise HamlearnError(
             "an interval of ln p needs an ensemble of networks of one temperature, Autoregressive(..., members=4): "
             f"this posterior has {len(networks)}{', of several temperatures' if networks[0].conditioned else ''}."
         )
-    array, dims = site_states(autoregressive.draw_systems(post, 1, 0)[0], states)
+    array, dims = site_states(families.of(post).draw_systems(post, 1, 0, None)[0], states)
     values = np.stack([one.log_prob(array) for one in networks])
     m = len(values)
     mean, sd = values.mean(0), values.std(0, ddof=1)

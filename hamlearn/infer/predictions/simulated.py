@@ -21,6 +21,7 @@ from hamlearn.systems.factors import sites_of
 from hamlearn.systems.observables import Observable
 from hamlearn.systems.pairs import pairs_of
 from hamlearn.systems.sampling import exchanging, simulate, simulate_systems, tempering
+from hamlearn.systems.sampling.bridging import bennett
 from hamlearn.systems.sampling.cluster import is_ferromagnet
 from hamlearn.systems.sampling.stacks import simulate_stack, stackable
 
@@ -29,6 +30,7 @@ _DRAWS = 160  # per member, rung and chain, to begin with
 MOST_LOOKUPS = 2e9  # of single sites and their interactions in one run, when more draws are needed: about half a minute
 _MOST_CLUSTER_UPDATES = 2e8  # of single sites by cluster moves: about ten seconds
 _CLOSE_UPDATES = 1 << 27  # of single sites by cluster moves of the mean member
+_EXCHANGES = 1 << 23  # proposed of the mean member, where the sum of all spins is fixed
 _BURN_IN, _THIN = 400, 5
 _HOPELESS = 0.02  # share of random states that reweighting would leave a member
 _RANDOM = 2048  # states that tell how far the energies of infinite temperature scatter
@@ -55,6 +57,8 @@ def from_simulation(
             )
         close = reweighted(systems, betas, records, seed, work) if systems[0].directions is not None else None
         return _one_by_one_or_stacked(systems, betas, records, seed, work) if close is None else close
+    if systems[0].space.constraint:
+        return _conserved(systems, betas, records, seed, work)
     if not log_z and all(is_ferromagnet(one) for one in systems):
         light = all(record.separations is None for record in records)
         close = reweighted(systems, betas, records, seed, work, _CLOSE_UPDATES) if len(systems) > 1 and light else None
@@ -69,6 +73,22 @@ def from_simulation(
     if not log_z and len(systems) > 1 and not _far_apart(systems, betas):
         close = reweighted(systems, betas, records, seed, work, source=_on_a_ladder(systems, betas, seed, work))
     return _tempered(systems, betas, records, seed, work) if close is None else close
+
+
+def _conserved(systems: Sequence[Any], betas: np.ndarray, records: Sequence[Observable], seed: int, work: Work) -> dict[str, Estimates]:
+    """Spins whose sum is fixed: what needs log Z by annealed walks of exchanges, the rest by Kawasaki's of the mean member or of all."""
+    annealing = [record for record in records if record.needs_log_z]
+    rest = [record for record in records if not record.needs_log_z]
+    result = dict[str, Estimates]()
+    if annealing:
+        if refusal := annealed.refusal(systems):
+            names = ", ".join(record.name for record in annealing)
+            raise HamlearnError(f"{names} of {systems[0]!r} needs log Z, which annealed walks estimate of fewer sites; here are {refusal}.")
+        result |= annealed.from_walks(systems, betas, annealing, seed, work)
+    if rest:
+        close = reweighted(systems, betas, rest, seed, work, _EXCHANGES) if systems[0].pairs is not None else None
+        result |= _one_by_one_or_stacked(systems, betas, rest, seed, work) if close is None else close
+    return result
 
 
 def _one_by_one_or_stacked(
@@ -217,7 +237,7 @@ def _tempered_once(
     """Estimates of every member from one tempered run on a ladder that contains the wanted temperatures.
 
     Free energies come from Bennett's acceptance ratio between neighbouring rungs, starting at β = 0 where ln Z is
-    N ln q exactly (C. H. Bennett, J. Comput. Phys. 22, 245 (1976)).
+    N ln q exactly.
     """
     first, at = systems[0], np.searchsorted(rungs, betas)
     log_z = any(record.needs_log_z for record in records)
@@ -302,14 +322,4 @@ def _log_partition(energy: np.ndarray, free: np.ndarray, rungs: np.ndarray, star
     steps = np.diff(np.concatenate([[0.0], rungs]))[:, None]
     # Work of a step of β forwards from the hotter rung and backwards from the colder one, equally many of each.
     forward, backward = steps * samples[:, :-1], -steps * samples[:, 1:]
-    low = np.minimum(forward.min(-1), -backward.max(-1)) - 1.0
-    high = np.maximum(forward.max(-1), -backward.min(-1)) + 1.0
-    for _ in range(60):  # bisection of a monotone function; its root is ΔβF, minus the change of ln Z
-        middle = (low + high) / 2
-        excess = _fermi(forward - middle[..., None]).sum(-1) - _fermi(backward + middle[..., None]).sum(-1)
-        low, high = np.where(excess < 0, middle, low), np.where(excess < 0, high, middle)
-    return start - np.cumsum((low + high) / 2, -1)
-
-
-def _fermi(x: np.ndarray) -> np.ndarray:
-    return np.exp(-np.logaddexp(0.0, x))
+    return start - np.cumsum(bennett(forward, backward), -1)

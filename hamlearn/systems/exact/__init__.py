@@ -16,6 +16,9 @@ never global) and comes back as NumPy or xarray.
 * *gaussian*: free fields (λ = 0), of any size on periodic hypercubic lattices, elsewhere up to 2048 sites; gives log Z,
   thermodynamics, the propagator, and samples.
 
+* *hidden units*: sites that are independent given at most 20 binary hidden units (restricted Boltzmann machines), any number of
+  them; gives log Z at the system's own temperature.
+
 Every method is an :class:`Oracle`, an object that asks for the structure of a system (tables over pairs, a quadratic form, a path of
 neighbouring slices) and never for its class. A further one is passed, ``thermodynamics(system, beta, oracle=mine)``, or made known to
 samplers, predictions and reports: ``register(mine)``.

@@ -9,7 +9,7 @@ import xarray as xr
 from hamlearn.processes import verb
 from hamlearn.systems.base import System, check_beta
 from hamlearn.systems.exact.oracle import Oracle, one_dimensional
-from hamlearn.systems.exact.registry import require_oracle
+from hamlearn.systems.exact.registry import require_normaliser, require_oracle
 
 
 @verb
@@ -19,8 +19,8 @@ def log_partition(system: System, beta: Any, *, oracle: Oracle | None = None) ->
     Parameters
     ----------
     system : System
-        One that :func:`method` can treat. Paths and free fields use the plain measure Π dx, XY the measure
-        Π dφ/2π.
+        One that :func:`method` can treat, or at its own temperature one of few hidden units. Paths and free fields use the plain measure
+        Π dx, XY the measure Π dφ/2π.
     beta : float or array
         Inverse temperature, > 0.
     oracle : Oracle, optional
@@ -44,7 +44,7 @@ def log_partition(system: System, beta: Any, *, oracle: Oracle | None = None) ->
     951.642126
     """
     points = check_beta(beta)
-    found = require_oracle(system, "log_z", "exact log Z", oracle).log_z(system, points.ravel()).reshape(points.shape)
+    found = require_normaliser(system, "exact log Z", oracle).log_z(system, points.ravel()).reshape(points.shape)
     return float(found) if points.ndim == 0 else found
 
 

@@ -26,7 +26,8 @@ class Oracle:
     name : str
         What results call it.
     gives : tuple of str
-        Which answers it has: "log_z", "thermodynamics", and perhaps "expectations", "sample", and "states" (all of them are listed).
+        Which answers it has: "log_z", "thermodynamics", and perhaps "expectations", "sample", and "states" (all of them are listed);
+        "normaliser" in place of all of these where log Z is known at the one temperature that a system has for its own.
     measure : str
         What entropies and free energies are relative to, in words.
     values_per_point : float

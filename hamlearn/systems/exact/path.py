@@ -1,6 +1,6 @@
 """Exact answers for imaginary-time paths: the transfer operator on a quadrature grid.
 
-exp(−S) is a product of kernels T(x_i, x_{i+1}) = exp(−κ(x_i − x_{i+1})²/(2a) − a(V(x_i) + V(x_{i+1}))/2). On an equidistant
+exp(−S) is a product of kernels T(x_i, x_{i+1}) = exp(−k(x_i − x_{i+1})/a − a(V(x_i) + V(x_{i+1}))/2), k(d) = κd²/2. On an equidistant
 grid the trapezoidal rule integrates such functions with an error that falls like exp(−2π²σ²/h²), so a few dozen
 points give twelve digits; the grid is refined until log Z no longer changes.
 """
@@ -64,7 +64,7 @@ class TransferOperator:
 
     def kernel(self, x: Any, y: Any) -> np.ndarray:
         """T(x, y) without the factor exp(−aV(x)/2) of its first argument: that of y only, of broadcast arrays."""
-        return np.exp(-self.path.kinetic * (x - y) ** 2 / (2 * self.a) - 0.5 * self.a * self.potential(y))
+        return np.exp(-self.path.near_link(x - y) / self.a - 0.5 * self.a * self.potential(y))
 
     def potential(self, x: Any) -> np.ndarray:
         """V above its minimum on the grid."""
@@ -95,7 +95,7 @@ class TransferOperator:
         """β-free kinetic and potential parts of one link of a ring, ``(n, n)`` each; they sum to K and V."""
         n = self.path.n_tau
         V = self.V + self.shift / self.path.temperature(self.beta)
-        return 0.5 * self.path.kinetic * n * (self.x[:, None] - self.x) ** 2, 0.5 * (V[:, None] + V) / n
+        return n * np.asarray(self.path.link(self.x[:, None] - self.x)), 0.5 * (V[:, None] + V) / n
 
     def moments(self, link: np.ndarray, ends: np.ndarray | None = None) -> tuple[float, float]:
         """Mean and variance of the sum over all links of ``link[x_i, x_{i+1}]``.
@@ -179,9 +179,11 @@ def _operator(path: Path, beta: float, low: float, high: float, points: int) -> 
     V = _values(path, x)
     bottom = float(V.min())
     V = V - bottom
-    matrix = h * np.exp(-path.kinetic * (x[:, None] - x) ** 2 / (2 * a) - 0.5 * a * (V[:, None] + V))
+    matrix = h * np.exp(-np.asarray(path.link(x[:, None] - x)) / a - 0.5 * a * (V[:, None] + V))
     values, vectors = np.linalg.eigh(matrix)
-    values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]  # a Gaussian kernel is positive: the rest is rounding
+    values, vectors = values[::-1], vectors[:, ::-1]
+    if path.quadratic:
+        values = np.maximum(values, 0.0)  # a Gaussian kernel is positive: the rest is rounding
     return TransferOperator(
         path, beta, x, h, V, matrix, values / values[0], vectors, float(np.log(values[0])), path.temperature(beta) * bottom
     )

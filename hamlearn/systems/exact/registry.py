@@ -7,13 +7,14 @@ from hamlearn.systems.base import System
 from hamlearn.systems.exact.cuts import too_large
 from hamlearn.systems.exact.discrete import Enumeration, Kaufman, Transfer
 from hamlearn.systems.exact.free import Gaussian
+from hamlearn.systems.exact.hidden import HiddenUnits
 from hamlearn.systems.exact.oracle import HOPELESS, Oracle
 from hamlearn.systems.exact.paths import Operator
 from hamlearn.systems.exact.vectors import Tree
 from hamlearn.systems.exact.xy import Characters
 from hamlearn.systems.pairs import pairs_of
 
-ORACLES: list[Oracle] = [Enumeration(), Transfer(), Kaufman(), Operator(), Tree(), Characters(), Gaussian()]
+ORACLES: list[Oracle] = [Enumeration(), Transfer(), Kaufman(), Operator(), Tree(), Characters(), Gaussian(), HiddenUnits()]
 """In the order in which they are asked."""
 
 
@@ -72,8 +73,8 @@ def oracle(system: System, gives: str = "log_z") -> Oracle | None:
     ----------
     system : System
         Anything; what shows no structure that an oracle knows has none.
-    gives : {"log_z", "thermodynamics", "expectations", "sample", "states"}
-        What is asked of it.
+    gives : {"log_z", "thermodynamics", "expectations", "sample", "states", "normaliser"}
+        What is asked of it; "normaliser" is log Z at the one temperature that a learned system has for its own.
 
     Examples
     --------
@@ -144,4 +145,12 @@ def require_oracle(system: System, gives: str = "log_z", what: str = "exact answ
     raise HamlearnError(f"{what}: {only}no oracle knows this; got {type(system).__name__}: {reasons}. Sample it with hl.simulate.")
 
 
-__all__ = ["HOPELESS", "ORACLES", "method", "oracle", "register", "require", "require_oracle", "unregister"]
+def require_normaliser(system: System, what: str, given: Oracle | None = None) -> Oracle:
+    """The oracle of log Z at all temperatures, or else of that at the system's own; an error where there is neither."""
+    if given is not None:
+        return require_oracle(system, "normaliser" if "normaliser" in given.gives else "log_z", what, given)
+    own = None if oracle(system) is not None else oracle(system, "normaliser")
+    return require_oracle(system, "log_z", what) if own is None else own
+
+
+__all__ = ["HOPELESS", "ORACLES", "method", "oracle", "register", "require", "require_normaliser", "require_oracle", "unregister"]

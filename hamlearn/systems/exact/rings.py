@@ -82,7 +82,7 @@ def _ring(operator: TransferOperator, count: int, rng: np.random.Generator) -> n
             density *= operator.kernel(start[:, None], cells.x)
         else:
             weights = values ** (remaining - 2)
-            kept = weights > _NEGLIGIBLE
+            kept = np.abs(weights) > _NEGLIGIBLE
             # In the eigenbasis: far from the seam only a few modes are left.
             message, basis = amplitudes[:, kept] * weights[kept], vectors[:, kept]
             message /= np.abs(message).max(1, keepdims=True)

@@ -10,6 +10,7 @@ sampler             takes                                                       
 ``heat_bath``       pair couplings, tiles, formulas of few sites a term, XY         everything else
 ``metropolis``      any system, black boxes too                                     energies that are only known by calling
 ``tempering``       any pair couplings, tiles, formulas                             glasses, many temperatures at once
+``block_gibbs``     sites independent given hidden units (restricted Boltzmann)     always, at their own temperature
 ``overrelaxation``  XY                                                              fields, frustration
 ``hmc``             continuous actions that JAX can differentiate                   fields, and whatever has no better
 ``kinks``           paths                                                           deep double wells, where not exact

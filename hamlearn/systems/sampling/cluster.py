@@ -75,13 +75,14 @@ def clusters_of(system: System) -> Clusters:
     return Clusters(bonds, strength[keep] > 0, np.abs(strength[keep]), field, start, bonds[bond, 1 - place], bond)
 
 
-def is_ferromagnet(system: System) -> bool:
-    """Whether cluster updates apply, nothing is frustrated and no state is favoured."""
+def is_ferromagnet(system: System, against: float = 0.0) -> bool:
+    """Whether cluster updates apply, no state is favoured, and at most a share `against` of all strength is of the other sign."""
     try:
         clusters = clusters_of(system)
     except HamlearnError:
         return False
-    return bool(np.all(clusters.equal) and np.all(clusters.field == clusters.field[:, :1]))
+    free = np.all(clusters.field == clusters.field[:, :1])
+    return bool(free and clusters.gap[~clusters.equal].sum() <= against * clusters.gap.sum())
 
 
 def _refuse(why: str) -> NoReturn:

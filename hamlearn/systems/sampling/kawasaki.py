@@ -2,7 +2,8 @@
 
 The two are the ends of a random bond (the dynamics of diffusing particles), or any two sites (which mixes in fewer sweeps and has the
 same equilibrium); the exchange is accepted with min(1, exp(−βΔE)). Either way every pair is as likely to be proposed back as forth.
-Source: Kawasaki, Phys. Rev. 145, 224 (1966).
+Source: Kawasaki, Phys. Rev. 145, 224 (1966). A chain may be a ladder of temperatures whose neighbours exchange their microstates
+(:class:`.samplers.Tempering`), for what is too cold to come to its equilibrium otherwise.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from hamlearn.arguments import require_flag
 from hamlearn.systems.base import System
 from hamlearn.systems.lattice import Lattice
 from hamlearn.systems.sampling.blackbox import BlackBoxEngine
+from hamlearn.systems.sampling.energies import energies
 from hamlearn.systems.sampling.kernels import generators, in_threads, kernel, neighbour_lists, uniform
 from hamlearn.systems.sampling.loop import Engine
 from hamlearn.systems.sampling.sampler import Sampler
@@ -61,9 +63,15 @@ class Kawasaki(Sampler):
         return "the magnetization is fixed, which exchanges of spins keep"
 
     def engine(self, system: System, betas: np.ndarray, chains: int, adapt: int) -> Engine:
-        """Threads over chains where pair couplings are known; else all chains in one call of the energy."""
-        flat = np.repeat(betas, chains)
-        return (BlackBoxExchange if system.pairs is None else PairExchange)(system, flat, self.local)
+        """Threads over chains where pair couplings or tables of windows are known; else all chains in one call of the energy."""
+        return engine(system, np.repeat(betas, chains), self.local)
+
+
+def engine(system: System, beta: np.ndarray, local: bool = False) -> Engine:
+    """What steps chains at `beta`, or ladders ``(chains, rungs)`` of what is known by pairs or tables."""
+    if system.pairs is not None:
+        return PairExchange(system, beta, local)
+    return (BlackBoxExchange if system.windows is None else WindowExchange)(system, beta, local)
 
 
 def _parts(lattice: Lattice) -> int:
@@ -72,21 +80,25 @@ def _parts(lattice: Lattice) -> int:
 
 
 class State(NamedTuple):
-    """What the next sweep of all chains needs: spins ``(chains, n_sites)`` and generators."""
+    """What the next sweep of all chains needs: spins ``(chains, rungs, n_sites)``, generators, and where each rung's spins come from.
+
+    ``heading`` ``(chains, rungs)`` is 1 where they were last on the first rung, −1 where on the last, 0 where on neither yet.
+    """
 
     values: np.ndarray
     rng: np.ndarray
+    heading: np.ndarray
 
 
 class PairExchange:
-    """All chains of a system of pair couplings: a step is as many proposals as there are sites.
+    """All chains of a system of pair couplings: a step is as many proposals as there are sites, and a round of swaps along a ladder.
 
     Parameters
     ----------
     system : System
         With tables of pairs (``system.pairs``) of ±1 spins; it says which sites are neighbours.
-    beta : array (chains,)
-        Inverse temperature of every chain.
+    beta : array (chains,) or (chains, rungs)
+        Inverse temperature of every chain, or those of its ladder.
     local : bool
         Whether ends of bonds are exchanged, or any two sites.
     """
@@ -94,32 +106,53 @@ class PairExchange:
     capacity = 1024
 
     def __init__(self, system: System, beta: np.ndarray, local: bool) -> None:
-        pairs, self.n_sites = system.pairs, system.lattice.n_sites
-        assert pairs is not None  # or it is exchanged as a black box
-        self.beta, self.lead = np.asarray(beta, np.float64), np.shape(beta)
+        self.system, self.n_sites = system, system.lattice.n_sites
+        self.beta, self.lead = np.asarray(beta, np.float64).reshape(len(beta), -1), np.shape(beta)
+        self.bonds = np.ascontiguousarray(system.lattice.bonds, np.int64).reshape(-1, 2)
+        self.tables, self.local = self._tables(system), local
+        self.updates_per_step = self.beta.size * self.n_sites * 4
+
+    def _tables(self, system: System) -> tuple[np.ndarray, ...]:
+        """What the kernel looks costs up in."""
+        pairs = system.pairs
+        assert pairs is not None  # or it is exchanged by windows, or as a black box
         # Which sites are exchanged the lattice says, which interact the pairs: of windows of sites they are not the same bonds.
-        self.bonds, between = (np.ascontiguousarray(one.bonds, np.int64).reshape(-1, 2) for one in (system.lattice, pairs.lattice))
+        between = np.ascontiguousarray(pairs.lattice.bonds, np.int64).reshape(-1, 2)
         start, bond, place = neighbour_lists(between, self.n_sites)
         coupling, field = pairs.of_spins()
-        self.couplings = (start, between[bond, 1 - place], coupling[bond], field)
-        self.local = local
-        self.updates_per_step = len(self.beta) * self.n_sites * 4
+        return start, between[bond, 1 - place], coupling[bond], field
+
+    @property
+    def _kernel(self) -> Any:
+        return _run
 
     def init(self, values: np.ndarray, seed: np.random.SeedSequence) -> State:
-        """State from spins ``(chains, n_sites)``."""
-        return State(np.array(values, np.int8), generators(seed, len(values)))
+        """State from spins ``(*lead, n_sites)``."""
+        chains, rungs = self.beta.shape
+        each = rungs + (rungs > 1)  # one more generator for the swaps
+        spins = np.array(values, np.int8).reshape(chains, rungs, -1)
+        return State(spins, generators(seed, chains * each).reshape(chains, each, 4), np.zeros((chains, rungs), np.int8))
 
     def advance(self, state: State, draws: int, thin: int) -> tuple[State, np.ndarray, dict[str, Any]]:
-        """`draws` × `thin` sweeps: new state, states ``(draws, chains, n_sites)``, and the fraction of exchanges, summed."""
-        values, rng = state.values.copy(), state.rng.copy()
-        out = np.empty((len(values), draws, self.n_sites), np.int8)
+        """`draws` × `thin` sweeps: new state, states ``(draws, *lead, n_sites)``, and the fraction of exchanges, summed."""
+        values, rng, heading = (one.copy() for one in state)
+        chains, rungs = self.beta.shape
+        out = np.empty((chains, draws, rungs, self.n_sites), np.int8)
+        energy = np.zeros((chains, rungs))  # of what a chain swaps, up to a constant
+        if rungs > 1:
+            energy = np.asarray(energies(self.system, values.reshape(-1, self.n_sites)), float).reshape(chains, rungs)
+        swaps = np.zeros((chains, 3, rungs))  # exchanged, offered, and round trips on the first rung
 
         def one_chain(chain: int) -> float:
-            options = (self.beta[chain], self.couplings, self.bonds, self.local, draws, thin, out[chain])
-            return float(_run(values[chain], rng[chain], *options))
+            ladder = (self.beta[chain], energy[chain], heading[chain], swaps[chain])
+            return float(self._kernel(values[chain], rng[chain], ladder, self.tables, self.bonds, self.local, draws, thin, out[chain]))
 
-        exchanged = in_threads(one_chain, range(len(values)))
-        return State(values, rng), out.swapaxes(0, 1), {"acceptance": np.mean(exchanged)}
+        exchanged = in_threads(one_chain, range(chains))
+        info: dict[str, Any] = {"acceptance": np.mean(exchanged)}
+        if rungs > 1:
+            mean = swaps.mean(0)
+            info |= {"exchanged": mean[0, :-1], "offered": mean[1, :-1], "round_trips": mean[2, 0]}
+        return State(values, rng, heading), out.swapaxes(0, 1).reshape(draws, *self.lead, -1), info
 
     def tune(self, state: State, info: dict[str, Any]) -> State:
         """Nothing to tune."""
@@ -127,33 +160,141 @@ class PairExchange:
 
 
 @kernel
-def _run(values, rng, beta, couplings, bonds, local, draws, thin, out):  # type: ignore[no-untyped-def]
+def _pick(rng, values, bonds, local):  # type: ignore[no-untyped-def]
+    """Two sites that may be exchanged."""
+    if local:
+        bond = int(uniform(rng) * len(bonds))
+        return bonds[bond, 0], bonds[bond, 1]
+    return int(uniform(rng) * len(values)), int(uniform(rng) * len(values))
+
+
+@kernel
+def _swap(values, codes, rng, ladder):  # type: ignore[no-untyped-def]
+    """One round along a ladder: even or odd pairs, by chance."""
+    beta, energy, heading, swaps = ladder
+    last = len(beta) - 1
+    for k in range(int(uniform(rng) < 0.5), last, 2):
+        swaps[1, k] += 1
+        if np.log(1.0 - uniform(rng)) < (beta[k] - beta[k + 1]) * (energy[k] - energy[k + 1]):
+            swaps[0, k] += 1
+            energy[k], energy[k + 1] = energy[k + 1], energy[k]
+            heading[k], heading[k + 1] = heading[k + 1], heading[k]
+            for site in range(values.shape[1]):
+                values[k, site], values[k + 1, site] = values[k + 1, site], values[k, site]
+            for tile in range(codes.shape[1]):
+                codes[k, tile], codes[k + 1, tile] = codes[k + 1, tile], codes[k, tile]
+    if heading[0] == -1:
+        swaps[2, 0] += 1
+    heading[0] = 1
+    if heading[last] == 1:
+        heading[last] = -1
+
+
+@kernel
+def _run(values, rng, ladder, couplings, bonds, local, draws, thin, out):  # type: ignore[no-untyped-def]
     """`draws` × `thin` sweeps of one chain; writes the states to `out`, returns the summed fraction of proposals that exchanged."""
-    start, other, coupling, field = couplings
-    n_sites, exchanged = len(values), 0
+    rungs, n_sites = values.shape
+    beta, energy, exchanged, codes = ladder[0], ladder[1], 0, np.empty((rungs, 0), np.int64)
     for draw in range(draws):
-        for _ in range(thin * n_sites):
-            if local:
-                bond = int(uniform(rng) * len(bonds))
-                i, j = bonds[bond, 0], bonds[bond, 1]
-            else:
-                i, j = int(uniform(rng) * n_sites), int(uniform(rng) * n_sites)
-            if values[i] == values[j]:
-                continue
-            here, there, between = field[i], field[j], 0.0
-            for k in range(start[i], start[i + 1]):
-                here += coupling[k] * values[other[k]]
-                if other[k] == j:
-                    between += coupling[k]
-            for k in range(start[j], start[j + 1]):
-                there += coupling[k] * values[other[k]]
-            # Each flip alone counts the bonds between the two, whose energy does not change: 2σ_i σ_j J of each, σ_i σ_j = −1.
-            cost = 2.0 * (values[i] * here + values[j] * there) + 4.0 * between
-            if cost <= 0 or uniform(rng) < np.exp(-beta * cost):
-                values[i], values[j] = values[j], values[i]
-                exchanged += 1
+        for _ in range(thin):
+            for rung in range(rungs):
+                moved, cost = _sweep(values[rung], rng[rung], beta[rung], couplings, bonds, local)
+                exchanged += moved
+                energy[rung] += cost
+            if rungs > 1:
+                _swap(values, codes, rng[rungs], ladder)
         out[draw] = values
-    return exchanged / n_sites
+    return exchanged / (n_sites * rungs)
+
+
+@kernel
+def _sweep(values, rng, beta, couplings, bonds, local):  # type: ignore[no-untyped-def]
+    """As many proposals as there are sites: how many exchanged, and what that cost."""
+    start, other, coupling, field = couplings
+    exchanged, paid = 0, 0.0
+    for _ in range(len(values)):
+        i, j = _pick(rng, values, bonds, local)
+        if values[i] == values[j]:
+            continue
+        here, there, between = field[i], field[j], 0.0
+        for k in range(start[i], start[i + 1]):
+            here += coupling[k] * values[other[k]]
+            if other[k] == j:
+                between += coupling[k]
+        for k in range(start[j], start[j + 1]):
+            there += coupling[k] * values[other[k]]
+        # Each flip alone counts the bonds between the two, whose energy does not change: 2σ_i σ_j J of each, σ_i σ_j = −1.
+        cost = 2.0 * (values[i] * here + values[j] * there) + 4.0 * between
+        if cost <= 0 or uniform(rng) < np.exp(-beta * cost):
+            values[i], values[j] = values[j], values[i]
+            exchanged += 1
+            paid += cost
+    return exchanged, paid
+
+
+class WindowExchange(PairExchange):
+    """The same of tables of windows (:class:`hamlearn.systems.InteractionTables`), in which more than two spins may interact."""
+
+    def _tables(self, system: System) -> tuple[np.ndarray, ...]:
+        windows = system.windows
+        assert windows is not None
+        sites = np.ascontiguousarray(windows.tile_sites, np.int64)
+        start, tile, place = neighbour_lists(sites, self.n_sites)
+        return sites, start, tile, windows.places[place], np.atleast_2d(np.asarray(windows.tables, np.float64)), windows.places
+
+    @property
+    def _kernel(self) -> Any:
+        return _run_windows
+
+
+@kernel
+def _run_windows(values, rng, ladder, tables, bonds, local, draws, thin, out):  # type: ignore[no-untyped-def]
+    """As `_run`; an exchange is two flips, each of which changes the codes of the tiles that hold its site."""
+    sites, places = tables[0], tables[5]
+    rungs, n_sites = values.shape
+    beta, energy, exchanged, codes = ladder[0], ladder[1], 0, np.zeros((rungs, len(sites)), np.int64)
+    for rung in range(rungs):
+        for t in range(len(sites)):
+            for k in range(sites.shape[1]):
+                codes[rung, t] += places[k] * (values[rung, sites[t, k]] > 0)
+    for draw in range(draws):
+        for _ in range(thin):
+            for rung in range(rungs):
+                moved, cost = _sweep_windows(values[rung], codes[rung], rng[rung], beta[rung], tables, bonds, local)
+                exchanged += moved
+                energy[rung] += cost
+            if rungs > 1:
+                _swap(values, codes, rng[rungs], ladder)
+        out[draw] = values
+    return exchanged / (n_sites * rungs)
+
+
+@kernel
+def _sweep_windows(values, codes, rng, beta, tables, bonds, local):  # type: ignore[no-untyped-def]
+    """As `_sweep`."""
+    _, start, tile, worth, energy, _ = tables
+    exchanged, paid, alike = 0, 0.0, len(energy) == 1
+    for _ in range(len(values)):
+        i, j = _pick(rng, values, bonds, local)
+        if values[i] == values[j]:
+            continue
+        cost = 0.0
+        for site in (i, j):
+            for k in range(start[site], start[site + 1]):
+                t = tile[k]
+                new = codes[t] - worth[k] * values[site]
+                row = 0 if alike else t
+                cost += energy[row, new] - energy[row, codes[t]]
+                codes[t] = new
+        if cost <= 0 or uniform(rng) < np.exp(-beta * cost):
+            values[i], values[j] = values[j], values[i]
+            exchanged += 1
+            paid += cost
+        else:
+            for site in (i, j):
+                for k in range(start[site], start[site + 1]):
+                    codes[tile[k]] += worth[k] * values[site]
+    return exchanged, paid
 
 
 class BlackBoxExchange(BlackBoxEngine):

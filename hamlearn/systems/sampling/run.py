@@ -64,9 +64,11 @@ def simulate(
         "swendsen_wang" and "wolff" (clusters: near the transition of a ferromagnet), "heat_bath" and "metropolis" (single sites, any
         system), "tempering" (a ladder of temperatures: glasses). For angles and real values: "exact" (paths, free fields), "wolff",
         "overrelaxation" and "heat_bath" (XY), "hmc" (any action that JAX can differentiate), "kinks" (paths in deep double wells: "hmc"
-        with the signs of the path redrawn), "tempering" ("hmc" on a ladder) and "metropolis". "auto" takes "own" at a temperature that a
-        density knows, "exact" where an oracle is cheap, "swendsen_wang" (XY: "wolff") for ferromagnets without field, "heat_bath"
-        ("overrelaxation", "hmc") otherwise, "metropolis" for black boxes, and says so in the attributes.
+        with the signs of the path redrawn), "tempering" ("hmc" on a ladder) and "metropolis". For a fixed magnetization: "kawasaki"
+        (exchanges of unlike spins) and "tempering" (exchanges on a ladder: stripes of cold spins turn in no other way). "auto" takes "own"
+        at a temperature that a density knows, "exact" where an oracle is cheap, "kawasaki" where the magnetization is fixed,
+        "swendsen_wang" (XY: "wolff") for ferromagnets without field, "heat_bath" ("overrelaxation", "hmc") otherwise, "metropolis" for
+        black boxes, and says so in the attributes.
     burn_in : int, optional
         Steps discarded at the start, in sweeps (Swendsen–Wang updates; Wolff: clusters that together flip about as
         many spins as there are). Default: 200 steps, then a pilot of 400 measures the largest τ of energy and

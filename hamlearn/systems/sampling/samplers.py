@@ -15,8 +15,9 @@ from hamlearn.errors import HamlearnError
 from hamlearn.systems import factors
 from hamlearn.systems.base import System, check_beta
 from hamlearn.systems.pairs import pairs_of
-from hamlearn.systems.sampling import hmc
+from hamlearn.systems.sampling import hmc, kawasaki
 from hamlearn.systems.sampling.blackbox import BlackBoxEngine
+from hamlearn.systems.sampling.block_gibbs import BlockGibbs
 from hamlearn.systems.sampling.cluster import ClusterEngine, clusters_of, is_ferromagnet
 from hamlearn.systems.sampling.kawasaki import Kawasaki
 from hamlearn.systems.sampling.ladders import BetaFirst, default_ladder
@@ -32,6 +33,7 @@ __all__ = [
     "AUTO",
     "HMC",
     "SAMPLERS",
+    "BlockGibbs",
     "Exact",
     "HeatBath",
     "Kawasaki",
@@ -127,8 +129,8 @@ class SwendsenWang(Sampler):
         return None
 
     def suits(self, system: System, betas: np.ndarray) -> str | None:
-        """Ferromagnets without field."""
-        return "a ferromagnet without field; clusters decorrelate it at every temperature" if is_ferromagnet(system) else None
+        """Ferromagnets without field, also those some of whose couplings are slightly of the other sign, as learned ones may be."""
+        return "a ferromagnet without field; clusters decorrelate it at every temperature" if is_ferromagnet(system, _AGAINST) else None
 
     def engine(self, system: System, betas: np.ndarray, chains: int, adapt: int) -> Engine:
         """All chains, in threads."""
@@ -253,6 +255,14 @@ class HMC(Sampler):
         return hmc.HMCEngine(system, betas, chains, adapt, length=self.length, target=self.target)
 
 
+def _without_kinks(system: System) -> str | None:
+    """Why signs of paths cannot be redrawn: their coupling is that of a quadratic kinetic term."""
+    line = system.nearest_path
+    if line is None:
+        return "it is for paths of one particle"
+    return None if line.quadratic else "it is for kinetic terms that are quadratic"
+
+
 @dataclass(frozen=True)
 class Kinks(HMC):
     """Hybrid Monte Carlo of a path, its signs redrawn after every trajectory: deep double wells."""
@@ -261,7 +271,7 @@ class Kinks(HMC):
 
     def refusal(self, system: System) -> str | None:
         """Anything but a path."""
-        return super().refusal(system) or ("it is for paths of one particle" if system.nearest_path is None else None)
+        return super().refusal(system) or _without_kinks(system)
 
     def suits(self, system: System, betas: np.ndarray) -> str | None:
         """Paths that the oracle leaves."""
@@ -287,11 +297,14 @@ class Tempering(Sampler):
     ladder: Any = None
     name: ClassVar[str] = "tempering"
     uses: ClassVar[frozenset[str]] = Sampler.uses | {"ladder"}
+    keeps: ClassVar[tuple[str, ...]] = Kawasaki.keeps
 
     def refusal(self, system: System) -> str | None:
         """What has no engine with a ladder."""
         if system.space.continuous:
             return HMC().refusal(system)
+        if system.space.constraint and system.pairs is None and system.windows is None:
+            return "of a fixed magnetization it needs pair couplings or interaction tables"
         if system.pairs is not None or system.windows is not None or system.pure_jax:
             return None
         return "it needs pair couplings, interaction tables or an energy that JAX can trace, and this is a black box"
@@ -310,6 +323,8 @@ class Tempering(Sampler):
         """Every chain a whole ladder."""
         if system.space.continuous:
             return hmc.HMCEngine(system, betas, chains, adapt, ladder=True)
+        if system.space.constraint:
+            return BetaFirst(kawasaki.engine(system, np.tile(betas, (chains, 1))))
         lead = np.broadcast_to(betas, (1, chains, len(betas)))
         if system.windows is None and system.pairs is not None:
             return BetaFirst(JaxEngine(*parameters_of([system]), lead, self.name))
@@ -342,6 +357,7 @@ class Metropolis(Sampler):
         return BlackBoxEngine(system, flat, adapt)
 
 
+_AGAINST = 0.02  # share of the strength of couplings that may be antiferromagnetic where clusters are taken unasked
 AUTO: tuple[Sampler, ...] = (
     Own(),
     Exact(),
@@ -349,6 +365,7 @@ AUTO: tuple[Sampler, ...] = (
     SwendsenWang(),
     Wolff(),
     Overrelaxation(),
+    BlockGibbs(),
     HeatBath(),
     Kinks(),
     HMC(),
@@ -357,6 +374,18 @@ AUTO: tuple[Sampler, ...] = (
 )
 """In this order sampler="auto" asks for one that applies and suits; every sampler has its name here."""
 SamplerName = Literal[
-    "auto", "own", "exact", "kawasaki", "swendsen_wang", "wolff", "overrelaxation", "heat_bath", "kinks", "hmc", "tempering", "metropolis"
+    "auto",
+    "own",
+    "exact",
+    "kawasaki",
+    "swendsen_wang",
+    "wolff",
+    "overrelaxation",
+    "block_gibbs",
+    "heat_bath",
+    "kinks",
+    "hmc",
+    "tempering",
+    "metropolis",
 ]
 SAMPLERS: dict[str, Sampler] = {one.name: one for one in AUTO}

@@ -1,0 +1,26 @@
+"""The sentences of codes about actions of networks, their tails and their data; see ``sentences``."""
+
+from __future__ import annotations
+
+from hamlearn.diagnostics import wording
+from hamlearn.diagnostics.sentences import SENTENCES
+from hamlearn.models.actions import percent
+
+SENTENCES |= {
+    "unbounded tails": lambda n, made: (
+        f"{percent(n['share'])} of the draws had polynomials that do not hold paths together beyond the data"
+        + ("" if n["kept"] else ", and were left out: observed paths are held together"),
+        "Give more data; how the action grows beyond them is known from nothing else.",
+    ),
+    "arrow of time": lambda n, made: (
+        f"steps of the paths at beta = {n['beta']:g} are not the same forwards and backwards in time ({wording.chance(n['p'])}), and the "
+        "learned kinetic term is even",
+        "Paths of a Hamiltonian have no arrow of time: look at the order of their slices, or at how they were made.",
+    ),
+    "beyond what was shown": lambda n, made: (
+        f"at beta = {n['beta']:g}, {percent(n['unseen_steps'])} of the steps and {percent(n['unseen_values'])} of the values lie beyond "
+        f"what the data showed ({percent(n['unseen_share'])} of the paths have one), where the action is "
+        f"{'the polynomials beside its networks' if n['networks'] else 'its polynomial'}",
+        "Observe a temperature nearer by, or take what follows from such paths for a guess.",
+    ),
+}

@@ -1,0 +1,99 @@
+"""Microstates of whatever is audited: microstates themselves, a system, or a posterior."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from hamlearn import data as microstates
+from hamlearn import infer
+from hamlearn.diagnostics import simulated
+from hamlearn.errors import HamlearnError
+from hamlearn.infer import families, posteriors
+from hamlearn.infer.draw_systems import distinct
+from hamlearn.progress import logger
+from hamlearn.systems import sampling
+from hamlearn.systems.base import System, axes_of
+from hamlearn.systems.lattice import Lattice, hypercubic
+
+MEMBERS = 32  # Hamiltonians of a posterior that rows are drawn of
+CHAINS = 32  # of a system: many short ones start and end apart
+_CHAINS_OF_MEMBER = 8
+
+
+class Drawn(NamedTuple):
+    """Rows of a model, and what it says of itself.
+
+    Attributes
+    ----------
+    data : list of Dataset
+        At one temperature each, in the order of the reference.
+    members : tuple of System
+        Hamiltonians of a posterior, an equal number of chains each, one after the other; (): one law.
+    system : System or None
+        Whose energy is audited.
+    lattice : Lattice or None
+        Of its sites, where it has one.
+    how : str
+        Where the rows came from, in words.
+    """
+
+    data: list[xr.Dataset]
+    members: tuple[System, ...]
+    system: System | None
+    lattice: Lattice | None
+    how: str
+
+
+def of(model: Any, reference: list[xr.Dataset], draws: int, seed: int) -> Drawn:
+    """Rows of `model` at the temperatures of the reference."""
+    if isinstance(model, System):
+        return _of_system(model, reference, draws, seed)
+    if isinstance(model, xr.DataTree):
+        return _of_posterior(model, reference, draws, seed)
+    return Drawn(list(model), (), None, None, "microstates as they were given")
+
+
+def _beta(data: xr.Dataset, *, declared: bool = False) -> float:
+    beta = float(data["beta"])
+    if declared and not int(data.attrs.get("beta_declared", 0)):
+        raise HamlearnError(
+            "the reference declares no temperature, and a system is simulated at one: hl.microstates(..., beta=...), or give microstates."
+        )
+    return beta
+
+
+def _of_system(system: System, reference: list[xr.Dataset], draws: int, seed: int) -> Drawn:
+    size: dict[str, Any] = {"draws": -(-draws // CHAINS), "chains": CHAINS, **{"thin": "auto", **simulated.conserving(system)}}
+    found = [sampling.simulate(system, _beta(one, declared=True), seed=seed + k, **size) for k, one in enumerate(reference)]
+    how = f"simulated: {found[0].attrs['sampler']}, {CHAINS} chains of {found[0].sizes['draw']} draws"
+    return Drawn(found, (), system, system.lattice, how)
+
+
+def _of_posterior(post: xr.DataTree, reference: list[xr.Dataset], draws: int, seed: int) -> Drawn:
+    post = infer.accepted.admit_posterior(post)
+    posteriors.require_readings(post, "audits")
+    first = families.of(post).draw_systems(post, 1, seed, None)[0]
+    if families.traits(post).density and not families.traits(post).closed:
+        networks = int(post["weights"].sizes["member"])
+        sets = [infer.sample(post, -(-draws // networks), seed + k) for k, _ in enumerate(reference)]
+        return Drawn(sets, (), first, first.lattice, f"drawn from {networks} network{'s' if networks > 1 else ''}, independent")
+    members = distinct(post, MEMBERS)
+    systems = families.of(post).draw_systems(post, members, seed, None)
+    rng, sets = np.random.default_rng(seed), []
+    each = max(2 * _CHAINS_OF_MEMBER, -(-draws // members))
+    for one in reference:
+        start = microstates.rows(one).reshape(-1, *axes_of(first))
+        logger.info("audit: simulating %d members of the posterior, %d microstates each", members, each)
+        found = simulated.microstates_of(systems, _beta(one), start, rng, each)
+        count = len(found[0]) // _CHAINS_OF_MEMBER
+        states = np.stack([rows[: count * _CHAINS_OF_MEMBER].reshape(_CHAINS_OF_MEMBER, count, *rows.shape[1:]) for rows in found])
+        states = states.reshape(members * _CHAINS_OF_MEMBER, count, *states.shape[3:])
+        sets.append(
+            microstates.build(states, beta=_beta(one), space=first.space, lattice=hypercubic(posteriors.site_shape(post)), attrs={})
+        )
+    return Drawn(
+        sets, tuple(systems), first, first.lattice, f"simulated: {members} Hamiltonians of the posterior, {each} microstates of each"
+    )
