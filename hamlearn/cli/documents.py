@@ -143,6 +143,8 @@ def calibration_json(found: Ranks) -> str:
             {"level": float(level), **{key: float(one[key].sel(level=level)) for key in ("coverage", "error", "p_value")}}
             for level in one["level"].values
         ]
+        if found.bars is not None:
+            numbers |= {"bars": float(found.bars["ratio"].sel(of=str(name))), "bars_off": bool(found.bars["off"].sel(of=str(name)))}
         kinds.append({"of": str(name), **numbers, "levels": levels})
     return _json({"schema": CALIBRATION, **stated, **counts, "kinds": kinds})
 

@@ -67,6 +67,8 @@ def _kinds(found: Ranks) -> Table:
     for name, heading in (("bias", "bias in sd"), ("width", "errors in sd")):
         columns.append(numbers(name, heading, kinds[name], errors=kinds[f"{name}_error"].values))
         columns.append(numbers(f"{name}_error", "±", kinds[f"{name}_error"], 2))
+    if found.bars is not None:
+        columns.append(numbers("bars", "own sd, times those of data sets", found.bars["ratio"].sel(of=kinds["of"].values), 3))
     return Table("Coverage, bias and width", "coverage.csv", tuple(columns), kinds.sizes["of"])
 
 

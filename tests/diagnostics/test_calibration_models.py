@@ -67,6 +67,24 @@ def test_truths_from_a_posterior_and_the_data_at_hand():
     assert "calibration" not in post.children
 
 
+@pytest.mark.parametrize(("factor", "level"), [(0.5, "do not believe"), (1.6, "caution")])
+def test_bars_that_were_changed_are_told_however_well_refits_cover(factor, level):
+    data, post = small()
+    changed = post.copy()
+    draws = {
+        name: values.mean(("chain", "draw")) + factor * (values - values.mean(("chain", "draw")))
+        for name, values in post["posterior"].items()
+    }
+    changed["posterior"] = changed["posterior"].assign({name: values.transpose("chain", "draw", ...) for name, values in draws.items()})
+    for found, right in ((local(changed, sets=20), 1.0), (local(changed, data, sets=20), np.sqrt(2))):
+        assert found.decision == "not calibrated" and "its own standard deviations are" in found.summary
+        np.testing.assert_allclose(found.bars["ratio"].sel(of="all"), factor * right, rtol=0.1)
+        told = hl.verdict(found.posterior)
+        assert [one.severity for one in told.reasons if one.code == "bars differ here"] == ["serious" if factor < 1 else "caution"]
+    assert local(post, sets=20).bars_off is None
+    assert hl.verdict(local(changed, sets=20).posterior).level == level
+
+
 def test_rows_are_as_many_as_the_data_are_worth(monkeypatch):
     world, seen = hl.systems.Ising((3, 3)), []
     data = hl.simulate(world, beta=0.5, draws=3000, chains=4, seed=0, sampler="metropolis")

@@ -96,6 +96,7 @@ class Refit:
         plain = ("space", "shape", "beta", "rows", "likelihood", "engine", "calibrate", "kept", "seed", "width")
         told = {name: repr(getattr(self, name)) for name in plain}
         truths = "prior" if self.truths is None else repr(self.truths.tolist())
+        told["kept"] += f": {self.kept.columns}"
         return {"model": repr(self.model.to_dict()), **told, "truths": truths, "beside": " ".join(map(_digest, self.beside))}
 
     def _prior(self, bound: Any, rng: np.random.Generator) -> np.ndarray:

@@ -11,7 +11,8 @@ import numpy as np
 import scipy.stats
 import xarray as xr
 
-from hamlearn.diagnostics.calibration import bands
+from hamlearn.diagnostics.calibration import bands, bars
+from hamlearn.diagnostics.calibration_sentences import BARS_ADVICE, bars_words
 from hamlearn.diagnostics.findings import Finding
 
 LEVELS = (0.5, 0.9)  # whose coverage is tested
@@ -103,6 +104,13 @@ class Ranks:
         Data sets whose chains are worth less than a third as many independent draws as ranks need.
     notes : tuple of str
         What else to know.
+    spreads : array (data set, parameter), optional
+        The standard deviations of the posteriors.
+    saved : array (parameter,), optional
+        Of :func:`~hamlearn.diagnostics.calibration.local`: standard deviations of the draws of the posterior itself.
+    between : (float, float)
+        What they may be as a multiple of those of the data sets: 1 where the data are independent; from the root of what a row is worth
+        where they are chains, since every parameter forgets at its own pace; 1 to 1.41 where the data were learned beside.
     posterior : DataTree or None
         Of :func:`~hamlearn.diagnostics.calibration.local`: a copy of the posterior that knows of this, whose verdict, and all that begins
         with it, weighs what was found.
@@ -119,6 +127,9 @@ class Ranks:
     failures: tuple[str, ...] = ()
     slow: int = 0
     notes: tuple[str, ...] = ()
+    spreads: np.ndarray | None = None
+    saved: np.ndarray | None = None
+    between: tuple[float, float] = (1.0, 1.0)
     posterior: xr.DataTree | None = None
 
     @cached_property
@@ -154,6 +165,28 @@ class Ranks:
         z = (found["coverage"] - found["level"]) / found["error"]
         return found.assign(p_value=(z.dims, 2 * scipy.stats.t.sf(np.abs(z.values), len(self.ranks) - 1)))
 
+    @cached_property
+    def bars(self) -> xr.Dataset | None:
+        """Over kinds and parameters (``of``): the posterior's own standard deviations beside those of the data sets learned.
+
+        ``ratio``, 0.5 where its draws scatter half as much as data like its own allow; ``off``, whether that is more than chance
+        makes and more than ``between`` allows. None where there is no posterior at hand.
+        """
+        if self.saved is None or self.spreads is None:
+            return None
+        return bars.compare(self.saved, self.spreads, _columns(self.of), self.names, self.between)
+
+    @property
+    def bars_off(self) -> tuple[str, float] | None:
+        """The kind or parameter whose bars are furthest from those of the data sets, and the ratio; None where none are off."""
+        if self.bars is None or not bool(self.bars["off"].any()):
+            return None
+        off = self.bars.where(self.bars["off"], drop=True)
+        low, high = self.between
+        away = np.maximum(np.log(off["ratio"].values / high), np.log(low / off["ratio"].values))
+        worst = off.isel(of=int(away.argmax())) if "all" not in off["of"] else off.sel(of="all")
+        return str(worst["of"].values), float(worst["ratio"])
+
     @property
     def p_value(self) -> float:
         """Of everything together: coverage at 50 and 90 % of all parameters and of each kind, and ranks where they should be uniform."""
@@ -166,7 +199,7 @@ class Ranks:
         """What these data sets say; undecided where coverage is known to no better than 5 %, or one in ten data sets failed."""
         if len(self.failures) > LOST * (len(self.failures) + len(self.ranks)):
             return "undecided"
-        if self.p_value < REFUSED:
+        if self.p_value < REFUSED or self.bars_off is not None:
             return "not calibrated"
         return "undecided" if self._error > TELLING else "calibrated"
 
@@ -197,6 +230,13 @@ class Ranks:
         return f"Nothing speaks against these error bars (p = {self.p_value:.2g})."
 
     def _not_calibrated(self) -> str:
+        if self.bars_off is not None:
+            also = (
+                f" Nor do those of the data sets cover (p = {self.p_value:.2g})."
+                if self.p_value < REFUSED and self.truths != "joined"
+                else ""
+            )
+            return f"Not calibrated: {bars_words(*self.bars_off, self.between)}.{also}"
         worst = self.kinds.isel(of=int(self.kinds["p_value"].values.min(1).argmin()))
         level = worst.isel(level=int(worst["p_value"].values.argmin()))
         what, off = str(worst["of"].values), float(level["coverage"] - level["level"])
@@ -222,6 +262,8 @@ class Ranks:
 
     @property
     def _advice(self) -> str:
+        if self.bars_off is not None:
+            return BARS_ADVICE
         if self.truths == "posterior" and abs(float(self.kinds["bias"][0])) > BIASED:
             return "Where the prior holds part of a parameter it pulls it, which is no fault: give data= for the check that is exact then."
         return "Do not take these intervals at their level: another likelihood or engine, or more data."
@@ -240,6 +282,8 @@ class Ranks:
         )
         kinds = self.kinds.drop_vars("p_value").drop_dims("level")
         found = found.merge(self.coverage).merge(kinds)
+        if self.bars is not None:
+            found["bars"] = self.bars["ratio"].sel(of=found["of"].values)
         told = {"draws": self.draws, "truths": self.truths, "overall_p": self.overall_p, "combined_p": self.p_value}
         return found.assign_attrs(**told, decision=self.decision, failed=len(self.failures), slow=self.slow, summary=self.summary)
 

@@ -30,15 +30,21 @@ class Kept:
     bins: int
 
     @property
+    def columns(self) -> str:
+        """What is kept of a parameter, for a checkpoint."""
+        return f"ranks among {', '.join(map(str, self.choices))}; position, error, spread, worth"
+
+    @property
     def choices(self) -> tuple[int, ...]:
         """From the number asked for downwards."""
         return (self.draws, *(fewer for fewer in _THINNED if fewer < self.draws and (fewer + 1) % self.bins == 0))
 
     def score(self, draws: np.ndarray, truth: np.ndarray, rng: np.random.Generator, *, independent: bool = False) -> np.ndarray:
-        """Numbers of a data set ``(parameter, len(choices) + 3)``, from draws ``([chain,] draw, parameter)``.
+        """Numbers of a data set ``(parameter, len(choices) + 4)``, from draws ``([chain,] draw, parameter)``.
 
         The rank of the truth among so many evenly spaced draws, for each of the choices; its position among all draws, from 0 to 1; the
-        error of their mean in standard deviations; how many independent draws they are worth. Ties (exact zeros) are broken at random.
+        error of their mean in standard deviations; that standard deviation; how many independent draws they are worth. Ties (exact zeros)
+        are broken at random.
         """
         series = draws.reshape(-1, *draws.shape[-2:])
         flat = series.reshape(-1, len(truth))
@@ -50,6 +56,7 @@ class Kept:
         columns.append((_rank(flat, truth, rng) + rng.random(len(truth))) / (len(flat) + 1))
         spread = flat.std(0, ddof=1)
         columns.append(np.divide(flat.mean(0) - truth, spread, out=np.full(len(truth), np.nan), where=spread > 0))
+        columns.append(spread)
         worth = np.full(len(truth), float(len(flat)))
         if not independent:
             found = effective_sample_size(series)
@@ -57,17 +64,17 @@ class Kept:
         return np.stack([*columns, worth], -1)
 
     def read(self, rows: np.ndarray) -> Scores:
-        """Scores of all data sets ``(data set, parameter, len(choices) + 3)``, with ranks among as many draws as their chains are worth."""
+        """Scores of all data sets ``(data set, parameter, len(choices) + 4)``, with ranks among as many draws as their chains are worth."""
         worth = rows[..., -1]
         least = float(np.median(worth, 0).min())
         place = next((k for k, kept in enumerate(self.choices) if least >= _ENOUGH * kept), len(self.choices) - 1)
         slow = int((worth.min(1) < _SLOW * self.choices[place]).sum())
-        return Scores(rows[..., place].astype(int), self.choices[place], rows[..., -3], rows[..., -2], slow)
+        return Scores(rows[..., place].astype(int), self.choices[place], rows[..., -4], rows[..., -3], rows[..., -2], slow)
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Ranks among `draws` draws, positions among all, and errors of means in standard deviations, each ``(data set, parameter)``.
+    """Ranks among `draws` draws, positions among all, errors of means in standard deviations, and these, each ``(data set, parameter)``.
 
     `slow` data sets have chains that are worth less than a third as many independent draws.
     """
@@ -76,6 +83,7 @@ class Scores:
     draws: int
     positions: np.ndarray
     errors: np.ndarray
+    spreads: np.ndarray
     slow: int
 
 

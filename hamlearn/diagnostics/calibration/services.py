@@ -216,6 +216,11 @@ def local(
 
     Notes
     -----
+    Refits say whether intervals cover that are learned so. Whether those of this posterior are such ones is asked beside: its standard
+    deviations are compared with those of the refits (``bars``), and draws that are narrower or wider are not calibrated, however well the
+    refits cover. Data that scatter otherwise than the model says may widen or narrow bars that are corrected for it, which looks alike;
+    and of chains that are worth a tenth of their rows bars may be a third of those of so many independent ones before that is told.
+
     Rows are as many as the data are worth independent ones, and are independent. What the data do that the model does not (drift, sites
     that are missing from it, readout errors) is in no simulation of the model: that is the verdict's comparison with the data.
 
@@ -277,6 +282,8 @@ def local(
     cost = f", by count at most about {sets * each:.2g} s of one core beside the simulations" if math.isfinite(each) else ""
     logger.info("calibration here: %d data sets of %s rows are simulated and learned as this one was%s", sets, _told(job.rows), cost)
     found = _answer(job, sets, executor, checkpoint, "joined" if beside else "posterior", notes, told=True)
+    draws, between = kind.parameters(post)[1], (1.0, math.sqrt(2)) if beside else (math.sqrt(worth), 1.0)
+    found = replace(found, saved=draws.reshape(-1, draws.shape[-1]).std(0, ddof=1), between=between)
     return replace(found, posterior=recorded(post, found))
 
 

@@ -148,7 +148,7 @@ def sbc(
         raise HamlearnError(f"{bins} bins need at least {5 * bins} data sets and draws + 1 divisible by {bins}; got n={n}, draws={draws}.")
     kept = Kept(draws, bins)
     request = {f"function {k}": _named(one) for k, one in enumerate((draw_truth, simulate, learn))}
-    request |= {"draws": str(draws), "bins": str(bins), "seed": str(seed)}
+    request |= {"draws": str(draws), "bins": str(bins), "seed": str(seed), "kept": kept.columns}
     job = partial(_ranked, draw_truth, simulate, learn, kept, seed)
     found = run(job, n, executor=executor, checkpoint=checkpoint, request=request, label="calibration")
     names = tuple(map(str, range(found.rows.shape[1])))
@@ -158,7 +158,8 @@ def sbc(
 def ranks_of(found: Run, kept: Kept, names: tuple[str, ...], of: tuple[str, ...], **more: Any) -> Ranks:
     """The answer, of scores of all data sets."""
     read = kept.read(found.rows)
-    return Ranks(read.ranks, read.draws, kept.bins, read.positions, read.errors, names, of, failures=found.failures, slow=read.slow, **more)
+    scores = read.ranks, read.draws, kept.bins, read.positions, read.errors
+    return Ranks(*scores, names, of, failures=found.failures, slow=read.slow, spreads=read.spreads, **more)
 
 
 def _at_least_two(n: int) -> int:
