@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from hamlearn.arguments import require_number
 from hamlearn.errors import HamlearnError
 from hamlearn.processes import verb
 from hamlearn.systems.path import Path, one_temperature
@@ -95,7 +96,7 @@ class TransferOperator:
         """β-free kinetic and potential parts of one link of a ring, ``(n, n)`` each; they sum to K and V."""
         n = self.path.n_tau
         V = self.V + self.shift / self.path.temperature(self.beta)
-        return n * np.asarray(self.path.link(self.x[:, None] - self.x)), 0.5 * (V[:, None] + V) / n
+        return n * _links(self.path, len(self.x), self.h), 0.5 * (V[:, None] + V) / n
 
     def moments(self, link: np.ndarray, ends: np.ndarray | None = None) -> tuple[float, float]:
         """Mean and variance of the sum over all links of ``link[x_i, x_{i+1}]``.
@@ -141,8 +142,8 @@ class TransferOperator:
 
 
 @verb
-def transfer_operator(path: Path, beta: float) -> TransferOperator:
-    """The transfer operator of a path on a grid that is fine and wide enough for log Z to 1e-11.
+def transfer_operator(path: Path, beta: float, tolerance: float = TOLERANCE) -> TransferOperator:
+    """The transfer operator of a path on a grid that is fine and wide enough for log Z to 1e-11, or as asked.
 
     Parameters
     ----------
@@ -150,6 +151,8 @@ def transfer_operator(path: Path, beta: float) -> TransferOperator:
         Any potential that confines.
     beta : float
         Inverse temperature, > 0.
+    tolerance : float
+        Largest relative change of log Z under the last refinement of the grid.
 
     Raises
     ------
@@ -157,6 +160,7 @@ def transfer_operator(path: Path, beta: float) -> TransferOperator:
         If the potential does not confine, is not finite, or is too rough for 3000 grid points.
     """
     beta = one_temperature(beta)
+    tolerance = require_number(tolerance, "tolerance of log Z", above=0)
     low, high = confined(path, beta)
     h = 0.6 * np.sqrt(path.spacing(beta) / (2 * path.kinetic))
     points = int(np.clip(np.ceil((high - low) / h), 24, MAX_POINTS // 2)) + 1
@@ -164,7 +168,7 @@ def transfer_operator(path: Path, beta: float) -> TransferOperator:
     while points < MAX_POINTS:
         points = int(1.4 * points)
         finer = _operator(path, beta, low, high, points)
-        if abs(finer.log_partition - found.log_partition) < TOLERANCE * max(1.0, abs(finer.log_partition)):
+        if abs(finer.log_partition - found.log_partition) < tolerance * max(1.0, abs(finer.log_partition)):
             return finer
         found = finer
     raise HamlearnError(
@@ -179,7 +183,7 @@ def _operator(path: Path, beta: float, low: float, high: float, points: int) -> 
     V = _values(path, x)
     bottom = float(V.min())
     V = V - bottom
-    matrix = h * np.exp(-np.asarray(path.link(x[:, None] - x)) / a - 0.5 * a * (V[:, None] + V))
+    matrix = h * np.exp(-_links(path, points, h) / a - 0.5 * a * (V[:, None] + V))
     values, vectors = np.linalg.eigh(matrix)
     values, vectors = values[::-1], vectors[:, ::-1]
     if path.quadratic:
@@ -187,6 +191,12 @@ def _operator(path: Path, beta: float, low: float, high: float, points: int) -> 
     return TransferOperator(
         path, beta, x, h, V, matrix, values / values[0], vectors, float(np.log(values[0])), path.temperature(beta) * bottom
     )
+
+
+def _links(path: Path, points: int, h: float) -> np.ndarray:
+    """k(x_i − x_j) on an equidistant grid, ``(points, points)``: one value for every distance."""
+    apart = np.arange(points)
+    return np.asarray(path.link(h * apart), float)[np.abs(apart[:, None] - apart)]
 
 
 def _values(path: Path, x: np.ndarray) -> np.ndarray:
