@@ -17,6 +17,10 @@ SENTENCES |= {
         "learned kinetic term is even",
         "Paths of a Hamiltonian have no arrow of time: look at the order of their slices, or at how they were made.",
     ),
+    "not mirror images": lambda n, made: (
+        f"the learned potential is even, and x and -x of the paths are not alike ({wording.chance(n['p'])})",
+        "Learn with even=False, or look at how the paths were made: chains that stay in one well show no symmetry.",
+    ),
     "beyond what was shown": lambda n, made: (
         f"at beta = {n['beta']:g}, {percent(n['unseen_steps'])} of the steps and {percent(n['unseen_values'])} of the values lie beyond "
         f"what the data showed ({percent(n['unseen_share'])} of the paths have one), where the action is "

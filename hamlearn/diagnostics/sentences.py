@@ -474,9 +474,12 @@ def _extrapolated(n: Numbers, made: Provenance) -> Words:
     if n["weights"]:
         what += f" (weights {', '.join(f'{one:.3g}' for one in n['weights'])})"
     if n["predicted_ess"] is None:
-        what += "; the predicted effective share of draws is not known (one network has no spread)"
+        why = "the data contradict this action" if n.get("contradicted") else "one network has no spread"
+        what += f"; the predicted effective share of draws is not known ({why})"
     else:
         what += f", the predicted effective share of draws is {n['predicted_ess']:.2g}"
+    if n.get("least_ess") is not None:
+        what += f"; if another form that predicts the data as well were true, it would be {n['least_ess']:.2g}"
     if n["networks"] and n["unseen_by_source"]:
         shares = ", ".join(f"{share:.0%} (beta = {one:g})" for share, one in zip(n["unseen_by_source"], old, strict=True))
         what += f"; of the states there, this share leaves what nearly all ({n['shown']:.0%}) of those observed show: {shares}"

@@ -29,8 +29,8 @@ class NetworkAction(Model):
     and have error bars as any parameters have. With one number to read, training the places of the units too would add no function that
     the layer lacks. k is even: paths have no arrow of time, and data that have one are told so.
 
-    What the data decide, by held-out loss and in favour of what is simpler where it explains them as well: whether either function
-    needs its network, and with which penalty; the degree; and whether v is even.
+    What the data decide, by the likelihood of paths held out and in favour of what is simpler where it may explain them as well: whether
+    either function needs its network, and with which penalty; the degree; and whether v is even.
 
     Parameters
     ----------

@@ -5,7 +5,8 @@ import pytest
 import scipy.stats
 
 import hamlearn as hl
-from hamlearn.infer.families import network_actions, network_selection
+from hamlearn.infer.families import network_actions, network_evidence, network_selection
+from hamlearn.infer.likelihoods.network_score import sums, term_sums
 from hamlearn.models.network_action import Form
 from hamlearn.systems import REALS, SPINS
 from statistics_budget import assert_within, spend
@@ -92,6 +93,70 @@ def test_where_polynomials_hold_there_is_no_network():
     assert_within(found, [1.0, -2.0, 1.0], error, "coefficients of a double well")
 
 
+def evidence(sets, model):
+    bound, parts, _ = network_actions.bind(sets, model)
+    whole = network_selection.largest(model, bound, network_actions.extent(parts))
+    quadratic = [sums(whole, part) for part in parts]
+    terms = [term_sums(whole, part) for part in parts]
+    return network_evidence.Evidence(whole, [part.beta for part in parts], quadratic, terms, [1.0] * len(parts))
+
+
+def test_held_out_likelihood_is_that_of_a_transfer_matrix():
+    """−ln p of every fifth of the blocks under what the others taught; log Z from a matrix of the test's own."""
+    sets, model = data(FAST, WELL, betas=(4.0, 8.0), size=400), hl.models.NetworkAction((4, 2))
+    known = evidence(sets, model)
+    form = Form((2, 4), True, False)
+    one = network_selection.best_of(known.whole, form, known.A, known.b)
+    found, M = network_evidence.held_out(known, one), network_selection.embedding(known.whole, form)
+    expected, grid = np.zeros(40), np.linspace(-5, 5, 401)
+    for fold in range(5):
+        out = np.arange(40) % 5 == fold
+        theta = one.solve(M.T @ known.A[~out].sum(0) @ M, known.b[~out].sum(0) @ M)
+        path = one.bound.system(theta)
+        for part in sets:
+            beta = float(part["beta"])
+            k, v, a = path.link(grid[:, None] - grid), path.potential(grid), beta / N
+            T = (grid[1] - grid[0]) * np.exp(-k / a - a * (v[:, None] + v) / 2)
+            log_z = np.log(np.trace(np.linalg.matrix_power(T / T.max(), N))) + N * np.log(T.max())
+            losses = np.asarray(path.action(part["state"].values.reshape(40, 10, N), beta)) + log_z
+            expected[out] += losses.sum(1)[out]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_slopes_alone_do_not_make_two_deep_wells_unlike():
+    """Held-out score prefers odd powers here, and under them one well would be far emptier than it is."""
+    post = learned(data(PARTICLE, lambda x: 3 * WELL(x), betas=(4.0, 8.0), size=500, seed=318))
+    table = post["selection"].to_dataset()
+    even, odd = (
+        next(k for k, form in enumerate(table["form"].values) if words in form) for words in ("even, powers 2, 4", "powers 1, 2, 3, 4")
+    )
+    assert table["held_out"][odd] + 1 < table["held_out"][even] and table["log_likelihood"][odd] + 20 < table["log_likelihood"][even]
+    assert post["point"]["power"].values.tolist() == [2, 4] and float(table["share"].sum()) == pytest.approx(1.0)
+
+
+def test_wells_that_are_unlike_are_not_called_alike():
+    """The even form is the more likely one, for the depth of wells is poorly known without; odd moments say that it is wrong."""
+    sets = data(PARTICLE, lambda x: 3 * WELL(x) + 0.03 * x, betas=(4.0, 8.0), seed=300)
+    assert 1 in learned(sets)["point"]["power"]
+    even = learned(sets, hl.models.NetworkAction((4, 12), even=True))
+    assert "not mirror images" in {one.code for one in hl.infer.provenance(even).findings}
+    there = hl.infer.extrapolate(even, 12.0)
+    assert hl.infer.provenance(there).extrapolation["predicted_ess"] is None and "the data contradict this action" in str(hl.verdict(there))
+    assert "not mirror images" not in {one.code for one in hl.infer.provenance(learned(data(PARTICLE, WELL))).findings}
+
+
+def test_a_kinetic_term_that_asks_for_no_parabola_keeps_its_network():
+    """Steps cost 2·(distance): at long ones κ is zero, and its estimate as often below."""
+    known = evidence(data(lambda d: 2 * np.abs(d), WELL, betas=(4.0, 8.0), size=500, seed=300), hl.models.NetworkAction((4, 12)))
+    bound = network_selection.best_of(known.whole, Form((2, 4), True, False), known.A, known.b)
+    assert bound.theta[0] == bound.floor > 0
+    free = network_selection.solved(bound.H, (known.b @ network_selection.embedding(known.whole, bound.bound.form)).sum(0), bound.penalty)
+    loss = lambda theta: 0.5 * (bound.H + bound.penalty) @ theta @ theta - (bound.H + bound.penalty) @ free @ theta
+    near = bound.theta + np.random.default_rng(0).normal(scale=1e-3, size=(200, len(free))) * np.r_[0.0, np.ones(len(free) - 1)]
+    assert free[0] < bound.floor and all(loss(bound.theta) <= loss(one) for one in near)
+    assert network_evidence.select(known)[0].bound.form.steps
+
+
 def test_a_kinetic_term_that_is_not_quadratic_is_found():
     post = learned(data(FAST, WELL, betas=(4.0, 8.0)))
     assert "step_weight" in post["point"]
@@ -149,7 +214,11 @@ def test_bands_of_networks_cover():
 def test_a_law_that_fails_is_noticed():
     codes = lambda post: {one.code for one in hl.infer.provenance(post).findings}
     assert "temperatures disagree" not in codes(learned(data(PARTICLE, WELL)))
-    assert "temperatures disagree" in codes(learned(data(PARTICLE, WELL, masses=(1.0, 1.5))))
+    wrong = learned(data(PARTICLE, WELL, masses=(1.0, 1.5)))
+    assert "temperatures disagree" in codes(wrong)
+    there = hl.extrapolate(wrong, beta=3.0)
+    assert hl.infer.provenance(there).extrapolation["predicted_ess"] is None and hl.verdict(there).level == "do not believe"
+    assert "not known (the data contradict this action)" in str(hl.verdict(there))
 
 
 def test_paths_with_an_arrow_of_time_are_told_so():
@@ -174,6 +243,26 @@ def test_another_temperature_says_what_to_expect_there(barrier):
     out = (np.abs(np.roll(paths, -1, 1) - paths) > longest).mean(), ((paths < low) | (paths > high)).mean()
     np.testing.assert_allclose([facts["unseen_steps"], facts["unseen_values"]], out, atol=0.01)
     assert facts["amplification"] > 1
+
+
+def test_forms_that_the_data_allow_are_in_what_is_expected(barrier):
+    """One form is believed to nine tenths beside the chosen one: what is expected is the mean of both, and the less is said."""
+    table, bound = barrier["selection"].to_dataset(), network_actions.bound_of(barrier)
+    best = network_actions.theta_of(barrier["point"].to_dataset())
+    whole = network_selection.largest(bound.model, bound, bound.extent)
+    other = network_selection.embedding(whole, bound.form) @ best
+    other[whole.parts[1].start + 1] += 0.4  # x² of another size
+    rival = table.assign(theta=table["theta"].copy(), share=0 * table["share"], chosen=0 * table["chosen"])
+    rival["theta"][0], rival["share"][0], rival["chosen"][1], rival["share"][1] = other, 0.9, 1, 0.1
+    changed = barrier.copy()
+    changed["selection"] = rival
+    facts, alone = (hl.infer.provenance(hl.infer.extrapolate(one, 8.0)).extrapolation for one in (changed, barrier))
+    paths = hl.systems.exact.sample(bound.system(best), 8.0, 4000, seed=3)
+    weight = np.exp(-0.4 * (8.0 / N) * (paths**2).sum(1))
+    share = weight.sum() ** 2 / (weight**2).sum() / len(weight)
+    assert abs(facts["least_ess"] - share) < 0.1 and share < 0.5
+    assert facts["predicted_ess"] == pytest.approx(0.1 * alone["predicted_ess"] + 0.9 * facts["least_ess"], abs=0.02)
+    assert "if another form that predicts the data as well were true" in str(hl.verdict(hl.extrapolate(changed, beta=8.0)))
 
 
 def test_the_loop(barrier, tmp_path):

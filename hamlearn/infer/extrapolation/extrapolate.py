@@ -40,6 +40,8 @@ from hamlearn.systems.sampling import simulate
 
 FIXED = ("sites", "spacing")
 UNSEEN, MOSTLY = 0.2, 0.5  # shares of target states that leave what was observed
+DISAGREE, ABSURD = 1e-3, 1e-6  # p-values of temperatures that contradict each other, and of a serious finding
+CONTRADICTIONS = ("temperatures disagree", "not mirror images", "arrow of time")  # findings of which the law of an action may not hold
 _SAMPLES = 1000  # of the target ensemble
 
 
@@ -151,9 +153,10 @@ def _parametric(posts: list[xr.DataTree], beta: float, fixed: str, seed: int) ->
         theta = point + np.random.default_rng(seed).multivariate_normal(np.zeros(len(point)), covariance, (engine.chains, engine.draws))
     facts = _parametric_facts(posts, bound, theta, point, beta)
     facts |= {"fixed": fixed, "from_beta": _betas(posts), "agreement": None if np.isnan(agreement) else agreement}
+    facts = unless_contradicted(facts, map(posteriors.provenance_of, posts))
     provenance = merged_provenance(posts, facts, seed)
-    if facts["agreement"] is not None and agreement < 1e-3:
-        severity = "serious" if agreement < 1e-6 else "caution"
+    if facts["agreement"] is not None and agreement < DISAGREE:
+        severity = "serious" if agreement < ABSURD else "caution"
         found = Noted("temperatures disagree", severity, "fit", {"p": float(agreement), "pooled": True})
         provenance = replace(provenance, findings=(*provenance.findings, found))
     groups = {"posterior": actions.variables(bound, theta), "point": actions.variables(bound, point), "observed_data": _observed(posts)}
@@ -312,6 +315,7 @@ def _couplings(posts: list[xr.DataTree], beta: float, seed: int) -> xr.DataTree:
     ess, variance = _classical_ess(bound, theta, beta, seed)
     facts = {"fixed": "sites", "from_beta": _betas(posts), "agreement": None if np.isnan(agreement) else agreement}
     facts |= {"amplification": factor, "error_variance": variance, "predicted_ess": ess, "unseen_share": None}
+    facts = unless_contradicted(facts, map(posteriors.provenance_of, posts))
     provenance = merged_provenance(posts, {**facts, "how": "simulation of the mean Hamiltonian at the new temperature"}, seed)
     return _tree(groups, posts, json.loads(first.attrs["model"]), provenance, beta, posteriors.site_shape(first))
 
@@ -360,13 +364,27 @@ def _betas(posts: Sequence[xr.DataTree]) -> list[float]:
     return sorted({float(one) for post in posts for one in posteriors.observed_betas(post)})
 
 
+def unless_contradicted(facts: Mapping[str, Any], made: Iterable[Provenance]) -> dict[str, Any]:
+    """The same facts, without a predicted share where data contradict the law that carries the action to another temperature.
+
+    Spread among members says how well the coefficients of a law are known; of one that does not hold it says nothing.
+    """
+    agreement = facts.get("agreement")
+    found = (agreement is not None and agreement < DISAGREE) or any(one.code in CONTRADICTIONS for each in made for one in each.findings)
+    return {**facts, "predicted_ess": None, "contradicted": True} if found else dict(facts)
+
+
 def findings(facts: Mapping[str, Any], beta: float) -> tuple[Noted, ...]:
     """What the verdict has to say about an extrapolation."""
     ess, unseen, networks = facts["predicted_ess"], facts.get("unseen_share") or 0.0, bool(facts.get("networks"))
     severity = "serious" if networks and unseen > MOSTLY else shares.severity(ess)
-    severity = "caution" if severity == "note" and unseen > UNSEEN else severity
+    least, agreement, contradicted = facts.get("least_ess"), facts.get("agreement"), bool(facts.get("contradicted"))
+    rivals = least is not None and not shares.trusted(least)
+    severity = "caution" if severity == "note" and (unseen > UNSEEN or rivals) else severity
+    severity = "serious" if contradicted and agreement is not None and agreement < ABSURD else severity
     kept = ("from_beta", "predicted_ess", "amplification", "weights", "unseen_by_source")
     numbers = {name: facts.get(name) for name in kept} | {"beta": beta, "unseen_share": unseen, "networks": networks}
+    numbers |= {"contradicted": contradicted, "least_ess": least if rivals else None}
     return (Noted("extrapolated", severity, "extrapolation", {**numbers, "severity": severity, "shown": SHOWN, "unseen": UNSEEN}),)
 
 

@@ -11,7 +11,7 @@ import xarray as xr
 
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, posteriors
-from hamlearn.infer.families import network_actions
+from hamlearn.infer.families import network_actions, network_evidence, network_selection
 from hamlearn.infer.provenance import Noted
 from hamlearn.systems import exact
 
@@ -25,7 +25,8 @@ def at_temperature(post: xr.DataTree, beta: float, seed: int) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``predicted_ess``, the mean over members of the effective share of these paths when each member is taken for the truth;
+        ``predicted_ess``, the mean over members of the effective share of these paths when each member is taken for the truth, and over
+        the forms that the data allow, each as much as it is believed; ``least_ess``, the least of these forms' (None of one form);
         ``error_variance``, the mean variance of a member's action less the optimum's; ``amplification`` of that variance over the least
         at an observed temperature; ``unseen_steps`` and ``unseen_values``, shares of steps and values beyond the outermost units;
         ``unseen_share``, of paths that have any.
@@ -43,12 +44,20 @@ def _errors(post: xr.DataTree, bound: Any, beta: float, seed: int, count: int) -
     paths = exact.sample(bound.system(best), beta, count, seed=seed)
     theta = families.spread(draws, MEMBERS, seed)
     error = bound.terms(paths, beta) @ (theta - best).T
-    weight = np.exp(-(error - error.min(0)))
-    shares = weight.sum(0) ** 2 / (weight**2).sum(0) / len(weight)
+    share = float((_shares(error) * bound.confining(theta)).mean())
+    expected, least = share, None
+    allowed = network_evidence.rivals(post["selection"].to_dataset()) if "selection" in post.children else []
+    if allowed:
+        whole = replace(bound, form=network_selection.largest_form(bound.model))
+        terms, own = whole.terms(paths, beta), bound.terms(paths, beta) @ best
+        others = [float(_shares(error + (terms @ other - own)[:, None]).mean()) for other, _ in allowed]
+        belief = np.array([one for _, one in allowed])
+        expected, least = float(share * (1 - belief.sum()) + belief @ others), min(share, *others)
     steps, (longest, low, high) = np.abs(np.roll(paths, -1, -1) - paths), bound.extent
     far, out = steps > longest, (paths < low) | (paths > high)
     return {
-        "predicted_ess": float((shares * bound.confining(theta)).mean()),
+        "predicted_ess": expected,
+        "least_ess": least,
         "error_variance": float(error.var(0).mean()),
         "unseen_steps": float(far.mean()),
         "unseen_values": float(out.mean()),
@@ -56,15 +65,23 @@ def _errors(post: xr.DataTree, bound: Any, beta: float, seed: int, count: int) -
     }
 
 
+def _shares(error: np.ndarray) -> np.ndarray:
+    """Effective shares ``(member,)`` of paths that are weighted to actions differing by `error` ``(path, member)``."""
+    weight = np.exp(-(error - error.min(0)))
+    found: np.ndarray = weight.sum(0) ** 2 / (weight**2).sum(0) / len(weight)
+    return found
+
+
 def extrapolated(post: xr.DataTree, beta: float, seed: int) -> xr.DataTree:
     """The same posterior, judged at another temperature."""
-    from hamlearn.infer.extrapolation.extrapolate import findings
+    from hamlearn.infer.extrapolation.extrapolate import findings, unless_contradicted
 
     old = sorted({float(one) for one in posteriors.observed_betas(post)})
     facts = at_temperature(post, beta, seed)
     bound, provenance = network_actions.bound_of(post), posteriors.provenance_of(post)
     facts |= {"fixed": "sites", "from_beta": old, "agreement": provenance.more.get("agreement"), "networks": False}
     facts["how"] = f"{PATHS} exact paths of the optimum"
+    facts = unless_contradicted(facts, [provenance])
     found = list(findings({**facts, "unseen_share": None}, beta))
     if max(facts["unseen_steps"], facts["unseen_values"]) > _MANY:
         numbers = {name: facts[name] for name in ("unseen_steps", "unseen_values", "unseen_share")} | {"beta": beta}

@@ -23,10 +23,11 @@ from hamlearn.infer import families, groups, observations, posteriors
 from hamlearn.infer.calibrate import require_batches
 from hamlearn.infer.costs import Cost
 from hamlearn.infer.enquiry import Enquiry
-from hamlearn.infer.families import network_selection
+from hamlearn.infer.families import network_evidence, network_selection
 from hamlearn.infer.families.actions import RUNAWAY_SHARE
+from hamlearn.infer.families.network_evidence import UNLIKELY, Evidence
 from hamlearn.infer.families.network_selection import Choice
-from hamlearn.infer.likelihoods.network_score import NetworkScores, Sums, sums
+from hamlearn.infer.likelihoods.network_score import NetworkScores, Sums, sums, term_sums
 from hamlearn.infer.observations import Observations, flat
 from hamlearn.infer.provenance import Basis, Noted
 from hamlearn.infer.scatter import ScoreCovariance, score_covariance
@@ -40,7 +41,7 @@ CHAINS, DRAWS = 4, 250
 FEWEST = 200  # paths of every temperature
 SEEN = 1e-4  # share of steps (of values, at either end) that may lie beyond the outermost units
 _FIXED, _PER_VALUE = 3.0, 1.5e-5  # seconds, and those of one slice of one path: sums and scores of some forty terms
-_UNLIKELY, _ABSURD = 1e-3, 1e-6  # p-values of a finding, and of a serious one
+_ABSURD = 1e-6  # p-value of a serious finding
 _MOST = 0.75  # of draws that do not confine, beyond which they are kept: the data say so
 _FAULT = "has a polynomial that does not confine paths"
 
@@ -66,13 +67,14 @@ def learn(
     whole = network_selection.largest(model, bound, extent(parts))
     quadratic = [sums(whole, part) for part in parts]
     factors = [_factor(whole, part, one) for part, one in zip(parts, quadratic, strict=True)]
-    found, table = network_selection.select(whole, quadratic, factors)
+    evidence = Evidence(whole, [part.beta for part in parts], quadratic, [term_sums(whole, part) for part in parts], factors)
+    found, table = network_evidence.select(evidence)
     asked.say(found.told)
     if len(parts) == 1:
         asked.say("one temperature: K and V are told apart by what they read, steps and values, alone")
     scores = [_scores(found, part, factor) for part, factor in zip(parts, factors, strict=True)]
     theta, runaway = _draws(found, np.sum([one.J for one in scores], axis=0), seed)
-    agreement = _agreement(found, whole, quadratic, factors, scores)
+    agreement = _agreement(evidence, found, scores)
     weakest = min(scores, key=lambda one: one.ess)
     return asked.posterior(
         _groups(found, theta, parts, table),
@@ -88,7 +90,7 @@ def learn(
         calibration=weakest.told,
         optimum={"steps": 1, "value": -float(found.held_out.sum())},
         nonconfining=runaway,
-        findings=tuple(_findings(parts, agreement, runaway)),
+        findings=tuple(_findings(parts, agreement, runaway, table.attrs["symmetry"] if found.bound.form.even else 1.0)),
         agreement=agreement,
     )
 
@@ -157,7 +159,7 @@ def _draws(found: Choice, J: np.ndarray, seed: int) -> tuple[np.ndarray, float]:
     Paths that were observed are held together, which is known before any of them is looked at. Where most draws say otherwise all are kept.
     """
     inverse = np.linalg.inv(found.H + found.penalty)
-    covariance = inverse @ (J + _held_back(found, J)) @ inverse
+    covariance = inverse @ (J + found.held_back(J)) @ inverse
     values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
     root = vectors * np.sqrt(np.maximum(values, 0.0))
     count = CHAINS * DRAWS
@@ -167,53 +169,28 @@ def _draws(found: Choice, J: np.ndarray, seed: int) -> tuple[np.ndarray, float]:
     return kept[:count].reshape(CHAINS, DRAWS, -1), float(1 - held.mean())
 
 
-def _held_back(found: Choice, J: np.ndarray) -> np.ndarray:
-    """Mean square of what the penalty takes out of the score: the penalty times the weights' prior covariance times the penalty.
-
-    Held out, a penalty is best where it is the prior's precision times what the score scatters over its curvature in these directions.
-    """
-    scatter = found.penalty.copy()
-    for block in found.networks:
-        scatter[block, block] *= max(np.trace(J[block, block]) / max(np.trace(found.H[block, block]), 1e-300), 1.0)
-    return scatter
-
-
-def _agreement(
-    found: Choice, whole: BoundNetworkAction, quadratic: list[Sums], factors: list[float], scores: list[ScoreCovariance]
-) -> float | None:
+def _agreement(data: Evidence, found: Choice, scores: list[ScoreCovariance]) -> float | None:
     """P-value of all temperatures having the same coefficients of polynomials: K/β + βV with one K and one V; None for one."""
-    if len(factors) < 2:
+    if len(scores) < 2:
         return None
-    M, L, p = network_selection.embedding(whole, found.bound.form), found.bound.linear, found.bound.n_params
-    size = p + len(L) * (len(factors) - 1)
-    H, J, b = np.zeros((size, size)), np.zeros((size, size)), np.zeros(size)
-    for t, (part, factor, score) in enumerate(zip(quadratic, factors, scores, strict=True)):
-        own = np.eye(size)[:p]  # from (θ, δ_2, δ_3 …) to the θ of this temperature
-        if t:
-            own[L, p + len(L) * (t - 1) + np.arange(len(L))] = 1.0
-        H += own.T @ (factor * M.T @ part.A.sum(0) @ M) @ own
-        J += own.T @ score.J @ own
-        b += factor * part.b.sum(0) @ M @ own
-    penalty, held_back = np.zeros((size, size)), np.zeros((size, size))
-    penalty[:p, :p], held_back[:p, :p] = found.penalty, _held_back(found, J[:p, :p])
-    scale = np.sqrt(np.diag(H + penalty))
-    inverse = np.linalg.pinv((H + penalty) / np.outer(scale, scale), rcond=1e-13, hermitian=True) / np.outer(scale, scale)
-    shift, covariance = (inverse @ b)[p:], (inverse @ (J + held_back) @ inverse)[p:, p:]
-    return float(scipy.stats.chi2.sf(shift @ np.linalg.solve(covariance, shift), len(shift)))
+    statistic, count = network_evidence.disagreement(data, found, [score.J for score in scores])
+    return float(scipy.stats.chi2.sf(statistic, count))
 
 
-def _findings(parts: list[Observations], agreement: float | None, runaway: float) -> Iterable[Noted]:
+def _findings(parts: list[Observations], agreement: float | None, runaway: float, symmetry: float) -> Iterable[Noted]:
     if runaway > 0:
         severity = "note" if runaway <= RUNAWAY_SHARE else "caution" if runaway <= _MOST else "serious"
         yield Noted("unbounded tails", severity, "stability", {"share": runaway, "kept": runaway > _MOST})
-    if agreement is not None and agreement < _UNLIKELY:
+    if agreement is not None and agreement < UNLIKELY:
         severity = "serious" if agreement < _ABSURD else "caution"
         yield Noted("temperatures disagree", severity, "fit", {"p": agreement, "pooled": False})
+    if symmetry < UNLIKELY:
+        yield Noted("not mirror images", "serious" if symmetry < _ABSURD else "caution", "fit", {"p": symmetry})
     for part in parts:
         cubes = ((np.roll(part.states, -1, -1) - part.states) ** 3).sum(-1)  # changes its sign when time is reversed
         error = float(standard_error(cubes))
         p = float(2 * scipy.stats.norm.sf(abs(cubes.mean()) / error)) if error > 0 else 1.0
-        if not part.weighted and p < _UNLIKELY / len(parts):
+        if not part.weighted and p < UNLIKELY / len(parts):
             yield Noted("arrow of time", "serious" if p < _ABSURD else "caution", "fit", {"beta": part.beta, "p": p})
 
 

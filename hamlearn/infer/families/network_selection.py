@@ -1,4 +1,4 @@
-"""Which form a network action has, and with which penalties: by the score-matching loss of blocks that were held out.
+"""Which forms a network action may have, and the penalties of each: by the score-matching loss of blocks that were held out.
 
 Every form is a linear map of the largest one: fewer columns, or for an even potential each unit less its mirror image. So all forms
 and penalties are tried on one pair of sums over the data.
@@ -6,14 +6,13 @@ and penalties are tried on one pair of sums over the data.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
-import xarray as xr
 
-from hamlearn.infer.likelihoods.network_score import BLOCKS, Sums
+from hamlearn.infer.likelihoods.network_score import BLOCKS
 from hamlearn.models.network_action import BoundNetworkAction, Form, NetworkAction
 
 DECAYS = tuple(10.0**power for power in range(5, -2, -1))
@@ -23,19 +22,30 @@ WEAKER = 0.1
 that is to cover needs the first to be less."""
 LEVEL = 0.01
 """Share of the penalty that is on the weights themselves: their prior reaches over 1/√LEVEL units."""
+FLOOR = 0.01
+"""Share of the κ without networks that k's parabola keeps beside one: long steps of a k that grows more slowly ask for none, and get it."""
 _FOLDS, _LEAN = 5, 0.25  # how far the middle of the data may lie from zero, as a share of their range, for an even potential to be tried
 
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """A form with its penalties of k and v, the coefficients there, its loss on every block that was held out, and why."""
+    """A form with its penalties of k and v, the coefficients there, its loss on every block that was held out, its least κ, and why."""
 
     bound: BoundNetworkAction
     decays: tuple[float, float]
     theta: np.ndarray
     H: np.ndarray
     held_out: np.ndarray
+    floor: float = 0.0
     told: str = ""
+
+    def solve(self, H: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """θ of data with this curvature and linear part; where they would have κ below the floor beside a network, that of κ there."""
+        theta = solved(H, b, self.penalty)
+        if not (self.bound.form.steps and theta[0] < self.floor):
+            return theta
+        rest = solved(H[1:, 1:], b[1:] - self.floor * H[1:, 0], self.penalty[1:, 1:])
+        return np.r_[self.floor, rest]
 
     @property
     def penalty(self) -> np.ndarray:
@@ -46,6 +56,17 @@ class Choice:
             apart = np.diff(np.eye(count), axis=0)
             found[block, block] = decay * (apart.T @ apart + LEVEL * np.eye(count))
         return found
+
+    def held_back(self, J: np.ndarray) -> np.ndarray:
+        """Mean square of what the penalty takes out of the score: the penalty times the weights' prior covariance times the penalty.
+
+        Held out, a penalty is best where it is the prior's precision times what the score, of covariance `J`, scatters over its
+        curvature in these directions.
+        """
+        scatter = self.penalty.copy()
+        for block in self.networks:
+            scatter[block, block] *= max(np.trace(J[block, block]) / max(np.trace(self.H[block, block]), 1e-300), 1.0)
+        return scatter
 
     @property
     def networks(self) -> tuple[slice, slice]:
@@ -60,9 +81,14 @@ def largest(model: NetworkAction, bound: BoundNetworkAction, extent: tuple[float
     centred = abs(low + high) < 2 * _LEAN * (high - low)
     if model.even is True or (model.even == "auto" and centred):
         low, high = -max(abs(low), abs(high)), max(abs(low), abs(high))
+    return replace(bound, form=largest_form(model), extent=(longest, low, high))
+
+
+def largest_form(model: NetworkAction) -> Form:
+    """All powers, and both networks where the model has them."""
     degree = 4 if model.degree == "auto" else int(model.degree)
     networks = model.decay is not None
-    return replace(bound, form=Form(tuple(range(1, degree + 1)), networks, networks), extent=(longest, low, high))
+    return Form(tuple(range(1, degree + 1)), networks, networks)
 
 
 def forms(whole: BoundNetworkAction) -> Iterator[Form]:
@@ -100,31 +126,13 @@ def embedding(whole: BoundNetworkAction, form: Form) -> np.ndarray:
     return found
 
 
-def select(whole: BoundNetworkAction, parts: Sequence[Sums], factors: Sequence[float]) -> tuple[Choice, xr.Dataset]:
-    """The simplest form that is not worse than the best by more than a standard error or a nat, and what all of them left held out."""
-    A = sum(factor * part.A for factor, part in zip(factors, parts, strict=True))
-    b = sum(factor * part.b for factor, part in zip(factors, parts, strict=True))
-    tried = [best_of(whole, form, np.asarray(A), np.asarray(b)) for form in forms(whole)]
-    able = [one for one in tried if one.bound.confining(one.theta)] or tried
-    best = min(able, key=lambda one: float(one.held_out.sum()))
-    behind = [one.held_out - best.held_out for one in able]
-    close = [_as_good(one) for one in behind]
-    chosen = able[close.index(True)]
-    if whole.model.decay == "auto":
-        weaker = replace(chosen, decays=(WEAKER * chosen.decays[0], WEAKER * chosen.decays[1]))
-        theta = solved(weaker.H, embedding(whole, weaker.bound.form).T @ np.asarray(b).sum(0), weaker.penalty)
-        chosen = replace(weaker, theta=theta) if weaker.bound.confining(theta) else chosen
-    gain = able[0].held_out - best.held_out
-    told = f"{described(chosen)}; at best, networks, degree and asymmetry gain {gain.sum():.3g} ± {_error(gain):.2g} nats of held-out score"
-    table = xr.Dataset(
-        {
-            "held_out": ("form", [float(one.held_out.sum() - best.held_out.sum()) for one in tried]),
-            "decay_steps": ("form", [one.decays[0] for one in tried]),
-            "decay_values": ("form", [one.decays[1] for one in tried]),
-        },
-        coords={"form": [described(one) for one in tried]},
-    )
-    return replace(chosen, told=told), table
+def weaker(chosen: Choice, whole: BoundNetworkAction, b: np.ndarray) -> Choice:
+    """The same form with the share WEAKER of its penalties, where "auto" chose them and paths are still confined."""
+    if whole.model.decay != "auto":
+        return chosen
+    found = replace(chosen, decays=(WEAKER * chosen.decays[0], WEAKER * chosen.decays[1]))
+    theta = found.solve(found.H, embedding(whole, found.bound.form).T @ b.sum(0))
+    return replace(found, theta=theta) if found.bound.confining(theta) else chosen
 
 
 def described(one: Choice) -> str:
@@ -136,7 +144,7 @@ def described(one: Choice) -> str:
 
 
 def best_of(whole: BoundNetworkAction, form: Form, A: np.ndarray, b: np.ndarray) -> Choice:
-    """One form with the weakest penalties that are not worse than the best, held out, by more than a standard error or a nat.
+    """One form with the weakest penalties that confine paths and are not worse than the best, held out, by more than an error or a nat.
 
     What a penalty holds back is in the error bars if weights are as small as it says; of several that predict alike the weakest says least.
     """
@@ -144,20 +152,28 @@ def best_of(whole: BoundNetworkAction, form: Form, A: np.ndarray, b: np.ndarray)
     A, b = M.T @ A @ M, b @ M
     asked = whole.model.decay
     some = DECAYS if asked == "auto" else (float(asked),) if asked is not None else (0.0,)
-    held = [np.arange(BLOCKS) % _FOLDS == fold for fold in range(_FOLDS)]
+    plain = bound.linear
+    floor = FLOOR * float(solved(A.sum(0)[np.ix_(plain, plain)], b.sum(0)[plain], np.zeros((len(plain),) * 2))[0])
+    held = folds()
     rest = [(A[~out].sum(0), b[~out].sum(0)) for out in held]
-    tried = []
+    tried, firm = [], []
     for decays in product(some if form.steps else (0.0,), some if form.values else (0.0,)):
-        one = Choice(bound, decays, np.zeros(bound.n_params), A.sum(0), np.zeros(BLOCKS))
+        one = Choice(bound, decays, np.zeros(bound.n_params), A.sum(0), np.zeros(BLOCKS), floor)
+        thetas = np.stack([one.solve(curvature, slope) for curvature, slope in [*rest, (one.H, b.sum(0))]])
         losses = np.zeros(BLOCKS)
-        for out, (curvature, slope) in zip(held, rest, strict=True):
-            theta = solved(curvature, slope, one.penalty)
+        for out, theta in zip(held, thetas, strict=False):
             losses[out] = 0.5 * (A[out] @ theta) @ theta - b[out] @ theta
-        tried.append(replace(one, held_out=losses))
-    best = min(tried, key=lambda one: float(one.held_out.sum()))
-    able = [one for one in tried if _as_good(one.held_out - best.held_out)]
-    found = min(able, key=lambda one: float(np.prod(one.decays)))
-    return replace(found, theta=solved(found.H, b.sum(0), found.penalty))
+        tried.append(replace(one, theta=thetas[-1], held_out=losses))
+        firm.append((bool(bound.confining(thetas[-1])), bool(np.all(bound.confining(thetas)))))
+    # Where data leave a tail open, a weak penalty may bend it the wrong way, and a stronger one that predicts as well does not.
+    able = [one for one, found in zip(tried, firm, strict=True) if found == max(firm)]
+    best = min(able, key=lambda one: float(one.held_out.sum()))
+    return min((one for one in able if as_good(one.held_out - best.held_out)), key=lambda one: float(np.prod(one.decays)))
+
+
+def folds() -> list[np.ndarray]:
+    """Which blocks are held out at a time, ``(BLOCKS,)`` of bool each."""
+    return [np.arange(BLOCKS) % _FOLDS == fold for fold in range(_FOLDS)]
 
 
 def solved(H: np.ndarray, b: np.ndarray, penalty: np.ndarray) -> np.ndarray:
@@ -168,11 +184,11 @@ def solved(H: np.ndarray, b: np.ndarray, penalty: np.ndarray) -> np.ndarray:
     return found
 
 
-def _as_good(behind: np.ndarray) -> bool:
-    """Whether losses of blocks are above those of the best by no more than a standard error or a nat."""
-    return float(behind.sum()) <= max(1.0, _error(behind))
+def as_good(behind: np.ndarray, errors: float = 1.0) -> bool:
+    """Whether losses of blocks are above those of the best by no more than so many standard errors, or as many nats."""
+    return float(behind.sum()) <= errors * max(1.0, error(behind))
 
 
-def _error(differences: np.ndarray) -> float:
+def error(differences: np.ndarray) -> float:
     """Standard error of the sum of independent blocks."""
     return float(np.sqrt(len(differences)) * differences.std(ddof=1))

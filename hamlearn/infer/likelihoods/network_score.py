@@ -6,8 +6,9 @@ everything that is tried afterwards (forms, penalties, folds) costs a small solv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -27,18 +28,42 @@ class Sums:
     b: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class TermSums:
+    """Σ T and the number of rows of blocks of one temperature: ``(BLOCKS, p)`` and ``(BLOCKS,)``, what a likelihood with ln Z asks for."""
+
+    terms: np.ndarray
+    rows: np.ndarray
+
+
 def sums(bound: BoundNetworkAction, part: Observations) -> Sums:
     """The quadratic of every block."""
-    states, weight = flat(part)
-    p, edges = bound.n_params, np.arange(BLOCKS + 1) * len(states) // BLOCKS
+    p = bound.n_params
     A, b = np.zeros((BLOCKS, p, p)), np.zeros((BLOCKS, p))
-    for block in range(BLOCKS):
-        rows, w = states[edges[block] : edges[block + 1]], weight[edges[block] : edges[block + 1]]
+    for block, (rows, w) in enumerate(_blocks(part)):
         for chunk in row_chunks(len(rows), p * bound.shape[0]):
             slopes = bound.gradients(rows[chunk], part.beta).reshape(-1, p)
             A[block] += slopes.T @ (slopes * np.repeat(w[chunk], bound.shape[0])[:, None])
             b[block] += w[chunk] @ bound.laplacians(rows[chunk], part.beta)
     return Sums(A, b)
+
+
+def term_sums(bound: BoundNetworkAction, part: Observations) -> TermSums:
+    """The sufficient statistics of every block."""
+    terms, count = np.zeros((BLOCKS, bound.n_params)), np.zeros(BLOCKS)
+    for block, (rows, w) in enumerate(_blocks(part)):
+        count[block] = w.sum()
+        for chunk in row_chunks(len(rows), bound.n_params * bound.shape[0]):
+            terms[block] += w[chunk] @ bound.terms(rows[chunk], part.beta)
+    return TermSums(terms, count)
+
+
+def _blocks(part: Observations) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows and weights of every block."""
+    states, weight = flat(part)
+    edges = np.arange(BLOCKS + 1) * len(states) // BLOCKS
+    for start, stop in pairwise(edges):
+        yield states[start:stop], weight[start:stop]
 
 
 @dataclass(frozen=True, eq=False)
