@@ -35,6 +35,7 @@ from hamlearn.systems.sampling.stacks import simulate_stack, stackable
 
 MEMBERS = 48  # their scatter is the uncertainty of a prediction, known to 10 %
 _DRAWS = 24_576  # microstates of all members together
+_TIMES, _FEWEST = 8, 64  # their noise, which is part of the comparison, is then an eighth of the variance that the data have themselves
 _CHAINS = 8
 _COMPILING = 2.0  # seconds
 _POOLED = 12_000  # microstates that energies of all members are compared on
@@ -109,12 +110,18 @@ def _compare(systems: list[Any], fit: xr.Dataset, half: holdout.Half, label: str
     observed = sums.sum(0) / total
     deviation = (sums - weight[:, None] * observed) / total
     beta = float(fit["beta"])
-    states = microstates_of(systems, beta, fitted, rng)
+    states = microstates_of(systems, beta, fitted, rng, _enough(systems[0], len(half.values.reshape(-1, *shape))))
     columns = np.stack([functions(part) for part in states])
     expected = columns.mean((0, 1))
     moved = _moved(systems, states, columns, beta)
     noise = predictive_test.resampled(deviation, rng) + _prediction_noise(columns, moved, rng)
     return predictive_test.judge(functions.list, observed, expected, noise, half.blocks, label)
+
+
+def _enough(system: Any, rows: int) -> int:
+    """Microstates of every member: _DRAWS of all, but of paths, which are drawn exactly and one by one, _TIMES the rows they are beside."""
+    most = _DRAWS // MEMBERS
+    return int(np.clip(_TIMES * rows // MEMBERS, _FEWEST, most)) if exact.method(system) == "operator" else most
 
 
 def _moved(systems: list[Any], states: list[np.ndarray], columns: np.ndarray, beta: float) -> np.ndarray:
@@ -171,7 +178,7 @@ def _in_one_run(systems: list[Any], beta: float, fitted: np.ndarray, rng: np.ran
 def _draw(system: Any, beta: float, fitted: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarray:
     """Microstates of one member ``(chain · draw, *sites)``, exact where there is an oracle, else started from data."""
     seed = int(rng.integers(2**31))
-    if system.space.q and exact.oracle(system, "sample"):
+    if exact.oracle(system, "sample") and (system.space.q or exact.method(system) == "operator"):
         return np.asarray(exact.sample(system, beta, count, seed)).reshape(count, *fitted.shape[1:])
     start = fitted[rng.integers(len(fitted), size=_CHAINS)]
     size: dict[str, Any] = {"draws": max(1, count // _CHAINS), "chains": _CHAINS, "seed": seed, "progress": False}

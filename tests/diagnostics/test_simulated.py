@@ -64,3 +64,18 @@ def test_statistics_are_means_of_what_they_say(space):
 def test_actions_of_pairs_are_those_of_the_formula(system):
     states = system.space.random(np.random.default_rng(0), (50, system.lattice.n_sites)).reshape(50, *system.lattice.shape)
     np.testing.assert_allclose(simulated.actions(system, states, 0.6), system.action(states, 0.6), atol=1e-12)
+
+
+def test_exact_paths_are_drawn_as_often_as_the_data_ask_and_are_the_paths_of_their_members():
+    """Eight times the held-out rows of all members together; ⟨x²⟩ of harmonic paths of two stiffnesses against their propagator."""
+    paths = [hl.systems.Path(6, hl.systems.Polynomial([0.0, c])) for c in (0.5, 2.0)]
+    assert (
+        simulated._enough(paths[0], 960) == 8 * 960 // 48 and simulated._enough(hl.systems.ScalarField((4, 4), m2=1.0, lam=1.0), 960) == 512
+    )
+    assert simulated._enough(paths[0], 1) == 64 and simulated._enough(paths[0], 10**6) == 512
+    states = simulated.microstates_of(paths, 2.0, np.zeros((8, 6)), np.random.default_rng(0), 500)
+    for c, found in zip((0.5, 2.0), states, strict=True):
+        a, one = 2.0 / 6, np.eye(6)
+        precision = (2 * one - np.roll(one, 1, 0) - np.roll(one, -1, 0)) / a + 2 * c * a * one
+        squares = (found**2).mean(1)
+        assert_within(squares.mean(), np.linalg.inv(precision)[0, 0], squares.std() / np.sqrt(len(squares)), f"mean square at c = {c}")

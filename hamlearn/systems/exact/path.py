@@ -218,7 +218,8 @@ def _range(path: Path, beta: float) -> tuple[float, float]:
     reach = 4.0
     while reach < 1e7:
         x = np.linspace(-reach, reach, 8001)
-        excess = np.minimum(_values(path, x) - np.min(_values(path, x)), 1e12)
+        V = _values(path, x)
+        excess = np.minimum(V - V.min(), 1e12)
         quiet = np.flatnonzero(beta * excess <= 1.0)
         step = 2 * np.sqrt(2 * path.kinetic * excess) * (x[1] - x[0])
         right, left = np.cumsum(step[quiet[-1] :]), np.cumsum(step[quiet[0] :: -1])

@@ -129,4 +129,5 @@ def _free(operator: TransferOperator, count: int, rng: np.random.Generator) -> n
 
 def _from(operator: TransferOperator, x: np.ndarray) -> np.ndarray:
     """T(x, grid), ``(len(x), n)``: from any x to every point of the grid."""
-    return operator.kernel(x[:, None], operator.x) * np.exp(-0.5 * operator.a * operator.potential(x))[:, None]
+    here = np.exp(-0.5 * operator.a * operator.potential(x))
+    return np.exp(-operator.path.near_link(x[:, None] - operator.x) / operator.a) * (here[:, None] * operator.end)
