@@ -21,6 +21,11 @@ SENTENCES |= {
         f"the learned potential is even, and x and -x of the paths are not alike ({wording.chance(n['p'])})",
         "Learn with even=False, or look at how the paths were made: chains that stay in one well show no symmetry.",
     ),
+    "paths elsewhere": lambda n, made: (
+        f"at beta = {n['beta']:g} the mean of {'x' if n['power'] == 1 else 'x²'} is {n['learned']:.3g} under the learned action, and "
+        f"{n['observed']:.3g} ± {n['error']:.1g} in the data",
+        "Slopes say little of how deep wells are: give more paths, or learn with even=True where wells are known to be alike.",
+    ),
     "beyond what was shown": lambda n, made: (
         f"at beta = {n['beta']:g}, {percent(n['unseen_steps'])} of the steps and {percent(n['unseen_values'])} of the values lie beyond "
         f"what the data showed ({percent(n['unseen_share'])} of the paths have one), where the action is "

@@ -145,6 +145,22 @@ def test_wells_that_are_unlike_are_not_called_alike():
     assert "not mirror images" not in {one.code for one in hl.infer.provenance(learned(data(PARTICLE, WELL))).findings}
 
 
+def test_an_action_that_puts_paths_elsewhere_than_they_are_is_noticed():
+    """A symmetric well, and coefficients of a tilted one: means of x and x² from a transfer matrix of the test's own."""
+    known = evidence(data(PARTICLE, WELL), hl.models.NetworkAction((2, 2)))
+    bound = type(known.whole)(known.whole.model, known.whole.space, known.whole.shape, Form((1, 2, 3, 4), False, False), known.whole.extent)
+    at = lambda tilt: network_selection.Choice(bound, (0.0, 0.0), np.array([1.0, tilt, -2.0, 0.0, 1.0]), np.eye(5), np.zeros(40))
+    assert network_evidence.misplaced(known, at(0.0)) == []
+    found, grid = network_evidence.misplaced(known, at(0.3)), np.linspace(-5, 5, 401)
+    assert [(one.beta, one.power) for one in found] == [(2.0, 1), (4.0, 1)]
+    for one in found:
+        a, v = one.beta / N, WELL(grid) + 0.3 * grid
+        T = np.exp(-PARTICLE(grid[:, None] - grid) / a - a * (v[:, None] + v) / 2)
+        density = np.diag(np.linalg.matrix_power(T / T.max(), N))
+        assert one.learned == pytest.approx(density @ grid / density.sum(), rel=1e-6)
+        assert_within(one.observed, 0.0, one.error, f"mean of x at beta = {one.beta:g}")
+
+
 def test_a_kinetic_term_that_asks_for_no_parabola_keeps_its_network():
     """Steps cost 2·(distance): at long ones κ is zero, and its estimate as often below."""
     known = evidence(data(lambda d: 2 * np.abs(d), WELL, betas=(4.0, 8.0), size=500, seed=300), hl.models.NetworkAction((4, 12)))

@@ -41,7 +41,12 @@ from hamlearn.systems.sampling import simulate
 FIXED = ("sites", "spacing")
 UNSEEN, MOSTLY = 0.2, 0.5  # shares of target states that leave what was observed
 DISAGREE, ABSURD = 1e-3, 1e-6  # p-values of temperatures that contradict each other, and of a serious finding
-CONTRADICTIONS = ("temperatures disagree", "not mirror images", "arrow of time")  # findings of which the law of an action may not hold
+CONTRADICTIONS = (
+    "temperatures disagree",
+    "not mirror images",
+    "paths elsewhere",
+    "arrow of time",
+)  # findings of which the law of an action may not hold
 _SAMPLES = 1000  # of the target ensemble
 
 
@@ -371,7 +376,7 @@ def unless_contradicted(facts: Mapping[str, Any], made: Iterable[Provenance]) ->
     """
     agreement = facts.get("agreement")
     found = (agreement is not None and agreement < DISAGREE) or any(one.code in CONTRADICTIONS for each in made for one in each.findings)
-    return {**facts, "predicted_ess": None, "contradicted": True} if found else dict(facts)
+    return {**facts, "predicted_ess": None, "least_ess": None, "contradicted": True} if found else dict(facts)
 
 
 def findings(facts: Mapping[str, Any], beta: float) -> tuple[Noted, ...]:

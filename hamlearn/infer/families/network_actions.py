@@ -42,6 +42,7 @@ FEWEST = 200  # paths of every temperature
 SEEN = 1e-4  # share of steps (of values, at either end) that may lie beyond the outermost units
 _FIXED, _PER_VALUE = 3.0, 1.5e-5  # seconds, and those of one slice of one path: sums and scores of some forty terms
 _ABSURD = 1e-6  # p-value of a serious finding
+_FAR_OFF = 0.25  # square of what paths were moved by over their variance
 _MOST = 0.75  # of draws that do not confine, beyond which they are kept: the data say so
 _FAULT = "has a polynomial that does not confine paths"
 
@@ -90,7 +91,10 @@ def learn(
         calibration=weakest.told,
         optimum={"steps": 1, "value": -float(found.held_out.sum())},
         nonconfining=runaway,
-        findings=tuple(_findings(parts, agreement, runaway, table.attrs["symmetry"] if found.bound.form.even else 1.0)),
+        findings=(
+            *_misplaced(evidence, found),
+            *_findings(parts, agreement, runaway, table.attrs["symmetry"] if found.bound.form.even else 1.0),
+        ),
         agreement=agreement,
     )
 
@@ -175,6 +179,12 @@ def _agreement(data: Evidence, found: Choice, scores: list[ScoreCovariance]) -> 
         return None
     statistic, count = network_evidence.disagreement(data, found, [score.J for score in scores])
     return float(scipy.stats.chi2.sf(statistic, count))
+
+
+def _misplaced(data: Evidence, found: Choice) -> Iterable[Noted]:
+    for one in network_evidence.misplaced(data, found):
+        numbers = {"beta": one.beta, "power": one.power, "learned": one.learned, "observed": one.observed, "error": one.error}
+        yield Noted("paths elsewhere", "serious" if one.moved > _FAR_OFF else "caution", "fit", numbers)
 
 
 def _findings(parts: list[Observations], agreement: float | None, runaway: float, symmetry: float) -> Iterable[Noted]:

@@ -28,10 +28,13 @@ UNLIKELY = 1e-3
 """P-value below which data contradict a form."""
 POSSIBLE = 0.025
 """Belief in a form, against the best alone, from which on it may be the better one: two standard errors of normal blocks."""
+MOVED = 0.05
+"""Square of a learned less an observed mean, over the variance among paths: a quarter of a standard deviation, and some 3 % of a share."""
 FAR = 5.0
 """Standard errors of held-out score behind the best form, beyond which a form is not asked for its likelihood."""
 _PRECISE = 1e-7  # of log Z, a thousandth of a nat of thousands of paths once the refinement after it is made
 _NOTABLE = 0.05  # belief in a form, below which it is not spoken of
+_CERTAIN = 5.0  # standard errors between a learned and an observed mean
 _REPLICATES = 4000  # of the Bayesian bootstrap
 
 
@@ -176,6 +179,41 @@ def symmetry(data: Evidence) -> float:
         count = len(odd)
         least = min(least, float(scipy.stats.f.sf(square * (free - count + 1) / (free * count), count, free - count + 1)))
     return min(1.0, len(data.terms) * least)
+
+
+@dataclass(frozen=True)
+class Misplaced:
+    """A mean of x^power at one temperature: as learned, as observed, the error of that, and their distance squared over the variance."""
+
+    beta: float
+    power: int
+    learned: float
+    observed: float
+    error: float
+    moved: float
+
+
+def misplaced(data: Evidence, found: Choice) -> list[Misplaced]:
+    """Where the learned action puts paths elsewhere than they are: its means of x and x² against those observed, by the transfer operator.
+
+    The posterior of score matching may be wide enough to hold both; data that know better contradict it nevertheless.
+    """
+    told, start = [], data.whole.parts[1].start
+    for beta, part in zip(data.betas, data.terms, strict=True):
+        try:
+            operator = transfer_operator(found.bound.system(found.theta), beta, _PRECISE)
+        except HamlearnError:  # nothing is simulated from it either
+            return []
+        density = operator.density() * operator.h
+        for power in (1, 2):
+            means = part.terms[:, start + power - 1] / part.rows / beta
+            observed, spread = float(np.average(means, weights=part.rows)), float(means.std(ddof=1))
+            learned = float(density @ operator.x**power)
+            distance, fine = (learned - observed) ** 2, spread**2 / BLOCKS
+            moved = distance / max(fine * float(part.rows.sum()), 1e-300)
+            if distance > _CERTAIN**2 * fine and moved > MOVED:
+                told.append(Misplaced(beta, power, learned, observed, float(np.sqrt(fine)), moved))
+    return told
 
 
 def disagreement(data: Evidence, found: Choice, scatter: Sequence[np.ndarray]) -> tuple[float, int]:
