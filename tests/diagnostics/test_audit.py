@@ -16,7 +16,7 @@ import xarray as xr
 
 import hamlearn as hl
 from hamlearn import storage
-from hamlearn.diagnostics.audits import classifier, kept, laws, memorised, permutations, reach, regions, whole
+from hamlearn.diagnostics.audits import classifier, held, kept, laws, memorised, permutations, reach, regions, whole
 from hamlearn.diagnostics.audits.case import paired
 from hamlearn.diagnostics.audits.measures import Ground, clusters, measures, quantities, split
 from hamlearn.diagnostics.audits.sides import Side
@@ -525,6 +525,67 @@ def test_weights_and_undeclared_temperatures_are_refused():
         hl.audit(weighted, sample(draws=20))
     with pytest.raises(HamlearnError, match="declares no temperature"):
         hl.audit(hl.microstates(sample(draws=20)["state"].values[0], space="spins"), ISING)
+
+
+# -- what is held out, and what is taken for granted ------------------------------------------------------------------
+
+
+def _ring(rng, rows, sites):
+    """Independent rows of spins, unlike to their left with probability 0.2: few of short rings, which recur."""
+    return np.cumprod(np.where(rng.random((rows, sites)) < 0.2, -1, 1), axis=1) * rng.choice([-1, 1], size=(rows, 1))
+
+
+@pytest.mark.parametrize("sites", [100, 6])
+def test_rows_of_the_training_set_are_known_by_value_or_by_their_order(sites):
+    rng = np.random.default_rng(30)
+    training, fresh = _ring(rng, 600, sites), _ring(rng, 600, sites)
+    assert not held.repeated(training, fresh).any()  # of 6 sites every row is one of 64 states
+    mixed = np.concatenate([fresh[:200], training[100:500]])
+    found = held.repeated(training, mixed)
+    assert found[200:].all() and found[:200].sum() <= 10
+    one = np.concatenate([training[:-1], fresh[:1]])
+    assert held.repeated(training, one).sum() == 599
+
+
+def test_rows_in_another_order_are_known_by_value_or_refused():
+    rng = np.random.default_rng(31)
+    training, fresh = _ring(rng, 600, 100), _ring(rng, 600, 100)
+    mixed = rng.permutation(np.concatenate([fresh[:200], training[:400]]))
+    trained = {row.tobytes() for row in training}
+    np.testing.assert_array_equal(held.repeated(training, mixed), [row.tobytes() in trained for row in mixed])
+    few = _ring(rng, 600, 6)
+    with pytest.raises(HamlearnError, match="the same rows in another order"):
+        held.repeated(few, np.concatenate([rng.permutation(few)[1:], _ring(rng, 1, 6)]))
+    halves = rng.permutation(np.concatenate([few, _ring(rng, 600, 6)]))
+    assert not held.repeated(halves[:600], halves[600:]).any()  # one set split at random: an honest hold-out
+
+
+def test_a_reference_that_is_the_training_set_but_for_a_row_says_nothing_of_memory():
+    training, other, model = (sample(beta=0.2, seed=seed, draws=50) for seed in range(3))
+    state = training["state"].values.copy()
+    state[-1, -1] = other["state"].values[0, 0]
+    found = hl.audit(training.assign(state=(training["state"].dims, state)), model, training=training)
+    assert not found["memory of the training set"].decided and found.decision == "undecided"
+    assert "399 of the 400 rows of the reference are rows of the training set" in found.summary
+    assert found.cautions == hl.diagnostics.Audit.from_dataset(found.to_dataset()).cautions != ()
+    several = held.out_of([training, model], other)
+    assert several.left_out == "" and several.training.states.shape[:2] == (16, 50)
+
+
+def test_a_temperature_that_only_one_side_declares_is_said():
+    known, unknown = sample(draws=50), hl.microstates(sample(draws=50, seed=1)["state"].values[0], space="spins")
+    assert "the model declares no temperature, the reference was observed at β = 0.4" in hl.audit(known, unknown).summary
+    assert "the reference declares no temperature, the model was observed at β = 0.4" in hl.audit(unknown, known).summary
+    assert hl.audit(unknown, unknown).cautions == hl.audit(known, known).cautions == ()
+
+
+def test_strengths_are_not_simulated_at_a_temperature_that_is_not_theirs(learned):
+    unknown = hl.microstates(sample(draws=50)["state"].values[0], space="spins")
+    with pytest.raises(HamlearnError, match="the reference declares no temperature, and the posterior"):
+        hl.audit(unknown, learned)
+    nameless = hl.learn(unknown, hl.models.Couplings(ISING.lattice, tie="uniform", fields=None), engine="laplace", check=False, seed=0)
+    with pytest.raises(HamlearnError, match=r"declare no temperature, the reference was observed at β = 0\.4"):
+        hl.audit(sample(draws=50), nameless)
 
 
 # -- what a posterior keeps of its audit -------------------------------------------------------------------------------

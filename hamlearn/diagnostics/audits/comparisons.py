@@ -18,10 +18,11 @@ from hamlearn.diagnostics.audits import laws as kept
 from hamlearn.diagnostics.audits import reach as temperatures
 from hamlearn.diagnostics.audits import whole as distances
 from hamlearn.diagnostics.audits.case import Case, paired
+from hamlearn.diagnostics.audits.held import HeldOut
 from hamlearn.diagnostics.audits.measures import Measure, in_chunks
 from hamlearn.diagnostics.audits.permutations import difference, exchanges
 from hamlearn.diagnostics.audits.result import AuditFinding
-from hamlearn.diagnostics.audits.sides import Blocks, Side
+from hamlearn.diagnostics.audits.sides import Blocks
 from hamlearn.diagnostics.holdout import MIN_BLOCKS
 from hamlearn.errors import HamlearnError
 
@@ -112,12 +113,11 @@ def laws(case: Case) -> Iterator[AuditFinding]:
             )
 
 
-def memory(case: Case, training: xr.Dataset | None) -> Iterator[AuditFinding]:
-    """Whether the model repeats its training set; nothing where it is not given."""
-    if training is None:
+def memory(case: Case, held: HeldOut | None) -> Iterator[AuditFinding]:
+    """Whether the model repeats its training set, beside rows that were held out of it; nothing where it is not given."""
+    if held is None:
         return
-    side = Side.of(training, "the training set")
-    pair = [(side, side.slowest), (case.reference, case.reference.slowest)]
+    pair = [(side, side.slowest) for side in (held.training, held.reference)]
     nothing = AuditFinding("memory of the training set", "support", *_NOTHING, code="memory")
     blocks = paired(*pair)
     if isinstance(blocks, str):
@@ -130,7 +130,7 @@ def memory(case: Case, training: xr.Dataset | None) -> Iterator[AuditFinding]:
     each = min(part.shape[1] for part in encoded)
     rows = case.model.rows[np.linspace(0, len(case.model.rows) - 1, min(memorised.MOST_DRAWN, len(case.model.rows))).round().astype(int)]
     found = memorised.memory(case.ground.encoded(rows).reshape(len(rows), -1), *(_evenly(part, each) for part in encoded))
-    told = f"{words.share(found.copies)} of its rows are copies of training rows, where {words.share(found.chance)} are of held-out ones."
+    told = f"{words.share(found.copies)} of its rows are copies of training rows, where {words.share(found.chance)} are of held-out ones"
     yield replace(
         nothing,
         statistic=found.nearer,
@@ -139,7 +139,7 @@ def memory(case: Case, training: xr.Dataset | None) -> Iterator[AuditFinding]:
         effect_sd=found.spread,
         unit="nearer than chance",
         where=told,
-        consequence=f"{words.CONSEQUENCES['memory']} {told[0].upper()}{told[1:]}",
+        consequence=f"{words.CONSEQUENCES['memory']} {told[0].upper()}{told[1:]}.",
     )
 
 

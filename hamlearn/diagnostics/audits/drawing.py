@@ -72,6 +72,21 @@ def _of_system(system: System, reference: list[xr.Dataset], draws: int, seed: in
     return Drawn(found, (), system, system.lattice, how)
 
 
+def _require_temperature(known: bool, reference: xr.Dataset) -> None:
+    """Refuse to simulate strengths at a temperature that they are not in units of."""
+    if known == bool(int(reference.attrs.get("beta_declared", 0))):
+        return
+    if known:
+        raise HamlearnError(
+            "the reference declares no temperature, and the posterior was learned at a declared one: its Hamiltonians would be simulated "
+            "at another. Give the reference its own: hl.microstates(..., beta=...)."
+        )
+    raise HamlearnError(
+        f"the posterior was learned from microstates that declare no temperature, the reference was observed at β = {_beta(reference):.6g}"
+        ": its strengths are in units of a temperature that nobody knows. Learn it from hl.microstates(..., beta=...)."
+    )
+
+
 def _of_posterior(post: xr.DataTree, reference: list[xr.Dataset], draws: int, seed: int) -> Drawn:
     post = infer.accepted.admit_posterior(post)
     posteriors.require_readings(post, "audits")
@@ -80,6 +95,9 @@ def _of_posterior(post: xr.DataTree, reference: list[xr.Dataset], draws: int, se
         networks = int(post["weights"].sizes["member"])
         sets = [infer.sample(post, -(-draws // networks), seed + k) for k, _ in enumerate(reference)]
         return Drawn(sets, (), first, first.lattice, f"drawn from {networks} network{'s' if networks > 1 else ''}, independent")
+    known = bool(int(post.attrs["beta_declared"]))
+    for one in reference:
+        _require_temperature(known, one)
     members = distinct(post, MEMBERS)
     systems = families.of(post).draw_systems(post, members, seed, None)
     rng, sets = np.random.default_rng(seed), []
@@ -92,7 +110,13 @@ def _of_posterior(post: xr.DataTree, reference: list[xr.Dataset], draws: int, se
         states = np.stack([rows[: count * _CHAINS_OF_MEMBER].reshape(_CHAINS_OF_MEMBER, count, *rows.shape[1:]) for rows in found])
         states = states.reshape(members * _CHAINS_OF_MEMBER, count, *states.shape[3:])
         sets.append(
-            microstates.build(states, beta=_beta(one), space=first.space, lattice=hypercubic(posteriors.site_shape(post)), attrs={})
+            microstates.build(
+                states,
+                beta=_beta(one),
+                space=first.space,
+                lattice=hypercubic(posteriors.site_shape(post)),
+                attrs={"beta_declared": int(known)},
+            )
         )
     return Drawn(
         sets, tuple(systems), first, first.lattice, f"simulated: {members} Hamiltonians of the posterior, {each} microstates of each"

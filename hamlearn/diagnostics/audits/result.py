@@ -82,12 +82,15 @@ class Audit:
     posterior : DataTree or None
         The posterior that was audited, a copy that knows of it: its verdict, and all that begins with this (reports, predictions, what it
         says of itself), then begin with what the audit found, and files keep it. None where something else was audited.
+    cautions : tuple of str
+        What was taken for granted or left out; the sentence of the decision says it too.
     """
 
     findings: tuple[AuditFinding, ...]
     level: float
     how: dict[str, str] = field(default_factory=dict)
     posterior: xr.DataTree | None = None
+    cautions: tuple[str, ...] = ()
 
     @property
     def flagged(self) -> tuple[AuditFinding, ...]:
@@ -123,6 +126,8 @@ class Audit:
             kind: Any = float if one.name in numbers else np.int8 if one.name in ("flagged", "decided") else "U"
             found[one.name] = ("finding", np.array([getattr(finding, one.name) for finding in self.findings], kind))
         found.attrs = {"decision": self.decision, "level": self.level, **{f"how_{name}": told for name, told in self.how.items()}}
+        if self.cautions:
+            found.attrs["cautions"] = "\n".join(self.cautions)
         return found
 
     @classmethod
@@ -133,7 +138,8 @@ class Audit:
             columns[name] = list(map(bool, columns[name]))
         told = tuple(AuditFinding(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True))
         how = {name.removeprefix("how_"): str(value) for name, value in found.attrs.items() if name.startswith("how_")}
-        return cls(told, float(found.attrs["level"]), how)
+        cautions = tuple(str(found.attrs.get("cautions", "")).splitlines())
+        return cls(told, float(found.attrs["level"]), how, cautions=cautions)
 
     def facts(self) -> dict[str, str]:
         """What was found, in words."""
@@ -142,7 +148,11 @@ class Audit:
 
     @property
     def summary(self) -> str:
-        """The decision in a sentence."""
+        """The decision in a sentence, and what it takes for granted."""
+        return "; but ".join([self._decided, *self.cautions])
+
+    @property
+    def _decided(self) -> str:
         tested = sum(one.decided and np.isfinite(one.p_value) for one in self.findings)
         if self.decision == "differs":
             return f"{len(self.flagged)} of {tested} comparisons speak against the model"

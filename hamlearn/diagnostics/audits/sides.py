@@ -84,8 +84,11 @@ class Side:
     name: str
 
     @classmethod
-    def of(cls, data: xr.Dataset, name: str) -> Side:
-        """A side of microstates at one temperature; rows that were counted several times are repeated."""
+    def of(cls, data: xr.Dataset, name: str, kept: np.ndarray | None = None) -> Side:
+        """A side of microstates at one temperature; rows that were counted several times are repeated.
+
+        Of rows that are `kept` ``(row,)`` alone, where this is given, one chain is made: what follows each other is still near.
+        """
         states, (times, weighted) = microstates.rows(data), microstates.multiplicity(data)
         if weighted:
             raise HamlearnError(
@@ -95,9 +98,12 @@ class Side:
             _require_scale(states, name)
         independent = bool(int(data.attrs.get("independent", 0)))
         if "count" in data:
-            flat = np.repeat(states.reshape(-1, states.shape[-1]), np.rint(times).astype(int).ravel(), 0)
+            counts = np.rint(times).astype(int).ravel() * (1 if kept is None else kept)
+            flat = np.repeat(states.reshape(-1, states.shape[-1]), counts, 0)
             # The order of a histogram means nothing: equal rows must not make a block.
             states, independent = np.random.default_rng(0).permutation(flat)[None], True
+        elif kept is not None and not kept.all():
+            states = states.reshape(-1, states.shape[-1])[kept][None]
         every = max(1, -(-states.shape[0] * states.shape[1] // MOST_ROWS))
         if states.shape[0] > MOST_ROWS:
             states = states[:: -(-states.shape[0] // MOST_ROWS)]

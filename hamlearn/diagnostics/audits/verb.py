@@ -13,7 +13,7 @@ import xarray as xr
 from hamlearn import data as microstates
 from hamlearn.arguments import require_number, require_seed, require_whole
 from hamlearn.diagnostics import wording
-from hamlearn.diagnostics.audits import comparisons, drawing, kept, words
+from hamlearn.diagnostics.audits import comparisons, drawing, held, kept, words
 from hamlearn.diagnostics.audits.case import Case
 from hamlearn.diagnostics.audits.result import Audit, AuditFinding
 from hamlearn.errors import HamlearnError
@@ -62,7 +62,8 @@ def audit(
     energy : System or mapping of names to systems, optional
         Whose energies are compared; by default the model's own, where it has one.
     training : Dataset or list of Datasets, optional
-        What the model was trained on, to ask whether it repeats it: the reference must be other data then.
+        What the model was trained on, to ask whether it repeats it: the reference must be other data then. Rows of the reference that are
+        rows of the training set are left out of this question, and ``cautions`` says so.
     beta : array, optional
         Inverse temperatures that the model is going to be used at: which of them do the reference data support?
     level : float
@@ -77,7 +78,8 @@ def audit(
     Raises
     ------
     HamlearnError
-        If the two are of different spaces, sites or declared temperatures, rows have statistical weights, or an energy is not finite.
+        If the two are of different spaces, sites or declared temperatures, rows have statistical weights, an energy is not finite, or the
+        reference is what the model was trained on.
 
     Notes
     -----
@@ -108,23 +110,26 @@ def audit(
     trained = None if training is None else _trained(training, sets[0])
     found: list[AuditFinding] = []
     how = {"model": drawn.how}
+    cautions = [_undeclared(*pair) for pair in pairs] + [_undeclared(pairs[0][0], one, "the training set") for one in trained or ()]
     for one, other in pairs:
         label = f" at β = {float(one['beta']):.4g}" if len(pairs) > 1 else ""
         case = Case.of(one, other, drawn, energies)
         how |= {f"{name}{label}": told for name, told in case.told().items()}
-        memory = None if trained is None else _same_temperature(trained, one)
+        memory = None if trained is None else held.out_of(_same_temperature(trained, one), one)
+        cautions += [memory.left_out + label] if memory is not None and memory.left_out else []
         found += [replace(item, name=item.name + label) for item in _compared(case, one, memory, beta, seed)]
     p = discovery_rates(np.array([item.p_value for item in found]))
-    audited = Audit(tuple(_judged(item, float(q), level) for item, q in zip(found, p, strict=True)), level, how)
+    judged = tuple(_judged(item, float(q), level) for item, q in zip(found, p, strict=True))
+    audited = Audit(judged, level, how, cautions=tuple(dict.fromkeys(filter(None, cautions))))
     return replace(audited, posterior=kept.recorded(model, audited)) if isinstance(model, xr.DataTree) else audited
 
 
-def _compared(case: Case, reference: xr.Dataset, training: xr.Dataset | None, beta: Any, seed: int) -> list[AuditFinding]:
+def _compared(case: Case, reference: xr.Dataset, trained: held.HeldOut | None, beta: Any, seed: int) -> list[AuditFinding]:
     """Everything at one temperature."""
     return [
         *comparisons.laws(case),
         *comparisons.measured(case),
-        *comparisons.memory(case, training),
+        *comparisons.memory(case, trained),
         *comparisons.whole(case, seed),
         *comparisons.reach(case, reference, beta),
     ]
@@ -196,8 +201,7 @@ def _paired(reference: list[xr.Dataset], model: list[xr.Dataset]) -> list[tuple[
             raise HamlearnError(
                 f"the reference has sites {microstates.site_shape(one)}, the model {microstates.site_shape(other)}: compare one size."
             )
-        declared = all(int(part.attrs.get("beta_declared", 0)) for part in (one, other))
-        if declared and not math.isclose(float(one["beta"]), float(other["beta"]), rel_tol=1e-9):
+        if _declared(one) and _declared(other) and not math.isclose(float(one["beta"]), float(other["beta"]), rel_tol=1e-9):
             raise HamlearnError(
                 f"the reference was observed at β = {float(one['beta']):.6g}, the model at β = {float(other['beta']):.6g}: compare "
                 "one temperature."
@@ -206,12 +210,24 @@ def _paired(reference: list[xr.Dataset], model: list[xr.Dataset]) -> list[tuple[
     return list(zip(reference, model, strict=True))
 
 
-def _same_temperature(training: list[xr.Dataset], reference: xr.Dataset) -> xr.Dataset:
+def _declared(data: xr.Dataset) -> bool:
+    return bool(int(data.attrs.get("beta_declared", 0)))
+
+
+def _undeclared(reference: xr.Dataset, model: xr.Dataset, whose: str = "the model") -> str:
+    """What is to be said where one of the two declares no temperature; empty where both do, or neither."""
+    if _declared(reference) == _declared(model):
+        return ""
+    if _declared(reference):
+        return words.no_temperature(whose, "the reference", float(reference["beta"]))
+    return words.no_temperature("the reference", whose, float(model["beta"]))
+
+
+def _same_temperature(training: list[xr.Dataset], reference: xr.Dataset) -> list[xr.Dataset]:
+    """Those of the training sets that are of the temperature of the reference."""
+    if not (_declared(reference) and all(map(_declared, training))) and len({float(one["beta"]) for one in training}) == 1:
+        return training
     found = [one for one in training if math.isclose(float(one["beta"]), float(reference["beta"]), rel_tol=1e-9)]
     if not found:
         raise HamlearnError(f"training= holds no microstates at β = {float(reference['beta']):.6g}, which the reference has.")
-    if microstates.fingerprint(found) == microstates.fingerprint([reference]):
-        raise HamlearnError(
-            "training= is the reference itself: whether a model repeats its training data can be told from other data only. Hold some out."
-        )
-    return found[0]
+    return found

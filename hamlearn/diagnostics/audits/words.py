@@ -26,6 +26,13 @@ CONSEQUENCES = {
     "range": "data support β from {low} to {high}; outside of it, down to {worst} independent rows' worth, predictions are extrapolation.",
 }
 ALL_SUPPORTED = "data support all of it, β from {low} to {high}."
+NOTHING_HELD_OUT = (
+    "training= is the reference itself: whether a model repeats its training data can be told from other data only. Hold some out."
+)
+SHUFFLED = (
+    "training= and the reference hold the same rows in another order: their states are counted alike, as those of independent samples "
+    "never are. Whether a model repeats its training data can be told from other data only: hold some out."
+)
 NO_CLASSIFIER = 'undecided: a classifier needs scikit-learn, which is not installed here: pip install "hamlearn[sklearn]".'
 
 
@@ -39,6 +46,31 @@ def nothing(where: str, effect: str) -> str:
     """
     found = ", ".join(filter(None, (where, effect)))
     return "no difference beyond chance" + (f"; the largest: {found}." if found else ".")
+
+
+def left_out(rows: int, of: int) -> str:
+    """What is said of a reference that holds rows of the training set.
+
+    Examples
+    --------
+    >>> left_out(2999, 3000)
+    '2999 of the 3000 rows of the reference are rows of the training set, and were left out of the question whether the model repeats it'
+    """
+    return (
+        f"{rows} of the {of} rows of the reference {'is a row' if rows == 1 else 'are rows'} of the training set, and "
+        f"{'was' if rows == 1 else 'were'} left out of the question whether the model repeats it"
+    )
+
+
+def no_temperature(whose: str, other: str, beta: float) -> str:
+    """What is said where one of two samples declares no temperature.
+
+    Examples
+    --------
+    >>> no_temperature("the model", "the reference", 0.4)
+    'the model declares no temperature, the reference was observed at β = 0.4: they were taken to be at the same one'
+    """
+    return f"{whose} declares no temperature, {other} was observed at β = {beta:.6g}: they were taken to be at the same one"
 
 
 def undecided(name: str, has: int, wanted: int, more: int) -> str:
