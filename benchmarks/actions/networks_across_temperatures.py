@@ -163,7 +163,8 @@ def table() -> None:
             for one in rows
             if (one["steps"], one["values"], tuple(one["from"]), one["to"], -one["size"]) == (steps, values, sources, to, size)
         ]
-        mean = {name: float(np.mean([one[name] for one in own])) for name in own[0] if isinstance(own[0][name], float)}
+        shown = ("r2", "r2_polynomial", "unseen_steps", "unseen_values", "seconds")
+        mean = {name: float(np.mean([one[name] for one in own])) for name in shown}
         inside = sorted({word for one in own for word in _networks(one["form"])}) or ["none"]
         measured = [one["share"] for one in own]
         cells = [
@@ -172,7 +173,7 @@ def table() -> None:
             f"{-size}{BEFORE if own[0].get('before') else ''}",
             f"{mean['r2']:.5f} ({min(one['r2'] for one in own):.5f})",
             f"{mean['r2_polynomial']:.5f}",
-            f"{mean['share']:.3f} ({min(measured):.3f} to {max(measured):.3f})",
+            f"{np.mean(measured):.3f} ({min(measured):.3f} to {max(measured):.3f})",
             _expected(own),
             f"{max((_factor(one) for one in own if one['predicted'] is not None), default=float('nan')):.2f}",
             f"{mean['unseen_steps']:.2%}, {mean['unseen_values']:.2%}",
