@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import types
 
 import networkx as nx
 import numpy as np
@@ -16,7 +17,8 @@ import xarray as xr
 
 import hamlearn as hl
 from hamlearn import storage
-from hamlearn.diagnostics.audits import classifier, held, kept, laws, memorised, permutations, reach, regions, whole
+from hamlearn.diagnostics.audits import apart, classifier, comparisons, held, kept, laws, memorised, permutations, reach, regions, whole
+from hamlearn.diagnostics.audits import measures as measures_of
 from hamlearn.diagnostics.audits.case import paired
 from hamlearn.diagnostics.audits.measures import Ground, clusters, measures, quantities, split
 from hamlearn.diagnostics.audits.sides import Side
@@ -79,6 +81,23 @@ def test_energy_distance_is_a_double_sum_over_rows_of_different_blocks():
 
     expected = 2 * mean(first, second, False) - mean(first, first, True) - mean(second, second, True)
     assert whole.distances(first, second)["energy distance"][0] == pytest.approx(expected)
+
+
+def test_distances_by_one_product_are_those_of_pairs():
+    rng = np.random.default_rng(33)
+    first, second = rng.normal(3, 40, size=(20, 9)), rng.normal(size=(9, 9))
+    second[4] = first[3]
+    found = apart.apart(first, second)
+    np.testing.assert_allclose(found, np.linalg.norm(first[:, None] - second, axis=-1), atol=1e-10)
+    assert found[3, 4] == 0
+
+
+def test_the_leading_direction_is_that_of_all_singular_ones():
+    rng = np.random.default_rng(35)
+    for shape in ((60, 20), (20, 60)):
+        rows = rng.normal(size=shape) * np.linspace(1, 4, shape[1])
+        centred = rows - rows.mean(0)
+        assert abs(regions._leading(centred) @ np.linalg.svd(centred)[2][0]) == pytest.approx(1)
 
 
 def test_far_tails_of_exchanged_sums_are_fitted_and_near_ones_counted():
@@ -298,6 +317,15 @@ def test_conserved_lines_and_parities_are_named():
     assert hl.audit(of(free), of(even))["conserved parities, which the reference breaks"].flagged
 
 
+@pytest.mark.parametrize("lattice", [hypercubic((8, 8)), hypercubic((40, 30)), hypercubic((33,), periodic=False)])
+def test_pairs_that_are_no_bonds_are_looked_at_too(lattice):
+    sets = measures_of.pair_sets(lattice)
+    bonds = {tuple(sorted(one)) for one in lattice.bonds.tolist()}
+    others = [tuple(one) for one in sets["other pairs, at random"].tolist()]
+    assert len(set(others)) == len(others) >= 450 and not set(others) & bonds and all(a < b for a, b in others)
+    assert {tuple(one) for one in sets["bonds one by one"].tolist()} <= bonds
+
+
 def test_planted_defects_are_caught():
     rng = np.random.default_rng(16)
     reference = sample(beta=0.6, seed=0)
@@ -348,6 +376,20 @@ def test_correlated_rows_do_not_raise_alarms():
     p = np.array([p_value(True) for _ in range(40)])
     assert scipy.stats.binomtest(int(np.sum(p < 0.05)), 40, 0.07, alternative="greater").pvalue > spend()
     assert scipy.stats.binomtest(int(np.sum(p < 0.5)), 40, 0.55, alternative="greater").pvalue > spend()
+
+
+def test_what_levels_share_is_as_slow_as_the_quantity_itself():
+    """A sign that turns every 50 rows, times a size that is new in each: single levels forget at once, their sum of squares does not."""
+    rng = np.random.default_rng(32)
+    values = np.cumprod(np.where(rng.random(4000) < 0.02, -1, 1)) * rng.integers(1, 31, 4000)
+    side = Side(values[None, :, None].astype(float), REALS, (1,), False, "one")
+    levels = np.unique(values)
+    columns = (values[:, None] == levels).astype(float)
+    case, measure = types.SimpleNamespace(values={"x": (values, values)}), types.SimpleNamespace(quantity="x", largest=False)
+    share = np.mean(rng.integers(1, 31, 10**5)) ** 2 / np.mean(rng.integers(1, 31, 10**5) ** 2.0)  # of the variance that is the sign's
+    truth = 1 + share * 2 * 0.96 / 0.04  # Σ ρ^t of a sign that is kept with probability 0.98
+    seen = [side.time_of(one.reshape(4000, -1)) for one in comparisons._slow(case, measure, (columns, columns), 0)]
+    assert seen[0] < truth / 2 and truth / 1.5 < max(seen[1:]) < 3 * truth
 
 
 def test_what_is_rare_is_not_forbidden_because_one_side_is_small():
@@ -508,6 +550,10 @@ def test_few_rows_are_undecided_and_states_are_compared_by_their_words():
     found = hl.audit(one, one)
     assert found.decision == "undecided"
     assert all(not item.decided for item in found.findings if item.section in ("conserved", "whole"))
+    frozen = hl.microstates(np.ones((40, 3, 3), int), space="spins", beta=1.0)
+    assert (
+        hl.audit(frozen, frozen).cautions[0] == "all 40 rows of the reference are the same microstate: a frozen chain says nothing of a law"
+    )
     rng = np.random.default_rng(21)
     rows = np.array(["mild", "hot", "cold"])[rng.integers(0, 3, size=(300, 4))]
     of = lambda table: hl.microstates(pd.DataFrame(table, columns=list("abcd")), space="states", beta=1.0, independent=True)

@@ -12,7 +12,7 @@ import xarray as xr
 from hamlearn import data as microstates
 from hamlearn.diagnostics.audits import words
 from hamlearn.diagnostics.audits.drawing import Drawn
-from hamlearn.diagnostics.audits.measures import Ground, Measure, in_chunks, measures, quantities, require_finite
+from hamlearn.diagnostics.audits.measures import Ground, Measure, in_chunks, measures, pairs_told, quantities, require_finite
 from hamlearn.diagnostics.audits.sides import Blocks, Side
 from hamlearn.diagnostics.holdout import MIN_BLOCKS
 from hamlearn.diagnostics.members import Members
@@ -68,6 +68,11 @@ class Case:
         members = Members(drawn.members, second.rows, float(model["beta"])) if len(drawn.members) > 1 else None
         return cls(first, second, ground, values, measures(ground, known, together), members)
 
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        """The reference and the model."""
+        return self.reference, self.model
+
     @cached_property
     def renewed(self) -> tuple[float, float]:
         """Autocorrelation times of local quantities (energies, domain walls, squares) of both sides: how fast rows are made anew."""
@@ -87,12 +92,21 @@ class Case:
         """How far members of the posterior lie from their mean in columns of the model, ``(member, column)``; None: it is one law."""
         return None if self.members is None else self.members.moved(columns)
 
+    @property
+    def cautions(self) -> list[str]:
+        """What is to be said of a side that never changes."""
+        return [
+            words.constant(side.name, len(side.rows)) for side in self.sides if len(side.rows) > 1 and np.all(side.rows == side.rows[0])
+        ]
+
     def told(self) -> dict[str, str]:
-        """How many rows each side has, and how many are worth an independent one."""
-        return {
+        """How many rows each side has, how many are worth an independent one, and which pairs of sites are looked at."""
+        rows = {
             name: f"{len(side.rows)} rows" + (f", worth {len(side.rows) / side.slowest:.3g} independent ones" if side.slowest > 1 else "")
             for name, side in (("reference", self.reference), ("model's rows", self.model))
         }
+        pairs = pairs_told(self.ground.lattice)
+        return rows | ({"pairs": pairs} if pairs else {})
 
     def blocks(self, first: float, second: float) -> tuple[Blocks, Blocks] | str:
         """Blocks of both sides for what has these autocorrelation times, equally many of each; or why there are too few."""

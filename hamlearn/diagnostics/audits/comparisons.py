@@ -27,6 +27,7 @@ from hamlearn.diagnostics.holdout import MIN_BLOCKS
 from hamlearn.errors import HamlearnError
 
 _DISTANCES = 20  # exchanges that say what distance equal distributions have
+_ONE_HOT = 256  # numbers of a microstate of labelled states above which it reads a number a site instead of one a state
 _READ = 1024  # numbers of a microstate that the classifier reads one by one
 _NOTHING = (np.nan,) * 4
 _SUMS = ("correlation", "structure", "third", "fourth")  # what it reads besides
@@ -36,12 +37,24 @@ def measured(case: Case) -> Iterator[AuditFinding]:
     """Every measure."""
     for measure in case.measures:
         columns = case.columns(measure)
-        blocks = case.blocks(case.reference.time_of(columns[0]), case.model.time_of(columns[1]))
+        blocks = case.blocks(*(max(map(side.time_of, _slow(case, measure, columns, k))) for k, side in enumerate(case.sides)))
         finding = AuditFinding(measure.name, measure.section, *_NOTHING, measure.unit, code=measure.code)
         if isinstance(blocks, str):
             yield replace(finding, decided=False, consequence=blocks)
         else:
             yield _compared(case, measure, columns, blocks, finding)
+
+
+def _slow(case: Case, measure: Measure, columns: tuple[np.ndarray, np.ndarray], side: int) -> Iterator[np.ndarray]:
+    """What a side must have renewed for its columns to be independent from block to block.
+
+    How often a single level is visited forgets at once; what the levels share, such as the sign of a magnetization, does not, and a sum
+    of squares adds that up. So the quantity itself and its distribution function are looked at as well.
+    """
+    yield columns[side]
+    if measure.quantity and not measure.largest:
+        yield case.values[measure.quantity][side][:, None]
+        yield columns[side].cumsum(1)[:, :-1]
 
 
 def _compared(
@@ -189,7 +202,9 @@ def whole(case: Case, seed: int) -> Iterator[AuditFinding]:
 def _features(case: Case, side: int, chosen: np.ndarray) -> np.ndarray:
     """What the classifier reads of rows ``(block, row)`` of a side: the values at every site, and sums over all of them."""
     rows = (case.reference, case.model)[side].rows[chosen.ravel()]
-    parts = [case.ground.encoded(rows).reshape(len(rows), -1)[:, :_READ]]
+    space, numbers = case.ground.space, case.ground.encoded(rows[:1]).size
+    own = rows.astype(float) if space.labelled and numbers > _ONE_HOT else case.ground.encoded(rows).reshape(len(rows), -1)
+    parts = [own[:, :_READ]]
     parts += [pair[side][chosen.ravel()][:, None] for pair in case.values.values()]
     parts += [in_chunks(one.values, rows) for one in case.measures if one.code in _SUMS]
     return np.concatenate(parts, 1).reshape(*chosen.shape, -1)

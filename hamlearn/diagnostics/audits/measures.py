@@ -26,6 +26,7 @@ MOST_LEVELS = 64  # values of a discrete quantity that are compared one by one
 BINS = 16
 _FARTHEST = 16  # distances along an axis
 _RARE = 0.002  # smallest share of a level or bin of its own
+_NUMBERS = 1 << 22  # worked on together
 _CHUNK = 1 << 12  # rows worked on together
 
 Energies = dict[str, Callable[[np.ndarray], np.ndarray]]
@@ -373,22 +374,67 @@ def _one_by_one(ground: Ground) -> Iterator[Measure]:
     parts = [""] if k == 1 else [f", component {c}" for c in range(k)]
     labels = tuple(f"site {lattice.word(int(site))}{part}" for site in sites for part in parts)
     yield Measure("site", "single sites", "space", labels, "", True, lambda rows: ground.encoded(rows)[:, sites].reshape(len(rows), -1))
-    pairs = lattice.bonds
-    every = lattice.n_sites * (lattice.n_sites - 1) // 2
-    if every <= MOST_COLUMNS or not len(pairs):
-        pairs = np.stack(np.triu_indices(lattice.n_sites, 1), 1)
-    pairs = _some(pairs)
-    if len(pairs):
-        named = "pairs one by one" if every <= MOST_COLUMNS else "bonds one by one"
-        labels = tuple(f"sites {lattice.word(int(a))} and {lattice.word(int(b))}" for a, b in pairs)
-
-        def products(rows: np.ndarray) -> np.ndarray:
-            values = ground.encoded(rows)
-            return np.asarray((values[:, pairs[:, 0]] * values[:, pairs[:, 1]]).sum(-1))
-
-        yield Measure("bond", named, "space", labels, "", True, products)
-        if k > 1:
+    for named, pairs in pair_sets(lattice).items():
+        yield _pairs(named, pairs, ground)
+        if k > 1 and not named.startswith("other"):
             yield _parts_of_pairs(ground, pairs)
+
+
+def _pairs(name: str, pairs: np.ndarray, ground: Ground) -> Measure:
+    word = ground.lattice.word
+    labels = tuple(f"sites {word(int(a))} and {word(int(b))}" for a, b in pairs)
+
+    def products(rows: np.ndarray) -> np.ndarray:
+        values = ground.encoded(rows)
+        at_once = max(1, _NUMBERS // (len(pairs) * values.shape[-1]))
+        parts = (values[start : start + at_once] for start in range(0, len(rows), at_once))
+        return np.concatenate([(part[:, pairs[:, 0]] * part[:, pairs[:, 1]]).sum(-1) for part in parts])
+
+    return Measure("bond", name, "space", labels, "", True, products)
+
+
+def pair_sets(lattice: Lattice) -> dict[str, np.ndarray]:
+    """The pairs of sites that are looked at one by one, ``(pair, 2)``, by the name of the comparison.
+
+    Of more than 512 the bonds, and of what is no bond 512 pairs at random: a defect may sit anywhere.
+
+    Examples
+    --------
+    >>> from hamlearn.systems.lattice import hypercubic
+    >>> {name: len(pairs) for name, pairs in pair_sets(hypercubic((8, 8))).items()}
+    {'bonds one by one': 128, 'other pairs, at random': 512}
+    """
+    n = lattice.n_sites
+    every = n * (n - 1) // 2
+    if every <= MOST_COLUMNS:
+        found = {"pairs one by one": np.stack(np.triu_indices(n, 1), 1)}
+    else:
+        bonds = np.sort(np.asarray(lattice.bonds, int).reshape(-1, 2), axis=1)
+        rng = np.random.default_rng(n)
+        tried = rng.integers(n, size=(8 * MOST_COLUMNS, 2))
+        codes = np.unique(tried.min(1) * n + tried.max(1))
+        others = np.setdiff1d(codes[codes % (n + 1) != 0], bonds[:, 0] * n + bonds[:, 1])
+        others = np.sort(rng.permutation(others)[:MOST_COLUMNS])
+        found = {"bonds one by one": _some(bonds), "other pairs, at random": np.stack([others // n, others % n], 1)}
+    return {name: pairs for name, pairs in found.items() if len(pairs)}
+
+
+def pairs_told(lattice: Lattice) -> str:
+    """How many pairs are looked at one by one, where not all are.
+
+    Examples
+    --------
+    >>> from hamlearn.systems.lattice import hypercubic
+    >>> pairs_told(hypercubic((8, 8))), pairs_told(hypercubic((4, 4)))
+    ('128 of 128 bonds and 512 of 1888 other pairs, at random, are looked at one by one', '')
+    """
+    n, sets = lattice.n_sites, pair_sets(lattice)
+    every = n * (n - 1) // 2
+    if every <= MOST_COLUMNS:
+        return ""
+    bonds, others = (len(sets.get(name, ())) for name in ("bonds one by one", "other pairs, at random"))
+    first = f"{bonds} of {lattice.n_bonds} bonds and " if lattice.n_bonds else ""
+    return f"{first}{others} of {every - lattice.n_bonds} {'other ' if first else ''}pairs, at random, are looked at one by one"
 
 
 def _parts_of_pairs(ground: Ground, pairs: np.ndarray) -> Measure:

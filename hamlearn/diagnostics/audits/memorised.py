@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
+from hamlearn.diagnostics.audits.apart import apart
 from hamlearn.diagnostics.audits.permutations import exchanges, upper_p
 
 MOST_DRAWN = 512  # rows of the model whose nearest neighbours are looked up
@@ -62,7 +62,7 @@ def memory(drawn: np.ndarray, training: np.ndarray, held: np.ndarray) -> Memory:
     step = max(1, _AT_ONCE // (blocks * each))
     flat = both.reshape(blocks * each, -1)
     for start in range(0, len(drawn), step):
-        found = cdist(drawn[start : start + step], flat)
+        found = apart(drawn[start : start + step], flat)
         nearest[start : start + step] = found.reshape(len(found), blocks, each).min(2)
     nearest = np.round(nearest, 9)
     as_they_are = np.zeros((1, blocks), bool)

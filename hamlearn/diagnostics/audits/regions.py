@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.linalg
 
 _DEPTH = 3  # divisions: at most eight regions
 _FEWEST = 40  # rows of a region that is divided
@@ -46,6 +47,15 @@ class Regions:
         return np.searchsorted(self.leaves, node)
 
 
+def _leading(centred: np.ndarray) -> np.ndarray:
+    """The direction in which rows ``(row, number)`` about their mean vary most: one eigenvector, not all singular ones."""
+    tall = centred.shape[0] >= centred.shape[1]
+    square = centred.T @ centred if tall else centred @ centred.T
+    vector = scipy.linalg.eigh(square, subset_by_index=[len(square) - 1] * 2)[1][:, 0]
+    direction = vector if tall else centred.T @ vector
+    return np.asarray(direction / np.linalg.norm(direction))
+
+
 def of(values: np.ndarray) -> Regions | None:
     """Regions of rows of numbers ``(row, number)``; None where rows are too few or too alike to be divided.
 
@@ -73,7 +83,7 @@ def of(values: np.ndarray) -> Regions | None:
         centred = some - some.mean(0)
         if not np.any(np.abs(centred) > 1e-9):
             continue
-        leading = np.linalg.svd(centred, full_matrices=False)[2][0]
+        leading = _leading(centred)
         leading = leading * (1 if leading[np.argmax(np.abs(leading) > 0.5 * np.abs(leading).max())] > 0 else -1)
         along = values[members] @ leading
         # Between two values, never on one: rounding must not choose the side.

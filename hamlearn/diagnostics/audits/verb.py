@@ -115,6 +115,7 @@ def audit(
         label = f" at β = {float(one['beta']):.4g}" if len(pairs) > 1 else ""
         case = Case.of(one, other, drawn, energies)
         how |= {f"{name}{label}": told for name, told in case.told().items()}
+        cautions += [told + label for told in case.cautions]
         memory = None if trained is None else held.out_of(_same_temperature(trained, one), one)
         cautions += [memory.left_out + label] if memory is not None and memory.left_out else []
         found += [replace(item, name=item.name + label) for item in _compared(case, one, memory, beta, seed)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
+from hamlearn.diagnostics.audits import apart as metric
 from hamlearn.diagnostics.audits.permutations import exchanged_sums, upper_p
 
 MOST_ROWS = 1024  # of a side whose distances are worked out
@@ -14,7 +14,7 @@ MOST_ROWS = 1024  # of a side whose distances are worked out
 
 def _distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     flat = np.concatenate([first.reshape(-1, first.shape[-1]), second.reshape(-1, second.shape[-1])])
-    return cdist(flat, flat)
+    return metric.apart(flat, flat)
 
 
 def _reduced(matrix: np.ndarray, count: int, first: int, second: int, blocks: int) -> np.ndarray:

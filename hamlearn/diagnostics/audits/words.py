@@ -62,6 +62,17 @@ def left_out(rows: int, of: int) -> str:
     )
 
 
+def constant(name: str, rows: int) -> str:
+    """What is said of a sample that holds one microstate only.
+
+    Examples
+    --------
+    >>> constant("the reference", 400)
+    'all 400 rows of the reference are the same microstate: a frozen chain says nothing of a law'
+    """
+    return f"all {rows} rows of {name} are the same microstate: a frozen chain says nothing of a law"
+
+
 def no_temperature(whose: str, other: str, beta: float) -> str:
     """What is said where one of two samples declares no temperature.
 
