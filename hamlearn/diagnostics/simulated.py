@@ -38,6 +38,10 @@ _DRAWS = 24_576  # microstates of all members together
 _TIMES, _FEWEST = 8, 64  # their noise, which is part of the comparison, is then an eighth of the variance that the data have themselves
 _CHAINS = 8
 _COMPILING = 2.0  # seconds
+_PILOT = 64  # microstates of each of its chains
+_APART = 0.44  # variance of their means by that within, an R-hat of 1.2
+LADDER: dict[str, Any] = {"sampler": "tempering", "thin": "auto", "start": "hot"}
+_CLIMBS = {"thin": 25}  # of it, where it is there that chains turn over: thin="auto" looks at what both phases have alike
 _POOLED = 12_000  # microstates that energies of all members are compared on
 
 
@@ -147,10 +151,16 @@ def _prediction_noise(columns: np.ndarray, moved: np.ndarray, rng: np.random.Gen
 
 
 def microstates_of(
-    systems: list[Any], beta: float, fitted: np.ndarray, rng: np.random.Generator, count: int = _DRAWS // MEMBERS
+    systems: list[Any], beta: float, fitted: np.ndarray, rng: np.random.Generator, count: int = _DRAWS // MEMBERS, *, mixed: bool = False
 ) -> list[np.ndarray]:
-    """Up to `count` microstates of every member; fields, and what is known by its energy alone, share one compiled simulation."""
+    """Up to `count` microstates of every member; fields, and what is known by its energy alone, share one compiled simulation.
+
+    Chains begin at the data. With `mixed` they go along a ladder of temperatures where those of the first member stay where they began.
+    """
     first = systems[0]
+    if mixed and _stuck(first, beta, fitted, rng):
+        logger.info("chains from the data stay where they began: members are simulated along a ladder of temperatures (tempering)")
+        return [_draw(system, beta, fitted, rng, count, LADDER | _CLIMBS) for system in systems]
     if first.space.q and first.pure_jax and first.pairs is None and first.windows is None and exact.oracle(first, "sample") is None:
         if stacked(systems) is not None:
             return _in_one_run(systems, beta, fitted, rng, count)
@@ -175,21 +185,35 @@ def _in_one_run(systems: list[Any], beta: float, fitted: np.ndarray, rng: np.ran
     return list(found.reshape(len(systems), -1, *fitted.shape[1:]))
 
 
-def _draw(system: Any, beta: float, fitted: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarray:
+def _draw(
+    system: Any, beta: float, fitted: np.ndarray, rng: np.random.Generator, count: int, how: dict[str, Any] | None = None
+) -> np.ndarray:
     """Microstates of one member ``(chain · draw, *sites)``, exact where there is an oracle, else started from data."""
     seed = int(rng.integers(2**31))
     if exact.oracle(system, "sample") and (system.space.q or exact.method(system) == "operator"):
         return np.asarray(exact.sample(system, beta, count, seed)).reshape(count, *fitted.shape[1:])
     start = fitted[rng.integers(len(fitted), size=_CHAINS)]
     size: dict[str, Any] = {"draws": max(1, count // _CHAINS), "chains": _CHAINS, "seed": seed, "progress": False}
-    found = sampling.simulate(system, beta=beta, **size, **{"thin": 5, "start": start, **conserving(system)})
+    found = sampling.simulate(system, beta=beta, **size, **{"thin": 5, "start": start, **(how or conserving(system))})
     return np.asarray(found["state"].values).reshape(-1, *fitted.shape[1:])
+
+
+def _stuck(system: Any, beta: float, fitted: np.ndarray, rng: np.random.Generator) -> bool:
+    """Whether chains from unlike rows of the data do not reach each other's states, and a ladder of temperatures might."""
+    if not system.space.q or exact.oracle(system, "sample") or conserving(system) or SAMPLERS["tempering"].refusal(system) is not None:
+        return False
+    shown = system.space.order_parameters(fitted.reshape(len(fitted), -1))
+    sorted_rows = np.argsort(shown[:, shown.var(0).argmax()], kind="stable")
+    far = fitted[sorted_rows[np.linspace(0, len(fitted) - 1, _CHAINS).round().astype(int)]]
+    rows = _draw(system, beta, fitted, rng, _CHAINS * _PILOT, {"start": far})
+    order = system.space.order_parameters(rows.reshape(_CHAINS, _PILOT, -1)).reshape(_CHAINS, _PILOT, -1)
+    within, between = order.var(1, ddof=1).mean(0), order.mean(1).var(0, ddof=1)
+    return bool((between > _APART * within).any())
 
 
 def conserving(system: Any) -> dict[str, Any]:
     """How spins whose sum is fixed are drawn: along a ladder of temperatures, for the stripes of cold ones do not turn otherwise."""
-    ladder = system.space.constraint and SAMPLERS["tempering"].refusal(system) is None
-    return {"sampler": "tempering", "thin": "auto", "start": "hot"} if ladder else {}
+    return LADDER if system.space.constraint and SAMPLERS["tempering"].refusal(system) is None else {}
 
 
 @dataclass(eq=False)

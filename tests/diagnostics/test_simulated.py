@@ -79,3 +79,20 @@ def test_exact_paths_are_drawn_as_often_as_the_data_ask_and_are_the_paths_of_the
         precision = (2 * one - np.roll(one, 1, 0) - np.roll(one, -1, 0)) / a + 2 * c * a * one
         squares = (found**2).mean(1)
         assert_within(squares.mean(), np.linalg.inv(precision)[0, 0], squares.std() / np.sqrt(len(squares)), f"mean square at c = {c}")
+
+
+def test_members_of_an_ordered_phase_are_drawn_along_a_ladder_where_chains_from_the_data_stay():
+    """Antiferromagnetic bonds keep cluster moves away; chains of either sign stay where they began."""
+    square = hl.systems.lattice.hypercubic((6, 6))
+    far = [[k, k + 15] for k in range(18)]
+    member = hl.systems.Pairwise(hl.systems.lattice.graph(np.concatenate([square.bonds, far])), J=[1.0] * len(square.bonds) + [-0.1] * 18)
+    assert not simulated.exact.oracle(member, "sample")
+    data = np.repeat([[1], [-1]], 50, axis=0) * np.ones((100, 36), dtype=int)
+    turned = {}
+    for mixed in (False, True):
+        rows = simulated.microstates_of([member], 0.7, data, np.random.default_rng(0), 160, mixed=mixed)[0]
+        sign = np.sign(rows.reshape(8, 20, 36).sum(-1))
+        turned[mixed] = (sign[:, 1:] * sign[:, :-1] < 0).any(1).mean()
+    assert turned[False] == 0 and turned[True] > 0.7
+    # Where chains reach each other nothing is changed.
+    assert not simulated._stuck(member, 0.2, data, np.random.default_rng(0))

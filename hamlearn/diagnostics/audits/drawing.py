@@ -105,7 +105,7 @@ def _of_posterior(post: xr.DataTree, reference: list[xr.Dataset], draws: int, se
     for one in reference:
         start = microstates.rows(one).reshape(-1, *axes_of(first))
         logger.info("audit: simulating %d members of the posterior, %d microstates each", members, each)
-        found = simulated.microstates_of(systems, _beta(one), start, rng, each)
+        found = simulated.microstates_of(systems, _beta(one), start, rng, each, mixed=True)
         count = len(found[0]) // _CHAINS_OF_MEMBER
         states = np.stack([rows[: count * _CHAINS_OF_MEMBER].reshape(_CHAINS_OF_MEMBER, count, *rows.shape[1:]) for rows in found])
         states = states.reshape(members * _CHAINS_OF_MEMBER, count, *states.shape[3:])
