@@ -113,6 +113,10 @@ CASES = {
     "report over an older page": Case(
         _words("report p.nc --prediction c.nc -o r.html"), ("r.html",), ("p.nc", "c.nc"), over="r0.html", weight=1.5
     ),
+    "audit": Case(_words("audit x.nc --reference d.nc -o audit.html"), ("audit.html",), ("d.nc", "x.nc"), weight=1.5),
+    "audit over an older page": Case(
+        _words("audit x.nc --reference d.nc -o audit.html"), ("audit.html",), ("d.nc", "x.nc"), over="r0.html", weight=1.5
+    ),
     "demo": Case(
         _words("demo -o demo"),
         ("demo/microstates.nc", "demo/posterior.nc", "demo/prediction.nc", "demo/report.html"),
@@ -123,6 +127,7 @@ CASES = {
 PREPARED = (
     f"{SIMULATE} --sampler exact -o d.nc",
     f"{SIMULATE} --sampler exact -o d.zarr",
+    f"{SIMULATE} --sampler exact --seed 1 -o x.nc",
     f"{LEARN} --engine laplace -o p.nc",
     f"{LEARN} --engine laplace -o p.zarr",
     "predict p.nc --beta 0.1,0.5 --draws 8 -o c.nc",
