@@ -102,6 +102,25 @@ def ratios(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def table(host: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+    """What a run of all machines says."""
+    held, count = host["held"], len(rows)
+    lines = ["# Log Z of machines beside the exact sum", ""]
+    lines += [
+        f"`python benchmarks/cautionary/log_z.py --machines {count}`: 90 % intervals hold the exact log Z of **{held} of {count}** machines"
+    ]
+    lines += [f"(at least {45 * count // 60} are asked); root mean square z {host['rms z']:.2f}; the largest standard error is"]
+    lines += [f"{host['largest error']:.4f} nats (0.01 is asked); median {host['median seconds']:.1f} CPU s.", ""]
+    lines += ["| trained on | machines | hold | rms z | largest z | largest error / nat | median CPU s |", "| --- " * 7 + "|"]
+    for world in dict.fromkeys(row["world"] for row in rows):
+        own = [row for row in rows if row["world"] == world]
+        z = np.array([row["z"] for row in own])
+        error, seconds = max(row["error"] for row in own), float(np.median([row["seconds"] for row in own]))
+        told = f"{sum(row['holds'] for row in own)} | {np.sqrt(np.mean(z**2)):.2f} | {z[np.abs(z).argmax()]:+.2f}"
+        lines.append(f"| {world} | {len(own)} | {told} | {error:.4f} | {seconds:.1f} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--machines", type=int, default=60)
@@ -125,6 +144,7 @@ def main() -> None:
         host |= {"held": int(sum(row["holds"] for row in rows)), "machines": len(rows), "rms z": float(np.sqrt(np.mean(z**2)))}
         host |= {"largest error": max(row["error"] for row in rows), "median seconds": float(np.median([row["seconds"] for row in rows]))}
         print(host)
+        (RESULTS / "log_z.md").write_text(table(host, rows), encoding="utf-8")
     (RESULTS / name).write_text(json.dumps({"host": host, "rows": rows}, indent=1) + "\n", encoding="utf-8")
 
 

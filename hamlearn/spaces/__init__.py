@@ -15,7 +15,7 @@ import numpy as np
 from hamlearn.errors import HamlearnError, choice
 from hamlearn.spaces.angles import TURN, Angles
 from hamlearn.spaces.base import MISSING, Space, Symmetry
-from hamlearn.spaces.numbers import distinct, require_numbers, two_values
+from hamlearn.spaces.numbers import distinct, require_numbers, require_scale, two_values
 from hamlearn.spaces.reals import Reals
 from hamlearn.spaces.spins import Spins
 from hamlearn.spaces.states import States
@@ -42,6 +42,7 @@ __all__ = [
     "names",
     "received",
     "require_numbers",
+    "require_scale",
     "space_from_name",
     "states",
     "vectors",

@@ -46,6 +46,17 @@ def refuse_nan(array: np.ndarray) -> None:
         raise HamlearnError(f"the states contain {nan} NaN ({where(np.isnan(array))}; remove those microstates first, or that column.")
 
 
+def require_scale(array: np.ndarray, name: str, powers: int) -> None:
+    """Refuse real values, of `name`, whose powers so high are no numbers, or nothing beside rounding."""
+    if not array.size:
+        return
+    size, largest = max(-float(array.min()), float(array.max())), 10.0 ** (300 // powers)
+    if size and not 1 / largest < size < largest:
+        raise HamlearnError(
+            f"{name} has values of size {size:.3g}, whose powers no number holds: give all data in other units, about 1 in size."
+        )
+
+
 def where(bad: np.ndarray) -> str:
     """In which row and column of ``(row, ..., site)`` the first is, and whether a column holds nothing else; closes a bracket."""
     bad = bad[0] if bad.ndim > 2 and len(bad) == 1 else bad  # one chain

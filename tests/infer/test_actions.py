@@ -419,3 +419,11 @@ def test_coverage(likelihood):
         inside += (low < [1.0, 0.5]) & ([1.0, 0.5] < high)
     for count in inside:
         assert scipy.stats.binomtest(int(count), sets, 0.9).pvalue > spend()
+
+
+@pytest.mark.parametrize("model", [hl.models.PolynomialAction((2, 4)), hl.models.GaussianRBM(hidden=2), hl.models.Autoregressive()])
+@pytest.mark.parametrize("size", [1e60, 1e-60])
+def test_fields_whose_powers_are_no_numbers_are_refused(model, size):
+    rows = size * np.random.default_rng(0).normal(size=(100, 4))
+    with pytest.raises(hl.HamlearnError, match="in other units"):
+        hl.learn(hl.microstates(rows, space="reals"), model)

@@ -126,7 +126,7 @@ def test_log_z_and_draws_of_replicas_are_those_of_all_states(q):
     truth, law = np.logaddexp.reduce(log_w), np.exp(log_w - np.logaddexp.reduce(log_w))
     assert line.layer(1.0).log_z() == pytest.approx(truth, abs=1e-4) == normaliser(line, 0).value
     found = replicas.log_z(line, 1, error=0.02)
-    assert 0 < found.error <= 0.02 and found.populations == replicas.POPULATIONS and found.settled
+    assert 0 < found.error <= 0.02 and found.populations == replicas.COLUMNS and found.settled
     assert_within(found.value, truth, found.error, "log Z")
     drawn = replicas.draws(line, 4000, 2)
     many = drawn.sum(1) > n * (q - 1) / 2
@@ -263,7 +263,7 @@ def test_what_cannot_be_learned_is_named(make, message):
 def test_a_normaliser_that_is_not_settled_is_a_caution_and_others_are_none(monkeypatch):
     _, data = data_of(SPINS, draws=200)
     told, errors = [], []
-    for most, trips in ((20, 10), (2, 10), (2, 1e6)):
+    for most, trips in ((20, 160), (2, 160), (2, 1e6)):
         monkeypatch.setattr(family, "MOST_SUMMED", most)
         monkeypatch.setattr(replicas, "TRIPS", trips)
         monkeypatch.setattr(replicas, "_MOST_WORK", 1.0)

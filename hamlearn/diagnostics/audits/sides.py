@@ -13,11 +13,10 @@ from hamlearn import statistics
 from hamlearn.diagnostics.holdout import BLOCK_TIMES, BLOCKS, FEWEST_DRAWS, MIN_BLOCKS, SIGNIFICANT
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import slowness
-from hamlearn.spaces import Space
+from hamlearn.spaces import Space, require_scale
 
 _ENOUGH = 32
 MOST_ROWS = 32_768  # rows that are looked at: evenly spaced ones of more
-_LARGEST = 1e75  # of real values: their fourth powers are summed; and the inverse of the smallest
 _SLOW_VALUES = 4_000_000  # numbers among which slow directions are searched
 
 
@@ -95,7 +94,7 @@ class Side:
                 f"{name} has rows with statistical weights, which are no sample to compare with: give microstates with counts, or resample."
             )
         if (space := microstates.space_of(data)).unbounded:
-            _require_scale(states, name)
+            require_scale(states, name, 4)  # fourth powers are summed
         independent = bool(int(data.attrs.get("independent", 0)))
         if "count" in data:
             counts = np.rint(times).astype(int).ravel() * (1 if kept is None else kept)
@@ -167,12 +166,3 @@ class Side:
     def more(self, tau: float, has: int) -> int:
         """About how many more rows would make enough blocks, of `has` there are."""
         return max(1, int(np.ceil((MIN_BLOCKS - has) * BLOCK_TIMES * tau)))
-
-
-def _require_scale(states: np.ndarray, name: str) -> None:
-    """Refuse real values whose fourth powers are no numbers, or nothing beside rounding."""
-    size = float(np.abs(states).max(initial=0.0))
-    if size and not 1 / _LARGEST < size < _LARGEST:
-        raise HamlearnError(
-            f"{name} has values of size {size:.3g}, whose fourth powers no number holds: give both sides in other units, about 1 in size."
-        )

@@ -136,8 +136,8 @@ def require_open(model: Any) -> None:
     if model.traits.closed or model.traits.density:
         lacking = model.traits.closed or "has weights of networks, which mean nothing one by one"
         raise HamlearnError(
-            f"{type(model).__name__} {lacking}: it has no true parameters to compare with. What it predicts can be calibrated "
-            "by functions of your own, hl.diagnostics.coverage and hl.diagnostics.sbc."
+            f"{type(model).__name__} {lacking}: there is no one set of parameters that data could be simulated at and compared with. "
+            "What it predicts can be calibrated by functions of your own, hl.diagnostics.coverage and hl.diagnostics.sbc."
         )
 
 

@@ -19,7 +19,7 @@ import xarray as xr
 
 from hamlearn import memory, models
 from hamlearn.arguments import require_flag, require_path, require_seed, require_whole, shown
-from hamlearn.data import admit, space_of
+from hamlearn.data import admit, on_disk, space_of
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import posteriors
 from hamlearn.infer.asked import EngineAsked, LikelihoodName
@@ -27,7 +27,10 @@ from hamlearn.infer.constrained import require_kept
 from hamlearn.infer.settings import SAMPLED, Engine
 from hamlearn.models.traits import Model, Traits
 from hamlearn.processes import verb
+from hamlearn.spaces import require_scale
 from hamlearn.systems.base import Space, System
+
+_POWERS = 12  # of real values that actions of x⁶ and their scores sum
 
 if TYPE_CHECKING:
     from hamlearn.infer.pipeline import Opened
@@ -152,6 +155,9 @@ def admitted(data: Any, model: Any, calibrate: bool) -> tuple[list[xr.Dataset], 
     require_flag(calibrate, "calibrate")
     sets = admit(model.sets(data), missing=model.traits.missing)
     require_kept(map(space_of, sets), model)
+    for one in sets:
+        if space_of(one).unbounded and not on_disk(one):
+            require_scale(one["state"].values, "the data", _POWERS)
     return sets, named(model.traits)
 
 

@@ -261,7 +261,7 @@ def _doubts(found: list[LogZ], hidden: int) -> tuple[Noted, ...]:
     worst = min(unsettled, key=lambda one: one.trips)
     what = (
         f"ln Z of {hidden} hidden units is not settled: replicas went {worst.trips:.3g} times between independent sites and the machine "
-        f"({replicas.TRIPS} in each of {replicas.POPULATIONS} populations are asked for), give or take {worst.error:.2g} nats"
+        f"({replicas.TRIPS} of all {replicas.COLUMNS} ladders together are asked for), give or take {worst.error:.2g} nats"
     )
     advice = (
         "Modes may be missing from draws and from ln Z: compare draws with data that were held out, hl.audit(data, post), or take fewer "
@@ -280,7 +280,7 @@ def _normalisers(found: list[LogZ]) -> xr.Dataset:
             "log_z_lower": ("member", ends[:, 0]),
             "log_z_upper": ("member", ends[:, 1]),
             "populations": ("member", [one.populations for one in found]),
-            "round_trips": ("member", [one.trips for one in found], {"long_name": "round trips of replicas in each population"}),
+            "round_trips": ("member", [one.trips for one in found], {"long_name": "round trips of replicas, of all ladders together"}),
             "settled": ("member", [int(one.settled) for one in found]),
         }
     )

@@ -23,9 +23,8 @@ from hamlearn.systems.sampling.bridging import bennett, crossings
 from hamlearn.systems.sampling.line import Line, climb
 from hamlearn.systems.sampling.walkers import free_energy, swept
 
-POPULATIONS = 16
-COLUMNS = 64  # ladders
-TRIPS = 10  # round trips of a population, at least
+COLUMNS = 64  # ladders; from so many the scatter, and so the error, is known to 9 %: a run that ends when its error is small picks low ones
+TRIPS = 160  # round trips of all of them together, at least
 _STEPS = 64  # of one compiled call; in each all pairs of neighbours try once
 _FIRST = 4  # calls after which log Z is estimated for the first time
 _UNSETTLED = 1 / 3  # share of a run that is thrown away
@@ -39,23 +38,23 @@ _OVERHEAD = 60  # multiplications that a unit's random number and sigmoid cost a
 
 @dataclass(frozen=True)
 class LogZ:
-    """Log Z of a machine: its estimate, standard error, from how many populations, and how often microstates went round in one of these.
+    """Log Z of a machine: its estimate, standard error, from how many ladders, and how often microstates went round in all of these.
 
     Attributes
     ----------
     value, error : float
         The error is 0 where the value is exact.
     populations : int
-        Independent estimates that the error is made of.
+        Independent estimates that the error is made of: one of every ladder.
     trips : float
-        Round trips of a population between independent sites and this machine.
+        Round trips between independent sites and this machine, of all together.
     settled : bool
         Whether trips were enough and both halves of the run agree. Where not, the error holds what the halves differ by.
 
     Examples
     --------
-    >>> LogZ(10.0, 0.01, 16, 40.0).interval(0.9).round(3).tolist()
-    [9.982, 10.018]
+    >>> LogZ(10.0, 0.01, 64, 640.0).interval(0.9).round(3).tolist()
+    [9.983, 10.017]
     """
 
     value: float
@@ -65,7 +64,7 @@ class LogZ:
     settled: bool = True
 
     def interval(self, level: float = 0.9) -> np.ndarray:
-        """Ends of a t interval over populations (a point where the value is exact)."""
+        """Ends of a t interval over ladders (a point where the value is exact)."""
         reach = scipy.stats.t.ppf((1 + level) / 2, self.populations - 1) * self.error if self.populations else 0.0
         return np.array([self.value - reach, self.value + reach])
 
@@ -135,7 +134,7 @@ def _sweep_work(others: int, hidden: int) -> float:
 
 def draw_seconds(line: Line, count: int) -> float:
     """CPU seconds of :func:`draws`, about."""
-    return _RATE * _PER_DRAW * _sweep_work(line.visible.size, len(line.hidden)) * (count + 2 * TRIPS * POPULATIONS)
+    return _RATE * _PER_DRAW * _sweep_work(line.visible.size, len(line.hidden)) * (count + 2 * TRIPS)
 
 
 def log_z_seconds(others: int, hidden: int) -> float:
@@ -167,7 +166,7 @@ def log_z(line: Line, seed: int, *, error: float = 0.02) -> LogZ:
 
 
 def estimate(records: list[Record], line: Line) -> LogZ:
-    """Log Z from a run: neighbours are bridged, and the scatter of populations, over all neighbours together, is the error."""
+    """Log Z from a run: neighbours are bridged, and the scatter of columns, over all neighbours together, is the error."""
     forward, backward = (np.moveaxis(np.concatenate([getattr(one, name) for one in records]), 0, 1) for name in ("forward", "backward"))
     pairs, steps, columns = forward.shape
     flat = forward.reshape(pairs, -1).astype(float), backward.reshape(pairs, -1).astype(float)
@@ -176,12 +175,11 @@ def estimate(records: list[Record], line: Line) -> LogZ:
     slope = (gone * (1 - gone)).sum(-1) + (come * (1 - come)).sum(-1)
     # What every step of every column moves log Z by, to first order.
     moved = ((gone - come) / slope[:, None]).sum(0).reshape(steps, columns)
-    each = POPULATIONS * moved.reshape(steps, POPULATIONS, -1).sum((0, 2))
-    error = float(each.std(ddof=1) / np.sqrt(POPULATIONS))
+    error = float(np.sqrt(columns) * moved.sum(0).std(ddof=1))
     change = 2 * abs(float(moved[: steps // 2].sum() - moved[steps // 2 :].sum()))
-    trips = float(sum(one.trips.sum() for one in records)) / POPULATIONS
+    trips = float(sum(one.trips.sum() for one in records))
     agree = change <= _APART * 2 * error  # the difference of halves has twice the error of their mean
-    value = LogZ(line.first_log_z - float(found.sum()), error, POPULATIONS, trips, agree and trips >= TRIPS)
+    value = LogZ(line.first_log_z - float(found.sum()), error, columns, trips, agree and trips >= TRIPS)
     return value if agree else replace(value, error=float(np.hypot(error, change)))
 
 
@@ -191,7 +189,7 @@ def draws(line: Line, count: int, seed: int) -> np.ndarray:
     Columns run first until microstates have gone round often, as :func:`log_z` asks for, or for half a minute of one core.
     """
     ladder = Ladder(line, [seed, 11])
-    while ladder.trips < TRIPS * POPULATIONS and ladder.work * ladder.steps / _STEPS < _MOST_WORK / 2:
+    while ladder.trips < TRIPS and ladder.work * ladder.steps / _STEPS < _MOST_WORK / 2:
         ladder.run()
     every = int(np.clip(ladder.steps * COLUMNS / max(ladder.trips, 1.0) / 2, 1, _STEPS))
     found: list[np.ndarray] = []
