@@ -96,3 +96,12 @@ MISTAKES = {
 def test_mistakes_are_named(call, message):
     with pytest.raises(HamlearnError, match=message):
         call()
+
+
+def test_a_space_is_told_in_words():
+    told = {
+        "spins": SPINS,
+        "spins (magnetization = 4)": hl.systems.Ising((4, 4), magnetization=4).space,
+        "states (q = 3)": hl.systems.states(3),
+    }
+    assert {str(space): space for space in told.values()} == told and str(hl.systems.REALS) == "reals"

@@ -124,6 +124,12 @@ class Space:
         """What is fixed for a whole microstate, by name; {} where sites are free."""
         return {}
 
+    def __str__(self) -> str:
+        """In words: ``spins``, ``states (q = 3)``, ``spins (magnetization = 4)``."""
+        own = {name: getattr(self, name) for name in ("q", "sizes")} if self.name == "states" else {}
+        told = {**{name: value for name, value in own.items() if value}, **self.constraint}
+        return self.name + (f" ({', '.join(f'{key} = {value}' for key, value in told.items())})" if told else "")
+
     @property
     def free(self) -> Space:
         """The same space without constraint."""

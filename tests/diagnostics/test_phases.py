@@ -151,6 +151,8 @@ def test_too_little_is_refused_with_what_is_missing():
         phases.pca(told(rows[:3], betas[:3]))
     with pytest.raises(hl.HamlearnError, match=r"undecided: size 8 has 4 chains of 5 draws.*more draws of every chain"):
         phases.confusion(told(rows[:, :, :5], betas))
+    with pytest.raises(hl.HamlearnError, match="chains that never move at 6 of 6 temperatures"):
+        phases.confusion(told(np.repeat(rows[:, :1, :1], 200, 2), betas))
     one = phases.fisher(told(rows, betas))
     assert one.verdict == "undecided" and "one size" in one.why
 

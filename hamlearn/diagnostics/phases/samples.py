@@ -78,9 +78,15 @@ class Sample(NamedTuple):
         Raises
         ------
         HamlearnError
-            If there are fewer than 24 such blocks.
+            If there are fewer than 24 such blocks, or chains never move at most temperatures: coldest ones may rest, and tell nothing.
         """
         chains, draws = series.shape[1:3]
+        still = (series == series[:, :, :1]).reshape(len(series), -1).all(1)
+        if 2 * still.sum() > len(still):
+            raise HamlearnError(
+                f"undecided: size {self.size} has chains that never move at {still.sum()} of {len(still)} temperatures: nothing says how "
+                "many independent microstates they hold. Give longer chains, or a sampler of shorter memory."
+            )
         slowest = float(self.time(series).max())
         length = 1 if self.independent else int(np.ceil(IN_BLOCK * slowest))
         if chains * (draws // length) < FEWEST:
