@@ -674,3 +674,13 @@ def test_flat_rows_are_those_of_the_lattice(learned):
     assert hl.audit(flat, square).decision == "agrees"
     with pytest.raises(HamlearnError, match="compare one size"):
         hl.audit(flat.isel(site=slice(9)), learned)
+
+
+def test_moments_say_which_sites_they_are_of():
+    """Three sites of a line that agree in sign, which no pair and no single site shows."""
+    rng = np.random.default_rng(0)
+    rows = rng.choice([-1, 1], (2, 2000, 12))
+    rows[1, :1200, 2] = rows[1, :1200, 0] * rows[1, :1200, 1]
+    first, second = (hl.microstates(one, space="spins", independent=True, periodic=False) for one in rows)
+    found = hl.audit(first, second)
+    assert "sites x, x + 1, x + 2" in found["third connected moments"].where

@@ -79,7 +79,7 @@ def _require_temperature(known: bool, reference: xr.Dataset) -> None:
     if known:
         raise HamlearnError(
             "the reference declares no temperature, and the posterior was learned at a declared one: its Hamiltonians would be simulated "
-            "at another. Give the reference its own: hl.microstates(..., beta=...)."
+            "at another. Give the reference its own: hl.microstates(..., beta=...), at the shell --beta."
         )
     raise HamlearnError(
         f"the posterior was learned from microstates that declare no temperature, the reference was observed at β = {_beta(reference):.6g}"

@@ -239,13 +239,19 @@ def _space(ground: Ground) -> Iterator[Measure]:
     triples = [[unit[axis], 2 * unit[axis]] for axis in real if shape[axis] > 3]
     triples += [[unit[a], sign * unit[b]] for a, b in itertools.combinations(real, 2) for sign in (1, -1)]
     if triples:
-        labels = tuple(f"sites 0, {', '.join(str(tuple(s.tolist())) for s in steps)}" for steps in triples)
+        labels = tuple(map(_together, triples))
         yield _moments("third", "third connected moments", labels, ground, triples)
     fours = [[unit[axis], 2 * unit[axis], 3 * unit[axis]] for axis in real if shape[axis] > 5]
     fours += [[unit[a], unit[b], unit[a] + unit[b]] for a, b in itertools.combinations(real, 2)]
     if fours:
-        labels = tuple(f"sites 0, {', '.join(str(tuple(s.tolist())) for s in steps)}" for steps in fours)
+        labels = tuple(map(_together, fours))
         yield _moments("fourth", "fourth connected moments", labels, ground, fours)
+
+
+def _together(steps: list[np.ndarray]) -> str:
+    """A site and those so far from it, in words: ``sites x, x + 1, x + 2``, or ``x + (1, 0)`` on a lattice of two axes."""
+    away = [str(step.tolist()[0]) if len(step) == 1 else str(tuple(step.tolist())) for step in steps]
+    return f"sites {', '.join(['x', *(f'x + {one}' for one in away)])}"
 
 
 def _shifted(grid: np.ndarray, steps: list[np.ndarray], periodic: bool) -> list[np.ndarray]:
