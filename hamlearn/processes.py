@@ -11,10 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.abc
+import importlib.machinery
 import os
+import sys
 import threading
+import types
 from collections.abc import Callable, Iterator
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from hamlearn.errors import HamlearnError
 
@@ -103,11 +107,33 @@ def verb(function: Callable[Asked, Answer]) -> Callable[Asked, Answer]:
     return checked
 
 
+class _TorchInTheMaking(importlib.abc.MetaPathFinder):
+    """Gives torch, while it is being loaded, the class that others ask of it.
+
+    SciPy asks in every thread whether an array is a ``torch.Tensor`` as soon as there is a module torch, and until one thread has loaded it
+    whole that was an AttributeError in another. An empty class is the right answer: no array is one yet.
+    """
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target) if fullname == "torch" else None
+        if spec is not None and spec.loader is not None:
+            spec.loader.create_module = _with_tensor  # type: ignore[method-assign]
+        return spec
+
+
+def _with_tensor(spec: Any) -> Any:
+    module: Any = types.ModuleType(spec.name)
+    module.Tensor = type("Tensor", (), {})  # until torch's own takes its place
+    return module
+
+
 def _in_child() -> None:
     _Here.lock, _Here.filters = threading.RLock(), threading.RLock()  # the threads that held the old ones do not exist here
     _Here.forked = _Here.forked or _Here.used
 
 
+if "torch" not in sys.modules:
+    sys.meta_path.insert(0, _TorchInTheMaking())
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_in_child)
 

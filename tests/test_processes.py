@@ -214,3 +214,24 @@ def test_a_child_does_not_inherit_a_lock_that_nobody_will_release():
     """
     )
     assert found.strip() == "entered"
+
+
+def test_other_threads_may_ask_for_tensors_while_torch_is_loaded():
+    """As SciPy does, which asks every array; without hamlearn's help that is an AttributeError for a second."""
+    code = """
+        import sys, threading
+        import hamlearn.processes  # as every verb does
+        faults, done = [], threading.Event()
+        def ask():
+            while not done.is_set():
+                if "torch" in sys.modules and not isinstance(getattr(sys.modules["torch"], "Tensor", None), type):
+                    faults.append("no class")
+        asking = threading.Thread(target=ask)
+        asking.start()
+        import torch
+        done.set()
+        asking.join()
+        print(len(faults), torch.Tensor is type(torch.ones(1)), torch.Tensor.__module__)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout) == (0, "0 True torch\n"), done.stderr[-2000:] + done.stdout

@@ -208,6 +208,12 @@ def _paired(reference: list[xr.Dataset], model: list[xr.Dataset]) -> list[tuple[
                 "one temperature."
             )
         microstates.require_same(microstates.names_of(one), microstates.names_of(other), "the reference", "the model")
+        rows, others = one["state"].values, other["state"].values
+        if rows.shape == others.shape and np.array_equal(rows, others) and (rows != rows[:1, :1]).any():
+            raise HamlearnError(
+                "the model's microstates are the reference itself, row by row: nothing could speak against them. Give those of the "
+                "model, or a reference that was observed apart."
+            )
     return list(zip(reference, model, strict=True))
 
 

@@ -227,7 +227,8 @@ class Ranks:
         return " ".join([*told, *self.notes])
 
     def _calibrated(self) -> str:
-        return f"Nothing speaks against these error bars (p = {self.p_value:.2g})."
+        place = " Whether they stand in the right place is only seen with data=." if self.truths == "posterior" else ""
+        return f"Nothing speaks against these error bars (p = {self.p_value:.2g}).{place}"
 
     def _not_calibrated(self) -> str:
         if self.bars_off is not None:

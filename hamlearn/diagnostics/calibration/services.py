@@ -20,6 +20,7 @@ from hamlearn.diagnostics.calibration.results import Ranks
 from hamlearn.diagnostics.calibration.running import run
 from hamlearn.diagnostics.calibration.scores import Kept
 from hamlearn.diagnostics.calibration.user import ranks_of
+from hamlearn.diagnostics.verdict import verdict
 from hamlearn.errors import HamlearnError
 from hamlearn.infer import families, posteriors
 from hamlearn.infer.accepted import admit_posterior
@@ -278,6 +279,8 @@ def local(
     notes: tuple[str, ...] = ()
     if worth < 0.95:
         notes = (f"The data are worth {worth:.2g} of their rows: so many independent ones were simulated.",)
+    if verdict(post).level == "do not believe":
+        notes += ("The verdict on this posterior is DO NOT BELIEVE, which no calibration changes.",)
     each = made.estimated_seconds * (2 if beside else 1)
     cost = f", by count at most about {sets * each:.2g} s of one core beside the simulations" if math.isfinite(each) else ""
     logger.info("calibration here: %d data sets of %s rows are simulated and learned as this one was%s", sets, _told(job.rows), cost)

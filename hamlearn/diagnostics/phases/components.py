@@ -70,7 +70,7 @@ def pca(data: xr.Dataset | Iterable[xr.Dataset], *, level: float = 0.9, seed: in
         drawn.append(curve(one.size, 1 / curves.betas, values, level))
         rows.append(estimate(one.size, 1 / crossings.peak(curves.betas, values), level))
     critical, verdict, why = None, known.order.verdict, known.order.why
-    if verdict == "transition":
+    if verdict == "transition" and not known.notes:  # scaling takes energies for those of the temperatures that are declared
         try:
             critical = of_histograms(known.histograms, "second_order", np.ones(1), scaling.OMEGA, level, seed, [])
         except HamlearnError as error:  # curves of the sizes do not cross as those of a transition do
