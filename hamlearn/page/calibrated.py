@@ -68,7 +68,9 @@ def _kinds(found: Ranks) -> Table:
         columns.append(numbers(name, heading, kinds[name], errors=kinds[f"{name}_error"].values))
         columns.append(numbers(f"{name}_error", "±", kinds[f"{name}_error"], 2))
     if found.bars is not None:
-        columns.append(numbers("bars", "own sd, times those of data sets", found.bars["ratio"].sel(of=kinds["of"].values), 3))
+        low, high = found.between
+        right = "1" if low == high else f"{low:.2g} to {high:.2g}"
+        columns.append(numbers("bars", f"own sd / data sets' ({right} is right)", found.bars["ratio"].sel(of=kinds["of"].values), 3))
     return Table("Coverage, bias and width", "coverage.csv", tuple(columns), kinds.sizes["of"])
 
 
