@@ -77,17 +77,17 @@ def score_covariance(likelihood: Scored, theta: np.ndarray, *, minimum: int = 0)
     return _summary(plans, J)
 
 
-def score_rows(likelihood: Scored, theta: np.ndarray, *, minimum: int) -> tuple[np.ndarray, ScoreCovariance]:
+def score_rows(likelihood: Scored, theta: np.ndarray, *, minimum: int, most: int = 20_000) -> tuple[np.ndarray, ScoreCovariance]:
     """Independent contributions to the total score, shape ``(n, n_params)``, whose scatter is J.
 
-    Rows of independent data (or batches of them, at least `minimum` where there are so many), batches otherwise.
+    Rows of independent data (or, of more than `most` and of 4 `minimum`, batches of them), batches otherwise.
     """
     scores, p = likelihood.row_scores(theta), likelihood.bound.n_params
     plans = [_plan(scores, part, p, -(-minimum // len(likelihood.parts))) for part in likelihood.parts]
     pieces = []
     for part, plan in zip(likelihood.parts, plans, strict=True):
         n_rows = part.states.shape[0] * part.states.shape[1]
-        if plan.kind == "rows" and (np.all(part.weight == 1) and n_rows <= max(4 * minimum, 20_000)):
+        if plan.kind == "rows" and (np.all(part.weight == 1) and n_rows <= max(4 * minimum, most)):
             plan = replace(plan, label=np.arange(n_rows), batches=n_rows)
         elif plan.kind == "rows":
             plan = _random_batches(part, plan, max(MAX_BATCHES, 2 * minimum))

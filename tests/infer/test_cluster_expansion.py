@@ -250,7 +250,8 @@ def test_too_little_data_and_wrong_kinds_are_refused():
         hl.learn(square.assign_attrs(system=json.dumps(Ising((4, 4), periodic=False).to_dict())), ClusterExpansion(window=2))
 
 
-def test_gibbs_follows_the_posterior_of_a_normal_surrogate():
+@pytest.mark.parametrize("collapsed", [False, True])
+def test_gibbs_follows_the_posterior_of_a_normal_surrogate(collapsed):
     """Two terms with a correlated likelihood: inclusion probabilities against the sum over the four models."""
     precision, linear, log_odds, tau = np.array([[6.0, 4.0], [4.0, 5.0]]), np.array([4.0, 2.5]), np.array([-1.0, -0.5]), 1.0
     weight = {}
@@ -261,7 +262,11 @@ def test_gibbs_follows_the_posterior_of_a_normal_surrogate():
         weight[model] = np.exp(log)
     total = sum(weight.values())
     expected = [sum(w for model, w in weight.items() if k in model) / total for k in range(2)]
-    kept = terms._sweeps(precision, linear, log_odds, tau, np.zeros(2), 40000, 100, 3, np.random.default_rng(1))
+    counts = (np.zeros(2), 40000, 100, 3)
+    if collapsed:
+        kept = terms._collapsed_sweeps(precision, linear, log_odds, tau, *counts, 1)
+    else:
+        kept = terms._sweeps(precision, linear, log_odds, tau, *counts, np.random.default_rng(1))
     found, blocks = (kept != 0).mean(0), (kept != 0).reshape(40, -1, 2).mean(1)
     assert_within(found, expected, blocks.std(0, ddof=1) / np.sqrt(40), "inclusion probabilities")
 

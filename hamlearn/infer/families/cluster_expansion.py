@@ -20,7 +20,7 @@ from hamlearn.errors import HamlearnError, choice
 from hamlearn.infer import costs, families, groups, observations, posteriors
 from hamlearn.infer.constrained import require_able
 from hamlearn.infer.enquiry import Enquiry
-from hamlearn.infer.families import exact_pairs, terms
+from hamlearn.infer.families import exact_pairs, term_sets, terms
 from hamlearn.infer.likelihoods.exchanges import MANY_PAIRS, partners
 from hamlearn.infer.likelihoods.terms import ExchangeTerms, TermLikelihood
 from hamlearn.infer.observations import Observations
@@ -38,6 +38,7 @@ _SCREENED = 200_000  # observations (site of a microstate) of the screen: 80 MB 
 _EXCHANGED = 2_000_000  # exchanges (of two sites of a microstate) of a refinement
 _PATTERN_BITS = 12  # a neighbourhood of so few sites is tabulated whole, so that a screen sees all the data
 _CANDIDATE, _MOST_CANDIDATES = 1e-3, 32  # what the refinement takes over
+_FEW_ROWS = 50.0  # that tell terms apart, below which sets of them are compared one by one
 _LEAST_OBSERVATIONS = 10  # per candidate term, below which nothing can be screened
 _FIXED, _PER_OBSERVATION = 0.5, 1e-8  # seconds, and of a term of an observation: "cluster expansion 8x8" of estimates.py
 _DRAWS = Gibbs(draws=500, chains=4, warmup=300, thin=2)
@@ -195,15 +196,22 @@ def _screen_and_refine(
     if whole and not refine:
         return _Found(found, everything, probability, terms.detectable(screen, found, everything, bound.log_odds, slab))
     order = descending(probability)[:_MOST_CANDIDATES]
-    candidates = np.sort(order[probability[order] >= _CANDIDATE])
-    if not len(candidates):
-        candidates = order[:1]
-    final = of(bound, parts, candidates, all_sites, compress=True)
-    start = np.flatnonzero(np.isin(candidates, found.selected))
-    refined = terms.sample(final, bound.log_odds[candidates], slab, settings, calibrated=calibrate, seed=asked.seed + 1, start=start)
-    asked.say(f"refinement of {len(candidates)} candidates on all {what}: {len(refined.selected)} selected")
+    found_in = np.sort(order[probability[order] >= _CANDIDATE])
+    if not len(found_in):
+        found_in = order[:1]
+    final = of(bound, parts, found_in, all_sites, compress=True)
+    start = np.flatnonzero(np.isin(found_in, found.selected))
+    refined = terms.sample(final, bound.log_odds[found_in], slab, settings, calibrated=calibrate, seed=asked.seed + 1, start=start)
+    asked.say(f"refinement of {len(found_in)} candidates on all {what}: {len(refined.selected)} selected")
     share = len(sites) / len(all_sites)
-    return _Found(refined, candidates, probability, terms.detectable(screen, refined, candidates, bound.log_odds, slab, share))
+    detectable = terms.detectable(screen, refined, found_in, bound.log_odds, slab, share)
+    if bound.copies > 1 or refined.informed >= _FEW_ROWS:
+        return _Found(refined, found_in, probability, detectable)
+    candidates = np.union1d(found_in, np.flatnonzero(bound.orders[bound.term_of] <= 2))
+    final, start = of(bound, parts, candidates, all_sites, compress=True), np.searchsorted(candidates, found_in[refined.selected])
+    compared, count = term_sets.sample(final, bound.log_odds[candidates], slab, settings, start, refined, seed=asked.seed + 2)
+    asked.say(f"only {refined.informed:.2g} rows tell some terms apart: {count} sets of terms compared one by one")
+    return _Found(compared, candidates, probability, terms.detectable(screen, compared, candidates, bound.log_odds, slab, share))
 
 
 def _pairs(bound: BoundClusterExpansion, parts: list[Observations], most: int) -> np.ndarray:

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from hamlearn.compiled import compiled
+from hamlearn.infer.engines.gibbs import collapsed
 from hamlearn.infer.engines.gibbs.surrogate import Surrogate, adjusted
 from hamlearn.infer.likelihoods.terms import TermLikelihood
 from hamlearn.infer.optimum import maximise
 from hamlearn.infer.provenance import Basis
-from hamlearn.infer.scatter import ScoreCovariance, score_covariance
+from hamlearn.infer.scatter import ScoreCovariance, score_covariance, score_rows
 from hamlearn.infer.settings import Gibbs
 from hamlearn.models import Normal
 from hamlearn.models.base import Block
@@ -27,7 +28,11 @@ from hamlearn.statistics import descending, first_largest
 _MOST_STEPS = 200  # of the climb: terms added and dropped
 _FACTOR_TERMS = 24
 _TRUSTED_STEPS = 8  # of the climb before it asks how many independent microstates the data are worth
-_WORTH = 2.0  # pseudo-likelihoods of independent microstates vary up to about so much more than their curvature says
+WORTH = 2.0  # pseudo-likelihoods of independent microstates vary up to about so much more than their curvature says
+_COLLAPSED = 64  # terms, up to which every sweep integrates the strengths out: its cost grows as their number cubed
+_MOVES = 8  # changes of place after such a sweep
+_ROW_VALUES = 8_000_000  # scores of rows that are kept, 64 MB
+_INFORMED = 10.0  # rows that a direction needs before its own scatter counts as much as what is usual
 _FLAT = 1e-10  # eigenvalues of H below this share of the largest: directions the data never visited
 
 
@@ -45,6 +50,10 @@ class TermDraws:
         Of the climb.
     factor : float
         By how much estimates vary more than the curvature says, on average over terms.
+    informed : float
+        Of the direction that the fewest rows inform, how many these are.
+    best : array of int or None
+        The most probable set of terms, where sets were compared.
     """
 
     theta: np.ndarray
@@ -53,10 +62,14 @@ class TermDraws:
     basis: Basis
     steps: int
     factor: float = 1.0
+    informed: float = np.inf
+    best: np.ndarray | None = None
 
     @property
     def selected(self) -> np.ndarray:
-        """Parameters that exist with a posterior probability above one half (the median probability model)."""
+        """The most probable set; otherwise all that exist with a posterior probability above one half (the median probability model)."""
+        if self.best is not None:
+            return self.best
         return np.flatnonzero(self.included.mean((0, 1)) > 0.5)
 
 
@@ -92,13 +105,7 @@ def climb(
         if frozenset(active) in seen:
             break  # a cycle of equally good models
         seen.add(frozenset(active))
-        _, gradient, width = likelihood.moments(theta)
-        if len(here):
-            cross = likelihood.information(theta, columns=here)
-            width = width - np.einsum("pa,ap->p", cross, np.linalg.solve(precision, cross.T))
-        width = np.maximum(width, 0.0) + tau
-        gain = log_odds + 0.5 * gradient**2 / width + 0.5 * np.log(tau / width)
-        gain[here] = -np.inf
+        gain = gains(likelihood, theta, precision, here, log_odds, tau)
         if gain.max(initial=-np.inf) <= 0:
             break
         # Placements that share no site hardly stand in for each other: a glass is not climbed bond by bond.
@@ -111,6 +118,20 @@ def climb(
                 active.append(int(k))
                 taken |= sites
     return theta, step + 1
+
+
+def gains(
+    likelihood: TermLikelihood, theta: np.ndarray, precision: np.ndarray, here: np.ndarray, log_odds: np.ndarray, tau: float
+) -> np.ndarray:
+    """By how much every term would raise the log evidence of the terms `here`, about: a score test, ``(n_params,)``; −∞ for those here."""
+    _, gradient, width = likelihood.moments(theta)
+    if len(here):
+        cross = likelihood.information(theta, columns=here)
+        width = width - np.einsum("pa,ap->p", cross, np.linalg.solve(precision, cross.T))
+    width = np.maximum(width, 0.0) + tau
+    gain = log_odds + 0.5 * gradient**2 / width + 0.5 * np.log(tau / width)
+    gain[here] = -np.inf
+    return np.asarray(gain)
 
 
 def tempered_climb(
@@ -126,7 +147,7 @@ def tempered_climb(
     if steps < _TRUSTED_STEPS:
         return theta, steps
     factor = _factor(likelihood, theta)[0] if calibrated else 1.0
-    begin = np.flatnonzero(theta) if factor <= _WORTH else start
+    begin = np.flatnonzero(theta) if factor <= WORTH else start
     found, more = climb(likelihood.weakened(max(factor, 1.0)), log_odds, slab, begin)
     return found, steps + more
 
@@ -141,40 +162,53 @@ def _factor(likelihood: TermLikelihood, theta: np.ndarray) -> tuple[float, Score
     return max(1.0, worth / len(some)), score, len(some)
 
 
-def _one_factor(factor: float, score: ScoreCovariance, count: int, p: int) -> Basis:
+def one_factor(factor: float, score: ScoreCovariance, count: int, p: int) -> Basis:
+    """What the width rests on where every observation counts less by one factor, seen of `count` of `p` terms."""
     return Basis("factor", {"factor": factor, "batches": score.batches, "kind": score.kind, "count": count, "n_params": p})
 
 
-def surrogate(likelihood: TermLikelihood, theta: np.ndarray, *, calibrated: bool, rough: bool = False) -> Surrogate:
+def surrogate(likelihood: TermLikelihood, theta: np.ndarray, *, calibrated: bool, rough: bool = False) -> tuple[Surrogate, float]:
     """Normal surrogate exp(linear·θ − ½ θᵀ precision θ) of the calibrated pseudo-likelihood around `theta`.
+
+    With it the number of rows that inform its least informed direction (∞ where nobody looked).
 
     With at least 4 independent batches a parameter, precision is HJ⁻¹H with J shrunk towards a multiple of H; with fewer
     it is H over the mean of H⁻¹J, a single factor. A `rough` one takes that factor from a few of the terms only.
+
+    Of frozen spins, J in a direction that a handful of rows (or none) inform is no estimate: none by chance is a J of zero, a
+    precision without bound. Every direction's J is that of the rows it has, as of (Σz²)²/Σz⁴, and of as many that scatter as
+    pseudo-likelihoods do.
     """
     information = likelihood.information(theta)
     gradient = likelihood.value_and_gradient(theta)[1]
     if not calibrated:
-        return Surrogate(information, information @ theta + gradient, 1.0, None, Basis("off", {"composite": True}))
+        return Surrogate(information, information @ theta + gradient, 1.0, None, Basis("off", {"composite": True})), np.inf
     p = likelihood.n_params
     if rough and p > 2 * _FACTOR_TERMS:
         factor, score, count = _factor(likelihood, theta)
-        basis = _one_factor(factor, score, count, p)
-        return Surrogate(information / factor, (information @ theta + gradient) / factor, factor, score, basis)
-    score = score_covariance(likelihood, theta, minimum=4 * p)
+        basis = one_factor(factor, score, count, p)
+        return Surrogate(information / factor, (information @ theta + gradient) / factor, factor, score, basis), np.inf
+    rows, score = score_rows(likelihood, theta, minimum=4 * p, most=_ROW_VALUES // p)
     values, vectors = np.linalg.eigh((information + information.T) / 2)
     known = values > _FLAT * values.max(initial=0.0)
     white = vectors[:, known] / np.sqrt(values[known])  # Wᵀ HW = 1
-    covariance = white.T @ score.J @ white
-    mean = max(float(np.trace(covariance)) / max(known.sum(), 1), 1e-3)
+    scores = rows @ white
+    squares = scores**2
+    worth = squares.sum(0) ** 2 / np.maximum((squares**2).sum(0), 1e-300)
+    trust = worth / (worth + _INFORMED)
+    covariance = scores.T @ scores
+    mean = max(float(trust @ np.diag(covariance) / trust.sum()) if trust.any() else WORTH, 1e-3)
+    covariance *= np.sqrt(np.outer(trust, trust))
+    covariance += np.diag((1 - trust) * max(mean, WORTH))
     if score.batches < 4 * p:
-        basis = _one_factor(mean, score, p, p)
-        return Surrogate(information / mean, (information @ theta + gradient) / mean, mean, score, basis)
+        basis = one_factor(mean, score, p, p)
+        return Surrogate(information / mean, (information @ theta + gradient) / mean, mean, score, basis), float(worth.min(initial=np.inf))
     # The relative noise of J is of order p / batches (Ledoit & Wolf 2004, with a multiple of H as the target).
     shrink = min(1.0, 2 * p / score.batches)
     covariance = (1 - shrink) * covariance + shrink * mean * np.eye(len(covariance))
     precision, linear = adjusted(information @ white, covariance, theta, white.T @ gradient)
     basis = Basis("surrogate", {"batches": score.batches, "kind": score.kind, "shrinkage": shrink})
-    return Surrogate(precision, linear, mean, score, basis)
+    return Surrogate(precision, linear, mean, score, basis), float(worth.min(initial=np.inf))
 
 
 def detectable(
@@ -206,8 +240,9 @@ def detectable(
     variance = found.factor * share / np.maximum(width, 1e-300)
     bits = np.maximum(np.log1p(slab**2 / variance) - 2 * log_odds, 0.0)
     result = np.sqrt(variance) * (np.sqrt(bits) + 1.645)
+    result = np.where(width > 0, result, np.inf)
     result[here] = np.nan  # these were found
-    return np.where(width > 0, result, np.inf)
+    return result
 
 
 @compiled()
@@ -248,6 +283,19 @@ def _sweeps(precision, linear, log_odds, tau, theta, draws, burn_in, thin, rng):
     return kept
 
 
+@compiled()
+def _collapsed_sweeps(precision, linear, log_odds, tau, theta, draws, burn_in, thin, seed):  # type: ignore[no-untyped-def]
+    """One chain that integrates the strengths out: where terms stand in for each other, :func:`_sweeps` never leaves a set of them."""
+    np.random.seed(seed)  # noqa: NPY002 (numba's own generator of this thread, not NumPy's)
+    p = len(theta)
+    sign, free, kept = np.sign(theta), np.ones(p, np.bool_), np.zeros((draws, p))
+    for step in range(burn_in + draws * thin):
+        collapsed.sweep(precision, linear, p, 0.0, tau, 0.0, log_odds, theta, sign, free, _MOVES)
+        if step >= burn_in and (step - burn_in) % thin == thin - 1:
+            kept[(step - burn_in) // thin] = theta
+    return kept
+
+
 def sample(
     likelihood: TermLikelihood,
     log_odds: np.ndarray,
@@ -269,15 +317,18 @@ def sample(
     theta, steps = tempered_climb(likelihood, log_odds, slab, begin, calibrated=calibrated)
     tau, result = slab**-2.0, None
     for round_ in range(rounds):
-        normal = surrogate(likelihood, theta, calibrated=calibrated, rough=rough)
+        normal, informed = surrogate(likelihood, theta, calibrated=calibrated, rough=rough)
         runs = []
         for chain in range(settings.chains):
-            generator = np.random.default_rng([seed, round_, chain])
             origin = theta.copy() if chain % 2 == 0 else np.zeros(len(theta))
-            counts = settings.draws, settings.warmup, settings.thin
-            runs.append(_sweeps(normal.precision, normal.linear, log_odds, tau, origin, *counts, generator))
+            target, counts = (normal.precision, normal.linear, log_odds, tau), (settings.draws, settings.warmup, settings.thin)
+            generator = np.random.default_rng([seed, round_, chain])
+            if len(theta) <= _COLLAPSED:
+                runs.append(_collapsed_sweeps(*target, origin, *counts, int(generator.integers(2**32))))
+            else:
+                runs.append(_sweeps(*target, origin, *counts, generator))
         stacked = np.stack(runs)
-        result = TermDraws(stacked, stacked != 0, normal.score, normal.basis, steps, normal.factor)
+        result = TermDraws(stacked, stacked != 0, normal.score, normal.basis, steps, normal.factor, informed)
         if np.array_equal(result.selected, np.flatnonzero(theta)):
             break
         theta = newton(likelihood, result.selected, slab, stacked.mean((0, 1)))[0] if len(result.selected) else np.zeros(len(theta))

@@ -156,7 +156,8 @@ def advance(  # type: ignore[no-untyped-def]
             if n_couplings > _FREE:
                 free[:] = False
                 free[np.random.permutation(n_couplings)[:_FREE]] = True
-            sweep(precision, linear, n_couplings, field_precision, tau, centre, odds, theta, sign, free, _MOVES)
+            each = np.full(n_couplings, odds)
+            sweep(precision, linear, n_couplings, field_precision, tau, centre, each, theta, sign, free, _MOVES)
             residual = linear - precision @ theta
         _hyper(theta, sign, strengths, numbers, slab, inclusion, common)
         if step % 64 == 63:

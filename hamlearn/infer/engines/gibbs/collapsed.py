@@ -53,7 +53,7 @@ def three_ways(plus, minus):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def _move_one(matrix, vector, sign, free, pull, score):  # type: ignore[no-untyped-def]
+def _move_one(matrix, vector, sign, free, odds, pull, score):  # type: ignore[no-untyped-def]
     """Take a random free coupling out and put one back where, and with the sign, its conditional probability says."""
     tau, centre = pull
     size, inside = len(vector), 0
@@ -75,7 +75,7 @@ def _move_one(matrix, vector, sign, free, pull, score):  # type: ignore[no-untyp
     for i in range(size):
         score[2 * i] = score[2 * i + 1] = -np.inf
         if free[i] and sign[i] == 0.0:
-            score[2 * i], score[2 * i + 1] = log_odds(vector[i], matrix[i, i], tau, centre, 0.0)
+            score[2 * i], score[2 * i + 1] = log_odds(vector[i], matrix[i, i], tau, centre, odds[i])
             top = max(top, score[2 * i], score[2 * i + 1])
     total = 0.0
     for i in range(2 * size):
@@ -119,7 +119,8 @@ def _strengths(prior, right, local, members, n_couplings, pull, theta):  # type:
 def sweep(precision, linear, n_couplings, field_precision, tau, centre, odds, theta, sign, free, moves):  # type: ignore[no-untyped-def]
     """One collapsed sweep over the `free` couplings, `moves` changes of place, then all strengths anew; θ and sign in place.
 
-    Couplings that are not free keep their sign (or stay absent); `free` must not depend on the state of the chain.
+    `odds` are the prior log odds of every coupling to exist. Couplings that are not free keep their sign (or stay absent); `free` must
+    not depend on the state of the chain.
     """
     p, size = len(linear), 0
     members = np.empty(p, np.int64)
@@ -128,6 +129,7 @@ def sweep(precision, linear, n_couplings, field_precision, tau, centre, odds, th
             members[size] = k
             size += 1
     matrix, vector, local, open_ = np.empty((size, size)), np.empty(size), np.empty(size), np.zeros(size, np.bool_)
+    own = np.zeros(size)
     for i in range(size):
         k = members[i]
         for j in range(size):
@@ -138,7 +140,7 @@ def sweep(precision, linear, n_couplings, field_precision, tau, centre, odds, th
             local[i] = 2.0  # always there
         else:
             matrix[i, i] += tau
-            local[i], open_[i] = sign[k], free[k]
+            local[i], open_[i], own[i] = sign[k], free[k], odds[k]
             vector[i] += tau * centre * sign[k]
     prior, right = matrix.copy(), linear[members[:size]]
     for i in range(size):
@@ -149,7 +151,7 @@ def sweep(precision, linear, n_couplings, field_precision, tau, centre, odds, th
             continue
         width = matrix[i, i] if local[i] == 0.0 else -1.0 / matrix[i, i]
         pull = vector[i] if local[i] == 0.0 else vector[i] * width - tau * centre * local[i]
-        plus, minus = log_odds(pull, width, tau, centre, odds)
+        plus, minus = log_odds(pull, width, tau, centre, own[i])
         new = three_ways(plus, minus)
         if new != local[i]:
             if local[i] != 0.0:
@@ -161,7 +163,7 @@ def sweep(precision, linear, n_couplings, field_precision, tau, centre, odds, th
             local[i] = new
     score = np.empty(2 * size)
     for _ in range(moves):
-        _move_one(matrix, vector, local, open_, (tau, centre), score)
+        _move_one(matrix, vector, local, open_, own, (tau, centre), score)
     for i in range(size):
         if members[i] < n_couplings:
             sign[members[i]] = local[i]
