@@ -25,8 +25,9 @@ class NetworkAction(Model):
     The form of k and v is free, the dependence on β is exact: paths at several temperatures are learned together, and the action at
     any other follows. Each of k and v is a polynomial (κΔ²/2; powers of x up to `degree`) and, beside it, a hidden layer of units
     tanh((x − m)/s) placed evenly over what the data show. A unit is constant where its data end, so that beyond them k and v follow their
-    polynomials. What is unknown are the readout weights alone, in which the score-matching loss is quadratic: they are solved for,
-    and have error bars as any parameters have. With one number to read, training the places of the units too would add no function that
+    polynomials. What is unknown are the readout weights alone, in which S is linear: the score-matching loss is quadratic in them and
+    minus the log likelihood convex, ln Z being the transfer operator's. A few Newton steps lead from the minimum of the one to that of the
+    other, and weights have error bars as any parameters have. With one number to read, training the places of the units too would add no function that
     the layer lacks. k is even: paths have no arrow of time, and data that have one are told so.
 
     What the data decide, by the likelihood of paths held out and in favour of what is simpler where it may explain them as well: whether
@@ -39,10 +40,10 @@ class NetworkAction(Model):
     degree : "auto", 2, 4 or 6
         Highest power of v's polynomial; "auto" tries 2 and 4.
     even : "auto" or bool
-        Whether v(−x) = v(x). Score matching hardly sees how much deeper one of two wells is, so the symmetry is worth knowing.
+        Whether v(−x) = v(x); "auto" leaves it to the data.
     decay : "auto", float or None
-        Weight of Σ (w_j − w_{j+1})² of units side by side, and a hundredth of it of Σ w², in units of log-likelihood: the functions are
-        smooth before data say otherwise. None leaves both networks out, a number puts both in.
+        Weight of Σ (w_j − w_{j+1})² of units side by side, and a hundredth of it of Σ w², in units of twice the log-likelihood: the functions
+        are smooth before data say otherwise, and "auto" takes the weights with the largest evidence. None leaves both networks out, a number puts both in.
 
     Raises
     ------
@@ -51,6 +52,7 @@ class NetworkAction(Model):
 
     Notes
     -----
+    Transfer operator: Creutz and Freedman, Ann. Phys. 132, 427 (1981). Evidence: MacKay, Neural Comput. 4, 415 (1992).
     Score matching: Hyvärinen, J. Mach. Learn. Res. 6, 695 (2005). Hidden layers that are placed and not trained: Rahimi and Recht,
     "Weighted sums of random kitchen sinks", NeurIPS 2008.
 
@@ -71,7 +73,7 @@ class NetworkAction(Model):
         "an action of local networks",
         thermal=True,
         groups=("point", "observed_data", "constant_data"),
-        closed="is solved for by score matching, whose loss is no density of its weights",
+        closed="is solved for, and with it the form and the penalties of its networks",
         zero="k and v vanish at zero.",
     )
 

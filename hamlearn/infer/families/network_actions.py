@@ -1,10 +1,14 @@
-"""The kind of :class:`hamlearn.models.NetworkAction`: local networks of paths, solved for by score matching at all temperatures together.
+"""The kind of :class:`hamlearn.models.NetworkAction`: local networks of paths, learned at all temperatures together.
 
-Losses of different temperatures have no common scale: each is multiplied by the number that makes its curvature, on average over
-the coefficients of the polynomials, the inverse of their covariance, so that it counts for what it knows and none dominates. (One
-number, not the whole inverse covariance, whose estimate is at its worst for units that few rows touch.) With H the sum of curvatures, J the
-covariance of the summed score and Λ the penalty, the posterior is normal about θ̂ = (H + Λ)⁻¹ b with covariance (H + Λ)⁻¹ (J + rΛ)
-(H + Λ)⁻¹: the scatter of repeated experiments and, under the prior that the penalty is, the mean square of what the penalty holds back.
+Score matching comes first: its loss is quadratic, so that every form and penalty costs a small solve. Losses of different temperatures have
+no common scale: each is multiplied by the number that makes its curvature, on average over the coefficients of the polynomials, the inverse
+of their covariance, so that it counts for what it knows and none dominates. (One number, not the whole inverse covariance, whose estimate
+is at its worst for units that few rows touch.) From there Newton steps climb the exact likelihood of the forms that are left, and
+penalties are chosen by the evidence (:mod:`.network_refinement`); rows count as many as independent ones they are worth.
+
+With H the curvature, J the covariance of the summed score and Λ the penalty, the posterior is normal about θ̂ with covariance
+(H + Λ)⁻¹ (J + rΛ) (H + Λ)⁻¹: the scatter of repeated experiments and, under the prior that the penalty is, the mean square of what the
+penalty holds back. By the exact likelihood J is H but for noise, and this is the posterior's own covariance (H + Λ)⁻¹.
 """
 
 from __future__ import annotations
@@ -27,10 +31,11 @@ from hamlearn.infer.families import network_evidence, network_selection
 from hamlearn.infer.families.actions import RUNAWAY_SHARE
 from hamlearn.infer.families.network_evidence import UNLIKELY, Evidence
 from hamlearn.infer.families.network_selection import Choice
-from hamlearn.infer.likelihoods.network_score import NetworkScores, Sums, sums, term_sums
+from hamlearn.infer.likelihoods.network_ring import MOST_POINTS
+from hamlearn.infer.likelihoods.network_score import NetworkScores, Sums, TermScores, sums, term_sums
 from hamlearn.infer.observations import Observations, flat
 from hamlearn.infer.provenance import Basis, Noted
-from hamlearn.infer.scatter import ScoreCovariance, score_covariance
+from hamlearn.infer.scatter import ScoreCovariance, contributions, score_covariance
 from hamlearn.models.actions import percent
 from hamlearn.models.network_action import BoundNetworkAction, Form, NetworkAction
 from hamlearn.progress import logger
@@ -56,7 +61,7 @@ def learn(
     seed: int = 0,
 ) -> xr.DataTree:
     """The posterior of k and v given paths at one or more temperatures; a bare tree, without a verdict."""
-    choice(likelihood, ("auto", "score"), "likelihood of a network action")
+    choice(likelihood, ("auto", "exact", "score"), "likelihood of a network action")
     if engine != "auto":
         raise HamlearnError(f"the weights of a network action are solved for: leave engine='auto'; got {engine!r}.")
     if not calibrate:
@@ -68,24 +73,35 @@ def learn(
     whole = network_selection.largest(model, bound, extent(parts))
     quadratic = [sums(whole, part) for part in parts]
     factors = [_factor(whole, part, one) for part, one in zip(parts, quadratic, strict=True)]
-    evidence = Evidence(whole, [part.beta for part in parts], quadratic, [term_sums(whole, part) for part in parts], factors)
-    found, table = network_evidence.select(evidence)
+    worth = [_worth(whole, part) for part in parts]
+    evidence = Evidence(whole, [part.beta for part in parts], quadratic, [term_sums(whole, part) for part in parts], factors, worth)
+    found, table = network_evidence.select(evidence, exact=likelihood != "score")
     asked.say(found.told)
+    if likelihood == "exact" and not found.exact:
+        raise HamlearnError(
+            f"likelihood='exact': the transfer operator does not resolve this action on {MOST_POINTS} grid points. Use likelihood='score', "
+            "fewer time slices, or leave likelihood='auto'."
+        )
+    asked.say(_how(found, likelihood))
     if len(parts) == 1:
         asked.say("one temperature: K and V are told apart by what they read, steps and values, alone")
-    scores = [_scores(found, part, factor) for part, factor in zip(parts, factors, strict=True)]
+    matched = found.matched or found
+    scores = [_scores(matched, part, factor) for part, factor in zip(parts, factors, strict=True)]
+    agreement = _agreement(evidence, matched, scores)
+    if found.exact:
+        terms = [TermScores(found.bound, [part], {part.beta: one}) for part, one in zip(parts, worth, strict=True)]
+        scores = [score_covariance(one, found.theta) for one in terms]
     theta, runaway = _draws(found, np.sum([one.J for one in scores], axis=0), seed)
-    agreement = _agreement(evidence, found, scores)
     weakest = min(scores, key=lambda one: one.ess)
     return asked.posterior(
         _groups(found, theta, parts, table),
-        likelihood="score",
-        composite=True,
+        likelihood="exact" if found.exact else "score",
+        composite=not found.exact,
         engine={"name": "solve", "decays": list(found.decays), "form": network_selection.described(found)},
         n_params=found.bound.n_params,
         estimated_seconds=cost.seconds,
         adjusted=True,
-        basis=Basis("sandwich", {"batches": weakest.batches, "kind": weakest.kind, "composite": True, "tau": weakest.tau}),
+        basis=Basis("sandwich", {"batches": weakest.batches, "kind": weakest.kind, "composite": not found.exact, "tau": weakest.tau}),
         ess=sum(one.ess for one in scores),
         tau=max(one.tau for one in scores),
         calibration=weakest.told,
@@ -151,6 +167,21 @@ def _factor(whole: BoundNetworkAction, part: Observations, found: Sums) -> float
     scale = np.sqrt(np.diag(A))
     A, J = A / np.outer(scale, scale), score.J / np.outer(scale, scale)
     return float(len(A) / np.trace(np.linalg.pinv(A, hermitian=True) @ J))
+
+
+def _worth(whole: BoundNetworkAction, part: Observations) -> float:
+    """How many independent rows a row is worth, by the slowest term of the polynomials."""
+    plain = replace(whole, form=Form(whole.form.powers, False, False))
+    _, tau = contributions(TermScores(plain, [part], {part.beta: 1.0}), np.zeros(plain.n_params), minimum=0)
+    return part.worth / tau / part.size
+
+
+def _how(found: Choice, likelihood: str) -> str:
+    if found.exact:
+        return "by the exact likelihood of rings (transfer operator), from where score matching ends"
+    if likelihood == "score":
+        return "by score matching, as asked"
+    return "by score matching: the transfer operator does not resolve this action"
 
 
 def _scores(found: Choice, part: Observations, factor: float) -> ScoreCovariance:

@@ -19,7 +19,9 @@ import xarray as xr
 
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.families import network_selection
+from hamlearn.infer.families.network_refinement import Refinement
 from hamlearn.infer.families.network_selection import Choice, as_good, embedding, error
+from hamlearn.infer.likelihoods.network_ring import MOST_POINTS, PRECISE
 from hamlearn.infer.likelihoods.network_score import BLOCKS, Sums, TermSums
 from hamlearn.models.network_action import BoundNetworkAction
 from hamlearn.systems.exact import transfer_operator
@@ -32,7 +34,6 @@ MOVED = 0.05
 """Square of a learned less an observed mean, over the variance among paths: a quarter of a standard deviation, and some 3 % of a share."""
 FAR = 5.0
 """Standard errors of held-out score behind the best form, beyond which a form is not asked for its likelihood."""
-_PRECISE = 1e-7  # of log Z, a thousandth of a nat of thousands of paths once the refinement after it is made
 _NOTABLE = 0.05  # belief in a form, below which it is not spoken of
 _CERTAIN = 5.0  # standard errors between a learned and an observed mean
 _REPLICATES = 4000  # of the Bayesian bootstrap
@@ -51,6 +52,8 @@ class Evidence:
     terms : sequence of TermSums
     factors : sequence of float
         What makes the losses of the temperatures comparable.
+    worth : sequence of float
+        How many independent rows a row of each temperature is worth.
     """
 
     whole: BoundNetworkAction
@@ -58,6 +61,7 @@ class Evidence:
     quadratic: Sequence[Sums]
     terms: Sequence[TermSums]
     factors: Sequence[float]
+    worth: Sequence[float]
 
     @property
     def A(self) -> np.ndarray:
@@ -70,7 +74,7 @@ class Evidence:
         return np.sum([factor * part.b for factor, part in zip(self.factors, self.quadratic, strict=True)], axis=0)
 
 
-def select(data: Evidence) -> tuple[Choice, xr.Dataset]:
+def select(data: Evidence, *, exact: bool = True) -> tuple[Choice, xr.Dataset]:
     """The simplest form that may be as likely as the best (POSSIBLE), and a table of all that were tried.
 
     Contradicted forms give way: an even one of data that are not symmetric to any that is not even, one whose temperatures disagree
@@ -81,11 +85,14 @@ def select(data: Evidence) -> tuple[Choice, xr.Dataset]:
     able = [k for k, one in enumerate(tried) if one.bound.confining(one.theta)] or list(range(len(tried)))
     leader = tried[min(able, key=lambda k: float(tried[k].held_out.sum()))]
     near = [k for k in able if as_good(tried[k].held_out - leader.held_out, FAR)]
-    losses = {k: held_out(data, tried[k]) for k in near}
+    matched = list(tried)
+    losses = _refine(data, tried, near) if exact else {}
+    if not any(np.all(np.isfinite(one)) for one in losses.values()):
+        tried, losses = matched, {k: held_out(data, matched[k]) for k in near}
     known = [k for k in near if np.all(np.isfinite(losses[k]))]
     if not known:  # an action that the transfer operator does not resolve
         known, losses = near, {k: tried[k].held_out for k in near}
-    agreements = {k: agreement(data, tried[k]) for k in known}
+    agreements = {k: agreement(data, matched[k]) for k in known}
     mirrored = symmetry(data)
     asked = [k for k in known if not (mirrored < UNLIKELY and tried[k].bound.form.even)] or known
     best = min(asked, key=lambda k: float(losses[k].sum()))
@@ -93,7 +100,9 @@ def select(data: Evidence) -> tuple[Choice, xr.Dataset]:
     asked = [k for k in possible if not agreements[k] < UNLIKELY] or possible
     which = asked[0]
     shares = dict(zip(asked, weights(np.stack([losses[k] for k in asked])), strict=True))
-    chosen = network_selection.weaker(tried[which], whole, b)
+    chosen = network_selection.weaker(matched[which], whole, b)
+    if tried[which].exact:
+        chosen = replace(tried[which], matched=chosen)
     gain = losses[which] - losses[best]
     told = (
         f"{network_selection.described(chosen)}; no other gains more than {gain.sum():.3g} ± {error(gain):.2g} nats of held-out likelihood"
@@ -116,6 +125,22 @@ def select(data: Evidence) -> tuple[Choice, xr.Dataset]:
     return replace(chosen, told=told), table
 
 
+def _refine(data: Evidence, tried: list[Choice], near: Sequence[int]) -> dict[int, np.ndarray]:
+    """What held-out paths say of the forms `near` under the exact likelihood, which are put in the place of those `tried`."""
+    losses: dict[int, np.ndarray] = {}
+    known: list[np.ndarray] = []  # θ of the largest form, of forms that are done
+    for k in near:
+        inverse = np.linalg.pinv(M := embedding(data.whole, tried[k].bound.form))
+        starts = [theta for whole in known if np.allclose(M @ (theta := inverse @ whole), whole)]
+        refinement = Refinement(data.whole, data.betas, data.terms, data.worth, tried[k])
+        found = refinement.chosen(starts, free=data.whole.model.decay == "auto")
+        losses[k] = np.full(BLOCKS, np.inf) if found is None else refinement.held_out(found)
+        if found is not None:
+            known.append(M @ found.theta)
+            tried[k] = replace(found, held_out=tried[k].held_out, matched=tried[k])
+    return losses
+
+
 def rivals(table: xr.Dataset) -> list[tuple[np.ndarray, float]]:
     """Forms beside the chosen one that deserve belief: their θ of the largest form, and how much; of the table of :func:`select`."""
     if "theta" not in table:  # a file of before
@@ -134,7 +159,7 @@ def held_out(data: Evidence, one: Choice) -> np.ndarray:
             return np.full(BLOCKS, np.inf)
         for beta, part in zip(data.betas, data.terms, strict=True):
             try:
-                log_z = transfer_operator(one.bound.system(theta), beta, _PRECISE).log_partition
+                log_z = transfer_operator(one.bound.system(theta), beta, PRECISE, MOST_POINTS).log_partition
             except HamlearnError:
                 return np.full(BLOCKS, np.inf)
             found[out] += part.terms[out] @ (M @ theta) + part.rows[out] * log_z
@@ -201,7 +226,7 @@ def misplaced(data: Evidence, found: Choice) -> list[Misplaced]:
     told, start = [], data.whole.parts[1].start
     for beta, part in zip(data.betas, data.terms, strict=True):
         try:
-            operator = transfer_operator(found.bound.system(found.theta), beta, _PRECISE)
+            operator = transfer_operator(found.bound.system(found.theta), beta, PRECISE)
         except HamlearnError:  # nothing is simulated from it either
             return []
         density = operator.density() * operator.h

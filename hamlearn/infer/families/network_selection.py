@@ -29,7 +29,10 @@ _FOLDS, _LEAN = 5, 0.25  # how far the middle of the data may lie from zero, as 
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """A form with its penalties of k and v, the coefficients there, its loss on every block that was held out, its least κ, and why."""
+    """A form with its penalties of k and v, the coefficients there, its loss on every block that was held out, its least κ, and why.
+
+    Of the exact likelihood (`exact`), θ and the curvature `H` are the likelihood's, and `matched` is what score matching made of the form.
+    """
 
     bound: BoundNetworkAction
     decays: tuple[float, float]
@@ -38,6 +41,12 @@ class Choice:
     held_out: np.ndarray
     floor: float = 0.0
     told: str = ""
+    matched: Choice | None = None
+
+    @property
+    def exact(self) -> bool:
+        """Whether θ is that of the exact likelihood."""
+        return self.matched is not None
 
     def solve(self, H: np.ndarray, b: np.ndarray) -> np.ndarray:
         """θ of data with this curvature and linear part; where they would have κ below the floor beside a network, that of κ there."""

@@ -96,3 +96,33 @@ class NetworkScores:
             return found * self.factors[part.beta]
 
         return scores
+
+
+@dataclass(frozen=True, eq=False)
+class TermScores:
+    """The same of the likelihood of rings, whose scores are expected less observed terms: rows differ by the observed ones alone.
+
+    Attributes
+    ----------
+    bound : BoundNetworkAction
+    parts : sequence of Observations
+    factors : mapping
+        By inverse temperature.
+    """
+
+    bound: BoundNetworkAction
+    parts: Sequence[Observations]
+    factors: dict[float, float]
+
+    def row_scores(self, theta: np.ndarray) -> Callable[[Observations, np.ndarray], np.ndarray]:
+        """−T of single rows, times their factor."""
+        bound = self.bound
+
+        def scores(part: Observations, states: np.ndarray) -> np.ndarray:
+            rows = states.reshape(-1, bound.shape[0])
+            found = np.empty((len(rows), bound.n_params))
+            for chunk in row_chunks(len(rows), bound.n_params * bound.shape[0]):
+                found[chunk] = bound.terms(rows[chunk], part.beta)
+            return -found * self.factors[part.beta]
+
+        return scores

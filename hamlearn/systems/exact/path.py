@@ -142,7 +142,7 @@ class TransferOperator:
 
 
 @verb
-def transfer_operator(path: Path, beta: float, tolerance: float = TOLERANCE) -> TransferOperator:
+def transfer_operator(path: Path, beta: float, tolerance: float = TOLERANCE, most: int = MAX_POINTS) -> TransferOperator:
     """The transfer operator of a path on a grid that is fine and wide enough for log Z to 1e-11, or as asked.
 
     Parameters
@@ -153,26 +153,28 @@ def transfer_operator(path: Path, beta: float, tolerance: float = TOLERANCE) -> 
         Inverse temperature, > 0.
     tolerance : float
         Largest relative change of log Z under the last refinement of the grid.
+    most : int
+        Grid points, beyond which it is given up.
 
     Raises
     ------
     HamlearnError
-        If the potential does not confine, is not finite, or is too rough for 3000 grid points.
+        If the potential does not confine, is not finite, or is too rough for so many grid points.
     """
     beta = one_temperature(beta)
     tolerance = require_number(tolerance, "tolerance of log Z", above=0)
     low, high = confined(path, beta)
     h = 0.6 * np.sqrt(path.spacing(beta) / (2 * path.kinetic))
-    points = int(np.clip(np.ceil((high - low) / h), 24, MAX_POINTS // 2)) + 1
+    points = int(np.clip(np.ceil((high - low) / h), 24, most // 2)) + 1
     found = _operator(path, beta, low, high, points)
-    while points < MAX_POINTS:
+    while points < most:
         points = int(1.4 * points)
         finer = _operator(path, beta, low, high, points)
         if abs(finer.log_partition - found.log_partition) < tolerance * max(1.0, abs(finer.log_partition)):
             return finer
         found = finer
     raise HamlearnError(
-        f"log Z of {path!r} does not converge on {MAX_POINTS} grid points in [{low:.4g}, {high:.4g}]: the potential is too rough "
+        f"log Z of {path!r} does not converge on {most} grid points in [{low:.4g}, {high:.4g}]: the potential is too rough "
         "or the time slices are too narrow for the quadrature. Use fewer slices, or sample it with hl.simulate(sampler='hmc')."
     )
 
