@@ -693,3 +693,11 @@ def test_the_reference_itself_is_no_model():
     data = sample(draws=50)
     with pytest.raises(HamlearnError, match="the reference itself"):
         hl.audit(data, data.copy())
+
+
+def test_a_lattice_that_nobody_calls_closed_is_said_to_be_taken_for_open():
+    rows = np.random.default_rng(0).choice([-1, 1], size=(2, 4, 60, 3, 3))
+    one, other = (hl.microstates(half, space="spins", beta=1.0, dims=("chain", "draw", "x", "y")) for half in rows)
+    assert "neither side says" in hl.audit(one, other, seed=0).how["lattice"]
+    closed = hl.microstates(rows[1], space="spins", beta=1.0, periodic=True, dims=("chain", "draw", "x", "y"))
+    assert "lattice" not in hl.audit(one, closed, seed=0).how

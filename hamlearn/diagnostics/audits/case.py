@@ -42,6 +42,8 @@ class Case:
         What is compared.
     members : Members or None
         Of a posterior whose Hamiltonians differ.
+    guessed : bool
+        Whether nobody says if the lattice closes, so that it is taken for an open one.
     """
 
     reference: Side
@@ -50,6 +52,7 @@ class Case:
     values: dict[str, tuple[np.ndarray, np.ndarray]]
     measures: list[Measure]
     members: Members | None
+    guessed: bool = False
 
     @classmethod
     def of(cls, reference: xr.Dataset, model: xr.Dataset, drawn: Drawn, energies: Mapping[str, System]) -> Case:
@@ -66,7 +69,8 @@ class Case:
             require_finite(name, values[name][1], second.rows, second.name)
         together = {name: np.concatenate([one[pooled[0]], other[pooled[1]]]) for name, (one, other) in values.items()}
         members = Members(drawn.members, second.rows, float(model["beta"])) if len(drawn.members) > 1 else None
-        return cls(first, second, ground, values, measures(ground, known, together), members)
+        guessed = drawn.lattice is None and len(microstates.site_shape(reference)) > 1 and _closed(reference, model) is None
+        return cls(first, second, ground, values, measures(ground, known, together), members, guessed)
 
     @property
     def sides(self) -> tuple[Side, Side]:
@@ -106,7 +110,7 @@ class Case:
             for name, side in (("reference", self.reference), ("model's rows", self.model))
         }
         pairs = pairs_told(self.ground.lattice)
-        return rows | ({"pairs": pairs} if pairs else {})
+        return rows | ({"pairs": pairs} if pairs else {}) | ({"lattice": words.OPEN} if self.guessed else {})
 
     def blocks(self, first: float, second: float) -> tuple[Blocks, Blocks] | str:
         """Blocks of both sides for what has these autocorrelation times, equally many of each; or why there are too few."""
@@ -138,12 +142,17 @@ def _of_rows(system: System) -> Callable[[np.ndarray], np.ndarray]:
     return lambda rows: np.asarray(system_energies(system, rows), float)
 
 
+def _closed(*sides: xr.Dataset) -> bool | None:
+    """Whether the lattice of the microstates closes, if any of them says so."""
+    return next((told for one in sides if (told := microstates.periodic(one)) is not None), None)
+
+
 def _lattice(reference: xr.Dataset, model: xr.Dataset, drawn: Drawn) -> Lattice:
     """The lattice of the model, or the one that the microstates declare."""
     shape = microstates.site_shape(reference)
     if drawn.lattice is not None and tuple(drawn.lattice.shape) == shape:
         return drawn.lattice
-    closed = next((told for one in (reference, model) if (told := microstates.periodic(one)) is not None), None)
+    closed = _closed(reference, model)
     if closed is None and len(shape) == 1 and 1 < shape[0] <= _NAMELESS:
         found = lattices.complete(shape[0])  # flat sites that declare no geometry are no chain: neurons, questions
     else:

@@ -33,6 +33,7 @@ SHUFFLED = (
     "training= and the reference hold the same rows in another order: their states are counted alike, as those of independent samples "
     "never are. Whether a model repeats its training data can be told from other data only: hold some out."
 )
+OPEN = "taken for an open one, for neither side says whether it closes: hl.microstates(..., periodic=True)"
 NO_CLASSIFIER = 'undecided: a classifier needs scikit-learn, which is not installed here: pip install "hamlearn[sklearn]".'
 
 
