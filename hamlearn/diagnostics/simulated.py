@@ -151,49 +151,56 @@ def _prediction_noise(columns: np.ndarray, moved: np.ndarray, rng: np.random.Gen
 
 
 def microstates_of(
-    systems: list[Any], beta: float, fitted: np.ndarray, rng: np.random.Generator, count: int = _DRAWS // MEMBERS, *, mixed: bool = False
+    systems: list[Any],
+    beta: float,
+    fitted: np.ndarray,
+    rng: np.random.Generator,
+    count: int = _DRAWS // MEMBERS,
+    *,
+    mixed: bool = False,
+    chains: int = _CHAINS,
 ) -> list[np.ndarray]:
-    """Up to `count` microstates of every member; fields, and what is known by its energy alone, share one compiled simulation.
+    """Up to `count` microstates of every member, chain by chain; fields, and what is known by its energy alone, share one compiled simulation.
 
     Chains begin at the data. With `mixed` they go along a ladder of temperatures where those of the first member stay where they began.
     """
     first = systems[0]
     if mixed and _stuck(first, beta, fitted, rng):
         logger.info("chains from the data stay where they began: members are simulated along a ladder of temperatures (tempering)")
-        return [_draw(system, beta, fitted, rng, count, LADDER | _CLIMBS) for system in systems]
+        return [_draw(system, beta, fitted, rng, count, chains, LADDER | _CLIMBS) for system in systems]
     if first.space.q and first.pure_jax and first.pairs is None and first.windows is None and exact.oracle(first, "sample") is None:
         if stacked(systems) is not None:
-            return _in_one_run(systems, beta, fitted, rng, count)
+            return _in_one_run(systems, beta, fitted, rng, count, chains)
     if not systems[0].space.unbounded or exact.method(systems[0]) == "operator" or not stackable(systems):
-        return [_draw(system, beta, fitted, rng, count) for system in systems]
-    seed, draws = int(rng.integers(2**31)), max(1, count // _CHAINS)
-    found = simulate_stack(systems, beta, draws=draws, chains=_CHAINS, seed=seed, thin=2)
+        return [_draw(system, beta, fitted, rng, count, chains) for system in systems]
+    seed, draws = int(rng.integers(2**31)), max(1, count // chains)
+    found = simulate_stack(systems, beta, draws=draws, chains=chains, seed=seed, thin=2)
     return [values.reshape(-1, *fitted.shape[1:]) for values in found]
 
 
-def _in_one_run(systems: list[Any], beta: float, fitted: np.ndarray, rng: np.random.Generator, count: int) -> list[np.ndarray]:
+def _in_one_run(systems: list[Any], beta: float, fitted: np.ndarray, rng: np.random.Generator, count: int, chains: int) -> list[np.ndarray]:
     """All members in one run, from the data, with the burn-in that a pilot of the first one asked for."""
-    draws, seed = max(1, count // _CHAINS), int(rng.integers(2**31))
-    start = fitted[rng.integers(len(fitted), size=(len(systems), _CHAINS))]
+    draws, seed = max(1, count // chains), int(rng.integers(2**31))
+    start = fitted[rng.integers(len(fitted), size=(len(systems), chains))]
     sampler = "metropolis" if SAMPLERS["heat_bath"].refusal(systems[0]) else "heat_bath"
-    options: dict[str, Any] = {"draws": draws, "chains": _CHAINS, "thin": 5, "sampler": sampler, "progress": False}
+    options: dict[str, Any] = {"draws": draws, "chains": chains, "thin": 5, "sampler": sampler, "progress": False}
     pilot = sampling.simulate(systems[0], beta=beta, seed=seed, start=start[0], **options)
     sweeps = int(pilot.attrs["burn_in"]) + 5 * draws
-    seconds = _COMPILING + len(systems) * _CHAINS * sweeps * of_sweep(systems[0]) / OPERATIONS_PER_SECOND
+    seconds = _COMPILING + len(systems) * chains * sweeps * of_sweep(systems[0]) / OPERATIONS_PER_SECOND
     logger.info("simulating %d members, %d sweeps each, about %.2g s", len(systems), sweeps, seconds)
     found = sampling.simulate_systems(systems, beta, seed=seed + 1, start=start, burn_in=int(pilot.attrs["burn_in"]), **options)
     return list(found.reshape(len(systems), -1, *fitted.shape[1:]))
 
 
 def _draw(
-    system: Any, beta: float, fitted: np.ndarray, rng: np.random.Generator, count: int, how: dict[str, Any] | None = None
+    system: Any, beta: float, fitted: np.ndarray, rng: np.random.Generator, count: int, chains: int, how: dict[str, Any] | None = None
 ) -> np.ndarray:
     """Microstates of one member ``(chain · draw, *sites)``, exact where there is an oracle, else started from data."""
     seed = int(rng.integers(2**31))
     if exact.oracle(system, "sample") and (system.space.q or exact.method(system) == "operator"):
         return np.asarray(exact.sample(system, beta, count, seed)).reshape(count, *fitted.shape[1:])
-    start = fitted[rng.integers(len(fitted), size=_CHAINS)]
-    size: dict[str, Any] = {"draws": max(1, count // _CHAINS), "chains": _CHAINS, "seed": seed, "progress": False}
+    start = fitted[rng.integers(len(fitted), size=chains)]
+    size: dict[str, Any] = {"draws": max(1, count // chains), "chains": chains, "seed": seed, "progress": False}
     found = sampling.simulate(system, beta=beta, **size, **{"thin": 5, "start": start, **(how or conserving(system))})
     return np.asarray(found["state"].values).reshape(-1, *fitted.shape[1:])
 
@@ -205,7 +212,7 @@ def _stuck(system: Any, beta: float, fitted: np.ndarray, rng: np.random.Generato
     shown = system.space.order_parameters(fitted.reshape(len(fitted), -1))
     sorted_rows = np.argsort(shown[:, shown.var(0).argmax()], kind="stable")
     far = fitted[sorted_rows[np.linspace(0, len(fitted) - 1, _CHAINS).round().astype(int)]]
-    rows = _draw(system, beta, fitted, rng, _CHAINS * _PILOT, {"start": far})
+    rows = _draw(system, beta, fitted, rng, _CHAINS * _PILOT, _CHAINS, {"start": far})
     order = system.space.order_parameters(rows.reshape(_CHAINS, _PILOT, -1)).reshape(_CHAINS, _PILOT, -1)
     within, between = order.var(1, ddof=1).mean(0), order.mean(1).var(0, ddof=1)
     return bool((between > _APART * within).any())

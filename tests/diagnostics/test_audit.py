@@ -701,3 +701,13 @@ def test_a_lattice_that_nobody_calls_closed_is_said_to_be_taken_for_open():
     assert "neither side says" in hl.audit(one, other, seed=0).how["lattice"]
     closed = hl.microstates(rows[1], space="spins", beta=1.0, periodic=True, dims=("chain", "draw", "x", "y"))
     assert "lattice" not in hl.audit(one, closed, seed=0).how
+
+
+def test_one_network_of_energies_is_simulated_once_in_many_chains():
+    """Thirty-two draws of a posterior of one network are one law: they were simulated one after the other, eight chains each."""
+    ising = hl.systems.Ising((4, 4))
+    data = hl.simulate(ising, beta=0.4, draws=150, chains=4, seed=0)
+    post = hl.infer.distill(data, ising, hl.models.Extensive(focus=1, context=1, hidden=(4,)), hl.infer.Training(epochs=2), beta=0.4)
+    found = hl.audit(hl.simulate(ising, beta=0.4, draws=150, chains=4, seed=1), post, draws=640, seed=0)
+    assert found.how["model"] == "simulated: 1 Hamiltonian of the posterior, 640 microstates of each"
+    assert found.how["model's rows"].startswith("640 rows")

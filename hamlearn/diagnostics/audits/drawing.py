@@ -19,7 +19,7 @@ from hamlearn.systems.base import System, axes_of
 from hamlearn.systems.lattice import Lattice, hypercubic
 
 MEMBERS = 32  # Hamiltonians of a posterior that rows are drawn of
-CHAINS = 32  # of a system: many short ones start and end apart
+CHAINS = 32  # of one law: many short ones start and end apart
 _CHAINS_OF_MEMBER = 8
 
 
@@ -87,6 +87,11 @@ def _require_temperature(known: bool, reference: xr.Dataset) -> None:
     )
 
 
+def _networks(post: xr.DataTree) -> int:
+    """How many networks an ensemble has: their draws are these, again and again."""
+    return int(post["weights"].sizes.get("member", MEMBERS)) if "weights" in post.children else MEMBERS
+
+
 def _of_posterior(post: xr.DataTree, reference: list[xr.Dataset], draws: int, seed: int) -> Drawn:
     post = infer.accepted.admit_posterior(post)
     posteriors.require_readings(post, "audits")
@@ -98,17 +103,18 @@ def _of_posterior(post: xr.DataTree, reference: list[xr.Dataset], draws: int, se
     known = bool(int(post.attrs["beta_declared"]))
     for one in reference:
         _require_temperature(known, one)
-    members = distinct(post, MEMBERS)
+    members = min(distinct(post, MEMBERS), _networks(post))
+    chains = max(_CHAINS_OF_MEMBER, CHAINS // members)
     systems = families.of(post).draw_systems(post, members, seed, None)
     rng, sets = np.random.default_rng(seed), []
-    each = max(2 * _CHAINS_OF_MEMBER, -(-draws // members))
+    each = max(2 * chains, -(-draws // members))
     for one in reference:
         start = microstates.rows(one).reshape(-1, *axes_of(first))
         logger.info("audit: simulating %d members of the posterior, %d microstates each", members, each)
-        found = simulated.microstates_of(systems, _beta(one), start, rng, each, mixed=True)
-        count = len(found[0]) // _CHAINS_OF_MEMBER
-        states = np.stack([rows[: count * _CHAINS_OF_MEMBER].reshape(_CHAINS_OF_MEMBER, count, *rows.shape[1:]) for rows in found])
-        states = states.reshape(members * _CHAINS_OF_MEMBER, count, *states.shape[3:])
+        found = simulated.microstates_of(systems, _beta(one), start, rng, each, mixed=True, chains=chains)
+        count = len(found[0]) // chains
+        states = np.stack([rows[: count * chains].reshape(chains, count, *rows.shape[1:]) for rows in found])
+        states = states.reshape(members * chains, count, *states.shape[3:])
         sets.append(
             microstates.build(
                 states,
@@ -119,5 +125,9 @@ def _of_posterior(post: xr.DataTree, reference: list[xr.Dataset], draws: int, se
             )
         )
     return Drawn(
-        sets, tuple(systems), first, first.lattice, f"simulated: {members} Hamiltonians of the posterior, {each} microstates of each"
+        sets,
+        tuple(systems),
+        first,
+        first.lattice,
+        f"simulated: {members} Hamiltonian{'s' * (members > 1)} of the posterior, {each} microstates of each",
     )
