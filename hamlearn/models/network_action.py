@@ -27,8 +27,8 @@ class NetworkAction(Model):
     tanh((x − m)/s) placed evenly over what the data show. A unit is constant where its data end, so that beyond them k and v follow their
     polynomials. What is unknown are the readout weights alone, in which S is linear: the score-matching loss is quadratic in them and
     minus the log likelihood convex, ln Z being the transfer operator's. A few Newton steps lead from the minimum of the one to that of the
-    other, and weights have error bars as any parameters have. With one number to read, training the places of the units too would add no function that
-    the layer lacks. k is even: paths have no arrow of time, and data that have one are told so.
+    other, and weights have error bars as any parameters have. With one number to read, training the places of the units too would add no
+    function that the layer lacks. k is even: paths have no arrow of time, and data that have one are told so.
 
     What the data decide, by the likelihood of paths held out and in favour of what is simpler where it may explain them as well: whether
     either function needs its network, and with which penalty; the degree; and whether v is even.
@@ -42,8 +42,9 @@ class NetworkAction(Model):
     even : "auto" or bool
         Whether v(−x) = v(x); "auto" leaves it to the data.
     decay : "auto", float or None
-        Weight of Σ (w_j − w_{j+1})² of units side by side, and a hundredth of it of Σ w², in units of twice the log-likelihood: the functions
-        are smooth before data say otherwise, and "auto" takes the weights with the largest evidence. None leaves both networks out, a number puts both in.
+        Weight of Σ (w_j − w_{j+1})² of units side by side, and a hundredth of it of Σ w², in units of twice the log-likelihood: the
+        functions are smooth before data say otherwise, and "auto" takes the weights with the largest evidence. None leaves both
+        networks out, a number puts both in.
 
     Raises
     ------
