@@ -26,6 +26,11 @@ SENTENCES |= {
         f"{n['observed']:.3g} ± {n['error']:.1g} in the data",
         "Slopes say little of how deep wells are: give more paths, or learn with even=True where wells are known to be alike.",
     ),
+    "slopes unbalanced": lambda n, made: (
+        f"slopes of the learned action do not balance in the data as they would in paths of its own ({wording.chance(n['p'])}): the action "
+        "is not of this form",
+        "k is taken to depend on steps alone and v on values alone, of one slice each: hl.models.Autoregressive assumes neither.",
+    ),
     "beyond what was shown": lambda n, made: (
         f"at beta = {n['beta']:g}, {percent(n['unseen_steps'])} of the steps and {percent(n['unseen_values'])} of the values lie beyond "
         f"what the data showed ({percent(n['unseen_share'])} of the paths have one), where the action is "

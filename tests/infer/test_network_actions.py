@@ -19,9 +19,13 @@ WELL, BARRIER = (lambda x: (x * x - 1) ** 2), (lambda x: 0.5 * x**2 + 2 * np.exp
 
 
 def ring(k, v, beta, size, seed, mass=1.0):
-    """Independent periodic paths ``(size, N)`` of S = Σ k(Δx)/a + a v(x) on a grid, slice by slice from the powers of a transfer matrix."""
+    """Independent periodic paths ``(size, N)`` of S = Σ k(Δx)/a + a v(x) on a grid."""
     grid, a = np.linspace(-5, 5, 151), beta / N
-    T = np.exp(-mass * k(grid[:, None] - grid) / a - a * (v(grid)[:, None] + v(grid)) / 2)
+    return drawn(np.exp(-mass * k(grid[:, None] - grid) / a - a * (v(grid)[:, None] + v(grid)) / 2), grid, size, seed)
+
+
+def drawn(T, grid, size, seed):
+    """Paths slice by slice, from the powers of a transfer matrix."""
     powers = [np.linalg.matrix_power(T, n) for n in range(N + 1)]
     rng = np.random.default_rng(seed)
     first = np.diag(powers[N])
@@ -176,7 +180,7 @@ def test_means_and_covariance_of_terms_are_derivatives_of_log_z(form):
     up, down = (np.array([log_z(theta + sign * one) for one in near]) for sign in (1, -1))
     assert value == pytest.approx(log_z(theta), abs=1e-7)
     np.testing.assert_allclose(means, -(up - down) / 2e-3, rtol=1e-4, atol=1e-5)
-    for k, l in ((0, 0), (0, 1), (1, len(theta) - 1)):
+    for k, l in ((0, 0), (0, 1), (1, -1), (-1, -1), (-2, -1)):
         crossed = [log_z(theta + s * near[k] + t * near[l]) for s, t in ((1, 1), (1, -1), (-1, 1), (-1, -1))]
         assert covariance[k, l] == pytest.approx((crossed[0] - crossed[1] - crossed[2] + crossed[3]) / 4e-6, rel=1e-3, abs=1e-4)
 
@@ -304,6 +308,37 @@ def test_a_law_that_fails_is_noticed():
     there = hl.extrapolate(wrong, beta=3.0)
     assert hl.infer.provenance(there).extrapolation["predicted_ess"] is None and hl.verdict(there).level == "do not believe"
     assert "not known (the data contradict this action)" in str(hl.verdict(there))
+
+
+def test_a_mass_that_depends_on_the_place_is_noticed():
+    """Every mean is matched, and at 8 two fifths of the effective share are lost: slopes and temperatures tell."""
+    grid, codes = np.linspace(-5, 5, 151), {}
+    mass = 1 + (grid[:, None] ** 2 + grid**2) / 2
+    for bent in (0.0, 1.0):
+        sets = []
+        for seed, beta in enumerate((2.0, 4.0)):
+            a = beta / N
+            link = (1 - bent + bent * mass) * PARTICLE(grid[:, None] - grid)
+            T = np.exp(-link / a - a * (WELL(grid)[:, None] + WELL(grid)) / 2)
+            sets.append(hl.microstates(drawn(T, grid, 1500, seed), space="reals", beta=beta, independent=True))
+        there = hl.infer.extrapolate(learned(sets), 8.0)
+        codes[bent] = {one.code for one in hl.infer.provenance(there).findings}
+    assert not codes[0.0] & {"slopes unbalanced", "temperatures disagree", "paths elsewhere"}
+    assert "slopes unbalanced" in codes[1.0] and "temperatures disagree" in codes[1.0]
+    assert hl.infer.provenance(there).extrapolation["predicted_ess"] is None and "is not of this form" in str(hl.verdict(there))
+
+
+def test_rows_that_are_repeated_add_nothing(barrier):
+    """Each path four times in a row, not known to be independent: the same coefficients with the same error bars."""
+    sets = [
+        hl.microstates(np.repeat(one["state"].values.reshape(-1, N), 4, 0), space="reals", beta=float(one["beta"]))
+        for one in data(PARTICLE, BARRIER)
+    ]
+    again, paths = learned(sets), ring(PARTICLE, BARRIER, 4.0, 12, 7)
+    kinetic = [post["posterior"]["kinetic"].values for post in (barrier, again)]
+    action = [np.diff(hl.action(post, paths, beta=4.0, draws=400).values[:, [0, k]]).std() for post in (barrier, again) for k in (1, 5)]
+    assert abs(kinetic[0].mean() - kinetic[1].mean()) < 0.3 * kinetic[0].std()
+    assert 0.85 < kinetic[1].std() / kinetic[0].std() < 1.3 and all(0.8 < action[k + 2] / action[k] < 1.35 for k in (0, 1))
 
 
 def test_paths_with_an_arrow_of_time_are_told_so():

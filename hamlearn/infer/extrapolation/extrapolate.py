@@ -45,6 +45,7 @@ CONTRADICTIONS = (
     "temperatures disagree",
     "not mirror images",
     "paths elsewhere",
+    "slopes unbalanced",
     "arrow of time",
 )  # findings of which the law of an action may not hold
 _SAMPLES = 1000  # of the target ensemble

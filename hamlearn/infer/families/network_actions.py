@@ -27,7 +27,7 @@ from hamlearn.infer import families, groups, observations, posteriors
 from hamlearn.infer.calibrate import require_batches
 from hamlearn.infer.costs import Cost
 from hamlearn.infer.enquiry import Enquiry
-from hamlearn.infer.families import network_evidence, network_selection
+from hamlearn.infer.families import network_doubts, network_evidence, network_selection
 from hamlearn.infer.families.actions import RUNAWAY_SHARE
 from hamlearn.infer.families.network_evidence import UNLIKELY, Evidence
 from hamlearn.infer.families.network_selection import Choice
@@ -87,10 +87,13 @@ def learn(
         asked.say("one temperature: K and V are told apart by what they read, steps and values, alone")
     matched = found.matched or found
     scores = [_scores(matched, part, factor) for part, factor in zip(parts, factors, strict=True)]
-    agreement = _agreement(evidence, matched, scores)
+    agreement, balance = _agreement(evidence, matched, scores), 1.0
     if found.exact:
         terms = [TermScores(found.bound, [part], {part.beta: one}) for part, one in zip(parts, worth, strict=True)]
         scores = [score_covariance(one, found.theta) for one in terms]
+        balance = network_doubts.balance(evidence, found)
+        if agreement is not None:  # two ways to ask, both at every temperature
+            agreement = min(1.0, 2 * min(agreement, network_doubts.agreement(evidence, found, [one.J for one in scores])))
     theta, runaway = _draws(found, np.sum([one.J for one in scores], axis=0), seed)
     weakest = min(scores, key=lambda one: one.ess)
     return asked.posterior(
@@ -109,7 +112,7 @@ def learn(
         nonconfining=runaway,
         findings=(
             *_misplaced(evidence, found),
-            *_findings(parts, agreement, runaway, table.attrs["symmetry"] if found.bound.form.even else 1.0),
+            *_findings(parts, agreement, runaway, table.attrs["symmetry"] if found.bound.form.even else 1.0, balance),
         ),
         agreement=agreement,
     )
@@ -208,7 +211,7 @@ def _agreement(data: Evidence, found: Choice, scores: list[ScoreCovariance]) -> 
     """P-value of all temperatures having the same coefficients of polynomials: K/β + βV with one K and one V; None for one."""
     if len(scores) < 2:
         return None
-    statistic, count = network_evidence.disagreement(data, found, [score.J for score in scores])
+    statistic, count = network_evidence.disagreement(found, *data.by_temperature(found), [score.J for score in scores])
     return float(scipy.stats.chi2.sf(statistic, count))
 
 
@@ -218,7 +221,7 @@ def _misplaced(data: Evidence, found: Choice) -> Iterable[Noted]:
         yield Noted("paths elsewhere", "serious" if one.moved > _FAR_OFF else "caution", "fit", numbers)
 
 
-def _findings(parts: list[Observations], agreement: float | None, runaway: float, symmetry: float) -> Iterable[Noted]:
+def _findings(parts: list[Observations], agreement: float | None, runaway: float, symmetry: float, balance: float) -> Iterable[Noted]:
     if runaway > 0:
         severity = "note" if runaway <= RUNAWAY_SHARE else "caution" if runaway <= _MOST else "serious"
         yield Noted("unbounded tails", severity, "stability", {"share": runaway, "kept": runaway > _MOST})
@@ -227,6 +230,8 @@ def _findings(parts: list[Observations], agreement: float | None, runaway: float
         yield Noted("temperatures disagree", severity, "fit", {"p": agreement, "pooled": False})
     if symmetry < UNLIKELY:
         yield Noted("not mirror images", "serious" if symmetry < _ABSURD else "caution", "fit", {"p": symmetry})
+    if balance < UNLIKELY:
+        yield Noted("slopes unbalanced", "serious" if balance < _ABSURD else "caution", "fit", {"p": balance})
     for part in parts:
         cubes = ((np.roll(part.states, -1, -1) - part.states) ** 3).sum(-1)  # changes its sign when time is reversed
         error = float(standard_error(cubes))

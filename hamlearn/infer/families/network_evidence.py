@@ -73,6 +73,12 @@ class Evidence:
         """The same of their linear parts, ``(BLOCKS, n_whole)``."""
         return np.sum([factor * part.b for factor, part in zip(self.factors, self.quadratic, strict=True)], axis=0)
 
+    def by_temperature(self, one: Choice) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Curvatures and linear parts of one form's score-matching loss, temperature by temperature."""
+        M = embedding(self.whole, one.bound.form)
+        curvatures = [factor * (M.T @ part.A.sum(0) @ M) for factor, part in zip(self.factors, self.quadratic, strict=True)]
+        return curvatures, [factor * (part.b.sum(0) @ M) for factor, part in zip(self.factors, self.quadratic, strict=True)]
+
 
 def select(data: Evidence, *, exact: bool = True) -> tuple[Choice, xr.Dataset]:
     """The simplest form that may be as likely as the best (POSSIBLE), and a table of all that were tried.
@@ -186,7 +192,7 @@ def agreement(data: Evidence, one: Choice) -> float:
     for part, factor in zip(data.quadratic, data.factors, strict=True):
         scores = factor * (part.b - part.A @ (M @ one.theta)) @ M
         scatter.append(BLOCKS * np.cov(scores.T))
-    statistic, count = disagreement(data, one, scatter)
+    statistic, count = disagreement(one, *data.by_temperature(one), scatter)
     free = BLOCKS - 1
     return float(scipy.stats.f.sf(statistic * (free - count + 1) / (free * count), count, free - count + 1))
 
@@ -241,21 +247,23 @@ def misplaced(data: Evidence, found: Choice) -> list[Misplaced]:
     return told
 
 
-def disagreement(data: Evidence, found: Choice, scatter: Sequence[np.ndarray]) -> tuple[float, int]:
+def disagreement(
+    found: Choice, curvatures: Sequence[np.ndarray], slopes: Sequence[np.ndarray], scatter: Sequence[np.ndarray]
+) -> tuple[float, int]:
     """Square of how far apart temperatures put the coefficients of the polynomials, in error bars, and how many differences that is.
 
-    `scatter` is the covariance of the summed score of every temperature.
+    Each temperature's loss is ½ θᵀAθ − bᵀθ with A of `curvatures` and b of `slopes`; `scatter` is the covariance of its summed score.
     """
-    M, L, p = embedding(data.whole, found.bound.form), found.bound.linear, found.bound.n_params
-    size = p + len(L) * (len(data.betas) - 1)
+    L, p = found.bound.linear, found.bound.n_params
+    size = p + len(L) * (len(curvatures) - 1)
     H, J, b = np.zeros((size, size)), np.zeros((size, size)), np.zeros(size)
-    for t, (part, factor, score) in enumerate(zip(data.quadratic, data.factors, scatter, strict=True)):
+    for t, (curvature, slope, score) in enumerate(zip(curvatures, slopes, scatter, strict=True)):
         own = np.eye(size)[:p]  # from (θ, δ_2, δ_3 …) to the θ of this temperature
         if t:
             own[L, p + len(L) * (t - 1) + np.arange(len(L))] = 1.0
-        H += own.T @ (factor * M.T @ part.A.sum(0) @ M) @ own
+        H += own.T @ curvature @ own
         J += own.T @ score @ own
-        b += factor * part.b.sum(0) @ M @ own
+        b += slope @ own
     penalty, kept = np.zeros((size, size)), np.zeros((size, size))
     penalty[:p, :p], kept[:p, :p] = found.penalty, found.held_back(J[:p, :p])
     scale = np.sqrt(np.diag(H + penalty))

@@ -12,6 +12,7 @@ from itertools import product
 
 import numpy as np
 
+from hamlearn.errors import HamlearnError
 from hamlearn.infer.families.network_selection import DECAYS, Choice, embedding, folds, solved
 from hamlearn.infer.likelihoods.network_ring import RingLikelihood, Rings
 from hamlearn.infer.likelihoods.network_score import BLOCKS, TermSums
@@ -99,6 +100,16 @@ class Refinement:
         steps, values = (DECAYS if some else (0.0,) for some in (one.bound.form.steps, one.bound.form.values))
         able = product(steps, values)
         return max(able, key=lambda decays: evidence(H, H @ one.theta + slope, replace(one, decays=decays)))
+
+    def pulls(self, theta: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Slopes of the log likelihood of blocks ``(BLOCKS, n_params)`` and its curvature ``(n_params, n_params)``, by temperature."""
+        known = self.rings.at(theta)
+        if known is None:
+            raise HamlearnError("this action does not confine paths: its likelihood has no slope.")
+        return [
+            (worth * (rows[:, None] * means - terms), worth * float(rows.sum()) * covariance)
+            for worth, rows, terms, (_, means, covariance) in zip(self.worth, self.rows, self.terms, known, strict=True)
+        ]
 
     def held_out(self, one: Choice) -> np.ndarray:
         """−ln p of every block under a Newton step from θ on the others, ``(BLOCKS,)``; infinite where that confines no paths."""
