@@ -5,10 +5,11 @@ Paths are exact and independent, from a transfer matrix that shares no code with
 first kinetic term and the wells. R² is the squared correlation of the learned and the true action of 2000 true paths; the
 effective share is that of 2000 exact paths of the learned action, reweighted to the true one.
 What `hl.extrapolate` predicted for it knows the posterior alone.
-"Polynomial": PolynomialAction((2, 4)), by score.
+Networks are learned by the exact likelihood; "polynomial": PolynomialAction((2, 4)), by score.
 
 Coverage: 90 % intervals of k, v (against zero) and of differences of S, of rings of 6 slices at two temperatures, 1500 paths each; the
-error is that of the mean over data sets, whose places hang together. Asked: 86 to 94 %.
+error is that of the mean over data sets, whose places hang together: the eight differences of S share a path, and count for one. The three
+cases have the same random numbers, and are lucky together. Asked: 86 to 94 %.
 
     python networks_across_temperatures.py run --sets 0:3 --jobs 0,1      (results accumulate; what is there is skipped)
     python networks_across_temperatures.py coverage --sets 0:160

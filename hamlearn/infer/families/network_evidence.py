@@ -108,7 +108,7 @@ def select(data: Evidence, *, exact: bool = True) -> tuple[Choice, xr.Dataset]:
     shares = dict(zip(asked, weights(np.stack([losses[k] for k in asked])), strict=True))
     chosen = network_selection.weaker(matched[which], whole, b)
     if tried[which].exact:
-        chosen = replace(tried[which], matched=chosen)
+        chosen = replace(tried[which], matched=chosen, held_out=losses[which])
     gain = losses[which] - losses[best]
     told = (
         f"{network_selection.described(chosen)}; no other gains more than {gain.sum():.3g} ± {error(gain):.2g} nats of held-out likelihood"
