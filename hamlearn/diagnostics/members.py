@@ -66,9 +66,10 @@ class Members:
     def directions(self) -> float:
         """In how many directions members differ: the participation ratio of their tilts, corrected for their number."""
         gram = self.tilts @ self.tilts.T
-        if not gram.any():
-            return 1.0  # they do not differ
-        share = float(np.trace(gram) ** 2 / (gram**2).sum())
+        total = float((gram**2).sum())
+        if total == 0:
+            return 1.0  # they do not differ, or by what no square holds
+        share = float(np.trace(gram) ** 2 / total)
         return 1 / max(1 / share - 1 / len(self.systems), 1e-3)
 
     @property
