@@ -77,3 +77,15 @@ def test_documents_say_what_was_found(shell, folder):
 def test_mistakes_are_told_in_one_line(shell, arguments, told):
     code, out, err = shell(*arguments)
     assert (code, out) == (2, "") and told in err and len(err.strip().splitlines()) == 1, err
+
+
+def test_data_that_cannot_say_their_own_temperature_are_those_of_the_posterior(shell, folder):
+    rows = hl.microstates(folder / "data.nc")["state"].values.reshape(-1, 4)
+    np.savetxt(folder / "rows.csv", rows, fmt="%d", delimiter=",")
+    data = hl.microstates(folder / "rows.csv", space="spins", beta=0.4)
+    model = hl.models.Couplings(RING.lattice, tie="uniform", fields=None)
+    hl.save(hl.learn(data, model, engine="laplace", check=False, seed=0), folder / "flat.nc")
+    code, out, err = shell("flat.nc", "--data", "rows.csv", "--sets", 10)
+    assert code == 0 and "learned with the data" in out, err
+    code, _, err = shell("flat.nc", "--sets", 10, "--missing", "9")
+    assert code == 2 and "give these too" in err

@@ -31,6 +31,7 @@ OF_LEARN = {"open_boundaries": "--open", "calibrate": "--no-calibrate", "graph":
 OF_LEARN |= {
     "prior": "normal",
     "hidden": "2",
+    "epochs": "2",
     "window": "2",
     "powers": "2",
     "neighbour": "product",

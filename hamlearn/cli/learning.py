@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,13 +30,14 @@ from hamlearn.cli.options import (
 from hamlearn.cli.rates import is_file, read_flip, read_flip_prior
 from hamlearn.cli.streams import read_sets
 from hamlearn.cli.work import Work
-from hamlearn.errors import choice
+from hamlearn.errors import HamlearnError, choice
 
 MODELS = ("couplings", "cluster-expansion", "local-interaction", "autoregressive", "rbm", "gaussian-rbm", "dcl", "polynomial-action")
 OF_MODELS = {
     **dict.fromkeys(("graph", "shape", "tie", "fields", "prior", "interaction", "scores", "flip_prior"), ("couplings",)),
     "open_boundaries": ("couplings", "polynomial-action"),
     "hidden": ("rbm", "gaussian-rbm"),
+    "epochs": ("rbm",),
     "window": ("cluster-expansion", "local-interaction"),
     **dict.fromkeys(("powers", "neighbour"), ("polynomial-action",)),
     "calibrate": (
@@ -126,6 +128,7 @@ def learn(
     hidden: Annotated[
         int | None, typer.Option(help="Hidden units of a machine; of rbm 64 by default, of gaussian-rbm (real fields) one a site.", min=1)
     ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data in the training of an rbm; 60 by default.", min=1)] = None,
     powers: Annotated[str, typer.Option(help="Powers of the field in a polynomial action, comma-separated.")] = "2,4",
     neighbour: Annotated[str, typer.Option(help="Neighbour term of a polynomial action: difference or product.")] = "difference",
     strict: Strict = False,
@@ -159,11 +162,22 @@ def learn(
     said = {**context.params, "fields": None if fields == "none" else fields}  # words, which the verbs know or refuse
     made, given = _model(said, data[0]), data if by is None else dict(zip(group_names(files), data, strict=True))
     chosen: dict[str, Any] = {name: said[name] for name in ("likelihood", "engine", "calibrate", "check", "seed")}
+    if epochs is not None:
+        chosen["engine"] = _longer(epochs, engine)
     post = hl.learn(given, made, checkpoint=checkpoint_of(output) if saves(made) else None, **chosen)
     keep(work, lambda path: hl.save(post, path), output)
     found = hl.verdict(post)
     say(found, output=output)
     end(found.level, strict=strict)
+
+
+def _longer(epochs: int, engine: str) -> Any:
+    """The default training of a machine, with other passes over the data."""
+    from hamlearn.infer.families import rbm
+
+    if engine != "auto":
+        raise HamlearnError(f"--epochs is of training, and --engine {engine} asks for something else: leave one of them out.")
+    return replace(rbm.DEFAULT, epochs=epochs)
 
 
 def _model(said: dict[str, Any], data: Any) -> Any:

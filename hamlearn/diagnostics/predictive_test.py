@@ -14,6 +14,7 @@ from hamlearn.errors import HamlearnError, Undetermined
 REPLICATES = 2000
 NAMED_SHARE = 0.8  # of the false alarms that are the score tests' where both they and the comparison run
 MORE_DATA = "Give more data in which everything varies, or tie or drop what they cannot tell apart: half of the rows must determine it too."
+TRAINED = " (training rows)"  # of a statistic of the rows that a network was trained on
 _FEW = 20  # replicates beyond the observed value below which a fitted tail is more exact than counting
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from hamlearn.data.strays import way_out
 from hamlearn.diagnostics import wording
-from hamlearn.diagnostics.predictive_test import called
+from hamlearn.diagnostics.predictive_test import TRAINED, called
 from hamlearn.diagnostics.scores import words
 from hamlearn.errors import HamlearnError
 from hamlearn.infer.provenance import Provenance
@@ -384,7 +384,8 @@ def _misfit(n: Numbers, made: Provenance) -> Words:
     begins = lambda text: text.split(",")[0].split(";")[0]
     parts = list({begins(text): text for text, _ in said[2::-1]}.values())[::-1]  # one sentence on a thing, of its strongest test
     if others:
-        parts.append(f"{wording.listed(others, 3)} of held-out data {'differs' if len(others) == 1 else 'differ'} from its predictions")
+        whose = "the data" if any(TRAINED in name for name in others) else "held-out data"
+        parts.append(f"{wording.listed(others, 3)} of {whose} {'differs' if len(others) == 1 else 'differ'} from its predictions")
     what = f"the model family does not fit: {'; '.join(parts)} ({wording.chance(check.overall_p)} over {check.statistics} statistics)"
     # That whole microstates are too rare or too frequent says nothing of why, where another test does.
     advice = [one[1] for one in said if one[1] != words.ADVICE["whole"]] or [one[1] for one in said]

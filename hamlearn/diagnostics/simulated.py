@@ -160,9 +160,10 @@ def microstates_of(
     mixed: bool = False,
     chains: int = _CHAINS,
 ) -> list[np.ndarray]:
-    """Up to `count` microstates of every member, chain by chain; fields, and what is known by its energy alone, share one compiled simulation.
+    """Up to `count` microstates of every member, chain by chain.
 
-    Chains begin at the data. With `mixed` they go along a ladder of temperatures where those of the first member stay where they began.
+    Fields, and what is known by its energy alone, share one compiled simulation. Chains begin at the data. With `mixed` they go along a
+    ladder of temperatures where those of the first member stay where they began.
     """
     first = systems[0]
     if mixed and _stuck(first, beta, fitted, rng):
@@ -252,6 +253,11 @@ class Statistics:
         for axis, step in self.strides:
             product = self._product(states, np.roll(states, -step, 1 + axis))
             flat = product.reshape(len(states), -1)
+            if self.system.space.unbounded:  # a product's noise is that of slow shifts of all values, which hide what steps are
+                square = (np.roll(states, -step, 1 + axis).astype(float) - states) ** 2
+                named.append(
+                    (f"squared difference at distance {step} along axis {axis}", False, square.reshape(len(states), -1).mean(1)[:, None])
+                )
             named.append((f"correlation at distance {step} along axis {axis}", False, flat.mean(1, keepdims=True)))
             if flat.shape[1] <= 128:
                 local = flat - flat.mean(1, keepdims=True)

@@ -711,3 +711,19 @@ def test_one_network_of_energies_is_simulated_once_in_many_chains():
     found = hl.audit(hl.simulate(ising, beta=0.4, draws=150, chains=4, seed=1), post, draws=640, seed=0)
     assert found.how["model"] == "simulated: 1 Hamiltonian of the posterior, 640 microstates of each"
     assert found.how["model's rows"].startswith("640 rows")
+
+
+def test_frozen_chains_agree_on_nothing():
+    rows = np.ones((500, 6, 6), int)
+    one, other = (hl.microstates(rows[:count], space="spins", beta=0.35) for count in (500, 400))
+    found = hl.audit(one, other)
+    assert found.decision == "undecided"
+    assert "frozen" in found.summary
+    assert type(found).from_dataset(found.to_dataset()).decision == "undecided"
+
+
+def test_the_rows_of_the_reference_in_another_order_are_no_model():
+    rows = np.random.default_rng(0).choice([-1, 1], size=(300, 4, 4))
+    one, other = (hl.microstates(states, space="spins", beta=0.35) for states in (rows, np.random.default_rng(1).permutation(rows)))
+    with pytest.raises(HamlearnError, match="in another order"):
+        hl.audit(one, other)

@@ -96,3 +96,16 @@ def test_members_of_an_ordered_phase_are_drawn_along_a_ladder_where_chains_from_
     assert turned[False] == 0 and turned[True] > 0.7
     # Where chains reach each other nothing is changed.
     assert not simulated._stuck(member, 0.2, data, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("second", [0.0, 0.4])
+def test_steps_over_two_slices_are_seen_though_steps_over_one_were_fitted(second):
+    """Gaussian rings, drawn from their covariance: with bonds between second neighbours an action of first ones misfits at distance 2."""
+    n, beta = 8, 2.0
+    turn = lambda step: np.roll(np.eye(n), step, 1)
+    precision = n / beta * ((2 * np.eye(n) - turn(1) - turn(-1)) + second * (2 * np.eye(n) - turn(2) - turn(-2))) + beta / n * np.eye(n)
+    paths = np.random.default_rng(3).multivariate_normal(np.zeros(n), np.linalg.inv(precision), size=1500)
+    data = hl.microstates(paths, space="reals", beta=beta, independent=True)
+    found = simulated.check(data, hl.models.PolynomialAction((2,)), seed=0)
+    assert found.attrs["decision"] == ("differs" if second else "agrees")
+    assert bool(second) == any("squared difference" in name for name in found.attrs["reason"].split(","))

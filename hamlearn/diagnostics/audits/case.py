@@ -99,9 +99,7 @@ class Case:
     @property
     def cautions(self) -> list[str]:
         """What is to be said of a side that never changes."""
-        return [
-            words.constant(side.name, len(side.rows)) for side in self.sides if len(side.rows) > 1 and np.all(side.rows == side.rows[0])
-        ]
+        return [words.constant(side.name, len(side.rows)) for side in self.sides if side.frozen]
 
     def told(self) -> dict[str, str]:
         """How many rows each side has, how many are worth an independent one, and which pairs of sites are looked at."""

@@ -23,6 +23,7 @@ from hamlearn.errors import HamlearnError
 _LONGEST = 64  # rows of a word
 _BY_CHANCE = 0.005  # of the words of a sample, at most, that occur in another by accident
 _FEW = 0.02  # of them that are no matter: a test of memory hardly feels them
+_MANY_STATES = 16  # whose counts two samples do not share by chance
 _SAME = 1e-9  # probability that counts of independent samples agree as well
 
 
@@ -56,6 +57,18 @@ def out_of(training: Sequence[xr.Dataset], reference: xr.Dataset) -> HeldOut:
     name = "the held-out part of the reference" if same.any() else "the reference"
     told = words.left_out(int(same.sum()), len(same)) if same.any() else ""
     return HeldOut(_together([Side.of(one, "the training set") for one in training]), Side.of(reference, name, ~same), told)
+
+
+def same_rows(one: xr.Dataset, other: xr.Dataset) -> bool:
+    """Whether two samples are the same rows, in whatever order: equal counts of many states, which independent samples never have."""
+    first, second = _observed(one), _observed(other)
+    if first.shape != second.shape or (first == first[0]).all():
+        return False
+    if np.array_equal(first, second):
+        return True
+    counts = [np.unique(side, return_counts=True) for side in hashed(first, second)]
+    alike = all(np.array_equal(*pair) for pair in zip(*counts, strict=True)) if len(counts[0][0]) == len(counts[1][0]) else False
+    return alike and len(counts[0][0]) >= _MANY_STATES
 
 
 def _observed(data: xr.Dataset) -> np.ndarray:

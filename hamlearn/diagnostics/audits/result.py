@@ -84,6 +84,8 @@ class Audit:
         says of itself), then begin with what the audit found, and files keep it. None where something else was audited.
     cautions : tuple of str
         What was taken for granted or left out; the sentence of the decision says it too.
+    frozen : bool
+        Whether a side holds one microstate only, again and again, so that nothing speaks for a law either.
     """
 
     findings: tuple[AuditFinding, ...]
@@ -91,6 +93,7 @@ class Audit:
     how: dict[str, str] = field(default_factory=dict)
     posterior: xr.DataTree | None = None
     cautions: tuple[str, ...] = ()
+    frozen: bool = False
 
     @property
     def flagged(self) -> tuple[AuditFinding, ...]:
@@ -108,7 +111,7 @@ class Audit:
         """What all findings come to: "differs", "undecided" (nothing speaks against it, but not all was tested), or "agrees"."""
         if any(one.flagged and one.section != "range" for one in self.findings):
             return "differs"
-        return "undecided" if self.undecided else "agrees"
+        return "undecided" if self.undecided or self.frozen else "agrees"
 
     def __getitem__(self, name: str) -> AuditFinding:
         for one in self.findings:
@@ -126,6 +129,8 @@ class Audit:
             kind: Any = float if one.name in numbers else np.int8 if one.name in ("flagged", "decided") else "U"
             found[one.name] = ("finding", np.array([getattr(finding, one.name) for finding in self.findings], kind))
         found.attrs = {"decision": self.decision, "level": self.level, **{f"how_{name}": told for name, told in self.how.items()}}
+        if self.frozen:
+            found.attrs["frozen"] = 1
         if self.cautions:
             found.attrs["cautions"] = "\n".join(self.cautions)
         return found
@@ -139,7 +144,7 @@ class Audit:
         told = tuple(AuditFinding(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True))
         how = {name.removeprefix("how_"): str(value) for name, value in found.attrs.items() if name.startswith("how_")}
         cautions = tuple(str(found.attrs.get("cautions", "")).splitlines())
-        return cls(told, float(found.attrs["level"]), how, cautions=cautions)
+        return cls(told, float(found.attrs["level"]), how, cautions=cautions, frozen=bool(found.attrs.get("frozen", 0)))
 
     def facts(self) -> dict[str, str]:
         """What was found, in words."""

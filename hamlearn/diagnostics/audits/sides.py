@@ -163,6 +163,11 @@ class Side:
             count = most
         return Blocks(label.ravel(), count)
 
+    @property
+    def frozen(self) -> bool:
+        """Whether all rows are the same microstate."""
+        return len(self.rows) > 1 and bool(np.all(self.rows == self.rows[0]))
+
     def more(self, tau: float, has: int) -> int:
         """About how many more rows would make enough blocks, of `has` there are."""
         return max(1, int(np.ceil((MIN_BLOCKS - has) * BLOCK_TIMES * tau)))

@@ -109,19 +109,20 @@ def audit(
     energies = _energies(energy, drawn.system, pairs[0][0])
     trained = None if training is None else _trained(training, sets[0])
     found: list[AuditFinding] = []
-    how = {"model": drawn.how}
+    how, frozen = {"model": drawn.how}, False
     cautions = [_undeclared(*pair) for pair in pairs] + [_undeclared(pairs[0][0], one, "the training set") for one in trained or ()]
     for one, other in pairs:
         label = f" at β = {float(one['beta']):.4g}" if len(pairs) > 1 else ""
         case = Case.of(one, other, drawn, energies)
         how |= {f"{name}{label}": told for name, told in case.told().items()}
         cautions += [told + label for told in case.cautions]
+        frozen |= any(side.frozen for side in case.sides)
         memory = None if trained is None else held.out_of(_same_temperature(trained, one), one)
         cautions += [memory.left_out + label] if memory is not None and memory.left_out else []
         found += [replace(item, name=item.name + label) for item in _compared(case, one, memory, beta, seed)]
     p = discovery_rates(np.array([item.p_value for item in found]))
     judged = tuple(_judged(item, float(q), level) for item, q in zip(found, p, strict=True))
-    audited = Audit(judged, level, how, cautions=tuple(dict.fromkeys(filter(None, cautions))))
+    audited = Audit(judged, level, how, cautions=tuple(dict.fromkeys(filter(None, cautions))), frozen=frozen)
     return replace(audited, posterior=kept.recorded(model, audited)) if isinstance(model, xr.DataTree) else audited
 
 
@@ -208,12 +209,8 @@ def _paired(reference: list[xr.Dataset], model: list[xr.Dataset]) -> list[tuple[
                 "one temperature."
             )
         microstates.require_same(microstates.names_of(one), microstates.names_of(other), "the reference", "the model")
-        rows, others = one["state"].values, other["state"].values
-        if rows.shape == others.shape and np.array_equal(rows, others) and (rows != rows[:1, :1]).any():
-            raise HamlearnError(
-                "the model's microstates are the reference itself, row by row: nothing could speak against them. Give those of the "
-                "model, or a reference that was observed apart."
-            )
+        if held.same_rows(one, other):
+            raise HamlearnError(words.ITSELF)
     return list(zip(reference, model, strict=True))
 
 

@@ -34,6 +34,10 @@ SHUFFLED = (
     "never are. Whether a model repeats its training data can be told from other data only: hold some out."
 )
 OPEN = "taken for an open one, for neither side says whether it closes: hl.microstates(..., periodic=True)"
+ITSELF = (
+    "the model's microstates are the reference itself, row by row or in another order: nothing could speak against them. Give those of "
+    "the model, or a reference that was observed apart."
+)
 NO_CLASSIFIER = 'undecided: a classifier needs scikit-learn, which is not installed here: pip install "hamlearn[sklearn]".'
 
 

@@ -83,7 +83,8 @@ class Phases:
         if self.verdict != "transition":
             raise HamlearnError(f"no critical temperature: the verdict is {self.verdict!r}, for {self.why}.")
         if self.critical is None and self.method == "pca":
-            raise HamlearnError(f"no critical temperature, though order sets in between {self.bracket}: {self.notes[0]}.")
+            low, high = self.bracket
+            raise HamlearnError(f"no critical temperature, though order sets in between T = {low:.4g} and {high:.4g}: {self.notes[0]}.")
         if self.critical is None:
             raise HamlearnError(
                 f"{self.method} has a temperature of every size (.estimates) and none of the infinite lattice: finite-size scaling is that "

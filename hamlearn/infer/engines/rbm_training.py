@@ -35,6 +35,7 @@ _START = 0.2  # standard deviation of the first weights: hidden units that start
 _CLIPPED = 1e-3  # frequencies of values that the first machine gives, at least
 _FEWEST = 100  # chains that are kept
 _JUDGED = 1000  # rows, of each kind, that the pseudo-likelihood is computed of after every epoch
+_PER_STEP = 5e-4  # CPU seconds of a gradient step, however small the machine
 _PER_UNIT = 1.1e-9  # CPU seconds of a weight in one sweep of a walker: default machines on 8×8
 
 
@@ -108,7 +109,7 @@ def epoch_seconds(model: RBM, q: int, sites: int, rows: int, batch: int) -> floa
     """CPU seconds of an epoch, about: sweeps of all chains."""
     weights, sweeps = sites * (q - 1) * model.hidden, model.steps + (_RUNGS // 2 if model.chains == "tempered" else 0)
     judged = 2 * _JUDGED * q / (q - 1)
-    return _PER_UNIT * weights * (rows * (sweeps + 2) + judged)
+    return _PER_UNIT * weights * (rows * (sweeps + 2) + judged) + _PER_STEP * max(1, rows // batch)
 
 
 class _Learner:
