@@ -302,3 +302,13 @@ def test_a_machine_that_does_not_reach_its_own_training_rows_is_not_believed():
     assert verdict.level == "do not believe"
     assert "(training rows)" in str(verdict)
     assert "of the data" in str(verdict)
+
+
+def test_an_audit_takes_the_law_of_a_machine_and_not_chains_from_the_data():
+    """Chains from the data never left a mode that the law hardly has: one of two, by e³⁵⁰, was no difference."""
+    data = hl.simulate(hl.systems.Ising((4, 4)), beta=0.6, draws=400, chains=1, sampler="exact", seed=0)
+    post = hl.learn(data, hl.models.RBM(hidden=3), engine=hl.infer.Training(epochs=2), check=False, seed=0)
+    post["weights"]["visible"] += 1.5  # all towards one sign
+    found = hl.audit(hl.simulate(hl.systems.Ising((4, 4)), beta=0.6, draws=400, chains=1, sampler="exact", seed=1), post, seed=0)
+    assert found.how["model"] == "drawn from 1 network, independent"
+    assert found["mean of the magnetization"].flagged

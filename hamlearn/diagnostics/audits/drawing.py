@@ -96,7 +96,9 @@ def _of_posterior(post: xr.DataTree, reference: list[xr.Dataset], draws: int, se
     post = infer.accepted.admit_posterior(post)
     posteriors.require_readings(post, "audits")
     first = families.of(post).draw_systems(post, 1, seed, None)[0]
-    if families.traits(post).density and not families.traits(post).closed:
+    traits = families.traits(post)
+    # The law of a trained machine is that of its own draws: chains that begin at the data may never leave a mode it hardly has.
+    if traits.density and (not traits.closed or posteriors.provenance_of(post).engine.name == "training"):
         networks = int(post["weights"].sizes["member"])
         sets = [infer.sample(post, -(-draws // networks), seed + k) for k, _ in enumerate(reference)]
         return Drawn(sets, (), first, first.lattice, f"drawn from {networks} network{'s' if networks > 1 else ''}, independent")
