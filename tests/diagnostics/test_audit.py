@@ -727,3 +727,10 @@ def test_the_rows_of_the_reference_in_another_order_are_no_model():
     one, other = (hl.microstates(states, space="spins", beta=0.35) for states in (rows, np.random.default_rng(1).permutation(rows)))
     with pytest.raises(HamlearnError, match="in another order"):
         hl.audit(one, other)
+
+
+def test_where_nothing_was_decided_the_summary_says_what_is_needed():
+    rows = np.random.default_rng(0).choice([-1, 1], size=(300, 4, 4))
+    found = hl.audit(*(hl.microstates(one, space="spins", beta=0.3) for one in (rows, rows[:1])))
+    assert found.decision == "undecided"
+    assert "comparisons could be decided: the model has 1 independent blocks, 20 are needed; needs about 95 more" in found.summary

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
@@ -161,6 +162,9 @@ class Audit:
         tested = sum(one.decided and np.isfinite(one.p_value) for one in self.findings)
         if self.decision == "differs":
             return f"{len(self.flagged)} of {tested} comparisons speak against the model"
+        if self.undecided and not tested:
+            most = Counter(one.consequence for one in self.undecided).most_common(1)[0][0]  # the reason of most of them
+            return f"none of {len(self.undecided)} comparisons could be decided: {most.removeprefix('undecided: ').rstrip('.')}"
         left = f", and {len(self.undecided)} could not be decided" if self.undecided else ""
         return f"none of {tested} comparisons speaks against the model{left}"
 

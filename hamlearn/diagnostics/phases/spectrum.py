@@ -66,7 +66,7 @@ def of(samples: list[Sample]) -> list[Spectrum]:
         told = "; ".join(f"L = {one.sample.size}: {one.leading} beside {one.beside}" for one in found)
         raise HamlearnError(
             f"undecided: sizes have different leading components (waves in 2π/L: {told}), so that nothing of one can be compared with "
-            "another. Give more microstates, or extents that the order fits into."
+            "another. Give more microstates, or extents that the order fits into; where there is no order, they are noise and stay unlike."
         )
     return found
 
