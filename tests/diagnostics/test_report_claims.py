@@ -32,7 +32,7 @@ CLAIMS = {
     "vectors": ("0.7", "4 000 draws", "1", "pseudo", "laplace", "no"),
     "cluster_expansion": ("0.3", "2 000 draws", "2 of 10 candidates", "exact", "gibbs", "no"),
     "local energy": ("0.3", "2 networks", "5", "pseudo", "lbfgs", "no"),
-    "action of networks": ("2, 4", "1 000 draws", "7", "score", "solve", "no"),
+    "action of networks": ("2, 4", "1 000 draws", "7", "exact", "solve", "no"),
     "extensive": ("0.3", "1 network", "113", "regression", "training", "no"),
     "consistent": ("0.3", "4 energies", "10", "importance-weighted", "training", "no"),
     "one network": ("0.3", "1 network", "536", "exact", "training", "yes"),

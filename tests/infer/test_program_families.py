@@ -124,7 +124,7 @@ def test_parameters_come_back_in_the_shape_that_a_posterior_has(tmp_path):
 CLOSED = {
     "terms that may not exist": (hl.models.ClusterExpansion(window=2), "does not know which terms exist"),
     "networks on windows": (hl.models.LocalInteraction(window=2), "has weights of trained networks"),
-    "networks of paths": (hl.models.NetworkAction(), "solved for by score matching"),
+    "networks of paths": (hl.models.NetworkAction(), "is solved for, and with it the form"),
     "extensive networks": (hl.models.Extensive(1, 1), "has weights of trained networks"),
     "distilled": (hl.models.DCL(), "has weights of trained networks"),
 }
